@@ -1,0 +1,119 @@
+"""The mount table: mount, umount2, pivot_root, and openat2, which opens a path that can't lead outside."""
+from __future__ import annotations
+
+import ctypes
+import os
+
+from .syscall import failure, libc, syscall
+
+# sys/mount.h; mount(2)
+MS_RDONLY = 1
+MS_NOSUID = 2
+MS_NODEV = 4
+MS_NOEXEC = 8
+MS_SYNCHRONOUS = 16
+MS_REMOUNT = 32
+MS_MANDLOCK = 64
+MS_DIRSYNC = 128
+MS_NOSYMFOLLOW = 256
+MS_NOATIME = 1024
+MS_NODIRATIME = 2048
+MS_BIND = 4096
+MS_MOVE = 8192
+MS_REC = 16384
+MS_SILENT = 32768
+MS_UNBINDABLE = 1 << 17
+MS_PRIVATE = 1 << 18
+MS_SLAVE = 1 << 19
+MS_SHARED = 1 << 20
+MS_RELATIME = 1 << 21
+MS_STRICTATIME = 1 << 24
+MS_LAZYTIME = 1 << 25
+
+# umount2(2)
+MNT_FORCE = 1
+MNT_DETACH = 2
+UMOUNT_NOFOLLOW = 8
+
+# linux/openat2.h
+RESOLVE_NO_XDEV = 0x01
+RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_BENEATH = 0x08
+RESOLVE_IN_ROOT = 0x10
+
+# linux/mount.h; mount_setattr(2)
+AT_RECURSIVE = 0x8000
+AT_EMPTY_PATH = 0x1000
+MOUNT_ATTR_RDONLY = 0x01
+MOUNT_ATTR_NOSUID = 0x02
+MOUNT_ATTR_NODEV = 0x04
+MOUNT_ATTR_NOEXEC = 0x08
+
+_mount = libc.mount
+_mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
+_umount2 = libc.umount2
+_umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
+
+
+def mount(source: str | None, target: str, filesystemtype: str | None = None, mountflags: int = 0,
+          data: str | None = None) -> None:
+    """Attach a file system, or change a mount that is there, at *target*.
+
+    Raises :class:`OSError` with *target* as its filename.  Source: mount(2).
+    """
+    words = [None if word is None else os.fsencode(word) for word in (source, target, filesystemtype)]
+    options = None if data is None else os.fsencode(data)
+    if _mount(*words, mountflags, options):
+        raise failure("mount", *words, mountflags, options, path=target)
+
+
+def umount2(target: str, flags: int = 0) -> None:
+    """Detach the mount at *target*; with MNT_DETACH now from sight, and for good when nobody uses it any more.
+
+    Raises :class:`OSError` with *target* as its filename.  Source: umount(2).
+    """
+    word = os.fsencode(target)
+    if _umount2(word, flags):
+        raise failure("umount2", word, flags, path=target)
+
+
+def pivot_root(new_root: str, put_old: str) -> None:
+    """Make *new_root* the root of this mount namespace and move the old root to *put_old*.
+
+    Unlike chroot it moves the mount itself, so no path leads back once the old root is
+    unmounted.  *new_root* must be a mount point.  Raises :class:`OSError`.  Source: pivot_root(2).
+    """
+    words = os.fsencode(new_root), os.fsencode(put_old)
+    syscall("pivot_root", *words, path=new_root)
+
+
+class _OpenHow(ctypes.Structure):
+    """struct open_how of linux/openat2.h."""
+    _fields_ = [("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64)]
+
+
+def openat2(dirfd: int, path: str, flags: int, mode: int = 0, resolve: int = 0) -> int:
+    """Open *path* below the directory *dirfd*, with rules (``RESOLVE_…``) on how the path may lead there.
+
+    RESOLVE_IN_ROOT treats *dirfd* as ``/`` for every ``..`` and every symbolic link of the path:
+    what a container could have put there can't lead to the host.
+    Returns a file descriptor that is closed on exec.  Raises :class:`OSError`.  Source: openat2(2).
+    """
+    how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
+    return syscall("openat2", dirfd, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how), path=path)
+
+
+class _MountAttr(ctypes.Structure):
+    """struct mount_attr of linux/mount.h."""
+    _fields_ = [(name, ctypes.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd")]
+
+
+def mount_setattr(dirfd: int, path: str, flags: int, attr_set: int = 0, attr_clr: int = 0, propagation: int = 0) -> None:
+    """Change the attributes of the mount at *path*; with AT_RECURSIVE of every mount below it too.
+
+    This is the one way to make a bind mount read-only with all that is mounted inside it.
+    Raises :class:`OSError`.  Source: mount_setattr(2), Linux 5.12.
+    """
+    attributes = _MountAttr(attr_set, attr_clr, propagation, 0)
+    syscall("mount_setattr", dirfd, os.fsencode(path), flags, ctypes.byref(attributes), ctypes.sizeof(attributes), path=path)

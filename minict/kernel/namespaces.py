@@ -1,0 +1,71 @@
+"""Namespaces: make new ones for oneself (unshare), enter another's (setns), be born in new ones (clone3)."""
+from __future__ import annotations
+
+import ctypes
+import os
+
+from .syscall import syscall
+
+# linux/sched.h; clone(2), unshare(2), namespaces(7)
+CLONE_NEWTIME = 0x00000080
+CLONE_PIDFD = 0x00001000
+CLONE_PARENT = 0x00008000
+CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+CLONE_INTO_CGROUP = 0x200000000
+
+_SIGCHLD = 17  # as in the module signal, whose import would cost 5 ms at each start
+
+
+def unshare(flags: int) -> None:
+    """Give the calling thread new namespaces, as *flags* (``CLONE_NEW…``) say.
+
+    CLONE_NEWPID and CLONE_NEWTIME move nobody: they are for the children that come after.
+    Raises :class:`OSError`, EPERM without CAP_SYS_ADMIN.  Source: unshare(2).
+    (Python has ``os.unshare`` from 3.12 on; this one is there on 3.11 too.)
+    """
+    syscall("unshare", flags)
+
+
+def setns(fd: int, flags: int = 0) -> None:
+    """Enter the namespace that *fd* refers to: an open ``/proc/PID/ns/…`` file, or a pidfd.
+
+    With a pidfd, *flags* names which of that process's namespaces to enter, all in one step.
+    With a namespace file, *flags* is a check of its kind; 0 takes any.
+    Raises :class:`OSError`.  Source: setns(2).
+    """
+    syscall("setns", fd, flags)
+
+
+class _CloneArgs(ctypes.Structure):
+    """struct clone_args of linux/sched.h, up to the member that clone3 learnt in Linux 5.7."""
+    _fields_ = [(name, ctypes.c_uint64) for name in (
+        "flags", "pidfd", "child_tid", "parent_tid", "exit_signal", "stack", "stack_size", "tls",
+        "set_tid", "set_tid_size", "cgroup")]
+
+
+def clone3(flags: int, cgroup: int = -1) -> tuple[int, int]:
+    """Make a child process, as fork does, but already inside new namespaces and, if asked, a cgroup.
+
+    *flags* are ``CLONE_NEW…`` and CLONE_PARENT; *cgroup* is an open directory of the cgroup v2
+    tree, or -1.  Returns (pid, pidfd) in the parent and (0, -1) in the child.
+
+    The caller must have one thread only: unlike ``os.fork`` this skips what libc and Python
+    prepare for a fork with threads.  Raises :class:`OSError`.  Source: clone3(2).
+    """
+    pidfd = ctypes.c_int(-1)
+    args = _CloneArgs(flags=flags | CLONE_PIDFD, pidfd=ctypes.addressof(pidfd))
+    if not flags & CLONE_PARENT:  # a sibling gets its maker's own signal; clone3 refuses another
+        args.exit_signal = _SIGCHLD
+    if cgroup >= 0:
+        args.flags |= CLONE_INTO_CGROUP
+        args.cgroup = cgroup
+    pid = syscall("clone3", ctypes.byref(args), ctypes.sizeof(args))
+    if pid:
+        os.set_inheritable(pidfd.value, False)
+    return pid, pidfd.value if pid else -1

@@ -1,0 +1,84 @@
+"""Processes: handles that can't be confused with a later process (pidfd), attributes (prctl), descriptors."""
+from __future__ import annotations
+
+import ctypes
+import os
+
+from .syscall import failure, libc, syscall
+
+# linux/prctl.h; prctl(2)
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_SET_KEEPCAPS = 8
+PR_SET_NAME = 15
+PR_CAPBSET_READ = 23
+PR_CAPBSET_DROP = 24
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+PR_GET_NO_NEW_PRIVS = 39
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_IS_SET = 1
+PR_CAP_AMBIENT_RAISE = 2
+PR_CAP_AMBIENT_CLEAR_ALL = 4
+
+# linux/close_range.h
+CLOSE_RANGE_CLOEXEC = 4
+
+# fcntl.h; execveat(2)
+AT_EMPTY_PATH = 0x1000
+
+_prctl = libc.prctl
+_prctl.argtypes = (ctypes.c_int,) + (ctypes.c_ulong,) * 4
+
+
+def prctl(operation: int, arg2: int = 0, arg3: int = 0, arg4: int = 0, arg5: int = 0) -> int:
+    """Read or change an attribute of the calling process.  Raises :class:`OSError`.  Source: prctl(2)."""
+    result = _prctl(operation, arg2, arg3, arg4, arg5)
+    if result == -1:
+        raise failure("prctl", operation, arg2, arg3, arg4, arg5)
+    return result
+
+
+def pidfd_open(pid: int, flags: int = 0) -> int:
+    """A file descriptor for the process *pid*: it goes on meaning that process when the number is used again.
+
+    It is ready for reading once the process has ended.  Raises :class:`OSError`, ESRCH when
+    there is none.  Source: pidfd_open(2).
+    """
+    return os.pidfd_open(pid, flags)
+
+
+def pidfd_send_signal(pidfd: int, sig: int) -> None:
+    """Send the signal *sig* to the process of *pidfd*, and never to another that got its number.
+
+    Raises :class:`OSError`, ESRCH when it has ended and was waited for.  Source: pidfd_send_signal(2).
+    """
+    syscall("pidfd_send_signal", pidfd, sig, None, 0)
+
+
+def close_range(first: int, last: int = 0xFFFFFFFF, flags: int = 0) -> None:
+    """Close every file descriptor from *first* to *last*; with CLOSE_RANGE_CLOEXEC, at the next execve.
+
+    Raises :class:`OSError`.  Source: close_range(2), Linux 5.9.
+    """
+    syscall("close_range", first, last, flags)
+
+
+def sethostname(name: str) -> None:
+    """Set the host name of the calling process's UTS namespace, at most 64 bytes.
+
+    Raises :class:`OSError`.  Source: sethostname(2).
+    """
+    word = os.fsencode(name)
+    if libc.sethostname(word, len(word)):
+        raise failure("sethostname", word, len(word))
+
+
+def setdomainname(name: str) -> None:
+    """Set the NIS domain name of the calling process's UTS namespace, at most 64 bytes.
+
+    Raises :class:`OSError`.  Source: setdomainname(2).
+    """
+    word = os.fsencode(name)
+    if libc.setdomainname(word, len(word)):
+        raise failure("setdomainname", word, len(word))

@@ -1,0 +1,66 @@
+"""How Python reaches a system call that its standard library lacks.
+
+Every function of :mod:`minict.kernel` is one system call.  It has the name and the argument
+order of its man page, and it fails the way the standard library fails: with an
+:class:`OSError` that carries the errno, the call with its arguments, and the path.
+"""
+from __future__ import annotations
+
+import ctypes
+import os
+
+# PyDLL and not CDLL: CDLL releases the global interpreter lock around a call.  A child made by
+# clone3 has one thread, the caller; were the lock free at that moment, the child could wait
+# for ever for a thread that exists only in its parent.
+libc = ctypes.PyDLL(None, use_errno=True)
+
+# Most numbers differ from one processor to the next; the calls added since 2019 share theirs.
+# See asm/unistd_64.h and asm-generic/unistd.h.
+_NUMBERS = {
+    "x86_64": {"pivot_root": 155, "seccomp": 317, "bpf": 321, "execveat": 322, "capget": 125, "capset": 126,
+               "setns": 308, "unshare": 272},
+    "aarch64": {"pivot_root": 41, "seccomp": 277, "bpf": 280, "execveat": 281, "capget": 90, "capset": 91,
+                "setns": 268, "unshare": 97},
+}
+_EVERYWHERE = {"pidfd_send_signal": 424, "open_tree": 428, "move_mount": 429, "pidfd_open": 434, "clone3": 435,
+               "close_range": 436, "openat2": 437, "mount_setattr": 442}
+
+_machine = os.uname().machine
+NUMBERS = {**_EVERYWHERE, **_NUMBERS.get(_machine, {})}
+
+_syscall = libc.syscall
+_syscall.restype = ctypes.c_long
+
+
+def syscall(name: str, *arguments: int | bytes | ctypes.Structure | None, path: str | None = None) -> int:
+    """Call the kernel by the system call's *name*; return what it returns.
+
+    Integers and addresses travel as 64-bit words, ``bytes`` as pointers to them.
+    Raises :class:`OSError` with the errno, the call and its arguments, and *path* where one is
+    concerned; :class:`NotImplementedError` on a processor whose numbers are not known here.
+    Source: syscall(2).
+    """
+    if name not in NUMBERS:
+        raise NotImplementedError(f"the number of {name}(2) on {_machine} is not known: minict runs on x86-64 and arm64")
+    words = [ctypes.c_long(argument) if isinstance(argument, int) else argument for argument in arguments]
+    result = _syscall(ctypes.c_long(NUMBERS[name]), *words)
+    if result == -1:
+        raise failure(name, *arguments, path=path)
+    return result
+
+
+def failure(name: str, *arguments: object, path: str | None = None) -> OSError:
+    """The OSError for the call that has just failed: errno's text, then the call as a person would write it."""
+    errno = ctypes.get_errno()
+    shown = ", ".join(_readable(argument) for argument in arguments)
+    return OSError(errno, f"{os.strerror(errno)}: {name}({shown})", path)
+
+
+def _readable(argument: object) -> str:
+    if argument is None:
+        return "NULL"
+    if isinstance(argument, bytes):
+        return '"' + argument.decode(errors="replace") + '"'
+    if isinstance(argument, int):
+        return str(argument) if -10 < argument < 1024 else hex(argument)
+    return "…"
