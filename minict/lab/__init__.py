@@ -1,0 +1,1 @@
+"""What only notebooks use: exercises, checks, hints, quizzes, figures, and the proof that nothing is left."""

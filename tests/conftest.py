@@ -1,0 +1,182 @@
+"""What every test stands on: a mount and a network namespace of its own, fresh names, and the proof that nothing is left.
+
+The whole session, with the kernels of the notebooks that nbval runs in it, lives in new mount and network
+namespaces, made here before any test module is imported: what a test breaks, it breaks for itself.  Images,
+state and control groups have names that no other session has.  After each test the host is compared with what
+it was before: a test that leaves a mount, a link, a control group, a firewall rule, a process or a file fails.
+"""
+from __future__ import annotations
+
+import atexit
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import struct
+import sys
+import tempfile
+import time
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from minict.kernel import mount, namespaces, process  # noqa: E402
+from minict.lab import host  # noqa: E402
+
+TINY = "tiny"  # the default image: a shell and the usual small tools, made from the host's own files
+_PREFIX = "minict-test-"
+_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
+
+
+# ---- the session's own world -----------------------------------------------------------------------------------
+
+def _enter_own_world() -> str:
+    """Move this process, and so all that it will start, into namespaces and names of its own; return the directory.
+
+    Namespaces belong to threads: this runs while pytest loads, in the main thread, before there is another.
+    """
+    if os.geteuid() != 0:
+        pytest.exit("the tests make containers and need root: sudo make test", returncode=1)
+    namespaces.unshare(namespaces.CLONE_NEWNS | namespaces.CLONE_NEWNET)
+    mount.mount(None, "/", None, mount.MS_REC | mount.MS_PRIVATE)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:  # the kernels of notebooks talk over lo
+        request = struct.pack("16sh14x", b"lo", 0)
+        flags = struct.unpack("16sh14x", fcntl.ioctl(any_socket, _SIOCGIFFLAGS, request))[1]
+        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | _IFF_UP))
+    # Orphans come to this process, and not to the machine's pid 1, so that the proof below sees them.
+    process.prctl(process.PR_SET_CHILD_SUBREAPER, 1)
+    _remove_dead_worlds()
+    world = f"{tempfile.gettempdir()}/{_PREFIX}{os.getpid()}"
+    os.makedirs(f"{world}/run")
+    os.makedirs(f"{world}/data")
+    mount.mount("minict-test", f"{world}/run", "tmpfs", 0, "mode=0755")
+    if _file_system(world) == "overlay":  # inside a container: an overlay can't be made of an overlay
+        mount.mount("minict-test", f"{world}/data", "tmpfs", 0, "mode=0755")
+    os.environ["MINICT_RUN"] = f"{world}/run"
+    os.environ["MINICT_ROOT"] = f"{world}/data"
+    os.environ["MINICT_CGROUP"] = f"{_PREFIX}{os.getpid()}"
+    os.environ.setdefault("CI", "1")  # a learner's progress is theirs: no test writes to it
+    return world
+
+
+def _file_system(path: str) -> str:
+    """The type of the file system that holds *path*."""
+    device = os.stat(path).st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    return next((m["type"] for m in host.mount_table() if m["device"] == wanted), "unknown")
+
+
+def _remove_dead_worlds() -> None:
+    """Remove what an earlier session left behind when it was killed: its mounts died with it, the rest did not."""
+    points = [m["point"] for m in host.mount_table() if m["type"] in ("cgroup", "cgroup2")]
+    for holder in [tempfile.gettempdir(), *points]:
+        for name in os.listdir(holder):
+            pid = name.removeprefix(_PREFIX)
+            if name.startswith(_PREFIX) and pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
+                _remove_cgroups(f"{holder}/{name}") if holder in points else shutil.rmtree(f"{holder}/{name}", True)
+
+
+def _remove_cgroups(tree: str) -> None:
+    """Kill what runs in the control groups below *tree*, and remove them from the innermost outwards."""
+    for directory, _, _ in os.walk(tree, topdown=False):
+        for _ in range(100):
+            try:
+                with open(f"{directory}/cgroup.procs") as file:
+                    for pid in file.read().split():
+                        os.kill(int(pid), 9)
+                os.rmdir(directory)
+                break
+            except FileNotFoundError:
+                break
+            except OSError:  # a killed process is still on its way out
+                time.sleep(0.02)
+
+
+def _leave_own_world(world: str, owner: int) -> None:
+    if os.getpid() != owner:  # a forked child that ran to the interpreter's end
+        return
+    for pid in host.descendants(host.process_table(), owner):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    for tree in host.cgroup_trees():
+        _remove_cgroups(tree)
+    for entry in reversed(host.mount_table()):
+        if entry["point"].startswith(f"{world}/"):
+            mount.umount2(entry["point"], mount.MNT_DETACH)
+    shutil.rmtree(world, ignore_errors=True)
+
+
+WORLD = _enter_own_world()
+atexit.register(_leave_own_world, WORLD, os.getpid())
+
+
+# ---- each test leaves nothing ----------------------------------------------------------------------------------
+
+@pytest.fixture(autouse=True)
+def no_trace():
+    """Fail the test after which the host is not as it was before it."""
+    before = host.snapshot()
+    yield
+    left = host.settle(before, meanwhile=_bury_orphans)
+    if left:
+        pytest.fail("the test left on the host:\n  " + "\n  ".join(left), pytrace=False)
+
+
+def _bury_orphans() -> None:
+    """Wait for the zombies that this process inherited, as the machine's pid 1 would have done.
+
+    A zombie of its own process group is a child of the test that nobody waited for: that one stays, and is reported.
+    """
+    for pid, entry in host.process_table().items():
+        if entry.parent == os.getpid() and entry.state == "Z" and entry.group != os.getpgrp():
+            os.waitpid(pid, os.WNOHANG)
+
+
+# ---- the default image -----------------------------------------------------------------------------------------
+
+def make_tiny() -> str:
+    """Make the image ``tiny``, unless this session has it; return its name."""
+    from minict.engine import image
+    if not _made:
+        image.default_image(TINY)
+        _made.append(TINY)
+    return TINY
+
+
+_made: list[str] = []
+
+
+@pytest.fixture(scope="session")
+def tiny() -> str:
+    """The name of an image with a shell and the usual small tools."""
+    return make_tiny()
+
+
+# ---- notebooks -------------------------------------------------------------------------------------------------
+
+def pytest_configure(config):
+    if config.pluginmanager.hasplugin("nbval"):
+        _prepare_kernels()
+
+
+def _prepare_kernels() -> None:
+    """Give the kernels that nbval starts what a learner's kernel has.
+
+    * the image ``tiny``, which ``make lab`` makes for a learner;
+    * no PYTEST_CURRENT_TEST: ipykernel takes it as a wish not to catch what is written to descriptors 1 and 2,
+      and the words of a cell such as ``!ls`` would be lost.
+    """
+    import nbval.kernel
+
+    class Manager(nbval.kernel.KernelManager):
+        def start_kernel(self, **options):
+            make_tiny()
+            environment = dict(options.pop("env", None) or os.environ)
+            environment.pop("PYTEST_CURRENT_TEST", None)
+            return super().start_kernel(env=environment, **options)
+
+    nbval.kernel.KernelManager = Manager
