@@ -42,13 +42,23 @@ RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 
-# linux/mount.h; mount_setattr(2)
+# linux/fcntl.h, linux/mount.h; open_tree(2), move_mount(2), mount_setattr(2)
+AT_FDCWD = -100
 AT_RECURSIVE = 0x8000
 AT_EMPTY_PATH = 0x1000
+OPEN_TREE_CLONE = 1
+OPEN_TREE_CLOEXEC = os.O_CLOEXEC
+MOVE_MOUNT_F_EMPTY_PATH = 0x04
+MOVE_MOUNT_T_EMPTY_PATH = 0x40
 MOUNT_ATTR_RDONLY = 0x01
 MOUNT_ATTR_NOSUID = 0x02
 MOUNT_ATTR_NODEV = 0x04
 MOUNT_ATTR_NOEXEC = 0x08
+MOUNT_ATTR__ATIME = 0x70
+MOUNT_ATTR_NOATIME = 0x10
+MOUNT_ATTR_STRICTATIME = 0x20
+MOUNT_ATTR_NODIRATIME = 0x80
+MOUNT_ATTR_NOSYMFOLLOW = 0x200000
 
 _mount = libc.mount
 _mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
@@ -102,6 +112,22 @@ def openat2(dirfd: int, path: str, flags: int, mode: int = 0, resolve: int = 0) 
     """
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
     return syscall("openat2", dirfd, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how), path=path)
+
+
+def open_tree(dirfd: int, path: str, flags: int) -> int:
+    """Open the mount at *path*; with OPEN_TREE_CLONE a copy of it that is not yet attached anywhere: half a bind mount.
+
+    Returns a file descriptor.  Raises :class:`OSError`.  Source: open_tree(2), Linux 5.2.
+    """
+    return syscall("open_tree", dirfd, os.fsencode(path), flags | OPEN_TREE_CLOEXEC, path=path)
+
+
+def move_mount(from_fd: int, to_fd: int) -> None:
+    """Attach the mount *from_fd* (of open_tree) on the file or directory *to_fd*: the other half of a bind mount.
+
+    Raises :class:`OSError`.  Source: move_mount(2), Linux 5.2.
+    """
+    syscall("move_mount", from_fd, b"", to_fd, b"", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH)
 
 
 class _MountAttr(ctypes.Structure):

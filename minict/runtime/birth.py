@@ -1,0 +1,387 @@
+"""The birth of a container: one process makes another that is already inside.
+
+Read :func:`become` first: it is the whole life of the child before the user's command, top to bottom, and each
+line of it is a chapter of the course.  :func:`bear` is the parent's side.  The two talk over two pipes:
+
+::
+
+    parent (bear)                               child (become)
+    ─────────────                               ──────────────
+    clone3(CLONE_NEW…, CLONE_INTO_CGROUP)  ──►  begins inside its namespaces
+    writes the id maps         ── gate: "u" ──►  becomes root of its user namespace
+    connects the network                        builds the root file system, pivots into it
+                               ── gate: "n" ──►  goes on
+                                                drops its powers, executes the command
+    reads until end of file    ◄── report ────  execve closes the pipe: nothing in it, all is well
+                                                or: step, errno and message of what failed
+
+The child does system calls only.  It imports nothing (after pivot_root the standard library is gone), it
+does not log, and it takes no lock, because a thread that held one was not copied.
+"""
+from __future__ import annotations
+
+import os
+
+from ..kernel import mount as k
+from ..kernel import process as kernel
+from ..kernel.namespaces import CLONE_NEWCGROUP, unshare
+from ..kernel.network import loopback_up
+from . import capabilities, init, mounts, namespaces, process, rootfs, seccomp
+from .errors import OUR_ERROR, ContainerError
+from .spec import Spec
+from .trace import Trace
+
+
+class Birth:
+    """All that the child has to know.  Plain values and descriptors: it may have to travel to another process.
+
+    *descriptors*: ``stdin``, ``stdout``, ``stderr`` (stdin -1: nothing to read), ``report`` and ``gate`` (the pipes
+    above), ``start`` and ``error`` (the FIFOs of :mod:`.state`, or -1), ``console`` (where to send the terminal, or -1).
+    """
+
+    def __init__(self, spec: Spec, rootfs: str, *, bundle: str = "/", cgroups: dict | None = None, tasks: list = (),
+                 cgroup_v2: str | None = None, seccomp: bytes = b"", wait_for_network: bool = False, init: bool = False,
+                 die_with_parent: bool = False, traced: bool = False, descriptors: dict | None = None):
+        self.spec = spec
+        self.rootfs = rootfs
+        self.bundle = bundle
+        self.cgroups = cgroups or {}      # controller -> the container's directory
+        self.tasks = list(tasks)          # v1: the files that the child writes itself into
+        self.cgroup_v2 = cgroup_v2        # v2: the directory that clone3 puts it in
+        self.seccomp = seccomp            # the compiled filter
+        self.wait_for_network = wait_for_network
+        self.init = init
+        self.die_with_parent = die_with_parent
+        self.traced = traced
+        self.descriptors = {"stdin": 0, "stdout": 1, "stderr": 2, "report": -1, "gate": -1, "start": -1, "error": -1,
+                            "console": -1, **(descriptors or {})}
+        self.table = rootfs_table(self)   # made here and not in the child, so that its errors are the caller's
+
+    def makes(self, kind: str) -> bool:
+        """Whether the container gets a new namespace of this *kind*."""
+        return kind in namespaces.made(self.spec.linux.namespaces)
+
+    def to_wire(self) -> dict:
+        """Everything but the descriptors, in types that :mod:`marshal` can carry."""
+        values = {name: value for name, value in vars(self).items() if name not in ("descriptors", "table")}
+        return {**values, "spec": self.spec.to_dict()}
+
+    @classmethod
+    def from_wire(cls, values: dict, descriptors: dict) -> Birth:
+        return cls(**{**values, "spec": Spec.from_dict(values["spec"])}, descriptors=descriptors)
+
+
+def rootfs_table(birth: Birth) -> list[mounts.Operation]:
+    return rootfs.table(birth.spec, birth.bundle, birth.cgroups, birth.cgroup_v2)
+
+
+# ---- the child ---------------------------------------------------------------------------------------------------
+
+def become(birth: Birth, step: Trace) -> None:
+    """Turn the calling process, which was born inside new namespaces, into the container's command.  Does not return."""
+    spec, linux, user_process = birth.spec, birth.spec.linux, birth.spec.process
+
+    step("join the cgroups")
+    for tasks in birth.tasks:
+        write(tasks, "0")  # "0" is whoever writes; into tasks and not cgroup.procs, which waits 5 to 10 ms: see cgroup.py
+    step("begin a session")
+    take_descriptors(birth)
+    os.setsid()
+    if birth.die_with_parent:
+        die_with_parent(birth)
+    if birth.makes("user"):
+        step("wait for the id maps")
+        wait(birth, b"u")
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
+    if birth.makes("cgroup"):
+        step("unshare the cgroup namespace")  # not by clone3: the root of its view is where the caller is now
+        unshare(CLONE_NEWCGROUP)
+
+    if birth.makes("mount"):
+        build_root(birth, step)
+    elif not any(each.type == "mount" for each in linux.namespaces):
+        step("chroot")  # without a mount namespace there is no root to pivot, and nothing may be mounted
+        os.chroot(birth.rootfs)
+        os.chdir("/")
+
+    if birth.makes("uts") and spec.hostname:
+        step(f"set the host name {spec.hostname}")
+        kernel.sethostname(spec.hostname)
+    if spec.domainname:
+        step("set the domain name")
+        kernel.setdomainname(spec.domainname)
+    if birth.makes("network"):
+        step("bring the loopback device up")
+        loopback_up()
+    if birth.wait_for_network:
+        step("wait for the network")
+        wait(birth, b"n")
+    for name, value in (linux.sysctl or {}).items():
+        step(f"sysctl {name}")
+        write("/proc/sys/" + name.replace(".", "/"), value)
+    if birth.makes("mount"):
+        close_root(spec, step)
+
+    if user_process.terminal:
+        step("open the terminal")
+        open_terminal(birth)
+    elif birth.descriptors["stdin"] < 0:
+        os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+    if birth.descriptors["start"] >= 0:
+        step("wait for start")
+        wait_for_start(birth)
+    step("set limits and user")
+    execute = prepare_process(birth, user_process, step)
+    step(f"execve {user_process.args[0]}")
+    if birth.traced:
+        report_trace(birth, step)
+    if birth.init:
+        init.run(execute)
+    execute()
+
+
+def build_root(birth: Birth, step: Trace) -> None:
+    """The mount namespace's own root file system, from the table of operations, and the step into it."""
+    step("stop mount propagation")
+    mounts.make_private(mounts.PROPAGATION[birth.spec.linux.rootfsPropagation or "rslave"])
+    step("mount the root file system")
+    rootfs.enter_root(birth.spec, birth.rootfs)
+    root = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    for operation in birth.table:
+        step(operation.describe())
+        operation.execute(root)
+    os.close(root)
+    step("pivot_root")
+    rootfs.pivot_root(birth.rootfs)
+
+
+def close_root(spec: Spec, step: Trace) -> None:
+    """Mask and protect, when nothing has to be made or written any more."""
+    root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    for operation in rootfs.closing(spec):
+        step(operation.describe())
+        operation.execute(root)
+    os.close(root)
+
+
+def prepare_process(birth: Birth, user_process, step: Trace):
+    """Give up what the command must not have, in the one order that works; return what executes it.
+
+    The bounding set can be lowered only while we are privileged, groups change before the user, the user before the
+    capabilities, and seccomp comes last, because it may forbid all of these.  (Without no_new_privs only a
+    privileged process may install a filter: then it has to come first.)
+    """
+    if user_process.oomScoreAdj is not None:
+        write("/proc/self/oom_score_adj", str(user_process.oomScoreAdj))
+    process.set_rlimits(user_process.rlimits)
+    process.enter_directory(user_process.cwd)
+    command = process.find(user_process.args[0], user_process.env)
+    process.refuse_magic_link(command)
+    if user_process.capabilities:
+        step("drop capabilities")
+        capabilities.drop_bounding(user_process.capabilities)
+    if birth.seccomp and not user_process.noNewPrivileges:
+        step("install the seccomp filter")
+        seccomp.install(birth.seccomp)
+    step(f"become user {user_process.user.uid}:{user_process.user.gid}")
+    kernel.prctl(kernel.PR_SET_KEEPCAPS, 1)
+    process.set_user(user_process.user)
+    kernel.prctl(kernel.PR_SET_KEEPCAPS, 0)
+    if user_process.capabilities:
+        capabilities.apply(user_process.capabilities)
+    if user_process.noNewPrivileges:
+        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    if birth.die_with_parent:
+        die_with_parent(birth)  # again: the change of user has switched it off
+    os.umask(0o022 if user_process.user.umask is None else user_process.user.umask)
+    process.restore_signals()
+    if birth.seccomp and user_process.noNewPrivileges:
+        step("install the seccomp filter")
+        seccomp.install(birth.seccomp)
+
+    def execute() -> None:
+        kernel.close_range(3, flags=kernel.CLOSE_RANGE_CLOEXEC)  # nothing of the host leaks in (CVE-2024-21626)
+        process.execute(command, list(user_process.args), list(user_process.env))
+    return execute
+
+
+def open_terminal(birth: Birth) -> None:
+    from . import terminal  # in memory since preload
+    master, slave = terminal.open_pair()
+    size = birth.spec.process.consoleSize
+    if size and size.height:
+        terminal.set_size(master, size.height, size.width)
+    if birth.makes("mount"):
+        os.close(os.open("/dev/console", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        k.mount(os.ttyname(slave), "/dev/console", None, k.MS_BIND)
+    os.fchown(slave, birth.spec.process.user.uid, -1)
+    terminal.send(birth.descriptors["console"], master)
+    os.close(master)
+    os.close(birth.descriptors["console"])
+    terminal.attach(slave)
+
+
+def take_descriptors(birth: Birth) -> None:
+    """Put the standard streams into their places, and mark the rest to be closed at execve."""
+    streams = [birth.descriptors[name] for name in ("stdin", "stdout", "stderr")]
+    if streams != [0, 1, 2]:
+        copies = [fd if fd < 0 else os.dup(fd) for fd in streams]  # first copy all: one may lie in another's place
+        for number, fd in enumerate(copies):
+            if fd >= 0:
+                os.dup2(fd, number)
+                os.close(fd)
+
+
+def wait(birth: Birth, expected: bytes) -> None:
+    """Wait for the parent's byte; when it has died instead, so do we."""
+    if os.read(birth.descriptors["gate"], 1) != expected:
+        os._exit(1)
+
+
+def wait_for_start(birth: Birth) -> None:
+    """Tell the creator that all is ready, and wait until somebody writes into the FIFO ``start``.
+
+    It is open for reading and writing, so that it has no end of file while nobody is there.  From here on an error
+    goes to whoever starts us.
+    """
+    os.close(birth.descriptors["report"])
+    birth.descriptors["report"] = birth.descriptors["error"]
+    os.read(birth.descriptors["start"], 1)
+    os.close(birth.descriptors["start"])
+
+
+def die_with_parent(birth: Birth) -> None:
+    """Be killed when the parent ends (prctl(2), PR_SET_PDEATHSIG); if it already has, nobody reads our report."""
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, 9)
+    try:
+        os.write(birth.descriptors["report"], b"\n")
+    except BrokenPipeError:
+        os._exit(1)
+
+
+def write(path: str, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
+
+
+def preload(birth: Birth) -> None:
+    """Import what only some children need, while the standard library can still be found."""
+    if birth.spec.process.terminal:
+        import _socket  # noqa: F401
+
+        from . import terminal  # noqa: F401
+    if birth.spec.process.rlimits:
+        import resource  # noqa: F401
+
+
+def child(birth: Birth) -> None:
+    """Become the container's command, or report why not.  Does not return."""
+    step = Trace("child")
+    try:
+        become(birth, step)
+    except BaseException as error:
+        try:
+            report_error(birth, step.step, error)
+        except OSError:
+            pass  # nobody listens any more
+    finally:
+        os._exit(OUR_ERROR)
+
+
+def report_error(birth: Birth, step: str | None, error: BaseException) -> None:
+    if isinstance(error, OSError):
+        number, status = error.errno or 0, OUR_ERROR
+        named = error.filename and str(error.filename) not in error.strerror
+        message = f"{error.strerror} ({error.filename})" if named else error.strerror
+    else:
+        number, status = getattr(error, "errno", None) or 0, getattr(error, "status", OUR_ERROR)
+        message = str(error) if isinstance(error, ContainerError) else f"{type(error).__name__}: {error}"
+    line = "\t".join(["error", step or "", str(number), str(status), message.replace("\n", " ")])
+    os.write(birth.descriptors["report"], line.encode(errors="replace") + b"\n")
+
+
+def report_trace(birth: Birth, step: Trace) -> None:
+    step(None)
+    lines = [f"step\t{name}\t{begin}\t{end}\n" for name, begin, end in step.steps]
+    os.write(birth.descriptors["report"], "".join(lines).encode())
+
+
+# ---- the parent --------------------------------------------------------------------------------------------------
+
+def bear(birth: Birth, launch, prepare=None, step: Trace | None = None, born=None) -> tuple[int, int, Trace]:
+    """Make the child and accompany it until its execve has succeeded (or until it waits for start).
+
+    *launch* makes the process: one of the functions of :mod:`.launch`.  *born* is told the pid, to write it down.  *prepare*, called with the child's pid, does
+    what only somebody outside can do, such as connecting its network; meanwhile the child builds its root.
+    Returns the pid, a pidfd, and the child's trace.
+    Raises :class:`ContainerError` with the step that failed; then the child is gone.
+    """
+    step = step or Trace("parent")
+    report, birth.descriptors["report"] = os.pipe2(os.O_CLOEXEC)
+    birth.descriptors["gate"], gate = os.pipe2(os.O_CLOEXEC)
+    pid = -1
+    try:
+        step("clone")
+        pid, pidfd = launch(birth)
+        for name in ("report", "gate"):  # our copies, or the end of file would never come
+            os.close(birth.descriptors.pop(name))
+        if pid < 0:
+            read_report(report)
+            raise ContainerError("the process that should have made the container has died")
+        if born:
+            born(pid)
+        if birth.makes("user"):
+            step("write the id maps")
+            namespaces.write_id_maps(pid, birth.spec.linux.uidMappings, birth.spec.linux.gidMappings)
+            os.write(gate, b"u")
+        if prepare:
+            prepare(pid)
+            os.write(gate, b"n")
+        step("wait for execve")
+        trace = read_report(report)
+        step(None)
+        return pid, pidfd, trace
+    except BaseException:
+        if pid > 0:
+            end(pid, pidfd)
+        raise
+    finally:
+        os.close(report)
+        os.close(gate)
+        for name in ("report", "gate"):
+            if name in birth.descriptors:
+                os.close(birth.descriptors[name])
+
+
+def read_report(report: int) -> Trace:
+    """Read the child's report to its end.  Raises :class:`ContainerError` when it tells of an error."""
+    data = b""
+    while chunk := os.read(report, 65536):
+        data += chunk
+    trace = Trace("child")
+    for line in data.decode().split("\n"):
+        kind, *fields = line.split("\t")
+        if kind == "step":
+            trace.steps.append((fields[0], int(fields[1]), int(fields[2])))
+        elif kind == "error":
+            step, number, status, message = fields
+            told = message if int(status) != OUR_ERROR or not step else f"{step}: {message}"
+            raise ContainerError(told, step=step, errno=int(number) or None, status=int(status))
+    return trace
+
+
+def end(pid: int, pidfd: int) -> None:
+    """Kill a child that must not live, and wait until it is gone."""
+    try:
+        kernel.pidfd_send_signal(pidfd, 9)
+    except ProcessLookupError:
+        pass
+    os.close(pidfd)
+    try:
+        os.waitpid(pid, 0)
+    except ChildProcessError:
+        pass  # somebody else, such as an event loop, has waited for it

@@ -1,0 +1,56 @@
+"""A tiny init: what process 1 of a container has to do when the user's command does not do it.
+
+The kernel gives process 1 two duties (pid_namespaces(7)).  Orphans become its children, and stay
+zombies until it waits for them.  And a signal without a handler is not delivered to it, so that a
+plain program as process 1 does not even end on SIGTERM.
+"""
+from __future__ import annotations
+
+import os
+
+import _signal  # and not signal, whose import costs 5 ms at each start
+
+from .process import restore_signals
+
+_NOT_FORWARDED = (_signal.SIGKILL, _signal.SIGSTOP, _signal.SIGCHLD, _signal.SIGPROF, _signal.SIGSEGV, _signal.SIGBUS,
+                  _signal.SIGFPE, _signal.SIGILL, _signal.SIGTRAP, _signal.SIGABRT)
+
+
+def forward_signals(pid: int) -> None:
+    """Hand every signal that arrives here on to the process *pid*."""
+    def forward(number, frame):
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            pass
+    for number in range(1, 32):
+        if number not in _NOT_FORWARDED:
+            _signal.signal(number, forward)
+
+
+def reap(pid: int) -> int:
+    """Wait for children, adopted ones included, until *pid* is among them; return *pid*'s wait status."""
+    while True:
+        child, status = os.wait()
+        if child == pid:
+            return status
+
+
+def exit_like(status: int) -> None:
+    """End as the process with the wait *status* did; a signal becomes 128 + n, as in a shell.  Does not return."""
+    code = os.waitstatus_to_exitcode(status)
+    os._exit(code if code >= 0 else 128 - code)
+
+
+def run(command) -> None:
+    """Be process 1: let a child call *command*, which must end in execve, and care for it to its end.  Does not return."""
+    pid = os.fork()
+    if pid == 0:
+        os.setpgid(0, 0)
+        if os.isatty(0):
+            os.tcsetpgrp(0, os.getpid())  # or the terminal would stop the child as a background process
+        restore_signals()
+        command()
+    forward_signals(pid)
+    os.closerange(0, 1024)  # the last writer of a pipe must be the command, not its init
+    exit_like(reap(pid))

@@ -1,0 +1,108 @@
+"""Who forks.  A container's first process can come from three places, and they differ in nothing else.
+
+=================  =====================================================================================
+:func:`here`       clone3 from this process: the command line, which is small and has one thread
+:func:`staged`     fork first, clone3 from the copy: to join namespaces, or to run a learner's own functions
+:func:`by_zygote`  a small helper process clones for us: a notebook kernel, which is large and has a dozen threads
+=================  =====================================================================================
+
+To fork copies the page tables: 3 ms for a small Python, 10 for a notebook, 50 with a large array in it.  And a
+raw clone3 from a process with threads would copy locks that no thread of the copy will ever open.
+"""
+from __future__ import annotations
+
+import os
+
+from ..kernel import process as kernel
+from ..kernel.namespaces import CLONE_PARENT, clone3
+from . import birth as births
+from . import learner, namespaces
+
+
+def choose(birth: births.Birth):
+    """The one of the three that fits the calling process.
+
+    A passed exercise has replaced a function in this process and nowhere else: then the container must come from
+    this process.
+    """
+    if len(os.listdir("/proc/self/task")) > 1 and not learner.replaced:
+        return by_zygote
+    return staged if learner.replaced or needs_stage(birth) else here
+
+
+def here(birth: births.Birth) -> tuple[int, int]:
+    """Clone from this very process, which must have one thread; through a stage where one is needed.
+
+    Returns (pid, pidfd).  Raises :class:`OSError`.
+    """
+    if needs_stage(birth):
+        return staged(birth)
+    births.preload(birth)
+    pid, pidfd = clone(birth)
+    if pid == 0:
+        births.child(birth)
+    return pid, pidfd
+
+
+def staged(birth: births.Birth) -> tuple[int, int]:
+    """Fork a process that lives for a moment, and let it clone: the clone is our own child by CLONE_PARENT.
+
+    The stage may enter the namespaces that the container joins, from which there is not always a way back; and
+    it has one thread, even if the process that it was forked from has a dozen.
+    Returns (pid, pidfd), or (-1, -1) when the stage failed: it has written why into the report.
+    """
+    births.preload(birth)
+    answer, told = os.pipe2(os.O_CLOEXEC)
+    stage = os.fork()
+    if stage == 0:
+        try:
+            os.write(told, str(enter_and_clone(birth)).encode())
+        except BaseException as error:
+            births.report_error(birth, "make the process", error)
+        finally:
+            os._exit(0)
+    os.close(told)
+    pid = int(os.read(answer, 32) or -1)
+    os.close(answer)
+    os.waitpid(stage, 0)
+    return pid, kernel.pidfd_open(pid) if pid > 0 else -1
+
+
+def enter_and_clone(birth: births.Birth) -> int:
+    """The stage's work: enter what the container joins, and clone a sibling, which becomes the container; its pid."""
+    namespaces.join(birth.spec.linux.namespaces)
+    if birth.makes("time"):
+        namespaces.unshare_time(birth.spec.linux.timeOffsets)
+    pid, _ = clone(birth, CLONE_PARENT)
+    if pid == 0:
+        births.child(birth)
+    return pid
+
+
+def by_zygote(birth: births.Birth) -> tuple[int, int]:
+    """Let the helper process of :mod:`.zygote` clone for us; the container is our own child all the same.
+
+    Returns and raises as :func:`staged`.
+    """
+    from . import zygote
+    pid = zygote.request(birth)
+    return pid, kernel.pidfd_open(pid) if pid > 0 else -1
+
+
+def needs_stage(birth: births.Birth) -> bool:
+    return birth.makes("time") or any(each.path for each in birth.spec.linux.namespaces)
+
+
+def clone(birth: births.Birth, flags: int = 0) -> tuple[int, int]:
+    """clone3 into the birth's new namespaces, and into its cgroup if there is cgroup v2.
+
+    Two kinds are not for clone3: the cgroup namespace has to come after joining the cgroup, and a time namespace
+    moves only children, so that the stage has already made it.  Returns as clone3 does, in both processes.
+    """
+    kinds = [kind for kind in namespaces.made(birth.spec.linux.namespaces) if kind not in ("cgroup", "time")]
+    cgroup = os.open(birth.cgroup_v2, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if birth.cgroup_v2 else -1
+    try:
+        return clone3(flags | namespaces.flags(kinds), cgroup)
+    finally:
+        if cgroup >= 0:
+            os.close(cgroup)

@@ -1,0 +1,278 @@
+"""Mounts as data: each line of the container's mount table is an operation that can describe and execute itself.
+
+The description is the step's name in the trace and in an error, and the label in the course's figures.
+All paths of a container are opened with :func:`open_in_root`: an image is somebody else's work, and
+a symbolic link in it must not lead a mount, or a directory that we make, to the host.
+"""
+from __future__ import annotations
+
+import os
+
+from ..kernel import mount as k
+from .errors import ContainerError
+
+# The options that are flags of mount(2), as mount(8) spells them: (set these, clear those).
+FLAGS = {
+    "defaults": (0, 0), "ro": (k.MS_RDONLY, 0), "rw": (0, k.MS_RDONLY),
+    "nosuid": (k.MS_NOSUID, 0), "suid": (0, k.MS_NOSUID), "nodev": (k.MS_NODEV, 0), "dev": (0, k.MS_NODEV),
+    "noexec": (k.MS_NOEXEC, 0), "exec": (0, k.MS_NOEXEC), "sync": (k.MS_SYNCHRONOUS, 0), "async": (0, k.MS_SYNCHRONOUS),
+    "dirsync": (k.MS_DIRSYNC, 0), "remount": (k.MS_REMOUNT, 0), "mand": (k.MS_MANDLOCK, 0), "nomand": (0, k.MS_MANDLOCK),
+    "noatime": (k.MS_NOATIME, 0), "atime": (0, k.MS_NOATIME), "nodiratime": (k.MS_NODIRATIME, 0),
+    "diratime": (0, k.MS_NODIRATIME), "relatime": (k.MS_RELATIME, 0), "norelatime": (0, k.MS_RELATIME),
+    "strictatime": (k.MS_STRICTATIME, 0), "nostrictatime": (0, k.MS_STRICTATIME),
+    "nosymfollow": (k.MS_NOSYMFOLLOW, 0), "bind": (k.MS_BIND, 0), "rbind": (k.MS_BIND | k.MS_REC, 0),
+}
+PROPAGATION = {
+    "private": k.MS_PRIVATE, "rprivate": k.MS_PRIVATE | k.MS_REC, "shared": k.MS_SHARED, "rshared": k.MS_SHARED | k.MS_REC,
+    "slave": k.MS_SLAVE, "rslave": k.MS_SLAVE | k.MS_REC, "unbindable": k.MS_UNBINDABLE,
+    "runbindable": k.MS_UNBINDABLE | k.MS_REC,
+}
+# What mount_setattr calls the flags that a bind mount can have for itself.
+ATTRIBUTES = {k.MS_RDONLY: k.MOUNT_ATTR_RDONLY, k.MS_NOSUID: k.MOUNT_ATTR_NOSUID, k.MS_NODEV: k.MOUNT_ATTR_NODEV,
+              k.MS_NOEXEC: k.MOUNT_ATTR_NOEXEC, k.MS_NODIRATIME: k.MOUNT_ATTR_NODIRATIME,
+              k.MS_NOSYMFOLLOW: k.MOUNT_ATTR_NOSYMFOLLOW}
+
+
+class Options:
+    """A list such as ``["ro", "nosuid", "size=64m", "rslave"]``, sorted by who wants which: *set* and *clear* are
+    flags of mount(2), *recursive* those that go for the mounts inside as well (``rro``), *propagation* is a list of
+    flags, and *data* the rest, which only the file system understands."""
+
+    def __init__(self, options: list[str]):
+        self.set = self.clear = self.recursive = 0
+        self.propagation = []
+        data = []
+        for option in options:
+            if option in FLAGS:
+                on, off = FLAGS[option]
+                self.set, self.clear = self.set & ~off | on, self.clear & ~on | off
+            elif option in PROPAGATION:
+                self.propagation.append(PROPAGATION[option])
+            elif option[:1] == "r" and option[1:] in FLAGS:  # rro, rnosuid: runtime-spec, config.md, mounts
+                self.recursive |= FLAGS[option[1:]][0]
+            else:
+                data.append(option)
+        self.data = ",".join(data)
+
+
+def make_private(propagation: int = k.MS_SLAVE | k.MS_REC) -> None:
+    """From now on nothing that this mount namespace mounts is seen outside.
+
+    A new mount namespace is a copy, but where the host's mounts are shared, as systemd makes them, the copies
+    still tell each other of each change.  As a slave we hear of the host's changes and tell nothing.
+    This must come before any other mount.  Source: mount_namespaces(7), shared subtrees.
+    """
+    k.mount(None, "/", None, propagation)
+
+
+def open_in_root(root: int, path: str, make: str | None = None) -> int:
+    """Open *path* as a process inside would find it, were the directory *root* its ``/``; an O_PATH descriptor.
+
+    *make* ``"directory"`` or ``"file"`` makes what is missing on the way there.  A link through /proc to
+    somewhere else (a magic link) is refused.
+    Raises :class:`OSError`.  Source: openat2(2), path_resolution(7).
+    """
+    resolve = k.RESOLVE_IN_ROOT | k.RESOLVE_NO_MAGICLINKS
+    try:
+        return k.openat2(root, path, os.O_PATH, 0, resolve)
+    except FileNotFoundError:
+        if not make:
+            raise
+    parent, name = os.path.split(os.path.normpath(path))
+    above = open_in_root(root, parent or "/", "directory")
+    try:
+        if make == "directory":
+            os.mkdir(name, 0o755, dir_fd=above)
+        else:
+            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=above))
+    except FileExistsError:  # a dangling link, or one that leads through one
+        raise FileNotFoundError(2, "a symbolic link there leads to nothing", path) from None
+    finally:
+        os.close(above)
+    return k.openat2(root, path, os.O_PATH, 0, resolve)
+
+
+class Operation:
+    """One step of the file system's construction.  *root* is a descriptor of the container's root directory."""
+
+    def execute(self, root: int) -> None:
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        raise NotImplementedError
+
+
+class FileSystem(Operation):
+    """Mount a file system of its own: proc, tmpfs, sysfs, devpts, mqueue, overlay…"""
+
+    def __init__(self, type: str, destination: str, options: list[str] = (), source: str | None = None):
+        self.type, self.destination, self.options, self.source = type, destination, Options(options), source or type
+
+    def describe(self):
+        return f"mount {self.type} on {self.destination}"
+
+    def execute(self, root):
+        target = open_in_root(root, self.destination, make="directory")
+        try:
+            place = f"/proc/self/fd/{target}"
+            k.mount(self.source, place, self.type, self.options.set, self.options.data or None)
+            for flags in self.options.propagation:
+                k.mount(None, place, None, flags)
+        finally:
+            os.close(target)
+
+
+class Bind(Operation):
+    """Make a directory or a file of the host visible inside: with ``rbind`` together with what is mounted in it.
+
+    A copy of the mount is made (open_tree), gets its own attributes while nobody can see it (mount_setattr) and is
+    then attached (move_mount).  The older way, mount and remount, leaves a moment in which ``ro`` does not hold.
+    """
+
+    def __init__(self, source: str, destination: str, options: list[str] = ("bind",)):
+        self.source, self.destination, self.options = source, destination, Options(options)
+
+    def describe(self):
+        return f"bind {self.source} to {self.destination}"
+
+    def execute(self, root):
+        recursive = k.AT_RECURSIVE if self.options.set & k.MS_REC else 0
+        tree = k.open_tree(k.AT_FDCWD, self.source, k.OPEN_TREE_CLONE | recursive)
+        try:
+            self.set_attributes(tree)
+            target = open_in_root(root, self.destination, make="directory" if os.path.isdir(self.source) else "file")
+            try:
+                k.move_mount(tree, target)
+            finally:
+                os.close(target)
+        finally:
+            os.close(tree)
+
+    def set_attributes(self, tree: int) -> None:
+        options = self.options
+        for flags, reach in ((options.set, 0), (options.recursive, k.AT_RECURSIVE)):
+            attributes = sum(attribute for flag, attribute in ATTRIBUTES.items() if flags & flag)
+            if attributes:
+                k.mount_setattr(tree, "", k.AT_EMPTY_PATH | reach, attributes)
+        for flags in options.propagation or [k.MS_PRIVATE | k.MS_REC]:
+            reach = k.AT_RECURSIVE if flags & k.MS_REC else 0
+            k.mount_setattr(tree, "", k.AT_EMPTY_PATH | reach, propagation=flags & ~k.MS_REC)
+
+
+class Device(Operation):
+    """A device node; in a user namespace, where nobody may make one, the host's node bound to its place."""
+
+    def __init__(self, path: str, kind: str, major: int, minor: int, mode: int = 0o666, uid: int = 0, gid: int = 0,
+                 bind: bool = False):
+        self.path, self.kind, self.device, self.mode = path, kind, os.makedev(major, minor), mode
+        self.uid, self.gid, self.bind = uid, gid, bind
+
+    def describe(self):
+        return f"device {self.path}"
+
+    def execute(self, root):
+        if self.bind:
+            return Bind(self.path, self.path).execute(root)
+        directory, name = os.path.split(self.path)
+        above = open_in_root(root, directory, make="directory")
+        try:
+            os.mknod(name, self.mode | {"b": 0o060000, "p": 0o010000}.get(self.kind, 0o020000), self.device, dir_fd=above)
+            os.chmod(name, self.mode, dir_fd=above, follow_symlinks=True)  # mknod has obeyed the umask
+            if self.uid or self.gid:
+                os.chown(name, self.uid, self.gid, dir_fd=above, follow_symlinks=False)
+        except FileExistsError:
+            pass
+        finally:
+            os.close(above)
+
+
+class Link(Operation):
+    """A symbolic link, such as /dev/stdin -> /proc/self/fd/0."""
+
+    def __init__(self, path: str, target: str):
+        self.path, self.target = path, target
+
+    def describe(self):
+        return f"link {self.path} to {self.target}"
+
+    def execute(self, root):
+        directory, name = os.path.split(self.path)
+        above = open_in_root(root, directory, make="directory")
+        try:
+            os.symlink(self.target, name, dir_fd=above)
+        except FileExistsError:
+            pass
+        finally:
+            os.close(above)
+
+
+class Mask(Operation):
+    """Hide what the container must not see: a file behind /dev/null, a directory behind an empty one."""
+
+    def __init__(self, path: str):
+        self.path = path
+
+    def describe(self):
+        return f"mask {self.path}"
+
+    def execute(self, root):
+        try:
+            target = open_in_root(root, self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            return  # nothing there to hide
+        try:
+            place = f"/proc/self/fd/{target}"
+            if os.path.isdir(place):
+                k.mount("tmpfs", place, "tmpfs", k.MS_RDONLY | k.MS_NOSUID | k.MS_NODEV | k.MS_NOEXEC, "size=0,nr_inodes=1")
+            else:
+                k.mount("/dev/null", place, None, k.MS_BIND)
+        finally:
+            os.close(target)
+
+
+class ReadOnly(Operation):
+    """Make a part of the file system read-only, with what is mounted in it: a bind mount of it on itself.
+
+    With *mounted*, the path is a mount of the container's own already, and needs no second one on top.
+    """
+
+    def __init__(self, path: str, mounted: bool = False):
+        self.path, self.mounted = path, mounted
+
+    def describe(self):
+        return f"make {self.path} read-only"
+
+    def execute(self, root):
+        try:
+            target = open_in_root(root, self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        tree = -1
+        try:
+            if not self.mounted:
+                tree = k.open_tree(target, "", k.AT_EMPTY_PATH | k.OPEN_TREE_CLONE | k.AT_RECURSIVE)
+            reach = 0 if self.path == "/" else k.AT_RECURSIVE  # the volumes in a read-only root stay what they are
+            k.mount_setattr(target if tree < 0 else tree, "", k.AT_EMPTY_PATH | reach, k.MOUNT_ATTR_RDONLY)
+            if tree >= 0:
+                k.move_mount(tree, target)
+        finally:
+            os.close(target)
+            if tree >= 0:
+                os.close(tree)
+
+
+def operation(mount, place: str = "") -> Operation:
+    """The operation that a mount of the spec stands for; *place* is where the spec's relative paths begin.
+
+    Raises :class:`ContainerError` for a mount without a destination or a type.
+    """
+    if not mount.destination:
+        raise ContainerError("a mount has no destination")
+    options = list(mount.options)
+    if mount.type == "bind" or "bind" in options or "rbind" in options:
+        if "bind" not in options and "rbind" not in options:
+            options.append("rbind")
+        return Bind(os.path.join(place, mount.source or ""), mount.destination, options)
+    if not mount.type:
+        raise ContainerError(f"the mount on {mount.destination} has no type")
+    return FileSystem(mount.type, mount.destination, options, mount.source)

@@ -1,0 +1,105 @@
+"""The eight namespaces of a container: which are made, which are joined, and whose ids they map."""
+from __future__ import annotations
+
+import os
+
+from ..kernel.namespaces import (CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID,
+                                 CLONE_NEWTIME, CLONE_NEWUSER, CLONE_NEWUTS, setns, unshare)
+from .errors import ContainerError
+
+# The names of the OCI specification (config-linux.md, namespaces), the flag of each, and the file
+# in /proc/PID/ns that stands for it (namespaces(7)).
+FLAGS = {"user": CLONE_NEWUSER, "mount": CLONE_NEWNS, "pid": CLONE_NEWPID, "network": CLONE_NEWNET,
+         "uts": CLONE_NEWUTS, "ipc": CLONE_NEWIPC, "cgroup": CLONE_NEWCGROUP, "time": CLONE_NEWTIME}
+FILES = {"user": "user", "mount": "mnt", "pid": "pid", "network": "net", "uts": "uts", "ipc": "ipc",
+         "cgroup": "cgroup", "time": "time"}
+
+
+def flags(kinds: list[str]) -> int:
+    """The flags for clone3 or unshare that stand for these *kinds* of namespaces.
+
+    Raises :class:`ContainerError` for a kind that is none.
+    """
+    result = 0
+    for kind in kinds:
+        if kind not in FLAGS:
+            raise ContainerError(f"there is no namespace of kind {kind!r}: the kinds are {', '.join(FLAGS)}")
+        result |= FLAGS[kind]
+    return result
+
+
+def made(namespaces: list) -> list[str]:
+    """The kinds of those of the spec's *namespaces* that are to be made, because no path says what to join."""
+    return [namespace.type for namespace in namespaces if not namespace.path]
+
+
+def identify(pid: int | str = "self") -> dict[str, int]:
+    """Which namespaces the process *pid* is in: for each kind the inode number that stands for the namespace.
+
+    Two processes share a namespace when the numbers are the same.  Source: namespaces(7).
+    """
+    return {kind: os.stat(f"/proc/{pid}/ns/{file}").st_ino for kind, file in FILES.items()
+            if os.path.exists(f"/proc/{pid}/ns/{file}")}
+
+
+def join(namespaces: list) -> None:
+    """Enter those of the spec's *namespaces* that have a path.
+
+    The user namespace comes first when it gives the right to enter the others, and last when entering
+    it would take that right away; which of the two it is, only trying tells.
+    Joining a pid or time namespace moves only the children that come after.
+    Raises :class:`ContainerError`, naming the path that can't be entered.
+    """
+    waiting = []
+    for namespace in sorted((each for each in namespaces if each.path), key=lambda each: each.type != "user"):
+        try:
+            enter(namespace.path, namespace.type)
+        except PermissionError:
+            waiting.append(namespace)
+    for namespace in waiting:
+        try:
+            enter(namespace.path, namespace.type)
+        except OSError as error:
+            raise ContainerError(f"can't join the {namespace.type} namespace {namespace.path}: {error.strerror}",
+                                 errno=error.errno) from None
+
+
+def enter(path: str, kind: str) -> None:
+    """Enter the namespace *path*, a file such as ``/proc/PID/ns/net``, which must be of this *kind*.
+
+    Raises :class:`OSError`.
+    """
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        setns(fd, flags([kind]))
+    finally:
+        os.close(fd)
+
+
+def unshare_time(offsets: dict | None) -> None:
+    """Make a time namespace for the children to come, whose clocks differ from ours by *offsets*.
+
+    They can only be written before anyone is inside, which is why clone3 alone can't do it.
+    Source: time_namespaces(7).
+    """
+    unshare(CLONE_NEWTIME)
+    lines = [f"{clock} {offset.get('secs', 0)} {offset.get('nanosecs', 0)}\n" for clock, offset in (offsets or {}).items()]
+    if lines:
+        with open("/proc/self/timens_offsets", "w") as file:
+            file.write("".join(lines))
+
+
+def write_id_maps(pid: int, uids: list, gids: list) -> None:
+    """Say which ids of the user namespace of *pid* are which ids out here.
+
+    Only a process outside can do that, once, which is why the child has to wait for it.
+    Raises :class:`ContainerError`.  Source: user_namespaces(7).
+    """
+    for file, mappings in (("uid_map", uids), ("gid_map", gids)):
+        text = "".join(f"{each.containerID} {each.hostID} {each.size}\n" for each in mappings)
+        try:
+            with open(f"/proc/{pid}/{file}", "w") as map_file:
+                map_file.write(text)  # in one write: the kernel takes no second
+        except OSError as error:
+            raise ContainerError(f"the kernel refuses the {file} {text.strip()!r}: {error.strerror}",
+                                 errno=error.errno) from None

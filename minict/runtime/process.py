@@ -1,0 +1,151 @@
+"""The container's process, from privileged to its own: limits, user, capabilities, and which file it executes."""
+from __future__ import annotations
+
+import errno
+import os
+
+from ..kernel import mount as k
+from ..kernel import process as kernel
+from .errors import NOT_EXECUTABLE, NOT_FOUND, ContainerError
+
+# Python ignores these two, and a signal that is ignored stays ignored through execve: a program that
+# was born that way would never end when its reader is gone.  The module signal costs 5 ms, so by number.
+_SIGPIPE, _SIGXFSZ = 13, 25
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def restore_signals() -> None:
+    """Undo what Python has done to its signals: nothing ignored, nothing handled, nothing blocked."""
+    import _signal
+    for number in range(1, 32):
+        if number not in (9, 19) and _signal.getsignal(number) != _signal.SIG_DFL:
+            _signal.signal(number, _signal.SIG_DFL)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+
+
+def set_rlimits(rlimits: list) -> None:
+    """Set the limits of setrlimit(2), by their names there (``RLIMIT_NOFILE``).
+
+    Raises :class:`ContainerError`; a limit above our own hard one needs CAP_SYS_RESOURCE.
+    """
+    if not rlimits:
+        return
+    import resource
+    for limit in rlimits:
+        number = getattr(resource, limit.type or "", None)
+        if number is None:
+            raise ContainerError(f"there is no resource limit {limit.type}")
+        try:
+            resource.setrlimit(number, (_rlimit(limit.soft), _rlimit(limit.hard)))
+        except (OSError, ValueError) as error:
+            raise ContainerError(f"can't set {limit.type} to {limit.soft}:{limit.hard}: {error}; its hard limit here is "
+                                 f"{resource.getrlimit(number)[1]}") from None
+
+
+def _rlimit(value: int) -> int:
+    return -1 if value < 0 or value >= 2 ** 63 - 1 else value  # RLIM_INFINITY
+
+
+def set_user(user) -> None:
+    """Become the process's user.  The groups come first: afterwards we have no right to change them.
+
+    Raises :class:`OSError`.  Source: credentials(7).
+    """
+    if _may_set_groups():
+        os.setgroups(list(user.additionalGids))
+    os.setresgid(user.gid, user.gid, user.gid)
+    os.setresuid(user.uid, user.uid, user.uid)
+
+
+def _may_set_groups() -> bool:
+    """A user namespace that was mapped without privilege has lost setgroups(2): user_namespaces(7)."""
+    try:
+        with open("/proc/self/setgroups") as file:
+            return file.read().strip() != "deny"
+    except OSError:
+        return True
+
+
+def enter_directory(path: str) -> None:
+    """Go to the process's working directory, making it when the image has none, as Docker does.
+
+    Raises :class:`ContainerError` when the path leads out of the container, which an open descriptor of the host
+    would allow (CVE-2024-21626).
+    """
+    os.makedirs(path, exist_ok=True)
+    os.chdir(path)
+    if not os.getcwd().startswith("/"):
+        raise ContainerError(f"the working directory {path} is outside of the container")
+
+
+def find(command: str, env: list[str]) -> str:
+    """The file that *command* stands for: itself when it has a slash, else the first one on the PATH of *env*.
+
+    Raises :class:`ContainerError`, with status 127 when there is none and 126 when it may not be executed.
+    """
+    if not command:
+        raise ContainerError("the command is empty", status=NOT_FOUND)
+    path = next((each[5:] for each in env if each.startswith("PATH=")), PATH)
+    candidates = [command] if "/" in command else [os.path.join(each or ".", command) for each in path.split(":")]
+    found = None
+    for candidate in candidates:
+        if os.path.isfile(candidate):
+            if os.access(candidate, os.X_OK):
+                return candidate
+            found = candidate
+    if found or os.path.isdir(command) and "/" in command:
+        raise ContainerError(f"{found or command} is not an executable file", status=NOT_EXECUTABLE)
+    where = "" if "/" in command else f" on the PATH {path}"
+    raise ContainerError(f"there is no command {command!r} in the container{where}", status=NOT_FOUND)
+
+
+def refuse_magic_link(path: str) -> None:
+    """Refuse a command, or a script's interpreter, that is a magic link of /proc, such as ``/proc/self/exe``.
+
+    Until execve is done, that link leads to our own interpreter, a file of the host; a hostile image could
+    start it inside and then write to it (CVE-2019-5736).  Raises :class:`ContainerError`.
+    """
+    for _ in range(5):  # the kernel follows no more interpreters of interpreters
+        try:
+            fd = k.openat2(k.AT_FDCWD, path, os.O_RDONLY, 0, k.RESOLVE_NO_MAGICLINKS)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise ContainerError(f"the command leads through {path}, a link out of the container",
+                                     status=NOT_EXECUTABLE) from None
+            return  # not readable, or not there: execve has the better words
+        try:
+            first = os.read(fd, 256)
+        finally:
+            os.close(fd)
+        if first[:2] != b"#!":
+            return
+        words = first[2:].split(b"\n")[0].split()
+        if not words:
+            return
+        path = os.fsdecode(words[0])
+
+
+def execute(path: str, args: list[str], env: list[str]) -> None:
+    """Become the program *path*.  Does not return.
+
+    Raises :class:`ContainerError`: status 127 when a part of it is missing, else 126.  Source: execve(2).
+    """
+    try:
+        os.execve(path, args, dict(each.split("=", 1) for each in env if "=" in each))
+    except OSError as error:
+        if error.errno == errno.ENOENT:  # the file was there a moment ago
+            raise ContainerError(f"{path} is there, but the interpreter or loader that it names is not",
+                                 errno=error.errno, status=NOT_FOUND) from None
+        why = {errno.EACCES: "permission denied", errno.ENOEXEC: "it is neither a program of this processor nor a script "
+               "that begins with #!"}.get(error.errno, error.strerror)
+        raise ContainerError(f"can't execute {path}: {why}", errno=error.errno, status=NOT_EXECUTABLE) from None
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when the one that made it ends, and end now if it already has.
+
+    Source: prctl(2), PR_SET_PDEATHSIG.  Must come after set_user, which would switch it off again.
+    """
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, 9)
+    if os.getppid() != parent:
+        os._exit(1)

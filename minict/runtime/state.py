@@ -1,0 +1,152 @@
+"""What is known of a container while it lives: one directory, one small file for each fact.
+
+=============  =======================================================================================
+``lock``       held (flock) by the process that makes or looks after the container, as long as it lives
+``ledger``     what the container takes from the host, written BEFORE it is taken: a line ``kind<tab>value``
+``config.json``  the container's spec, for who asks later
+``pid``        its first process, and when that began, so that a later process can't be mistaken for it
+``start``      a FIFO, there from create to start: a byte in it says "go"
+``error``      a FIFO beside it: what went wrong after "go"
+=============  =======================================================================================
+
+The order is the point.  A creator may be killed at any instant; what it leaves is a directory whose lock
+nobody holds, and in it a ledger with everything that may have to be undone: undoing what was never taken
+is no error.  That is all that ``minict prune`` needs.
+"""
+from __future__ import annotations
+
+import fcntl
+import os
+
+from . import jsonfile, paths
+from .errors import ContainerError
+
+
+class State:
+    """The directory of the container *id*.  Making the object touches nothing."""
+
+    def __init__(self, id: str):
+        self.id = id
+        self.directory = paths.container_state(id)
+        self._lock = -1
+
+    def path(self, name: str) -> str:
+        return f"{self.directory}/{name}"
+
+    def make(self) -> None:
+        """Take the id and the lock.  Raises :class:`ContainerError` when there is such a container already."""
+        os.makedirs(os.path.dirname(self.directory), 0o711, exist_ok=True)
+        try:
+            os.mkdir(self.directory, 0o700)
+        except FileExistsError:
+            raise ContainerError(f"there is a container {self.id} already") from None
+        if not self.lock():
+            raise ContainerError(f"the container {self.id} was pruned while it was being made")
+
+    def lock(self) -> bool:
+        """Hold the lock until :meth:`unlock` or the end of this process; False when a living process has it."""
+        try:
+            fd = os.open(self.path("lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            return False
+        self._lock = fd
+        return True
+
+    def unlock(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def record(self, entries: list) -> None:
+        """Add to the ledger what will be taken next: pairs of a kind and a value.  To be called before it is taken."""
+        fd = os.open(self.path("ledger"), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(fd, "".join(f"{kind}\t{value}\n" for kind, value in entries).encode())
+        finally:
+            os.close(fd)
+
+    def ledger(self) -> list[tuple[str, str]]:
+        """What was recorded; a last line that its writer did not finish was not followed by a taking, and is left out."""
+        try:
+            with open(self.path("ledger")) as file:
+                lines = file.read().split("\n")[:-1]
+        except FileNotFoundError:
+            return []
+        return [tuple(line.split("\t", 1)) for line in lines]
+
+    def write_spec(self, spec) -> None:
+        jsonfile.write(self.path("config.json"), spec.to_dict())
+
+    def read_spec(self):
+        from .spec import Spec
+        return Spec.load(self.path("config.json"))
+
+    def write_pid(self, pid: int) -> None:
+        with open(self.path("pid.new"), "w") as file:
+            file.write(f"{pid} {begin_time(pid)}")
+        os.rename(self.path("pid.new"), self.path("pid"))
+
+    def pid(self) -> int | None:
+        """The container's first process, or None when it has ended or was never made."""
+        try:
+            with open(self.path("pid")) as file:
+                pid, begin = file.read().split()
+        except FileNotFoundError:
+            return None
+        return int(pid) if begin_time(int(pid)) == begin else None
+
+    def status(self) -> str:
+        """The word of the OCI specification (runtime.md, state): creating, created, running or stopped.
+
+        Raises :class:`ContainerError` when there is no such container.
+        """
+        if not os.path.isdir(self.directory):
+            raise ContainerError(f"there is no container {self.id}")
+        if self.pid() is None:
+            return "stopped" if os.path.exists(self.path("pid")) else "creating"
+        return "created" if os.path.exists(self.path("start")) else "running"
+
+    def remove(self) -> None:
+        """Remove the directory.  The lock goes last: until then nobody can take the rest for a container half made."""
+        try:
+            names = [name for name in os.listdir(self.directory) if name != "lock"]
+            for name in [*names, "lock"]:
+                try:
+                    os.unlink(self.path(name))
+                except FileNotFoundError:
+                    pass
+            os.rmdir(self.directory)
+        except FileNotFoundError:
+            pass
+        self.unlock()
+        for parent in (os.path.dirname(self.directory), paths.run_root()):
+            try:
+                os.rmdir(parent)  # an empty one is left by nobody; a busy one stays
+            except OSError:
+                break
+
+
+def begin_time(pid: int) -> str | None:
+    """When the process *pid* began, in clock ticks since boot; None when there is none, or only its zombie.
+
+    Source: proc_pid_stat(5), fields 3 and 22.  The name before them may contain anything, ``)`` included.
+    """
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            fields = file.read().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] in "ZX" else fields[19]
+
+
+def all_ids() -> list[str]:
+    """The ids of all containers that have a state."""
+    try:
+        return sorted(os.listdir(f"{paths.run_root()}/containers"))
+    except FileNotFoundError:
+        return []

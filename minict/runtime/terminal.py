@@ -1,0 +1,107 @@
+"""Terminals: a pseudo terminal of the container's own, and the person's terminal joined to it.
+
+The pair is made inside, from the container's own /dev/pts, so that its name is right there.  The
+slave end becomes the process's terminal; the master end travels to whoever holds the other end of a Unix
+socket (runtime-spec: runc's ``--console-socket``; ``minict run -t`` is its own receiver).  See pty(7), tty_ioctl(4).
+"""
+from __future__ import annotations
+
+import fcntl
+import os
+import termios
+
+TIOCGPTPEER = 0x5441  # ioctl_tty(2); the module termios knows it from Python 3.13 on
+
+
+def open_pair() -> tuple[int, int]:
+    """A new pseudo terminal of the /dev/pts that is mounted here: (master, slave).  Raises :class:`OSError`."""
+    master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    fcntl.ioctl(master, termios.TIOCSPTLCK, b"\0\0\0\0")  # a new one is locked
+    slave = fcntl.ioctl(master, TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY)
+    return master, slave
+
+
+def set_size(fd: int, rows: int, columns: int) -> None:
+    """Tell a terminal its size, in characters; a change sends SIGWINCH to who runs in it."""
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, b"".join(n.to_bytes(2, "little") for n in (rows, columns, 0, 0)))
+
+
+def size(fd: int) -> tuple[int, int]:
+    """The size of the terminal *fd*: (rows, columns)."""
+    answer = fcntl.ioctl(fd, termios.TIOCGWINSZ, bytes(8))
+    return int.from_bytes(answer[0:2], "little"), int.from_bytes(answer[2:4], "little")
+
+
+def attach(slave: int) -> None:
+    """Make *slave* the controlling terminal of this session, and its standard input, output and error."""
+    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+    for fd in (0, 1, 2):
+        os.dup2(slave, fd)
+    if slave > 2:
+        os.close(slave)
+
+
+def send(console: int, master: int) -> None:
+    """Send the descriptor *master* over the Unix socket *console*: unix(7), SCM_RIGHTS."""
+    import _socket
+    channel = _socket.socket(fileno=console)
+    channel.sendmsg([b"/dev/ptmx"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, master.to_bytes(4, "little"))])
+    channel.detach()
+
+
+def receive(console: int) -> int:
+    """The descriptor that comes over the Unix socket *console*, or -1 when its other end was closed without one."""
+    import _socket
+    channel = _socket.socket(fileno=console)
+    try:
+        _, messages, _, _ = channel.recvmsg(64, _socket.CMSG_SPACE(4), _socket.MSG_CMSG_CLOEXEC)
+    finally:
+        channel.detach()
+    return int.from_bytes(messages[0][2][:4], "little") if messages else -1
+
+
+def relay(master: int, pidfd: int, stdin: int = 0, stdout: int = 1) -> None:
+    """Join the person's terminal to the container's until its process ends.
+
+    What is typed goes in byte by byte (raw mode: Ctrl-C is a byte for the container's terminal, not a signal
+    for us), what is written comes out, a change of size is passed on.  The person's terminal is as before
+    whatever happens.
+    """
+    import select
+    import signal
+    typed = os.isatty(stdin)
+    before = termios.tcgetattr(stdin) if typed else None
+    old_handler = signal.getsignal(signal.SIGWINCH)
+    try:
+        if typed:
+            import tty
+            tty.setraw(stdin, termios.TCSADRAIN)
+            signal.signal(signal.SIGWINCH, lambda *_: set_size(master, *size(stdin)))
+            set_size(master, *size(stdin))
+        sources = [master, pidfd, stdin]
+        while True:
+            ready = select.select(sources, [], [])[0]
+            if master in ready and not _copy(master, stdout):
+                return
+            if stdin in ready and not _copy(stdin, master):
+                sources.remove(stdin)
+                os.write(master, b"\x04")  # the terminal's way to say end of file
+            if pidfd in ready and master not in select.select([master], [], [], 0)[0]:
+                return
+    finally:
+        if typed:
+            signal.signal(signal.SIGWINCH, old_handler or signal.SIG_DFL)
+            termios.tcsetattr(stdin, termios.TCSADRAIN, before)
+
+
+def _copy(source: int, target: int) -> bool:
+    """Pass on what *source* has now; False at its end (which a terminal tells as EIO)."""
+    try:
+        data = os.read(source, 65536)
+    except OSError:
+        return False
+    while data:
+        data = data[os.write(target, data):]
+        if not data:
+            return True
+    return False

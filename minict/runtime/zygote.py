@@ -1,0 +1,112 @@
+"""The zygote: a small process that makes containers for a large one.
+
+A request travels over a Unix socket: the birth's plain values (marshal), and with them its descriptors.  The zygote
+clones with CLONE_PARENT, so that the container is a child of the process that asked, which can wait for it.
+It ends when the socket does, that is, with its owner.
+
+It executes a sealed copy of the interpreter that lies in memory.  A process that enters a container can
+be seen there, and ``/proc/PID/exe`` would be a way to overwrite the host's interpreter (CVE-2019-5736): a sealed
+file can't be written to.
+"""
+from __future__ import annotations
+
+import marshal
+import os
+import sys
+
+from . import birth as births
+
+_own = None  # this process's zygote: (pid of its owner, socket, lock)
+
+
+def request(birth: births.Birth) -> int:
+    """Have a container made; return the pid of its first process, or -1 when the reason is in the birth's report.
+
+    The first call starts the zygote (20 to 40 ms).  A birth that joins namespaces gets a zygote for itself alone,
+    because there may be no way back from them.
+    """
+    from .launch import needs_stage
+    if needs_stage(birth):
+        channel, pid = start()
+        try:
+            return ask(channel, birth)
+        finally:
+            channel.close()
+            os.waitpid(pid, 0)
+    channel, lock = own()
+    with lock:
+        return ask(channel, birth)
+
+
+def own():
+    """This process's zygote, started when there is none: a fork of its owner, or its death, make it useless."""
+    global _own
+    import select
+    if _own is None or _own[0] != os.getpid() or select.select([_own[1]], [], [], 0)[0]:  # readable: end of file
+        import threading
+        _own = (os.getpid(), start()[0], threading.Lock())
+    return _own[1:]
+
+
+def start():
+    """Start a zygote; return our end of its socket, and its pid."""
+    import socket
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    code = f"import sys; sys.path.insert(0, {package!r}); from minict.runtime import zygote; zygote.serve(3)"
+    interpreter = sealed_interpreter()
+    with theirs:
+        # argv[0] tells Python where its standard library is, and a person what this process is
+        pid = os.posix_spawn(f"/proc/self/fd/{interpreter}", [sys.executable, "-IS", "-c", code, "minict.runtime.zygote"],
+                             os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 3)])
+    os.close(interpreter)
+    return ours, pid
+
+
+def ask(channel, birth: births.Birth) -> int:
+    import socket
+    names = [name for name, fd in birth.descriptors.items() if fd >= 0]
+    message = marshal.dumps({"birth": birth.to_wire(), "descriptors": names})
+    socket.send_fds(channel, [message], [birth.descriptors[name] for name in names])
+    return int(channel.recv(32) or -1)
+
+
+def sealed_interpreter() -> int:
+    """A copy of our interpreter in memory that nobody can change any more; a file descriptor.
+
+    Source: memfd_create(2), fcntl(2) F_ADD_SEALS.
+    """
+    import fcntl
+    copy = os.memfd_create("python", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    original = os.open("/proc/self/exe", os.O_RDONLY | os.O_CLOEXEC)
+    while os.sendfile(copy, original, None, 1 << 24):
+        pass
+    os.close(original)
+    fcntl.fcntl(copy, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE)
+    return copy
+
+
+# ---- inside the zygote -------------------------------------------------------------------------------------------
+
+def serve(channel: int) -> None:
+    """The zygote's whole life: take a request, clone, answer with the pid, until the socket ends."""
+    import socket
+
+    from . import launch
+    os.set_inheritable(channel, False)
+    requests = socket.socket(fileno=channel)
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(requests, 1 << 20, 16)
+        if not message:
+            os._exit(0)
+        values = marshal.loads(message)
+        birth = births.Birth.from_wire(values["birth"], dict(zip(values["descriptors"], descriptors)))
+        try:
+            births.preload(birth)
+            pid = launch.enter_and_clone(birth)
+        except BaseException as error:
+            births.report_error(birth, "make the process", error)
+            pid = -1
+        for fd in descriptors:
+            os.close(fd)
+        requests.send(str(pid).encode())
