@@ -1,0 +1,293 @@
+"""seccomp: the list of system calls that the container's processes may make, enforced by the kernel.
+
+A filter is a program of classic BPF, the small machine that tcpdump uses too: the kernel runs it before each system
+call, shows it the number of the call, the processor's calling convention and the six arguments, and does what it
+returns: allow, fail with an errno, kill.  The program can't follow a pointer, so it can judge the flags of
+a clone, which are a number, but not the path of an open.
+
+The OCI specification writes such a list as JSON (config-linux.md, "Seccomp"), and libseccomp turns that into a
+program, :func:`compile`.  It takes some 15 ms, so :func:`cached` keeps the result.  :func:`install` is the container's
+init's last step but execve: a filter stays for ever, for all children too, and it may forbid the calls of
+the steps before it.
+
+The kernel takes a filter from a process with no_new_privs, or with CAP_SYS_ADMIN.  Without no_new_privs the filter must
+thus be installed before the capabilities are dropped, and has to allow capset, prctl, setgid, setuid and setgroups.
+
+libseccomp is reached by ctypes and not through a binding: Debian's is for its own Python alone, those of the
+package index have no build for every Python from 3.11 to 3.14 or have had no release for years, and it is ten functions.
+"""
+from __future__ import annotations
+
+import ctypes
+import os
+
+from ..kernel.seccomp import (SECCOMP_FILTER_FLAG_LOG, SECCOMP_FILTER_FLAG_SPEC_ALLOW, SECCOMP_FILTER_FLAG_TSYNC,
+                              SECCOMP_SET_MODE_FILTER, seccomp)
+from . import paths
+from .errors import ContainerError
+
+_EPERM, _EEXIST, _ENOSYS = 1, 17, 38  # as in the module errno
+
+# seccomp.h of libseccomp: each action is a value that a filter returns; ERRNO and TRACE carry a number in their lower half
+_ACTIONS = {
+    "SCMP_ACT_KILL": 0x00000000,  # this thread, by SIGSYS
+    "SCMP_ACT_KILL_THREAD": 0x00000000,
+    "SCMP_ACT_KILL_PROCESS": 0x80000000,
+    "SCMP_ACT_TRAP": 0x00030000,  # a SIGSYS that the process may catch
+    "SCMP_ACT_ERRNO": 0x00050000,
+    "SCMP_ACT_TRACE": 0x7FF00000,  # ask a tracer; without one, ENOSYS
+    "SCMP_ACT_LOG": 0x7FFC0000,  # allow, and write it to the audit log
+    "SCMP_ACT_ALLOW": 0x7FFF0000,
+}
+_WITH_NUMBER = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
+_PERMISSIVE = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE")
+
+_COMPARISONS = {"SCMP_CMP_NE": 1, "SCMP_CMP_LT": 2, "SCMP_CMP_LE": 3, "SCMP_CMP_EQ": 4, "SCMP_CMP_GE": 5,
+                "SCMP_CMP_GT": 6, "SCMP_CMP_MASKED_EQ": 7}
+
+_FLAGS = {"SECCOMP_FILTER_FLAG_TSYNC": SECCOMP_FILTER_FLAG_TSYNC, "SECCOMP_FILTER_FLAG_LOG": SECCOMP_FILTER_FLAG_LOG,
+          "SECCOMP_FILTER_FLAG_SPEC_ALLOW": SECCOMP_FILTER_FLAG_SPEC_ALLOW}
+
+_MAXIMUM = 4096  # instructions, BPF_MAXINSNS of linux/bpf_common.h
+_OPTIMIZE, _BINARY_TREE = 8, 2  # seccomp_attr_set(3): SCMP_FLTATR_CTL_OPTIMIZE
+
+
+# ---- in the container's init -----------------------------------------------------------------------------------
+
+def install(program: bytes, flags: int = 0) -> None:
+    """Put the calling process, and all that it will ever start, under the filter *program*.  One system call.
+
+    Raises :class:`OSError`: EACCES with neither no_new_privs nor CAP_SYS_ADMIN, EINVAL for a program that is none.
+    Source: seccomp(2).
+    """
+    seccomp(SECCOMP_SET_MODE_FILTER, flags, program)
+
+
+# ---- before it -------------------------------------------------------------------------------------------------
+
+def flags(profile) -> int:
+    """The *flags* of a :class:`.spec.Seccomp` as :func:`install` takes them.  Raises :class:`ContainerError`."""
+    return sum(_look_up(_FLAGS, name, "flag") for name in set(profile.flags))
+
+
+def cached(profile) -> bytes:
+    """What :func:`compile` makes of *profile*, from the file where an earlier call has left it if there is one.
+
+    The file's name is a cryptographic hash of all that the program depends on, so a profile that somebody made
+    up to look like another one still gets its own.  Raises :class:`ContainerError`.
+    """
+    directory = f"{paths.run_root()}/seccomp"
+    path = f"{directory}/{_key(profile)}"
+    try:
+        with open(path, "rb", buffering=0) as file:
+            program = file.read()
+    except OSError:
+        program = b""
+    if not program:
+        program = compile(profile)
+        _keep(directory, path, program)
+    return program
+
+
+def _key(profile) -> str:
+    """A hash of the profile, the processor, and the kernel, which decides what actions there are."""
+    try:
+        from _blake2 import blake2b  # the C function beneath hashlib, whose import takes 4 ms
+    except ImportError:
+        from hashlib import blake2b
+    kernel = os.uname()
+    return blake2b(repr((kernel.machine, kernel.release, profile)).encode(), digest_size=20).hexdigest()
+
+
+def _keep(directory: str, path: str, program: bytes) -> None:
+    """Leave *program* in the file *path*, whole or not at all.  Where that can't be done, only time is lost."""
+    temporary = f"{path}.{os.getpid()}.{id(program)}"
+    try:
+        os.makedirs(directory, 0o700, exist_ok=True)
+        with open(temporary, "wb") as file:
+            file.write(program)
+        os.replace(temporary, path)
+    except OSError:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def compile(profile) -> bytes:
+    """The program of classic BPF, 8 bytes an instruction, for a :class:`.spec.Seccomp`.
+
+    A system call whose name libseccomp does not know is left out: this kernel has it not, or under the default action.
+    Raises :class:`ContainerError` when the profile asks for what there is not, and when libseccomp is missing.
+    Source: OCI runtime-spec, config-linux.md, "Seccomp"; seccomp_rule_add(3).
+    """
+    if profile.listenerPath or any(rule.action == "SCMP_ACT_NOTIFY" for rule in profile.syscalls):
+        raise ContainerError("the seccomp profile hands system calls to another process (SCMP_ACT_NOTIFY, listenerPath), "
+                             "which minict does not do: use a profile that decides by itself, such as the default one")
+    library = _library()
+    default = _action(profile.defaultAction, profile.defaultErrnoRet)
+    context = library.seccomp_init(default)
+    if not context:
+        raise ContainerError(f"libseccomp takes no {profile.defaultAction} as default action: this kernel is too old for it")
+    try:
+        architectures = _add_architectures(library, context, profile.architectures)
+        for rule in profile.syscalls:
+            _add_rule(library, context, rule, default)
+        if len(profile.syscalls) > 8:  # for fewer it gains nothing, and for none libseccomp 2.5.3 made a wrong program
+            _check(library.seccomp_attr_set(context, _OPTIMIZE, _BINARY_TREE), "its size")
+        program = _export(library, context)
+    except (TypeError, AttributeError, ctypes.ArgumentError) as error:
+        raise ContainerError(f"the seccomp profile has a value of a wrong type ({error}): see config-linux.md of the "
+                             "OCI runtime specification, \"Seccomp\"") from None
+    finally:
+        library.seccomp_release(context)
+    if profile.defaultAction not in _PERMISSIVE and default != _ACTIONS["SCMP_ACT_ERRNO"] | _ENOSYS:
+        program = _answer_newer_calls(library, architectures, profile.syscalls) + program
+    if len(program) > 8 * _MAXIMUM:
+        raise ContainerError(f"the seccomp profile needs {len(program) // 8} instructions, and the kernel takes {_MAXIMUM}: "
+                             "name fewer system calls with conditions on arguments, or fewer architectures")
+    return program
+
+
+def _look_up(table: dict, name: str, what: str) -> int:
+    if name not in table:
+        raise ContainerError(f"the seccomp profile has the {what} {name!r}: minict knows {', '.join(table)}")
+    return table[name]
+
+
+def _action(name: str, number: int | None) -> int:
+    """What a filter returns for the action *name*, with the errno *number* (EPERM if none is given) where it takes one."""
+    value = _look_up(_ACTIONS, name, "action")
+    if name in _WITH_NUMBER:
+        return value | (_EPERM if number is None else number & 0xFFFF)
+    if number is not None:
+        raise ContainerError(f"the seccomp profile gives an errno to {name}, which returns none: use SCMP_ACT_ERRNO")
+    return value
+
+
+def _add_architectures(library, context, names: list) -> list[int]:
+    """Let the filter also judge calls made by the conventions *names*; return them, and the machine's own, as numbers.
+
+    A call by a convention that the filter does not have ends the process: or else a 32-bit program, whose
+    numbers mean other calls, would be judged by the 64-bit table.
+    """
+    architectures = [library.seccomp_arch_native()]
+    for name in names:
+        token = library.seccomp_arch_resolve_name(name.removeprefix("SCMP_ARCH_").lower().encode())
+        if not token:
+            raise ContainerError(f"the seccomp profile has the architecture {name!r}, which libseccomp does not know: "
+                                 "correct its spelling, or update libseccomp")
+        if token not in architectures:
+            _check(library.seccomp_arch_add(context, token), f"the architecture {name}")
+            architectures.append(token)
+    return architectures
+
+
+class _Comparison(ctypes.Structure):
+    """struct scmp_arg_cmp: argument number, comparison, and one operand, or for MASKED_EQ the mask and the operand."""
+    _fields_ = [("arg", ctypes.c_uint), ("op", ctypes.c_int), ("a", ctypes.c_uint64), ("b", ctypes.c_uint64)]
+
+
+def _add_rule(library, context, rule, default: int) -> None:
+    """Add the *rule* for each of its system calls, unless it says what the default says already."""
+    action = _action(rule.action, rule.errnoRet)
+    if action == default:  # libseccomp refuses it: it would not change anything
+        return
+    comparisons = [_Comparison(each.index, _look_up(_COMPARISONS, each.op, "comparison"), each.value, each.valueTwo)
+                   for each in rule.args]
+    if len({each.arg for each in comparisons}) == len(comparisons):
+        alternatives = [comparisons]
+    else:  # two conditions on one argument: any of them suffices, as in Docker's first profiles and in runc since
+        alternatives = [[each] for each in comparisons]
+    for name in rule.names:
+        number = library.seccomp_syscall_resolve_name(name.encode())
+        if number == -1:
+            continue
+        for conditions in alternatives:
+            array = (_Comparison * len(conditions))(*conditions)
+            result = library.seccomp_rule_add_array(context, action, number, len(conditions), array)
+            if result != -_EEXIST:
+                _check(result, f"the rule {rule.action} for {name}")
+
+
+def _export(library, context) -> bytes:
+    """The program that libseccomp has made.  It writes to a descriptor; a memory file is one without a disk."""
+    descriptor = os.memfd_create("seccomp")
+    try:
+        _check(library.seccomp_export_bpf(context, descriptor), "the whole of it")
+        return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+    finally:
+        os.close(descriptor)
+
+
+def _check(result: int, what: str) -> None:
+    if result < 0:
+        raise ContainerError(f"libseccomp refuses a part of the seccomp profile, {what} ({os.strerror(-result)}): "
+                             "correct the profile, or update libseccomp", errno=-result)
+
+
+# ---- system calls that are newer than the profile --------------------------------------------------------------
+
+# linux/bpf_common.h: operation, jump if true, jump if false, operand; linux/seccomp.h: the call is at 0, its architecture at 4
+_LOAD, _JUMP_EQUAL, _JUMP_GREATER, _JUMP_GREATER_OR_EQUAL, _RETURN = 0x20, 0x15, 0x25, 0x35, 0x06
+_OTHER_TABLES = 0xF0000  # from here on lie the private calls of 32-bit ARM, and the x32 table of x86-64
+
+
+def _answer_newer_calls(library, architectures: list[int], rules: list) -> bytes:
+    """Instructions to stand before a filter: a call that is newer than any in *rules* fails with ENOSYS.
+
+    A C library tries the newest call first and takes an older one when it hears ENOSYS, "there is no such call".  The
+    usual default, EPERM, it takes for an answer: a program from next year's distribution then fails for no reason
+    that a person could find.  The numbers of calls only grow, so what lies above the highest number
+    that the profile names is newer than the profile.  runc does the same, since version 1.0.
+    """
+    program = b""
+    for architecture in architectures:
+        numbers = [library.seccomp_syscall_resolve_name_arch(architecture, name.encode())
+                   for rule in rules for name in rule.names]
+        newest = max((number for number in numbers if 0 <= number < _OTHER_TABLES), default=_OTHER_TABLES)
+        for operation, if_true, if_false, operand in (
+                (_LOAD, 0, 0, 4),
+                (_JUMP_EQUAL, 0, 4, architecture),
+                (_LOAD, 0, 0, 0),
+                (_JUMP_GREATER_OR_EQUAL, 2, 0, _OTHER_TABLES),
+                (_JUMP_GREATER, 0, 1, newest),
+                (_RETURN, 0, 0, _ACTIONS["SCMP_ACT_ERRNO"] | _ENOSYS)):
+            program += _instruction(operation, if_true, if_false, operand)
+    return program
+
+
+def _instruction(operation: int, if_true: int, if_false: int, operand: int) -> bytes:
+    """struct sock_filter of linux/filter.h; the processors that minict runs on keep the lowest byte first."""
+    return operation.to_bytes(2, "little") + bytes([if_true, if_false]) + operand.to_bytes(4, "little")
+
+
+# ---- the library -----------------------------------------------------------------------------------------------
+
+_loaded = None
+
+
+def _library():
+    """libseccomp, with the types of the functions that are used here.  Raises :class:`ContainerError`."""
+    global _loaded
+    if _loaded is None:
+        try:
+            library = ctypes.PyDLL("libseccomp.so.2")
+        except OSError:
+            raise ContainerError("libseccomp is missing, which makes a seccomp filter of a profile: apt-get install "
+                                 "libseccomp2, or run without a filter by --security-opt seccomp=unconfined") from None
+        context, word, text = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_char_p
+        for name, result, arguments in (
+                ("seccomp_init", context, (word,)),
+                ("seccomp_release", None, (context,)),
+                ("seccomp_attr_set", ctypes.c_int, (context, ctypes.c_int, word)),
+                ("seccomp_arch_native", word, ()),
+                ("seccomp_arch_resolve_name", word, (text,)),
+                ("seccomp_arch_add", ctypes.c_int, (context, word)),
+                ("seccomp_syscall_resolve_name", ctypes.c_int, (text,)),
+                ("seccomp_syscall_resolve_name_arch", ctypes.c_int, (word, text)),
+                ("seccomp_rule_add_array", ctypes.c_int,
+                 (context, word, ctypes.c_int, ctypes.c_uint, ctypes.POINTER(_Comparison))),
+                ("seccomp_export_bpf", ctypes.c_int, (context, ctypes.c_int))):
+            function = getattr(library, name)
+            function.restype, function.argtypes = result, arguments
+        _loaded = library
+    return _loaded
