@@ -9,13 +9,20 @@ import time
 import pytest
 
 from minict.engine import fromhost
+from minict.kernel import mount, namespaces
 from minict.runtime.errors import ContainerError
 
 
 def run_inside(rootfs, *command):
-    """Run *command* with *rootfs* as its root, with nothing else changed; return (status, output)."""
-    result = subprocess.run(command, preexec_fn=lambda: (os.chroot(rootfs), os.chdir("/")), capture_output=True,
-                            text=True, env={"PATH": fromhost.ROOT_PATH}, timeout=60)
+    """Run *command* with *rootfs* as its root and a /proc in it; return (status, output)."""
+    def enter():
+        namespaces.unshare(namespaces.CLONE_NEWNS)
+        if os.path.isdir(f"{rootfs}/proc"):  # by it the loader learns where its program is ($ORIGIN)
+            mount.mount("/proc", f"{rootfs}/proc", None, mount.MS_BIND)
+        os.chroot(rootfs)
+        os.chdir("/")
+    result = subprocess.run(command, preexec_fn=enter, capture_output=True, text=True,
+                            env={"PATH": fromhost.ROOT_PATH}, timeout=60)
     return result.returncode, result.stdout + result.stderr
 
 
@@ -78,8 +85,8 @@ def test_the_environment_of_the_caller_changes_nothing(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("tags", ["--enable-new-dtags", "--disable-new-dtags"], ids=["RUNPATH", "RPATH"])
 def test_a_library_found_beside_the_program_is_copied_to_where_it_is_found_again(tmp_path, tags):
-    for name in ("bin", "lib", "rootfs"):
-        (tmp_path / name).mkdir()
+    for name in ("bin", "lib", "rootfs/proc"):
+        (tmp_path / name).mkdir(parents=True)
     compile_c(tmp_path, "lib/libanswer.so.1.2", "int answer(void) { return 42; }", "-shared", "-fPIC",
               "-Wl,-soname,libanswer.so.1")
     (tmp_path / "lib/libanswer.so.1").symlink_to("libanswer.so.1.2")
