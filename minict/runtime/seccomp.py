@@ -90,13 +90,18 @@ def cached(profile) -> bytes:
 
 
 def _key(profile) -> str:
-    """A hash of the profile, the processor, and the kernel, which decides what actions there are."""
+    """A hash of the profile, the processor, the kernel, which decides what actions there are, and this module's age.
+
+    libseccomp is not in it: to ask for its version would cost its loading.  A newer one knows more calls; until
+    the machine is started again, which empties the run directory, those go on to fail with ENOSYS.
+    """
     try:
         from _blake2 import blake2b  # the C function beneath hashlib, whose import takes 4 ms
     except ImportError:
         from hashlib import blake2b
     kernel = os.uname()
-    return blake2b(repr((kernel.machine, kernel.release, profile)).encode(), digest_size=20).hexdigest()
+    depends_on = kernel.machine, kernel.release, os.stat(__file__).st_mtime_ns, profile
+    return blake2b(repr(depends_on).encode(), digest_size=20).hexdigest()
 
 
 def _keep(directory: str, path: str, program: bytes) -> None:

@@ -1,0 +1,48 @@
+"""bpf: programs that the kernel runs at certain points of its own, such as the opening of a device."""
+from __future__ import annotations
+
+import ctypes
+
+from .syscall import syscall
+
+# linux/bpf.h; bpf(2)
+BPF_PROG_LOAD = 5
+BPF_PROG_ATTACH = 8
+BPF_PROG_TYPE_CGROUP_DEVICE = 15
+BPF_CGROUP_DEVICE = 6
+BPF_F_ALLOW_MULTI = 2
+
+
+class _Load(ctypes.Structure):
+    """The part of union bpf_attr that BPF_PROG_LOAD reads, up to what every kernel with the call knows."""
+    _fields_ = [("prog_type", ctypes.c_uint32), ("insn_cnt", ctypes.c_uint32), ("insns", ctypes.c_uint64),
+                ("license", ctypes.c_uint64), ("log_level", ctypes.c_uint32), ("log_size", ctypes.c_uint32),
+                ("log_buf", ctypes.c_uint64), ("kern_version", ctypes.c_uint32), ("prog_flags", ctypes.c_uint32)]
+
+
+class _Attach(ctypes.Structure):
+    """The part of union bpf_attr that BPF_PROG_ATTACH reads."""
+    _fields_ = [(name, ctypes.c_uint32) for name in ("target_fd", "attach_bpf_fd", "attach_type", "attach_flags")]
+
+
+def prog_load(prog_type: int, program: bytes, license: bytes) -> int:
+    """Hand *program* (instructions of eBPF, 8 bytes each) to the kernel, which proves that it ends and is harmless.
+
+    *license* is a word that the kernel understands: some of its helper functions are for programs under "GPL" only.
+    Returns a file descriptor, closed on exec.  Raises :class:`OSError`: EINVAL when this kernel has no such *prog_type*
+    or the program does not pass, EPERM without CAP_SYS_ADMIN or CAP_BPF.  Source: bpf(2).
+    """
+    code = ctypes.create_string_buffer(program, len(program))
+    words = ctypes.create_string_buffer(license)
+    attributes = _Load(prog_type, len(program) // 8, ctypes.addressof(code), ctypes.addressof(words))
+    return syscall("bpf", BPF_PROG_LOAD, ctypes.byref(attributes), ctypes.sizeof(attributes))
+
+
+def prog_attach(target: int, program: int, attach_type: int, flags: int = 0, path: str | None = None) -> None:
+    """Let the kernel run the *program* of :func:`prog_load` at the point *attach_type* of the open cgroup *target*.
+
+    It stays as long as the cgroup does.  With BPF_F_ALLOW_MULTI it is one of several, its ancestors' among them, and
+    all of them must agree.  Raises :class:`OSError` with *path*.  Source: bpf(2).
+    """
+    attributes = _Attach(target, program, attach_type, flags)
+    syscall("bpf", BPF_PROG_ATTACH, ctypes.byref(attributes), ctypes.sizeof(attributes), path=path)

@@ -1,0 +1,214 @@
+"""Devices: which of the machine's devices the container's processes may make a node for, read and write.
+
+A device node is a file that holds two numbers, and whoever opens it talks to the driver of these numbers.  The host's
+disk is nothing but "block 8:0" or "block 254:0", and a container has CAP_MKNOD, because package managers
+use it: ``mknod disk b 254 0`` and ``cat disk`` would read every file of the host, past all
+namespaces.  So the cgroup has a list of who may do what, which the kernel asks at each mknod and each open:
+
+* cgroup v1 has a controller for it: lines such as ``c 1:3 rwm`` written into devices.allow and devices.deny;
+* cgroup v2 has none: the runtime writes a small program of eBPF, attaches it to the cgroup, and the kernel asks that.
+
+The specification's rules (config-linux.md, "Allowed Device list") are the same for both: a type, two
+numbers, a sum of the rights ``r`` read, ``w`` write, ``m`` mknod, and whether it allows or denies.  A later rule
+takes precedence over an earlier one, and what no rule speaks of is denied.
+"""
+from __future__ import annotations
+
+import os
+
+from ..kernel import bpf
+from .errors import ContainerError
+from .spec import DeviceCgroup
+
+_EVERYTHING = DeviceCgroup(allow=False, access="rwm")
+
+
+def _allow(type: str, major: int | None, minor: int | None, access: str = "rwm") -> DeviceCgroup:
+    return DeviceCgroup(allow=True, type=type, major=major, minor=minor, access=access)
+
+
+# First nothing; then the devices that have nobody else's data, which the specification promises to every container
+# (config-linux.md, "Default Devices"); the numbers are in the kernel's Documentation/admin-guide/devices.txt.
+DEFAULT_RULES: list[DeviceCgroup] = [
+    _EVERYTHING,
+    _allow("c", None, None, "m"),  # a node is only a file with two numbers: package managers make and copy them,
+    _allow("b", None, None, "m"),  # and to open it takes a rule of its own
+    _allow("c", 1, 3),     # /dev/null
+    _allow("c", 1, 5),     # /dev/zero
+    _allow("c", 1, 7),     # /dev/full
+    _allow("c", 1, 8),     # /dev/random
+    _allow("c", 1, 9),     # /dev/urandom
+    _allow("c", 5, 0),     # /dev/tty, the terminal of whoever opens it
+    _allow("c", 5, 2),     # /dev/ptmx, which makes a pseudo-terminal
+    _allow("c", 136, None),  # /dev/pts/*, the pseudo-terminals that are in the container's own devpts
+]
+
+
+def with_defaults(rules: list[DeviceCgroup]) -> list[DeviceCgroup]:
+    """The rules of a specification amid :data:`DEFAULT_RULES`: after "nothing", before what every container gets."""
+    return [DEFAULT_RULES[0], *rules, *DEFAULT_RULES[1:]]
+
+
+def limit(group, rules: list[DeviceCgroup]) -> None:
+    """Give the :class:`.cgroup.Cgroup` *group* the *rules*, in the words of whichever world this machine has devices in.
+
+    To be called before a process is in it.  Raises :class:`ContainerError`.
+    """
+    if "devices" in group.directories:
+        write_v1(group.directories["devices"], rules)
+    elif group.v2_directory():
+        attach_v2(group.v2_directory(), rules)
+    else:
+        raise ContainerError("this machine has neither the devices controller of cgroup v1 nor cgroup v2, without which a "
+                             "container could read the host's disks: mount -t cgroup2 cgroup2 /sys/fs/cgroup")
+
+
+def _parts(rule: DeviceCgroup) -> list[tuple[str, int | None, int | None, str]]:
+    """The *rule* as (b or c, major, minor, rights): a rule for all types is two.  None is any number.
+
+    Raises :class:`ContainerError` for a type or right that there is not.
+    """
+    types = {None: "bc", "": "bc", "a": "bc", "b": "b", "c": "c", "u": "c"}.get(rule.type)
+    access = rule.access or "rwm"
+    numbers = [None if number in (None, -1) else number for number in (rule.major, rule.minor)]
+    in_range = all(number is None or isinstance(number, int) and 0 <= number < 1 << 32 for number in numbers)
+    if types is None or set(access) - set("rwm") or not in_range:
+        raise ContainerError(f"the device rule {rule} is none: its type is a, b, c or u, its access some of r, w and m, and its "
+                             "numbers are 0 to 4294967295, or -1 for any")
+    return [(type, *numbers, access) for type in types]
+
+
+# ---- cgroup v1 -------------------------------------------------------------------------------------------------
+
+def write_v1(directory: str, rules: list[DeviceCgroup]) -> None:
+    """Give the v1 cgroup *directory* of the devices controller the *rules*.
+
+    The kernel keeps a default and a list of exceptions, and forgets an exception only as a whole.  A rule that takes back
+    a part of an earlier, wider one can't be said in that language, and the kernel would pass over it without a word.
+    Raises :class:`ContainerError` for such a rule, and when the kernel refuses one.
+    Source: Documentation/admin-guide/cgroup-v1/devices.rst.
+    """
+    line = ""
+    try:
+        for file, line in _lines(rules):
+            descriptor = os.open(f"{directory}/{file}", os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(descriptor, line.encode())
+            finally:
+                os.close(descriptor)
+    except OSError as error:
+        raise ContainerError(f"the kernel refuses the device rule {line!r} for {directory} ({error.strerror}): a cgroup can't "
+                             "allow what its parent does not", errno=error.errno) from None
+
+
+def _lines(rules: list[DeviceCgroup]) -> list[tuple[str, str]]:
+    """What to write into which file.  The first line denies everything, and forgets what the parent handed down."""
+    lines, default, exceptions = [("devices.deny", "a")], False, []
+    for rule in rules:
+        parts = _parts(rule)
+        if len(parts) == 2 and parts[0][1:] == (None, None, "rwm"):  # all devices: the list begins anew
+            lines.append(("devices.allow" if rule.allow else "devices.deny", "a"))
+            default, exceptions = bool(rule.allow), []
+            continue
+        for part in parts:
+            if bool(rule.allow) != default:
+                exceptions.append(part)
+            elif any(_overlap(part, other) and part[:3] != other[:3] for other in exceptions):
+                raise ContainerError(f"cgroup v1 has no words for the device rule {rule}, which takes back a part of an earlier, "
+                                     "wider rule: give the devices of that one singly, or use cgroup v2")
+            type, major, minor, access = part
+            numbers = ":".join("*" if number is None else str(number) for number in (major, minor))
+            lines.append(("devices.allow" if rule.allow else "devices.deny", f"{type} {numbers} {access}"))
+    return lines
+
+
+def _overlap(one: tuple, other: tuple) -> bool:
+    """Whether there is a device, and a right to it, of which both speak."""
+    return (one[0] == other[0] and bool(set(one[3]) & set(other[3]))
+            and all(None in pair or pair[0] == pair[1] for pair in zip(one[1:3], other[1:3])))
+
+
+# ---- cgroup v2: a program of eBPF ------------------------------------------------------------------------------
+
+# linux/bpf.h, struct bpf_cgroup_dev_ctx: three 32-bit words, the first with the rights in its upper half, the type in its lower
+_BLOCK, _CHARACTER = 1, 2
+_RIGHTS = {"m": 1, "r": 2, "w": 4}
+
+# Registers: the kernel hands over the address of that struct in r1, and takes the answer, 1 yes or 0 no, from r0.
+_ANSWER, _CONTEXT, _TYPE, _WANTED, _MAJOR, _MINOR, _SCRATCH = 0, 1, 2, 3, 4, 5, 6
+
+# The instructions used here, by their operation code: linux/bpf_common.h; Documentation/bpf/standardization/instruction-set.rst
+_LOAD_WORD = 0x61        # target = *(u32 *)(source + offset)
+_AND, _COPY, _SET, _SHIFT_RIGHT = 0x54, 0xBC, 0xB4, 0x74  # in 32 bits, by an immediate number; _COPY from a register
+_JUMP_EQUAL, _JUMP_NOT_EQUAL = 0x16, 0x56  # over *offset* instructions, after comparison with an immediate number
+_EXIT = 0x95
+
+
+def _instruction(code: int, target: int = 0, source: int = 0, offset: int = 0, immediate: int = 0) -> bytes:
+    """struct bpf_insn of linux/bpf.h; the processors that minict runs on keep the lowest byte first."""
+    return (bytes([code, target | source << 4]) + offset.to_bytes(2, "little", signed=True)
+            + (immediate & 0xFFFFFFFF).to_bytes(4, "little"))
+
+
+def program(rules: list[DeviceCgroup]) -> bytes:
+    """The eBPF program, 8 bytes an instruction, that decides as *rules* do.
+
+    It goes through the rules from the last to the first and keeps in one register which of the wanted rights are still
+    undecided.  A rule that allows takes its rights out; when none is left the answer is yes.  A rule that
+    denies one of them makes it no, and so does the end.  Raises :class:`ContainerError` for a rule that is none.
+    """
+    code = (_instruction(_LOAD_WORD, _TYPE, _CONTEXT, 0) + _instruction(_AND, _TYPE, immediate=0xFFFF)
+            + _instruction(_LOAD_WORD, _WANTED, _CONTEXT, 0) + _instruction(_SHIFT_RIGHT, _WANTED, immediate=16)
+            + _instruction(_LOAD_WORD, _MAJOR, _CONTEXT, 4) + _instruction(_LOAD_WORD, _MINOR, _CONTEXT, 8))
+    for rule in reversed(rules):
+        for part in _parts(rule):
+            code += _test(part, bool(rule.allow))
+    return code + _leave(0)
+
+
+def _leave(answer: int) -> bytes:
+    return _instruction(_SET, _ANSWER, immediate=answer) + _instruction(_EXIT)
+
+
+def _test(part: tuple[str, int | None, int | None, str], allow: bool) -> bytes:
+    """The instructions for one rule: first "is it about another device?", then its decision."""
+    type, major, minor, access = part
+    rights = sum(_RIGHTS[letter] for letter in set(access))
+    if allow:
+        decision = (_instruction(_AND, _WANTED, immediate=~rights)
+                    + _instruction(_JUMP_NOT_EQUAL, _WANTED, offset=2) + _leave(1))
+    else:
+        decision = (_instruction(_COPY, _SCRATCH, _WANTED) + _instruction(_AND, _SCRATCH, immediate=rights)
+                    + _instruction(_JUMP_EQUAL, _SCRATCH, offset=2) + _leave(0))
+    wanted = [(_TYPE, _BLOCK if type == "b" else _CHARACTER), (_MAJOR, major), (_MINOR, minor)]
+    for register, number in reversed([pair for pair in wanted if pair[1] is not None]):
+        decision = _instruction(_JUMP_NOT_EQUAL, register, offset=len(decision) // 8, immediate=number) + decision
+    return decision
+
+
+def attach_v2(cgroup_directory: str, rules: list[DeviceCgroup]) -> None:
+    """Make the kernel ask :func:`program` before a process of the v2 cgroup makes, reads or writes a device.
+
+    Raises :class:`ContainerError` when the kernel was built without this (CONFIG_CGROUP_BPF) or refuses it.
+    """
+    instructions = program(rules)
+    try:
+        # "GPL" would be a promise that the program does not need: it calls no function of the kernel. Any word is allowed.
+        loaded = bpf.prog_load(bpf.BPF_PROG_TYPE_CGROUP_DEVICE, instructions, b"Apache")
+    except OSError as error:
+        raise ContainerError(f"this kernel takes no device filter ({error.strerror}), without which a container could read the "
+                             "host's disks: it needs CONFIG_CGROUP_BPF, and root with CAP_SYS_ADMIN or CAP_BPF",
+                             errno=error.errno) from None
+    try:
+        directory = os.open(cgroup_directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            # Several may be attached, ours below those of the groups above, and all must agree: nobody's limit is lifted.
+            bpf.prog_attach(directory, loaded, bpf.BPF_CGROUP_DEVICE, bpf.BPF_F_ALLOW_MULTI, cgroup_directory)
+        finally:
+            os.close(directory)
+    except OSError as error:
+        raise ContainerError(f"the device filter can't be attached to {cgroup_directory} ({error.strerror}): it must be a cgroup "
+                             "of version 2, and no group above it may have a filter that forbids further ones",
+                             errno=error.errno) from None
+    finally:
+        os.close(loaded)  # the cgroup holds the program now
