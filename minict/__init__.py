@@ -1,0 +1,25 @@
+"""minict: a container runtime in Python that can be read, and the package that its course is about.
+
+=================  =======================================================================
+``minict.kernel``  the system calls that Python lacks
+``minict.runtime`` one container from one specification
+``minict.engine``  many containers for people: images, networks, the command line
+``minict.lab``     what only the notebooks use
+=================  =======================================================================
+"""
+__version__ = "0.1.0"
+
+_API = {"run": "minict.engine.api", "Running": "minict.engine.api", "Finished": "minict.engine.api",
+        "ContainerError": "minict.runtime.errors"}
+
+
+def __getattr__(name: str):
+    """``minict.run`` and the like are loaded when first asked for: the command line starts faster without them."""
+    if name in _API:
+        import importlib
+        return getattr(importlib.import_module(_API[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return [*globals(), *_API]

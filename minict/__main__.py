@@ -1,0 +1,4 @@
+"""``python -m minict`` is the command ``minict``."""
+from minict.engine.cli import main
+
+main()

@@ -1,0 +1,182 @@
+"""What a notebook or a script calls: ``minict.run("tiny", "hostname")``.
+
+The words are those of the command line.  A container that runs in the background is a :class:`Running`; one that has
+ended is a :class:`Finished`, which shows itself as what the command wrote.
+"""
+from __future__ import annotations
+
+import os
+
+from minict.runtime import namespaces
+from minict.runtime.errors import ContainerError
+
+from . import run as engine
+from .settings import Settings
+
+
+class Finished:
+    """A container that has ended: its exit *status*, and its *output* (standard output and error, in their order)."""
+
+    def __init__(self, status: int, output: str, traces: list):
+        self.status, self.output, self._traces = status, output, traces
+
+    def __repr__(self):
+        return self.output.rstrip("\n") + (f"\n(exit status {self.status})" if self.status else "")
+
+    @property
+    def trace(self) -> str:
+        """The steps of its birth with their times, when ``trace=True`` was given."""
+        from minict.runtime.trace import table
+        return table(self._traces)
+
+
+def run(image: str, command: str | list[str] = (), *, detach: bool = False, input: str | None = None,
+        timeout: float | None = None, trace: bool = False, **options) -> Finished | Running:
+    """Run *command* in a new container of *image*, and return what became of it.
+
+    *command*: a list of words, or one text, which is split as a shell would.  Further *options* have the names of
+    ``minict run``'s, with ``_`` for ``-``: ``memory="128m"``, ``cpus=0.5``, ``volume=["/srv:/data:ro"]``,
+    ``network="none"``.  *input*: what the command reads.  *timeout*: seconds after which the container is killed.
+    With *detach* it goes on in the background, until :meth:`Running.stop` or the end of this Python.
+
+    Raises :class:`minict.runtime.errors.ContainerError` when there could be no container.  That the command
+    failed is no exception: see :attr:`Finished.status`.
+    """
+    if options.get("tty"):
+        raise ContainerError("a terminal needs a person at it: use 'minict run -it' in a terminal")
+    if isinstance(command, str):
+        import shlex
+        command = shlex.split(command)
+    if detach:
+        return Running(image, list(command), Settings(**options), trace)
+    import select
+    output, written = os.pipe2(os.O_CLOEXEC)
+    stdin = _spool(input)
+    try:
+        container = engine.start(image, list(command), Settings(**options), streams=(stdin, written, written), trace=trace)
+    except BaseException:
+        os.close(output)
+        raise
+    finally:
+        os.close(written)
+        if stdin >= 0:
+            os.close(stdin)
+    data = bytearray()
+    try:
+        poll = select.poll()
+        poll.register(output, select.POLLIN)
+        import time
+        end = None if timeout is None else time.monotonic() + timeout
+        # All of the container's processes end with its first one, so the pipe's end is the container's end.
+        while poll.poll(None if end is None else max(0, end - time.monotonic()) * 1000):
+            chunk = os.read(output, 65536)
+            if not chunk:
+                break
+            data += chunk
+        else:
+            container.kill(9)
+            container.wait()
+            raise ContainerError(f"{' '.join(command)!r} still ran after {timeout:g} s: the container was killed")
+        status = container.wait()
+    finally:
+        os.close(output)
+        engine.remove(container)
+    return Finished(status, data.decode(errors="replace"), container.traces)
+
+
+def _spool(text: str | None) -> int:
+    """A descriptor from which *text* can be read, -1 for none.  In memory: a pipe would fill up before there is a reader."""
+    if text is None:
+        return -1
+    fd = os.memfd_create("input", os.MFD_CLOEXEC)
+    os.write(fd, text.encode())
+    os.lseek(fd, 0, 0)
+    return fd
+
+
+class Running:
+    """A container in the background of this Python."""
+
+    def __init__(self, image: str, command: list[str], settings: Settings, trace: bool):
+        self._log = os.memfd_create("log", os.MFD_CLOEXEC)
+        self.image, self.command = image, command
+        self._container = engine.start(image, command, settings, streams=(-1, self._log, self._log), trace=trace)
+        self.id = self._container.id
+        self.name = settings.name or self.id
+
+    def __repr__(self):
+        return f"<container {self.name} of {self.image}: {self.status}>"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """The first process, as the host numbers it; inside it is number 1."""
+        pid = self._container.pid
+        if pid is None:
+            raise ContainerError(f"the container {self.name} has ended")
+        return pid
+
+    @property
+    def status(self) -> str:
+        return "running" if self._container.pid else "ended"
+
+    @property
+    def namespaces(self) -> dict[str, int]:
+        """For each kind of namespace the number of the one that the container is in."""
+        return namespaces.identify(self.pid)
+
+    @property
+    def cgroups(self) -> dict[str, str]:
+        """For each controller the directory in which the container's limits are files."""
+        return dict(self._container.cgroup.directories)
+
+    def stats(self) -> dict:
+        """What it uses now: see :meth:`minict.runtime.cgroup.Cgroup.stats`."""
+        return self._container.cgroup.stats()
+
+    def logs(self) -> str:
+        """What its command has written so far."""
+        return os.pread(self._log, os.fstat(self._log).st_size, 0).decode(errors="replace")
+
+    def update(self, *, memory: str | int | None = None, cpus: str | float | None = None,
+               pids_limit: str | int | None = None) -> None:
+        """Change its limits while it runs.  Raises :class:`ContainerError`."""
+        from .settings import resources
+        self._container.cgroup.limit(resources(Settings(memory=memory, cpus=cpus, pids_limit=pids_limit)))
+
+    def pause(self) -> None:
+        """Freeze all its processes where they are."""
+        self._container.cgroup.freeze()
+
+    def unpause(self) -> None:
+        self._container.cgroup.thaw()
+
+    def kill(self, signal: int = 9) -> None:
+        """Send *signal* to its first process.  Raises :class:`ContainerError` when it has ended."""
+        self._container.kill(signal)
+
+    def wait(self) -> int:
+        """Wait until it ends by itself; its exit status.  Then give back to the host what it held."""
+        status = self._container.wait()
+        engine.remove(self._container)
+        return status
+
+    def stop(self, timeout: float = 10) -> int | None:
+        """Ask it to end (SIGTERM), kill it after *timeout* seconds, and give back what it held; its exit status."""
+        if not os.path.isdir(self._container.state.directory):
+            return None  # stopped before
+        import select
+        poll = select.poll()
+        poll.register(self._container.pidfd, select.POLLIN)
+        try:
+            self._container.kill(15)
+            if not poll.poll(timeout * 1000):
+                self._container.kill(9)
+        except ContainerError:
+            pass  # it has just ended
+        return self.wait()

@@ -1,0 +1,59 @@
+"""Ids, which the engine makes up, and names, which people choose.
+
+A name is a symbolic link, ``names/web -> ID``, because making one either succeeds or finds one there: two
+containers can't take the same name.
+"""
+from __future__ import annotations
+
+import os
+
+from minict.runtime import paths
+from minict.runtime.errors import ContainerError
+
+_LETTERS = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
+
+
+def new_id() -> str:
+    """Twelve random hexadecimal digits, of which the host name is made and by which a person finds the container."""
+    return os.urandom(6).hex()
+
+
+def check(name: str) -> None:
+    """Refuse what could not be a file name or a host name.  Raises :class:`ContainerError`."""
+    if not name or name[0] not in _LETTERS or not set(name) <= _LETTERS | set("_.-") or len(name) > 128:
+        raise ContainerError(f"{name!r} is no name for a container: it begins with a letter or a digit, and goes on with "
+                             "letters, digits and _.- up to 128")
+
+
+def take(name: str, id: str) -> None:
+    """Give *name* to the container *id*.  Raises :class:`ContainerError` when another one has it."""
+    os.makedirs(_directory(), 0o711, exist_ok=True)
+    try:
+        os.symlink(id, f"{_directory()}/{name}")
+    except FileExistsError:
+        raise ContainerError(f"the name {name!r} is in use by the container {find(name)}: choose another one, or "
+                             "run 'minict prune' if that one is gone") from None
+
+
+def find(name: str) -> str | None:
+    """The id of the container with this *name*."""
+    try:
+        return os.readlink(f"{_directory()}/{name}")
+    except OSError:
+        return None
+
+
+def release(value: str) -> None:
+    """Undo :func:`take`: *value* is ``NAME/ID``, so that a name which another container has taken since stays."""
+    name, id = value.split("/")
+    if find(name) == id:
+        os.unlink(f"{_directory()}/{name}")
+    for directory in (_directory(), paths.run_root()):
+        try:
+            os.rmdir(directory)
+        except OSError:
+            break
+
+
+def _directory() -> str:
+    return f"{paths.run_root()}/names"

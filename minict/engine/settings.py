@@ -1,0 +1,183 @@
+"""What a user asked of one container, and its translation into the language of the OCI specification.
+
+``minict run --memory 128m -v /srv:/data:ro nginx`` speaks Docker's language.  The runtime below understands
+only the specification.  This module is the dictionary: that is what Docker's daemon does for runc.
+"""
+from __future__ import annotations
+
+import os
+
+from minict.runtime import capabilities, process, spec
+from minict.runtime.errors import ContainerError
+
+from . import units
+
+PERIOD = 100_000  # microseconds: the period in which --cpus is counted, as in Docker
+
+# Docker's standard mounts (moby, daemon/pkg/oci/defaults.go).
+MOUNTS = (
+    ("/proc", "proc", ("nosuid", "noexec", "nodev")),
+    ("/dev", "tmpfs", ("nosuid", "strictatime", "mode=755", "size=65536k")),
+    ("/dev/pts", "devpts", ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5")),
+    ("/dev/shm", "tmpfs", ("nosuid", "noexec", "nodev", "mode=1777", "size=65536k")),
+    ("/dev/mqueue", "mqueue", ("nosuid", "noexec", "nodev")),
+    ("/sys", "sysfs", ("nosuid", "noexec", "nodev", "ro")),
+    ("/sys/fs/cgroup", "cgroup", ("nosuid", "noexec", "nodev", "ro")),
+)
+# What tells of the host or changes it, and has no namespace (the same source).
+MASKED = ["/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+          "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
+          "/sys/devices/virtual/powercap"]
+READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+
+
+class Settings:
+    """What ``minict run`` takes, by the names of its options.  Values may be as a person types them."""
+
+    def __init__(self, *, name: str | None = None, hostname: str | None = None, memory: str | int | None = None,
+                 cpus: str | float | None = None, pids_limit: str | int | None = None, volume: list[str] = (),
+                 env: list[str] = (), workdir: str | None = None, user: str | None = None, interactive: bool = False,
+                 tty: bool = False, read_only: bool = False, cap_add: list[str] = (), cap_drop: list[str] = (),
+                 network: str = "bridge", entrypoint: str | None = None, init: bool = False, rm: bool = True):
+        self.name, self.hostname = name, hostname
+        self.memory, self.cpus, self.pids_limit = memory, cpus, pids_limit
+        self.volume, self.env, self.workdir, self.user = list(volume), list(env), workdir, user
+        self.interactive, self.tty, self.read_only = interactive, tty, read_only
+        self.cap_add, self.cap_drop, self.network = list(cap_add), list(cap_drop), network
+        self.entrypoint, self.init, self.rm = entrypoint, init, rm
+
+
+def specify(settings: Settings, id: str, image, args: list[str], rootfs: str, root: spec.Mount,
+            files: list[spec.Mount]) -> spec.Spec:
+    """The specification of the container *id*: *settings* on top of what the *image* says.
+
+    *args*: the user's command; without one the image's.  *rootfs*: the directory on which *root*, the
+    root file system, is mounted.  *files*: mounts that the engine adds, such as /etc/hosts.
+    Raises :class:`ContainerError`.
+    """
+    config = image.config
+    names = capabilities.adjust(capabilities.DEFAULT, settings.cap_add, settings.cap_drop)
+    user, home = find_user(settings.user or config.get("User") or "", image)
+    hostname = settings.hostname or id
+    command = command_line(settings, config, args, image)
+    kinds = ["pid", "mount", "uts", "ipc", "cgroup"] + ([] if settings.network == "host" else ["network"])
+    mounts = [spec.Mount(destination=destination, type=type, source=type, options=list(options))
+              for destination, type, options in MOUNTS]
+    return spec.Spec(
+        root=spec.Root(path=rootfs, readonly=settings.read_only),
+        hostname=hostname,
+        process=spec.Process(
+            args=command, cwd=settings.workdir or config.get("WorkingDir") or "/", terminal=settings.tty, user=user,
+            env=environment(settings, config, hostname, home),
+            # root has them all by execve; another user has none, as in Docker, and can get at most these
+            capabilities=spec.Capabilities(bounding=names, permitted=names if user.uid == 0 else [],
+                                           effective=names if user.uid == 0 else [])),
+        mounts=[root, *mounts, *files, *(bind_mount(volume) for volume in settings.volume)],
+        linux=spec.Linux(
+            namespaces=[spec.Namespace(type=kind) for kind in kinds], maskedPaths=MASKED, readonlyPaths=READ_ONLY,
+            resources=resources(settings)))
+
+
+def command_line(settings: Settings, config: dict, args: list[str], image) -> list[str]:
+    """Entry point and command, by Docker's rules: a new entry point makes the image's command void.
+
+    Raises :class:`ContainerError` when there is neither.
+    """
+    if settings.entrypoint is not None:
+        return [settings.entrypoint, *args] if settings.entrypoint else list(args)
+    command = [*(config.get("Entrypoint") or []), *(args or config.get("Cmd") or [])]
+    if not command:
+        raise ContainerError(f"the image {image.name} has no command of its own: say which one to run")
+    return command
+
+
+def environment(settings: Settings, config: dict, hostname: str, home: str) -> list[str]:
+    """The variables: those that every container has, then the image's, then the user's; the last word counts."""
+    variables = {"PATH": process.PATH, "HOSTNAME": hostname, "HOME": home}
+    if settings.tty:
+        variables["TERM"] = "xterm"
+    for word in [*(config.get("Env") or []), *settings.env]:
+        name, given, value = word.partition("=")
+        if not name:
+            raise ContainerError(f"-e {word!r}: a variable is written NAME=VALUE")
+        if given:
+            variables[name] = value
+        elif name in os.environ:  # -e NAME hands on the caller's own
+            variables[name] = os.environ[name]
+    return [f"{name}={value}" for name, value in variables.items()]
+
+
+def resources(settings: Settings) -> spec.Resources:
+    """The limits.  Raises :class:`ContainerError` for a value that is none."""
+    result = spec.Resources()
+    if settings.memory is not None:
+        limit = units.bytes_of(settings.memory, "--memory")
+        if limit < 6 << 20:
+            raise ContainerError(f"--memory: {settings.memory} is too little to start anything in: the least is 6m")
+        # as in Docker: as much swap again as memory, where there is swap at all
+        result.memory = spec.Memory(limit=limit)
+    if settings.cpus is not None:
+        result.cpu = spec.CPU(period=PERIOD, quota=units.microseconds_of_cpus(settings.cpus, PERIOD))
+    if settings.pids_limit is not None:
+        result.pids = spec.Pids(limit=units.whole(settings.pids_limit, "--pids-limit") or -1)
+    return result
+
+
+def bind_mount(volume: str) -> spec.Mount:
+    """``SRC:DST[:OPTION,…]`` as a mount.  Raises :class:`ContainerError` for a text that is none, or a source that is missing."""
+    source, colon, rest = volume.partition(":")
+    destination, _, options = rest.partition(":")
+    if not colon or not destination.startswith("/"):
+        raise ContainerError(f"-v {volume}: write SOURCE:DESTINATION[:ro], with an absolute path as destination")
+    if "/" not in source:
+        raise ContainerError(f"-v {volume}: the source is a path of the host, such as ./{source}")
+    if not os.path.exists(source):
+        raise ContainerError(f"-v {volume}: there is no {source} on the host")
+    words = [word for word in options.split(",") if word]
+    for word in words:
+        if word not in ("ro", "rw", "z", "Z", "rprivate", "private", "rshared", "shared", "rslave", "slave"):
+            raise ContainerError(f"-v {volume}: there is no option {word!r}; common ones are ro and rw")
+    kept = [word for word in words if word not in ("z", "Z")]  # labels of SELinux, which is not used here
+    if "ro" in kept:
+        kept.append("rro")
+    return spec.Mount(destination=destination, type="bind", source=os.path.realpath(source), options=["rbind", *kept])
+
+
+def find_user(text: str, image) -> tuple[spec.User, str]:
+    """``UID[:GID]`` or ``NAME[:GROUP]`` by the image's own /etc/passwd and /etc/group; and the home directory.
+
+    A number needs no entry there; without one its group is 0 and its home ``/``, as in Docker.
+    Raises :class:`ContainerError` for a name that the image does not know.
+    """
+    name, _, group = (text or "0").partition(":")
+    passwd = next((line for line in table(image, "etc/passwd", 7) if name in (line[0], line[2])), None)
+    if passwd is None and not name.isdigit():
+        raise ContainerError(f"the image {image.name} has no user {name!r}: see its /etc/passwd, or give a number")
+    uid, gid, home = (int(passwd[2]), int(passwd[3]), passwd[5]) if passwd else (int(name), 0, "/")
+    groups = table(image, "etc/group", 4)
+    more = []
+    if group:
+        entry = next((line for line in groups if group in (line[0], line[2])), None)
+        if entry is None and not group.isdigit():
+            raise ContainerError(f"the image {image.name} has no group {group!r}: see its /etc/group, or give a number")
+        gid = int(entry[2]) if entry else int(group)
+    elif passwd:
+        more = sorted({int(line[2]) for line in groups if passwd[0] in line[3].split(",")} - {gid})
+    return spec.User(uid=uid, gid=gid, additionalGids=more), home or "/"
+
+
+def table(image, path: str, columns: int) -> list[list[str]]:
+    """The lines of a file such as etc/passwd in the image's topmost layer that has it, with their numbers checked."""
+    from minict.kernel import mount as k
+    for layer in image.layers:
+        directory = os.open(layer, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:  # the image is somebody else's: its links must not lead to a file of the host
+            file = k.openat2(directory, path, os.O_RDONLY | os.O_NONBLOCK, 0, k.RESOLVE_IN_ROOT | k.RESOLVE_NO_MAGICLINKS)
+        except OSError:
+            continue
+        finally:
+            os.close(directory)
+        with open(file, encoding="utf-8", errors="replace") as lines:
+            rows = [line.rstrip("\n").split(":") for line in lines.read(1 << 20).split("\n")]
+        return [row for row in rows if len(row) >= columns and row[2].isdigit() and (columns < 7 or row[3].isdigit())]
+    return []
