@@ -390,7 +390,8 @@ def test_a_quota_throttles(box):
     stats = box.group.stats()["cpu"]
     assert stats["throttled_us"] > 0 and stats["periods"] >= stats["throttled_periods"]
     assert set(stats) == {"usage_us", "user_us", "system_us", "periods", "throttled_periods", "throttled_us"}
-    assert abs(stats["user_us"] + stats["system_us"] - stats["usage_us"]) <= stats["usage_us"] / 2
+    assert abs(stats["user_us"] + stats["system_us"] - stats["usage_us"]) <= 1
+    eventually(lambda: box.group.stats()["cpu"]["user_us"] > 0)
 
 
 def test_a_frozen_counter(box, tmp_path):
@@ -419,18 +420,29 @@ def test_the_same_counters_in_every_world(box):
     assert set(stats["io"]) == {"read_bytes", "write_bytes"}
 
 
-def test_io_is_counted(box, tmp_path):
-    file = tmp_path / "file"
-    code = f"import os; fd = os.open({str(file)!r}, os.O_WRONLY | os.O_CREAT); os.write(fd, b'x' * {4 * MiB}); os.fsync(fd)"
+def test_io_is_counted(box):
+    """A write past the page cache (O_DIRECT) is the process's own in both worlds."""
+    number = disk_below(ROOT)
+    if number is None:
+        assert box.group.stats()["io"] == {"read_bytes": 0, "write_bytes": 0}  # no disk here that could count
+        return
+    major, minor = map(int, number.split(":"))
+    box.group.limit(Resources(blockIO=BlockIO(throttleWriteBpsDevice=[ThrottleDevice(major=major, minor=minor, rate=1 << 40)])))
+    code = f"""import mmap, os
+fd = os.open({ROOT!r}, os.O_RDWR | os.O_TMPFILE | os.O_DIRECT, 0o600)
+page = mmap.mmap(-1, {MiB}); page.write(b'x' * {MiB})
+assert os.pwritev(fd, [page], 0) == {MiB}"""
     assert box.wait(box.start(code)) == 0
-    written = box.group.stats()["io"]["write_bytes"]
-    # v1 charges what the page cache writes to the root group, so there it is only some of it
-    on_a_disk = os.path.exists(f"/sys/dev/block/{os.major(os.stat(tmp_path).st_dev)}:{os.minor(os.stat(tmp_path).st_dev)}")
-    assert written >= (4 * MiB if in_v2_io() and on_a_disk else 0)
+    assert box.group.stats()["io"]["write_bytes"] >= MiB
 
 
-def in_v2_io():
-    return "io" in controllers() and in_v2("io")
+def disk_below(path):
+    """The number of the whole disk below the file system of *path*, or None."""
+    device = os.stat(path).st_dev
+    directory = os.path.realpath(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}")
+    if os.path.exists(f"{directory}/partition"):
+        directory = os.path.dirname(directory)
+    return open(f"{directory}/dev").read().strip() if os.path.exists(f"{directory}/dev") else None
 
 
 # --- processes and the end -------------------------------------------------------------------------
@@ -493,6 +505,19 @@ def test_kill_what_never_stands_still(box):
     eventually(lambda: len(box.group.processes()) > 1)
     box.group.kill()
     assert box.group.processes() == []
+
+
+def test_kill_who_joined_v1_alone(box):
+    """cgroup.kill knows the tree of v2 only; on a hybrid machine somebody may be in the trees of v1 alone."""
+    if mode() == "v2":
+        pid = box.start(SLEEP)
+    else:
+        pid = subprocess.Popen([sys.executable, "-I", "-S", "-c", SLEEP]).pid
+        box.pids.append(pid)
+        with open(f"{box.group.directories['memory']}/cgroup.procs", "w") as procs:
+            procs.write(str(pid))
+    box.group.kill()
+    assert box.wait(pid) == -signal.SIGKILL
 
 
 def test_kill_one_by_one(box):

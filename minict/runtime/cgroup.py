@@ -506,8 +506,8 @@ class Cgroup:
         unified = self.v2_directory()
         if unified and _attempt(f"{unified}/cgroup.kill", "1"):
             self._thaw_quietly()  # who was frozen by v1's freezer can't even die
-            if _wait_until(lambda: not self.processes(), seconds=1.0):
-                return
+            _wait_until(lambda: "populated 1" not in (_read_if_there(f"{unified}/cgroup.events") or ""), seconds=1.0)
+        # The kernel is older than 5.14, or there is no v2, or somebody joined the trees of v1 alone.
         if not _wait_until(self._kill_each):
             left = ", ".join(map(str, sorted(self.processes())))
             raise ContainerError(f"processes {left} of the cgroup {self.path} do not end: they wait for a device (state D in "
@@ -554,7 +554,7 @@ class Cgroup:
         return directory, directory is not None and self._is_v2(directory)
 
     def _cpu_stats(self) -> dict | None:
-        """v1 counts the time in the controller cpuacct, in nanoseconds, and what the quota did in cpu."""
+        """v2 counts all in one file.  v1 counts the time in the controller cpuacct, in nanoseconds, and the quota's work in cpu."""
         directory, v2 = self._directory("cpu")
         if directory is None:
             return None
@@ -564,10 +564,10 @@ class Cgroup:
             return {"usage_us": stat.get("usage_usec"), "user_us": stat.get("user_usec"), "system_us": stat.get("system_usec"),
                     **result, "throttled_us": stat.get("throttled_usec")}
         accounts, _ = self._directory("cpuacct")
-        times = {key: _number(_read_if_there(f"{accounts}/cpuacct.{file}")) if accounts else None
-                 for key, file in (("usage_us", "usage"), ("user_us", "usage_user"), ("system_us", "usage_sys"))}
-        times["throttled_us"] = stat.get("throttled_time")
-        return {**result, **{key: time if time is None else time // 1000 for key, time in times.items()}}
+        usage, user, system = [_number(_read_if_there(f"{accounts}/cpuacct.{file}")) if accounts else None
+                               for file in ("usage", "usage_user", "usage_sys")]
+        throttled = stat.get("throttled_time")
+        return {**_cpu_times(usage, user, system), **result, "throttled_us": throttled if throttled is None else throttled // 1000}
 
     def _memory_stats(self) -> dict | None:
         """usage: all memory, file cache included; without ``inactive_file`` it is what other tools show as used."""
@@ -598,7 +598,12 @@ class Cgroup:
                 "limit": _number(_read_if_there(f"{directory}/pids.max"))}
 
     def _io_stats(self) -> dict | None:
-        """The sum over all block devices.  v1: a line for each number; v2: a line for each device, all numbers in it."""
+        """The sum over all block devices.  v1: a line for each number; v2: a line for each device, all numbers in it.
+
+        v1 counts only what reaches the disk in the process's own name (reads, O_DIRECT, fsync); what the page
+        cache writes later is charged to the root.  Since Linux 6.10 it counts only on disks for which some
+        group has a throttle.  v2 knows whose every page is.
+        """
         directory, v2 = self._directory("io" if "io" in self.directories else "blkio")
         if directory is None:
             return None
@@ -820,6 +825,19 @@ def _number(text: str | None, default: int | None = None) -> int | None:
 def _v1_limit(number: int | None) -> int | None:
     """v1 writes "no limit" as the greatest number of whole pages: 9223372036854771712 with pages of 4 KiB."""
     return None if number is None or number >= 1 << 62 else number
+
+
+def _cpu_times(usage: int | None, user: int | None, system: int | None) -> dict:
+    """v1 only: nanoseconds into microseconds, and *user* and *system* into shares of *usage*.
+
+    *usage* is exact.  The other two are guesses: at each tick of the clock (4 ms) the whole tick goes to
+    the side on which the processor happens to be.  In v2 the kernel itself scales them like this.
+    """
+    if usage is None or user is None or system is None:
+        return {"usage_us": usage if usage is None else usage // 1000, "user_us": None, "system_us": None}
+    usage_us = usage // 1000
+    user_us = usage_us * user // (user + system) if user + system else usage_us
+    return {"usage_us": usage_us, "user_us": user_us, "system_us": usage_us - user_us}
 
 
 def _table(path: str) -> dict[str, int]:
