@@ -114,14 +114,14 @@ def become(birth: Birth, step: Trace) -> None:
     if birth.makes("network"):
         step("bring the loopback device up")
         loopback_up()
-    if birth.wait_for_network:
-        step("wait for the network")
-        wait(birth, b"n")
     for name, value in (linux.sysctl or {}).items():
         step(f"sysctl {name}")
         write("/proc/sys/" + name.replace(".", "/"), value)
     if birth.makes("mount"):
         close_root(spec, step)
+    if birth.wait_for_network:
+        step("wait for the network")
+        wait(birth, b"n")
 
     if user_process.terminal:
         step("open the terminal")
@@ -151,6 +151,8 @@ def build_root(birth: Birth, step: Trace) -> None:
     for operation in birth.table:
         step(operation.describe())
         operation.execute(root)
+    step("make the working directory")
+    os.close(mounts.open_in_root(root, birth.spec.process.cwd, make="directory"))  # Docker's habit, when the image has none
     os.close(root)
     step("pivot_root")
     rootfs.pivot_root(birth.rootfs)

@@ -6,10 +6,12 @@ plain program as process 1 does not even end on SIGTERM.
 """
 from __future__ import annotations
 
+import ctypes
 import os
 
 import _signal  # and not signal, whose import costs 5 ms at each start
 
+from ..kernel.process import PR_SET_NAME, prctl
 from .process import restore_signals
 
 _NOT_FORWARDED = (_signal.SIGKILL, _signal.SIGSTOP, _signal.SIGCHLD, _signal.SIGPROF, _signal.SIGSEGV, _signal.SIGBUS,
@@ -44,6 +46,8 @@ def exit_like(status: int) -> None:
 
 def run(command) -> None:
     """Be process 1: let a child call *command*, which must end in execve, and care for it to its end.  Does not return."""
+    name = ctypes.create_string_buffer(b"minict-init")
+    prctl(PR_SET_NAME, ctypes.addressof(name))  # what ps shows; or it would be our own long command line's first word
     pid = os.fork()
     if pid == 0:
         os.setpgid(0, 0)

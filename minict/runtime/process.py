@@ -67,12 +67,11 @@ def _may_set_groups() -> bool:
 
 
 def enter_directory(path: str) -> None:
-    """Go to the process's working directory, making it when the image has none, as Docker does.
+    """Go to the process's working directory.
 
-    Raises :class:`ContainerError` when the path leads out of the container, which an open descriptor of the host
-    would allow (CVE-2024-21626).
+    Raises :class:`OSError`, or :class:`ContainerError` when the path leads out of the container, which an open
+    descriptor of the host would allow (CVE-2024-21626).
     """
-    os.makedirs(path, exist_ok=True)
     os.chdir(path)
     if not os.getcwd().startswith("/"):
         raise ContainerError(f"the working directory {path} is outside of the container")
