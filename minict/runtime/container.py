@@ -10,10 +10,11 @@ import os
 
 from ..kernel import process as kernel
 from . import birth as births
-from . import launch, namespaces, paths, rootfs
+from . import devices, launch, namespaces, paths, rootfs
 from .cgroup import Cgroup
 from .errors import ContainerError
 from .files import remove_tree
+from .spec import Resources
 from .state import State
 from .trace import Trace
 
@@ -83,9 +84,11 @@ class Container:
         try:
             step("make the cgroup")
             self.cgroup.create()
-            if spec.linux.resources:
-                step("set its limits")
-                self.cgroup.limit(spec.linux.resources)
+            resources = spec.linux.resources or Resources()
+            step("set its limits")
+            self.cgroup.limit(resources)
+            step("set its devices")
+            devices.limit(self.cgroup, devices.with_defaults(resources.devices))
             if seccomp is None and spec.linux.seccomp:
                 step("compile the seccomp filter")
                 from . import seccomp as filters
