@@ -11,7 +11,9 @@ from minict.runtime import namespaces
 from minict.runtime.errors import ContainerError
 
 from . import run as engine
-from .settings import Settings
+from . import seccomp
+from .image import Image
+from .settings import Settings, find_user
 
 
 class Finished:
@@ -44,16 +46,14 @@ def run(image: str, command: str | list[str] = (), *, detach: bool = False, inpu
     """
     if options.get("tty"):
         raise ContainerError("a terminal needs a person at it: use 'minict run -it' in a terminal")
-    if isinstance(command, str):
-        import shlex
-        command = shlex.split(command)
+    command = _words(command)
     if detach:
-        return Running(image, list(command), Settings(**options), trace)
+        return Running(image, command, Settings(**options), trace)
     import select
     output, written = os.pipe2(os.O_CLOEXEC)
     stdin = _spool(input)
     try:
-        container = engine.start(image, list(command), Settings(**options), streams=(stdin, written, written), trace=trace)
+        container = engine.start(image, command, Settings(**options), streams=(stdin, written, written), trace=trace)
     except BaseException:
         os.close(output)
         raise
@@ -84,6 +84,13 @@ def run(image: str, command: str | list[str] = (), *, detach: bool = False, inpu
     return Finished(status, data.decode(errors="replace"), container.traces)
 
 
+def _words(command: str | list[str]) -> list[str]:
+    if not isinstance(command, str):
+        return list(command)
+    import shlex
+    return shlex.split(command)
+
+
 def _spool(text: str | None) -> int:
     """A descriptor from which *text* can be read, -1 for none.  In memory: a pipe would fill up before there is a reader."""
     if text is None:
@@ -111,7 +118,7 @@ class Running:
         return self
 
     def __exit__(self, *_):
-        self.stop()
+        self.stop(timeout=0)
 
     @property
     def pid(self) -> int:
@@ -134,6 +141,29 @@ class Running:
     def cgroups(self) -> dict[str, str]:
         """For each controller the directory in which the container's limits are files."""
         return dict(self._container.cgroup.directories)
+
+    def exec(self, command: str | list[str], *, user: str | None = None, workdir: str = "/") -> Finished:
+        """Execute a further *command* inside, and return what became of it.  Raises :class:`ContainerError`."""
+        from minict.runtime import exec as runtime
+        from minict.runtime.spec import Process
+        first = self._container.state.read_spec().process
+        process = Process(args=_words(command), env=first.env, cwd=workdir, capabilities=first.capabilities, user=first.user)
+        if user is not None:
+            process.user, _ = find_user(user, Image.find(self.image))
+        output, written = os.pipe2(os.O_CLOEXEC)
+        try:
+            pid, pidfd = runtime.execute(self._container, process, streams=(-1, written, written),
+                                         seccomp=seccomp.default_program(first.capabilities.bounding))
+            os.close(pidfd)
+        except BaseException:
+            os.close(output)
+            raise
+        finally:
+            os.close(written)
+        with open(output, encoding="utf-8", errors="replace") as stream:
+            text = stream.read()
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        return Finished(code if code >= 0 else 128 - code, text, [])
 
     def stats(self) -> dict:
         """What it uses now: see :meth:`minict.runtime.cgroup.Cgroup.stats`."""
@@ -167,7 +197,11 @@ class Running:
         return status
 
     def stop(self, timeout: float = 10) -> int | None:
-        """Ask it to end (SIGTERM), kill it after *timeout* seconds, and give back what it held; its exit status."""
+        """Ask it to end (SIGTERM), kill it after *timeout* seconds, and give back what it held; its exit status.
+
+        As process 1 a program that does not handle SIGTERM does not end on it (pid_namespaces(7)): then it takes the
+        whole time.  After ``with minict.run(…, detach=True) as container:`` the timeout is 0.
+        """
         if not os.path.isdir(self._container.state.directory):
             return None  # stopped before
         import select

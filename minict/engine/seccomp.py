@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from ..runtime import jsonfile
+from ..runtime import seccomp as filters
 from ..runtime.errors import ContainerError
 from ..runtime.spec import Seccomp
 
@@ -21,6 +22,13 @@ _MACHINES = {"x86_64": ("amd64", "SCMP_ARCH_X86_64"), "aarch64": ("arm64", "SCMP
 def default(capabilities: list[str]) -> Seccomp:
     """Docker's default profile for a container with the bounding set *capabilities*."""
     return from_file(DEFAULT_FILE, capabilities)
+
+
+def default_program(capabilities: list[str]) -> bytes:
+    """The compiled filter of :func:`default`.  Once it has been compiled, the profile is not even read: 0.1 ms, not 25."""
+    file = os.stat(DEFAULT_FILE)
+    source = (DEFAULT_FILE, file.st_mtime_ns, file.st_size, sorted(capabilities))
+    return filters.remembered(source, lambda: filters.compile(default(capabilities)))
 
 
 def from_file(path: str, capabilities: list[str]) -> Seccomp:

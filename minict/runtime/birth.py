@@ -36,26 +36,29 @@ class Birth:
     """All that the child has to know.  Plain values and descriptors: it may have to travel to another process.
 
     *descriptors*: ``stdin``, ``stdout``, ``stderr`` (stdin -1: nothing to read), ``report`` and ``gate`` (the pipes
-    above), ``start`` and ``error`` (the FIFOs of :mod:`.state`, or -1), ``console`` (where to send the terminal, or -1).
+    above), ``start`` and ``error`` (the FIFOs of :mod:`.state`, or -1), ``console`` (where to send the terminal, or -1),
+    ``join`` (a pidfd of the process whose namespaces to enter, or -1).
     """
 
-    def __init__(self, spec: Spec, rootfs: str, *, bundle: str = "/", cgroups: dict | None = None, tasks: list = (),
-                 cgroup_v2: str | None = None, seccomp: bytes = b"", wait_for_network: bool = False, init: bool = False,
+    def __init__(self, spec: Spec, rootfs_path: str, *, bundle: str = "/", cgroups: dict | None = None, tasks: list = (),
+                 cgroup_v2: str | None = None, joins: list = (), seccomp: bytes = b"", wait_for_network: bool = False, init: bool = False,
                  die_with_parent: bool = False, traced: bool = False, descriptors: dict | None = None):
         self.spec = spec
-        self.rootfs = rootfs
+        self.rootfs = rootfs_path
         self.bundle = bundle
         self.cgroups = cgroups or {}      # controller -> the container's directory
         self.tasks = list(tasks)          # v1: the files that the child writes itself into
         self.cgroup_v2 = cgroup_v2        # v2: the directory that clone3 puts it in
+        self.joins = list(joins)          # exec: the kinds of namespaces of a running process to enter
         self.seccomp = seccomp            # the compiled filter
         self.wait_for_network = wait_for_network
         self.init = init
         self.die_with_parent = die_with_parent
         self.traced = traced
         self.descriptors = {"stdin": 0, "stdout": 1, "stderr": 2, "report": -1, "gate": -1, "start": -1, "error": -1,
-                            "console": -1, **(descriptors or {})}
-        self.table = rootfs_table(self)   # made here and not in the child, so that its errors are the caller's
+                            "console": -1, "join": -1, **(descriptors or {})}
+        # made here and not in the child, so that its errors are the caller's
+        self.table = [] if self.joins else rootfs.table(spec, bundle, self.cgroups, cgroup_v2)
 
     def makes(self, kind: str) -> bool:
         """Whether the container gets a new namespace of this *kind*."""
@@ -63,16 +66,12 @@ class Birth:
 
     def to_wire(self) -> dict:
         """Everything but the descriptors, in types that :mod:`marshal` can carry."""
-        values = {name: value for name, value in vars(self).items() if name not in ("descriptors", "table")}
-        return {**values, "spec": self.spec.to_dict()}
+        values = {name: value for name, value in vars(self).items() if name not in ("rootfs", "descriptors", "table")}
+        return {**values, "rootfs_path": self.rootfs, "spec": self.spec.to_dict()}
 
     @classmethod
     def from_wire(cls, values: dict, descriptors: dict) -> Birth:
         return cls(**{**values, "spec": Spec.from_dict(values["spec"])}, descriptors=descriptors)
-
-
-def rootfs_table(birth: Birth) -> list[mounts.Operation]:
-    return rootfs.table(birth.spec, birth.bundle, birth.cgroups, birth.cgroup_v2)
 
 
 # ---- the child ---------------------------------------------------------------------------------------------------
@@ -100,7 +99,7 @@ def become(birth: Birth, step: Trace) -> None:
 
     if birth.makes("mount"):
         build_root(birth, step)
-    elif not any(each.type == "mount" for each in linux.namespaces):
+    elif not birth.joins and not any(each.type == "mount" for each in linux.namespaces):
         step("chroot")  # without a mount namespace there is no root to pivot, and nothing may be mounted
         os.chroot(birth.rootfs)
         os.chdir("/")

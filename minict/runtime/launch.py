@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 
 from ..kernel import process as kernel
-from ..kernel.namespaces import CLONE_PARENT, clone3
+from ..kernel.namespaces import CLONE_PARENT, clone3, setns
 from . import birth as births
 from . import learner, namespaces
 
@@ -38,7 +38,7 @@ def here(birth: births.Birth) -> tuple[int, int]:
     if needs_stage(birth):
         return staged(birth)
     births.preload(birth)
-    pid, pidfd = clone(birth)
+    pid, pidfd = clone(birth, open_cgroup(birth))
     if pid == 0:
         births.child(birth)
     return pid, pidfd
@@ -69,11 +69,22 @@ def staged(birth: births.Birth) -> tuple[int, int]:
 
 
 def enter_and_clone(birth: births.Birth) -> int:
-    """The stage's work: enter what the container joins, and clone a sibling, which becomes the container; its pid."""
+    """The stage's work: enter what the container joins, and clone a sibling, which becomes the container; its pid.
+
+    In the container's mount namespace the host's cgroups can't be seen any more: so that of v2 is opened, and those of
+    v1 are joined, before; the sibling inherits them.
+    """
+    cgroup = open_cgroup(birth)
+    if birth.joins:
+        for tasks in birth.tasks:
+            births.write(tasks, "0")
+        birth.tasks = []
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # nobody inside may trace us, or look at what we have open
+        setns(birth.descriptors["join"], namespaces.flags(birth.joins))
     namespaces.join(birth.spec.linux.namespaces)
     if birth.makes("time"):
         namespaces.unshare_time(birth.spec.linux.timeOffsets)
-    pid, _ = clone(birth, CLONE_PARENT)
+    pid, _ = clone(birth, cgroup, CLONE_PARENT)
     if pid == 0:
         births.child(birth)
     return pid
@@ -90,17 +101,21 @@ def by_zygote(birth: births.Birth) -> tuple[int, int]:
 
 
 def needs_stage(birth: births.Birth) -> bool:
-    return birth.makes("time") or any(each.path for each in birth.spec.linux.namespaces)
+    return bool(birth.joins) or birth.makes("time") or any(each.path for each in birth.spec.linux.namespaces)
 
 
-def clone(birth: births.Birth, flags: int = 0) -> tuple[int, int]:
-    """clone3 into the birth's new namespaces, and into its cgroup if there is cgroup v2.
+def open_cgroup(birth: births.Birth) -> int:
+    """The container's directory in the cgroup v2 tree, for clone3; -1 where there is none."""
+    return os.open(birth.cgroup_v2, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if birth.cgroup_v2 else -1
+
+
+def clone(birth: births.Birth, cgroup: int, flags: int = 0) -> tuple[int, int]:
+    """clone3 into the birth's new namespaces, and into *cgroup*, which is closed.  Returns as clone3 does, in both processes.
 
     Two kinds are not for clone3: the cgroup namespace has to come after joining the cgroup, and a time namespace
-    moves only children, so that the stage has already made it.  Returns as clone3 does, in both processes.
+    moves only children, so that the stage has already made it.
     """
     kinds = [kind for kind in namespaces.made(birth.spec.linux.namespaces) if kind not in ("cgroup", "time")]
-    cgroup = os.open(birth.cgroup_v2, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if birth.cgroup_v2 else -1
     try:
         return clone3(flags | namespaces.flags(kinds), cgroup)
     finally:

@@ -73,35 +73,38 @@ def flags(profile) -> int:
 def cached(profile) -> bytes:
     """What :func:`compile` makes of *profile*, from the file where an earlier call has left it if there is one.
 
-    The file's name is a cryptographic hash of all that the program depends on, so a profile that somebody made
-    up to look like another one still gets its own.  Raises :class:`ContainerError`.
+    Raises :class:`ContainerError`.
+    """
+    return remembered(profile, lambda: compile(profile))
+
+
+def remembered(source, make) -> bytes:
+    """The program that *make* returns, from the file where an earlier call has left it if there is one.
+
+    *source* is all that the program depends on, beside the processor and the kernel; its repr must tell it whole.  The
+    file's name is a cryptographic hash of it, so a profile that somebody made up to look like another one still gets its own.
     """
     directory = f"{paths.run_root()}/seccomp"
-    path = f"{directory}/{_key(profile)}"
+    path = f"{directory}/{_key(source)}"
     try:
         with open(path, "rb", buffering=0) as file:
             program = file.read()
     except OSError:
         program = b""
     if not program:
-        program = compile(profile)
+        program = make()
         _keep(directory, path, program)
     return program
 
 
-def _key(profile) -> str:
-    """A hash of the profile, the processor, the kernel, which decides what actions there are, and this module's age.
-
-    libseccomp is not in it: to ask for its version would cost its loading.  A newer one knows more calls; until
-    the machine is started again, which empties the run directory, those go on to fail with ENOSYS.
-    """
+def _key(source) -> str:
+    """A hash of the source, the processor, and the kernel, which decides what actions there are."""
     try:
         from _blake2 import blake2b  # the C function beneath hashlib, whose import takes 4 ms
     except ImportError:
         from hashlib import blake2b
     kernel = os.uname()
-    depends_on = kernel.machine, kernel.release, os.stat(__file__).st_mtime_ns, profile
-    return blake2b(repr(depends_on).encode(), digest_size=20).hexdigest()
+    return blake2b(repr((kernel.machine, kernel.release, source)).encode(), digest_size=20).hexdigest()
 
 
 def _keep(directory: str, path: str, program: bytes) -> None:

@@ -1,0 +1,41 @@
+"""A further process in a container that runs: it enters the namespaces and the cgroup of the first one.
+
+It never comes from this process itself but from a zygote of its own, which executes a sealed copy of the
+interpreter: between entering and execve, what runs inside can look at the process that enters, and
+``/proc/PID/exe`` must not be a way to the host's interpreter (CVE-2019-5736).
+"""
+from __future__ import annotations
+
+import os
+
+from ..kernel import process as kernel
+from . import birth as births
+from . import launch, namespaces
+from .errors import ContainerError
+from .spec import Linux, Process, Spec
+
+
+def execute(container, process: Process, *, streams: tuple = (0, 1, 2), console: int = -1, seccomp: bytes = b"",
+            die_with_parent: bool = False) -> tuple[int, int]:
+    """Execute *process* in the running *container*; return its (pid, pidfd).  It is our child.
+
+    *streams*, *console* and *seccomp*: as in :meth:`.container.Container.run`.
+    Raises :class:`ContainerError`.
+    """
+    pid = container.pid
+    if pid is None:
+        raise ContainerError(f"the container {container.id} is not running")
+    pidfd = kernel.pidfd_open(pid)
+    try:
+        own = namespaces.identify()
+        joins = [kind for kind, number in namespaces.identify(pid).items() if own[kind] != number]
+        if container.pid != pid:  # now the handle and the numbers are known to be those of the container's process
+            raise ContainerError(f"the container {container.id} has just ended")
+        birth = births.Birth(
+            Spec(process=process, linux=Linux()), "/", tasks=container.cgroup.join_files(),
+            cgroup_v2=container.cgroup.v2_directory(), joins=joins, seccomp=seccomp, die_with_parent=die_with_parent,
+            descriptors={"stdin": streams[0], "stdout": streams[1], "stderr": streams[2], "console": console, "join": pidfd})
+        child, child_pidfd, _ = births.bear(birth, launch.by_zygote)
+        return child, child_pidfd
+    finally:
+        os.close(pidfd)
