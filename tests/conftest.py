@@ -20,7 +20,9 @@ import time
 
 import pytest
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, ROOT)
+os.environ["PYTHONPATH"] = ROOT  # for the kernels of notebooks, and for `python -m minict`
 
 from minict.kernel import mount, namespaces, process  # noqa: E402
 from minict.lab import host  # noqa: E402

@@ -1,0 +1,463 @@
+"""Run a cell, or a function, in a throw-away child process.
+
+The kernel of a notebook never enters a namespace, another root directory or a control group: one thread
+of its dozen would go there, and the next cell would not work.  A forked child does it instead and then is
+gone::
+
+    %%child
+    unshare(CLONE_NEWUTS)
+    sethostname("box")
+
+:func:`supervise` makes the child so that nothing it does can harm the notebook: it has a session of its
+own, dies with the kernel, is killed with all that it started when it takes too long, and can't return into
+the notebook's code.  What it and its children write comes back through a pipe and is printed by the
+parent: what children write to the kernel's own descriptor 1 is lost, or lands in another cell.
+"""
+from __future__ import annotations
+
+import ast
+import builtins
+import codecs
+import contextlib
+import fcntl
+import io
+import linecache
+import os
+import pickle
+import select
+import signal
+import socket
+import struct
+import sys
+import termios
+import time
+import traceback
+import warnings
+
+from minict.kernel import process
+
+TIME_LIMIT = 30.0  # seconds that a child may take unless its cell says otherwise
+_CELL = "<this cell>"
+_SCREEN = (24, 80)  # rows and columns of the terminal of %%child --tty
+
+
+class ChildError(Exception):
+    """The child raised an exception, ended with a status other than 0, or was killed."""
+
+    def __init__(self, message: str, lines: list[str] = ()):
+        super().__init__(message)
+        self.lines = list(lines)
+
+    def _render_traceback_(self):
+        """IPython's hook: the child's own traceback, not that of the machinery around it."""
+        return self.lines or [f"ChildError: {self}"]
+
+
+class Outcome:
+    """How a supervised child ended."""
+    value: object = None          # what the function returned, or the variables that a cell gave back
+    error: BaseException | None = None  # the exception that it raised, when that could travel
+    error_text: str = ""          # "FileNotFoundError: …"
+    error_lines: list[str] = ()   # the traceback, from the learner's own first line on
+    error_line: str = ""          # the last line of the learner's own code that was running
+    status: int = 0               # exit status, or minus the number of the signal, as in subprocess
+    timed_out: bool = False
+    stray: bool = False           # a process that the child had forked came out of the function as well
+    output: str = ""              # what was written, when nobody wanted to see it at once
+
+
+def run_in_child(function, *arguments, timeout: float = TIME_LIMIT, tty: bool = False, stdin: str | None = None,
+                 any_status: bool = False):
+    """Call ``function(*arguments)`` in a forked child, show what it prints, and return what it returns.
+
+    The child may unshare, chroot and exec as it likes: the caller stays as it is.  The value comes back
+    by pickle.  After *timeout* seconds the child and all processes of its session are killed.  With *tty*
+    it has a terminal of its own; *stdin* is what it finds to read.
+
+    Raises :class:`ChildError` when the child raised, was killed, took too long, or, unless *any_status*,
+    ended with a status other than 0.
+    """
+    outcome = supervise(lambda: function(*arguments), timeout=timeout, tty=tty, stdin=stdin,
+                        show=_print, on_display=_display)
+    _raise_for(outcome, timeout, any_status)
+    return outcome.value
+
+
+def _raise_for(outcome: Outcome, timeout: float, any_status: bool) -> None:
+    if outcome.timed_out:
+        raise ChildError(f"the child was still running after {timeout:g} s and was killed")
+    if outcome.error_text:
+        raise ChildError(f"the child raised {outcome.error_text}", outcome.error_lines)
+    if outcome.stray:
+        raise ChildError("a process that the child had forked ran on to the end of the cell: end it with os._exit()")
+    if outcome.status < 0 and not any_status:
+        raise ChildError(f"the child was killed by {signal.Signals(-outcome.status).name}")
+    if outcome.status > 0 and not any_status:
+        raise ChildError(f"the child ended with status {outcome.status}")
+
+
+# ---- the parent's side -----------------------------------------------------------------------------------------
+
+def supervise(function, *, timeout: float = TIME_LIMIT, tty: bool = False, stdin: str | None = None, show=None,
+              on_display=None, filename: str | None = None) -> Outcome:
+    """Call ``function()`` in a forked child and come back, whatever it does, within *timeout* seconds.
+
+    *show* gets the text that the child's session writes, as it comes; without it the text is collected in
+    ``Outcome.output``.  *on_display* gets (data, metadata) of what the child wants to display.  *filename*
+    is the file whose lines a traceback should start with.
+    """
+    talk, child_talk = socket.socketpair()      # pickled frames: values, exceptions, displays
+    stray_reader, stray_writer = os.pipe()      # one byte by each process that comes out of the function uninvited
+    reader, writer = _open_terminal() if tty else os.pipe()
+    source = _open_input(stdin, tty, reader)
+    sys.stdout.flush()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12: a fork while there are threads
+        pid = os.fork()
+    if pid == 0:
+        _child(function, child_talk, stray_writer, writer, source, tty, filename)
+    for descriptor in (stray_writer, writer, source):
+        os.close(descriptor)
+    child_talk.close()
+    try:
+        return _Watch(pid, talk, reader, tty, show, on_display).until_the_end(timeout, stray_reader)
+    finally:
+        talk.close()
+        os.close(reader)
+        os.close(stray_reader)
+
+
+def _open_terminal() -> tuple[int, int]:
+    reader, writer = os.openpty()
+    fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("HHHH", *_SCREEN, 0, 0))
+    return reader, writer
+
+
+def _open_input(text: str | None, tty: bool, terminal: int) -> int:
+    """A descriptor from which the child can read *text*; a terminal is typed into instead."""
+    if text is None or tty:
+        if text:
+            os.write(terminal, text.encode())
+        return os.open("/dev/null", os.O_RDONLY)
+    memory = os.memfd_create("stdin")
+    os.write(memory, text.encode())
+    os.lseek(memory, 0, os.SEEK_SET)
+    return memory
+
+
+class _Watch:
+    """The parent's view of one child: its words, its frames, its end."""
+
+    def __init__(self, pid: int, talk: socket.socket, reader: int, tty: bool, show, on_display):
+        self.pid, self.talk, self.reader, self.tty = pid, talk, reader, tty
+        self.on_display = on_display
+        self.outcome = Outcome()
+        self.show = show or self._collect
+        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self.frames = bytearray()
+        self.open = {reader, talk.fileno()}
+
+    def until_the_end(self, timeout: float, stray: int) -> Outcome:
+        # The end is the child's exit and not the end of its output, which a process left behind may keep open.
+        pidfd = os.pidfd_open(self.pid)
+        end = time.monotonic() + timeout
+        try:
+            while pidfd not in select.select([*self.open, pidfd], [], [], max(0, end - time.monotonic()))[0]:
+                self._listen()
+                if time.monotonic() > end:
+                    self.outcome.timed_out = True
+                    break
+        finally:  # also when the learner interrupts the cell
+            self._kill_session()
+            status = os.waitpid(self.pid, 0)[1]
+            os.close(pidfd)
+        end = time.monotonic() + 1  # a process in another session may go on talking for ever
+        while self.open and self._listen() and time.monotonic() < end:
+            pass
+        self.outcome.status = os.waitstatus_to_exitcode(status)
+        self.outcome.stray = bool(select.select([stray], [], [], 0)[0] and os.read(stray, 1))
+        return self.outcome
+
+    def _kill_session(self) -> None:
+        """Kill the child and the processes it started, while its number can't have been given to another."""
+        for kill in (os.killpg, os.kill):  # os.kill: it may not have become the leader of a session yet
+            with contextlib.suppress(ProcessLookupError):
+                kill(self.pid, signal.SIGKILL)
+
+    def _listen(self) -> bool:
+        """Handle what has arrived; words before frames, so that a picture comes after what was printed before it."""
+        ready = select.select(list(self.open), [], [], 0)[0]
+        if self.reader in ready:
+            try:
+                data = os.read(self.reader, 1 << 16)
+            except OSError:  # a terminal that nobody holds any more: EIO
+                data = b""
+            if data:
+                text = self.decoder.decode(data)
+                self.show(text.replace("\r\n", "\n") if self.tty else text)
+            else:
+                self.open.discard(self.reader)
+        elif self.talk.fileno() in ready:
+            try:
+                data = self.talk.recv(1 << 16)
+            except OSError:  # reset: the child was killed before it had read our answer
+                data = b""
+            self.frames.extend(data)
+            if not data:
+                self.open.discard(self.talk.fileno())
+            self._take_frames()
+        return bool(ready)
+
+    def _take_frames(self) -> None:
+        while len(self.frames) >= 4 and len(self.frames) >= 4 + (size := struct.unpack("!I", self.frames[:4])[0]):
+            kind, value = pickle.loads(self.frames[4:4 + size])
+            del self.frames[:4 + size]
+            if kind == "display":
+                if self.on_display:
+                    self.on_display(*value)
+                with contextlib.suppress(OSError):
+                    self.talk.send(b".")  # now the child may go on to print
+            elif kind == "value":
+                self.outcome.value = value
+            else:
+                text, lines, line, error = value
+                self.outcome.error_text, self.outcome.error_lines, self.outcome.error_line = text, lines, line
+                with contextlib.suppress(Exception):  # an exception of the learner's own may not survive the journey
+                    self.outcome.error = pickle.loads(error)
+
+    def _collect(self, text: str) -> None:
+        self.outcome.output += text
+
+
+# ---- the child's side ------------------------------------------------------------------------------------------
+
+def _child(function, talk: socket.socket, stray: int, output: int, source: int, tty: bool, filename: str | None):
+    """The forked child: calls the function, reports, and never returns."""
+    status, me = 1, os.getpid()
+    try:
+        process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)
+        os.setsid()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.set_wakeup_fd(-1)  # else a signal here would wake the kernel's event loop
+        if tty:
+            fcntl.ioctl(output, termios.TIOCSCTTY, 0)
+        _stand_on(output, output if tty else source)
+        _show_through(talk)
+        value = function()
+        if os.getpid() == me and value is not None:
+            _send(talk, "value", value)
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            print(end.code)
+    except BaseException as error:
+        if os.getpid() == me:
+            with contextlib.suppress(OSError):
+                _send(talk, "error", _describe(error, filename))
+        else:
+            traceback.print_exc()
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+        if os.getpid() != me:
+            with contextlib.suppress(OSError):
+                os.write(stray, b"!")
+        os._exit(status & 0xFF)
+
+
+def _stand_on(output: int, source: int) -> None:
+    """Make *source* the standard input and *output* the standard output and error, also for Python's own objects."""
+    os.dup2(source, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)  # one pipe for both: they stay in the order in which they were written
+    sys.stdin = sys.__stdin__ = open(0, closefd=False)
+    builtins.input = _input  # a kernel's own asks the browser
+    sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = io.TextIOWrapper(
+        io.FileIO(1, "w", closefd=False), "utf-8", "replace", write_through=True)
+
+
+def _input(prompt: str = "") -> str:
+    print(prompt, end="")
+    line = sys.stdin.readline()
+    if not line:
+        raise EOFError("there is nothing to read: give the cell --stdin")
+    return line.rstrip("\n")
+
+
+def _show_through(talk: socket.socket) -> None:
+    """Send what the child wants to display to the parent: its own connection to the browser is not its own."""
+    if "IPython" not in sys.modules:
+        return
+    from IPython.core.interactiveshell import InteractiveShell
+    if not InteractiveShell.initialized():
+        return
+
+    me = os.getpid()
+
+    def publish(self, data, metadata=None, **options):
+        if os.getpid() != me:  # a child of the child: the conversation is not its own
+            return print(data.get("text/plain", ""))
+        _send(talk, "display", (data, metadata))
+        talk.recv(1)  # the parent has shown it: what we print next comes below it
+
+    publisher = type(InteractiveShell.instance().display_pub)
+    publisher.publish = publish
+    publisher.clear_output = lambda self, wait=False: None
+
+
+def _send(talk: socket.socket, kind: str, value: object) -> None:
+    data = pickle.dumps((kind, value))
+    talk.sendall(struct.pack("!I", len(data)) + data)
+
+
+def _describe(error: BaseException, filename: str | None) -> tuple:
+    """What the parent should know of *error*: text, traceback from *filename* on, last line there, the object."""
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == filename]
+    trace = error.__traceback__
+    while filename and trace and trace.tb_frame.f_code.co_filename != filename:
+        trace = trace.tb_next  # leave our own frames out
+    lines = "".join(traceback.format_exception(type(error), error, trace)).splitlines()
+    text = f"{type(error).__name__}: {error}".rstrip(": ")
+    try:
+        packed = pickle.dumps(error)
+    except Exception:
+        packed = b""
+    return text, lines, (own[-1].line if own else ""), packed
+
+
+# ---- the cell magic --------------------------------------------------------------------------------------------
+
+def _print(text: str) -> None:
+    sys.stdout.write(text)
+
+
+def _display(data: dict, metadata: dict | None) -> None:
+    from IPython.display import display
+    display(data, metadata=metadata, raw=True)
+
+
+def child(line: str, cell: str) -> None:
+    """Run this cell in a child process of its own: %%child [--timeout S] [--tty] [--stdin TEXT] [--any] [--return a,b]
+
+    The cell sees all variables of the notebook.  What it changes is gone with it, except what --return
+    names.  --tty gives it a terminal; --stdin TEXT is typed into it (\\n is Enter); --any takes any exit
+    status as good; --timeout S sets another time limit than 30 seconds.
+    """
+    import argparse
+    import shlex
+
+    from IPython import get_ipython
+
+    class Parser(argparse.ArgumentParser):
+        def error(self, message):
+            raise ValueError(f"%%child does not understand {line!r}: {message}")
+
+    parser = Parser("%%child", add_help=False, allow_abbrev=False)
+    parser.add_argument("--timeout", type=float, default=TIME_LIMIT)
+    parser.add_argument("--tty", action="store_true")
+    parser.add_argument("--stdin")
+    parser.add_argument("--any", action="store_true")
+    parser.add_argument("--return", dest="names", default="")
+    options = parser.parse_args(shlex.split(line.replace(", ", ",")))
+    shell = get_ipython()
+    typed = None if options.stdin is None else options.stdin.replace("\\n", "\n")
+    names = [name.strip() for name in options.names.split(",") if name.strip()]
+    source = shell.transform_cell(cell)
+    linecache.cache[_CELL] = (len(source), None, source.splitlines(True), _CELL)  # tracebacks find its lines here
+    outcome = supervise(lambda: _run_cell(shell, source, names), timeout=options.timeout, tty=options.tty,
+                        stdin=typed, show=_print, on_display=_display, filename=_CELL)
+    _raise_for(outcome, options.timeout, options.any)
+    shell.user_ns.update(outcome.value or {})
+
+
+def _run_cell(shell, source: str, names: list[str]) -> dict:
+    """In the child: run the cell as IPython would, show the value of a last expression, return the variables *names*."""
+    from IPython.display import display
+    me, space, tree = os.getpid(), shell.user_ns, ast.parse(source, _CELL)
+    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    exec(compile(tree, _CELL, "exec"), space)
+    value = last and eval(compile(ast.Expression(last.value), _CELL, "eval"), space)
+    if value is not None and os.getpid() == me:
+        display(value)
+    missing = [name for name in names if name not in space]
+    if missing:
+        raise NameError(f"--return {','.join(missing)}: the cell has no variable of that name")
+    return {name: space[name] for name in names}
+
+
+# ---- guards for cells that do not start with %%child --------------------------------------------------------------
+
+_NAIVE_FORK_LIMIT = 60  # seconds that a process may run that a cell forked by hand
+
+_AWAY = {  # module -> the calls that would take the notebook's kernel itself to another place
+    "os": ("chroot", "unshare", "setns"),
+    "minict.kernel.namespaces": ("unshare", "setns"),
+    "minict.kernel.mount": ("pivot_root",),
+}
+
+
+def protect_kernel(shell) -> None:
+    """Keep the cells that are still to come safe from a naive ``os.fork()``, ``unshare`` or ``chroot`` in this one.
+
+    * A forked child that raises, or reaches the end of the cell, would go on as a second kernel on the
+      same connection, and the first would wait for ever: here it ends with the cell.
+    * A child that never ends is ended by an alarm after a minute, and at once when the kernel ends.
+    * Calls that would move the kernel itself raise an error that names the remedy.
+    """
+    kernel, space = os.getpid(), shell.user_module.__dict__
+
+    def after_fork():
+        if _called_from_cell(space, sys._getframe(1)):
+            process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(_NAIVE_FORK_LIMIT)
+
+    def end_strays(result=None):
+        if os.getpid() != kernel:
+            error = result and (result.error_before_exec or result.error_in_exec)
+            how = f"raised {type(error).__name__}: {error}" if error else "reached the end of the cell"
+            print(f"[process {os.getpid()}, forked in this cell, {how}. It ends here: end a child with os._exit()]")
+            sys.stdout.flush()
+            time.sleep(0.1)  # the words travel to the browser through a thread of the parent
+            os._exit(1)
+
+    os.register_at_fork(after_in_child=after_fork)
+    shell.events.register("post_run_cell", end_strays)
+    warnings.filterwarnings("ignore", message=r".*multi-threaded, use of fork", category=DeprecationWarning)
+    for module, names in _AWAY.items():
+        for name in names:
+            _refuse_in(kernel, space, sys.modules.get(module) or __import__(module, fromlist=["*"]), name)
+
+
+def _called_from_cell(space: dict, frame) -> bool:
+    """Whether *frame* is a cell's code, called by nothing but a cell's code.
+
+    A learner's function that the runtime calls to make a container is not: a container may run for hours.
+    """
+    if frame.f_globals is not space:
+        return False
+    while frame and frame.f_globals is space:
+        frame = frame.f_back
+    return bool(frame) and not frame.f_globals.get("__name__", "").startswith("minict.")
+
+
+def _refuse_in(kernel: int, space: dict, module, name: str) -> None:
+    import functools
+    original = getattr(module, name, None)
+    if original is None:  # os.unshare and os.setns exist from Python 3.12 on
+        return
+
+    @functools.wraps(original)
+    def guarded(*arguments, **options):
+        if os.getpid() == kernel and sys._getframe(1).f_globals is space:  # engine's own threads may move
+            raise RuntimeError(f"{name}() here would move the notebook itself: start the cell with %%child")
+        return original(*arguments, **options)
+
+    setattr(module, name, guarded)
+
+
+def load_ipython_extension(shell) -> None:
+    """``%load_ext minict.lab.child``; ``import minict.lab`` does the same."""
+    shell.register_magic_function(child, "cell")
+    protect_kernel(shell)
