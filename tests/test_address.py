@@ -126,3 +126,15 @@ def test_thirty_processes_at_once_get_thirty_addresses():
     held = address.holders("n")
     assert len(held) == 30 and sorted(held.values()) == sorted(ids)
     assert all(ipaddress.ip_address(one) in ipaddress.ip_network(str(subnet)) for one in held)
+
+
+def test_a_network_is_forgotten_only_when_no_address_is_in_use():
+    id = container(1)
+    address.reserve("n", id, Subnet(SMALL))
+    address.forget("n")
+    assert address.holders("n") == {"10.9.8.2": id}
+    address.release("n", id)
+    for _ in range(2):
+        address.forget("n")
+        assert not os.path.exists(address.network_state("n"))
+    assert address.reserve("n", id, Subnet(SMALL)) == "10.9.8.2"

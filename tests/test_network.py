@@ -186,8 +186,9 @@ def net(host):
     before = host_state()
     default = network.Network()
     yield default
-    assert default.remove_bridge_if_unused()
+    default.remove_bridge_if_unused()
     assert host_state() == before
+    assert not os.path.exists(f"{paths.run_root()}/networks")
 
 
 @pytest.fixture
@@ -377,7 +378,7 @@ def test_a_bridge_in_use_is_not_removed(container, net):
     one.end()
     assert net.remove_bridge_if_unused()
     assert "minict0" not in sh("ip", "link") and "minict" not in sh("nft", "list", "tables")
-    assert net.remove_bridge_if_unused()  # nothing to do is no error
+    assert not net.remove_bridge_if_unused()  # nothing to do is no error
 
 
 def test_a_bridge_with_a_strangers_port_is_not_removed(net, host, monkeypatch):
@@ -534,8 +535,8 @@ def test_a_maker_killed_at_any_line_leaves_nothing_that_undo_and_prune_do_not_ta
     def clean_up():
         for kind, value in ledger:
             network.undo(kind, value)
-        assert net.remove_bridge_if_unused()
-        assert host_state() == before and address.holders("bridge") == {}
+        net.remove_bridge_if_unused()
+        assert host_state() == before and not os.path.exists(f"{paths.run_root()}/networks")
         machine.end()
 
     os.makedirs(paths.container_state(id))
@@ -546,6 +547,25 @@ def test_a_maker_killed_at_any_line_leaves_nothing_that_undo_and_prune_do_not_ta
         machine = Machine()
         assert exit_code(lines_of, make, number) == -signal.SIGKILL, lines[number - 1]
         clean_up()
+
+
+def test_a_remover_killed_at_any_line_leaves_nothing_that_the_next_one_does_not_remove(host):
+    docker_like()
+    net, id = network.Network(), "0123456789ab"
+    before = host_state()
+
+    def make():
+        net.reserve(id)
+        net.ensure_bridge()
+        address.release("bridge", id)
+
+    make()
+    lines = forked(lambda: [list(line) for line in lines_of(net.remove_bridge_if_unused)])
+    for number in range(1, len(lines) + 1):
+        make()
+        assert exit_code(lines_of, net.remove_bridge_if_unused, number) == -signal.SIGKILL, lines[number - 1]
+        net.remove_bridge_if_unused()
+        assert host_state() == before and not os.path.exists(f"{paths.run_root()}/networks"), lines[number - 1]
 
 
 # ---- what can't be, in one sentence ------------------------------------------------------------------------------

@@ -121,8 +121,15 @@ def reserve(network: str, id: str, subnet: Subnet | None = None) -> str:
     Raises :class:`ContainerError` when all are in use.
     """
     subnet = subnet or default_subnet()
+    while True:
+        try:
+            return _take_next(network, id, subnet)
+        except FileNotFoundError:
+            os.makedirs(f"{network_state(network)}/addresses", exist_ok=True)  # new, or just removed: see forget()
+
+
+def _take_next(network: str, id: str, subnet: Subnet) -> str:
     directory = network_state(network)
-    os.makedirs(f"{directory}/addresses", exist_ok=True)
     last = os.open(f"{directory}/last", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         for number in subnet.after(int(os.pread(last, 10, 0) or 0)):
@@ -162,6 +169,19 @@ def release_orphans(network: str) -> None:
     for address in holders(network):
         if not os.path.exists(f"{network_state(network)}/addresses/{address}"):  # the link leads nowhere
             _remove(network, address)
+
+
+def forget(network: str) -> None:
+    """Remove the directory of *network*, unless an address is in use; then it stays as it is."""
+    directory = network_state(network)
+    # The kernel refuses to remove a directory with a link in it, so nothing can be reserved in between.
+    for remove, path in (os.rmdir, f"{directory}/addresses"), (os.unlink, f"{directory}/last"), (os.rmdir, directory):
+        try:
+            remove(path)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            return
 
 
 def _remove(network: str, address: str) -> None:

@@ -55,8 +55,8 @@ def open_for(bridge: str, subnet: str) -> None:
     _legacy("-I", bridge)
 
 
-def close_for(bridge: str) -> None:
-    """Undo :func:`open_for`; with the last bridge, our table goes.  What is not there is no error."""
+def close_for(bridge: str) -> bool:
+    """Undo :func:`open_for`; with the last bridge, our table goes.  Returns whether there was anything of ours."""
     present = nft.listing("list table inet minict")
     chains = [chain for chain in _rules(bridge, "") if f"chain {chain} {{" in present]
     if chains:
@@ -68,6 +68,7 @@ def close_for(bridge: str) -> None:
         for handle in _handles(present, f'iifname "{bridge}"') + _handles(present, f'oifname "{bridge}"'):
             nft.apply(f"delete rule ip filter {chain} handle {handle}")
     _legacy("-D", bridge)
+    return bool(chains)
 
 
 def _transaction(bridge: str, subnet: str) -> str:

@@ -148,20 +148,23 @@ class Network:
         addresses.release(self.name, id)
 
     def remove_bridge_if_unused(self) -> bool:
-        """Leave the host as it was before :meth:`ensure_bridge`, unless a container uses the network; return whether it is so.
+        """Leave the host as it was before :meth:`ensure_bridge`, unless a container uses the network.
 
-        A bridge with an address that is reserved, or with anything plugged in, is used.
-        Raises :class:`ContainerError`.
+        A network with an address that is reserved, or with anything plugged in, is used.  Returns
+        whether there was something to remove, and it is removed.  Raises :class:`ContainerError`.
         """
-        with _lock():
+        with _lock() as lock:
             addresses.release_orphans(self.name)
+            bridge = _index(self.bridge)
             if addresses.holders(self.name):
                 return False
-            if _index(self.bridge) and not _by_netlink(f"the removal of the bridge {self.bridge}", self._remove_bridge):
+            if bridge and not _by_netlink(f"the removal of the bridge {self.bridge}", self._remove_bridge):
                 return False
-            firewall.close_for(self.bridge)
-            _restore_forwarding()
-        return True
+            rules = firewall.close_for(self.bridge)
+            forwarding = _restore_forwarding()
+            addresses.forget(self.name)
+            _remove_lock(lock)
+        return bool(bridge or rules or forwarding)
 
     def _remove_bridge(self) -> bool:
         import time
@@ -224,40 +227,71 @@ def _index(interface: str) -> int:
 
 def _lock():
     """For ``with``: one process at a time may change the bridges, the firewall and the host's forwarding."""
-    os.makedirs(f"{paths.run_root()}/networks", exist_ok=True)
-    lock = open(f"{paths.run_root()}/networks/lock", "a")
-    fcntl.flock(lock, fcntl.LOCK_EX)  # let go when the file is closed, also by the kernel, when its process is killed
-    return lock
+    directory = f"{paths.run_root()}/networks"
+    while True:
+        try:
+            lock = open(f"{directory}/lock", "a")
+            fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel lets go of it when the file is closed, or its process killed
+            if os.fstat(lock.fileno()).st_nlink:
+                return lock
+            lock.close()  # whoever had it before has removed the file: a lock on it keeps nobody out
+        except FileNotFoundError:
+            os.makedirs(directory, exist_ok=True)
+
+
+def _remove_lock(lock) -> None:
+    """Remove the file of the lock that is held, and its directory, if there is nothing else in it."""
+    os.unlink(lock.name)
+    try:
+        os.rmdir(os.path.dirname(lock.name))
+    except OSError:
+        pass
 
 
 def _by_netlink(what: str, function, *arguments):
-    """Call *function*, which uses pyroute2, in a thread, and return what it returns.
+    """Call *function*, which uses pyroute2, in a thread, and return what it returned.
 
     The thread may enter another network namespace and takes that with it when it ends; and it has
     no event loop, whereas pyroute2 refuses to work in a thread whose loop is running, such as a
-    notebook's.  It has ended when this returns: a process with threads must not be cloned.
-    Raises :class:`ContainerError`.
+    notebook's.  Raises :class:`ContainerError`.
     """
-    from concurrent.futures import ThreadPoolExecutor
+    import threading
     try:
         from pyroute2.netlink.exceptions import NetlinkError
     except ImportError:
         raise ContainerError("The Python package pyroute2, which makes a container's network, is missing: "
                              "'pip install pyroute2', or use --network none") from None
+    outcome = []
+
+    def work():
+        try:
+            outcome.append((function(*arguments), None))
+        except Exception as error:
+            outcome.append((None, error))
+    thread = threading.Thread(target=work)
+    thread.start()
     try:
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(function, *arguments).result()
-    except (NetlinkError, OSError) as error:
+        thread.join()
+    finally:  # also when the user interrupts: the work takes a few milliseconds, and nobody else can end it
+        thread.join()
+    # Python is done with the thread, the kernel perhaps not yet; and a process with threads must not be cloned.
+    while os.path.exists(f"/proc/self/task/{thread.native_id}"):
+        os.sched_yield()
+    result, error = outcome[0]
+    if isinstance(error, (NetlinkError, OSError)):
         errno = getattr(error, "code", None) or error.errno
         raise ContainerError(f"The kernel refused {what}: {os.strerror(errno)}", errno=errno) from error
+    if error:
+        raise error
+    return result
 
 
 def _forward_packets() -> None:
-    """Make a router of the host; remember, before it is one, that it was none."""
-    if _read(_IP_FORWARD) == "1":
-        return
-    with open(f"{paths.run_root()}/networks/ip_forward", "w") as file:
-        file.write("0")
+    """Make a router of the host; a file that is written before remembers that it was none."""
+    with open(_IP_FORWARD) as file:
+        if file.read().strip() == "1":
+            return
+    open(f"{paths.run_root()}/networks/ip_forward", "w").close()
     try:
         with open(_IP_FORWARD, "w") as file:
             file.write("1")
@@ -266,16 +300,18 @@ def _forward_packets() -> None:
                              f"{error.strerror}; set it yourself, or use --network none", errno=error.errno) from None
 
 
-def _restore_forwarding() -> None:
-    """Set the host's forwarding back, when it was us who switched it on, and nobody has come to need it since.
+def _restore_forwarding() -> bool:
+    """Switch the host's forwarding off, when it was us who switched it on, and nobody has come to need it since.
 
     Another bridge is one of ours, or Docker's or a virtual machine's, whose maker found it switched on.
     """
     memory = f"{paths.run_root()}/networks/ip_forward"
-    if os.path.exists(memory) and not _by_netlink("a look at the bridges", _bridges):
-        with open(_IP_FORWARD, "w") as file:
-            file.write(_read(memory) or "0")
-        os.unlink(memory)
+    if not os.path.exists(memory) or _by_netlink("a look at the bridges", _bridges):
+        return False
+    with open(_IP_FORWARD, "w") as file:
+        file.write("0")
+    os.unlink(memory)
+    return True
 
 
 def _bridges() -> list[str]:
@@ -293,8 +329,3 @@ def _refuse_router_advertisements(bridge: str) -> None:
             file.write("0")
     except FileNotFoundError:
         pass  # a kernel without IPv6
-
-
-def _read(path: str) -> str:
-    with open(path) as file:
-        return file.read().strip()
