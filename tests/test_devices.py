@@ -74,6 +74,8 @@ def place():
 @pytest.fixture
 def disk(tmp_path):
     """The numbers of a disk of the host's: a file of ours behind a loop device, so that nobody's files are at stake."""
+    if not os.path.exists("/dev/loop-control"):
+        subprocess.run(["modprobe", "loop"], check=True)  # where loop devices are a module
     (tmp_path / "image").write_bytes(b"the host's secret".ljust(65536, b"."))
     device = subprocess.run(["losetup", "--find", "--show", tmp_path / "image"], capture_output=True, text=True, check=True)
     device = device.stdout.strip()

@@ -16,11 +16,12 @@ from forked import errno_of, exit_code, forked
 
 from minict.engine import seccomp as profiles
 from minict.kernel import mount, namespaces
-from minict.kernel.process import PR_SET_NO_NEW_PRIVS, prctl
+from minict.kernel.capability import capget
+from minict.kernel.process import PR_SET_KEEPCAPS, PR_SET_NO_NEW_PRIVS, prctl
 from minict.kernel.syscall import libc
 from minict.runtime import capabilities, seccomp
 from minict.runtime.errors import ContainerError
-from minict.runtime.spec import Seccomp
+from minict.runtime.spec import Capabilities, Seccomp
 
 ALLOW, ENOSYS, EPERM, KILL = 0x7FFF0000, 0x50000 | errno.ENOSYS, 0x50000 | errno.EPERM, 0
 X86_64, X86, ARM, X32_BIT = 0xC000003E, 0x40000003, 0x40000028, 0x40000000  # linux/audit.h, asm/unistd.h
@@ -528,3 +529,22 @@ def test_a_bad_file_is_refused_by_its_name(tmp_path, text, words):
 def test_a_file_that_is_not_there_is_refused_by_its_name(tmp_path):
     with pytest.raises(ContainerError, match="none.json can't be read.*No such file"):
         profiles.from_file(str(tmp_path / "none.json"), [])
+
+
+def test_without_no_new_privs_the_filter_comes_before_the_capabilities_go():
+    """Then the default profile must allow the steps that follow it in a container's init."""
+    program = seccomp.compile(profiles.default(capabilities.DEFAULT))
+    sets = Capabilities(bounding=capabilities.DEFAULT, permitted=["CAP_KILL"], effective=["CAP_KILL"],
+                        inheritable=["CAP_KILL"], ambient=["CAP_KILL"])
+
+    def child():
+        seccomp.install(program)
+        capabilities.drop_bounding(sets)
+        prctl(PR_SET_KEEPCAPS, 1)
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+        capabilities.apply(sets)
+        return errno_of(seccomp.install, program), capabilities.names(capget()[0])
+
+    assert forked(child) == (errno.EACCES, ["CAP_KILL"])
