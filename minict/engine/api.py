@@ -145,6 +145,7 @@ class Running:
     def exec(self, command: str | list[str], *, user: str | None = None, workdir: str = "/") -> Finished:
         """Execute a further *command* inside, and return what became of it.  Raises :class:`ContainerError`."""
         from minict.runtime import exec as runtime
+        from minict.runtime.process import exit_status
         from minict.runtime.spec import Process
         first = self._container.state.read_spec().process
         process = Process(args=_words(command), env=first.env, cwd=workdir, capabilities=first.capabilities, user=first.user)
@@ -162,8 +163,7 @@ class Running:
             os.close(written)
         with open(output, encoding="utf-8", errors="replace") as stream:
             text = stream.read()
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        return Finished(code if code >= 0 else 128 - code, text, [])
+        return Finished(exit_status(os.waitpid(pid, 0)[1]), text, [])
 
     def stats(self) -> dict:
         """What it uses now: see :meth:`minict.runtime.cgroup.Cgroup.stats`."""

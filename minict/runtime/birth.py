@@ -136,7 +136,7 @@ def become(birth: Birth, step: Trace) -> None:
     if birth.traced:
         report_trace(birth, step)
     if birth.init:
-        init.run(execute)
+        init.run(lambda: guard(birth, step, execute))
     execute()
 
 
@@ -282,8 +282,13 @@ def preload(birth: Birth) -> None:
 def child(birth: Birth) -> None:
     """Become the container's command, or report why not.  Does not return."""
     step = Trace("child")
+    guard(birth, step, lambda: become(birth, step))
+
+
+def guard(birth: Birth, step: Trace, function) -> None:
+    """Call *function*, which ends in execve, and report its error.  Never returns: there is nobody to return to."""
     try:
-        become(birth, step)
+        function()
     except BaseException as error:
         try:
             report_error(birth, step.step, error)

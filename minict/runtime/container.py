@@ -14,6 +14,7 @@ from . import devices, launch, namespaces, paths, rootfs
 from .cgroup import Cgroup
 from .errors import ContainerError
 from .files import remove_tree
+from .process import exit_status
 from .spec import Resources
 from .state import State
 from .trace import Trace
@@ -133,8 +134,7 @@ class Container:
 
     def wait(self) -> int:
         """Wait until the first process, our child, has ended; its exit status, 128 + n for signal n."""
-        code = os.waitstatus_to_exitcode(os.waitpid(self._child, 0)[1])
-        return code if code >= 0 else 128 - code
+        return exit_status(os.waitpid(self._child, 0)[1])
 
     # ---- end
 

@@ -12,7 +12,7 @@ import os
 import _signal  # and not signal, whose import costs 5 ms at each start
 
 from ..kernel.process import PR_SET_NAME, prctl
-from .process import restore_signals
+from .process import exit_status, restore_signals, spawn
 
 _NOT_FORWARDED = (_signal.SIGKILL, _signal.SIGSTOP, _signal.SIGCHLD, _signal.SIGPROF, _signal.SIGSEGV, _signal.SIGBUS,
                   _signal.SIGFPE, _signal.SIGILL, _signal.SIGTRAP, _signal.SIGABRT)
@@ -38,23 +38,20 @@ def reap(pid: int) -> int:
             return status
 
 
-def exit_like(status: int) -> None:
-    """End as the process with the wait *status* did; a signal becomes 128 + n, as in a shell.  Does not return."""
-    code = os.waitstatus_to_exitcode(status)
-    os._exit(code if code >= 0 else 128 - code)
-
-
 def run(command) -> None:
     """Be process 1: let a child call *command*, which must end in execve, and care for it to its end.  Does not return."""
     name = ctypes.create_string_buffer(b"minict-init")
-    prctl(PR_SET_NAME, ctypes.addressof(name))  # what ps shows; or it would be our own long command line's first word
-    pid = os.fork()
-    if pid == 0:
-        os.setpgid(0, 0)
-        if os.isatty(0):
-            os.tcsetpgrp(0, os.getpid())  # or the terminal would stop the child as a background process
-        restore_signals()
-        command()
+    prctl(PR_SET_NAME, ctypes.addressof(name))  # what ps shows; else it would be the first word of our own command line
+    pid = spawn(lambda: begin(command))
     forward_signals(pid)
     os.closerange(0, 1024)  # the last writer of a pipe must be the command, not its init
-    exit_like(reap(pid))
+    os._exit(exit_status(reap(pid)))
+
+
+def begin(command) -> None:
+    """In init's child: a process group of its own, in the foreground of the terminal if there is one, and *command*."""
+    os.setpgid(0, 0)
+    if os.isatty(0):
+        os.tcsetpgrp(0, os.getpid())
+    restore_signals()
+    command()

@@ -206,6 +206,18 @@ class Link(Operation):
             os.close(above)
 
 
+def hide(path: str) -> None:
+    """Cover what is at *path* for everyone in this mount namespace: a directory with an empty one, a file with /dev/null.
+
+    What lies beneath is not touched, and nobody can reach it until the cover is taken off, which takes CAP_SYS_ADMIN.
+    Raises :class:`OSError`.
+    """
+    if os.path.isdir(path):
+        k.mount("tmpfs", path, "tmpfs", k.MS_RDONLY | k.MS_NOSUID | k.MS_NODEV | k.MS_NOEXEC, "size=0,nr_inodes=1")
+    else:
+        k.mount("/dev/null", path, None, k.MS_BIND)
+
+
 class Mask(Operation):
     """Hide what the container must not see: a file behind /dev/null, a directory behind an empty one."""
 
@@ -221,11 +233,7 @@ class Mask(Operation):
         except (FileNotFoundError, NotADirectoryError):
             return  # nothing there to hide
         try:
-            place = f"/proc/self/fd/{target}"
-            if os.path.isdir(place):
-                k.mount("tmpfs", place, "tmpfs", k.MS_RDONLY | k.MS_NOSUID | k.MS_NODEV | k.MS_NOEXEC, "size=0,nr_inodes=1")
-            else:
-                k.mount("/dev/null", place, None, k.MS_BIND)
+            hide(f"/proc/self/fd/{target}")
         finally:
             os.close(target)
 

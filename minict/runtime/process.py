@@ -14,6 +14,33 @@ _SIGPIPE, _SIGXFSZ = 13, 25
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
+def spawn(function) -> int:
+    """Fork; the child calls *function* and ends; return the child's pid.
+
+    The child must never return from here: there would be two of the program that called us, each of which
+    believes that it is the only one.  So it ends whatever happens, with status 1 if *function* raises.
+    Source: fork(2), _exit(2).
+    """
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            function()
+            status = 0
+        finally:
+            os._exit(status)
+    return pid
+
+
+def exit_status(status: int) -> int:
+    """The wait *status* of a process as a shell tells it: its exit status, or 128 + n when signal n has ended it.
+
+    Source: waitpid(2); POSIX, Shell Command Language, 2.8.2.
+    """
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
 def restore_signals() -> None:
     """Undo what Python has done to its signals: nothing ignored, nothing handled, nothing blocked."""
     import _signal
