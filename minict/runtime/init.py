@@ -52,6 +52,7 @@ def begin(command) -> None:
     """In init's child: a process group of its own, in the foreground of the terminal if there is one, and *command*."""
     os.setpgid(0, 0)
     if os.isatty(0):
+        _signal.signal(_signal.SIGTTOU, _signal.SIG_IGN)  # or who is in the background would be stopped for what comes now
         os.tcsetpgrp(0, os.getpid())
     restore_signals()
     command()

@@ -10,13 +10,15 @@ import fcntl
 import os
 import termios
 
-TIOCGPTPEER = 0x5441  # ioctl_tty(2); the module termios knows it from Python 3.13 on
+# ioctl_tty(2); the module termios knows them from Python 3.13 on
+TIOCSPTLCK = 0x40045431
+TIOCGPTPEER = 0x5441
 
 
 def open_pair() -> tuple[int, int]:
     """A new pseudo terminal of the /dev/pts that is mounted here: (master, slave).  Raises :class:`OSError`."""
     master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
-    fcntl.ioctl(master, termios.TIOCSPTLCK, b"\0\0\0\0")  # a new one is locked
+    fcntl.ioctl(master, TIOCSPTLCK, b"\0\0\0\0")  # a new one is locked
     slave = fcntl.ioctl(master, TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY)
     return master, slave
 
