@@ -24,7 +24,7 @@ import os
 
 from ..kernel import mount as k
 from ..kernel import process as kernel
-from ..kernel.namespaces import CLONE_NEWCGROUP, unshare
+from ..kernel.namespaces import CLONE_NEWCGROUP, setns, unshare
 from ..kernel.network import loopback_up
 from . import capabilities, init, mounts, namespaces, process, rootfs, seccomp
 from .errors import OUR_ERROR, ContainerError
@@ -37,7 +37,7 @@ class Birth:
 
     *descriptors*: ``stdin``, ``stdout``, ``stderr`` (stdin -1: nothing to read), ``report`` and ``gate`` (the pipes
     above), ``start`` and ``error`` (the FIFOs of :mod:`.state`, or -1), ``console`` (where to send the terminal, or -1),
-    ``join`` (a pidfd of the process whose namespaces to enter, or -1).
+    ``join`` (a pidfd of the process whose namespaces to enter, or -1), ``cgroup_namespace`` (one to enter, or -1).
     """
 
     def __init__(self, spec: Spec, rootfs_path: str, *, bundle: str = "/", cgroups: dict | None = None, tasks: list = (),
@@ -56,7 +56,7 @@ class Birth:
         self.die_with_parent = die_with_parent
         self.traced = traced
         self.descriptors = {"stdin": 0, "stdout": 1, "stderr": 2, "report": -1, "gate": -1, "start": -1, "error": -1,
-                            "console": -1, "join": -1, **(descriptors or {})}
+                            "console": -1, "join": -1, "cgroup_namespace": -1, **(descriptors or {})}
         # made here and not in the child, so that its errors are the caller's
         self.table = [] if self.joins else rootfs.table(spec, bundle, self.cgroups, cgroup_v2)
 
@@ -96,6 +96,9 @@ def become(birth: Birth, step: Trace) -> None:
     if birth.makes("cgroup"):
         step("unshare the cgroup namespace")  # not by clone3: the root of its view is where the caller is now
         unshare(CLONE_NEWCGROUP)
+    elif birth.descriptors["cgroup_namespace"] >= 0:
+        step("join the cgroup namespace")  # not before the cgroup: from inside, ours could not be named any more
+        setns(birth.descriptors["cgroup_namespace"], CLONE_NEWCGROUP)
 
     if birth.makes("mount"):
         build_root(birth, step)

@@ -26,16 +26,19 @@ def execute(container, process: Process, *, streams: tuple = (0, 1, 2), console:
     if pid is None:
         raise ContainerError(f"the container {container.id} is not running")
     pidfd = kernel.pidfd_open(pid)
+    cgroup_namespace = os.open(f"/proc/{pid}/ns/cgroup", os.O_RDONLY | os.O_CLOEXEC)
     try:
         own = namespaces.identify()
-        joins = [kind for kind, number in namespaces.identify(pid).items() if own[kind] != number]
+        joins = [kind for kind, number in namespaces.identify(pid).items() if own[kind] != number and kind != "cgroup"]
         if container.pid != pid:  # now the handle and the numbers are known to be those of the container's process
             raise ContainerError(f"the container {container.id} has just ended")
         birth = births.Birth(
             Spec(process=process, linux=Linux()), "/", tasks=container.cgroup.join_files(),
             cgroup_v2=container.cgroup.v2_directory(), joins=joins, seccomp=seccomp, die_with_parent=die_with_parent,
-            descriptors={"stdin": streams[0], "stdout": streams[1], "stderr": streams[2], "console": console, "join": pidfd})
+            descriptors={"stdin": streams[0], "stdout": streams[1], "stderr": streams[2], "console": console, "join": pidfd,
+                         "cgroup_namespace": cgroup_namespace})
         child, child_pidfd, _ = births.bear(birth, launch.by_zygote)
         return child, child_pidfd
     finally:
         os.close(pidfd)
+        os.close(cgroup_namespace)

@@ -72,9 +72,13 @@ def enter_and_clone(birth: births.Birth) -> int:
     """The stage's work: enter what the container joins, and clone a sibling, which becomes the container; its pid.
 
     In the container's mount namespace the host's cgroups can't be seen any more: so that of v2 is opened, and those of
-    v1 are joined, before; the sibling inherits them.
+    v1 are joined, before; the sibling inherits them.  A cgroup namespace to join is only opened here: the sibling
+    enters it when it is in its cgroup, because who is in one can't be moved from without (cgroup_namespaces(7)).
     """
     cgroup = open_cgroup(birth)
+    for namespace in birth.spec.linux.namespaces:
+        if namespace.type == "cgroup" and namespace.path:
+            birth.descriptors["cgroup_namespace"] = namespaces.open_file(namespace)
     if birth.joins:
         for tasks in birth.tasks:
             births.write(tasks, "0")

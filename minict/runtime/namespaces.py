@@ -47,11 +47,13 @@ def join(namespaces: list) -> None:
 
     The user namespace comes first when it gives the right to enter the others, and last when entering
     it would take that right away; which of the two it is, only trying tells.
-    Joining a pid or time namespace moves only the children that come after.
+    Joining a pid or time namespace moves only the children that come after.  A cgroup namespace is left out: it comes
+    later, see :mod:`.launch`.
     Raises :class:`ContainerError`, naming the path that can't be entered.
     """
     waiting = []
-    for namespace in sorted((each for each in namespaces if each.path), key=lambda each: each.type != "user"):
+    joined = [each for each in namespaces if each.path and each.type != "cgroup"]
+    for namespace in sorted(joined, key=lambda each: each.type != "user"):
         try:
             enter(namespace.path, namespace.type)
         except PermissionError:
@@ -62,6 +64,15 @@ def join(namespaces: list) -> None:
         except OSError as error:
             raise ContainerError(f"can't join the {namespace.type} namespace {namespace.path}: {error.strerror}",
                                  errno=error.errno) from None
+
+
+def open_file(namespace) -> int:
+    """A descriptor of the spec's *namespace* by its path.  Raises :class:`ContainerError`."""
+    try:
+        return os.open(namespace.path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise ContainerError(f"can't join the {namespace.type} namespace {namespace.path}: {error.strerror}",
+                             errno=error.errno) from None
 
 
 def enter(path: str, kind: str) -> None:
