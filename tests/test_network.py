@@ -259,6 +259,12 @@ def test_a_gateway_keeps_its_ethernet_address_when_containers_come_and_go(contai
         assert gateway_mac() == "02:00:0a:d2:00:01"
 
 
+def test_a_container_can_not_become_the_hosts_ipv6_router(net):
+    net.ensure_bridge()
+    with open("/proc/sys/net/ipv6/conf/minict0/accept_ra") as bridge, open("/proc/sys/net/ipv6/conf/all/accept_ra") as others:
+        assert (bridge.read(), others.read()) == ("0\n", "1\n")
+
+
 def test_bridge_and_subnet_can_be_moved(world, host, monkeypatch):
     monkeypatch.setenv("MINICT_BRIDGE", "br-elsewhere")
     monkeypatch.setenv("MINICT_SUBNET", "192.168.77.0/24")
