@@ -54,7 +54,8 @@ FILES = {
 # ignore the first, and since Linux 5.11 every hierarchy behaves as the second asked for.
 
 # In these settings 0 is a value; in all others it means "not given", as it does for runc.
-_ZERO_COUNTS = {"cpu.burst", "cpu.idle", "cpu.realtimeRuntime", "memory.swappiness", "memory.disableOOMKiller", "pids.limit"}
+_ZERO_COUNTS = {"cpu.burst", "cpu.idle", "cpu.realtimeRuntime", "memory.swappiness", "memory.disableOOMKiller",
+                "pids.limit"}
 
 # The same for the rates of block devices: the file of v1, and the key in the one file io.max of v2.
 THROTTLES = {
@@ -76,8 +77,8 @@ _REMEDIES = {
     "cpu.weight": "an idle group has no weight",
     "cpuset.cpus": "write numbers of processors that are there, as in 0-1,3",
     "cpuset.mems": "write numbers of memory nodes that are there, as in 0 or 0-1",
-    "memory.limit_in_bytes": "a limit can't exceed that of memory and swap together (raise memory.swap with it), nor fall "
-                             "below what can't be given up now",
+    "memory.limit_in_bytes": "a limit can't exceed that of memory and swap together (raise memory.swap with it), "
+                             "nor fall below what can't be given up now",
     "memory.memsw.limit_in_bytes": "memory and swap together are at least the limit of the memory",
     "memory.swappiness": "it is 0 to 100",
 }
@@ -136,8 +137,8 @@ def mode() -> str:
     """
     found, unified = _find_hierarchies()
     if not found and not unified:
-        raise ContainerError("this machine has no control groups mounted, so a container's processes can be neither limited "
-                             "nor found again: mount -t cgroup2 cgroup2 /sys/fs/cgroup")
+        raise ContainerError("this machine has no control groups mounted, so a container's processes can be neither "
+                             "limited nor found again: mount -t cgroup2 cgroup2 /sys/fs/cgroup")
     if unified and all(point == unified for point in found.values()):
         return "v2"
     return "hybrid" if unified else "v1"
@@ -185,16 +186,16 @@ def swap_max(swap: int, limit: int) -> str:
     if swap < 0:
         return "max"
     if limit < 0:
-        raise ContainerError("memory.swap counts memory and swap together, so it can't be limited without a limit of the "
-                             "memory: set memory.limit too")
+        raise ContainerError("memory.swap counts memory and swap together, so it can't be limited without a limit of "
+                             "the memory: set memory.limit too")
     _check_swap(swap, limit)
     return str(swap - limit)
 
 
 def _check_swap(swap: int, limit: int) -> None:
     if 0 < swap < limit:
-        raise ContainerError(f"memory.swap ({swap}) counts memory and swap together, so it can't be less than memory.limit "
-                             f"({limit}): make it {limit} for no swap, or -1 for any amount")
+        raise ContainerError(f"memory.swap ({swap}) counts memory and swap together, so it can't be less than "
+                             f"memory.limit ({limit}): make it {limit} for no swap, or -1 for any amount")
 
 
 def io_weight(weight: int) -> int:
@@ -223,15 +224,15 @@ class Cgroup:
     def __init__(self, path: str):
         names = path.split("/")
         if names[0] or len(names) < 2 or not all(names[1:]) or "." in names or ".." in names:
-            raise ContainerError(f"{path!r} can't be the path of a cgroup: write it as /{paths.cgroup_parent()}/NAME, without "
-                                 "'.', '..' or an empty name")
+            raise ContainerError(f"{path!r} can't be the path of a cgroup: write it as /{paths.cgroup_parent()}/NAME, "
+                                 "without '.', '..' or an empty name")
         found, unified = _find_hierarchies()
         self.path = path
         self.directories = {name: point + path for name, point in found.items()}
         self._unified = unified
 
     def v2_directory(self) -> str | None:
-        """The directory in the tree of cgroup v2, into which clone3 can give birth (CLONE_INTO_CGROUP); None on pure v1.
+        """The directory in the tree of cgroup v2, for clone3 to give birth into (CLONE_INTO_CGROUP); None on pure v1.
 
         A hybrid machine has one too: even without a controller in it, it gives us ``cgroup.kill``.
         """
@@ -274,8 +275,9 @@ class Cgroup:
         return [f"{directory}/tasks" for directory in self._all() if not self._is_v2(directory)]
 
     def add(self, pid: int) -> None:
-        """Move the running process *pid*, with all its threads, into the group.  Slow (some 10 ms): see :meth:`join_files`.
+        """Move the running process *pid*, with all its threads, into the group.
 
+        Slow (some 10 ms), for the reason that :meth:`join_files` gives.
         Raises :class:`ContainerError`.
         """
         for directory in self._all():
@@ -347,8 +349,8 @@ class Cgroup:
         controller = (v2_file if mode() == "v2" and v2_file else v1_file or v2_file).partition(".")[0]
         if controller in self.directories:
             world, other = ("v2", "v1") if v2_file is None else ("v1", "v2")
-            raise ContainerError(f"{setting} can't be set: it is a thing of cgroup {other}, and the controller {controller} is "
-                                 f"mounted as cgroup {world} here; leave this setting out")
+            raise ContainerError(f"{setting} can't be set: it is a thing of cgroup {other}, and the controller "
+                                 f"{controller} is mounted as cgroup {world} here; leave this setting out")
         raise _missing(setting, controller)
 
     def _text(self, path: str, value: int | str, record: spec.Record) -> str:
@@ -378,8 +380,8 @@ class Cgroup:
         if memory.checkBeforeUpdate and limit >= 0:
             usage = _number(_read_if_there(path.removesuffix("max") + "current"), 0)
             if usage > limit:
-                raise ContainerError(f"memory.limit can't be lowered to {limit}: the container uses {usage} bytes and would be "
-                                     "killed; stop something in it first, or leave checkBeforeUpdate out")
+                raise ContainerError(f"memory.limit can't be lowered to {limit}: the container uses {usage} bytes and "
+                                     "would be killed; stop something in it first, or leave checkBeforeUpdate out")
 
     def _io_files(self, io: spec.BlockIO):
         """v1 has a file for each kind of limit, v2 one line of ``io.max`` for each device."""
@@ -387,7 +389,8 @@ class Cgroup:
             for device in getattr(io, field):
                 path = self._path(f"blockIO.{field}", v1_file, "io.max")
                 number, v2 = f"{device.major}:{device.minor}", path.endswith("/io.max")
-                yield f"blockIO.{field}", path, f"{number} {key}={device.rate or 'max'}" if v2 else f"{number} {device.rate}"
+                text = f"{key}={device.rate or 'max'}" if v2 else device.rate
+                yield f"blockIO.{field}", path, f"{number} {text}"
         weights = [(f"{device.major}:{device.minor} ", device.weight) for device in io.weightDevice] + [("", io.weight)]
         for number, weight in weights:
             if weight:
@@ -416,15 +419,16 @@ class Cgroup:
         and ``cgroup.procs`` would move processes.  So a key is a controller's file, or a limit of the tree.
         """
         controller, _, name = key.partition(".")
-        if "/" in key or "\0" in key or not controller or not name or controller == "cgroup" and not name.startswith("max."):
-            raise ContainerError(f"unified has the key {key!r}, which is no limit: write the name of a controller's file, such "
-                                 "as memory.high")
+        forbidden = "/" in key or "\0" in key or controller == "cgroup" and not name.startswith("max.")
+        if forbidden or not controller or not name:
+            raise ContainerError(f"unified has the key {key!r}, which is no limit: write the name of a controller's "
+                                 "file, such as memory.high")
         directory = self.v2_directory() if controller == "cgroup" else self.directories.get(controller)
         if directory is None:
             raise _missing(f"unified {key}", controller)
         if not self._is_v2(directory):
-            raise ContainerError(f"unified {key} can't be set: unified is for cgroup v2, and the controller {controller} is "
-                                 f"mounted as cgroup v1 here; use the settings of {controller} instead")
+            raise ContainerError(f"unified {key} can't be set: unified is for cgroup v2, and the controller {controller} "
+                                 f"is mounted as cgroup v1 here; use the settings of {controller} instead")
         return f"{directory}/{key}"
 
     def _refusal(self, setting: str, path: str, text: str, error: OSError) -> ContainerError:
@@ -433,13 +437,14 @@ class Cgroup:
         beginning = f"{setting} can't be {text!r}" if error.errno != errno.ENOENT else f"{setting} can't be set"
         if error.errno == errno.ENOENT:
             controller = file.partition(".")[0]
+            handed_down = (_read_if_there(f"{directory}/cgroup.controllers") or controller).split()  # v1: no such file
             if not os.path.isdir(directory):
                 remedy = f"the cgroup {self.path} is not there any more; start the container again"
-            elif self._is_v2(directory) and controller not in f"{_read_if_there(directory + '/cgroup.controllers')} cgroup".split():
-                remedy = f"the controller {controller} is not handed down to {directory}; write +{controller} to the file " \
-                         f"cgroup.subtree_control of the directories above it"
+            elif controller in self.directories and controller not in handed_down:
+                remedy = f"the controller {controller} is not handed down to {directory}; write +{controller} to the " \
+                         "file cgroup.subtree_control of the directories above it"
             else:
-                remedy = f"Linux {os.uname().release} has no file {file} here; leave this setting out or use a newer kernel"
+                remedy = f"Linux {os.uname().release} has no file {file} here; leave this setting out, or use a newer kernel"
         elif error.errno == errno.ENODEV and text.partition(" ")[0].count(":") == 1:
             remedy = f"there is no block device {text.partition(' ')[0]}; see lsblk"
         else:
@@ -465,13 +470,14 @@ class Cgroup:
         """
         if not self._set_frozen(True):
             self._set_frozen(False)
-            raise ContainerError(f"the cgroup {self.path} can't be frozen: one of its processes waits for a device and has not "
-                                 f"stopped within {_PATIENCE:.0f} s; look for state D in ps, and try again")
+            raise ContainerError(f"the cgroup {self.path} can't be frozen: one of its processes waits for a device and "
+                                 f"has not stopped within {_PATIENCE:.0f} s; look for state D in ps, and try again")
 
     def thaw(self) -> None:
         """Let the processes go on.  Raises :class:`ContainerError` when a group above this one is frozen."""
         if not self._set_frozen(False):
-            raise ContainerError(f"the cgroup {self.path} stays frozen: a cgroup above it is frozen too; thaw that one first")
+            raise ContainerError(f"the cgroup {self.path} stays frozen: a cgroup above it is frozen too; thaw that one "
+                                 "first")
 
     def _set_frozen(self, frozen: bool) -> bool:
         """Write what we want, and wait until the kernel says that it is so.
@@ -510,8 +516,8 @@ class Cgroup:
         # The kernel is older than 5.14, or there is no v2, or somebody joined the trees of v1 alone.
         if not _wait_until(self._kill_each):
             left = ", ".join(map(str, sorted(self.processes())))
-            raise ContainerError(f"processes {left} of the cgroup {self.path} do not end: they wait for a device (state D in "
-                                 "ps), or a cgroup above is frozen; end that and try again")
+            raise ContainerError(f"processes {left} of the cgroup {self.path} do not end: they wait for a device (state "
+                                 "D in ps), or a cgroup above is frozen; end that and try again")
 
     def _kill_each(self) -> bool:
         """One round of killing them one by one.  Are there none left?"""
@@ -543,7 +549,8 @@ class Cgroup:
         Times are microseconds, sizes bytes; a ``limit`` of None is no limit.  A controller that is not
         here has no key, and a number that this kernel does not count is None.
         """
-        found = {"cpu": self._cpu_stats(), "memory": self._memory_stats(), "pids": self._pids_stats(), "io": self._io_stats()}
+        found = {"cpu": self._cpu_stats(), "memory": self._memory_stats(), "pids": self._pids_stats(),
+                 "io": self._io_stats()}
         return {name: values for name, values in found.items() if values is not None}
 
     def _directory(self, controller: str) -> tuple[str | None, bool]:
@@ -554,20 +561,18 @@ class Cgroup:
         return directory, directory is not None and self._is_v2(directory)
 
     def _cpu_stats(self) -> dict | None:
-        """v2 counts all in one file.  v1 counts the time in the controller cpuacct, in nanoseconds, and the quota's work in cpu."""
+        """v2 counts all in one file.  v1 counts the time in the controller cpuacct, and what the quota did in cpu."""
         directory, v2 = self._directory("cpu")
         if directory is None:
             return None
         stat = _table(f"{directory}/cpu.stat")
-        result = {"periods": stat.get("nr_periods"), "throttled_periods": stat.get("nr_throttled")}
         if v2:
-            return {"usage_us": stat.get("usage_usec"), "user_us": stat.get("user_usec"), "system_us": stat.get("system_usec"),
-                    **result, "throttled_us": stat.get("throttled_usec")}
-        accounts, _ = self._directory("cpuacct")
-        usage, user, system = [_number(_read_if_there(f"{accounts}/cpuacct.{file}")) if accounts else None
-                               for file in ("usage", "usage_user", "usage_sys")]
-        throttled = stat.get("throttled_time")
-        return {**_cpu_times(usage, user, system), **result, "throttled_us": throttled if throttled is None else throttled // 1000}
+            times = {f"{key}_us": stat.get(f"{key}_usec") for key in ("usage", "user", "system", "throttled")}
+        else:
+            accounts, _ = self._directory("cpuacct")
+            clocks = [_number(_read_if_there(f"{accounts}/cpuacct.usage{side}")) for side in ("", "_user", "_sys")]
+            times = {**_cpu_times(*clocks), "throttled_us": stat.get("throttled_time", 0) // 1000}
+        return {**times, "periods": stat.get("nr_periods"), "throttled_periods": stat.get("nr_throttled")}
 
     def _memory_stats(self) -> dict | None:
         """usage: all memory, file cache included; without ``inactive_file`` it is what other tools show as used."""
@@ -588,7 +593,8 @@ class Cgroup:
         return {"usage": number("usage_in_bytes"), "limit": limit, "peak": number("max_usage_in_bytes"),
                 "oom_kills": _table(f"{directory}/memory.oom_control").get("oom_kill"),
                 "swap": stat.get("total_swap"), "swap_limit": None if None in (limit, together) else together - limit,
-                "anon": stat.get("total_rss"), "file": stat.get("total_cache"), "inactive_file": stat.get("total_inactive_file")}
+                "anon": stat.get("total_rss"), "file": stat.get("total_cache"),
+                "inactive_file": stat.get("total_inactive_file")}
 
     def _pids_stats(self) -> dict | None:
         directory, _ = self._directory("pids")
@@ -732,9 +738,9 @@ def enable_controllers(mount: str, path: str) -> None:
 # --- errors, files, waiting ------------------------------------------------------------------------
 
 def _internal_processes(directory: str) -> ContainerError:
-    return ContainerError(f"the cgroup {directory} has processes as well as groups below it, and cgroup v2 lets a group that "
-                          "hands on controllers have no processes of its own (the no-internal-processes rule): move them into a "
-                          f"group beside, such as {directory}/others", errno=errno.EBUSY)
+    return ContainerError(f"the cgroup {directory} has processes of its own, so it can't hand controllers on to the "
+                          "groups below it (the no-internal-processes rule of cgroup v2): move them into a group below, such as "
+                          f"{directory}/others", errno=errno.EBUSY)
 
 
 def _missing(setting: str, controller: str) -> ContainerError:
@@ -749,18 +755,18 @@ def _missing(setting: str, controller: str) -> ContainerError:
     elif v1_name not in kernel:
         remedy = "the kernel does not have it; use another kernel, or leave this setting out"
     elif mode() == "v2":
-        remedy = f"the group above does not hand it down; write +{controller} to its cgroup.subtree_control, or start minict " \
-                 "outside of the container that it runs in"
+        remedy = f"the group above does not hand it down; write +{controller} to its cgroup.subtree_control, or start " \
+                 "minict outside of the container that it runs in"
     else:
-        remedy = f"it is not mounted; mount -t cgroup -o {v1_name} cgroup /sys/fs/cgroup/{v1_name} (make that directory first)"
+        remedy = f"it is not mounted; mount -t cgroup -o {v1_name} cgroup /sys/fs/cgroup/{v1_name}"
     return ContainerError(f"{setting} needs the cgroup controller {controller}, which this machine lacks: {remedy}")
 
 
 def _failure(what: str, error: OSError) -> ContainerError:
     """The sentence for a directory or a process that the kernel did not take."""
     remedies = {
-        errno.EROFS: "the cgroup file system is mounted read-only; remount it with mount -o remount,rw, or start minict outside "
-                     "of the container that it runs in",
+        errno.EROFS: "the cgroup file system is mounted read-only; remount it with mount -o remount,rw, or start minict "
+                     "outside of the container that it runs in",
         errno.EACCES: "you are not its owner; become root",
         errno.EPERM: "you are not its owner; become root",
         errno.ENOENT: "there is no such group; start the container again",
