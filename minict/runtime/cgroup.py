@@ -427,8 +427,8 @@ class Cgroup:
         if directory is None:
             raise _missing(f"unified {key}", controller)
         if not self._is_v2(directory):
-            raise ContainerError(f"unified {key} can't be set: unified is for cgroup v2, and the controller {controller} "
-                                 f"is mounted as cgroup v1 here; use the settings of {controller} instead")
+            raise ContainerError(f"unified {key} can't be set: unified is for cgroup v2, and the controller "
+                                 f"{controller} is mounted as cgroup v1 here; use the settings of {controller} instead")
         return f"{directory}/{key}"
 
     def _refusal(self, setting: str, path: str, text: str, error: OSError) -> ContainerError:
@@ -444,7 +444,7 @@ class Cgroup:
                 remedy = f"the controller {controller} is not handed down to {directory}; write +{controller} to the " \
                          "file cgroup.subtree_control of the directories above it"
             else:
-                remedy = f"Linux {os.uname().release} has no file {file} here; leave this setting out, or use a newer kernel"
+                remedy = f"Linux {os.uname().release} has no file {file} here; leave it out, or use a newer kernel"
         elif error.errno == errno.ENODEV and text.partition(" ")[0].count(":") == 1:
             remedy = f"there is no block device {text.partition(' ')[0]}; see lsblk"
         else:
@@ -516,8 +516,8 @@ class Cgroup:
         # The kernel is older than 5.14, or there is no v2, or somebody joined the trees of v1 alone.
         if not _wait_until(self._kill_each):
             left = ", ".join(map(str, sorted(self.processes())))
-            raise ContainerError(f"processes {left} of the cgroup {self.path} do not end: they wait for a device (state "
-                                 "D in ps), or a cgroup above is frozen; end that and try again")
+            raise ContainerError(f"processes {left} of the cgroup {self.path} do not end: they wait for a device "
+                                 "(state D in ps), or a cgroup above is frozen; end that and try again")
 
     def _kill_each(self) -> bool:
         """One round of killing them one by one.  Are there none left?"""
@@ -739,8 +739,8 @@ def enable_controllers(mount: str, path: str) -> None:
 
 def _internal_processes(directory: str) -> ContainerError:
     return ContainerError(f"the cgroup {directory} has processes of its own, so it can't hand controllers on to the "
-                          "groups below it (the no-internal-processes rule of cgroup v2): move them into a group below, such as "
-                          f"{directory}/others", errno=errno.EBUSY)
+                          "groups below it (the no-internal-processes rule of cgroup v2): move them into a group "
+                          f"below, such as {directory}/others", errno=errno.EBUSY)
 
 
 def _missing(setting: str, controller: str) -> ContainerError:
@@ -755,8 +755,8 @@ def _missing(setting: str, controller: str) -> ContainerError:
     elif v1_name not in kernel:
         remedy = "the kernel does not have it; use another kernel, or leave this setting out"
     elif mode() == "v2":
-        remedy = f"the group above does not hand it down; write +{controller} to its cgroup.subtree_control, or start " \
-                 "minict outside of the container that it runs in"
+        remedy = f"the group above does not hand it down; write +{controller} to its cgroup.subtree_control, or " \
+                 "start minict outside of the container that it runs in"
     else:
         remedy = f"it is not mounted; mount -t cgroup -o {v1_name} cgroup /sys/fs/cgroup/{v1_name}"
     return ContainerError(f"{setting} needs the cgroup controller {controller}, which this machine lacks: {remedy}")
@@ -765,8 +765,8 @@ def _missing(setting: str, controller: str) -> ContainerError:
 def _failure(what: str, error: OSError) -> ContainerError:
     """The sentence for a directory or a process that the kernel did not take."""
     remedies = {
-        errno.EROFS: "the cgroup file system is mounted read-only; remount it with mount -o remount,rw, or start minict "
-                     "outside of the container that it runs in",
+        errno.EROFS: "the cgroup file system is mounted read-only; remount it with mount -o remount,rw, or start "
+                     "minict outside of the container that it runs in",
         errno.EACCES: "you are not its owner; become root",
         errno.EPERM: "you are not its owner; become root",
         errno.ENOENT: "there is no such group; start the container again",
