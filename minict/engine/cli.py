@@ -128,13 +128,13 @@ def _image(fields: dict, arguments: list[str]) -> int:
     action, *rest = arguments
     if action == "from-host" and len(rest) >= 2:
         made = image.from_host(rest[0], rest[1:])
-        print(f"{rest[0]}: {made.id[:19]}")
+        print(f"{rest[0]}: {made.id[:12]}")
     elif action == "ls" and not rest:
         return _images({}, [])
     elif action == "rm" and rest:
         for name in rest:
-            image.remove(name)
-            print(f"removed {name}")
+            for line in image.remove(name):
+                print(f"removed {line}")
     else:
         raise ContainerError(f"usage: minict image {COMMANDS['image'].usage}")
     return 0
@@ -143,7 +143,7 @@ def _image(fields: dict, arguments: list[str]) -> int:
 def _images(fields: dict, arguments: list[str]) -> int:
     from . import image
     rows = [("NAME", "ID", "SIZE")]
-    rows += [(", ".join(each.names), each.id.removeprefix("sha256:")[:12], f"{each.size / 1e6:.1f} MB") for each in image.images()]
+    rows += [(", ".join(each.names), each.id[:12], f"{each.size / 1e6:.1f} MB") for each in image.images()]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     for row in rows:
         print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip())
@@ -153,7 +153,7 @@ def _images(fields: dict, arguments: list[str]) -> int:
 def _import(fields: dict, arguments: list[str]) -> int:
     from . import image
     made = image.import_archive(arguments[0], arguments[1])
-    print(f"{arguments[1]}: {made.id[:19]}")
+    print(f"{arguments[1]}: {made.id[:12]}")
     return 0
 
 
