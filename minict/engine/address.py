@@ -36,7 +36,7 @@ def to_text(number: int) -> str:
 
 
 class Subnet:
-    """A range of addresses such as ``10.210.0.0/16``: the first *prefix* bits are the network's, the others a machine's.
+    """A range of addresses such as ``10.210.0.0/16``: the first *prefix* bits are the network's, the rest a machine's.
 
     Raises :class:`ContainerError` for a text that is no subnet, or one too small for two machines.
     """
@@ -67,8 +67,8 @@ class Subnet:
         return first <= self.last and self.first <= last
 
     def after(self, number: int):
-        """The numbers of all addresses that a container may have, each once, in a circle from the one after *number*."""
-        low, size = self.first + 2, self.last - self.first - 2  # .0 is the network, .1 the gateway, the last the broadcast
+        """The numbers of all addresses for containers, each once, in a circle from the one after *number*."""
+        low, size = self.first + 2, self.last - self.first - 2  # not .0, the network, .1, the gateway, .255, broadcast
         start = number + 1 - low if low <= number <= self.last else 0
         for step in range(size):
             yield low + (start + step) % size
@@ -88,14 +88,15 @@ def routes() -> list[tuple[str, int, int]]:
     with open("/proc/net/route") as table:
         for line in table.readlines()[1:]:
             words = line.split()
-            first, mask = (int.from_bytes(int(words[column], 16).to_bytes(4, sys.byteorder), "big") for column in (1, 7))
+            first, mask = (int.from_bytes(int(words[column], 16).to_bytes(4, sys.byteorder), "big")
+                           for column in (1, 7))
             if mask:
                 found.append((words[0], first, first | ~mask & 0xFFFFFFFF))
     return found
 
 
 def check_free(subnet: Subnet, bridge: str) -> None:
-    """Make sure that nothing but *bridge* uses addresses of *subnet*: the host could not reach the containers, or the others.
+    """Make sure that nothing but *bridge* uses addresses of *subnet*: one of the two could not be reached.
 
     Raises :class:`ContainerError` with the route that is in the way and a subnet that is free.
     """

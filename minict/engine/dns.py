@@ -26,7 +26,7 @@ def resolv_conf(own_network: bool = True) -> str:
     servers = _reachable(text)
     for path in _UPSTREAM_FILES:
         servers = servers or _reachable(_read(path))
-    kept = [line for line in text.splitlines() if line.split()[:1] in (["search"], ["domain"], ["options"], ["sortlist"])]
+    kept = [line for line in text.splitlines() if line.startswith(("search", "domain", "options", "sortlist"))]
     if not servers:
         kept.insert(0, f"# minict: no name server in the host's {_HOST_FILE} can be reached from a container")
     return "".join(line + "\n" for line in kept + [f"nameserver {server}" for server in servers])

@@ -99,7 +99,8 @@ class Network:
                 host.link("add", ifname=self.bridge, kind="bridge", address=mac(self.gateway))
             index = _index(self.bridge)
             if host.get_links(index)[0].get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") != "bridge":
-                raise ContainerError(f"There is an interface {self.bridge}, but it is no bridge: set MINICT_BRIDGE to another name")
+                raise ContainerError(f"There is an interface {self.bridge}, but it is no bridge: set "
+                                     "MINICT_BRIDGE to another name")
             present = [entry.get_attr("IFA_ADDRESS") for entry in host.get_addr(index=index, family=2)]
             if present and present != [self.gateway]:
                 raise ContainerError(f"The bridge {self.bridge} has the address {present[0]} and not {self.gateway}: end "

@@ -45,7 +45,8 @@ def _run(commands: str) -> tuple[bool, str, str]:
         return _run_command(commands)
     context = library.nft_ctx_new(0)  # made anew each time: it belongs to the caller's present network namespace
     if not context:
-        raise ContainerError("libnftables can't reach the kernel's nf_tables: load the module nf_tables, or use --network none")
+        raise ContainerError("libnftables can't reach the kernel's nf_tables: load the module nf_tables, "
+                             "or use --network none")
     try:
         library.nft_ctx_buffer_output(context)
         library.nft_ctx_buffer_error(context)
