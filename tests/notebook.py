@@ -16,12 +16,13 @@ class Kernel:
 
     def __init__(self, hello: str | None = _HELLO, time_limit: float = 60):
         self.notebook = nbformat.v4.new_notebook()
-        self.client = NotebookClient(self.notebook, timeout=time_limit, kernel_name="this-python", allow_errors=True,
-                                     km=_manager(), resources={"metadata": {"path": NOTEBOOKS}})
+        self.client = NotebookClient(self.notebook, timeout=time_limit, kernel_name="this-python", km=_manager(),
+                                     allow_errors=True, shutdown_kernel="immediate",
+                                     resources={"metadata": {"path": NOTEBOOKS}})
         self.hello = hello
 
     def __enter__(self):
-        self._context = self.client.setup_kernel()
+        self._context = self.client.setup_kernel(cleanup_kc=True)
         self._context.__enter__()
         if self.hello:
             assert self.run(self.hello) == ""

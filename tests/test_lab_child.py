@@ -7,7 +7,7 @@ import time
 import pytest
 from notebook import Kernel, text_of
 
-from minict.lab import child
+import minict.lab.child as child
 
 
 @pytest.fixture(scope="module")

@@ -1,21 +1,14 @@
 """What only notebooks use: exercises, checks, hints, quizzes, figures, and the proof that nothing is left."""
 from __future__ import annotations
 
-import importlib
 import sys
 
-_WHERE = {
-    "run_in_child": "child", "ChildError": "child",
-    "leave_no_trace": "host",
-}
-__all__ = list(_WHERE)
+# By name and at once: else `exercise` could be the module or the function, as the order of imports happens to be.
+from .child import ChildError, run_in_child
+from .exercise import exercise, hint, progress, use_reference
+from .host import leave_no_trace
 
-
-def __getattr__(name: str):
-    """Load a name's module when it is first asked for: a notebook that draws nothing does not wait for matplotlib."""
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
+__all__ = ["ChildError", "exercise", "hint", "leave_no_trace", "progress", "run_in_child", "use_reference"]
 
 
 def _prepare_notebook() -> None:

@@ -28,6 +28,9 @@ KINDS = {
 # What the first container of a process may start, and what serves all later ones: no container left it behind.
 _SERVANTS = ("minict.runtime.zygote", "minict/runtime/zygote", "multiprocessing.resource_tracker")
 
+# Directories below MINICT_RUN whose files serve containers still to come; so do the files of locks.
+_KEPT = ("seccomp",)
+
 # Every process that a notebook starts inherits this variable, even one whose parent has died (see _processes).
 _MARK = "MINICT_STARTED_BY"
 
@@ -221,8 +224,8 @@ def _processes() -> Counter:
 
 def _files() -> Counter:
     """All below ``MINICT_RUN``, and the directories of containers and volumes below ``MINICT_ROOT``."""
-    found = Counter(os.path.join(directory, name) for directory, directories, files in os.walk(paths.run_root())
-                    for name in files if not name.endswith("lock"))  # a lock's file outlives those who took it
+    found = Counter(os.path.join(directory, name) for directory, _, files in os.walk(paths.run_root())
+                    if os.path.basename(directory) not in _KEPT for name in files if not name.endswith("lock"))
     for holder in (f"{paths.run_root()}/containers", f"{paths.data_root()}/containers", f"{paths.data_root()}/volumes"):
         if os.path.isdir(holder):
             found.update(entry.path for entry in os.scandir(holder) if not entry.name.endswith("lock"))

@@ -1,0 +1,417 @@
+"""Exercises: a learner writes one function, the kernel says whether it is right, and then the runtime uses it.
+
+In a notebook an exercise is a function with blanks, under its decorator::
+
+    @exercise("pivot-1")
+    def pivot_root(rootfs):
+        ...
+
+Running the cell has one of three outcomes, and one fixed line tells which:
+
+* **todo**: the function is still what it was.  The course's own function stands in, so that the cells below work.
+* **mine**: it was called in a child process, the kernel showed what it should, and so it takes the place of the
+  package's function everywhere in this notebook: ``minict.run()`` goes through it.
+* **failing**: the line says what was called, what came of it, and what was expected.  The course's function stays.
+
+The exercises themselves are in :mod:`minict.lab.exercises`.  Their solution is never typed twice: it is
+the source of the package's own function.
+"""
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import os
+import pkgutil
+import select
+import shutil
+import signal
+import sys
+import tempfile
+import textwrap
+import types
+
+from minict.kernel import mount, namespaces
+from minict.kernel.network import loopback_up
+from minict.runtime import jsonfile, learner
+
+from . import host
+from .child import supervise
+
+TIME_LIMIT = 10.0  # seconds for all that one check does
+
+
+class Feedback(Exception):
+    """What a check has to say about a wrong answer: what was called, what came of it, what was expected, why."""
+
+
+class Exercise:
+    """One exercise.  It is registered by being made.
+
+    *id*: such as ``pivot-1``.  *title*: a few words.  *minutes*: that it should take.  *difficulty*: 1 to 3.
+    *reference*: the package's function, which is the solution.  *starter*: the function as the learner finds it, at most
+    12 lines, with ``...`` for the blanks.  *check*: a function that gets the learner's and raises :class:`Feedback`; it is
+    called in a child of its own, in new mount, network, host name and IPC namespaces, and may do there what it likes.
+    *hints*: two to four, from the idea to almost the code.  *wrong*: for each of at least three typical mistakes its name,
+    the source of a function that makes it, and a phrase that the feedback must contain.
+    *imports*: the lines that make the starter's and the wrong answers' names known; the notebook has them in a cell above.
+    """
+
+    def __init__(self, id: str, title: str, *, minutes: int, difficulty: int, reference: types.FunctionType, starter: str,
+                 check, hints: list[str], wrong: dict[str, tuple[str, str]], imports: str = "", seconds: float = TIME_LIMIT):
+        if id in _exercises:
+            raise ValueError(f"there are two exercises {id}")
+        self.id, self.title, self.minutes, self.difficulty = id, title, minutes, difficulty
+        self.reference, self.check, self.hints, self.seconds = reference, check, list(hints), seconds
+        self.starter = textwrap.dedent(starter).strip() + "\n"
+        self.imports = textwrap.dedent(imports).strip() + "\n"
+        self.wrong = {name: (textwrap.dedent(source).strip() + "\n", phrase) for name, (source, phrase) in wrong.items()}
+        self.chapter = sys._getframe(1).f_globals["__name__"].rpartition(".")[2].partition("_")[0]  # ch05
+        _exercises[id] = self
+
+    @property
+    def name(self) -> str:
+        """The function's name."""
+        return self.reference.__name__
+
+    @property
+    def target(self) -> str:
+        """Where the function is in the package: ``minict.runtime.rootfs.pivot_root``."""
+        return f"{self.reference.__module__}.{self.name}"
+
+    @property
+    def solution(self) -> str:
+        """The source of the package's own function."""
+        return textwrap.dedent(inspect.getsource(self.reference))
+
+    @property
+    def box(self) -> str:
+        """The line of Markdown that stands above the exercise in its notebook."""
+        dots = "●" * self.difficulty + "○" * (3 - self.difficulty)
+        return f"**Exercise `{self.id}`: {self.title}** · {self.minutes} min · {dots}"
+
+    def function(self, source: str) -> types.FunctionType:
+        """The function that *source* defines, as a notebook with :attr:`imports` would have it."""
+        return _function_of(self.imports + source, self.name)
+
+
+_exercises: dict[str, Exercise] = {}
+_state: dict[str, str] = {}         # id -> todo, mine, failing: in this notebook
+_hints_shown: dict[str, int] = {}
+
+
+def exercises() -> dict[str, Exercise]:
+    """All exercises of the course, by their ids, in the order of the chapters."""
+    from . import exercises as package
+    for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda each: each.name):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+    return _exercises
+
+
+def find(id: str) -> Exercise:
+    """The exercise *id*.  Raises :class:`KeyError` with a sentence when there is none."""
+    if id not in _exercises and id not in exercises():
+        raise KeyError(f"there is no exercise {id!r}: there are {', '.join(_exercises)}")
+    return _exercises[id]
+
+
+# ---- what a learner calls --------------------------------------------------------------------------------------
+
+def exercise(id: str):
+    """The decorator above a learner's function.  The name is then bound to theirs if it is right, else to the course's."""
+    task = find(id)
+
+    def decorate(function):
+        use_reference(id)
+        state, feedback = judge(task, function)
+        _state[id] = state
+        if state == "mine":
+            replacement = _at_home(function, task.reference)
+            _replace(task, replacement)
+            _remember(task, function)
+            print(f"● {id}: correct. From here on minict uses YOUR {task.name}().")
+            return replacement
+        if state == "todo":
+            print(f"○ {id}: not attempted yet. The cells below use the course's {task.name}().")
+        else:
+            print(f"✗ {id}: {feedback}")
+            print(f"  The cells below use the course's {task.name}() meanwhile. Stuck? hint(\"{id}\")")
+        return task.reference
+
+    return decorate
+
+
+def hint(id: str) -> None:
+    """Show one more hint for the exercise *id*; after the last one, the solution."""
+    task = find(id)
+    shown = _hints_shown.get(id, 0)
+    _hints_shown[id] = shown + 1
+    if shown < len(task.hints):
+        left = len(task.hints) - shown - 1
+        more = f"{left} more" if left else "the next one is the solution"
+        print(f"Hint {shown + 1} of {len(task.hints)} for {id} ({more}):\n{task.hints[shown]}")
+    else:
+        print(f"One solution of {id}, the one in {task.target.rpartition('.')[0]}:\n\n{task.solution}")
+
+
+def use_reference(id: str) -> None:
+    """Put the course's own function back in its place, in this notebook."""
+    task = find(id)
+    if task.target in learner.replaced:
+        _replace(task, task.reference)
+        _state[id] = "todo"
+
+
+def progress() -> None:
+    """Print which exercises are solved: in this notebook, or at any time before on this machine."""
+    solved = {id for id, state in _state.items() if state == "mine"} | set(_read_progress())
+    chapter = None
+    for task in exercises().values():
+        if task.chapter != chapter:
+            chapter = task.chapter
+            print(f"chapter {chapter.removeprefix('ch')}")
+        print(f"  {'●' if task.id in solved else '○'} {task.id:<14} {task.title}")
+    print(f"{len(solved & set(exercises()))} of {len(exercises())} solved")
+
+
+# ---- judging ---------------------------------------------------------------------------------------------------
+
+def judge(task: Exercise, function, seconds: float | None = None) -> tuple[str, str]:
+    """What *function* is as an answer to *task*: ("todo", ""), ("mine", ""), or ("failing", why)."""
+    if _is_untouched(task, function):
+        return "todo", ""
+    scratch = tempfile.mkdtemp(prefix="minict-exercise-")
+    before = host.snapshot()
+    try:
+        guarded = _Guarded(_at_home(function, task.reference))
+        outcome = supervise(lambda: _call_check(task, guarded, scratch), timeout=seconds or task.seconds,
+                            filename=function.__code__.co_filename)
+        guarded.close()
+        why = _explain(task, outcome, seconds or task.seconds, guarded.stray)
+        left = host.settle(before, 0.5)
+        if left:
+            _clear_away(before)
+            why = why or f"{task.name}() works, but leaves this behind on the host:\n  " + "\n  ".join(left)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    if why and outcome.output.strip():
+        why += "\n  It printed:\n" + textwrap.indent(outcome.output.rstrip(), "    ")
+    return ("failing", why) if why else ("mine", "")
+
+
+def _is_untouched(task: Exercise, function) -> bool:
+    """Whether *function* says the same as the starter, whatever its comments, blank lines, and docstrings."""
+    try:
+        return _meaning(inspect.getsource(function)) == _meaning(task.starter)
+    except (OSError, SyntaxError):
+        return False
+
+
+def _meaning(source: str) -> str:
+    """The syntax tree of the last statement of *source*, without decorators and docstrings."""
+    definition = ast.parse(textwrap.dedent(source)).body[-1]
+    for node in ast.walk(definition):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            node.decorator_list = []
+            first = node.body[0]
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+                node.body = node.body[1:] or [ast.Pass()]
+    return ast.dump(definition)
+
+
+def _call_check(task: Exercise, function, scratch: str) -> bool:
+    """In the child: go where nothing can be broken, and call the check.  True tells that it came to its end."""
+    global _learners_file
+    _learners_file = function.function.__code__.co_filename
+    os.chdir(scratch)
+    namespaces.unshare(namespaces.CLONE_NEWNS | namespaces.CLONE_NEWUTS | namespaces.CLONE_NEWIPC | namespaces.CLONE_NEWNET)
+    mount.mount(None, "/", None, mount.MS_REC | mount.MS_PRIVATE)
+    loopback_up()
+    task.check(function)
+    return True
+
+
+def same_fate(function):
+    """For checks: call ``function()`` in one more child and return what it returns; what becomes of the child becomes of us.
+
+    For a check that needs two processes in different places.  An exception is raised here too, a signal kills us too.
+    """
+    outcome = supervise(function, timeout=1000, show=_print, filename=_learners_file)
+    if outcome.stray:
+        os._exit(1)  # who came out of the learner's function has said so before
+    if outcome.error_text:
+        error = outcome.error or RuntimeError(outcome.error_text)
+        error.learners_line = outcome.error_line
+        raise error
+    if outcome.status < 0:
+        os.kill(os.getpid(), -outcome.status)
+    if outcome.value is None:
+        os._exit(outcome.status)
+    return outcome.value
+
+
+_learners_file = None
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text)
+
+
+def _explain(task: Exercise, outcome, seconds: float, stray: bool) -> str:
+    """Why the check did not pass, in words; nothing when it did."""
+    call = f"{task.name}()"
+    if stray or outcome.stray:
+        return f"a child process that you forked came back out of {call}: it must end inside, with os._exit() or an exec"
+    if isinstance(outcome.error, Feedback):
+        return str(outcome.error)
+    if outcome.timed_out:
+        return f"{call} gave no answer within {seconds:g} s: does somebody wait for what never comes?"
+    if outcome.error_text.startswith("NotImplementedError"):
+        return f"{call} still raises {outcome.error_text}"
+    if outcome.error_text:
+        line = f"\n  in your line: {outcome.error_line}" if outcome.error_line else ""
+        return f"{call} raised {outcome.error_text}{line}"
+    if outcome.status < 0:
+        return f"the process that called {call} was killed by {signal.Signals(-outcome.status).name}"
+    if outcome.value is not True:
+        return f"{call} never came back: it ended the process that called it, or replaced its program"
+    return ""
+
+
+class _Guarded:
+    """The learner's function as a check calls it: a process that it forks can't come out of it into the check.
+
+    It would go on with the check a second time, at the same time.  It is ended, and :attr:`stray` is set.
+    """
+
+    def __init__(self, function):
+        self.function, self.stray = function, False
+        self.reader, self.writer = os.pipe()
+
+    def __call__(self, *arguments, **options):
+        caller = os.getpid()
+        try:
+            return self.function(*arguments, **options)
+        finally:
+            if os.getpid() != caller:
+                os.write(self.writer, b"!")
+                os._exit(1)
+            if _has_children() and select.select([self.reader], [], [], 0.1)[0]:
+                raise Feedback("a child came back")  # the pipe says it too; but the check need not go on
+
+    def close(self) -> None:
+        """In the parent, after all is over: learn whether somebody came out."""
+        os.close(self.writer)
+        self.stray = bool(os.read(self.reader, 1))
+        os.close(self.reader)
+
+
+def _has_children() -> bool:
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        return True
+    except ChildProcessError:
+        return False
+
+
+def _clear_away(before: host.Snapshot) -> None:
+    """Remove the control groups that a wrong answer left; mounts and links went with the check's own namespaces."""
+    known = before.kinds["cgroups"]
+    for directory in sorted(set(host.snapshot().kinds["cgroups"]) - set(known), key=len, reverse=True):
+        try:
+            with open(f"{directory}/cgroup.procs") as file:
+                for pid in file.read().split():
+                    os.kill(int(pid), signal.SIGKILL)
+            os.rmdir(directory)
+        except OSError:
+            pass  # its processes are still ending; `minict prune` gets what remains
+
+
+# ---- taking the place of the package's function ------------------------------------------------------------------
+
+class _Names(dict):
+    """The names that a learner's function knows: the notebook's, then those of the module that it belongs to.
+
+    So the solution, pasted from the package, works in a notebook that has not imported what that module imports.
+    """
+
+    def __init__(self, notebook: dict, module: dict):
+        super().__init__(__name__=notebook.get("__name__"), __builtins__=notebook["__builtins__"])
+        self.notebook, self.module = notebook, module
+
+    def __missing__(self, name):
+        return self.notebook[name] if name in self.notebook else self.module[name]
+
+
+def _at_home(function, reference):
+    """*function* with the names of its notebook and, behind them, those of *reference*'s module."""
+    if not isinstance(function, types.FunctionType):
+        return function
+    names = _Names(function.__globals__, vars(sys.modules[reference.__module__]))
+    moved = types.FunctionType(function.__code__, names, function.__name__, function.__defaults__, function.__closure__)
+    moved.__kwdefaults__, moved.__doc__, moved.__module__ = function.__kwdefaults__, function.__doc__, function.__module__
+    moved.__minict_reference__ = reference
+    return moved
+
+
+def _replace(task: Exercise, function) -> None:
+    """Let every module of minict that knows the task's function by any name know *function* instead."""
+    reference = task.reference
+    for name, module in list(sys.modules.items()):
+        if name.startswith("minict.") and not name.startswith("minict.lab") and module:
+            for attribute, value in list(vars(module).items()):
+                if value is reference or getattr(value, "__minict_reference__", None) is reference:
+                    setattr(module, attribute, function)
+    # A module that is imported later asks the function's own module, and gets what stands there.
+    setattr(sys.modules[reference.__module__], task.name, function)
+    if function is reference:
+        learner.replaced.discard(task.target)
+    else:
+        learner.replaced.add(task.target)
+
+
+# ---- progress --------------------------------------------------------------------------------------------------
+
+def _progress_file() -> str:
+    return os.path.expanduser("~/.minict/progress.json")
+
+
+def _read_progress() -> dict:
+    """id -> the learner's source, of every exercise that was ever solved here; nothing in CI."""
+    if os.environ.get("CI"):
+        return {}
+    try:
+        return jsonfile.read(_progress_file())
+    except (OSError, ValueError):
+        return {}
+
+
+def _remember(task: Exercise, function) -> None:
+    """Keep the learner's own source, for the progress and for chapter 16, which builds one program of all of them."""
+    _sources[task.id] = inspect.getsource(function)
+    if os.environ.get("CI"):
+        return
+    try:
+        os.makedirs(os.path.dirname(_progress_file()), exist_ok=True)
+        jsonfile.write(_progress_file(), {**_read_progress(), task.id: _sources[task.id]})
+    except OSError:
+        pass  # a full or read-only home must not spoil a right answer
+
+
+_sources: dict[str, str] = {}
+
+
+def my_sources() -> dict[str, str]:
+    """The source of each exercise that the learner has solved, in this notebook or before, by the exercise's id."""
+    return {**_read_progress(), **_sources}
+
+
+def _function_of(source: str, name: str) -> types.FunctionType:
+    """The function *name* of a text that need not be in a file; inspect finds its source all the same."""
+    import linecache
+    import zlib
+    filename = f"<answer {zlib.crc32(source.encode()):08x}>"
+    linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
+    space = {"__name__": "__main__", "__builtins__": __builtins__}
+    exec(compile(source, filename, "exec"), space)
+    return space[name]
