@@ -34,7 +34,8 @@ def test_servers_that_can_be_reached_stay_with_all_that_belongs_to_them():
 
 @pytest.mark.parametrize("path", ["/run/systemd/resolve/resolv.conf", "/run/NetworkManager/no-stub-resolv.conf"])
 def test_a_resolver_on_the_loopback_is_replaced_by_those_it_asks(path):
-    made = resolv_conf({"/etc/resolv.conf": STUB, path: "nameserver 192.0.2.1\nnameserver fe80::1%eth0\nnameserver 192.0.2.2\n"})
+    asked = "nameserver 192.0.2.1\nnameserver fe80::1%eth0\nnameserver 192.0.2.2\n"
+    made = resolv_conf({"/etc/resolv.conf": STUB, path: asked})
     assert made == "search school.example\noptions edns0\nnameserver 192.0.2.1\nnameserver 192.0.2.2\n"
 
 

@@ -142,7 +142,8 @@ def host_state() -> list[str]:
     """What the witnesses say of the host: links, addresses, routes, the rules of all firewalls, forwarding."""
     links = sorted(line.split(": ")[1].split("@")[0] for line in sh("ip", "-o", "link").splitlines())
     with open("/proc/sys/net/ipv4/ip_forward") as file:
-        return [*links, sh("ip", "-4", "-br", "address"), sh("ip", "route"), sh("nft", "-s", "list", "ruleset"), file.read()]
+        forwarding = file.read()
+    return [*links, sh("ip", "-4", "-br", "address"), sh("ip", "route"), sh("nft", "-s", "list", "ruleset"), forwarding]
 
 
 @pytest.fixture
@@ -261,7 +262,8 @@ def test_a_gateway_keeps_its_ethernet_address_when_containers_come_and_go(contai
 
 def test_a_container_can_not_become_the_hosts_ipv6_router(net):
     net.ensure_bridge()
-    with open("/proc/sys/net/ipv6/conf/minict0/accept_ra") as bridge, open("/proc/sys/net/ipv6/conf/all/accept_ra") as others:
+    settings = "/proc/sys/net/ipv6/conf"
+    with open(f"{settings}/minict0/accept_ra") as bridge, open(f"{settings}/default/accept_ra") as others:
         assert (bridge.read(), others.read()) == ("0\n", "1\n")
 
 
@@ -280,8 +282,8 @@ def test_bridge_and_subnet_can_be_moved(world, host, monkeypatch):
 # ---- beside other firewalls --------------------------------------------------------------------------------------
 
 def docker_like():
-    for words in ("-P FORWARD DROP", "-N DOCKER-USER", "-A DOCKER-USER -s 203.0.113.0/24 -j DROP", "-A FORWARD -j DOCKER-USER",
-                  "-A FORWARD -o docker0 -j ACCEPT"):
+    for words in ("-P FORWARD DROP", "-N DOCKER-USER", "-A DOCKER-USER -s 203.0.113.0/24 -j DROP",
+                  "-A FORWARD -j DOCKER-USER", "-A FORWARD -o docker0 -j ACCEPT"):
         sh("iptables", *words.split())
 
 
@@ -291,7 +293,8 @@ def ufw_like():
 
 
 def legacy_docker_like():
-    for words in ("-P FORWARD DROP", "-N DOCKER-USER", "-A DOCKER-USER -s 203.0.113.0/24 -j DROP", "-A FORWARD -j DOCKER-USER"):
+    for words in ("-P FORWARD DROP", "-N DOCKER-USER", "-A DOCKER-USER -s 203.0.113.0/24 -j DROP",
+                  "-A FORWARD -j DOCKER-USER"):
         sh("iptables-legacy", *words.split())
 
 
@@ -347,7 +350,7 @@ def test_an_administrators_own_rules_about_the_bridge_are_neither_counted_nor_re
 
 
 def test_a_foreign_table_is_left_alone(host, world):
-    sh("nft", "add table inet foreign; add chain inet foreign forward { type filter hook forward priority -5; policy accept; };"
+    sh("nft", "add table inet foreign; add chain inet foreign forward { type filter hook forward priority -5; };"
        "add rule inet foreign forward tcp dport 4001 drop; add rule inet foreign forward tcp dport 4000 accept")
     before, foreign = host_state(), sh("nft", "-a", "list", "table", "inet", "foreign")
     net = network.Network()
@@ -507,7 +510,7 @@ def test_no_thread_no_descriptor_and_no_other_namespace_is_left_in_the_caller(co
 
 
 def lines_of(function, kill_at: int = 0) -> list[tuple]:
-    """Call *function*; return the distinct lines of the network's modules that ran.  At line *kill_at* the process dies."""
+    """Call *function*; return the distinct lines of the network's modules that ran.  At line *kill_at* it dies."""
     modules = {sys.modules[f"minict.engine.{name}"].__file__ for name in ("network", "address", "firewall", "nft")}
     seen = []
 

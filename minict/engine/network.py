@@ -103,8 +103,8 @@ class Network:
                                      "MINICT_BRIDGE to another name")
             present = [entry.get_attr("IFA_ADDRESS") for entry in host.get_addr(index=index, family=2)]
             if present and present != [self.gateway]:
-                raise ContainerError(f"The bridge {self.bridge} has the address {present[0]} and not {self.gateway}: end "
-                                     "its containers and run 'minict prune', or set MINICT_SUBNET back")
+                raise ContainerError(f"The bridge {self.bridge} has the address {present[0]} and not {self.gateway}: "
+                                     "end its containers and run 'minict prune', or set MINICT_SUBNET back")
             if not present:
                 host.addr("add", index=index, address=self.gateway, prefixlen=self.subnet.prefix)
             _refuse_router_advertisements(self.bridge)
@@ -121,7 +121,8 @@ class Network:
             raise ContainerError(f"The container {id} ended before it had its network", errno=error.errno) from None
         try:
             if os.path.samestat(os.fstat(namespace), os.stat("/proc/self/ns/net")):
-                raise ContainerError(f"The process {pid} is in the host's network namespace: it can't get an eth0 of its own")
+                raise ContainerError(f"The process {pid} is in the host's network namespace: "
+                                     "it can't get an eth0 of its own")
             _by_netlink(f"the network of container {id}", self._plug_in, id, namespace, address)
         finally:
             os.close(namespace)
