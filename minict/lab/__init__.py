@@ -7,8 +7,11 @@ import sys
 from .child import ChildError, run_in_child
 from .exercise import exercise, hint, progress, use_reference
 from .host import leave_no_trace
+from .quiz import answer, quiz
+from .source import source
 
-__all__ = ["ChildError", "exercise", "hint", "leave_no_trace", "progress", "run_in_child", "use_reference"]
+__all__ = ["ChildError", "answer", "exercise", "hint", "leave_no_trace", "progress", "quiz", "run_in_child", "source",
+           "use_reference"]
 
 
 def _prepare_notebook() -> None:

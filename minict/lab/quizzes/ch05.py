@@ -1,0 +1,46 @@
+"""Chapter 05: mount namespaces, propagation and pivot_root."""
+from __future__ import annotations
+
+from ..quiz import Question, Quiz, right, wrong
+
+Quiz(
+    "pivot-root",
+    Question(
+        "A process calls `unshare(CLONE_NEWNS)` and then mounts a disk. On a machine with systemd the host sees that disk too. Why?",
+        wrong("A mount namespace holds only file systems that are made after it",
+              "It begins as a full copy of the mount table. The copy is the problem here."),
+        right("The copies of the host's mounts are still shared with the originals",
+              "Yes: systemd makes every mount shared, and shared mounts pass on what is mounted below them, until somebody makes them "
+              "private or slave."),
+        wrong("`unshare` moves only the children of the process",
+              "That is CLONE_NEWPID. A mount namespace takes the caller along.")),
+    Question(
+        "What does `pivot_root` do that `chroot` does not?",
+        wrong("It copies the files of the new root into memory",
+              "Nothing is copied. Both calls only change where paths begin."),
+        wrong("It forbids `..` in paths",
+              "`..` still works inside. It only has nowhere to lead."),
+        right("It moves the root mount of the whole namespace, so that the old one can be unmounted",
+              "Yes. After the umount there is no host left to escape to. chroot only sets where one process's paths begin.")),
+    Question(
+        "Why is `MNT_DETACH` needed when the old root is unmounted?",
+        right("The process that unmounts it is still using it",
+              "Yes: its program and its libraries lie there. The mount goes from sight at once, and for good when nobody uses it."),
+        wrong("Without it the files of the host would be deleted",
+              "An umount deletes nothing, with or without it."),
+        wrong("It is what makes the new root read-only",
+              "Read-only is a flag of the mount itself, MS_RDONLY, and nothing to do with the old root.")),
+    Question(
+        "The new root must be a mount point. The image is a plain directory. What helps?",
+        wrong("`chmod` it to 0755", "Permissions do not make a directory a mount point."),
+        wrong("`mkdir` a second directory in it, for the old root",
+              "The older recipe needs one, for put_old. It does not make the root a mount point either."),
+        right("Bind-mount the directory onto itself", "Yes: then the same files are a mount, and a mount can be moved.")),
+    Question(
+        "Two processes show the same number in `/proc/PID/ns/mnt`. What does that mean?",
+        wrong("They have the same root directory",
+              "Not always: one of the two may have called chroot. The number says nothing of roots."),
+        right("What one of them mounts, the other sees",
+              "Yes: they are in the same mount namespace, so there is one mount table for both."),
+        wrong("One of them is the other's parent", "Strangers can share a namespace, and a child can leave its parent's.")),
+)
