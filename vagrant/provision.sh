@@ -94,8 +94,8 @@ python_environment() (
         "$PYTHON" -m venv "$VENV" || die "$PYTHON could not make a virtual environment in $VENV."
         pip install --quiet --requirement "$SOURCE/requirements.txt" ||
             die "pip could not install requirements.txt: look at the lines above, mend the network or the disk, and run this again."
-        # An optional part of jsonschema, which builds 35 grammars when it is imported; nothing here needs it, and without it
-        # each import of nbformat, and so each start of JupyterLab and of the tests, is 3 seconds shorter.
+        # An optional part of jsonschema, which builds 35 grammars when it is imported.  Nothing here needs it, and without it
+        # each import of nbformat, and so each start of JupyterLab and of the tests, takes 0.13 s in place of 0.9.
         pip uninstall --quiet --yes rfc3987-syntax
         # what `pip install --editable` comes down to, without a build
         echo "$SOURCE" > "$(site_packages)/minict.pth"
@@ -117,7 +117,7 @@ commands() {
 import sys
 sys.path += ["$SOURCE", "$(site_packages)"]
 from minict.engine.cli import main
-sys.exit(main())
+main()
 PYTHON
     chmod 755 "$VENV/bin/minict.new"
     mv "$VENV/bin/minict.new" "$VENV/bin/minict"
@@ -134,7 +134,10 @@ PYTHON
 
 default_image() {
     [ -n "$IMAGE" ] || return 0
-    :
+    if ! "$VENV/bin/minict" images | grep -q "^$IMAGE[: ]"; then
+        say "making the image $IMAGE: a shell and the usual small tools of this machine"
+        "$VENV/bin/python" -I -c 'import sys; from minict.engine import image; image.default_image(sys.argv[1])' "$IMAGE"
+    fi
 }
 
 main

@@ -1,0 +1,49 @@
+# The README's two commands are `make lab` and `make test`; `make` alone lists them all.
+
+VENV   := $(CURDIR)/.venv
+PYTHON := $(VENV)/bin/python
+MINICT := $(VENV)/bin/minict
+TESTS  ?=
+
+# what the first container says of itself
+WORDS = echo "  my host name is $$(hostname)"; \
+        echo "  I am process $$$$ of the $$(ls -d /proc/[0-9]* | wc -l) that I can see"; \
+        echo "  my address is $$(hostname -i)"
+
+.PHONY: help lab test test-vm bench notebooks clean uninstall provision root
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+lab: provision ## set everything up, run a first container, open the course (LAB_BACKGROUND=1: give the prompt back)
+	@echo "The words of a container:"
+	@$(MINICT) run tiny sh -c '$(WORDS)' || { $(MINICT) doctor; exit 1; }
+	@$(PYTHON) -m minict.lab.server
+
+test: provision ## every test, the notebooks among them (TESTS="tests/test_cgroup.py": those alone)
+	$(PYTHON) -m pytest $(TESTS)
+
+test-vm: root ## the same tests on a kernel with cgroup v2, in a virtual machine
+	@MINICT_WITH_VM=1 sh vagrant/provision.sh
+	tests/vm/run.sh python -m pytest --nbval-cell-timeout=600 $(TESTS)
+
+bench: root ## how long a container takes, beside runc, crun, bwrap, unshare and podman
+	@MINICT_WITH_BENCH=1 sh vagrant/provision.sh
+	$(PYTHON) -m tests.bench
+
+notebooks: provision ## run all notebooks again, and save what they show
+	$(PYTHON) tests/execute_notebooks.py $(wildcard notebooks/*.ipynb)
+
+clean: ## remove what was made in this folder, and the test machine's disk
+	rm -rf .venv .pytest_cache build *.egg-info "$${MINICT_VM_CACHE:-$$HOME/.cache/minict}"
+	find . -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
+
+uninstall: root ## clean, and remove what was put on this machine: the commands, images, containers
+	@sh vagrant/uninstall.sh
+	@$(MAKE) --no-print-directory clean
+
+provision: root
+	@sh vagrant/provision.sh
+
+root:
+	@[ "$$(id -u)" = 0 ] || { echo "Containers need root, so type: sudo make $(MAKECMDGOALS)" >&2; exit 1; }

@@ -1,0 +1,26 @@
+#!/bin/sh
+# Undo what provision.sh did outside of the checkout: links to the commands, containers, images.  Volumes are people's own
+# data, so they stay when there are any.  Packages stay too: other programs may have come to need them.
+set -eu
+[ "$(id -u)" = 0 ] || { echo "minict: what root made, root removes: run  sudo sh $0" >&2; exit 1; }
+SOURCE=$(readlink -f "$(dirname "$0")/..")
+VENV=${MINICT_VENV:-$SOURCE/.venv}
+BIN=${MINICT_BIN-/usr/local/bin}
+ROOT=${MINICT_ROOT:-/var/lib/minict}
+RUN=${MINICT_RUN:-/run/minict}
+
+if [ -x "$VENV/bin/minict" ]; then "$VENV/bin/minict" prune; fi
+if [ -n "$(ls "$RUN/containers" 2>/dev/null)" ]; then
+    echo "minict: containers still run, and nothing was removed: end them, and run this again." >&2
+    exit 1
+fi
+for name in minict mini-docker; do
+    case $(readlink "$BIN/$name" || true) in "$VENV"/*) rm "$BIN/$name" ;; esac
+done
+rm -rf "$RUN"
+if [ -n "$(ls "$ROOT/volumes" 2>/dev/null)" ]; then
+    find "$ROOT" -mindepth 1 -maxdepth 1 ! -name volumes -exec rm -rf {} +
+    echo "minict: your volumes stay in $ROOT/volumes; remove them by hand."
+else
+    rm -rf "$ROOT"
+fi
