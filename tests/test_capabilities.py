@@ -154,6 +154,16 @@ def test_effective_may_be_less_than_permitted():
     assert forked(child) == (1 << 5, 0b100001, 0)
 
 
+def test_where_nothing_is_to_drop_no_privilege_is_needed():
+    """A runtime that is itself in a container, under the same ceiling, may have no CAP_SETPCAP."""
+    def child():
+        sets = five(["CAP_CHOWN"])
+        become(sets)
+        return errno_of(capabilities.drop_bounding, sets)
+
+    assert forked(child) == 0
+
+
 def test_an_old_ambient_set_does_not_shine_through():
     def child():
         names = ["CAP_CHOWN", "CAP_KILL", "CAP_SETPCAP"]

@@ -1,4 +1,4 @@
-"""minict.runtime.devices: what the kernel lets a process in a restricted cgroup do, in each world that this machine has."""
+"""minict.runtime.devices: what the kernel lets a process of a restricted cgroup do, in each world of this machine."""
 from __future__ import annotations
 
 import errno
@@ -77,8 +77,8 @@ def disk(tmp_path):
     if not os.path.exists("/dev/loop-control"):
         subprocess.run(["modprobe", "loop"], check=True)  # where loop devices are a module
     (tmp_path / "image").write_bytes(b"the host's secret".ljust(65536, b"."))
-    device = subprocess.run(["losetup", "--find", "--show", tmp_path / "image"], capture_output=True, text=True, check=True)
-    device = device.stdout.strip()
+    attach = ["losetup", "--find", "--show", tmp_path / "image"]
+    device = subprocess.run(attach, capture_output=True, text=True, check=True).stdout.strip()
     numbers = os.stat(device).st_rdev
     yield os.major(numbers), os.minor(numbers)
     subprocess.run(["losetup", "--detach", device], check=True)
@@ -132,17 +132,19 @@ def test_the_default_devices_work_and_no_others(group, place):
     group.restrict(group.directory, devices.DEFAULT_RULES)
 
     def use():
-        nodes = {numbers: node(place, numbers) for numbers in [(1, 3), ZERO, FULL, (1, 8), (1, 9), KMSG, (1, 1), (10, 229)]}
+        nodes = {numbers: node(place, numbers)
+                 for numbers in [(1, 3), ZERO, FULL, (1, 8), (1, 9), KMSG, (1, 1), (10, 229)]}
         answers = {numbers: opened(path, R) for numbers, path in nodes.items()}
         master, slave = os.openpty()
         with open(nodes[ZERO], "rb") as zero, open(nodes[1, 3], "wb") as null:
             null.write(zero.read(10))
-        return answers, os.isatty(slave), opened("/dev/tty", R)
+        return answers, os.isatty(slave), opened("/dev/tty", R), opened(node(place, (136, 4000)), R)
 
-    answers, terminal, tty = group.inside(use)
+    answers, terminal, tty, other_terminal = group.inside(use)
     assert answers == {**dict.fromkeys([(1, 3), ZERO, FULL, (1, 8), (1, 9)], GRANTED),
                        **dict.fromkeys([KMSG, (1, 1), (10, 229)], REFUSED)}
     assert terminal
+    assert other_terminal not in (GRANTED, REFUSED)  # there is none of this number: the driver says so, not the cgroup
     assert tty in (GRANTED, errno.ENXIO)  # ENXIO: the process has no terminal; it was not the cgroup that said no
 
 
@@ -156,7 +158,8 @@ def test_limit_takes_the_world_that_this_machine_has(place, disk):
             for directory in filter(None, [group.directories.get("devices"), group.v2_directory()]):
                 with open(f"{directory}/cgroup.procs", "w") as file:
                     file.write("0")
-            return [opened(node(place, KMSG), R), opened(node(place, KMSG), W), opened(node(place, disk, stat.S_IFBLK), R)]
+            kmsg = node(place, KMSG)
+            return [opened(kmsg, R), opened(kmsg, W), opened(node(place, disk, stat.S_IFBLK), R)]
 
         assert forked(child) == [GRANTED, REFUSED, REFUSED]
     finally:
@@ -167,7 +170,7 @@ def test_limit_takes_the_world_that_this_machine_has(place, disk):
 # ---- every form of rule, asked of the kernel -------------------------------------------------------------------
 
 NOTHING = deny()
-CASES = {  # rules -> for each of reading, writing, both, and mknod of /dev/zero's numbers, the answer; then /dev/full's reading
+CASES = {  # rules -> may a process read, write, read and write, and make what has /dev/zero's numbers? read /dev/full's?
     "none": ([], "no no no no no"),
     "nothing": ([NOTHING], "no no no no no"),
     "everything": ([NOTHING, allow()], "yes yes yes yes yes"),
@@ -183,10 +186,13 @@ CASES = {  # rules -> for each of reading, writing, both, and mknod of /dev/zero
     "both, by the type a": ([NOTHING, allow("a", *ZERO, "rw")], "yes yes yes no no"),
     "reading of everything": ([NOTHING, allow(access="r")], "yes no no no yes"),
     "its writing taken back": ([NOTHING, allow("c", *ZERO), deny("c", *ZERO, "w")], "yes no no yes no"),
-    "taken back and given again": ([NOTHING, allow("c", *ZERO), deny("c", *ZERO), allow("c", *ZERO, "r")], "yes no no no no"),
+    "taken back and given again": ([NOTHING, allow("c", *ZERO), deny("c", *ZERO), allow("c", *ZERO, "r")],
+                                   "yes no no no no"),
     "everything but one": ([NOTHING, allow(), deny("c", *ZERO)], "no no no no yes"),
     "everything but its writing": ([NOTHING, allow(), deny("c", *ZERO, "w")], "yes no no yes yes"),
     "an old list is forgotten": ([NOTHING, allow("c", *ZERO), NOTHING, allow("c", *FULL)], "no no no no yes"),
+    "an old wide rule is forgotten": ([NOTHING, allow("c", 1, None), NOTHING, allow("c", *ZERO, "rw"),
+                                       deny("c", *ZERO, "w")], "yes no no no no"),
     "an unbuffered device, which is a character device": ([NOTHING, allow("u", *ZERO, "r")], "yes no no no no"),
 }
 

@@ -241,12 +241,29 @@ def test_the_architectures():
     native_only = seccomp.compile(profile(deny("mkdir", "mkdirat")))
     assert judge(native_only, "mkdirat") == EPERM
     assert judge(native_only, 39, architecture=X86) == KILL
-    program = seccomp.compile(profile(deny("mkdir"), architectures=["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]))
+    program = seccomp.compile(profile(deny("mkdir"), architectures=[
+        "SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]))
     assert judge(program, 83, architecture=X86_64) == EPERM and judge(program, 39, architecture=X86_64) == ALLOW
     assert judge(program, 39, architecture=X86) == EPERM and judge(program, 83, architecture=X86) == ALLOW
     assert judge(program, X32_BIT | 83, architecture=X86_64) == EPERM
     without = seccomp.compile(profile(deny("mkdir"), architectures=["SCMP_ARCH_X86_64"]))
-    assert judge(without, X32_BIT | 83, architecture=X86_64) == judge(without, X32_BIT | 39, architecture=X86_64) == KILL
+    assert [judge(without, X32_BIT | number, architecture=X86_64) for number in (39, 83)] == [KILL, KILL]
+
+
+def test_calls_that_only_another_architecture_has():
+    """socketcall is 102 on 32-bit x86; 64-bit processors have no such call."""
+    program = seccomp.compile(profile(deny("socketcall"), architectures=["SCMP_ARCH_X86"]))
+    assert judge(program, 102, architecture=X86) == EPERM
+
+
+def test_numbers_far_above_the_others_are_not_newer_calls():
+    """x32 has its own table from 2**30 on; 32-bit ARM has private calls, such as cacheflush, from 0xf0000 on."""
+    names = {"names": ["getpid", "cacheflush"], "action": "SCMP_ACT_ALLOW"}
+    program = seccomp.compile(profile(names, default="SCMP_ACT_ERRNO", architectures=[
+        "SCMP_ARCH_X86_64", "SCMP_ARCH_X32", "SCMP_ARCH_ARM"]))
+    assert judge(program, X32_BIT | 39, architecture=X86_64) == ALLOW
+    assert judge(program, 0xF0002, architecture=ARM) == ALLOW
+    assert judge(program, 9999, architecture=ARM) == judge(program, 9999, architecture=X86_64) == ENOSYS
 
 
 @pytest.mark.parametrize("wrong, words", [
@@ -259,6 +276,8 @@ def test_the_architectures():
     (dict(rules=[deny("mkdir", args=[when(6, "EQ", 1)])]), "SCMP_ACT_ERRNO for mkdir"),
     (dict(rules=[deny("mkdir", args=[when(0, "EQ", "one")])]), "wrong type"),
     (dict(rules=[deny(7)]), "wrong type"),
+    (dict(rules=[deny("mkdir", errnoRet=0x20001)]), "errno 131073"),
+    (dict(default="SCMP_ACT_ERRNO", defaultErrnoRet="EPERM"), "errno 'EPERM'"),
     (dict(architectures=["SCMP_ARCH_PDP11"]), "architecture 'SCMP_ARCH_PDP11'"),
 ])
 def test_what_can_not_be_done_is_refused_in_a_sentence(wrong, words):
@@ -322,6 +341,14 @@ def test_whatever_differs_has_its_own_program(run_root):
     assert len(programs) == len(os.listdir(run_root / "seccomp")) == 6
 
 
+def test_the_default_program_is_the_default_profile_compiled(run_root, monkeypatch):
+    for names in (capabilities.DEFAULT, ["CAP_SYS_ADMIN"]):
+        assert profiles.default_program(names) == seccomp.compile(profiles.default(names))
+    monkeypatch.setattr(profiles, "default", None)  # from here on it can only be read
+    assert judge(profiles.default_program(["CAP_SYS_ADMIN"]), "mount") == ALLOW
+    assert judge(profiles.default_program(list(reversed(capabilities.DEFAULT))), "mount") == EPERM
+
+
 def test_another_kernel_has_its_own_program(run_root, monkeypatch):
     seccomp.cached(profile())
     other = os.uname_result(("Linux", "x", "99.0", "#1", MACHINE))
@@ -356,8 +383,8 @@ def test_the_cache_loads_no_slow_module(run_root):
                "print(*{'json', 're', 'hashlib', 'enum', 'typing'} & set(sys.modules))\n"
                "print(seccomp._loaded is None)")
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    answers = [subprocess.run([sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {root!r})\n{program}"],
-                              capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    command = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {root!r})\n{program}"]
+    answers = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)]
     assert answers == ["\nFalse\n", "\nTrue\n"]  # the second one did not even load libseccomp
 
 
@@ -416,7 +443,8 @@ def test_under_the_default_profile_a_shell_and_python_run(tmp_path):
         return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
 
     def shell():
-        return output("/bin/sh", "-c", "mkdir a && echo words | cat > a/b && ls a && chmod 600 a/b && rm -r a && pwd").stdout
+        text = "mkdir a && echo words | cat > a/b && ls a && chmod 600 a/b && rm -r a && pwd"
+        return output("/bin/sh", "-c", text).stdout
 
     def python():
         text = ("import threading, socket, subprocess, tempfile, time, hashlib, os\n"
@@ -434,8 +462,8 @@ def test_under_the_default_profile_a_shell_and_python_run(tmp_path):
 
 @pytest.mark.parametrize("capability, call", [
     ("CAP_SYS_ADMIN", "mount"), ("CAP_SYS_ADMIN", "unshare"), ("CAP_SYS_ADMIN", "clone3"), ("CAP_SYS_ADMIN", "bpf"),
-    ("CAP_BPF", "bpf"), ("CAP_SYS_CHROOT", "chroot"), ("CAP_SYS_MODULE", "init_module"), ("CAP_SYS_TIME", "settimeofday"),
-    ("CAP_DAC_READ_SEARCH", "open_by_handle_at"), ("CAP_SYS_PTRACE", "kcmp"), ("CAP_SYS_BOOT", "reboot"),
+    ("CAP_BPF", "bpf"), ("CAP_SYS_CHROOT", "chroot"), ("CAP_SYS_MODULE", "init_module"),
+    ("CAP_SYS_TIME", "settimeofday"), ("CAP_DAC_READ_SEARCH", "open_by_handle_at"), ("CAP_SYS_PTRACE", "kcmp"), ("CAP_SYS_BOOT", "reboot"),
     ("CAP_SYS_NICE", "mbind"), ("CAP_SYSLOG", "syslog"), ("CAP_SYS_PACCT", "acct"),
 ])
 def test_a_capability_opens_its_calls(capability, call):
@@ -482,7 +510,8 @@ def test_the_default_profile_judges_32_bit_programs_too():
     ({"includes": {}, "excludes": None}, True),
 ])
 def test_the_conditions_of_a_rule(condition, applies):
-    resolved = profiles.resolve({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [deny("mkdir", **condition)]}, ["CAP_KILL"])
+    docker = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [deny("mkdir", **condition)]}
+    resolved = profiles.resolve(docker, ["CAP_KILL"])
     assert len(resolved.syscalls) == applies
 
 
@@ -502,7 +531,7 @@ def test_the_oci_form_and_the_old_form_of_a_file(tmp_path):
 
 
 def test_rules_that_say_things_twice():
-    """Podman's own profile has such: a rule given twice, an allowance with and without conditions, ENOSYS as default."""
+    """Podman's own profile has such: a rule twice, an allowance with and without conditions, ENOSYS as default."""
     netlink_audit = [when(0, "EQ", socket.AF_NETLINK), when(2, "EQ", 9)]
     narrow = {"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": [when(2, "NE", 9)]}
     program = seccomp.compile(profile(
@@ -515,10 +544,11 @@ def test_rules_that_say_things_twice():
 
 
 @pytest.mark.parametrize("text, words", [
-    ("{", "no seccomp profile"), ("[]", "no defaultAction"), ("{}", "no defaultAction"), ('{"defaultAction": 3}', "no defaultAction"),
+    ("{", "no seccomp profile"), ("[]", "no defaultAction"), ("{}", "no defaultAction"),
+    ('{"defaultAction": 3}', "no defaultAction"),
     ('{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"action": "SCMP_ACT_ERRNO"}]}', "'name'"),
     ('{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [3]}', "no seccomp profile"),
-    ('{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "includes": {"minKernel": "new"}}]}', "profile"),
+    ('{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["x"], "includes": {"minKernel": "new"}}]}', "profile"),
 ])
 def test_a_bad_file_is_refused_by_its_name(tmp_path, text, words):
     (tmp_path / "bad.json").write_text(text)

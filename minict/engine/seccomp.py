@@ -1,8 +1,8 @@
 """The seccomp profile of a container: Docker's default, or a file that the user names.
 
-``seccomp.json`` is Docker's own list, unchanged (see NOTICE).  It is no OCI object yet: its rules have conditions on the
-container's capabilities, the processor and the kernel ("mount is allowed to those who have CAP_SYS_ADMIN"), which are
-resolved here, where the container's settings are known.  What is left is what :mod:`minict.runtime.seccomp` takes.
+``seccomp.json`` is Docker's own list, unchanged (see NOTICE).  It is no OCI object yet: its rules have conditions on
+the container's capabilities, the processor and the kernel ("mount is allowed to those who have CAP_SYS_ADMIN"), resolved
+here, where the container's settings are known.  What is left is what :mod:`minict.runtime.seccomp` takes.
 """
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def default(capabilities: list[str]) -> Seccomp:
 
 
 def default_program(capabilities: list[str]) -> bytes:
-    """The compiled filter of :func:`default`.  Once it has been compiled, the profile is not even read: 0.1 ms, not 25."""
+    """The compiled filter of :func:`default`.  From the second time on the profile is not even read: 0.1 ms, not 25."""
     file = os.stat(DEFAULT_FILE)
     source = (DEFAULT_FILE, file.st_mtime_ns, file.st_size, sorted(capabilities))
     return filters.remembered(source, lambda: filters.compile(default(capabilities)))

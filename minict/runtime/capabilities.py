@@ -37,7 +37,7 @@ _NUMBERS = {name: number for number, name in enumerate(NAMES)}
 
 
 def mask(names: list[str] | tuple[str, ...]) -> int:
-    """The bit mask of *names*.  A name that is not known is left out, as the OCI specification wants it of a runtime."""
+    """The bit mask of *names*.  A name that is not known is left out, as the OCI specification asks of a runtime."""
     return sum(1 << number for number in {_NUMBERS[name] for name in names if name in _NUMBERS})
 
 

@@ -50,7 +50,7 @@ def with_defaults(rules: list[DeviceCgroup]) -> list[DeviceCgroup]:
 
 
 def limit(group, rules: list[DeviceCgroup]) -> None:
-    """Give the :class:`.cgroup.Cgroup` *group* the *rules*, in the words of whichever world this machine has devices in.
+    """Give the :class:`.cgroup.Cgroup` *group* the *rules*, in the words of this machine's world.
 
     To be called before a process is in it.  Raises :class:`ContainerError`.
     """
@@ -59,8 +59,8 @@ def limit(group, rules: list[DeviceCgroup]) -> None:
     elif group.v2_directory():
         attach_v2(group.v2_directory(), rules)
     else:
-        raise ContainerError("this machine has neither the devices controller of cgroup v1 nor cgroup v2, without which a "
-                             "container could read the host's disks: mount -t cgroup2 cgroup2 /sys/fs/cgroup")
+        raise ContainerError("this machine has neither the devices controller of cgroup v1 nor cgroup v2, without which "
+                             "a container could read the host's disks: mount -t cgroup2 cgroup2 /sys/fs/cgroup")
 
 
 def _parts(rule: DeviceCgroup) -> list[tuple[str, int | None, int | None, str]]:
@@ -73,8 +73,8 @@ def _parts(rule: DeviceCgroup) -> list[tuple[str, int | None, int | None, str]]:
     numbers = [None if number in (None, -1) else number for number in (rule.major, rule.minor)]
     in_range = all(number is None or isinstance(number, int) and 0 <= number < 1 << 32 for number in numbers)
     if types is None or set(access) - set("rwm") or not in_range:
-        raise ContainerError(f"the device rule {rule} is none: its type is a, b, c or u, its access some of r, w and m, and its "
-                             "numbers are 0 to 4294967295, or -1 for any")
+        raise ContainerError(f"the device rule {rule} is none: its type is a, b, c or u, its access some of r, w and m, "
+                             "its numbers are 0 to 4294967295, or -1 for any")
     return [(type, *numbers, access) for type in types]
 
 
@@ -83,8 +83,8 @@ def _parts(rule: DeviceCgroup) -> list[tuple[str, int | None, int | None, str]]:
 def write_v1(directory: str, rules: list[DeviceCgroup]) -> None:
     """Give the v1 cgroup *directory* of the devices controller the *rules*.
 
-    The kernel keeps a default and a list of exceptions, and forgets an exception only as a whole.  A rule that takes back
-    a part of an earlier, wider one can't be said in that language, and the kernel would pass over it without a word.
+    The kernel keeps a default and a list of exceptions, and forgets an exception only as a whole.  A rule that takes
+    back a part of an earlier, wider one can't be said in that language; the kernel would pass over it without a word.
     Raises :class:`ContainerError` for such a rule, and when the kernel refuses one.
     Source: Documentation/admin-guide/cgroup-v1/devices.rst.
     """
@@ -97,8 +97,8 @@ def write_v1(directory: str, rules: list[DeviceCgroup]) -> None:
             finally:
                 os.close(descriptor)
     except OSError as error:
-        raise ContainerError(f"the kernel refuses the device rule {line!r} for {directory} ({error.strerror}): a cgroup can't "
-                             "allow what its parent does not", errno=error.errno) from None
+        raise ContainerError(f"the kernel refuses the device rule {line!r} for {directory} ({error.strerror}): a cgroup "
+                             "can't allow what its parent does not", errno=error.errno) from None
 
 
 def _lines(rules: list[DeviceCgroup]) -> list[tuple[str, str]]:
@@ -114,8 +114,8 @@ def _lines(rules: list[DeviceCgroup]) -> list[tuple[str, str]]:
             if bool(rule.allow) != default:
                 exceptions.append(part)
             elif any(_overlap(part, other) and part[:3] != other[:3] for other in exceptions):
-                raise ContainerError(f"cgroup v1 has no words for the device rule {rule}, which takes back a part of an earlier, "
-                                     "wider rule: give the devices of that one singly, or use cgroup v2")
+                raise ContainerError(f"cgroup v1 has no words for the device rule {rule}, which takes back a part of an "
+                                     "earlier, wider rule: give the devices of that one singly, or use cgroup v2")
             type, major, minor, access = part
             numbers = ":".join("*" if number is None else str(number) for number in (major, minor))
             lines.append(("devices.allow" if rule.allow else "devices.deny", f"{type} {numbers} {access}"))
@@ -130,14 +130,15 @@ def _overlap(one: tuple, other: tuple) -> bool:
 
 # ---- cgroup v2: a program of eBPF ------------------------------------------------------------------------------
 
-# linux/bpf.h, struct bpf_cgroup_dev_ctx: three 32-bit words, the first with the rights in its upper half, the type in its lower
+# linux/bpf.h, struct bpf_cgroup_dev_ctx: three 32-bit words; the first has the rights in its upper half, the type in
+# its lower one, the others are the major and the minor number
 _BLOCK, _CHARACTER = 1, 2
 _RIGHTS = {"m": 1, "r": 2, "w": 4}
 
 # Registers: the kernel hands over the address of that struct in r1, and takes the answer, 1 yes or 0 no, from r0.
 _ANSWER, _CONTEXT, _TYPE, _WANTED, _MAJOR, _MINOR, _SCRATCH = 0, 1, 2, 3, 4, 5, 6
 
-# The instructions used here, by their operation code: linux/bpf_common.h; Documentation/bpf/standardization/instruction-set.rst
+# The instructions used here, by their operation code: Documentation/bpf/standardization/instruction-set.rst
 _LOAD_WORD = 0x61        # target = *(u32 *)(source + offset)
 _AND, _COPY, _SET, _SHIFT_RIGHT = 0x54, 0xBC, 0xB4, 0x74  # in 32 bits, by an immediate number; _COPY from a register
 _JUMP_EQUAL, _JUMP_NOT_EQUAL = 0x16, 0x56  # over *offset* instructions, after comparison with an immediate number
@@ -193,22 +194,22 @@ def attach_v2(cgroup_directory: str, rules: list[DeviceCgroup]) -> None:
     """
     instructions = program(rules)
     try:
-        # "GPL" would be a promise that the program does not need: it calls no function of the kernel. Any word is allowed.
+        # "GPL" would open some of the kernel's functions to the program; it calls none, so any word is as good.
         loaded = bpf.prog_load(bpf.BPF_PROG_TYPE_CGROUP_DEVICE, instructions, b"Apache")
     except OSError as error:
-        raise ContainerError(f"this kernel takes no device filter ({error.strerror}), without which a container could read the "
-                             "host's disks: it needs CONFIG_CGROUP_BPF, and root with CAP_SYS_ADMIN or CAP_BPF",
+        raise ContainerError(f"this kernel takes no device filter ({error.strerror}), without which a container could read "
+                             "the host's disks: it needs CONFIG_CGROUP_BPF, and root with CAP_SYS_ADMIN or CAP_BPF",
                              errno=error.errno) from None
     try:
         directory = os.open(cgroup_directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            # Several may be attached, ours below those of the groups above, and all must agree: nobody's limit is lifted.
+            # Several may be attached, here and to the groups above, and all must agree: nobody's limit is lifted.
             bpf.prog_attach(directory, loaded, bpf.BPF_CGROUP_DEVICE, bpf.BPF_F_ALLOW_MULTI, cgroup_directory)
         finally:
             os.close(directory)
     except OSError as error:
-        raise ContainerError(f"the device filter can't be attached to {cgroup_directory} ({error.strerror}): it must be a cgroup "
-                             "of version 2, and no group above it may have a filter that forbids further ones",
+        raise ContainerError(f"the device filter can't be attached to {cgroup_directory} ({error.strerror}): it must be a "
+                             "cgroup of version 2, and no group above it may have a filter that forbids further ones",
                              errno=error.errno) from None
     finally:
         os.close(loaded)  # the cgroup holds the program now

@@ -14,7 +14,7 @@ The kernel takes a filter from a process with no_new_privs, or with CAP_SYS_ADMI
 thus be installed before the capabilities are dropped, and has to allow capset, prctl, setgid, setuid and setgroups.
 
 libseccomp is reached by ctypes and not through a binding: Debian's is for its own Python alone, those of the
-package index have no build for every Python from 3.11 to 3.14 or have had no release for years, and it is ten functions.
+package index have no build for every Python from 3.11 to 3.14, or no release for years, and it is eleven functions.
 """
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from ..kernel.seccomp import (SECCOMP_FILTER_FLAG_LOG, SECCOMP_FILTER_FLAG_SPEC_
 from . import paths
 from .errors import ContainerError
 
-_EPERM, _EEXIST, _ENOSYS = 1, 17, 38  # as in the module errno
+_EPERM, _ENOSYS = 1, 38  # as in the module errno
 
-# seccomp.h of libseccomp: each action is a value that a filter returns; ERRNO and TRACE carry a number in their lower half
+# seccomp.h of libseccomp: an action is a value that a filter returns; ERRNO and TRACE carry a number in the lower half
 _ACTIONS = {
     "SCMP_ACT_KILL": 0x00000000,  # this thread, by SIGSYS
     "SCMP_ACT_KILL_THREAD": 0x00000000,
@@ -82,7 +82,7 @@ def remembered(source, make) -> bytes:
     """The program that *make* returns, from the file where an earlier call has left it if there is one.
 
     *source* is all that the program depends on, beside the processor and the kernel; its repr must tell it whole.  The
-    file's name is a cryptographic hash of it, so a profile that somebody made up to look like another one still gets its own.
+    file's name is a cryptographic hash of it: a profile made up to look like another one still gets its own file.
     """
     directory = f"{paths.run_root()}/seccomp"
     path = f"{directory}/{_key(source)}"
@@ -98,13 +98,18 @@ def remembered(source, make) -> bytes:
 
 
 def _key(source) -> str:
-    """A hash of the source, the processor, and the kernel, which decides what actions there are."""
+    """A hash of the source, the processor, the kernel, which decides what actions there are, and this module's age.
+
+    libseccomp is not in it: to ask for its version would cost its loading.  A newer one knows more calls; until
+    the machine is started again, which empties the run directory, those go on to fail with ENOSYS.
+    """
     try:
         from _blake2 import blake2b  # the C function beneath hashlib, whose import takes 4 ms
     except ImportError:
         from hashlib import blake2b
     kernel = os.uname()
-    return blake2b(repr((kernel.machine, kernel.release, source)).encode(), digest_size=20).hexdigest()
+    depends_on = kernel.machine, kernel.release, os.stat(__file__).st_mtime_ns, source
+    return blake2b(repr(depends_on).encode(), digest_size=20).hexdigest()
 
 
 def _keep(directory: str, path: str, program: bytes) -> None:
@@ -128,13 +133,13 @@ def compile(profile) -> bytes:
     Source: OCI runtime-spec, config-linux.md, "Seccomp"; seccomp_rule_add(3).
     """
     if profile.listenerPath or any(rule.action == "SCMP_ACT_NOTIFY" for rule in profile.syscalls):
-        raise ContainerError("the seccomp profile hands system calls to another process (SCMP_ACT_NOTIFY, listenerPath), "
-                             "which minict does not do: use a profile that decides by itself, such as the default one")
+        raise ContainerError("the seccomp profile hands system calls to another process (SCMP_ACT_NOTIFY, listenerPath),"
+                             " which minict does not do: use a profile that decides by itself, such as the default one")
     library = _library()
     default = _action(profile.defaultAction, profile.defaultErrnoRet)
     context = library.seccomp_init(default)
     if not context:
-        raise ContainerError(f"libseccomp takes no {profile.defaultAction} as default action: this kernel is too old for it")
+        raise ContainerError(f"libseccomp takes no {profile.defaultAction} as default action: update it, or the kernel")
     try:
         architectures = _add_architectures(library, context, profile.architectures)
         for rule in profile.syscalls:
@@ -150,7 +155,7 @@ def compile(profile) -> bytes:
     if profile.defaultAction not in _PERMISSIVE and default != _ACTIONS["SCMP_ACT_ERRNO"] | _ENOSYS:
         program = _answer_newer_calls(library, architectures, profile.syscalls) + program
     if len(program) > 8 * _MAXIMUM:
-        raise ContainerError(f"the seccomp profile needs {len(program) // 8} instructions, and the kernel takes {_MAXIMUM}: "
+        raise ContainerError(f"the seccomp profile needs {len(program) // 8} instructions, the kernel takes {_MAXIMUM}: "
                              "name fewer system calls with conditions on arguments, or fewer architectures")
     return program
 
@@ -162,13 +167,17 @@ def _look_up(table: dict, name: str, what: str) -> int:
 
 
 def _action(name: str, number: int | None) -> int:
-    """What a filter returns for the action *name*, with the errno *number* (EPERM if none is given) where it takes one."""
+    """What a filter returns for the action *name*, with the errno *number* where it takes one; EPERM if none is given."""
     value = _look_up(_ACTIONS, name, "action")
-    if name in _WITH_NUMBER:
-        return value | (_EPERM if number is None else number & 0xFFFF)
-    if number is not None:
-        raise ContainerError(f"the seccomp profile gives an errno to {name}, which returns none: use SCMP_ACT_ERRNO")
-    return value
+    if name not in _WITH_NUMBER:
+        if number is not None:
+            raise ContainerError(f"the seccomp profile gives an errno to {name}, which has none: use SCMP_ACT_ERRNO")
+        return value
+    if number is None:
+        return value | _EPERM
+    if not isinstance(number, int) or not 0 <= number <= 0xFFFF:
+        raise ContainerError(f"the seccomp profile has the errno {number!r}: write a number from 0 to 65535, see errno(3)")
+    return value | number
 
 
 def _add_architectures(library, context, names: list) -> list[int]:
@@ -211,9 +220,8 @@ def _add_rule(library, context, rule, default: int) -> None:
             continue
         for conditions in alternatives:
             array = (_Comparison * len(conditions))(*conditions)
-            result = library.seccomp_rule_add_array(context, action, number, len(conditions), array)
-            if result != -_EEXIST:
-                _check(result, f"the rule {rule.action} for {name}")
+            _check(library.seccomp_rule_add_array(context, action, number, len(conditions), array),
+                   f"the rule {rule.action} for {name}")
 
 
 def _export(library, context) -> bytes:
@@ -234,7 +242,8 @@ def _check(result: int, what: str) -> None:
 
 # ---- system calls that are newer than the profile --------------------------------------------------------------
 
-# linux/bpf_common.h: operation, jump if true, jump if false, operand; linux/seccomp.h: the call is at 0, its architecture at 4
+# linux/bpf_common.h: operation, jump if true, jump if false, operand; linux/seccomp.h: the call is at 0, its
+# architecture at 4
 _LOAD, _JUMP_EQUAL, _JUMP_GREATER, _JUMP_GREATER_OR_EQUAL, _RETURN = 0x20, 0x15, 0x25, 0x35, 0x06
 _OTHER_TABLES = 0xF0000  # from here on lie the private calls of 32-bit ARM, and the x32 table of x86-64
 
