@@ -170,7 +170,7 @@ def test_limit_takes_the_world_that_this_machine_has(place, disk):
 # ---- every form of rule, asked of the kernel -------------------------------------------------------------------
 
 NOTHING = deny()
-CASES = {  # rules -> may a process read, write, read and write, and make what has /dev/zero's numbers? read /dev/full's?
+CASES = {  # rules -> may a process read, write, read and write, make what has /dev/zero's numbers? Read /dev/full's?
     "none": ([], "no no no no no"),
     "nothing": ([NOTHING], "no no no no no"),
     "everything": ([NOTHING, allow()], "yes yes yes yes yes"),

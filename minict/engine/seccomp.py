@@ -1,8 +1,8 @@
 """The seccomp profile of a container: Docker's default, or a file that the user names.
 
 ``seccomp.json`` is Docker's own list, unchanged (see NOTICE).  It is no OCI object yet: its rules have conditions on
-the container's capabilities, the processor and the kernel ("mount is allowed to those who have CAP_SYS_ADMIN"), resolved
-here, where the container's settings are known.  What is left is what :mod:`minict.runtime.seccomp` takes.
+the container's capabilities, the processor and the kernel ("mount is allowed to those who have CAP_SYS_ADMIN").  They
+are resolved here, where the container's settings are known.  What is left is what :mod:`minict.runtime.seccomp` takes.
 """
 from __future__ import annotations
 

@@ -59,8 +59,8 @@ def limit(group, rules: list[DeviceCgroup]) -> None:
     elif group.v2_directory():
         attach_v2(group.v2_directory(), rules)
     else:
-        raise ContainerError("this machine has neither the devices controller of cgroup v1 nor cgroup v2, without which "
-                             "a container could read the host's disks: mount -t cgroup2 cgroup2 /sys/fs/cgroup")
+        raise ContainerError("this machine has neither the devices controller of cgroup v1 nor cgroup v2, without "
+                             "which a container could read the host's disks: mount -t cgroup2 cgroup2 /sys/fs/cgroup")
 
 
 def _parts(rule: DeviceCgroup) -> list[tuple[str, int | None, int | None, str]]:
@@ -73,8 +73,8 @@ def _parts(rule: DeviceCgroup) -> list[tuple[str, int | None, int | None, str]]:
     numbers = [None if number in (None, -1) else number for number in (rule.major, rule.minor)]
     in_range = all(number is None or isinstance(number, int) and 0 <= number < 1 << 32 for number in numbers)
     if types is None or set(access) - set("rwm") or not in_range:
-        raise ContainerError(f"the device rule {rule} is none: its type is a, b, c or u, its access some of r, w and m, "
-                             "its numbers are 0 to 4294967295, or -1 for any")
+        raise ContainerError(f"the device rule {rule} is none: its type is a, b, c or u, its access some of r, w and "
+                             "m, its numbers are 0 to 4294967295, or -1 for any")
     return [(type, *numbers, access) for type in types]
 
 
@@ -97,8 +97,8 @@ def write_v1(directory: str, rules: list[DeviceCgroup]) -> None:
             finally:
                 os.close(descriptor)
     except OSError as error:
-        raise ContainerError(f"the kernel refuses the device rule {line!r} for {directory} ({error.strerror}): a cgroup "
-                             "can't allow what its parent does not", errno=error.errno) from None
+        raise ContainerError(f"the kernel refuses the device rule {line!r} for {directory} ({error.strerror}): a "
+                             "cgroup can't allow what its parent does not", errno=error.errno) from None
 
 
 def _lines(rules: list[DeviceCgroup]) -> list[tuple[str, str]]:
@@ -114,8 +114,8 @@ def _lines(rules: list[DeviceCgroup]) -> list[tuple[str, str]]:
             if bool(rule.allow) != default:
                 exceptions.append(part)
             elif any(_overlap(part, other) and part[:3] != other[:3] for other in exceptions):
-                raise ContainerError(f"cgroup v1 has no words for the device rule {rule}, which takes back a part of an "
-                                     "earlier, wider rule: give the devices of that one singly, or use cgroup v2")
+                raise ContainerError(f"cgroup v1 has no words for the device rule {rule}, which takes back a part of "
+                                     "an earlier, wider rule: give the devices of that one singly, or use cgroup v2")
             type, major, minor, access = part
             numbers = ":".join("*" if number is None else str(number) for number in (major, minor))
             lines.append(("devices.allow" if rule.allow else "devices.deny", f"{type} {numbers} {access}"))
@@ -197,8 +197,8 @@ def attach_v2(cgroup_directory: str, rules: list[DeviceCgroup]) -> None:
         # "GPL" would open some of the kernel's functions to the program; it calls none, so any word is as good.
         loaded = bpf.prog_load(bpf.BPF_PROG_TYPE_CGROUP_DEVICE, instructions, b"Apache")
     except OSError as error:
-        raise ContainerError(f"this kernel takes no device filter ({error.strerror}), without which a container could read "
-                             "the host's disks: it needs CONFIG_CGROUP_BPF, and root with CAP_SYS_ADMIN or CAP_BPF",
+        raise ContainerError(f"this kernel takes no device filter ({error.strerror}), without which a container could "
+                             "read the host's disks: it needs CONFIG_CGROUP_BPF, and us to have CAP_SYS_ADMIN",
                              errno=error.errno) from None
     try:
         directory = os.open(cgroup_directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -208,8 +208,8 @@ def attach_v2(cgroup_directory: str, rules: list[DeviceCgroup]) -> None:
         finally:
             os.close(directory)
     except OSError as error:
-        raise ContainerError(f"the device filter can't be attached to {cgroup_directory} ({error.strerror}): it must be a "
-                             "cgroup of version 2, and no group above it may have a filter that forbids further ones",
+        raise ContainerError(f"the device filter can't be attached to {cgroup_directory} ({error.strerror}): it must "
+                             "be a cgroup of version 2, and no group above it may have a filter that forbids further ones",
                              errno=error.errno) from None
     finally:
         os.close(loaded)  # the cgroup holds the program now

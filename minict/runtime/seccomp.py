@@ -133,8 +133,8 @@ def compile(profile) -> bytes:
     Source: OCI runtime-spec, config-linux.md, "Seccomp"; seccomp_rule_add(3).
     """
     if profile.listenerPath or any(rule.action == "SCMP_ACT_NOTIFY" for rule in profile.syscalls):
-        raise ContainerError("the seccomp profile hands system calls to another process (SCMP_ACT_NOTIFY, listenerPath),"
-                             " which minict does not do: use a profile that decides by itself, such as the default one")
+        raise ContainerError("the seccomp profile hands system calls to another process (SCMP_ACT_NOTIFY, "
+                             "listenerPath), which minict does not do: use a profile that decides by itself")
     library = _library()
     default = _action(profile.defaultAction, profile.defaultErrnoRet)
     context = library.seccomp_init(default)
@@ -155,8 +155,8 @@ def compile(profile) -> bytes:
     if profile.defaultAction not in _PERMISSIVE and default != _ACTIONS["SCMP_ACT_ERRNO"] | _ENOSYS:
         program = _answer_newer_calls(library, architectures, profile.syscalls) + program
     if len(program) > 8 * _MAXIMUM:
-        raise ContainerError(f"the seccomp profile needs {len(program) // 8} instructions, the kernel takes {_MAXIMUM}: "
-                             "name fewer system calls with conditions on arguments, or fewer architectures")
+        raise ContainerError(f"the seccomp profile needs {len(program) // 8} instructions, the kernel takes "
+                             f"{_MAXIMUM}: name fewer architectures, or fewer conditions on arguments")
     return program
 
 
@@ -167,7 +167,7 @@ def _look_up(table: dict, name: str, what: str) -> int:
 
 
 def _action(name: str, number: int | None) -> int:
-    """What a filter returns for the action *name*, with the errno *number* where it takes one; EPERM if none is given."""
+    """What a filter returns for the action *name*, with the errno *number* where it takes one; EPERM if none given."""
     value = _look_up(_ACTIONS, name, "action")
     if name not in _WITH_NUMBER:
         if number is not None:
@@ -176,7 +176,7 @@ def _action(name: str, number: int | None) -> int:
     if number is None:
         return value | _EPERM
     if not isinstance(number, int) or not 0 <= number <= 0xFFFF:
-        raise ContainerError(f"the seccomp profile has the errno {number!r}: write a number from 0 to 65535, see errno(3)")
+        raise ContainerError(f"the seccomp profile has the errno {number!r}: write one from 0 to 65535, see errno(3)")
     return value | number
 
 
