@@ -1,0 +1,109 @@
+"""How long a container takes, beside runc, crun, bwrap, unshare and podman: ``make bench``.
+
+Measured is wall time, from just before the process is started (or the function called) until it has ended and all
+is removed.  What is measured with what is in contenders.py, and how in measure.py.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+
+from .contenders import Failed, all_contenders
+from .measure import Rounds, Samples
+from .world import World
+
+AT_ONCE = 50
+# what should be reached: (who, beside whom, how many times as long at most)
+GOALS = [
+    ("minict run", "runc run", 0.75),
+    ("minict run", "crun run", 1.4),
+    ("minict.run, notebook", "crun run", 0.3),
+    ("minict.run, notebook", "bwrap", 1.0),
+    ("minict run, bridge", "podman run, bridge", 0.6),
+]
+GOALS_AT_ONCE = [("minict.run, notebook", "crun run", 0.5)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=25, help="samples of each contender (default: 25)")
+    parser.add_argument("--rounds-at-once", type=int, default=7, help=f"samples with {AT_ONCE} at once (default: 7)")
+    parser.add_argument("--only", metavar="NAME,…", help="only the contenders with these names")
+    parser.add_argument("--json", metavar="FILE", help="also write all samples there, in seconds")
+    options = parser.parse_args()
+    if os.geteuid() != 0:
+        sys.exit("Containers need root, so type: sudo make bench")
+    os.nice(-20)  # all that is started here inherits it
+
+    rounds = Rounds()
+    with World() as world:
+        contenders = all_contenders(world)
+        if options.only:
+            contenders = [each for each in contenders if each.name in options.only.split(",")]
+        ready, missing = prepare(contenders)
+        try:
+            alone = rounds.measure(ready, options.rounds)
+            names = [name for goal in GOALS_AT_ONCE for name in goal[:2]]
+            together = rounds.measure([each for each in ready if each.name in names], options.rounds_at_once, AT_ONCE)
+        finally:
+            for each in ready:
+                each.close()
+
+    print(f"Python {platform.python_version()}, Linux {platform.release()}, {os.cpu_count()} processors; "
+          f"{rounds.restless} of {rounds.samples} samples began in a restless moment.\n")
+    print_table("One container", alone, options.rounds, {each.name: each.does for each in ready})
+    print_table(f"{AT_ONCE} at once", together, options.rounds_at_once, {})
+    for name, reason in missing.items():
+        print(f"{name} did not take part: {reason}")
+    print_goals("Goals", GOALS, alone)
+    print_goals(f"Goals, {AT_ONCE} at once", GOALS_AT_ONCE, together)
+    if options.json:
+        with open(options.json, "w") as file:
+            json.dump({title: {name: vars(samples) for name, samples in table.items()}
+                       for title, table in (("alone", alone), ("at once", together))}, file, indent=1)
+
+
+def prepare(contenders: list) -> tuple[list, dict[str, str]]:
+    """Two runs each, to warm the caches; who can take part, and why the others can't, by name."""
+    ready, missing = [], {}
+    for contender in contenders:
+        try:
+            contender.open()
+        except Failed as error:
+            missing[contender.name] = str(error)
+            continue
+        errors = contender.run()[1] + contender.run()[1]
+        if errors:
+            missing[contender.name] = errors[0]
+            contender.close()
+        else:
+            ready.append(contender)
+    return ready, missing
+
+
+def print_table(title: str, table: dict[str, Samples], rounds: int, does: dict[str, str]) -> None:
+    print(f"{title + f', {rounds} rounds':<34}{'median':>8} {'p25':>8} {'min':>8}   ms")
+    for name, samples in table.items():
+        times = " ".join(f"{seconds * 1000:8.1f}" for seconds in (samples.median, samples.quartile, samples.least))
+        failed = f"   {len(samples.errors)} FAILED: {samples.errors[0]}" if samples.errors else ""
+        print(f"  {name:<32}{times}   {does.get(name, '')}{failed}")
+    print()
+
+
+def print_goals(title: str, goals: list, table: dict[str, Samples]) -> None:
+    print(f"\n{title:<52}{'median':>8} {'p25':>8} {'min':>8}   at most")
+    for name, other, limit in goals:
+        if name not in table or other not in table:
+            print(f"  {name} / {other}: not measured")
+            continue
+        ours, theirs = table[name], table[other]
+        ratio = ours.median / theirs.median
+        ratios = (ratio, ours.quartile / theirs.quartile, ours.least / theirs.least)
+        verdict = "not reached" if ratio > limit or ours.errors else "reached"
+        print(f"  {f'{name} / {other}':<50}{' '.join(f'{each:8.2f}' for each in ratios)}   {limit:<5} {verdict}")
+
+
+main()

@@ -1,0 +1,128 @@
+"""Who takes part: how each is called, and, to be fair, what each of them does.
+
+All run ``true`` from the same root file system, without limits.  They do not all do the same work: the text
+beside each row says what is left out.
+"""
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from time import perf_counter
+
+from .world import IMAGE, NAME, World
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+class Failed(Exception):
+    """Why a contender can't take part."""
+
+
+class Program:
+    """A contender that is started as a process.  ``{id}`` in its *words* becomes a new container id each time."""
+
+    def __init__(self, name: str, does: str, words: list[str]):
+        self.name, self.does, self.words = name, does, words
+        self._started = 0
+        self._errors = os.memfd_create("errors", os.MFD_CLOEXEC)
+
+    def open(self) -> None:
+        if not shutil.which(self.words[0]):
+            raise Failed(f"there is no {self.words[0]}")
+
+    def run(self, count: int = 1) -> tuple[float, list[str]]:
+        """Run it *count* times at once; how many seconds that took, and the errors."""
+        os.truncate(self._errors, 0)
+        null = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0)
+        actions = [null, (os.POSIX_SPAWN_DUP2, 0, 1), (os.POSIX_SPAWN_DUP2, self._errors, 2)]
+        begin = perf_counter()
+        children = [os.posix_spawnp(self.words[0], self._fresh_words(), os.environ, file_actions=actions) for _ in range(count)]
+        failed = [status for status in (os.waitpid(pid, 0)[1] for pid in children) if status]
+        seconds = perf_counter() - begin
+        told = os.pread(self._errors, 2000, 0).decode(errors="replace").strip()
+        return seconds, [told or f"exit status {os.waitstatus_to_exitcode(status)}" for status in failed]
+
+    def _fresh_words(self) -> list[str]:
+        self._started += 1
+        return [word.replace("{id}", f"{NAME}-{self._started}") for word in self.words]
+
+    def close(self) -> None:
+        os.close(self._errors)
+
+
+class Call:
+    """A contender that is a function call in a Python that is already running: see caller.py."""
+
+    def __init__(self, name: str, does: str, megabytes: int, threads: int):
+        self.name, self.does, self._size = name, does, [str(megabytes), str(threads)]
+
+    def open(self) -> None:
+        self._python = subprocess.Popen([sys.executable, "-I", f"{HERE}/caller.py", IMAGE, *self._size],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.run()
+        with open(f"/proc/{self._python.pid}/status") as file:
+            status = dict(line.split(":", 1) for line in file)
+        self.does += f" (a Python of {int(status['VmRSS'].split()[0]) >> 10} MB, threads: {status['Threads'].strip()})"
+
+    def run(self, count: int = 1) -> tuple[float, list[str]]:
+        """As :meth:`Program.run`.  The time is taken inside: it is the call's."""
+        self._python.stdin.write(f"{count}\n")
+        self._python.stdin.flush()
+        return tuple(json.loads(self._python.stdout.readline()))
+
+    def close(self) -> None:
+        self._python.stdin.close()
+        self._python.wait()
+
+
+def all_contenders(world: World) -> list:
+    """Everybody, in the order of the table."""
+    minict = f"{os.path.dirname(sys.executable)}/minict"
+    small, large = "minict.run, small", "minict.run, notebook"
+    features = "6 namespaces, cgroups, overlay, masked paths, 14 capabilities, seccomp"
+    return [
+        Program("minict run", features, [minict, "run", "--network", "none", IMAGE, "true"]),
+        Program("minict run, bridge", "the same, and veth, bridge, address, NAT", [minict, "run", IMAGE, "true"]),
+        Call(small, features + ", output read", 0, 0),
+        Call(large, "the same, through the zygote", 64, 12),
+        *oci("runc", world), *oci("crun", world),
+        Program("bwrap", "6 namespaces, /proc and /dev; no cgroups, overlay, masked paths, seccomp",
+                ["bwrap", "--unshare-all", "--bind", world.rootfs, "/", "--proc", "/proc", "--dev", "/dev", "true"]),
+        Program("unshare", "6 namespaces, chroot and /proc, nothing else",
+                ["unshare", "--mount", "--pid", "--uts", "--ipc", "--net", "--cgroup", "--fork", "--mount-proc",
+                 f"--root={world.rootfs}", "true"]),
+        *podman(world),
+        Program("python -IS", "no container: an interpreter that does nothing", [sys.executable, "-IS", "-c", "pass"]),
+        Program("true", "no container: the command alone", [f"{world.rootfs}/bin/true"]),
+    ]
+
+
+def oci(runtime: str, world: World) -> list[Program]:
+    """runc or crun, by its own default config.json and by the one that minict makes: these have the same features."""
+    def run(bundle: str) -> list[str]:
+        return [runtime, "--root", world.path(f"{runtime}-state"), "run", "--bundle", bundle, "{id}"]
+
+    result = [Program(f"{runtime} run", "minict's own config.json; no overlay", run(world.path(f"{runtime}-same")))]
+    if shutil.which(runtime):
+        world.bundle(f"{runtime}-same", world.same_config())
+        os.mkdir(world.path(f"{runtime}-made"))
+        subprocess.run([runtime, "spec"], cwd=world.path(f"{runtime}-made"), check=True)
+        with open(world.path(f"{runtime}-made/config.json")) as file:
+            bundle = world.bundle(f"{runtime}-own", json.load(file))
+        result.append(Program(f"{runtime} run, plain", f"what '{runtime} spec' writes: no seccomp, 3 capabilities; no overlay", run(bundle)))
+    return result
+
+
+def podman(world: World) -> list[Program]:
+    """podman as it comes, with its storage in memory too; the limits are for machines that may not raise them."""
+    common = ["podman", "--root", world.path("podman"), "--runroot", world.path("podman-run"), "--tmpdir", world.path("podman-tmp"),
+              "--cgroup-manager", "cgroupfs", "--events-backend", "none"]
+    if shutil.which("podman"):
+        subprocess.run([*common, "import", world.archive, IMAGE], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    run = [*common, "run", "--rm", "--cgroup-parent", f"/{NAME}", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]
+    does = "an engine's work: image store, conmon, crun or runc"
+    return [Program("podman run", does, [*run, "--network", "none", IMAGE, "true"]),
+            Program("podman run, bridge", "the same, and its default network", [*run, IMAGE, "true"])]

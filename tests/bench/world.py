@@ -1,0 +1,89 @@
+"""The benchmark's own corner of the machine: namespaces, memory instead of a disk, and one root file system for all.
+
+A disk would be measured with whatever else is written to it, so everything lies in a tmpfs.  It is mounted in a
+mount namespace of the benchmark's own, and goes with it.
+"""
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+
+from minict.engine import image, seccomp
+from minict.engine.settings import Settings, specify
+from minict.kernel import mount as k
+from minict.kernel.namespaces import CLONE_NEWNET, CLONE_NEWNS, unshare
+from minict.kernel.network import loopback_up
+from minict.runtime import devices
+
+NAME = f"minict-bench-{os.getpid()}"  # of every cgroup that is made here
+IMAGE = "bench"
+_UNIFIED = "/sys/fs/cgroup/unified"
+
+
+class World:
+    """``with World() as world:`` enters it; ``world.path("x")`` is a path in its tmpfs."""
+
+    def path(self, name: str) -> str:
+        return f"{self._directory}/{name}"
+
+    def __enter__(self) -> World:
+        unshare(CLONE_NEWNS | CLONE_NEWNET)
+        k.mount(None, "/", None, k.MS_REC | k.MS_PRIVATE)
+        loopback_up()
+        self._directory = tempfile.mkdtemp(prefix=NAME)
+        k.mount("bench", self._directory, "tmpfs", 0, "mode=755")
+        for directory in ("/run", "/var/lib"):
+            self._cover(directory)
+        if os.path.ismount(_UNIFIED):
+            # crun refuses a machine with both worlds of cgroups: for all alike, only v1 is left
+            k.umount2(_UNIFIED, k.MNT_DETACH)
+            k.mount("bench", _UNIFIED, "tmpfs")
+        for variable, name in (("MINICT_ROOT", "data"), ("MINICT_RUN", "state")):
+            os.makedirs(self.path(name))
+            os.environ[variable] = self.path(name)
+        os.environ.update(MINICT_CGROUP=NAME, MINICT_BRIDGE="bench0")
+        self._make_root()
+        return self
+
+    def __exit__(self, *exception) -> None:
+        k.umount2(self._directory, k.MNT_DETACH)
+        os.rmdir(self._directory)
+        with open("/proc/self/mounts") as file:
+            mounts = [line.split() for line in file]
+        for hierarchy in [point for _, point, kind, *_ in mounts if kind.startswith("cgroup")]:
+            for tree in (f"{hierarchy}/{name}" for name in os.listdir(hierarchy) if name.startswith(NAME)):
+                for directory, _, _ in os.walk(tree, topdown=False):
+                    os.rmdir(directory)
+
+    def _cover(self, directory: str) -> None:
+        """Lay a layer of our own over *directory*: what podman keeps there, whatever its options say, stays in it."""
+        upper, work = (self.path(directory.strip("/").replace("/", "-") + suffix) for suffix in ("-upper", "-work"))
+        os.mkdir(upper, 0o755)
+        os.mkdir(work)
+        k.mount("bench", directory, "overlay", 0, f"lowerdir={directory},upperdir={upper},workdir={work}")
+
+    def _make_root(self) -> None:
+        """The default image of minict, and the same files as a plain directory and as an archive for the others."""
+        self.image = image.default_image(IMAGE)
+        self.rootfs = self.path("rootfs")
+        shutil.copytree(self.image.layers[0], self.rootfs, symlinks=True)
+        self.archive = shutil.make_archive(self.path("rootfs"), "tar", self.rootfs)
+
+    def bundle(self, name: str, config: dict) -> str:
+        """Make a bundle, as runc and crun take it: a directory with a config.json; return its path."""
+        config["process"].update(args=["true"], terminal=False)
+        config["root"] = {"path": self.rootfs}
+        os.mkdir(self.path(name))
+        with open(self.path(f"{name}/config.json"), "w") as file:
+            json.dump(config, file, indent=2)
+        return self.path(name)
+
+    def same_config(self) -> dict:
+        """The specification that ``minict run`` makes of its defaults, for other runtimes."""
+        spec = specify(Settings(network="none"), "bench", self.image, ["true"], self.rootfs, None, [])
+        spec.mounts = spec.mounts[1:]  # without the overlay: for the others the root is a plain directory
+        spec.linux.seccomp = seccomp.default(spec.process.capabilities.bounding)
+        spec.linux.resources.devices = devices.with_defaults([])
+        return {"ociVersion": "1.0.2", **spec.to_dict()}
