@@ -209,7 +209,7 @@ def attach_v2(cgroup_directory: str, rules: list[DeviceCgroup]) -> None:
             os.close(directory)
     except OSError as error:
         raise ContainerError(f"the device filter can't be attached to {cgroup_directory} ({error.strerror}): it must "
-                             "be a cgroup of version 2, and no group above it may have a filter that forbids further ones",
+                             "be a cgroup of version 2, and no group above it may have a filter that forbids others",
                              errno=error.errno) from None
     finally:
         os.close(loaded)  # the cgroup holds the program now
