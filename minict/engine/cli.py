@@ -55,10 +55,12 @@ COMMANDS = {command.name: command for command in (
 def main(words: list[str] | None = None) -> None:
     """The command ``minict``.  Ends the process with an exit status as Docker's: 125 for an error of our own."""
     words = list(sys.argv[1:] if words is None else words)
+    open_streams()
     debug = bool(words) and words[0] == "--debug"
     try:
         status = dispatch(words[debug:])
-        sys.stdout.flush()
+        if sys.stdout:  # there is none when the caller has closed it
+            sys.stdout.flush()
     except KeyboardInterrupt:
         status = 130
     except BrokenPipeError:  # whoever read our output has left
@@ -71,6 +73,14 @@ def main(words: list[str] | None = None) -> None:
         status = getattr(error, "status", OUR_ERROR)
         os.write(2, f"minict: {sentence(error)}\n".encode(errors="replace"))
     os._exit(status)  # nothing is left to be tidied up, and the interpreter's own end takes 2 ms
+
+
+def open_streams() -> None:
+    """Put /dev/null into the place of each standard stream that the caller has closed: or else the next file that we
+    open would get its number, and with it what the container's command writes."""
+    while (fd := os.open("/dev/null", os.O_RDWR)) <= 2:
+        os.set_inheritable(fd, True)
+    os.close(fd)
 
 
 def dispatch(words: list[str]) -> int:

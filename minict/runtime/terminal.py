@@ -71,7 +71,7 @@ def relay(master: int, pidfd: int, stdin: int = 0, stdout: int = 1) -> None:
     """
     import select
     import signal
-    typed = os.isatty(stdin)
+    typed = stdin >= 0 and os.isatty(stdin)
     before = termios.tcgetattr(stdin) if typed else None
     old_handler = signal.getsignal(signal.SIGWINCH)
     try:
@@ -80,7 +80,7 @@ def relay(master: int, pidfd: int, stdin: int = 0, stdout: int = 1) -> None:
             tty.setraw(stdin, termios.TCSADRAIN)
             signal.signal(signal.SIGWINCH, lambda *_: set_size(master, *size(stdin)))
             set_size(master, *size(stdin))
-        sources = [master, pidfd, stdin]
+        sources = [master, pidfd] + [stdin] * (stdin >= 0)
         while True:
             ready = select.select(sources, [], [])[0]
             if master in ready and not _copy(master, stdout):
