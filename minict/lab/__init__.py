@@ -6,12 +6,13 @@ import sys
 # By name and at once: else `exercise` could be the module or the function, as the order of imports happens to be.
 from .child import ChildError, run_in_child
 from .exercise import exercise, hint, progress, use_reference
+from .figures import live, mount_tree, namespace_map, process_tree, runtime_map, watch
 from .host import leave_no_trace
 from .quiz import answer, quiz
 from .source import source
 
-__all__ = ["ChildError", "answer", "exercise", "hint", "leave_no_trace", "progress", "quiz", "run_in_child", "source",
-           "use_reference"]
+__all__ = ["ChildError", "answer", "exercise", "hint", "leave_no_trace", "live", "mount_tree", "namespace_map",
+           "process_tree", "progress", "quiz", "run_in_child", "runtime_map", "source", "use_reference", "watch"]
 
 
 def _prepare_notebook() -> None:

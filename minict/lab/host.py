@@ -91,10 +91,10 @@ def settle(before: Snapshot, seconds: float = 3.0, meanwhile=lambda: None) -> li
 
 # ---- the six kinds ---------------------------------------------------------------------------------------------
 
-def mount_table() -> list[dict]:
-    """The mounts that this process sees, in the kernel's order.  Source: proc_pid_mountinfo(5)."""
+def mount_table(pid: int | str = "thread-self") -> list[dict]:
+    """The mounts that the process *pid* sees, in the kernel's order.  Source: proc_pid_mountinfo(5)."""
     table = []
-    with open("/proc/thread-self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+    with open(f"/proc/{pid}/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
         for line in file:
             left, _, right = line.rstrip("\n").partition(" - ")
             id, parent, device, root, point, options, *tags = left.split(" ")
