@@ -20,7 +20,8 @@ lab: provision ## set everything up, run a first container, open the course (LAB
 	@$(MINICT) run tiny sh -c '$(WORDS)' || { $(MINICT) doctor; exit 1; }
 	@$(PYTHON) -m minict.lab.server
 
-test: provision ## every test, the notebooks among them (TESTS="tests/test_cgroup.py": those alone)
+test: root ## every test, the notebooks among them (TESTS="tests/test_cgroup.py": those alone)
+	@MINICT_WITH_TESTS=1 sh vagrant/provision.sh
 	$(PYTHON) -m pytest $(TESTS)
 
 test-vm: root ## the same tests on a kernel with cgroup v2, in a virtual machine

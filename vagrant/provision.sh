@@ -9,6 +9,7 @@
 #   MINICT_BIN         where links to the commands go; empty: nowhere   (/usr/local/bin)
 #   MINICT_CA          a folder of extra *.crt that this machine shall trust, where a school's or a company's network
 #                      signs all traffic anew                           (none)
+#   MINICT_WITH_TESTS=1  also what `make test` needs
 #   MINICT_WITH_VM=1     also what `make test-vm` needs
 #   MINICT_WITH_BENCH=1  also what `make bench` compares minict with
 #   MINICT_IMAGE       the name of the default image; empty: make none  (tiny)
@@ -24,6 +25,7 @@ IMAGE=${MINICT_IMAGE-tiny}
 
 PACKAGES="python3 python3-venv ca-certificates util-linux procps
     iproute2 nftables libnftables1 libseccomp2 busybox-static"
+PACKAGES_TESTS="gcc libc6-dev iptables" # programs linked in odd ways, and firewalls to live beside
 PACKAGES_VM="qemu-system-x86 mmdebstrap e2fsprogs"
 PACKAGES_BENCH="runc crun bubblewrap podman"
 
@@ -56,7 +58,8 @@ extra_certificates() {
 
 system_packages() {
     # shellcheck disable=SC2086 # lists of words
-    install_packages $PACKAGES ${MINICT_WITH_VM:+$PACKAGES_VM} ${MINICT_WITH_BENCH:+$PACKAGES_BENCH}
+    install_packages $PACKAGES ${MINICT_WITH_TESTS:+$PACKAGES_TESTS} ${MINICT_WITH_VM:+$PACKAGES_VM} \
+        ${MINICT_WITH_BENCH:+$PACKAGES_BENCH}
     [ -x "$(command -v "$PYTHON")" ] || die "MINICT_PYTHON=$PYTHON is no program."
     "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
         die "$PYTHON is $("$PYTHON" --version), and minict needs 3.11 or newer: name another with MINICT_PYTHON=/path/to/python3."
@@ -134,7 +137,7 @@ PYTHON
 
 default_image() {
     [ -n "$IMAGE" ] || return 0
-    if ! "$VENV/bin/minict" images | grep -q "^$IMAGE[: ]"; then
+    if ! "$VENV/bin/minict" images | grep -q "^${IMAGE}[: ]"; then
         say "making the image $IMAGE: a shell and the usual small tools of this machine"
         "$VENV/bin/python" -I -c 'import sys; from minict.engine import image; image.default_image(sys.argv[1])' "$IMAGE"
     fi

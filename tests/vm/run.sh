@@ -78,7 +78,7 @@ make_disk() (
 	chmod 755 "$1/sbin/minict-init"
 	if [ -e /etc/pip.conf ]; then cp /etc/pip.conf "$1/etc/pip.conf"; fi
 	if [ -d in/ca ]; then ca=/project/ca; fi
-	chroot "$1" env MINICT_CA="${ca-}" MINICT_VENV=/opt/minict MINICT_IMAGE= sh /project/vagrant/provision.sh
+	chroot "$1" env MINICT_CA="${ca-}" MINICT_WITH_TESTS=1 MINICT_VENV=/opt/minict MINICT_IMAGE= sh /project/vagrant/provision.sh
 	rm -rf "$1/project" "$1/etc/pip.conf"
 	: > "$1/etc/fstab"
 	echo "127.0.0.1 localhost minict-test" > "$1/etc/hosts"
