@@ -80,7 +80,7 @@ def run(image: str, command: str | list[str] = (), *, detach: bool = False, inpu
         status = container.wait()
     finally:
         os.close(output)
-        engine.remove(container)
+        container.delete(force=True)
     return Finished(status, data.decode(errors="replace"), container.traces)
 
 
@@ -154,7 +154,7 @@ class Running:
         output, written = os.pipe2(os.O_CLOEXEC)
         try:
             pid, pidfd = runtime.execute(self._container, process, streams=(-1, written, written),
-                                         seccomp=seccomp.default_program(first.capabilities.bounding))
+                                         seccomp_filter=seccomp.default_program(first.capabilities.bounding))
             os.close(pidfd)
         except BaseException:
             os.close(output)
@@ -193,7 +193,7 @@ class Running:
     def wait(self) -> int:
         """Wait until it ends by itself; its exit status.  Then give back to the host what it held."""
         status = self._container.wait()
-        engine.remove(self._container)
+        self._container.delete(force=True)
         return status
 
     def stop(self, timeout: float = 10) -> int | None:

@@ -27,7 +27,7 @@ def run_attached(image: str, args: list[str], settings: Settings, *, trace: bool
         _forward_signals(container.pidfd)
         status = container.wait()
     finally:
-        run.remove(container)
+        container.delete(force=True)
     if trace:
         print_trace(container)
     return status
@@ -53,7 +53,7 @@ def _on_terminal(image: str, args: list[str], settings: Settings, trace: bool) -
             os.close(master)
             status = container.wait()
         finally:
-            run.remove(container)
+            container.delete(force=True)
     if trace:
         print_trace(container)
     return status

@@ -24,7 +24,6 @@ def prune() -> list[str]:
     if not state.all_ids():
         if network.Network("bridge").remove_bridge_if_unused():
             removed.append("network bridge")
-        remove_tree(f"{paths.run_root()}/networks")
         for directory in (f"{paths.run_root()}/containers", f"{paths.run_root()}/names"):
             try:
                 os.rmdir(directory)
@@ -35,14 +34,14 @@ def prune() -> list[str]:
 
 def prune_container(id: str) -> bool:
     """Remove the container *id* unless a living process looks after it, or its command runs on its own."""
-    container = Container(id)
+    container = Container(id, run.UNDO)
     if not container.state.lock():
         return False
     attached = any(kind == "attached" for kind, _ in container.state.ledger())
     if container.pid is not None and not attached:
         container.state.unlock()
         return False
-    run.remove(container)
+    container.delete(force=True)
     return True
 
 

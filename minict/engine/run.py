@@ -1,7 +1,7 @@
 """One container from an image, from the user's wish to its exit status: ``minict run``.
 
 Read :func:`start` first.  What it takes from the host is written into the container's ledger before it is
-taken, and :func:`remove` gives it back: at the container's end, or in ``minict prune`` when nobody was left to do it.
+taken, and :meth:`Container.delete` gives it back: at the container's end, or in ``minict prune`` when nobody was left to do it.
 """
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 
 from minict.runtime import paths, spec
 from minict.runtime.container import UNDO as RUNTIME_UNDO
-from minict.runtime.container import Container, undo
+from minict.runtime.container import Container
 from minict.runtime.errors import ContainerError
 
 from . import names, network, seccomp
@@ -34,11 +34,11 @@ def start(image_name: str, args: list[str], settings: Settings, *, streams: tupl
         names.check(settings.name)
     wire = network.find(settings.network)
     # all that can be wrong with the wish itself is found before anything is taken
-    container = Container(id)
+    container = Container(id, UNDO)
     data = paths.container_data(id)
     wished = specify(settings, id, image, args, f"{data}/root", overlay(image, data), etc_files(container))
+    container.state.make()
     try:
-        container.state.make()
         container.state.record(entries(container, settings, wire, data))
         if settings.name:
             names.take(settings.name, id)
@@ -47,11 +47,11 @@ def start(image_name: str, args: list[str], settings: Settings, *, streams: tupl
         write_etc_files(container, wished.hostname, address, own_network=settings.network != "host")
         container.run(wished, streams=streams, console=console, launcher=launcher, init=settings.init,
                       die_with_parent=True, trace=trace,
-                      seccomp=seccomp.default_program(wished.process.capabilities.bounding),
+                      seccomp_filter=seccomp.default_program(wished.process.capabilities.bounding),
                       prepare=(lambda pid: plug_in(wire, id, pid, address)) if wire else None)
         return container
     except BaseException:
-        remove(container)
+        container.delete(force=True)
         raise
 
 
@@ -98,13 +98,3 @@ def write_etc_files(container: Container, hostname: str, address: str | None, ow
                        ("resolv.conf", dns.resolv_conf(own_network))):
         with open(container.state.path(name), "w") as file:
             file.write(text)
-
-
-def remove(container: Container) -> None:
-    """Give back all that the container holds; it is killed if it still runs.  May be repeated.
-
-    Raises the first error, after all has been tried.
-    """
-    undo(container.state.ledger(), UNDO)
-    container.close()
-    container.state.remove()

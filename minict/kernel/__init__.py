@@ -7,6 +7,8 @@
 :mod:`.process`        prctl, pidfd_open, pidfd_send_signal, close_range, sethostname
 :mod:`.capability`     capget, capset
 :mod:`.seccomp`        seccomp
+:mod:`.bpf`            bpf: small programs that the kernel runs, here to decide about devices
+:mod:`.network`        the loopback device, by its one ioctl
 =====================  ===========================================================================
 
 Nothing here knows what a container is, and nothing imports more than ctypes and os.

@@ -41,8 +41,8 @@ class Birth:
     """
 
     def __init__(self, spec: Spec, rootfs_path: str, *, bundle: str = "/", cgroups: dict | None = None, tasks: list = (),
-                 cgroup_v2: str | None = None, joins: list = (), seccomp: bytes = b"", wait_for_network: bool = False, init: bool = False,
-                 die_with_parent: bool = False, traced: bool = False, descriptors: dict | None = None):
+                 cgroup_v2: str | None = None, joins: list = (), seccomp_filter: bytes = b"", seccomp_flags: int = 0,
+                 wait_for_network: bool = False, init: bool = False, die_with_parent: bool = False, traced: bool = False, descriptors: dict | None = None):
         self.spec = spec
         self.rootfs = rootfs_path
         self.bundle = bundle
@@ -50,7 +50,8 @@ class Birth:
         self.tasks = list(tasks)          # v1: the files that the child writes itself into
         self.cgroup_v2 = cgroup_v2        # v2: the directory that clone3 puts it in
         self.joins = list(joins)          # exec: the kinds of namespaces of a running process to enter
-        self.seccomp = seccomp            # the compiled filter
+        self.seccomp_filter = seccomp_filter  # the compiled program
+        self.seccomp_flags = seccomp_flags
         self.wait_for_network = wait_for_network
         self.init = init
         self.die_with_parent = die_with_parent
@@ -185,9 +186,9 @@ def prepare_process(birth: Birth, user_process, step: Trace):
     if user_process.capabilities:
         step("drop capabilities")
         capabilities.drop_bounding(user_process.capabilities)
-    if birth.seccomp and not user_process.noNewPrivileges:
+    if birth.seccomp_filter and not user_process.noNewPrivileges:
         step("install the seccomp filter")
-        seccomp.install(birth.seccomp)
+        seccomp.install(birth.seccomp_filter, birth.seccomp_flags)
     step(f"become user {user_process.user.uid}:{user_process.user.gid}")
     kernel.prctl(kernel.PR_SET_KEEPCAPS, 1)
     process.set_user(user_process.user)
@@ -200,9 +201,9 @@ def prepare_process(birth: Birth, user_process, step: Trace):
         die_with_parent(birth)  # again: the change of user has switched it off
     os.umask(0o022 if user_process.user.umask is None else user_process.user.umask)
     process.restore_signals()
-    if birth.seccomp and user_process.noNewPrivileges:
+    if birth.seccomp_filter and user_process.noNewPrivileges:
         step("install the seccomp filter")
-        seccomp.install(birth.seccomp)
+        seccomp.install(birth.seccomp_filter, birth.seccomp_flags)
 
     def execute() -> None:
         kernel.close_range(3, flags=kernel.CLOSE_RANGE_CLOEXEC)  # nothing of the host leaks in (CVE-2024-21626)

@@ -10,7 +10,7 @@ import os
 
 from ..kernel import process as kernel
 from . import birth as births
-from . import devices, launch, namespaces, paths, rootfs
+from . import devices, launch, namespaces, paths, rootfs, seccomp
 from .cgroup import Cgroup
 from .errors import ContainerError
 from .files import remove_tree
@@ -21,10 +21,14 @@ from .trace import Trace
 
 
 class Container:
-    """A container by its id.  Making the object touches nothing: :meth:`create` and :meth:`run` make the container."""
+    """A container by its id.  Making the object touches nothing: :meth:`create` and :meth:`run` make the container.
 
-    def __init__(self, id: str):
+    *handlers* says how each kind of thing in its ledger is given back; who adds kinds to the ledger adds to :data:`UNDO`.
+    """
+
+    def __init__(self, id: str, handlers: dict | None = None):
         self.id = id
+        self.handlers = handlers or UNDO
         self.state = State(id)
         self.cgroup = Cgroup(f"/{paths.cgroup_parent()}/{id}")
         self.pidfd = -1
@@ -61,14 +65,14 @@ class Container:
             os.close(error)
 
     def _bear(self, spec, *, hold: bool, rootfs_path: str | None = None, bundle: str = "/", prepare=None, launcher=None,
-              streams: tuple = (0, 1, 2), console: int = -1, seccomp: bytes | None = None, init: bool = False,
+              streams: tuple = (0, 1, 2), console: int = -1, seccomp_filter: bytes | None = None, init: bool = False,
               die_with_parent: bool = False, trace: bool = False) -> None:
-        """Make the container of *spec*.
+        """Make the container of *spec*; when that fails, give back what it has taken so far.
 
         *rootfs_path*: its root, if not the spec's.  *bundle*: where the spec's relative paths begin.
         *prepare*: called with the pid, to connect the network.  *launcher*: who forks, of :mod:`.launch`.
         *streams*: standard input (-1: nothing to read), output and error.  *console*: a Unix socket that gets the
-        terminal.  *seccomp*: the compiled filter, if it is not to be compiled from the spec.  *init*: run a tiny init
+        terminal.  *seccomp_filter*: the compiled program, if it is not to be made from the spec.  *init*: run a tiny init
         as process 1.  *die_with_parent*: the kernel kills the container when this process ends.
         """
         step = Trace("parent")
@@ -79,10 +83,11 @@ class Container:
         step("write the state")
         if not os.path.isdir(self.state.directory):
             self.state.make()
-        self.state.record([("cgroup", self.cgroup.path)])
-        self.state.write_spec(spec)
-        fifos = self._make_fifos() if hold else {}
+        fifos = {}
         try:
+            self.state.record([("cgroup", self.cgroup.path)])
+            self.state.write_spec(spec)
+            fifos = self._make_fifos() if hold else {}
             step("make the cgroup")
             self.cgroup.create()
             resources = spec.linux.resources or Resources()
@@ -90,17 +95,21 @@ class Container:
             self.cgroup.limit(resources)
             step("set its devices")
             devices.limit(self.cgroup, devices.with_defaults(resources.devices))
-            if seccomp is None and spec.linux.seccomp:
+            seccomp_flags = 0
+            if seccomp_filter is None and spec.linux.seccomp:
                 step("compile the seccomp filter")
-                from . import seccomp as filters
-                seccomp = filters.cached(spec.linux.seccomp)
+                seccomp_filter, seccomp_flags = seccomp.cached(spec.linux.seccomp), seccomp.flags(spec.linux.seccomp)
             birth = births.Birth(
                 spec, root, bundle=bundle, cgroups=self.cgroup.directories, tasks=self.cgroup.join_files(),
-                cgroup_v2=self.cgroup.v2_directory(), seccomp=seccomp or b"", wait_for_network=prepare is not None,
+                cgroup_v2=self.cgroup.v2_directory(), seccomp_filter=seccomp_filter or b"",
+                seccomp_flags=seccomp_flags, wait_for_network=prepare is not None,
                 init=init, die_with_parent=die_with_parent, traced=trace,
                 descriptors={"stdin": streams[0], "stdout": streams[1], "stderr": streams[2], "console": console, **fifos})
             self._child, self.pidfd, child = births.bear(birth, launcher or launch.choose(birth), prepare, step, self.state.write_pid)
             self.traces = [step, child]
+        except BaseException:
+            self.delete(force=True)
+            raise
         finally:
             for fd in fifos.values():
                 os.close(fd)
@@ -141,11 +150,12 @@ class Container:
     def delete(self, force: bool = False) -> None:
         """Give everything back to the host.  A container that still runs is an error, or killed with *force*.
 
-        Does nothing when there is no such container.  Raises :class:`ContainerError`.
+        Does nothing when there is no such container.
+        Raises :class:`ContainerError`, or, after all has been tried, the first error of giving back.
         """
         if self.state.pid() is not None and not force:
             raise ContainerError(f"the container {self.id} is running: stop it first")
-        undo(self.state.ledger(), UNDO)
+        undo(self.state.ledger(), self.handlers)
         self.close()
         self.state.remove()
 

@@ -15,11 +15,11 @@ from .errors import ContainerError
 from .spec import Linux, Process, Spec
 
 
-def execute(container, process: Process, *, streams: tuple = (0, 1, 2), console: int = -1, seccomp: bytes = b"",
+def execute(container, process: Process, *, streams: tuple = (0, 1, 2), console: int = -1, seccomp_filter: bytes = b"",
             die_with_parent: bool = False) -> tuple[int, int]:
     """Execute *process* in the running *container*; return its (pid, pidfd).  It is our child.
 
-    *streams*, *console* and *seccomp*: as in :meth:`.container.Container.run`.
+    *streams*, *console* and *seccomp_filter*: as in :meth:`.container.Container.run`.
     Raises :class:`ContainerError`.
     """
     pid = container.pid
@@ -34,7 +34,7 @@ def execute(container, process: Process, *, streams: tuple = (0, 1, 2), console:
             raise ContainerError(f"the container {container.id} has just ended")
         birth = births.Birth(
             Spec(process=process, linux=Linux()), "/", tasks=container.cgroup.join_files(),
-            cgroup_v2=container.cgroup.v2_directory(), joins=joins, seccomp=seccomp, die_with_parent=die_with_parent,
+            cgroup_v2=container.cgroup.v2_directory(), joins=joins, seccomp_filter=seccomp_filter, die_with_parent=die_with_parent,
             descriptors={"stdin": streams[0], "stdout": streams[1], "stderr": streams[2], "console": console, "join": pidfd,
                          "cgroup_namespace": cgroup_namespace})
         child, child_pidfd, _ = births.bear(birth, launch.by_zygote)
