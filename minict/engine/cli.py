@@ -126,6 +126,8 @@ def sentence(error: BaseException) -> str:
 
 
 def _run(fields: dict, arguments: list[str]) -> int:
+    import gc
+    gc.disable()  # to look for garbage in modules that are just being loaded takes 1 ms, and finds none
     from .foreground import run_attached
     from .settings import Settings
     trace = fields.pop("trace", False)
