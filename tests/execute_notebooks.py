@@ -45,7 +45,8 @@ def tidy(output) -> None:
     # it the reader sees its text.
     output.get("data", {}).pop(WIDGET, None)
     if "traceback" in output:
-        for folder in (CHECKOUT, CHECKOUT.replace(os.path.expanduser("~"), "~", 1)):  # as IPython writes it below the home
+        below_home = CHECKOUT.replace(os.path.expanduser("~"), "~", 1)  # as IPython writes it
+        for folder in (CHECKOUT, below_home):
             output.traceback = [line.replace(f"{folder}/", "") for line in output.traceback]
 
 

@@ -25,7 +25,7 @@ IMAGE=${MINICT_IMAGE-tiny}
 
 PACKAGES="python3 python3-venv ca-certificates util-linux procps
     iproute2 nftables libnftables1 libseccomp2 busybox-static"
-PACKAGES_TESTS="gcc libc6-dev iptables" # programs linked in odd ways, and firewalls to live beside
+PACKAGES_TESTS="gcc libc6-dev iptables make" # for programs linked in odd ways, and firewalls to live beside
 PACKAGES_VM="qemu-system-x86 mmdebstrap e2fsprogs"
 PACKAGES_BENCH="runc crun bubblewrap podman"
 

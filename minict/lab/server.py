@@ -59,7 +59,7 @@ def port() -> int:
 
 
 def start(port: int) -> subprocess.Popen:
-    """Start JupyterLab in a session of its own: it can outlive this process, and a Ctrl-C reaches it through us alone."""
+    """Start JupyterLab in a session of its own: it can outlive us, and a Ctrl-C reaches it through us alone."""
     # so that `!minict images` in a cell, and `minict run -it tiny` in a terminal of the lab, find the command
     environment = {**os.environ, "PATH": f"{sys.prefix}/bin:{os.environ['PATH']}"}
     with open(LOG, "w") as log:
@@ -67,7 +67,7 @@ def start(port: int) -> subprocess.Popen:
             sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root",
             "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=100",
             f"--ServerApp.root_dir={CHECKOUT}",  # the notebooks, and the package's source beside them
-        ], cwd=CHECKOUT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        ], cwd=CHECKOUT, env=environment, start_new_session=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 
 def wait_until_it_answers(server: subprocess.Popen) -> str:
@@ -79,7 +79,7 @@ def wait_until_it_answers(server: subprocess.Popen) -> str:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         if server.poll() is not None:
-            raise ChildProcessError(f"JupyterLab ended with status {server.returncode} and these words:\n{last_words()}")
+            raise ChildProcessError(f"JupyterLab ended with status {server.returncode}, and wrote:\n{last_words()}")
         try:
             with open(notes) as file:
                 info = json.load(file)
