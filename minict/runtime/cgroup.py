@@ -719,20 +719,28 @@ def enable_controllers(mount: str, path: str) -> None:
     Raises :class:`ContainerError`, :class:`OSError`.
     """
     directory = mount
+    parent = mount + path.rpartition("/")[0]
     for name in path.split("/")[1:]:
         there = _read(f"{directory}/cgroup.controllers").split()
         enabled = _read(f"{directory}/cgroup.subtree_control").split()
-        wanted = [f"+{controller}" for controller in there if controller not in enabled]
-        try:
-            if wanted:
-                _write(f"{directory}/cgroup.subtree_control", " ".join(wanted))
-        except OSError as error:
-            if error.errno == errno.EBUSY:
-                raise _internal_processes(directory) from error
-            # One of them can't be had (cpu, with real-time processes about): the others can.
-            for word in wanted:
-                _attempt(f"{directory}/cgroup.subtree_control", word)
+        # The file lists a controller from the moment when somebody begins to enable it; the group below may not
+        # have its files yet.  A write waits for the other's to end, so to our own parent we always write.
+        if there and (directory == parent or not set(there) <= set(enabled)):
+            hand_down(directory, there)
         directory += f"/{name}"
+
+
+def hand_down(directory: str, names: list[str]) -> None:
+    """v2 only: enable the controllers *names* for the groups below *directory*.  Raises :class:`ContainerError`."""
+    words = [f"+{name}" for name in names]
+    try:
+        _write(f"{directory}/cgroup.subtree_control", " ".join(words))
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            raise _internal_processes(directory) from error
+        # One of them can't be had (cpu, with real-time processes about): the others can.
+        for word in words:
+            _attempt(f"{directory}/cgroup.subtree_control", word)
 
 
 # --- errors, files, waiting ------------------------------------------------------------------------
