@@ -49,7 +49,7 @@ def run(image: str, command: str | list[str] = (), *, detach: bool = False, inpu
     command = _words(command)
     if detach:
         return Running(image, command, Settings(**options), trace)
-    import select
+    import time
     output, written = os.pipe2(os.O_CLOEXEC)
     stdin = _spool(input)
     try:
@@ -63,17 +63,13 @@ def run(image: str, command: str | list[str] = (), *, detach: bool = False, inpu
             os.close(stdin)
     data = bytearray()
     try:
-        poll = select.poll()
-        poll.register(output, select.POLLIN)
-        import time
         end = None if timeout is None else time.monotonic() + timeout
-        # All of the container's processes end with its first one, so the pipe's end is the container's end.
-        while poll.poll(None if end is None else max(0, end - time.monotonic()) * 1000):
+        while in_time := _ready(output, end):
             chunk = os.read(output, 65536)
-            if not chunk:
+            if not chunk:  # nobody holds the pipe any more: most often, but not always, because all have ended
                 break
             data += chunk
-        else:
+        if not in_time or not _ready(container.pidfd, end):
             container.kill(9)
             container.wait()
             raise ContainerError(f"{' '.join(command)!r} still ran after {timeout:g} s: the container was killed")
@@ -91,6 +87,15 @@ def _words(command: str | list[str]) -> list[str]:
     return shlex.split(command)
 
 
+def _ready(fd: int, end: float | None) -> bool:
+    """Wait until *fd* can be read, at most until *end* on the monotonic clock; whether it can."""
+    import select
+    import time
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(None if end is None else max(0, end - time.monotonic()) * 1000))
+
+
 def _spool(text: str | None) -> int:
     """A descriptor from which *text* can be read, -1 for none.  In memory: a pipe would fill up before there is a reader."""
     if text is None:
@@ -105,9 +110,13 @@ class Running:
     """A container in the background of this Python."""
 
     def __init__(self, image: str, command: list[str], settings: Settings, trace: bool):
-        self._log = os.memfd_create("log", os.MFD_CLOEXEC)
+        self._log, self._last_words = os.memfd_create("log", os.MFD_CLOEXEC), ""
         self.image, self.command = image, command
-        self._container = engine.start(image, command, settings, streams=(-1, self._log, self._log), trace=trace)
+        try:
+            self._container = engine.start(image, command, settings, streams=(-1, self._log, self._log), trace=trace)
+        except BaseException:
+            os.close(self._log)
+            raise
         self.id = self._container.id
         self.name = settings.name or self.id
 
@@ -142,6 +151,28 @@ class Running:
         """For each controller the directory in which the container's limits are files."""
         return dict(self._container.cgroup.directories)
 
+    @property
+    def root(self) -> str:
+        """Its root directory as a path of the host: ``box.root + "/etc/hosts"`` is the file that it calls /etc/hosts.
+
+        Only for files that are no links: an absolute link in there leads to a file of the host.  Source: proc_pid_root(5).
+        """
+        return f"/proc/{self.pid}/root"
+
+    @property
+    def address(self) -> str | None:
+        """Its address on the bridge; None when it is not plugged in there."""
+        from .address import holders
+        networks = [value.partition("/")[0] for kind, value in self._container.state.ledger() if kind == "address"]
+        return next((address for each in networks for address, id in holders(each).items() if id == self.id), None)
+
+    @property
+    def capabilities(self) -> list[str]:
+        """Which of root's powers its first process has, by their names in capabilities(7)."""
+        from minict.kernel.capability import capget
+        from minict.runtime.capabilities import names
+        return names(capget(self.pid)[0])
+
     def exec(self, command: str | list[str], *, user: str | None = None, workdir: str = "/") -> Finished:
         """Execute a further *command* inside, and return what became of it.  Raises :class:`ContainerError`."""
         from minict.runtime import exec as runtime
@@ -171,6 +202,8 @@ class Running:
 
     def logs(self) -> str:
         """What its command has written so far."""
+        if self._log < 0:
+            return self._last_words
         return os.pread(self._log, os.fstat(self._log).st_size, 0).decode(errors="replace")
 
     def update(self, *, memory: str | int | None = None, cpus: str | float | None = None,
@@ -193,6 +226,9 @@ class Running:
     def wait(self) -> int:
         """Wait until it ends by itself; its exit status.  Then give back to the host what it held."""
         status = self._container.wait()
+        self._last_words = self.logs()
+        os.close(self._log)
+        self._log = -1
         self._container.delete(force=True)
         return status
 
@@ -209,6 +245,7 @@ class Running:
         poll.register(self._container.pidfd, select.POLLIN)
         try:
             self._container.kill(15)
+            self._container.cgroup.thaw()  # who is paused gets no signal
             if not poll.poll(timeout * 1000):
                 self._container.kill(9)
         except ContainerError:

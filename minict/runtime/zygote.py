@@ -10,13 +10,27 @@ file can't be written to.
 """
 from __future__ import annotations
 
+import _thread
+import ctypes
 import marshal
 import os
 import sys
 
+from ..kernel.process import PR_SET_NAME, prctl
 from . import birth as births
+from .errors import ContainerError
 
-_own = None  # this process's zygote: (pid of its owner, socket, lock)
+_own = None  # this process's zygote: (socket, pid, lock)
+_looking = _thread.allocate_lock()  # held while own() decides whether there has to be a new one
+
+
+def _forget() -> None:
+    """In a fork: the zygote is the parent's, and so is the thread that may have held the lock."""
+    global _own, _looking
+    _own, _looking = None, _thread.allocate_lock()
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 def request(birth: births.Birth) -> int:
@@ -39,13 +53,26 @@ def request(birth: births.Birth) -> int:
 
 
 def own():
-    """This process's zygote, started when there is none: a fork of its owner, or its death, make it useless."""
+    """This process's zygote, its socket and its lock; started when there is none, or the one that was has died."""
     global _own
+    with _looking:
+        if _own and _ended(_own[0]):
+            try:
+                os.waitpid(_own[1], 0)
+            except ChildProcessError:
+                pass  # somebody else has waited for it
+            _own = None
+        if not _own:
+            _own = (*start(), _thread.allocate_lock())
+        return _own[0], _own[2]
+
+
+def _ended(channel) -> bool:
+    """Whether nobody is at the other end."""
     import select
-    if _own is None or _own[0] != os.getpid() or select.select([_own[1]], [], [], 0)[0]:  # readable: end of file
-        import threading
-        _own = (os.getpid(), start()[0], threading.Lock())
-    return _own[1:]
+    poll = select.poll()
+    poll.register(channel, 0)  # POLLHUP is always told; an answer that another thread is about to read is no end
+    return bool(poll.poll(0))
 
 
 def start():
@@ -58,7 +85,8 @@ def start():
     with theirs:
         # argv[0] tells Python where its standard library is, and a person what this process is
         pid = os.posix_spawn(f"/proc/self/fd/{interpreter}", [sys.executable, "-IS", "-c", code, "minict.runtime.zygote"],
-                             os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 3)])
+                             os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 3)],
+                             setpgroup=0)  # Ctrl-C at the terminal is meant for its owner
     os.close(interpreter)
     return ours, pid
 
@@ -67,8 +95,14 @@ def ask(channel, birth: births.Birth) -> int:
     import socket
     names = [name for name, fd in birth.descriptors.items() if fd >= 0]
     message = marshal.dumps({"birth": birth.to_wire(), "descriptors": names})
-    socket.send_fds(channel, [message], [birth.descriptors[name] for name in names])
-    return int(channel.recv(32) or -1)
+    try:
+        socket.send_fds(channel, [message], [birth.descriptors[name] for name in names])
+        answer = channel.recv(32)
+    except ConnectionError:
+        answer = b""
+    if not answer:  # perhaps it had cloned before it died: the caller ends whoever is in the container's cgroup
+        raise ContainerError("the process that makes the containers (zygote) was killed at its work: try again")
+    return int(answer)
 
 
 def sealed_interpreter() -> int:
@@ -93,6 +127,8 @@ def serve(channel: int) -> None:
     import socket
 
     from . import launch
+    name = ctypes.create_string_buffer(b"minict-zygote")
+    prctl(PR_SET_NAME, ctypes.addressof(name))  # else it would be called by the number in /proc/self/fd/NUMBER
     os.set_inheritable(channel, False)
     requests = socket.socket(fileno=channel)
     while True:
