@@ -31,6 +31,7 @@ COMMANDS = {command.name: command for command in (
                 Option("-u --user", "who it runs as: UID or NAME, and :GID", "USER[:GROUP]"),
                 Option("--entrypoint", "run this instead of the image's entry point", "COMMAND"),
                 Option("--network", "bridge (the default), none or host", "MODE"),
+                Option("--uts", "whose host name: private (the default), host or container:NAME", "MODE"),
                 Option("--read-only", "the root file system can't be written to"),
                 Option("--cap-add", "give it a capability, or ALL", "NAME", many=True),
                 Option("--cap-drop", "take a capability from it, or ALL", "NAME", many=True),

@@ -14,7 +14,7 @@ from minict.runtime.errors import ContainerError
 
 from . import names, network, seccomp
 from .image import Image
-from .settings import Settings, specify
+from .settings import Settings, host_name, specify
 
 # How each kind of thing in a ledger is given back; "attached" only says that the container must not outlive its maker.
 UNDO = {**RUNTIME_UNDO, "attached": lambda pid: None, "name": names.release,
@@ -44,7 +44,7 @@ def start(image_name: str, args: list[str], settings: Settings, *, streams: tupl
             names.take(settings.name, id)
         address = wire.reserve(id) if wire else None
         make_directories(data)
-        write_etc_files(container, wished.hostname, address, own_network=settings.network != "host")
+        write_etc_files(container, host_name(settings, id), address, own_network=settings.network != "host")
         container.run(wished, streams=streams, console=console, launcher=launcher, init=settings.init,
                       die_with_parent=True, trace=trace,
                       seccomp_filter=seccomp.default_program(wished.process.capabilities.bounding),

@@ -9,8 +9,9 @@ import os
 
 from minict.runtime import capabilities, process, spec
 from minict.runtime.errors import ContainerError
+from minict.runtime.state import State
 
-from . import units
+from . import names, units
 
 PERIOD = 100_000  # microseconds: the period in which --cpus is counted, as in Docker
 
@@ -38,12 +39,13 @@ class Settings:
                  cpus: str | float | None = None, pids_limit: str | int | None = None, volume: list[str] = (),
                  env: list[str] = (), workdir: str | None = None, user: str | None = None, interactive: bool = False,
                  tty: bool = False, read_only: bool = False, cap_add: list[str] = (), cap_drop: list[str] = (),
-                 network: str = "bridge", entrypoint: str | None = None, init: bool = False, rm: bool = True):
+                 network: str = "bridge", uts: str = "private", entrypoint: str | None = None, init: bool = False,
+                 rm: bool = True):
         self.name, self.hostname = name, hostname
         self.memory, self.cpus, self.pids_limit = memory, cpus, pids_limit
         self.volume, self.env, self.workdir, self.user = list(volume), list(env), workdir, user
         self.interactive, self.tty, self.read_only = interactive, tty, read_only
-        self.cap_add, self.cap_drop, self.network = list(cap_add), list(cap_drop), network
+        self.cap_add, self.cap_drop, self.network, self.uts = list(cap_add), list(cap_drop), network, uts
         self.entrypoint, self.init, self.rm = entrypoint, init, rm
 
 
@@ -58,14 +60,15 @@ def specify(settings: Settings, id: str, image, args: list[str], rootfs: str, ro
     config = image.config
     names = capabilities.adjust(capabilities.DEFAULT, settings.cap_add, settings.cap_drop)
     user, home = find_user(settings.user or config.get("User") or "", image)
-    hostname = settings.hostname or id
+    hostname = host_name(settings, id)
     command = command_line(settings, config, args, image)
-    kinds = ["pid", "mount", "uts", "ipc", "cgroup"] + ([] if settings.network == "host" else ["network"])
+    kinds = ["pid", "mount", "ipc", "cgroup"] + ([] if settings.network == "host" else ["network"])
+    namespaces = [*(spec.Namespace(type=kind) for kind in kinds), *find_uts(settings.uts)]
     mounts = [spec.Mount(destination=destination, type=type, source=type, options=list(options))
               for destination, type, options in MOUNTS]
     return spec.Spec(
         root=spec.Root(path=rootfs, readonly=settings.read_only),
-        hostname=hostname,
+        hostname=None if settings.uts == "host" else hostname,
         process=spec.Process(
             args=command, cwd=settings.workdir or config.get("WorkingDir") or "/", terminal=settings.tty, user=user,
             env=environment(settings, config, hostname, home),
@@ -74,8 +77,45 @@ def specify(settings: Settings, id: str, image, args: list[str], rootfs: str, ro
                                            effective=names if user.uid == 0 else [])),
         mounts=[root, *mounts, *files, *(bind_mount(volume) for volume in settings.volume)],
         linux=spec.Linux(
-            namespaces=[spec.Namespace(type=kind) for kind in kinds], maskedPaths=MASKED, readonlyPaths=READ_ONLY,
+            namespaces=namespaces, maskedPaths=MASKED, readonlyPaths=READ_ONLY,
             resources=resources(settings)))
+
+
+def find_uts(mode: str) -> list[spec.Namespace]:
+    """What ``--uts MODE`` means: a namespace to make (``private``), none (``host``), or one to join (``container:NAME``).
+
+    Raises :class:`ContainerError`.
+    """
+    if mode == "host":
+        return []
+    if mode == "private":
+        return [spec.Namespace(type="uts")]
+    return [spec.Namespace(type="uts", path=f"/proc/{find_partner(mode).pid()}/ns/uts")]
+
+
+def find_partner(mode: str) -> State:
+    """The running container of ``--uts container:NAME``; an id is a name too.  Raises :class:`ContainerError`."""
+    kind, _, name = mode.partition(":")
+    if kind != "container":
+        raise ContainerError(f"--uts {mode}: write private, host or container:NAME")
+    names.check(name)
+    state = State(names.find(name) or name)
+    if state.pid() is None:
+        raise ContainerError(f"--uts {mode}: no container {name} is running")
+    return state
+
+
+def host_name(settings: Settings, id: str) -> str:
+    """The name that the container *id* will find: its own, or that of those with whom it shares one.
+
+    Raises :class:`ContainerError` when it is to have a name of its own and somebody else's.
+    """
+    if settings.uts == "private":
+        return settings.hostname or id
+    if settings.hostname:
+        raise ContainerError(f"--hostname and --uts {settings.uts}: others have that host name too; leave one of the two out")
+    partners = None if settings.uts == "host" else find_partner(settings.uts).read_spec().hostname
+    return partners or os.uname().nodename  # a partner that has none shares the host's
 
 
 def command_line(settings: Settings, config: dict, args: list[str], image) -> list[str]:
