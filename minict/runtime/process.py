@@ -105,24 +105,33 @@ def enter_directory(path: str) -> None:
 
 
 def find(command: str, env: list[str]) -> str:
-    """The file that *command* stands for: itself when it has a slash, else the first one on the PATH of *env*.
+    """The file that *command* stands for: the first of its :func:`candidates` that may be executed.
 
-    Raises :class:`ContainerError`, with status 127 when there is none and 126 when it may not be executed.
+    Raises :class:`ContainerError`, with status 126 when there is one but it may not be executed, else with 127.
+    """
+    forbidden = None
+    for file in candidates(command, env):
+        if os.path.isfile(file) and os.access(file, os.X_OK):
+            return file
+        if os.path.exists(file):
+            forbidden = file
+    if forbidden:
+        raise ContainerError(f"{forbidden} is not an executable file", status=NOT_EXECUTABLE)
+    raise ContainerError(f"there is no command {command!r} in the container: looked for {', '.join(candidates(command, env))}",
+                         status=NOT_FOUND)
+
+
+def candidates(command: str, env: list[str]) -> list[str]:
+    """The files that *command* may stand for: itself when it has a slash, else one in each directory of *env*'s PATH.
+
+    Source: execvp(3).  Raises :class:`ContainerError` when *command* is empty.
     """
     if not command:
         raise ContainerError("the command is empty", status=NOT_FOUND)
+    if "/" in command:
+        return [command]
     path = next((each[5:] for each in env if each.startswith("PATH=")), PATH)
-    candidates = [command] if "/" in command else [os.path.join(each or ".", command) for each in path.split(":")]
-    found = None
-    for candidate in candidates:
-        if os.path.isfile(candidate):
-            if os.access(candidate, os.X_OK):
-                return candidate
-            found = candidate
-    if found or os.path.isdir(command) and "/" in command:
-        raise ContainerError(f"{found or command} is not an executable file", status=NOT_EXECUTABLE)
-    where = "" if "/" in command else f" on the PATH {path}"
-    raise ContainerError(f"there is no command {command!r} in the container{where}", status=NOT_FOUND)
+    return [os.path.join(directory or ".", command) for directory in path.split(":")]
 
 
 def refuse_magic_link(path: str) -> None:
