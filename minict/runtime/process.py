@@ -109,16 +109,15 @@ def find(command: str, env: list[str]) -> str:
 
     Raises :class:`ContainerError`, with status 126 when there is one but it may not be executed, else with 127.
     """
-    forbidden = None
-    for file in candidates(command, env):
+    forbidden, files = None, candidates(command, env)
+    for file in files:
         if os.path.isfile(file) and os.access(file, os.X_OK):
             return file
         if os.path.exists(file):
             forbidden = file
     if forbidden:
         raise ContainerError(f"{forbidden} is not an executable file", status=NOT_EXECUTABLE)
-    raise ContainerError(f"there is no command {command!r} in the container: looked for {', '.join(candidates(command, env))}",
-                         status=NOT_FOUND)
+    raise ContainerError(f"there is no command {command!r} in the container: looked for {', '.join(files)}", status=NOT_FOUND)
 
 
 def candidates(command: str, env: list[str]) -> list[str]:
