@@ -1,11 +1,13 @@
 """How to measure what takes milliseconds on a machine that has other things to do.
 
-* Everybody once in each round, in an order that rotates: a busy minute then slows all alike, and the ratios stay.
+* Everybody once in each round: a busy minute then slows all alike, and the ratios stay.  In another order each time:
+  the kernel still works for some milliseconds on what a container has left, and the next one pays for it.
 * Before each sample wait for a calm moment, but not for ever; count how often there was none.
 * Medians, with the first quartile and the least beside them: what disturbs a sample only ever makes it longer.
 """
 from __future__ import annotations
 
+import random
 import statistics
 import time
 
@@ -40,8 +42,7 @@ class Rounds:
         """Run each contender *rounds* times, *count* at once; the samples by its name."""
         result = {contender.name: Samples() for contender in contenders}
         for number in range(rounds):
-            shift = number % len(contenders)
-            for contender in contenders[shift:] + contenders[:shift]:
+            for contender in random.Random(number).sample(contenders, len(contenders)):
                 self.samples += 1
                 self.restless += not calm()
                 seconds, errors = contender.run(count)
