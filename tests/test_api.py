@@ -310,16 +310,19 @@ def test_a_learners_mistake_is_an_error_and_no_damage(image, monkeypatch):
 
 
 def test_in_a_thread_that_ends_the_container_goes_on(image):
-    """The kernel's signal at a parent's death means the parent's thread: it must not be the pool's."""
-    made = []
-    thread = threading.Thread(target=lambda: made.append(run(image, "sleep 1000", detach=True)))
-    thread.start()
-    thread.join()
-    while os.path.exists(f"/proc/self/task/{thread.native_id}"):
-        time.sleep(0.001)
-    time.sleep(0.1)
-    assert made[0].status == "running"
-    made[0].stop(timeout=0)
+    """The kernel's signal at a parent's death means the parent's thread: it must not be the one that made the zygote."""
+    def child():  # a new process, so that the zygote is made by the very thread
+        made = []
+        thread = threading.Thread(target=lambda: made.append(run(image, "sleep 1000", detach=True)))
+        thread.start()
+        thread.join()
+        while os.path.exists(f"/proc/self/task/{thread.native_id}"):
+            time.sleep(0.001)
+        time.sleep(0.1)
+        status = made[0].status
+        made[0].stop(timeout=0)
+        return status
+    assert forked(child) == "running"
 
 
 def test_descriptors_in_unusual_places_do_no_harm(image):

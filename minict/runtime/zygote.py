@@ -84,11 +84,40 @@ def start():
     interpreter = sealed_interpreter()
     with theirs:
         # argv[0] tells Python where its standard library is, and a person what this process is
-        pid = os.posix_spawn(f"/proc/self/fd/{interpreter}", [sys.executable, "-IS", "-c", code, "minict.runtime.zygote"],
-                             os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 3)],
-                             setpgroup=0)  # Ctrl-C at the terminal is meant for its owner
+        pid = by_lasting_thread(lambda: os.posix_spawn(
+            f"/proc/self/fd/{interpreter}", [sys.executable, "-IS", "-c", code, "minict.runtime.zygote"], os.environ,
+            file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 3)],
+            setpgroup=0))  # Ctrl-C at the terminal is meant for its owner
     os.close(interpreter)
     return ours, pid
+
+
+def by_lasting_thread(function):
+    """Call *function*, which makes a process, in a thread that lives as long as we do; return its result.
+
+    For the kernel a process's parent is the thread that made it, and PR_SET_PDEATHSIG speaks of that thread's end:
+    containers must not end with the thread of a pool that happened to ask for the first of them.
+    Source: prctl(2).
+    """
+    if _thread.get_native_id() == os.getpid():  # the main thread
+        return function()
+    result, done, never = [], _thread.allocate_lock(), _thread.allocate_lock()
+
+    def work():
+        try:
+            result.append((function(), None))
+        except BaseException as error:
+            result.append((None, error))
+        done.release()
+        never.acquire()
+    done.acquire()
+    never.acquire()
+    _thread.start_new_thread(work, ())
+    done.acquire()
+    value, error = result[0]
+    if error:
+        raise error
+    return value
 
 
 def ask(channel, birth: births.Birth) -> int:
