@@ -16,7 +16,6 @@ import socket
 import struct
 import sys
 import tempfile
-import time
 
 import pytest
 
@@ -73,27 +72,12 @@ def _file_system(path: str) -> str:
 def _remove_dead_worlds() -> None:
     """Remove what an earlier session left behind when it was killed: its mounts died with it, the rest did not."""
     points = [m["point"] for m in host.mount_table() if m["type"] in ("cgroup", "cgroup2")]
-    for holder in [tempfile.gettempdir(), *points]:
-        for name in os.listdir(holder):
-            pid = name.removeprefix(_PREFIX)
-            if name.startswith(_PREFIX) and pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
-                _remove_cgroups(f"{holder}/{name}") if holder in points else shutil.rmtree(f"{holder}/{name}", True)
-
-
-def _remove_cgroups(tree: str) -> None:
-    """Kill what runs in the control groups below *tree*, and remove them from the innermost outwards."""
-    for directory, _, _ in os.walk(tree, topdown=False):
-        for _ in range(100):
-            try:
-                with open(f"{directory}/cgroup.procs") as file:
-                    for pid in file.read().split():
-                        os.kill(int(pid), 9)
-                os.rmdir(directory)
-                break
-            except FileNotFoundError:
-                break
-            except OSError:  # a killed process is still on its way out
-                time.sleep(0.02)
+    dead = [f"{holder}/{name}" for holder in dict.fromkeys([tempfile.gettempdir(), *points]) for name in os.listdir(holder)
+            if name.startswith(_PREFIX) and not os.path.exists(f"/proc/{name.removeprefix(_PREFIX)}")]
+    host.remove_cgroups([path for path in dead if os.path.dirname(path) in points])
+    for path in dead:
+        if os.path.dirname(path) not in points:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _leave_own_world(world: str, owner: int) -> None:
@@ -104,8 +88,7 @@ def _leave_own_world(world: str, owner: int) -> None:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
-    for tree in host.cgroup_trees():
-        _remove_cgroups(tree)
+    host.remove_cgroups(host.cgroup_trees())
     for entry in reversed(host.mount_table()):
         if entry["point"].startswith(f"{world}/"):
             mount.umount2(entry["point"], mount.MNT_DETACH)

@@ -1,4 +1,75 @@
-"""What only notebooks use: exercises, checks, hints, quizzes, figures, and the proof that nothing is left."""
+"""The lab: what only the notebooks of the course use.
+
+::
+
+    from minict.lab import *
+
+is the first cell of every notebook.  It prints nothing, takes a twentieth of a second, and gives
+
+=============================================  ================================================================================
+``%%child``, ``run_in_child(f)``               a cell, or a function, in a throw-away process (:mod:`.child`)
+``@exercise(id)``, ``hint(id)``                a function that the learner writes (:mod:`.exercise`)
+``use_reference(id)``, ``progress()``          the course's function back in its place; what is solved so far
+``quiz(id)``, ``answer(id, 2, "b")``           questions with a word on every answer (:mod:`.quiz`)
+``source(f)``                                  the package's own source (:mod:`.source`)
+``runtime_map(5)``                             the map of the whole runtime, chapter 5's part lit (:mod:`.figures`)
+``process_tree(pid)``, ``mount_tree(pid)``     processes and mounts, as they are now
+``namespace_map({name: pid, …})``              who shares which namespaces
+``live(draw, label, values)``                  a drawing that a slider moves
+``watch(sample, label)``                       a value of the kernel, drawn while it changes
+``leave_no_trace()``                           the proof that the host is as it was when the notebook began (:mod:`.host`)
+=============================================  ================================================================================
+
+It also guards the notebook: a process that a cell forks by hand ends with its cell, ``unshare()`` or ``chroot()`` outside of
+``%%child`` is refused with a sentence, and tracebacks are short.
+
+How a chapter is written
+========================
+
+One notebook, one idea, one module of the package; 30 to 60 minutes.  ``tests/hygiene.py`` holds what a machine can hold of this::
+
+    # Where does a container's root directory come from?            a question
+    Two sentences of story: what somebody wants, and what goes wrong.
+    **You will be able to** three to five verbs
+    **Before you start**: chapter 04, and what to remember of it · 45 min: 30 to read, 15 to try
+    [from minict.lab import *]  [runtime_map(5)]
+
+    ## Four to six sections, a step each · about 10 min so far      want -> smallest code -> predict -> run -> explain -> refine
+    One of them breaks something, and says why it broke.  One has the figure that is worth looking at.
+    **Exercise `pivot-1`: Move in, and let the host go** · 10 min · ●●○      the exercise's ``box``, literally
+    [@exercise("pivot-1") and the registry's starter]  [# hint("pivot-1")]
+
+    ## The real thing        where runc, crun and Docker do this, with the file, and what they add
+    ## What you built        [source(rootfs.pivot_root)], never pasted
+    ## Lessons learned       three or four
+    ## Quiz                  [quiz("pivot-root")], five to eight questions
+    ## Go further            two or three open tasks
+    ## Clean up              what a cell took by hand is given back here; [leave_no_trace()] is the last cell
+    ## Next                  a link to the next chapter
+
+Budgets: half of the code cells have one or two lines, nine of ten under fifteen; 20 to 40 words before each cell; one idea a
+cell; three exercises or more; a question before each surprising output.
+
+Do
+
+* put whatever enters a namespace, a root or a control group, and every fork, into ``%%child``;
+* show values that are the same on every machine: ``inside != outside``, not the inode; a name, not a pid;
+* draw by the functions above: their text, which tests compare, does not change with what they draw;
+* follow ``live`` and ``watch`` with a picture that stands still, because moving ones are not saved;
+* tag a cell that must fail ``raises-exception``;
+* make control groups below ``paths.cgroup_parent()``, and nothing else of the host's outside of a namespace;
+* give a container that runs on to a ``with``, so that it ends whatever happens: ``with minict.run(…, detach=True) as box:``.
+
+Do not
+
+* let a reader copy a number by hand, or type a path of one machine;
+* write ``clear_output``, ``display_id``, ``Output``, ``interact``, or print in a callback: nbval sees them differently;
+* end a cell with ``;`` (write ``_ = …``), or use an ignore tag without a reason in ``tests/hygiene.py``;
+* paste code of the package, or type a solution twice.
+
+An exercise is registered in ``minict/lab/exercises/chNN_….py`` and a quiz in ``minict/lab/quizzes/chNN.py``; each has its rules
+at the top of its package.  ``make notebooks`` runs the notebooks and saves what they show.
+"""
 from __future__ import annotations
 
 import sys

@@ -316,15 +316,7 @@ def _has_children() -> bool:
 
 def _clear_away(before: host.Snapshot) -> None:
     """Remove the control groups that a wrong answer left; mounts and links went with the check's own namespaces."""
-    known = before.kinds["cgroups"]
-    for directory in sorted(set(host.snapshot().kinds["cgroups"]) - set(known), key=len, reverse=True):
-        try:
-            with open(f"{directory}/cgroup.procs") as file:
-                for pid in file.read().split():
-                    os.kill(int(pid), signal.SIGKILL)
-            os.rmdir(directory)
-        except OSError:
-            pass  # its processes are still ending; `minict prune` gets what remains
+    host.remove_cgroups(sorted(set(host.snapshot().kinds["cgroups"]) - set(before.kinds["cgroups"]), key=len, reverse=True))
 
 
 # ---- taking the place of the package's function ------------------------------------------------------------------

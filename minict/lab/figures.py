@@ -205,7 +205,8 @@ def _rows_of_family(table: dict, top: int) -> list[tuple]:
     def add(pid, level):
         rows.append((level, table[pid]))
         for child in sorted(process.pid for process in table.values() if process.parent == pid):
-            add(child, level + 1)
+            if not host.is_servant(table[child]):
+                add(child, level + 1)
 
     add(top, 0)
     return rows

@@ -128,6 +128,51 @@ def cgroup_trees() -> list[str]:
     return [tree for tree in trees if os.path.isdir(tree)]
 
 
+def remove_cgroups(directories: list[str], seconds: float = 3.0) -> None:
+    """Kill whatever runs in these control groups and below them, frozen or not, and remove them, within *seconds*."""
+    below = [directory for each in directories for directory, _, _ in os.walk(each, topdown=False)]
+    end = time.monotonic() + seconds
+    while below and time.monotonic() < end:
+        for directory in below:
+            for file, text in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):  # a frozen process does not die
+                _write_if_there(f"{directory}/{file}", text)
+            for pid in _read_if_there(f"{directory}/cgroup.procs").split():
+                try:
+                    os.kill(int(pid), 9)
+                except ProcessLookupError:
+                    pass
+        below = [directory for directory in below if not _removed(directory)]
+        if below:
+            time.sleep(0.02)
+
+
+def _removed(directory: str) -> bool:
+    try:
+        os.rmdir(directory)
+    except FileNotFoundError:
+        pass
+    except OSError:
+        return False  # a killed process is still on its way out
+    return True
+
+
+def _write_if_there(path: str, text: str) -> None:
+    if os.path.exists(path):
+        try:
+            with open(path, "w") as file:
+                file.write(text)
+        except OSError:
+            pass
+
+
+def _read_if_there(path: str) -> str:
+    try:
+        with open(path) as file:
+            return file.read()
+    except OSError:
+        return ""  # the directory has just been removed, or the hierarchy forbids reading (threaded)
+
+
 def _cgroups() -> Counter:
     """Only what is below ``MINICT_CGROUP``: the directory itself stays for the next container."""
     return Counter(os.path.join(directory, name) for tree in cgroup_trees()
@@ -195,17 +240,18 @@ def descendants(table: dict[int, Process], ancestor: int) -> set[int]:
     return found
 
 
+def is_servant(process: Process) -> bool:
+    """Whether *process* serves all containers of this notebook, such as the zygote, and belongs to none."""
+    return any(servant in process.read("cmdline").decode(errors="replace") for servant in _SERVANTS)
+
+
 def _processes() -> Counter:
     """This process's descendants, those in our control groups, and orphans that were started from here."""
     table = process_table()
     inside = set()
     for tree in cgroup_trees():
         for directory, _, _ in os.walk(tree):
-            try:
-                with open(f"{directory}/cgroup.procs") as file:
-                    inside.update(int(line) for line in file)
-            except OSError:
-                pass  # the directory has just been removed, or the hierarchy forbids reading (threaded)
+            inside.update(map(int, _read_if_there(f"{directory}/cgroup.procs").split()))
     family = descendants(table, os.getpid())
     mark = f"{_MARK}={os.environ.get(_MARK)}".encode()
     own_command = table[os.getpid()].read("cmdline")
@@ -216,7 +262,7 @@ def _processes() -> Counter:
         command = process.read("cmdline")
         orphan = command == own_command or mark in process.read("environ").split(b"\0")
         words = command.replace(b"\0", b" ").decode(errors="replace").strip() or process.name
-        if (pid in family or pid in inside or orphan) and not any(servant in words for servant in _SERVANTS):
+        if (pid in family or pid in inside or orphan) and not is_servant(process):
             zombie = " (ended, nobody waited for it)" if process.state == "Z" else ""
             found[f"{pid} {words}{zombie}"] += 1
     return found

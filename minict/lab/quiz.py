@@ -3,7 +3,7 @@
 ``quiz("pivot-root")`` shows the questions: as text on a page that only shows a notebook, and as buttons where the
 notebook is alive.  ``answer("pivot-root", 2, "b")`` is for those who would rather type.
 
-The questions are in :mod:`minict.lab.quizzes`, a module for each chapter::
+The questions are in :mod:`minict.lab.quizzes`, a module for each chapter, such as ``ch05.py``::
 
     Quiz("pivot-root",
          Question("Why …?",
@@ -17,6 +17,7 @@ from __future__ import annotations
 import html
 import importlib
 import pkgutil
+import sys
 import textwrap
 
 _quizzes: dict[str, Quiz] = {}
@@ -60,6 +61,7 @@ class Quiz:
         if id in _quizzes:
             raise ValueError(f"there are two quizzes {id}")
         self.id, self.questions = id, questions
+        self.chapter = sys._getframe(1).f_globals["__name__"].rpartition(".")[2].partition("_")[0]  # ch05
         _quizzes[id] = self
 
     def __repr__(self):
