@@ -301,6 +301,10 @@ class Spec(Record):
     hooks: Hooks = None
     annotations: dict = None
 
+    def to_dict(self) -> dict:
+        """The whole ``config.json``; its version is no field that may be left out."""
+        return {"ociVersion": self.ociVersion, **super().to_dict()}
+
     @classmethod
     def load(cls, path: str) -> Spec:
         """Read a ``config.json``.  Raises :class:`OSError`, or :class:`ValueError` when it is none."""

@@ -86,4 +86,4 @@ class World:
         spec.mounts = spec.mounts[1:]  # without the overlay: for the others the root is a plain directory
         spec.linux.seccomp = seccomp.default(spec.process.capabilities.bounding)
         spec.linux.resources.devices = devices.with_defaults([])
-        return {"ociVersion": "1.0.2", **spec.to_dict()}
+        return {**spec.to_dict(), "ociVersion": "1.0.2"}  # the crun of Debian 12 takes no later one
