@@ -11,7 +11,8 @@ import time
 import pytest
 
 from minict.kernel.namespaces import clone3
-from minict.runtime import cgroup
+from minict.runtime.cgroup import group as cgroup_group
+from minict.runtime.cgroup import hierarchy, limits
 from minict.runtime.cgroup import Cgroup, controllers, mode
 from minict.runtime.errors import ContainerError
 from minict.runtime.spec import (CPU, BlockIO, HugepageLimit, Memory, Pids, Resources, ThrottleDevice)
@@ -79,7 +80,7 @@ def box(monkeypatch):
 
 def left_over(name=NAME):
     """The directories that there are of the tests' cgroups."""
-    mounts = {*controllers().values(), cgroup._find_hierarchies()[1]} - {None}
+    mounts = {*controllers().values(), hierarchy.find_hierarchies()[1]} - {None}
     return [f"{mount}/{name}" for mount in mounts if os.path.exists(f"{mount}/{name}")]
 
 
@@ -101,7 +102,7 @@ def content(group, v1_file, v2_file):
 
 
 def in_v2(controller):
-    return controllers()[controller] == cgroup._find_hierarchies()[1]
+    return controllers()[controller] == hierarchy.find_hierarchies()[1]
 
 
 def elsewhere(code):
@@ -110,7 +111,7 @@ def elsewhere(code):
                "from minict.kernel.namespaces import unshare, CLONE_NEWNS\n" \
                "from minict.kernel.mount import mount, umount2, MS_REC, MS_PRIVATE, MS_BIND, MNT_DETACH\n" \
                "unshare(CLONE_NEWNS); mount(None, '/', None, MS_REC | MS_PRIVATE)\n" \
-               "from minict.runtime import cgroup\n" \
+               "from minict.runtime.cgroup import group, hierarchy, limits\n" \
                "from minict.runtime.cgroup import Cgroup\n" \
                "from minict.runtime.errors import ContainerError\n" \
                "from minict.runtime.spec import *\n"
@@ -123,28 +124,28 @@ def elsewhere(code):
 
 def test_weight_from_shares():
     pairs = {0: 1, 1: 1, 2: 1, 3: 2, 512: 59, 1024: 100, 2000: 170, 262144: 10000, 999999: 10000}
-    assert {shares: cgroup.weight_from_shares(shares) for shares in pairs} == pairs
+    assert {shares: limits.weight_from_shares(shares) for shares in pairs} == pairs
 
 
 def test_cpu_max():
-    assert cgroup.cpu_max(50000, 100000) == "50000 100000"
-    assert cgroup.cpu_max(-1, None) == "max 100000"
-    assert cgroup.cpu_max(None, 20000, "5000 10000\n") == "5000 20000"
-    assert cgroup.cpu_max(7000, None, "5000 10000\n") == "7000 10000"
+    assert limits.cpu_max(50000, 100000) == "50000 100000"
+    assert limits.cpu_max(-1, None) == "max 100000"
+    assert limits.cpu_max(None, 20000, "5000 10000\n") == "5000 20000"
+    assert limits.cpu_max(7000, None, "5000 10000\n") == "7000 10000"
 
 
 def test_swap_max():
-    assert cgroup.swap_max(150, 100) == "50"
-    assert cgroup.swap_max(100, 100) == "0"
-    assert cgroup.swap_max(-1, 100) == cgroup.swap_max(-1, -1) == "max"
+    assert limits.swap_max(150, 100) == "50"
+    assert limits.swap_max(100, 100) == "0"
+    assert limits.swap_max(-1, 100) == limits.swap_max(-1, -1) == "max"
     with pytest.raises(ContainerError, match="set memory.limit too"):
-        cgroup.swap_max(100, -1)
+        limits.swap_max(100, -1)
     with pytest.raises(ContainerError, match="can't be less than memory.limit"):
-        cgroup.swap_max(99, 100)
+        limits.swap_max(99, 100)
 
 
 def test_io_weight():
-    assert [cgroup.io_weight(weight) for weight in (10, 100, 1000)] == [1, 910, 10000]
+    assert [limits.io_weight(weight) for weight in (10, 100, 1000)] == [1, 910, 10000]
 
 
 @pytest.mark.parametrize("path", ["", "/", "minict/x", "/minict/../etc", "/minict//x", "/minict/x/", "/./x"])
@@ -330,14 +331,14 @@ def test_a_missing_controller_gets_a_sentence():
     """A machine without pids, made of this one.  v1: unmounted; v2: not handed down to the part that we see."""
     try:
         sentence = elsewhere(f"""
-point = '/sys/fs/cgroup' if cgroup.mode() == 'v2' else cgroup.controllers()['pids']
-if cgroup.mode() == 'v2':
+point = '/sys/fs/cgroup' if hierarchy.mode() == 'v2' else hierarchy.controllers()['pids']
+if hierarchy.mode() == 'v2':
     os.makedirs(f'{{point}}/{NAME}-less/inner')
     open(f'{{point}}/{NAME}-less/cgroup.subtree_control', 'w').write('+memory')
     mount(f'{{point}}/{NAME}-less/inner', point, None, MS_BIND)
 else:
     umount2(point, MNT_DETACH)
-cgroup._hierarchies = None
+hierarchy._hierarchies = None
 group = Cgroup('/{NAME}/less')
 group.create()
 try:
@@ -478,7 +479,7 @@ def nest(box):
     for directory in box.group._all():
         os.makedirs(f"{directory}/inner/deeper")
     if "cpuset" in box.group.directories and not in_v2("cpuset"):
-        cgroup.inherit_cpuset(box.group.directories["cpuset"] + "/inner/deeper")
+        cgroup_group.inherit_cpuset(box.group.directories["cpuset"] + "/inner/deeper")
     groups = [box.group, Cgroup(box.group.path + "/inner"), Cgroup(box.group.path + "/inner/deeper")]
     pids = [box.start(SLEEP, group) for group in groups]
     assert sorted(box.group.processes()) == sorted(pids)
@@ -544,15 +545,15 @@ def test_kill_one_by_one(box):
 def test_kill_on_pure_v1_or_v2():
     """Hybrid without its v2 tree is pure v1; pure v2 stays what it is."""
     out = elsewhere(f"""
-found, unified = cgroup._find_hierarchies()
-if cgroup.mode() == 'hybrid':
+found, unified = hierarchy.find_hierarchies()
+if hierarchy.mode() == 'hybrid':
     umount2(unified, MNT_DETACH)
-    cgroup._hierarchies = None
-    assert cgroup.mode() == 'v1'
+    hierarchy._hierarchies = None
+    assert hierarchy.mode() == 'v1'
 group = Cgroup('/{NAME}/pure')
 group.create()
 group.limit(Resources(memory=Memory(limit=1 << 26), pids=Pids(limit=9)))
-assert (group.v2_directory() is None) == (cgroup.mode() == 'v1')
+assert (group.v2_directory() is None) == (hierarchy.mode() == 'v1')
 import subprocess
 child = subprocess.Popen(['sleep', '600'])
 group.add(child.pid)
@@ -626,7 +627,7 @@ def test_no_internal_processes(box):
 def test_a_read_only_cgroup_file_system():
     out = elsewhere("""
 from minict.kernel.mount import MS_REMOUNT, MS_RDONLY
-for point in {*cgroup.controllers().values(), cgroup._find_hierarchies()[1]} - {None}:
+for point in {*hierarchy.controllers().values(), hierarchy.find_hierarchies()[1]} - {None}:
     mount(None, point, None, MS_REMOUNT | MS_BIND | MS_RDONLY)
 try:
     Cgroup('/minict-test-never/x').create()
@@ -643,7 +644,7 @@ for line in reversed(open('/proc/self/mountinfo').readlines()):
         umount2(line.split()[4], MNT_DETACH)
 group = Cgroup('/minict-test-never/x')
 group.remove()
-for step in cgroup.mode, group.create, lambda: group.limit(Resources(pids=Pids(limit=5))):
+for step in hierarchy.mode, group.create, lambda: group.limit(Resources(pids=Pids(limit=5))):
     try:
         step()
     except ContainerError as error:

@@ -1,0 +1,29 @@
+"""Control groups: how much of the processors, the memory, the disks and the process table a container may use.
+
+A control group (cgroup) is a directory in a file system that the kernel makes up.  ``mkdir`` makes a
+group, a process number written into one of its files moves a process in, a number written into
+another sets a limit, and ``rmdir`` ends the group once it is empty.  What counts and limits one
+resource is a controller: ``cpu``, ``memory``, ``pids``...  There are two worlds of them:
+
+==========  ==========================================================================================
+cgroup v1   a tree for each controller: /sys/fs/cgroup/memory/minict/ID, /sys/fs/cgroup/pids/minict/ID...
+cgroup v2   one tree for all: /sys/fs/cgroup/minict/ID; a group has the controllers that its parent hands down
+hybrid      both are mounted; a controller works in one of the two worlds at a time
+==========  ==========================================================================================
+
+=================  ===================================================================
+:mod:`.hierarchy`  what this machine has, and where
+:mod:`.group`      one group: to make it, to join it, to freeze and kill what is in it, to remove it
+:mod:`.limits`     from the specification to numbers in files
+:mod:`.stats`      from files to numbers
+=================  ===================================================================
+
+Sources: cgroups(7); the kernel's Documentation/admin-guide/cgroup-v1/ and cgroup-v2.rst; OCI
+runtime-spec, config-linux.md, Control groups.
+"""
+from __future__ import annotations
+
+from .group import Cgroup
+from .hierarchy import controllers, mode
+
+__all__ = ["Cgroup", "controllers", "mode"]

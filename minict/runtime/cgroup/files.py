@@ -1,0 +1,60 @@
+"""The files of which a control group consists: read and written in one call each, as the kernel wants it."""
+from __future__ import annotations
+
+import errno
+import os
+
+
+def write(path: str, text: str) -> None:
+    """Write *text* in one call, as the kernel wants it.  Raises :class:`OSError` with the path."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, text.encode())
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        error.filename = path  # os.write knows only a number
+        raise
+
+
+def attempt(path: str, text: str) -> bool:
+    """Write *text*, if that can be done: could it?"""
+    try:
+        write(path, text)
+    except OSError:
+        return False
+    return True
+
+
+def read(path: str) -> str:
+    """The whole file.  Raises :class:`OSError`."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        parts = []
+        while part := os.read(descriptor, 65536):
+            parts.append(part)
+    finally:
+        os.close(descriptor)
+    return b"".join(parts).decode(errors="surrogateescape")
+
+
+def read_if_there(path: str, *also: int) -> str | None:
+    """The whole file; None when this kernel has none, or the group is gone (or for the errors *also*)."""
+    try:
+        return read(path)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENODEV, *also):
+            raise
+        return None
+
+
+def number(text: str | None, default: int | None = None) -> int | None:
+    """The number in *text*; *default* for ``max`` and for no text."""
+    return default if text is None or text.strip() == "max" else int(text)
+
+
+def table(path: str) -> dict[str, int]:
+    """A file of lines such as ``nr_periods 17``."""
+    pairs = [line.split() for line in (read_if_there(path) or "").splitlines()]
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2}

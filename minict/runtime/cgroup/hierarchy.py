@@ -1,0 +1,83 @@
+"""Where this machine has its control groups: which controllers, mounted where, in which of the two worlds."""
+from __future__ import annotations
+
+from ..errors import ContainerError
+from . import files
+
+# Mount options of cgroup v1 that are names of controllers, and not, say, "rw" or "name=systemd".
+_V1_CONTROLLERS = {"cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "hugetlb", "net_cls",
+                   "net_prio", "perf_event", "rdma", "misc"}
+
+_hierarchies: tuple[dict[str, str], str | None] | None = None  # of this process's mount namespace, read once
+
+
+def find_hierarchies() -> tuple[dict[str, str], str | None]:
+    """(controller -> mount point, mount point of the cgroup v2 tree or None), from /proc/self/mountinfo."""
+    global _hierarchies
+    if _hierarchies is None:
+        mounts = {}
+        for line in files.read("/proc/self/mountinfo").splitlines():
+            mount, _, filesystem = line.partition(" - ")
+            kind, _, options = filesystem.split(" ", 2)
+            if kind in ("cgroup", "cgroup2"):
+                # A later mount on the same directory hides the earlier one.
+                mounts[_unescape(mount.split(" ")[4])] = kind, options.split(",")
+        found, unified = {}, None
+        for point, (kind, options) in mounts.items():
+            if kind == "cgroup2":
+                unified = unified or point
+                names = (files.read_if_there(f"{point}/cgroup.controllers") or "").split()
+            else:
+                names = [option for option in options if option in _V1_CONTROLLERS]
+            for name in names:
+                found.setdefault(name, point)
+        _hierarchies = found, unified
+    return _hierarchies
+
+
+def _unescape(word: str) -> str:
+    """A path as mountinfo writes it: blanks and backslashes are octal there, such as ``\\040``.  Source: proc(5)."""
+    first, *others = word.split("\\")
+    return first + "".join(chr(int(part[:3], 8)) + part[3:] for part in others)
+
+
+def controllers() -> dict[str, str]:
+    """Each controller that this machine has, and where it is mounted.
+
+    The names are the kernel's: block devices are ``blkio`` in v1 and ``io`` in v2.
+    """
+    return dict(find_hierarchies()[0])
+
+
+def mode() -> str:
+    """The world of this machine: ``v1``, ``hybrid`` or ``v2``.
+
+    It is ``hybrid`` when some controller is mounted as v1 and the v2 tree is mounted too.
+    Raises :class:`ContainerError` when neither is mounted.
+    """
+    found, unified = find_hierarchies()
+    if not found and not unified:
+        raise ContainerError("this machine has no control groups mounted, so a container's processes can be neither "
+                             "limited nor found again: mount -t cgroup2 cgroup2 /sys/fs/cgroup")
+    if unified and all(point == unified for point in found.values()):
+        return "v2"
+    return "hybrid" if unified else "v1"
+
+
+def missing(setting: str, controller: str) -> ContainerError:
+    """The sentence for a controller that is not here: why it is not, and how one gets it."""
+    kernel = {}  # controller -> whether it was enabled at boot, as far as v1 knows it; cgroups(7), /proc/cgroups
+    for line in (files.read_if_there("/proc/cgroups") or "").splitlines():
+        name, _, _, enabled = line.split()
+        kernel[name] = enabled
+    v1_name = "blkio" if controller == "io" else controller
+    if kernel.get(v1_name) == "0":
+        remedy = f"it was switched off at boot; boot with cgroup_enable={v1_name} on the kernel's command line"
+    elif v1_name not in kernel:
+        remedy = "the kernel does not have it; use another kernel, or leave this setting out"
+    elif mode() == "v2":
+        remedy = f"the group above does not hand it down; write +{controller} to its cgroup.subtree_control, or " \
+                 "start minict outside of the container that it runs in"
+    else:
+        remedy = f"it is not mounted; mount -t cgroup -o {v1_name} cgroup /sys/fs/cgroup/{v1_name}"
+    return ContainerError(f"{setting} needs the cgroup controller {controller}, which this machine lacks: {remedy}")
