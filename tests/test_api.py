@@ -140,6 +140,26 @@ def test_a_container_in_the_background_is_looked_at_and_stopped(image):
             web.pid
 
 
+def test_a_container_is_seen_from_outside_piece_by_piece(image):
+    from minict.engine.prune import prune
+    with run(image, "sleep 1000", detach=True) as box:
+        assert box.exec(["sh", "-c", "echo inside > /note"]).status == 0
+        with open(box.root + "/note", "r+") as note:
+            assert note.read() == "inside\n" and not os.path.exists("/note")
+            note.write("outside\n")
+        assert box.exec("cat /note").output == "inside\noutside\n"
+        assert box.address is None
+        assert len(box.capabilities) == 14 and "CAP_CHOWN" in box.capabilities and "CAP_SYS_ADMIN" not in box.capabilities
+    with minict.run(image, "sleep 1000", detach=True, user="1000", cap_drop=["ALL"]) as web:
+        assert web.exec("hostname -i").output.strip() == web.address
+        assert web.capabilities == []
+    assert web.address is None, "it has been given back"
+    assert prune() == ["network bridge"]
+    for question in ("root", "capabilities"):
+        with pytest.raises(minict.ContainerError, match="has ended"):
+            getattr(web, question)
+
+
 def test_who_does_not_listen_is_killed(image):
     deaf = run(image, "sleep 1000", detach=True)
     assert deaf.stop(timeout=0.2) == 137
