@@ -27,12 +27,16 @@ def check(name: str) -> None:
 
 def take(name: str, id: str) -> None:
     """Give *name* to the container *id*.  Raises :class:`ContainerError` when another one has it."""
-    os.makedirs(_directory(), 0o711, exist_ok=True)
-    try:
-        os.symlink(id, f"{_directory()}/{name}")
-    except FileExistsError:
-        raise ContainerError(f"the name {name!r} is in use by the container {find(name)}: choose another one, or "
-                             "run 'minict prune' if that one is gone") from None
+    while True:
+        paths.make_directory(_directory())
+        try:
+            return os.symlink(id, f"{_directory()}/{name}")
+        except FileNotFoundError:  # the last name has just been given back, and its directory with it
+            continue
+        except FileExistsError:
+            break
+    raise ContainerError(f"the name {name!r} is in use by the container {find(name)}: choose another one, or "
+                         "run 'minict prune' if that one is gone")
 
 
 def find(name: str) -> str | None:

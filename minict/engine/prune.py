@@ -5,6 +5,7 @@ import os
 
 from minict.runtime import paths, state
 from minict.runtime.container import Container
+from minict.runtime.errors import ContainerError
 from minict.runtime.files import remove_tree
 
 from . import names, network, run
@@ -16,9 +17,15 @@ def prune() -> list[str]:
 
     Touched is only what a ledger names, or what lies in minict's own directories.  May be called at any time, also
     while others make containers: their locks are respected.
+    Raises the first error, after all has been tried.
     """
-    removed = [f"container {id}" for id in state.all_ids() if prune_container(id)]
-    removed += prune_data()
+    removed, errors = [], []
+    for id in state.all_ids():
+        try:
+            removed += [f"container {id}"] * prune_container(id)
+        except (OSError, ContainerError) as error:
+            errors.append(error)
+    removed += prune_data(errors)
     removed += prune_names()
     removed += prune_images()
     if not state.all_ids():
@@ -29,6 +36,8 @@ def prune() -> list[str]:
                 os.rmdir(directory)
             except OSError:
                 pass
+    if errors:
+        raise errors[0]
     return removed
 
 
@@ -45,14 +54,17 @@ def prune_container(id: str) -> bool:
     return True
 
 
-def prune_data() -> list[str]:
+def prune_data(errors: list) -> list[str]:
     """Remove the files of containers that have no state: a reboot has emptied the state's directory."""
     removed = []
     directory = f"{paths.data_root()}/containers"
     for id in os.listdir(directory) if os.path.isdir(directory) else ():
         if not os.path.isdir(paths.container_state(id)):
-            remove_tree(f"{directory}/{id}")
-            removed.append(f"files of container {id}")
+            try:
+                remove_tree(f"{directory}/{id}")
+                removed.append(f"files of container {id}")
+            except (OSError, ContainerError) as error:
+                errors.append(error)
     return removed
 
 

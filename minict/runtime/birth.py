@@ -58,7 +58,8 @@ class Birth:
         self.traced = traced
         self.descriptors = {"stdin": 0, "stdout": 1, "stderr": 2, "report": -1, "gate": -1, "start": -1, "error": -1,
                             "console": -1, "join": -1, "cgroup_namespace": -1, **(descriptors or {})}
-        self.parents_ends = ()  # of the two pipes: the child has inherited them, unless a zygote has cloned it
+        # What the child inherits and must not keep, unless a zygote has cloned it: the parent's ends of the pipes, its lock.
+        self.parents_own = ()
         # made here and not in the child, so that its errors are the caller's
         self.table = [] if self.joins else rootfs.table(spec, bundle, self.cgroups, cgroup_v2)
 
@@ -68,7 +69,7 @@ class Birth:
 
     def to_wire(self) -> dict:
         """Everything but the descriptors, in types that :mod:`marshal` can carry."""
-        values = {name: value for name, value in vars(self).items() if name not in ("rootfs", "descriptors", "table", "parents_ends")}
+        values = {name: value for name, value in vars(self).items() if name not in ("rootfs", "descriptors", "table", "parents_own")}
         return {**values, "rootfs_path": self.rootfs, "spec": self.spec.to_dict()}
 
     @classmethod
@@ -287,7 +288,7 @@ def preload(birth: Birth) -> None:
 def child(birth: Birth) -> None:
     """Become the container's command, or report why not.  Does not return."""
     step = Trace("child")
-    for fd in birth.parents_ends:  # or we would not notice when our parent, with its own, has died
+    for fd in birth.parents_own:  # or nobody would notice that the parent has died
         os.close(fd)
     guard(birth, step, lambda: become(birth, step))
 
@@ -336,7 +337,7 @@ def bear(birth: Birth, launch, prepare=None, step: Trace | None = None, born=Non
     step = step or Trace("parent")
     report, birth.descriptors["report"] = os.pipe2(os.O_CLOEXEC)
     birth.descriptors["gate"], gate = os.pipe2(os.O_CLOEXEC)
-    birth.parents_ends = (report, gate)
+    birth.parents_own += (report, gate)
     pid = -1
     try:
         step("clone")

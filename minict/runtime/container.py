@@ -105,6 +105,8 @@ class Container:
                 seccomp_flags=seccomp_flags, wait_for_network=prepare is not None,
                 init=init, die_with_parent=die_with_parent, traced=trace,
                 descriptors={"stdin": streams[0], "stdout": streams[1], "stderr": streams[2], "console": console, **fifos})
+            if self.state.lock_fd >= 0:
+                birth.parents_own = (self.state.lock_fd,)
             self._child, self.pidfd, child = births.bear(birth, launcher or launch.choose(birth), prepare, step, self.state.write_pid)
             self.traces = [step, child]
         except BaseException:

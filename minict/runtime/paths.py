@@ -19,6 +19,15 @@ def cgroup_parent() -> str:
     return os.environ.get("MINICT_CGROUP", "minict")
 
 
+def make_directory(path: str) -> None:
+    """Make the directory *path* and those above it, which somebody else may be removing at the same time because they are empty."""
+    while True:
+        try:
+            return os.makedirs(path, 0o711, exist_ok=True)
+        except FileNotFoundError:
+            pass
+
+
 def container_state(id: str) -> str:
     """The directory of the container's state, such as its ``state.json``."""
     return f"{run_root()}/containers/{id}"

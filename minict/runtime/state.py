@@ -1,7 +1,6 @@
 """What is known of a container while it lives: one directory, one small file for each fact.
 
 =============  =======================================================================================
-``lock``       held (flock) by the process that makes or looks after the container, as long as it lives
 ``ledger``     what the container takes from the host, written BEFORE it is taken: a line ``kind<tab>value``
 ``config.json``  the container's spec, for who asks later
 ``pid``        its first process, and when that began, so that a later process can't be mistaken for it
@@ -9,7 +8,8 @@
 ``error``      a FIFO beside it: what went wrong after "go"
 =============  =======================================================================================
 
-The order is the point.  A creator may be killed at any instant; what it leaves is a directory whose lock
+The directory itself is the lock: the process that makes or looks after the container holds it (flock), as long as it
+lives.  The order is the point.  A creator may be killed at any instant; what it leaves is a directory that
 nobody holds, and in it a ledger with everything that may have to be undone: undoing what was never taken
 is no error.  That is all that ``minict prune`` needs.
 """
@@ -28,39 +28,47 @@ class State:
     def __init__(self, id: str):
         self.id = id
         self.directory = paths.container_state(id)
-        self._lock = -1
+        self.lock_fd = -1
 
     def path(self, name: str) -> str:
         return f"{self.directory}/{name}"
 
     def make(self) -> None:
         """Take the id and the lock.  Raises :class:`ContainerError` when there is such a container already."""
-        os.makedirs(os.path.dirname(self.directory), 0o711, exist_ok=True)
-        try:
-            os.mkdir(self.directory, 0o700)
-        except FileExistsError:
-            raise ContainerError(f"there is a container {self.id} already") from None
-        if not self.lock():
-            raise ContainerError(f"the container {self.id} was pruned while it was being made")
+        made = False
+        while not made:
+            paths.make_directory(os.path.dirname(self.directory))
+            try:
+                os.mkdir(self.directory, 0o700)
+            except FileNotFoundError:  # the last container has just ended, and removed the directory of all
+                continue
+            except FileExistsError:
+                raise ContainerError(f"there is a container {self.id} already") from None
+            made = self.lock(wait=True)  # False when a 'prune' was faster, which found a directory that nobody held
 
-    def lock(self) -> bool:
-        """Hold the lock until :meth:`unlock` or the end of this process; False when a living process has it."""
+    def lock(self, wait: bool = False) -> bool:
+        """Hold the lock until :meth:`unlock` or the end of this process.
+
+        False when a living process has it (unless we are to *wait*), or when there is no such container any more.
+        """
         try:
-            fd = os.open(self.path("lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
             return False
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(fd)
-            return False
-        self._lock = fd
-        return True
+            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            if os.path.samestat(os.fstat(fd), os.stat(self.directory)):
+                self.lock_fd = fd
+                return True
+        except (BlockingIOError, FileNotFoundError):
+            pass
+        os.close(fd)
+        return False
 
     def unlock(self) -> None:
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        if self.lock_fd >= 0:
+            os.close(self.lock_fd)
+            self.lock_fd = -1
 
     def record(self, entries: list) -> None:
         """Add to the ledger what will be taken next: pairs of a kind and a value.  To be called before it is taken."""
@@ -112,10 +120,9 @@ class State:
         return "created" if os.path.exists(self.path("start")) else "running"
 
     def remove(self) -> None:
-        """Remove the directory.  The lock goes last: until then nobody can take the rest for a container half made."""
+        """Remove the directory.  The lock goes with it: until then nobody can take the rest for a container half made."""
         try:
-            names = [name for name in os.listdir(self.directory) if name != "lock"]
-            for name in [*names, "lock"]:
+            for name in os.listdir(self.directory):
                 try:
                     os.unlink(self.path(name))
                 except FileNotFoundError:
