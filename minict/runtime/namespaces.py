@@ -45,24 +45,27 @@ def identify(pid: int | str = "self") -> dict[str, int]:
 def join(namespaces: list) -> None:
     """Enter those of the spec's *namespaces* that have a path.
 
-    The user namespace comes first when it gives the right to enter the others, and last when entering
-    it would take that right away; which of the two it is, only trying tells.
+    The order counts.  The user namespace may take away the right to enter the others, or it may be what gives that right:
+    so they are tried before it, and those that refused once more after it.  The mount namespace comes last: in it the paths
+    of the others lead elsewhere.
     Joining a pid or time namespace moves only the children that come after.  A cgroup namespace is left out: it comes
     later, see :mod:`.launch`.
     Raises :class:`ContainerError`, naming the path that can't be entered.
     """
-    waiting = []
     joined = [each for each in namespaces if each.path and each.type != "cgroup"]
-    for namespace in sorted(joined, key=lambda each: each.type != "user"):
-        try:
-            enter(namespace.path, namespace.type)
-        except PermissionError:
-            waiting.append(namespace)
-    for namespace in waiting:
+    user, mount = ([each for each in joined if each.type == kind] for kind in ("user", "mount"))
+    refused = []
+    for namespace in joined:
+        if namespace not in user + mount:
+            try:
+                enter(namespace.path, namespace.type)
+            except OSError:
+                refused.append(namespace)
+    for namespace in user + refused + mount:
         try:
             enter(namespace.path, namespace.type)
         except OSError as error:
-            raise ContainerError(f"can't join the {namespace.type} namespace {namespace.path}: {error.strerror}",
+            raise ContainerError(f"can't join the {namespace.type} namespace {namespace.path}: {os.strerror(error.errno)}",
                                  errno=error.errno) from None
 
 
