@@ -31,7 +31,7 @@ class Program:
 
     def open(self) -> None:
         if not shutil.which(self.words[0]):
-            raise Failed(f"there is no {self.words[0]}")
+            raise Failed(f"there is no {self.words[0]} (make bench installs it)")
 
     def run(self, count: int = 1) -> tuple[float, list[str]]:
         """Run it *count* times at once; how many seconds that took, and the errors."""
@@ -90,10 +90,10 @@ def all_contenders(world: World) -> list:
         Call(large, "the same, through the zygote", 64, 12),
         *oci("runc", world), *oci("crun", world),
         Program("bwrap", "6 namespaces, /proc and /dev; no cgroups, overlay, masked paths, seccomp",
-                ["bwrap", "--unshare-all", "--bind", world.rootfs, "/", "--proc", "/proc", "--dev", "/dev", "true"]),
+                ["bwrap", "--unshare-all", "--bind", world.rootfs, "/", "--proc", "/proc", "--dev", "/dev", "/bin/true"]),
         Program("unshare", "6 namespaces, chroot and /proc, nothing else",
                 ["unshare", "--mount", "--pid", "--uts", "--ipc", "--net", "--cgroup", "--fork", "--mount-proc",
-                 f"--root={world.rootfs}", "true"]),
+                 f"--root={world.rootfs}", "/bin/true"]),
         *podman(world),
         Program("python -IS", "no container: an interpreter that does nothing", [sys.executable, "-IS", "-c", "pass"]),
         Program("true", "no container: the command alone", [f"{world.rootfs}/bin/true"]),
