@@ -49,15 +49,18 @@ def _enter_own_world() -> str:
     # Orphans come to this process, and not to the machine's pid 1, so that the proof below sees them.
     process.prctl(process.PR_SET_CHILD_SUBREAPER, 1)
     _remove_dead_worlds()
-    world = f"{tempfile.gettempdir()}/{_PREFIX}{os.getpid()}"
-    os.makedirs(f"{world}/run")
-    os.makedirs(f"{world}/data")
+    name = _PREFIX + os.urandom(4).hex()  # and not the pid: a session in another pid namespace may have the same
+    world, unborn = f"{tempfile.gettempdir()}/{name}", f"{tempfile.gettempdir()}/.{name}"
+    os.makedirs(f"{unborn}/run")
+    os.makedirs(f"{unborn}/data")
+    _lock(unborn)
+    os.rename(unborn, world)
     mount.mount("minict-test", f"{world}/run", "tmpfs", 0, "mode=0755")
     if _file_system(world) == "overlay":  # inside a container: an overlay can't be made of an overlay
         mount.mount("minict-test", f"{world}/data", "tmpfs", 0, "mode=0755")
     os.environ["MINICT_RUN"] = f"{world}/run"
     os.environ["MINICT_ROOT"] = f"{world}/data"
-    os.environ["MINICT_CGROUP"] = f"{_PREFIX}{os.getpid()}"
+    os.environ["MINICT_CGROUP"] = name
     os.environ.setdefault("CI", "1")  # a learner's progress is theirs: no test writes to it
     return world
 
@@ -70,14 +73,30 @@ def _file_system(path: str) -> str:
 
 
 def _remove_dead_worlds() -> None:
-    """Remove what an earlier session left behind when it was killed: its mounts died with it, the rest did not."""
+    """Remove what an earlier session left behind when it was killed: its mounts died with it, the rest did not.
+
+    A session is dead when nobody holds its lock.  Its pid would say nothing of a session in another pid namespace.
+    """
     points = [m["point"] for m in host.mount_table() if m["type"] in ("cgroup", "cgroup2")]
-    dead = [f"{holder}/{name}" for holder in dict.fromkeys([tempfile.gettempdir(), *points]) for name in os.listdir(holder)
-            if name.startswith(_PREFIX) and not os.path.exists(f"/proc/{name.removeprefix(_PREFIX)}")]
-    host.remove_cgroups([path for path in dead if os.path.dirname(path) in points])
-    for path in dead:
-        if os.path.dirname(path) not in points:
-            shutil.rmtree(path, ignore_errors=True)
+    for name in os.listdir(tempfile.gettempdir()):
+        world = f"{tempfile.gettempdir()}/{name}"
+        if name.startswith(_PREFIX) and os.path.isdir(world) and _lock(world):
+            host.remove_cgroups([f"{point}/{name}" for point in points if os.path.isdir(f"{point}/{name}")])
+            shutil.rmtree(world, ignore_errors=True)
+
+
+def _lock(world: str) -> bool:
+    """Hold the lock of *world* as long as this process lives; False when another one does."""
+    lock = open(f"{world}/lock", "w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    _locks.append(lock)
+    return True
+
+
+_locks: list = []
 
 
 def _leave_own_world(world: str, owner: int) -> None:

@@ -137,6 +137,8 @@ def remove_cgroups(directories: list[str], seconds: float = 3.0) -> None:
             for file, text in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):  # a frozen process does not die
                 _write_if_there(f"{directory}/{file}", text)
             for pid in _read_if_there(f"{directory}/cgroup.procs").split():
+                if pid == "0":
+                    continue  # somebody in a pid namespace that we can't see into; kill(0) would be our own group
                 try:
                     os.kill(int(pid), 9)
                 except ProcessLookupError:
