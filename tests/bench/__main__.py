@@ -38,6 +38,8 @@ def main() -> None:
     parser.add_argument("--only", metavar="NAME,…", help="only the contenders with these names")
     parser.add_argument("--json", metavar="FILE", help="also write all samples there, in seconds")
     options = parser.parse_args()
+    if min(options.rounds, options.rounds_at_once) < 2:
+        parser.error("one sample is no measurement: at least 2 rounds")
     if os.geteuid() != 0:
         sys.exit("Containers need root, so type: sudo make bench")
     os.nice(-20)  # all that is started here inherits it

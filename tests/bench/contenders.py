@@ -39,7 +39,8 @@ class Program:
         null = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0)
         actions = [null, (os.POSIX_SPAWN_DUP2, 0, 1), (os.POSIX_SPAWN_DUP2, self._errors, 2)]
         begin = perf_counter()
-        children = [os.posix_spawnp(self.words[0], self._fresh_words(), os.environ, file_actions=actions) for _ in range(count)]
+        children = [os.posix_spawnp(self.words[0], self._fresh_words(), os.environ, file_actions=actions)
+                    for _ in range(count)]
         failed = [status for status in (os.waitpid(pid, 0)[1] for pid in children) if status]
         seconds = perf_counter() - begin
         told = os.pread(self._errors, 2000, 0).decode(errors="replace").strip()
@@ -90,7 +91,8 @@ def all_contenders(world: World) -> list:
         Call(large, "the same, through the zygote", 64, 12),
         *oci("runc", world), *oci("crun", world),
         Program("bwrap", "6 namespaces, /proc and /dev; no cgroups, overlay, masked paths, seccomp",
-                ["bwrap", "--unshare-all", "--bind", world.rootfs, "/", "--proc", "/proc", "--dev", "/dev", "/bin/true"]),
+                ["bwrap", "--unshare-all", "--bind", world.rootfs, "/",
+                 "--proc", "/proc", "--dev", "/dev", "/bin/true"]),
         Program("unshare", "6 namespaces, chroot and /proc, nothing else",
                 ["unshare", "--mount", "--pid", "--uts", "--ipc", "--net", "--cgroup", "--fork", "--mount-proc",
                  f"--root={world.rootfs}", "/bin/true"]),
@@ -112,17 +114,19 @@ def oci(runtime: str, world: World) -> list[Program]:
         subprocess.run([runtime, "spec"], cwd=world.path(f"{runtime}-made"), check=True)
         with open(world.path(f"{runtime}-made/config.json")) as file:
             bundle = world.bundle(f"{runtime}-own", json.load(file))
-        result.append(Program(f"{runtime} run, plain", f"what '{runtime} spec' writes: no seccomp, 3 capabilities; no overlay", run(bundle)))
+        does = f"what '{runtime} spec' writes: no seccomp, 3 capabilities; no overlay"
+        result.append(Program(f"{runtime} run, plain", does, run(bundle)))
     return result
 
 
 def podman(world: World) -> list[Program]:
     """podman as it comes, with its storage in memory too; the limits are for machines that may not raise them."""
-    common = ["podman", "--root", world.path("podman"), "--runroot", world.path("podman-run"), "--tmpdir", world.path("podman-tmp"),
-              "--cgroup-manager", "cgroupfs", "--events-backend", "none"]
+    common = ["podman", "--root", world.path("podman"), "--runroot", world.path("podman-run"),
+              "--tmpdir", world.path("podman-tmp"), "--cgroup-manager", "cgroupfs", "--events-backend", "none"]
     if shutil.which("podman"):
-        subprocess.run([*common, "import", world.archive, IMAGE], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    run = [*common, "run", "--rm", "--cgroup-parent", f"/{NAME}", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]
+        subprocess.run([*common, "import", world.archive, IMAGE], check=True, capture_output=True)
+    run = [*common, "run", "--rm", "--cgroup-parent", f"/{NAME}",
+           "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]
     does = "an engine's work: image store, conmon, crun or runc"
     return [Program("podman run", does, [*run, "--network", "none", IMAGE, "true"]),
             Program("podman run, bridge", "the same, and its default network", [*run, IMAGE, "true"])]

@@ -52,10 +52,10 @@ class Rounds:
 
 
 def calm(patience: float = 0.3) -> bool:
-    """Wait until, twice in a row, no process but this one wants a processor; False when *patience* (seconds) ended first.
+    """Wait until, twice in a row, nobody but this process wants a processor; False after *patience* seconds.
 
-    It waits 40 ms in any case: the kernel takes a container's network namespace apart after its end, in the background.
-    Source: proc_loadavg(5), the fourth field.
+    It waits 40 ms in any case: the kernel takes a container's network namespace apart after its end, in the
+    background.  Source: proc_loadavg(5), the fourth field.
     """
     end, quiet = time.monotonic() + patience, 0
     while quiet < 2:
