@@ -28,12 +28,15 @@ class _Sets(ctypes.Structure):
     _fields_ = [(name, ctypes.c_uint32) for name in ("effective", "permitted", "inheritable")]
 
 
+_TwoSets = _Sets * 2
+
+
 def capget(pid: int = 0) -> tuple[int, int, int]:
     """The (effective, permitted, inheritable) capabilities of *pid* (0: the caller) as bit masks.
 
     Raises :class:`OSError`.  Source: capget(2).
     """
-    header, sets = _Header(_LINUX_CAPABILITY_VERSION_3, pid), (_Sets * 2)()
+    header, sets = _Header(_LINUX_CAPABILITY_VERSION_3, pid), _TwoSets()
     syscall("capget", ctypes.byref(header), ctypes.byref(sets))
     low, high = sets
     return tuple(getattr(low, name) | getattr(high, name) << 32 for name, _ in _Sets._fields_)
@@ -44,7 +47,7 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
 
     Raises :class:`OSError`, EPERM for a capability that it has not got.  Source: capset(2).
     """
-    header, sets = _Header(_LINUX_CAPABILITY_VERSION_3, 0), (_Sets * 2)()
+    header, sets = _Header(_LINUX_CAPABILITY_VERSION_3, 0), _TwoSets()
     for half, shift in zip(sets, (0, 32)):
         half.effective = effective >> shift & 0xFFFFFFFF
         half.permitted = permitted >> shift & 0xFFFFFFFF

@@ -88,9 +88,10 @@ def enter_and_clone(birth: births.Birth) -> int:
     namespaces.join(birth.spec.linux.namespaces)
     if birth.makes("time"):
         namespaces.unshare_time(birth.spec.linux.timeOffsets)
-    pid, _ = clone(birth, cgroup, CLONE_PARENT)
+    pid, pidfd = clone(birth, cgroup, CLONE_PARENT)
     if pid == 0:
         births.child(birth)
+    os.close(pidfd)  # its parent is somebody else, who opens one for itself
     return pid
 
 

@@ -78,19 +78,19 @@ def set_user(user) -> None:
 
     Raises :class:`OSError`.  Source: credentials(7).
     """
-    if _may_set_groups():
+    try:
         os.setgroups(list(user.additionalGids))
+    except PermissionError:
+        if not _groups_are_fixed():
+            raise
     os.setresgid(user.gid, user.gid, user.gid)
     os.setresuid(user.uid, user.uid, user.uid)
 
 
-def _may_set_groups() -> bool:
+def _groups_are_fixed() -> bool:
     """A user namespace that was mapped without privilege has lost setgroups(2): user_namespaces(7)."""
-    try:
-        with open("/proc/self/setgroups") as file:
-            return file.read().strip() != "deny"
-    except OSError:
-        return True
+    with open("/proc/self/setgroups") as file:
+        return file.read().strip() == "deny"
 
 
 def enter_directory(path: str) -> None:
