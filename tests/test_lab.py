@@ -9,6 +9,7 @@ import pytest
 from conftest import ROOT
 from notebook import Kernel
 
+from minict.kernel.namespaces import CLONE_NEWIPC, CLONE_NEWUTS, setns, unshare
 from minict.lab import figures, host
 from minict.lab.quiz import Question, quizzes, right, wrong
 from minict.runtime import cgroup, paths, rootfs
@@ -114,6 +115,22 @@ def test_a_slider_moves_a_drawing(kernel):
 def test_a_curve_grows_while_no_cell_runs(kernel):
     kernel.run("import time\nbegin = time.monotonic()\ncurve = watch(lambda: time.monotonic() - begin, 'time', seconds=0.6, every=0.05)")
     assert kernel.run("import asyncio\nawait asyncio.sleep(1)\nprint(curve.widget.value.count(',') > 5, curve.task.done())") == "True True\n"
+
+
+def test_who_shares_a_namespace_with_whom_is_told_in_words_and_colours():
+    sleep = ["sleep", "60"]
+    one = subprocess.Popen(sleep, preexec_fn=lambda: unshare(CLONE_NEWUTS | CLONE_NEWIPC))
+    two = subprocess.Popen(sleep, preexec_fn=lambda: (unshare(CLONE_NEWIPC), setns(os.pidfd_open(one.pid), CLONE_NEWUTS)))
+    try:
+        words = repr(figures.namespace_map({"here": os.getpid(), "one": one.pid, "two": two.pid}))
+        assert words == "[Picture: here: the host's namespaces; one: its own uts, ipc; two: its own ipc and with one uts]"
+    finally:
+        for process in (one, two):
+            process.kill()
+            process.wait()
+    rooms = {"here": {"uts": "A", "ipc": "B"}, "one": {"uts": "C", "ipc": "D"}, "two": {"uts": "C", "ipc": "E"}}
+    colours = figures._colours_of_rows(rooms, {"uts": "A", "ipc": "B"})
+    assert colours["A"] == colours["B"] == figures.HOST and colours["C"] == colours["D"] != colours["E"] != figures.HOST
 
 
 # ---- quizzes and sources -----------------------------------------------------------------------------------------

@@ -139,6 +139,16 @@ def test_moving_the_kernel_itself_is_refused(kernel):
     assert "start the cell with %%child" in kernel.run("from minict.kernel.namespaces import *; unshare(CLONE_NEWPID)")
 
 
+@pytest.mark.parametrize("where", ["minict.kernel.process", "socket"])
+def test_the_machine_is_not_renamed(kernel, where):
+    """The guard is tried with the machine's own name, so that nothing is lost where it fails."""
+    rename = f"import os; from {where} import sethostname; sethostname(os.uname().nodename)"
+    for cell in (rename, f"%%child\n{rename}", f"%%child\nimport os; os.chroot('/usr')\n{rename}"):
+        assert "would rename the whole machine" in kernel.run(cell)
+    move = "%%child\nfrom minict.kernel.namespaces import *; unshare(CLONE_NEWUTS)"
+    assert kernel.run(f"{move}\n{rename}; sethostname('other'); os.uname().nodename") == "'other'\n"
+
+
 # ---- run_in_child ----------------------------------------------------------------------------------------------
 
 def test_run_in_child_returns_the_value_and_shows_the_words(capsys):

@@ -403,7 +403,7 @@ def protect_kernel(shell) -> None:
     * A forked child that raises, or reaches the end of the cell, would go on as a second kernel on the
       same connection, and the first would wait for ever: here it ends with the cell.
     * A child that never ends is ended by an alarm after a minute, and at once when the kernel ends.
-    * Calls that would move the kernel itself raise an error that names the remedy.
+    * Calls that would move the kernel itself, or rename the machine, raise an error that names the remedy.
     """
     kernel, space = os.getpid(), shell.user_module.__dict__
 
@@ -432,6 +432,8 @@ def protect_kernel(shell) -> None:
     for module, names in _AWAY.items():
         for name in names:
             _refuse_in(kernel, space, sys.modules.get(module) or __import__(module, fromlist=["*"]), name)
+    for module in (process, socket):
+        _refuse_to_rename(space, module)
 
 
 class _DescriptorOne(io.TextIOBase):
@@ -467,6 +469,21 @@ def _refuse_in(kernel: int, space: dict, module, name: str) -> None:
         return original(*arguments, **options)
 
     setattr(module, name, guarded)
+
+
+def _refuse_to_rename(space: dict, module) -> None:
+    """A cell, with or without %%child, gives no new name to the machine: only to a uts namespace that it has made or entered."""
+    import functools
+    original, machine = module.sethostname, os.readlink("/proc/self/ns/uts")
+    proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)  # a cell may have gone where there is no /proc
+
+    @functools.wraps(original)
+    def sethostname(name):
+        if sys._getframe(1).f_globals is space and os.readlink("thread-self/ns/uts", dir_fd=proc) == machine:
+            raise RuntimeError("sethostname() here would rename the whole machine: unshare(CLONE_NEWUTS) first, in a %%child")
+        return original(name)
+
+    module.sethostname = sethostname
 
 
 def load_ipython_extension(shell) -> None:

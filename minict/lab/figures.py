@@ -256,20 +256,24 @@ _KINDS = (("uts", "host name"), ("mnt", "mounts"), ("pid", "processes"), ("net",
 
 
 def namespace_map(processes: dict[str, int]) -> Picture:
-    """Which of *processes* (a name for each pid) share which namespaces.  One colour in a column is one namespace."""
+    """Which of *processes* (a name for each pid) share which namespaces.
+
+    Each shape is one namespace.  It has the colour of the process above all others in it: what is grey is the host's.
+    """
     kinds = [kind for kind in _KINDS if os.path.exists(f"/proc/self/ns/{kind[0]}")]
+    homes = {name: {file: _namespace(pid, file) for file, _ in kinds} for name, pid in processes.items()}
+    colours = _colours_of_rows(homes, {file: _namespace("self", file) for file, _ in kinds})
     left, step = 190, 86
     sheet = _Sheet(left + step * len(kinds) + 14, 96 + 46 * len(processes))
     for column, (file, words) in enumerate(kinds):
         x = left + step * (column + 0.5)
         sheet.text(x, 26, file, 12, INK, "bold", "center", mono=True)
         sheet.text(x, 43, words, 9, MUTED, align="center")
-        colours = _Colours(_namespace("self", file))
         places: dict[str, list[float]] = {}
-        for row, pid in enumerate(processes.values()):
-            places.setdefault(_namespace(pid, file), []).append(76 + 46 * row)
+        for row, home in enumerate(homes.values()):
+            places.setdefault(home[file], []).append(76 + 46 * row)
         for thing, rows in places.items():
-            colour = colours.of(thing)
+            colour = colours[thing]
             # one shape around neighbours that share, and a thread between those that are apart
             sheet.line([(x, rows[0]), (x, rows[-1])], colour, 2.4)
             for begin, end in _runs(rows, 46):
@@ -280,7 +284,17 @@ def namespace_map(processes: dict[str, int]) -> Picture:
         sheet.text(24, 76 + 46 * row, _short(name, 22), 12, INK, "bold")
     sheet.text(24, 96 + 46 * len(processes) - 24, "Each shape is one namespace, with its number. Grey: the host's, where this notebook is.",
                9.5, MUTED)
-    return sheet.picture("; ".join(_sharing_in_words(name, pid, kinds) for name, pid in processes.items()))
+    return sheet.picture("; ".join(_sharing_in_words(name, homes) for name in homes))
+
+
+def _colours_of_rows(homes: dict[str, dict[str, str]], hosts: dict[str, str]) -> dict[str, str]:
+    """A colour for each namespace: grey for the host's, else that of the first process in it, one for each process."""
+    colours, used = dict.fromkeys(hosts.values(), HOST), 0
+    for home in homes.values():
+        new = [thing for thing in home.values() if thing not in colours]
+        colours.update(dict.fromkeys(new, HUES[used % len(HUES)]))
+        used += bool(new)
+    return colours
 
 
 def _runs(rows: list[float], step: float) -> list[tuple[float, float]]:
@@ -294,9 +308,17 @@ def _runs(rows: list[float], step: float) -> list[tuple[float, float]]:
     return runs
 
 
-def _sharing_in_words(name: str, pid: int, kinds) -> str:
-    own = [file for file, _ in kinds if _namespace(pid, file) != _namespace("self", file)]
-    return f"{name}: " + (f"its own {', '.join(own)}" if own else "the host's namespaces")
+def _sharing_in_words(name: str, homes: dict[str, dict[str, str]]) -> str:
+    """What *name* has of its own, and what of whom above it: ``mate: its own mnt, pid; with box uts``."""
+    above = [each for each in homes if list(homes).index(each) < list(homes).index(name)]
+    shared: dict[str, list[str]] = {}
+    for file, thing in homes[name].items():
+        if thing != _namespace("self", file):
+            partner = next((each for each in above if homes[each][file] == thing), "")
+            shared.setdefault(partner, []).append(file)
+    own = [f"its own {', '.join(shared.pop(''))}"] if "" in shared else []
+    words = own + [f"with {partner} {', '.join(files)}" for partner, files in shared.items()]
+    return f"{name}: " + (" and ".join(words) or "the host's namespaces")
 
 
 # ---- mounts ----------------------------------------------------------------------------------------------------
