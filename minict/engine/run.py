@@ -30,7 +30,7 @@ def start(image_name: str, args: list[str], settings: Settings, *, streams: tupl
     """
     image = Image.find(image_name)
     id = names.new_id()
-    if settings.name:
+    if settings.name is not None:
         names.check(settings.name)
     wire = network.find(settings.network)
     # all that can be wrong with the wish itself is found before anything is taken

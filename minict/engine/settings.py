@@ -13,6 +13,8 @@ from minict.runtime.state import State
 
 from . import names, units
 
+_HOST_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._")
+LAST_ID = 2 ** 32 - 1  # ids have 32 bits
 PERIOD = 100_000  # microseconds: the period in which --cpus is counted, as in Docker
 
 # Docker's standard mounts (moby, daemon/pkg/oci/defaults.go).
@@ -62,6 +64,9 @@ def specify(settings: Settings, id: str, image, args: list[str], rootfs: str, ro
     user, home = find_user(settings.user or config.get("User") or "", image)
     hostname = host_name(settings, id)
     command = command_line(settings, config, args, image)
+    directory = settings.workdir or config.get("WorkingDir") or "/"
+    if not directory.startswith("/"):
+        raise ContainerError(f"-w {directory}: the working directory is an absolute path, such as /{directory}")
     kinds = ["pid", "mount", "ipc", "cgroup"] + ([] if settings.network == "host" else ["network"])
     namespaces = [*(spec.Namespace(type=kind) for kind in kinds), *find_uts(settings.uts)]
     mounts = [spec.Mount(destination=destination, type=type, source=type, options=list(options))
@@ -70,7 +75,7 @@ def specify(settings: Settings, id: str, image, args: list[str], rootfs: str, ro
         root=spec.Root(path=rootfs, readonly=settings.read_only),
         hostname=None if settings.uts == "host" else hostname,
         process=spec.Process(
-            args=command, cwd=settings.workdir or config.get("WorkingDir") or "/", terminal=settings.tty, user=user,
+            args=command, cwd=directory, terminal=settings.tty, user=user,
             env=environment(settings, config, hostname, home),
             # root has them all by execve; another user has none, as in Docker, and can get at most these
             capabilities=spec.Capabilities(bounding=names, permitted=names if user.uid == 0 else [],
@@ -110,6 +115,9 @@ def host_name(settings: Settings, id: str) -> str:
 
     Raises :class:`ContainerError` when it is to have a name of its own and somebody else's.
     """
+    if settings.hostname is not None and not set(settings.hostname).issubset(_HOST_NAME) or len(settings.hostname or id) > 64:
+        # it also goes into /etc/hosts, where a newline would begin a line of its own
+        raise ContainerError(f"--hostname {settings.hostname!r}: a host name has letters, digits, '-' and '.', at most 64 of them")
     if settings.uts == "private":
         return settings.hostname or id
     if settings.hostname:
@@ -169,6 +177,8 @@ def bind_mount(volume: str) -> spec.Mount:
     destination, _, options = rest.partition(":")
     if not colon or not destination.startswith("/"):
         raise ContainerError(f"-v {volume}: write SOURCE:DESTINATION[:ro], with an absolute path as destination")
+    if os.path.normpath(destination).strip("/") == "":
+        raise ContainerError(f"-v {volume}: a volume can't take the place of the root directory: choose one below it")
     if "/" not in source:
         raise ContainerError(f"-v {volume}: the source is a path of the host, such as ./{source}")
     if not os.path.exists(source):
@@ -191,18 +201,21 @@ def find_user(text: str, image) -> tuple[spec.User, str]:
     """
     name, _, group = (text or "0").partition(":")
     passwd = next((line for line in table(image, "etc/passwd", 7) if name in (line[0], line[2])), None)
-    if passwd is None and not name.isdigit():
+    if passwd is None and not name.isdecimal():
         raise ContainerError(f"the image {image.name} has no user {name!r}: see its /etc/passwd, or give a number")
     uid, gid, home = (int(passwd[2]), int(passwd[3]), passwd[5]) if passwd else (int(name), 0, "/")
     groups = table(image, "etc/group", 4)
     more = []
     if group:
         entry = next((line for line in groups if group in (line[0], line[2])), None)
-        if entry is None and not group.isdigit():
+        if entry is None and not group.isdecimal():
             raise ContainerError(f"the image {image.name} has no group {group!r}: see its /etc/group, or give a number")
         gid = int(entry[2]) if entry else int(group)
     elif passwd:
         more = sorted({int(line[2]) for line in groups if passwd[0] in line[3].split(",")} - {gid})
+    for number in (uid, gid):
+        if number >= LAST_ID:  # the last one means "as it is" to setresuid(2): root would stay root
+            raise ContainerError(f"-u {text}: {number} is no id: the largest is {LAST_ID - 1}")
     return spec.User(uid=uid, gid=gid, additionalGids=more), home or "/"
 
 
@@ -219,5 +232,5 @@ def table(image, path: str, columns: int) -> list[list[str]]:
             os.close(directory)
         with open(file, encoding="utf-8", errors="replace") as lines:
             rows = [line.rstrip("\n").split(":") for line in lines.read(1 << 20).split("\n")]
-        return [row for row in rows if len(row) >= columns and row[2].isdigit() and (columns < 7 or row[3].isdigit())]
+        return [row for row in rows if len(row) >= columns and row[2].isdecimal() and (columns < 7 or row[3].isdecimal())]
     return []

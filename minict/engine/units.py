@@ -19,7 +19,7 @@ def bytes_of(text: str, what: str) -> int:
         if unit not in _FACTORS or not number[:1].isdigit():
             raise ValueError
         return int(float(number) * _FACTORS[unit])
-    except ValueError:
+    except (ValueError, OverflowError):
         raise ContainerError(f"{what}: {text!r} is no size: write a number and b, k, m or g, such as 128m") from None
 
 

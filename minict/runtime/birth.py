@@ -336,7 +336,12 @@ def bear(birth: Birth, launch, prepare=None, step: Trace | None = None, born=Non
     """
     step = step or Trace("parent")
     report, birth.descriptors["report"] = os.pipe2(os.O_CLOEXEC)
-    birth.descriptors["gate"], gate = os.pipe2(os.O_CLOEXEC)
+    try:
+        birth.descriptors["gate"], gate = os.pipe2(os.O_CLOEXEC)
+    except OSError:  # too many open files
+        os.close(report)
+        os.close(birth.descriptors["report"])
+        raise
     birth.parents_own += (report, gate)
     pid = -1
     try:

@@ -155,11 +155,14 @@ class Container:
         Does nothing when there is no such container.
         Raises :class:`ContainerError`, or, after all has been tried, the first error of giving back.
         """
-        if self.state.pid() is not None and not force:
+        if not force and self.state.pid() is not None:
             raise ContainerError(f"the container {self.id} is running: stop it first")
-        undo(self.state.ledger(), self.handlers)
-        self.close()
-        self.state.remove()
+        try:
+            undo(self.state.ledger(), self.handlers)
+            self.state.remove()
+        finally:  # what could not be given back is left to 'prune', which needs the lock
+            self.close()
+            self.state.unlock()
 
     def close(self) -> None:
         if self.pidfd >= 0:

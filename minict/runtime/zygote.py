@@ -123,12 +123,16 @@ def by_lasting_thread(function):
 def ask(channel, birth: births.Birth) -> int:
     import socket
     names = [name for name, fd in birth.descriptors.items() if fd >= 0]
-    message = marshal.dumps({"birth": birth.to_wire(), "descriptors": names})
+    values = os.memfd_create("birth", os.MFD_CLOEXEC)  # the values too go as a file: a message has a largest size
     try:
-        socket.send_fds(channel, [message], [birth.descriptors[name] for name in names])
+        with open(values, "wb", closefd=False) as file:
+            marshal.dump({"birth": birth.to_wire(), "descriptors": names}, file)
+        socket.send_fds(channel, [b"!"], [values, *(birth.descriptors[name] for name in names)])
         answer = channel.recv(32)
     except ConnectionError:
         answer = b""
+    finally:
+        os.close(values)
     if not answer:  # perhaps it had cloned before it died: the caller ends whoever is in the container's cgroup
         raise ContainerError("the process that makes the containers (zygote) was killed at its work: try again")
     return int(answer)
@@ -161,10 +165,12 @@ def serve(channel: int) -> None:
     os.set_inheritable(channel, False)
     requests = socket.socket(fileno=channel)
     while True:
-        message, descriptors, _, _ = socket.recv_fds(requests, 1 << 20, 16)
+        message, descriptors, _, _ = socket.recv_fds(requests, 1, 16)
         if not message:
             os._exit(0)
-        values = marshal.loads(message)
+        file, *descriptors = descriptors
+        values = marshal.loads(os.pread(file, os.fstat(file).st_size, 0))
+        os.close(file)
         birth = births.Birth.from_wire(values["birth"], dict(zip(values["descriptors"], descriptors)))
         try:
             births.preload(birth)
