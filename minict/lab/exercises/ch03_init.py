@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import os
-import time
 
 from minict.kernel.process import PR_SET_CHILD_SUBREAPER, prctl
 from minict.runtime import init
@@ -23,7 +22,7 @@ def check_reap(reap):
         os.wait()
         os.read(gate, 1)
         os.kill(os.getpid(), 15)
-    time.sleep(0.1)  # by now the orphan has ended too
+    os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)  # until the orphan has ended, which leaves it a zombie
     os.write(opened, b"!")
     status = reap(command)
     if status is None:
