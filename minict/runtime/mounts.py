@@ -65,16 +65,23 @@ def make_private(propagation: int = k.MS_SLAVE | k.MS_REC) -> None:
     k.mount(None, "/", None, propagation)
 
 
-def open_in_root(root: int, path: str, make: str | None = None) -> int:
+def look_up(root: int, path: str) -> int:
     """Open *path* as a process inside would find it, were the directory *root* its ``/``; an O_PATH descriptor.
 
-    *make* ``"directory"`` or ``"file"`` makes what is missing on the way there.  A link through /proc to
-    somewhere else (a magic link) is refused.
+    ``..`` and absolute links end at *root*; a link through /proc to somewhere else (a magic link) is refused.
     Raises :class:`OSError`.  Source: openat2(2), path_resolution(7).
     """
     resolve = k.RESOLVE_IN_ROOT | k.RESOLVE_NO_MAGICLINKS
+    return k.openat2(root, path, os.O_PATH, 0, resolve)
+
+
+def open_in_root(root: int, path: str, make: str | None = None) -> int:
+    """Like :func:`look_up`, but *make* ``"directory"`` or ``"file"`` makes what is missing on the way there.
+
+    Raises :class:`OSError`.
+    """
     try:
-        return k.openat2(root, path, os.O_PATH, 0, resolve)
+        return look_up(root, path)
     except FileNotFoundError:
         if not make:
             raise
@@ -89,7 +96,7 @@ def open_in_root(root: int, path: str, make: str | None = None) -> int:
         raise FileNotFoundError(2, "a symbolic link there leads to nothing", path) from None
     finally:
         os.close(above)
-    return k.openat2(root, path, os.O_PATH, 0, resolve)
+    return look_up(root, path)
 
 
 class Operation:
