@@ -31,6 +31,35 @@ def bridge():
     assert minict("prune").returncode == 0
 
 
+def minict_as_nobody(*words: str) -> subprocess.CompletedProcess:
+    """``minict WORDS…`` by a user without any right.
+
+    In a fork of this process, because nobody may not even be able to execute a Python, or to read a checkout, that lies in
+    root's home.
+    """
+    from minict.engine import cli, doctor, image, seccomp  # noqa: F401: read while we can
+    streams = [os.memfd_create(name) for name in ("stdout", "stderr")]
+    pid = os.fork()
+    if pid == 0:
+        try:
+            for number, fd in enumerate(streams, 1):
+                os.dup2(fd, number)
+            sys.stdout = open(1, "w", closefd=False)
+            os.setgroups([])
+            os.setresgid(65534, 65534, 65534)
+            os.setresuid(65534, 65534, 65534)
+            cli.main(list(words))
+        finally:
+            os._exit(99)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    told = []
+    for fd in streams:
+        os.lseek(fd, 0, os.SEEK_SET)
+        with open(fd, encoding="utf-8") as file:
+            told.append(file.read())
+    return subprocess.CompletedProcess(words, status, *told)
+
+
 def minict(*words: str, **options) -> subprocess.CompletedProcess:
     """Type ``minict WORDS…`` and wait for its end; output and error are text."""
     return subprocess.run([*MINICT, *words], **{"capture_output": True, "text": True, "timeout": 60, **options})

@@ -8,7 +8,7 @@ import sys
 import threading
 
 import pytest
-from command import MINICT, bridge, containers, image, minict, refused, run  # noqa: F401
+from command import MINICT, bridge, containers, image, minict, minict_as_nobody, refused, run  # noqa: F401
 from forked import forked
 
 import minict as package
@@ -137,14 +137,9 @@ def test_a_link_to_our_own_interpreter_is_not_executed(image, command):
 # ---- a machine that lacks something ------------------------------------------------------------------------------------------
 
 def test_without_root_one_sentence_says_what_to_do(image):
-    def nobody():
-        process.prctl(process.PR_SET_KEEPCAPS, 0)
-        os.setgroups([])
-        os.setresgid(65534, 65534, 65534)
-        os.setresuid(65534, 65534, 65534)
     for words in (["run", image, "true"], ["prune"], ["images"]):
-        refused(minict(*words, preexec_fn=nobody), "root", "sudo")
-    assert minict("--help", preexec_fn=nobody).returncode == 0 == minict("version", preexec_fn=nobody).returncode
+        refused(minict_as_nobody(*words), "root", "sudo")
+    assert minict_as_nobody("--help").returncode == 0 == minict_as_nobody("version").returncode
 
 
 def test_root_without_its_powers_is_refused_in_a_sentence(image):
