@@ -33,7 +33,7 @@ def spawn(function) -> int:
 
 
 def exit_status(status: int) -> int:
-    """The wait *status* of a process as a shell tells it: its exit status, or 128 + n when signal n has ended it.
+    """The wait *status* of a process as a shell tells it: an exit status, or 128 + n after signal n.
 
     Source: waitpid(2); POSIX, Shell Command Language, 2.8.2.
     """
@@ -107,7 +107,7 @@ def enter_directory(path: str) -> None:
 def find(command: str, env: list[str]) -> str:
     """The file that *command* stands for: the first of its :func:`candidates` that may be executed.
 
-    Raises :class:`ContainerError`, with status 126 when there is one but it may not be executed, else with 127.
+    Raises :class:`ContainerError`: with status 126 when something is there that may not be, else 127.
     """
     forbidden, files = None, candidates(command, env)
     for file in files:
@@ -117,7 +117,9 @@ def find(command: str, env: list[str]) -> str:
             forbidden = file
     if forbidden:
         raise ContainerError(f"{forbidden} is not an executable file", status=NOT_EXECUTABLE)
-    raise ContainerError(f"there is no command {command!r} in the container: looked for {', '.join(files)}", status=NOT_FOUND)
+    looked = ", ".join(files)
+    raise ContainerError(f"there is no command {command!r} in the container: looked for {looked}",
+                         status=NOT_FOUND)
 
 
 def candidates(command: str, env: list[str]) -> list[str]:
