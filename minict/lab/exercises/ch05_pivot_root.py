@@ -18,7 +18,7 @@ _IMPORTS = "import os\nfrom minict.kernel import mount as k"
 # ---- private-1 -------------------------------------------------------------------------------------------------
 
 def check_make_private(make_private):
-    """A host whose mounts are shared, as systemd's are.  What a second namespace mounts after make_private() must not be here."""
+    """A host whose mounts are shared, as systemd's are: what a second namespace then mounts must not be seen here."""
     os.mkdir("disk")
     k.mount("disk", "disk", "tmpfs")
     os.mkdir("disk/inner")
@@ -34,14 +34,14 @@ def check_make_private(make_private):
     hears = same_fate(second)
     seen = [entry["point"] for entry in host.mount_table() if entry["source"] == "ours"]
     if "/mnt" in seen:
-        raise Feedback("in a new mount namespace, make_private() was called and then a tmpfs mounted on /mnt: the host's mount "
-                       "table shows it too. The root mount is still shared with the host.")
+        raise Feedback("in a new mount namespace, make_private() was called and then a tmpfs mounted on /mnt: the "
+                       "host's mount table shows it too. The root mount is still shared with the host.")
     if seen:
-        raise Feedback("/mnt stays in its namespace now, but a mount inside another file system than / still reached the host. "
-                       "Each mount has its own propagation: change them all, with MS_REC.")
+        raise Feedback("/mnt stays in its namespace now, but a mount inside another file system than / still reached "
+                       "the host. Each mount has its own propagation: change them all, with MS_REC.")
     if not hears:
-        raise Feedback("nothing reaches the host now, but nothing comes from it either: after make_private() the mounts are "
-                       "private. The default of the argument asks for a slave: pass the argument on.")
+        raise Feedback("nothing reaches the host now, but nothing comes from it either: after make_private() the "
+                       "mounts are private. The default of the argument asks for a slave: pass the argument on.")
 
     def third():
         unshare(CLONE_NEWNS)
@@ -55,15 +55,16 @@ def check_make_private(make_private):
 
 def _whom_it_hears(name: str) -> bool:
     """Whether the mount on *name* is a slave of another: mountinfo then says ``master:N``."""
-    point = os.path.abspath(name)
-    return any(tag.startswith("master:") for entry in host.mount_table() if entry["point"] == point for tag in entry["tags"])
+    entries = [entry for entry in host.mount_table() if entry["point"] == os.path.abspath(name)]
+    return any(tag.startswith("master:") for entry in entries for tag in entry["tags"])
 
 
 Exercise(
-    "private-1", "Tell nobody", minutes=5, difficulty=1, reference=mounts.make_private, check=check_make_private, imports=_IMPORTS,
+    "private-1", "Tell nobody", minutes=5, difficulty=1, reference=mounts.make_private, check=check_make_private,
+    imports=_IMPORTS,
     starter='''
         def make_private(propagation=k.MS_SLAVE | k.MS_REC):
-            """From now on nothing that this mount namespace mounts is seen outside: change every mount to propagation."""
+            """From now on nothing that is mounted here is seen outside: give every mount this propagation."""
             ...
     ''',
     hints=[
@@ -102,7 +103,7 @@ Exercise(
 # ---- pivot-1 ---------------------------------------------------------------------------------------------------
 
 def check_pivot_root(pivot_root):
-    """A small root with a /proc of its own; afterwards what is /, what is mounted, and does chapter 04's escape work?"""
+    """A small root with a /proc of its own: what is / afterwards, what is mounted, does chapter 04's escape work?"""
     os.mkdir("root")
     k.mount("root", "root", "tmpfs")
     for name in ("root/inside", "root/proc", "root/etc"):
@@ -113,22 +114,22 @@ def check_pivot_root(pivot_root):
         pivot_root(root)
     except OSError as error:
         if error.errno == errno.EBUSY and "umount2" in error.strerror:
-            raise Feedback("umount2() refuses: the old root is busy, because this very process uses it. Which flag takes a mount from "
-                           "sight now, and from memory when nobody uses it any more?") from None
+            raise Feedback("umount2() refuses: the old root is busy, because this very process uses it. Which flag "
+                           "takes a mount from sight now, and from memory when nobody uses it any more?") from None
         raise
     if not os.path.exists("/inside"):
         raise Feedback("after pivot_root(root) the directory / still holds the host's files and not those of root.")
     if os.getcwd() != "/":
-        raise Feedback(f"after pivot_root(root) the working directory is {os.getcwd()} and not /: through it a process is still "
-                       "where it was. os.chdir(\"/\") goes inside.")
+        raise Feedback(f"after pivot_root(root) the working directory is {os.getcwd()} and not /: through it a process "
+                       "is still where it was. os.chdir(\"/\") goes inside.")
     mounted = [entry["point"] for entry in host.mount_table() if entry["source"] not in ("root", "proc")]
     if mounted:
-        raise Feedback(f"/ is the new root, but the old one is still mounted: {len(mounted)} mounts of the host are in the mount "
-                       "table. Take it off with umount2, and with MNT_DETACH, because it is in use.")
+        raise Feedback(f"/ is the new root, but the old one is still mounted: {len(mounted)} mounts of the host are in "
+                       "the mount table. Take it off with umount2, and with MNT_DETACH, because it is in use.")
     escape()
     if not os.path.exists("/inside"):
-        raise Feedback("the escape of chapter 04 (chroot deeper, then cd .. again and again) still leads to the host. A chroot hides "
-                       "the old root; pivot_root with an umount takes it away.")
+        raise Feedback("the escape of chapter 04 (chroot deeper, then cd .. again and again) still leads to the host. "
+                       "A chroot hides the old root; pivot_root with an umount takes it away.")
 
 
 def escape() -> None:
@@ -141,8 +142,8 @@ def escape() -> None:
 
 
 Exercise(
-    "pivot-1", "Move in, and let the host go", minutes=10, difficulty=2, reference=rootfs.pivot_root, check=check_pivot_root,
-    imports=_IMPORTS,
+    "pivot-1", "Move in, and let the host go", minutes=10, difficulty=2, reference=rootfs.pivot_root,
+    check=check_pivot_root, imports=_IMPORTS,
     starter='''
         def pivot_root(rootfs):
             """Make the mount point rootfs the root of this mount namespace, and forget the old one."""
@@ -152,9 +153,10 @@ Exercise(
             os.chdir("/")
     ''',
     hints=[
-        "The system call wants two directories: the new root, and a place below it for the old root. After os.chdir(rootfs) "
-        "both can be \".\".",
-        "The old root is in use by this very process, so a plain umount2 is refused as busy. Which flag takes it from sight now?",
+        "The system call wants two directories: the new root, and a place below it for the old root. After "
+        "os.chdir(rootfs) both can be \".\".",
+        "The old root is in use by this very process, so a plain umount2 is refused as busy. Which flag takes it from "
+        "sight now?",
         "k.pivot_root(\".\", \".\") and then k.umount2(\".\", k.MNT_DETACH).",
     ],
     wrong={
@@ -180,7 +182,7 @@ Exercise(
             def pivot_root(rootfs):
                 k.pivot_root(".", ".")
                 k.umount2(".", k.MNT_DETACH)
-        """, "raised OSError"),  # busy, or an invalid argument: as the scratch directory's file system is the root or not
+        """, "raised OSError"),  # busy or an invalid argument, as the scratch directory is on / or not
         "the old root in a directory": ("""
             def pivot_root(rootfs):
                 os.makedirs(rootfs + "/old", exist_ok=True)
@@ -193,7 +195,7 @@ Exercise(
 # ---- hide-1 ----------------------------------------------------------------------------------------------------
 
 def check_hide(hide):
-    """A file and a directory, each with a secret: covered, nothing can be read or written there, and nothing is lost."""
+    """A file and a directory with secrets: when covered, nothing can be read or written there, and nothing is lost."""
     secrets = {"letter": "letter", "closet": "closet/letter"}
     os.mkdir("closet")
     for path in secrets.values():
@@ -211,8 +213,9 @@ def check_hide(hide):
         except OSError:
             kept = False
         if not kept:
-            raise Feedback(f"hide() has changed the {'file' if covered == path else 'directory'} itself: without its cover it is not "
-                           "what it was. An image is shared by many containers: mount something on top, and leave what is beneath alone.")
+            raise Feedback(f"hide() has changed the {'file' if covered == path else 'directory'} itself: without its "
+                           "cover it is not what it was. An image is shared by many containers: mount something on "
+                           "top, and leave what is beneath alone.")
     for name, is_covered in (("letter", _is_covered_file), ("closet", _is_covered_directory)):
         descriptor = os.open(name, os.O_PATH)  # so minict does it, to be sure that no link leads elsewhere
         hide(f"/proc/self/fd/{descriptor}")
@@ -229,8 +232,8 @@ def _is_covered_file(path: str, call: str) -> None:
     if text:
         raise Feedback(f"{call}, and its text can still be read by root: {text!r}. Mount something on top of it.")
     if os.stat(path).st_rdev != os.makedev(1, 3):
-        raise Feedback(f"{call}: it is empty now, but it is not /dev/null. /dev/null is there already, takes no room, and "
-                       "swallows whatever is written to it.")
+        raise Feedback(f"{call}: it is empty now, but it is not /dev/null. /dev/null is there already, takes no room, "
+                       "and swallows whatever is written to it.")
 
 
 def _is_covered_directory(path: str, call: str) -> None:
@@ -240,13 +243,14 @@ def _is_covered_directory(path: str, call: str) -> None:
         raise Feedback(f"{call}, and then it could not be listed any more ({error.strerror}). Whoever looks there "
                        "should find an empty directory.") from None
     if names:
-        raise Feedback(f"{call}, and it still lists {', '.join(names)}. Mount an empty file system on top of it: a tmpfs.")
+        raise Feedback(f"{call}, and it still lists {', '.join(names)}. Mount an empty file system on top of it: a "
+                       "tmpfs.")
     try:
         os.mkdir(f"{path}/new")
     except OSError:
         return
-    raise Feedback(f"{call}: it is empty now, but new files can be written into the cover, and a tmpfs takes memory of the host. "
-                   "Make it read-only.")
+    raise Feedback(f"{call}: it is empty now, but new files can be written into the cover, and a tmpfs takes memory of "
+                   "the host. Make it read-only.")
 
 
 Exercise(
@@ -320,13 +324,16 @@ def check_look_up(look_up):
     def expect(path, place, why):
         descriptor = _opened(look_up, root, path, why)
         if not os.path.sameopenfile(descriptor, os.open(f"root{place}", os.O_PATH)):
-            raise Feedback(f"look_up(root, {path!r}) opened {os.readlink(f'/proc/self/fd/{descriptor}')} of the HOST. {why}")
+            raise Feedback(f"look_up(root, {path!r}) opened {os.readlink(f'/proc/self/fd/{descriptor}')} of the HOST. "
+                           f"{why}")
         if not fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_PATH:
-            raise Feedback("the descriptor must be one of O_PATH: only to know where a thing is. To really open a device or a pipe of "
-                           "somebody's image may do something.")
+            raise Feedback("the descriptor must be one of O_PATH: only to know where a thing is. To really open a "
+                           "device or a pipe of somebody's image may do something.")
 
-    expect("/etc/inside", "/etc/inside", "An absolute path begins at the host's /, whatever root is, unless RESOLVE_IN_ROOT says otherwise.")
-    expect("/bin/inside", "/usr/bin/inside", "/bin is a link to /usr/bin, and a process inside would find the one below root.")
+    expect("/etc/inside", "/etc/inside",
+           "An absolute path begins at the host's /, whatever root is, unless RESOLVE_IN_ROOT says otherwise.")
+    expect("/bin/inside", "/usr/bin/inside",
+           "/bin is a link to /usr/bin, and a process inside would find the one below root.")
     expect("/dev", "/etc", "The image's /dev is a link to /etc: an absolute link must begin at root too.")
     expect("/chain", "/etc", "The image's /chain is a link to a link to /etc.")
     expect("/up", "/etc", "The image's /up is a link that climbs up by dots: above root there must be nothing.")
@@ -344,14 +351,17 @@ def _opened(look_up, root: int, path: str, why: str) -> int:
     try:
         descriptor = look_up(root, path)
     except OSError as error:
-        call = f"look_up(root, {path!r}) was refused or found nothing ({errno.errorcode.get(error.errno)}: {os.strerror(error.errno)})."
+        reason = f"{errno.errorcode.get(error.errno)}: {os.strerror(error.errno)}"
+        call = f"look_up(root, {path!r}) was refused or found nothing ({reason})."
         if error.errno == errno.ELOOP:
-            raise Feedback(f"{call} {why} That is an honest link, such as most images have: not every link is hostile.") from None
+            raise Feedback(f"{call} {why} That is an honest link, such as most images have: not every link is "
+                           "hostile.") from None
         if error.errno == errno.EXDEV:
             raise Feedback(f"{call} {why} Do not forbid what would lead out: let it end inside.") from None
         raise Feedback(f"{call} {why}") from None
     if not isinstance(descriptor, int):
-        raise Feedback(f"look_up(root, {path!r}) returned {descriptor!r}. Expected: the descriptor that openat2 returns.")
+        raise Feedback(f"look_up(root, {path!r}) returned {descriptor!r}. Expected: the descriptor that openat2 "
+                       "returns.")
     try:
         os.fstat(descriptor)
     except OSError:
@@ -369,8 +379,8 @@ Exercise(
             return k.openat2(root, path, os.O_PATH, 0, resolve)
     ''',
     hints=[
-        "Most images have absolute links, such as /bin -> /usr/bin, and containers must find what is behind them. So the rule can't be "
-        "that links are forbidden.",
+        "Most images have absolute links, such as /bin -> /usr/bin, and containers must find what is behind them. So "
+        "the rule can't be that links are forbidden.",
         "One of the rules makes of root what chroot would make of it, but only for this one path.",
         "k.RESOLVE_IN_ROOT is the main one. Which other one is about /proc? Flags are joined by |.",
     ],
