@@ -60,6 +60,18 @@ class Stepping(trace.Trace):
 
 
 trace.Trace = Stepping
+from minict.runtime import birth  # noqa: E402, it takes the name Trace with it
+
+construct = birth.Birth.__init__
+
+
+def with_our_pipes(self, *arguments, **options) -> None:
+    """The child closes all but the descriptors of its birth."""
+    construct(self, *arguments, **options)
+    self.descriptors.update(said=said, go=go)
+
+
+birth.Birth.__init__ = with_our_pipes
 sys.setprofile(profile)
 threading.setprofile(profile)
 cli.main(sys.argv[4:])

@@ -58,8 +58,6 @@ class Birth:
         self.traced = traced
         self.descriptors = {"stdin": 0, "stdout": 1, "stderr": 2, "report": -1, "gate": -1, "start": -1, "error": -1,
                             "console": -1, "join": -1, "cgroup_namespace": -1, **(descriptors or {})}
-        # What the child inherits and must not keep, unless a zygote has cloned it: the parent's ends of the pipes, its lock.
-        self.parents_own = ()
         # made here and not in the child, so that its errors are the caller's
         self.table = [] if self.joins else rootfs.table(spec, bundle, self.cgroups, cgroup_v2)
 
@@ -69,7 +67,7 @@ class Birth:
 
     def to_wire(self) -> dict:
         """Everything but the descriptors, in types that :mod:`marshal` can carry."""
-        values = {name: value for name, value in vars(self).items() if name not in ("rootfs", "descriptors", "table", "parents_own")}
+        values = {name: value for name, value in vars(self).items() if name not in ("rootfs", "descriptors", "table")}
         return {**values, "rootfs_path": self.rootfs, "spec": self.spec.to_dict()}
 
     @classmethod
@@ -230,7 +228,11 @@ def open_terminal(birth: Birth) -> None:
 
 
 def take_descriptors(birth: Birth) -> None:
-    """Put the standard streams into their places, and mark the rest to be closed at execve."""
+    """Put the standard streams into their places, and close all that the birth does not need.
+
+    What is inherited keeps pipes and locks alive: we would not notice the parent's death with its end of ours open, and
+    who waits for the end of the parent's output would wait for us, between create and start for hours.
+    """
     streams = [birth.descriptors[name] for name in ("stdin", "stdout", "stderr")]
     if streams != [0, 1, 2]:
         copies = [fd if fd < 0 else os.dup(fd) for fd in streams]  # first copy all: one may lie in another's place
@@ -238,6 +240,12 @@ def take_descriptors(birth: Birth) -> None:
             if fd >= 0:
                 os.dup2(fd, number)
                 os.close(fd)
+    lowest = 3
+    for fd in sorted(fd for name, fd in birth.descriptors.items() if name not in ("stdin", "stdout", "stderr") and fd > 2):
+        if fd > lowest:
+            kernel.close_range(lowest, fd - 1)
+        lowest = fd + 1
+    kernel.close_range(lowest)
 
 
 def wait(birth: Birth, expected: bytes) -> None:
@@ -288,8 +296,6 @@ def preload(birth: Birth) -> None:
 def child(birth: Birth) -> None:
     """Become the container's command, or report why not.  Does not return."""
     step = Trace("child")
-    for fd in birth.parents_own:  # or nobody would notice that the parent has died
-        os.close(fd)
     guard(birth, step, lambda: become(birth, step))
 
 
@@ -342,7 +348,6 @@ def bear(birth: Birth, launch, prepare=None, step: Trace | None = None, born=Non
         os.close(report)
         os.close(birth.descriptors["report"])
         raise
-    birth.parents_own += (report, gate)
     pid = -1
     try:
         step("clone")

@@ -10,7 +10,7 @@ import os
 
 from ..kernel import process as kernel
 from . import birth as births
-from . import devices, launch, namespaces, paths, rootfs, seccomp
+from . import devices, launch, mounts, namespaces, paths, rootfs, seccomp
 from .cgroup import Cgroup
 from .errors import ContainerError
 from .files import remove_tree
@@ -81,7 +81,7 @@ class Container:
         root = rootfs_path or os.path.join(bundle, spec.root.path)
         rootfs.check_rootfs(root)
         step("write the state")
-        if not os.path.isdir(self.state.directory):
+        if self.state.lock_fd < 0:  # else the engine has made it: it has things of its own to record
             self.state.make()
         fifos = {}
         try:
@@ -105,8 +105,6 @@ class Container:
                 seccomp_flags=seccomp_flags, wait_for_network=prepare is not None,
                 init=init, die_with_parent=die_with_parent, traced=trace,
                 descriptors={"stdin": streams[0], "stdout": streams[1], "stderr": streams[2], "console": console, **fifos})
-            if self.state.lock_fd >= 0:
-                birth.parents_own = (self.state.lock_fd,)
             self._child, self.pidfd, child = births.bear(birth, launcher or launch.choose(birth), prepare, step, self.state.write_pid)
             self.traces = [step, child]
         except BaseException:
@@ -178,6 +176,11 @@ def check(spec) -> None:
         raise ContainerError("the specification has no part for Linux (linux)")
     if not spec.process or not spec.process.args:
         raise ContainerError("the specification names no command (process.args)")
+    if not spec.process.cwd.startswith("/"):
+        raise ContainerError(f"the working directory {spec.process.cwd} is not an absolute path (process.cwd)")
+    if spec.linux.rootfsPropagation and spec.linux.rootfsPropagation not in mounts.PROPAGATION:
+        raise ContainerError(f"there is no propagation {spec.linux.rootfsPropagation!r} (linux.rootfsPropagation): the words "
+                             f"are {', '.join(mounts.PROPAGATION)}")
     kinds = [namespace.type for namespace in spec.linux.namespaces]
     namespaces.flags(kinds)
     for kind in kinds:

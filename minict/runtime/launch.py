@@ -79,10 +79,11 @@ def enter_and_clone(birth: births.Birth) -> int:
     for namespace in birth.spec.linux.namespaces:
         if namespace.type == "cgroup" and namespace.path:
             birth.descriptors["cgroup_namespace"] = namespaces.open_file(namespace)
-    if birth.joins:
+    if birth.joins or any(each.type == "mount" and each.path for each in birth.spec.linux.namespaces):
         for tasks in birth.tasks:
             births.write(tasks, "0")
         birth.tasks = []
+    if birth.joins:
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # nobody inside may trace us, or look at what we have open
         setns(birth.descriptors["join"], namespaces.flags(birth.joins))
     namespaces.join(birth.spec.linux.namespaces)

@@ -32,6 +32,8 @@ ATTRIBUTES = {k.MS_RDONLY: k.MOUNT_ATTR_RDONLY, k.MS_NOSUID: k.MOUNT_ATTR_NOSUID
               k.MS_NOEXEC: k.MOUNT_ATTR_NOEXEC, k.MS_NODIRATIME: k.MOUNT_ATTR_NODIRATIME,
               k.MS_NOSYMFOLLOW: k.MOUNT_ATTR_NOSYMFOLLOW}
 
+ATIMES = {k.MS_RELATIME: 0, k.MS_NOATIME: k.MOUNT_ATTR_NOATIME, k.MS_STRICTATIME: k.MOUNT_ATTR_STRICTATIME}
+
 
 class Options:
     """A list such as ``["ro", "nosuid", "size=64m", "rslave"]``, sorted by who wants which: *set* and *clear* are
@@ -157,6 +159,9 @@ class Bind(Operation):
 
     def set_attributes(self, tree: int) -> None:
         options = self.options
+        for flag, attribute in ATIMES.items():  # of these a mount has exactly one
+            if options.set & flag:
+                k.mount_setattr(tree, "", k.AT_EMPTY_PATH, attribute, k.MOUNT_ATTR__ATIME)
         for flags, reach in ((options.set, 0), (options.recursive, k.AT_RECURSIVE)):
             attributes = sum(attribute for flag, attribute in ATTRIBUTES.items() if flags & flag)
             if attributes:

@@ -45,11 +45,11 @@ def identify(pid: int | str = "self") -> dict[str, int]:
 def join(namespaces: list) -> None:
     """Enter those of the spec's *namespaces* that have a path.
 
-    The order counts.  The user namespace may take away the right to enter the others, or it may be what gives that right:
-    so they are tried before it, and those that refused once more after it.  The mount namespace comes last: in it the paths
-    of the others lead elsewhere.
-    Joining a pid or time namespace moves only the children that come after.  A cgroup namespace is left out: it comes
-    later, see :mod:`.launch`.
+    The order counts.  To enter the user namespace may take away the right to enter the others, or be what gives that
+    right: so they are tried before it, and those that refused once more after it.  The mount namespace comes last,
+    because in it the paths of the others lead elsewhere.
+    Joining a pid or time namespace moves only the children that come after.  A cgroup namespace is left out: it
+    comes later, see :mod:`.launch`.
     Raises :class:`ContainerError`, naming the path that can't be entered.
     """
     joined = [each for each in namespaces if each.path and each.type != "cgroup"]
@@ -65,8 +65,8 @@ def join(namespaces: list) -> None:
         try:
             enter(namespace.path, namespace.type)
         except OSError as error:
-            raise ContainerError(f"can't join the {namespace.type} namespace {namespace.path}: {os.strerror(error.errno)}",
-                                 errno=error.errno) from None
+            raise ContainerError(f"can't join the {namespace.type} namespace {namespace.path}: "
+                                 f"{os.strerror(error.errno)}", errno=error.errno) from None
 
 
 def open_file(namespace) -> int:
@@ -94,13 +94,16 @@ def unshare_time(offsets: dict | None) -> None:
     """Make a time namespace for the children to come, whose clocks differ from ours by *offsets*.
 
     They can only be written before anyone is inside, which is why clone3 alone can't do it.
-    Source: time_namespaces(7).
+    Raises :class:`OSError`, or :class:`ContainerError` for an offset that the kernel refuses.  Source: time_namespaces(7).
     """
     unshare(CLONE_NEWTIME)
     lines = [f"{clock} {offset.get('secs', 0)} {offset.get('nanosecs', 0)}\n" for clock, offset in (offsets or {}).items()]
-    if lines:
+    try:
         with open("/proc/self/timens_offsets", "w") as file:
             file.write("".join(lines))
+    except OSError as error:
+        raise ContainerError(f"the clocks can't be set as linux.timeOffsets says: {os.strerror(error.errno)}; none may show a "
+                             "time before the boot", errno=error.errno) from None
 
 
 def write_id_maps(pid: int, uids: list, gids: list) -> None:
