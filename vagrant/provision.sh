@@ -34,6 +34,7 @@ main() {
     extra_certificates
     system_packages
     python_environment
+    browser
     commands
     default_image
 }
@@ -109,6 +110,24 @@ python_environment() (
 ) 9<"$SOURCE"
 
 pip() { "$VENV/bin/python" -I -m pip --disable-pip-version-check --no-input "$@" 9<&-; }
+
+# A Chromium for the tests.  Debian has it as a package; Ubuntu has only a snap, which does not start everywhere.
+browser() {
+    [ -n "${MINICT_WITH_TESTS:-}" ] || return 0
+    for name in chromium google-chrome; do
+        if command -v "$name" >/dev/null; then return 0; fi
+    done
+    if grep -qx 'ID="*ubuntu"*' /etc/os-release; then
+        [ ! -e "$VENV/.browser" ] || return 0
+        say "installing Chromium"
+        "$VENV/bin/python" -I -m playwright install --with-deps --only-shell chromium >/dev/null ||
+            die "there is no Chromium for the tests: mend the network, or install Google Chrome, and run this again."
+        touch "$VENV/.browser"
+    else
+        install_packages chromium
+    fi
+}
+
 site_packages() { "$VENV/bin/python" -I -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }
 
 # A command that starts 10 ms sooner than the one that pip would write: -I and -S leave out the user's settings and the
