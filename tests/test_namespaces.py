@@ -10,7 +10,8 @@ import pytest
 from forked import errno_of, forked
 
 from minict.kernel import mount as k
-from minict.kernel.namespaces import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS, unshare
+from minict.kernel.namespaces import (CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER,
+                                      CLONE_NEWUTS, unshare)
 from minict.kernel.process import PR_SET_DUMPABLE, prctl, sethostname
 from minict.runtime import namespaces
 from minict.runtime.errors import ContainerError
@@ -101,7 +102,8 @@ class TestEnter:
 class TestJoin:
     """Each of the orders in which a specification may list them."""
 
-    @pytest.mark.parametrize("kinds", [("mount", "uts", "network"), ("uts", "mount", "network"), ("network", "uts", "mount")])
+    @pytest.mark.parametrize("kinds", [("mount", "uts", "network"), ("uts", "mount", "network"),
+                                       ("network", "uts", "mount")])
     def test_the_mount_namespace_hides_the_paths_of_the_others(self, kinds):
         def hide_proc():
             k.mount(None, "/", None, k.MS_REC | k.MS_PRIVATE)

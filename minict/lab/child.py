@@ -317,7 +317,9 @@ def _describe(error: BaseException, filename: str | None) -> tuple:
     trace = error.__traceback__
     while filename and trace and trace.tb_frame.f_code.co_filename != filename:
         trace = trace.tb_next  # leave our own frames out
-    lines = "".join(traceback.format_exception(type(error), error, trace)).splitlines()
+    told = traceback.TracebackException(type(error), error, trace)
+    told.stack[:] = [frame for frame in told.stack if frame.filename != __file__]  # nor those of a guard
+    lines = "".join(told.format()).splitlines()
     text = f"{type(error).__name__}: {error}".rstrip(": ")
     try:
         packed = pickle.dumps(error)
@@ -472,7 +474,7 @@ def _refuse_in(kernel: int, space: dict, module, name: str) -> None:
 
 
 def _refuse_to_rename(space: dict, module) -> None:
-    """A cell, with or without %%child, gives no new name to the machine: only to a uts namespace that it has made or entered."""
+    """A cell, with or without %%child, can't rename the machine: only a uts namespace that it has made or entered."""
     import functools
     original, machine = module.sethostname, os.readlink("/proc/self/ns/uts")
     proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)  # a cell may have gone where there is no /proc
@@ -480,7 +482,8 @@ def _refuse_to_rename(space: dict, module) -> None:
     @functools.wraps(original)
     def sethostname(name):
         if sys._getframe(1).f_globals is space and os.readlink("thread-self/ns/uts", dir_fd=proc) == machine:
-            raise RuntimeError("sethostname() here would rename the whole machine: unshare(CLONE_NEWUTS) first, in a %%child")
+            raise RuntimeError("sethostname() here would rename the whole machine: "
+                               "unshare(CLONE_NEWUTS) first, in a %%child")
         return original(name)
 
     module.sethostname = sethostname
