@@ -123,10 +123,17 @@ def test_a_right_answer_runs_in_the_containers_below(kernel):
     assert kernel.run(run) == "hello\n"
 
 
+def test_long_feedback_is_broken_between_words_and_code_is_not():
+    code = "  in your line: " + "x" * 200
+    shown = exercise._readable("umount2 /a/" + "b" * 120 + " refuses " + "word " * 60 + "\n" + code).splitlines()
+    assert shown[-1] == code and shown[0].startswith("umount2 ") and max(map(len, shown[3:-1])) <= 96
+    assert " ".join(" ".join(shown).split()).count("word") == 60
+
+
 def test_hints_come_one_by_one_and_the_solution_last(kernel):
     task = ALL["pivot-1"]
     for number, hint in enumerate(task.hints, 1):
-        words = kernel.run('hint("pivot-1")')
+        words = " ".join(kernel.run('hint("pivot-1")').split())
         assert words.startswith(f"Hint {number} of {len(task.hints)}") and hint in words
     assert task.solution in kernel.run('hint("pivot-1")')
     assert "there is no exercise 'pivot-9'" in kernel.run('hint("pivot-9")')

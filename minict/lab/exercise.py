@@ -134,7 +134,7 @@ def exercise(id: str):
         if state == "todo":
             print(f"○ {id}: not attempted yet. The cells below use the course's {task.name}().")
         else:
-            print(f"✗ {id}: {feedback}")
+            print(_readable(f"✗ {id}: {feedback}"))
             print(f"  The cells below use the course's {task.name}() meanwhile. Stuck? hint(\"{id}\")")
         return task.reference
 
@@ -149,9 +149,15 @@ def hint(id: str) -> None:
     if shown < len(task.hints):
         left = len(task.hints) - shown - 1
         more = f"{left} more" if left else "the next one is the solution"
-        print(f"Hint {shown + 1} of {len(task.hints)} for {id} ({more}):\n{task.hints[shown]}")
+        print(f"Hint {shown + 1} of {len(task.hints)} for {id} ({more}):\n{_readable(task.hints[shown])}")
     else:
         print(f"One solution of {id}, the one in {task.target.rpartition('.')[0]}:\n\n{task.solution}")
+
+
+def _readable(text: str) -> str:
+    """*text* in lines that fit a notebook, which breaks longer ones in the middle of a word; what is indented stays."""
+    lines = textwrap.TextWrapper(96, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    return "\n".join(line if line.startswith(" ") else lines.fill(line) for line in text.splitlines())
 
 
 def use_reference(id: str) -> None:
