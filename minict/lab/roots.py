@@ -29,7 +29,7 @@ class _Row:
 
 
 def mount_moments(moments: dict[str, list[dict]], new: str = "the room") -> Picture:
-    """One mount table at several *moments*: a title for each, and what :func:`.host.mount_table` said then.
+    """One process's mount table at several *moments*: a title for each, and what :func:`.host.mount_table` said then.
 
     Grey is what the first of them holds: those are the host's mounts, and only its root is drawn.  *new* is the name of
     what has come later.
