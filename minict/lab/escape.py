@@ -1,0 +1,120 @@
+"""The way out of a chroot, and a picture of it: what chapters 04 and 05 do with the same few lines.
+
+:func:`escape` is the one function that both chapters call, and show with ``source(escape)``.  :func:`follow` calls it
+in a room and writes down, before each of its lines, where the process has its root and its working directory;
+:func:`escape_map` draws that.
+"""
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+
+from .child import run_in_child
+from .figures import CARD, FAINT, HOST, INK, LINE, LIT, MUTED, Picture, _Sheet, _short
+
+
+def escape():
+    os.makedirs("/etc/deeper", exist_ok=True)
+    os.chroot("/etc/deeper")
+    for _ in range(64):
+        os.chdir("..")
+    os.chroot(".")
+
+
+# ---- the picture -----------------------------------------------------------------------------------------------
+
+_HERE = "#2563eb"  # the working directory
+
+
+def follow(room: str) -> list[tuple[str, str, str]]:
+    """Let a child escape from *room*: (the line, its root, its working directory) whenever one of these two has changed.
+
+    Both are paths of the host.  The first entry is how it begins, and has no line.
+    """
+    return run_in_child(_follow, room)
+
+
+def _follow(room: str) -> list[tuple[str, str, str]]:
+    os.makedirs(f"{room}/etc/deeper", exist_ok=True)
+    places = {}  # a directory is known by its device and inode: the process can ask for these wherever it is
+    for path in _chain(room):
+        status = os.stat(path)
+        places[status.st_dev, status.st_ino] = path
+    code, file = escape.__code__, escape.__code__.co_filename
+    lines = {number: linecache.getline(file, number).strip() for number in range(code.co_firstlineno, code.co_firstlineno + 10)}
+    steps, running = [], ""
+
+    def look(line):
+        root, here = (places[status.st_dev, status.st_ino] for status in map(os.stat, ("/", ".")))
+        if not steps or steps[-1][1:] != (root, here):
+            steps.append((line, root, here))
+
+    def trace(frame, event, argument):
+        nonlocal running
+        if frame.f_code is not code:
+            return None
+        look(running)  # the line before this one is done
+        running = lines[frame.f_lineno]
+        return trace
+
+    os.chroot(room)
+    os.chdir("/")
+    sys.settrace(trace)
+    try:
+        escape()
+    finally:
+        sys.settrace(None)
+    return steps
+
+
+def _chain(room: str) -> list[str]:
+    """The directories from the host's root down to the deepest one of the room."""
+    path, chain = os.path.realpath(f"{room}/etc/deeper"), []
+    while path != "/":
+        chain.insert(0, path)
+        path = os.path.dirname(path)
+    return ["/", *chain]
+
+
+def escape_map(room: str) -> Picture:
+    """The escape from *room* as it just happened: in each column the same directories, and where the process was."""
+    steps, chain, room = follow(room), _chain(room), os.path.realpath(room)
+    moments = [steps[0], *(step for number, step in enumerate(steps[1:], 1)
+                           if number == len(steps) - 1 or step[0] != steps[number + 1][0])]  # of the climb its end alone
+    width = 880 / len(moments)
+    sheet = _Sheet(920, 112 + 56 * len(chain))
+    for number, (line, root, here) in enumerate(moments):
+        x = 20 + number * width
+        if number:
+            sheet.arrow(x - 14, 31, x - 2, 31, LIT)
+        sheet.text(x + 4, 31, line or "in the room", 10.5, INK, "bold", mono=bool(line))
+        _draw_chain(sheet, x, width - 16, chain, room, root, here)
+    y = sheet.height - 26
+    for x, colour, words in ((26, LIT, "root: where its paths begin"), (300, _HERE, "its working directory"), (540, "#ffedd5", "what it can see")):
+        sheet.box(x, y - 7, 14, 14, colour, LINE, 4)
+        sheet.text(x + 22, y, words, 10, MUTED)
+    told = ["root " + _name(root, room) + ", working directory " + _name(here, room) for _, root, here in moments]
+    return sheet.picture("the escape; " + "; ".join(told))
+
+
+def _name(path: str, room: str) -> str:
+    if path == room or path.startswith(f"{room}/"):
+        return "the room" + path.removeprefix(room)
+    return f"the host's {path}"
+
+
+def _draw_chain(sheet: _Sheet, x: float, width: float, chain: list[str], room: str, root: str, here: str) -> None:
+    sheet.box(x, 48, width, sheet.height - 98, FAINT, LINE, 8)
+    for level, path in enumerate(chain):
+        left, y = x + 10 + 13 * level, 58 + 56 * level
+        if level:
+            sheet.line([(left - 6, y - 12), (left - 6, y + 20), (left, y + 20)], HOST, 1.5)
+        seen = path == root or path.startswith(root.rstrip("/") + "/")
+        sheet.box(left, y, x + width - 10 - left, 42, "#ffedd5" if seen else CARD, LIT if path == root else LINE, 7, 2 if path == root else 1)
+        name = "the host's /" if path == "/" else "the room" if path == room else os.path.basename(path)
+        sheet.text(left + 10, y + 14, _short(name, (width - 60) / 7), 11, INK if seen else MUTED, "bold")
+        tags = [(LIT, "root")] * (path == root) + [(_HERE, "here")] * (path == here)
+        for number, (colour, word) in enumerate(tags):
+            sheet.box(left + 10 + 46 * number, y + 24, 40, 14, colour, "none", 5)
+            sheet.text(left + 30 + 46 * number, y + 31, word, 9, CARD, "bold", "center")
