@@ -100,11 +100,11 @@ def _end_of(pidfd: int) -> int:
 
 
 def _draw(lives: list[Life]) -> Picture:
-    sheet = _Sheet(920, 46 + 176 * len(lives) + 62)
+    sheet = _Sheet(920, 46 + 176 * len(lives) + 34)
     unit = 620 / max(life.waited - life.born for life in lives)
     for number, life in enumerate(lives):
         _draw_life(sheet, life, 40 + 176 * number, unit)
-    _legend(sheet, lives, sheet.height - 48)
+    _legend(sheet, lives, sheet.height - 28)
     return sheet.picture("the lives of two processes from fork to wait, an ordinary command and the same in a "
                          "container: there the gap between fork and execve is full of steps")
 
@@ -142,9 +142,7 @@ def _legend(sheet: _Sheet, lives: list[Life], y: float) -> None:
     """A chip for each part of the gap, in the order of their coming; the number is the chapter's."""
     place = 24
     for name, colour in dict.fromkeys((name, colour) for life in lives for name, colour, _, _ in life.parts):
-        width = 40 + 5.2 * len(name)
-        if place + width > sheet.width - 20:
-            place, y = 24, y + 22
+        width = 34 + 5 * len(name)
         sheet.box(place, y - 6, 12, 12, colour, "none", 2)
         sheet.text(place + 18, y, name, 9.5, INK)
         place += width
@@ -182,7 +180,7 @@ def wait_statuses(statuses: dict[str, int]) -> Picture:
         y = 56 + 40 * row
         sheet.text(24, y + 11, words, 11.5, INK, mono=True)
         sheet.text(left - 24, y + 11, str(status), 12, INK, "bold", "right", True)
-        for bit in range(16):
+        for bit in reversed(range(16)):
             colour, is_set = _field_of(bit)[3], status >> bit & 1
             sheet.box(x(bit), y, 22, 22, colour if is_set else FAINT, colour if is_set else LINE, 4)
             sheet.text(x(bit) + 11, y + 11, str(is_set), 10, CARD if is_set else MUTED, align="center", mono=True)
@@ -198,7 +196,7 @@ def _said(status: int) -> tuple[str, str]:
 
 
 def wait_status(words: str, status: int) -> str:
-    """The bits of one wait status as SVG, for :func:`minict.lab.live`."""
+    """The bits of one wait status as SVG, for :func:`minict.lab.live`: the highest first, as they are read."""
     size, step, parts = 26, 31, []
 
     def x(bit):
@@ -207,7 +205,7 @@ def wait_status(words: str, status: int) -> str:
     def text(x, y, words, colour, more=""):
         parts.append(f"<text x='{x}' y='{y}' fill='{colour}' {more}>{html.escape(str(words))}</text>")
 
-    for bit in range(16):
+    for bit in reversed(range(16)):
         colour, is_set = _field_of(bit)[3], status >> bit & 1
         parts.append(f"<rect x='{x(bit)}' y='52' width='{size}' height='{size}' rx='5' "
                      f"fill='{colour if is_set else FAINT}' stroke='{colour if is_set else LINE}'/>")
