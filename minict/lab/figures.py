@@ -213,6 +213,8 @@ def _rows_of_family(table: dict, top: int) -> list[tuple]:
 
 
 def _command_of(process) -> str:
+    if process.name == "minict-init":
+        return process.name  # its words are still those of whoever made the container
     words = [word for word in process.read("cmdline").decode(errors="replace").split("\0") if word]
     if "ipykernel_launcher" in words:
         return "this notebook"

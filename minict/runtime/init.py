@@ -14,8 +14,9 @@ import _signal  # and not signal, whose import costs 5 ms at each start
 from ..kernel.process import PR_SET_NAME, prctl
 from .process import exit_status, restore_signals, spawn
 
-_NOT_FORWARDED = (_signal.SIGKILL, _signal.SIGSTOP, _signal.SIGCHLD, _signal.SIGPROF, _signal.SIGSEGV, _signal.SIGBUS,
-                  _signal.SIGFPE, _signal.SIGILL, _signal.SIGTRAP, _signal.SIGABRT)
+# Two that nobody can catch, one that is about init's own children, and those that tell of init's own mistakes.
+NOT_FORWARDED = (_signal.SIGKILL, _signal.SIGSTOP, _signal.SIGCHLD, _signal.SIGPROF, _signal.SIGSEGV, _signal.SIGBUS,
+                 _signal.SIGFPE, _signal.SIGILL, _signal.SIGTRAP, _signal.SIGABRT)
 
 
 def forward_signals(pid: int) -> None:
@@ -26,7 +27,7 @@ def forward_signals(pid: int) -> None:
         except ProcessLookupError:
             pass
     for number in range(1, 32):
-        if number not in _NOT_FORWARDED:
+        if number not in NOT_FORWARDED:
             _signal.signal(number, forward)
 
 
@@ -39,9 +40,12 @@ def reap(pid: int) -> int:
 
 
 def run(command) -> None:
-    """Be process 1: let a child call *command*, which must end in execve, and care for it to its end.  Does not return."""
+    """Be process 1: let a child call *command*, which must end in execve, and care for it to its end.
+
+    Does not return.
+    """
     name = ctypes.create_string_buffer(b"minict-init")
-    prctl(PR_SET_NAME, ctypes.addressof(name))  # what ps shows; else it would be the first word of our own command line
+    prctl(PR_SET_NAME, ctypes.addressof(name))  # ps would show our own command line
     pid = spawn(lambda: begin(command))
     forward_signals(pid)
     os.closerange(0, 1024)  # the last writer of a pipe must be the command, not its init
