@@ -23,7 +23,8 @@ def flags(kinds: list[str]) -> int:
     result = 0
     for kind in kinds:
         if kind not in FLAGS:
-            raise ContainerError(f"there is no namespace of kind {kind!r}: the kinds are {', '.join(FLAGS)}")
+            known = ", ".join(FLAGS)
+            raise ContainerError(f"there is no namespace of kind {kind!r}: the kinds are {known}")
         result |= FLAGS[kind]
     return result
 
@@ -34,9 +35,10 @@ def made(namespaces: list) -> list[str]:
 
 
 def identify(pid: int | str = "self") -> dict[str, int]:
-    """Which namespaces the process *pid* is in: for each kind the inode number that stands for the namespace.
+    """Which namespaces the process *pid* is in: for each kind the number that stands for one.
 
-    Two processes share a namespace when the numbers are the same.  Source: namespaces(7).
+    It is an inode number.  Where two processes have the same, they share the namespace.
+    Source: namespaces(7).
     """
     return {kind: os.stat(f"/proc/{pid}/ns/{file}").st_ino for kind, file in FILES.items()
             if os.path.exists(f"/proc/{pid}/ns/{file}")}
@@ -45,11 +47,12 @@ def identify(pid: int | str = "self") -> dict[str, int]:
 def join(namespaces: list) -> None:
     """Enter those of the spec's *namespaces* that have a path.
 
-    The order counts.  To enter the user namespace may take away the right to enter the others, or be what gives that
-    right: so they are tried before it, and those that refused once more after it.  The mount namespace comes last,
-    because in it the paths of the others lead elsewhere.
-    Joining a pid or time namespace moves only the children that come after.  A cgroup namespace is left out: it
-    comes later, see :mod:`.launch`.
+    The order counts.  The user namespace may take away the right to enter the others, or be
+    what gives it: so they are tried before it, and those that refused once more after it.
+    The mount namespace comes last: in it the paths of the others lead elsewhere.
+
+    Joining a pid or time namespace moves only the children that come after.  A cgroup
+    namespace is left out: it comes later, see :mod:`.launch`.
     Raises :class:`ContainerError`, naming the path that can't be entered.
     """
     joined = [each for each in namespaces if each.path and each.type != "cgroup"]
@@ -79,9 +82,9 @@ def open_file(namespace) -> int:
 
 
 def enter(path: str, kind: str) -> None:
-    """Enter the namespace *path*, a file such as ``/proc/PID/ns/net``, which must be of this *kind*.
+    """Enter the namespace that *path*, such as ``/proc/PID/ns/net``, leads to.
 
-    Raises :class:`OSError`.
+    Raises :class:`OSError`, EINVAL when it is not of this *kind*.  Source: setns(2).
     """
     fd = os.open(path, os.O_RDONLY)
     try:
