@@ -10,6 +10,7 @@ from minict.kernel.namespaces import CLONE_NEWNS, unshare
 from minict.runtime import mounts, rootfs
 
 from .. import host
+from ..escape import escape
 from ..exercise import Exercise, Feedback, same_fate
 
 _IMPORTS = "import os\nfrom minict.kernel import mount as k"
@@ -130,15 +131,6 @@ def check_pivot_root(pivot_root):
     if not os.path.exists("/inside"):
         raise Feedback("the escape of chapter 04 (chroot deeper, then cd .. again and again) still leads to the host. "
                        "A chroot hides the old root; pivot_root with an umount takes it away.")
-
-
-def escape() -> None:
-    """Leave a chroot: the working directory stays outside of the second root, and ``..`` leads on from there."""
-    os.makedirs("/etc/deeper", exist_ok=True)
-    os.chroot("/etc/deeper")
-    for _ in range(64):
-        os.chdir("..")
-    os.chroot(".")
 
 
 Exercise(
