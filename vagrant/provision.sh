@@ -101,6 +101,8 @@ python_environment() (
         # An optional part of jsonschema, which builds 35 grammars when it is imported.  Nothing here needs it, and without it
         # each import of nbformat, and so each start of JupyterLab and of the tests, takes 0.13 s in place of 0.9.
         pip uninstall --quiet --yes rfc3987-syntax
+        # Its list of fonts: made by the first picture, it would take seconds and print a warning into a notebook.
+        "$VENV/bin/python" -I -c 'import matplotlib.font_manager'
         # what `pip install --editable` comes down to, without a build
         echo "$SOURCE" > "$(site_packages)/minict.pth"
         echo "$stamp" > "$VENV/.stamp"
