@@ -360,7 +360,7 @@ def check_find(find):
         os.chmod(name, mode)
     _expect_file(find, "tool", "a/tool", "a/tool and b/tool may both be executed, and the first one counts.")
     _expect_file(find, "script", "b/script", "a/script may not be executed, b/script may: pass over what may not.")
-    _expect_file(find, "late", "b/late", "a/late is a directory. It has the permission x as well: ask os.path.isfile() too.")
+    _expect_file(find, "late", "b/late", "a/late is a directory. It has the permission x too: ask os.path.isfile().")
     _expect_file(find, "b/tool", "b/tool", "a command with a slash is that very file, as candidates() knows.")
     _expect_status(find, "nothing", 127, "there is no such file, neither in a nor in b.")
     _expect_status(find, "notes", 126, "a/notes is there, but it may not be executed.")
