@@ -24,7 +24,7 @@ def check_reap(reap):
                 os._exit(0)  # the orphan: its parent ends without waiting for it
             os._exit(0)
         os.wait()
-        _wait_for_end_of(int(os.read(gate, 16)), 0.5)  # or the answer might meet us before the orphan
+        _wait_for_end_of(int(os.read(gate, 16)), 2)  # or even a right answer could meet us before the orphan
         os.kill(os.getpid(), 15)
     orphan = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT).si_pid  # it has ended by now, and is a zombie
     os.write(opened, str(orphan).encode())
