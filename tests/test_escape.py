@@ -1,4 +1,4 @@
-"""The escape of chapters 04 and 05: it leaves a chroot, it is one and the same in both, and its picture tells what happened."""
+"""The escape of chapters 04 and 05: it leaves a chroot, is the same in both, and its picture tells what happened."""
 from __future__ import annotations
 
 import ast
@@ -46,7 +46,8 @@ def test_the_picture_follows_the_real_thing(tmp_path):
     assert steps[1] == ('os.chroot("/etc/deeper")', deeper, room)
     assert steps[-2] == ('os.chdir("..")', deeper, "/")
     assert steps[-1] == ('os.chroot(".")', "/", "/")
-    assert [here for _, _, here in steps[1:-1]] == [room, *(os.path.normpath(room + "/.." * up) for up in range(1, room.count("/") + 1))]
+    above = [os.path.normpath(room + "/.." * up) for up in range(1, room.count("/") + 1)]
+    assert [here for _, _, here in steps[1:-1]] == [room, *above]
     assert "root the host's /" in repr(escape_map(room)) and room not in repr(escape_map(room))
 
 
@@ -63,4 +64,5 @@ def test_chapter_05_has_the_same():
 def test_what_a_script_needs_is_drawn_once_for_each_file(tmp_path):
     script = tmp_path / "greet"
     script.write_text("#!/usr/bin/env bash\n")
-    assert repr(needs_map(str(script))) == "[Picture: what greet needs: bash, env, libc.so.6, libtinfo.so.6, the loader]"
+    told = "[Picture: what greet needs: bash, env, libc.so.6, libtinfo.so.6, the loader]"
+    assert repr(needs_map(str(script))) == told

@@ -24,11 +24,11 @@ def escape():
 
 # ---- the picture -----------------------------------------------------------------------------------------------
 
-_HERE = "#2563eb"  # the working directory
+_HERE, _BELOW = "#2563eb", "#ffedd5"  # the working directory, and what is below the root
 
 
 def follow(room: str) -> list[tuple[str, str, str]]:
-    """Let a child escape from *room*: (the line, its root, its working directory) whenever one of these two has changed.
+    """Let a child escape from *room*: (the line, its root, its working directory) whenever one of the two has changed.
 
     Both are paths of the host.  The first entry is how it begins, and has no line.
     """
@@ -42,7 +42,8 @@ def _follow(room: str) -> list[tuple[str, str, str]]:
         status = os.stat(path)
         places[status.st_dev, status.st_ino] = path
     code, file = escape.__code__, escape.__code__.co_filename
-    lines = {number: linecache.getline(file, number).strip() for number in range(code.co_firstlineno, code.co_firstlineno + 10)}
+    first = code.co_firstlineno
+    lines = {number: linecache.getline(file, number).strip() for number in range(first, first + 10)}
     steps, running = [], ""
 
     def look(line):
@@ -80,9 +81,9 @@ def _chain(room: str) -> list[str]:
 def escape_map(room: str) -> Picture:
     """The escape from *room* as it just happened: in each column the same directories, and where the process was."""
     steps, chain, room = follow(room), _chain(room), os.path.realpath(room)
-    moments = [steps[0], *(step for number, step in enumerate(steps[1:], 1)
-                           if number == len(steps) - 1 or step[0] != steps[number + 1][0])]  # of the climb its end alone
-    width = 880 / len(moments)
+    # of the climb its end alone: the step after which another line comes
+    moments = steps[:1] + [step for step, after in zip(steps[1:], [*steps[2:], ("", "", "")]) if step[0] != after[0]]
+    width = 896 / len(moments)
     sheet = _Sheet(920, 112 + 56 * len(chain))
     for number, (line, root, here) in enumerate(moments):
         x = 20 + number * width
@@ -91,7 +92,8 @@ def escape_map(room: str) -> Picture:
         sheet.text(x + 4, 31, line or "in the room", 10.5, INK, "bold", mono=bool(line))
         _draw_chain(sheet, x, width - 16, chain, room, root, here)
     y = sheet.height - 26
-    for x, colour, words in ((26, LIT, "root: where its paths begin"), (300, _HERE, "its working directory"), (540, "#ffedd5", "what it can see")):
+    for x, colour, words in ((26, LIT, "root: where its paths begin"), (300, _HERE, "its working directory"),
+                             (540, _BELOW, "what is below its root")):
         sheet.box(x, y - 7, 14, 14, colour, LINE, 4)
         sheet.text(x + 22, y, words, 10, MUTED)
     told = ["root " + _name(root, room) + ", working directory " + _name(here, room) for _, root, here in moments]
@@ -111,7 +113,8 @@ def _draw_chain(sheet: _Sheet, x: float, width: float, chain: list[str], room: s
         if level:
             sheet.line([(left - 6, y - 12), (left - 6, y + 20), (left, y + 20)], HOST, 1.5)
         seen = path == root or path.startswith(root.rstrip("/") + "/")
-        sheet.box(left, y, x + width - 10 - left, 42, "#ffedd5" if seen else CARD, LIT if path == root else LINE, 7, 2 if path == root else 1)
+        edge, line = (LIT, 2) if path == root else (LINE, 1)
+        sheet.box(left, y, x + width - 10 - left, 42, _BELOW if seen else CARD, edge, 7, line)
         name = "the host's /" if path == "/" else "the room" if path == room else os.path.basename(path)
         sheet.text(left + 10, y + 14, _short(name, (width - 60) / 7), 11, INK if seen else MUTED, "bold")
         tags = [(LIT, "root")] * (path == root) + [(_HERE, "here")] * (path == here)

@@ -24,7 +24,7 @@ class _Row:
 
 
 def needs_map(program: str) -> Picture:
-    """The tree of what *program* needs to start, with the sizes of the files; what is needed twice is large only once."""
+    """The tree of what *program* needs to start, with the sizes of the files; what is needed twice is drawn dashed."""
     rows = _rows(program, 0, "you start it")
     largest, seen = max(row.size for row in rows), set()
     sheet, last_at = _Sheet(920, 62 + 40 * len(rows)), {}
@@ -68,4 +68,6 @@ def _rows(program: str, level: int, why: str) -> list[_Row]:
 
 
 def _in_words(size: int) -> str:
-    return f"{size} bytes" if size < 1000 else f"{size / 1000:.0f} kB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"
+    if size < 1000:
+        return f"{size} bytes"
+    return f"{size / 1000:.0f} kB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"

@@ -35,9 +35,11 @@ _FILES = (
     (b"! #/bin/sh\n", [], "The kernel looks at the first two bytes of the file, and these are not #!."),
     (b"#!/bin/sh", ["/bin/sh"], "A file may end without an end of line."),
     (b"", [], "An empty file is no script."),
-    (b"\x7fELF\xff\xfe\x00\x01", [], "That is how a program begins that is no script. It is no text at all: keep the line as bytes until you know "
+    (b"\x7fELF\xff\xfe\x00\x01", [], "That is how a program begins that is no script. It is no text at all: keep the "
+                                     "line as bytes until you know "
                                        "that it is a script."),
-    (b"#!/opt/caf\xe9/sh\n", [os.fsdecode(b"/opt/caf\xe9/sh")], "A path may hold any byte, and os.fsdecode() turns each into text."),
+    (b"#!/opt/caf\xe9/sh\n", [os.fsdecode(b"/opt/caf\xe9/sh")], "A path may hold any byte, and os.fsdecode() turns "
+                                                                "each into text."),
 )
 
 
@@ -51,10 +53,16 @@ def check_shebang(shebang):
             raise Feedback(f"shebang() returned None for a file that begins with {beginning!r}. Every way through the "
                            "function must end with return and a list.")
         if isinstance(answer, (str, bytes)):
-            raise Feedback(f"shebang() returned the text {answer!r} for a file that begins with {beginning!r}. Expected is a "
+            raise Feedback(f"shebang() returned the text {answer!r} for a file that begins with {beginning!r}. "
+                           "Expected is a "
                            f"list of words: {words}. text.split() makes one.")
+        if any(isinstance(word, bytes) for word in answer):
+            raise Feedback(f"shebang() returned {answer!r} for a file that begins with {beginning!r}. These words "
+                           "are bytes, and "
+                           f"expected is text: {words}. os.fsdecode() makes text of bytes.")
         if answer != words:
-            raise Feedback(f"shebang() returned {answer!r} for a file that begins with {beginning!r}. Expected: {words}. {why}")
+            raise Feedback(f"shebang() returned {answer!r} for a file that begins with {beginning!r}. Expected: "
+                           f"{words}. {why}")
     reader = fromhost.find_program("cat")
     with open("file", "w") as file:
         file.write(f"#!{reader}\nread by the kernel's choice\n")
@@ -68,7 +76,8 @@ def _shebang_of(shebang, beginning: bytes):
     try:
         return shebang("file")
     except UnicodeDecodeError:
-        raise Feedback(f"shebang() could not read a file that begins with {beginning!r} as text. It need not be text: keep the line as "
+        raise Feedback(f"shebang() could not read a file that begins with {beginning!r} as text. It need not be "
+                       "text: keep the line as "
                        "bytes until you know that it is a script, then use os.fsdecode().") from None
 
 
@@ -119,6 +128,12 @@ Exercise(
                     line = file.readline(256)
                 return os.fsdecode(line[2:]).split()[:1] if line.startswith(b"#!") else []
         """, "each word counts"),
+        "bytes": ("""
+            def shebang(program):
+                with open(program, "rb") as file:
+                    line = file.readline(256)
+                return line[2:].split() if line.startswith(b"#!") else []
+        """, "These words are bytes"),
         "with the two signs": ("""
             def shebang(program):
                 with open(program, "rb") as file:
@@ -144,7 +159,7 @@ Exercise(
 
 @contextmanager
 def running(*words: str):
-    """The pid of a program that repeats its input, once it has done so: it has been started then, and waits for more."""
+    """The pid of a program that repeats its input, once it has done so: it is started then, and waits for more."""
     process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={})
     try:
         process.stdin.write(b"echo\n")
@@ -178,7 +193,8 @@ def check_ask_loader(ask_loader):
         check_against_memory({os.path.realpath(path) for path in answer}, truth, os.path.realpath(loader), call)
     os.symlink(program, "link")  # a name without a slash would be looked for among the libraries
     if ask_loader(loader, "link") != answer:
-        raise Feedback(f"ask_loader(LOADER, 'link'), with a link to {program} in the working directory, gives another answer than "
+        raise Feedback(f"ask_loader(LOADER, 'link'), with a link to {program} in the working directory, gives "
+                       "another answer than "
                        f"{call}. os.path.realpath(file) was there for that.")
     check_missing(ask_loader, fromhost.find_program("bash"), truth - {os.path.realpath(loader)})
 
@@ -190,21 +206,25 @@ def check_paths(answer, call: str) -> None:
         raise Feedback(f"{call} returned {answer!r}. Expected is a list of paths.")
     for path in answer:
         if "vdso" in path:
-            raise Feedback(f"{call} returned {path!r} among others. linux-vdso is no file: the kernel gives it to each program "
+            raise Feedback(f"{call} returned {path!r} among others. linux-vdso is no file: the kernel gives it to "
+                           "each program "
                            "by itself. Take only what begins with a slash.")
         if "=>" in path:
-            raise Feedback(f"{call} returned {path!r}, a whole line. The path stands after the arrow; line.split(\" => \")[-1] is "
+            raise Feedback(f"{call} returned {path!r}, a whole line. The path stands after the arrow; line.split(\" "
+                           "=> \")[-1] is "
                            "what comes after it, or all of the line when there is no arrow.")
         if "(0x" in path:
             raise Feedback(f"{call} returned {path!r}: the address is still there. Cut the line at \" (0x\".")
         if not path.startswith("/") or not os.path.exists(path):
-            raise Feedback(f"{call} returned {path!r}, which is no path of a file. Take what stands between the arrow and "
+            raise Feedback(f"{call} returned {path!r}, which is no path of a file. Take what stands between the "
+                           "arrow and "
                            "the address, without blanks around it.")
 
 
 def check_against_memory(answer: set[str], truth: set[str], loader: str, call: str) -> None:
     if not answer & truth:
-        raise Feedback(f"{call} returned no library at all. The program runs with {_names(truth - {loader})} in memory.")
+        raise Feedback(f"{call} returned no library at all. The program runs with {_names(truth - {loader})} in "
+                       "memory.")
     if missing := truth - answer - {loader}:
         raise Feedback(f"{call} forgets {_names(missing)}: the running program has that in memory (/proc/PID/maps).")
     if too_many := answer - truth:
@@ -219,7 +239,8 @@ def check_missing(ask_loader, program: str, libraries: set[str]) -> None:
         answer = ask_loader(fromhost.interpreter(program), program)
     except ContainerError:
         return
-    raise Feedback(f"{os.path.basename(min(libraries))} was made unusable, and ask_loader() returned {answer!r} as if all were well. "
+    raise Feedback(f"{os.path.basename(min(libraries))} was made unusable, and ask_loader() returned {answer!r} as "
+                   "if all were well. "
                    "When the loader ends with another status than 0, raise ContainerError.")
 
 
@@ -242,8 +263,10 @@ Exercise(
             return paths
     ''',
     hints=[
-        "Cut the line from both sides. What comes before \" (0x\"? Of that, what comes after \" => \", if that is there?",
-        "line.split(\" (0x\")[0] is what comes before the address. text.split(\" => \")[-1] is what comes after the arrow, or all of "
+        "Cut the line from both sides. What comes before \" (0x\"? Of that, what comes after \" => \", if that is "
+        "there?",
+        "line.split(\" (0x\")[0] is what comes before the address. text.split(\" => \")[-1] is what comes after the "
+        "arrow, or all of "
         "the text when there is no arrow. text.strip() takes the tab away.",
         "path = line.split(\" (0x\")[0].split(\" => \")[-1].strip(), and paths.append(path) if path.startswith(\"/\").",
     ],
@@ -284,7 +307,8 @@ Exercise(
         """, "forgets libc.so.6"),
         "nothing is missing": ("""
             def ask_loader(loader, file):
-                result = subprocess.run([loader, "--list", os.path.realpath(file)], env={}, capture_output=True, text=True)
+                file = os.path.realpath(file)
+                result = subprocess.run([loader, "--list", file], env={}, capture_output=True, text=True)
                 paths = [line.split(" (0x")[0].split(" => ")[-1].strip() for line in result.stdout.splitlines()]
                 return [path for path in paths if path.startswith("/")]
         """, "as if all were well"),
@@ -320,20 +344,24 @@ def check_place(root: str, program: str, expected: set[str], call: str) -> None:
     if not os.listdir(root):
         raise Feedback(f"after {call} rootfs is still empty.")
     if not os.path.lexists(f"{top}{program}"):
-        raise Feedback(f"after {call} there is no {program} below rootfs: each file must have the same path inside as outside. "
+        raise Feedback(f"after {call} there is no {program} below rootfs: each file must have the same path inside "
+                       "as outside. "
                        f"In rootfs is: {', '.join(sorted(os.listdir(root))[:4])}.")
     files = {path[len(top):]: path for parent, _, names in os.walk(top) for name in names
              if not os.path.islink(path := f"{parent}/{name}")}
     if missing := {path for path in expected if path not in files}:
         kind = "what the loader and the program name" if len(missing) > 1 else "one file"
-        raise Feedback(f"after {call} something is missing ({kind}): {_names(missing)}. All of libraries(program) must be there, and "
+        raise Feedback(f"after {call} something is missing ({kind}): {_names(missing)}. All of libraries(program) "
+                       "must be there, and "
                        "as files: a link to the host leads nowhere from inside.")
     for inside, path in files.items():
         if os.path.exists(inside) and os.path.samefile(inside, path):
-            raise Feedback(f"after {call} {os.path.basename(inside)} is not a copy: it is the host's own file under a second name, and whoever "
+            raise Feedback(f"after {call} {os.path.basename(inside)} is not a copy: it is the host's own file under "
+                           "a second name, and whoever "
                            "writes to it in there changes the host's program.")
     if too_many := files.keys() - expected:
-        raise Feedback(f"after {call} there are {len(too_many)} files more than needed, such as {min(too_many)}. Copy exactly the program "
+        raise Feedback(f"after {call} there are {len(too_many)} files more than needed, such as {min(too_many)}. "
+                       "Copy exactly the program "
                        "and libraries(program).")
 
 
@@ -346,7 +374,8 @@ def check_run(root: str, program: str, words: list[str], call: str) -> None:
     try:
         said = same_fate(inside)
     except OSError as error:
-        raise Feedback(f"after {call} it can't be started in rootfs: {errno.errorcode[error.errno]}, {error.strerror}. Is its mode the "
+        raise Feedback(f"after {call} it can't be started in rootfs: {errno.errorcode[error.errno]}, "
+                       f"{error.strerror}. Is its mode the "
                        "same? copy_file() keeps it.") from None
     if said != "hello\n":
         raise Feedback(f"after {call} it was started in rootfs and should have said hello; it said {said!r}.")

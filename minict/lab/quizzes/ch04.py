@@ -14,7 +14,8 @@ Quiz(
               "Libraries are looked for by the loader, and it names the one that it can't find. Here the loader never "
               "began."),
         right("The file that the kernel has to start in its place: the dynamic loader",
-              "Yes. The program names it, the kernel can't find it, and the message does not say which file it was. With a script "
+              "Yes. The program names it, the kernel can't find it, and the message does not say which file it was. "
+              "With a script "
               "it is the interpreter after `#!`.")),
     Question(
         "Who finds the shared libraries of a dynamic program, and puts them into memory?",
