@@ -1,4 +1,5 @@
 """The command ``minict`` as a person types it, and the few words that all tests about containers share."""
+
 from __future__ import annotations
 
 import os
@@ -19,7 +20,7 @@ MINICT = [sys.executable, "-m", "minict"]
 
 @pytest.fixture(scope="session")
 def image(tiny) -> str:
-    """The default image, after its first container: what serves all later ones, such as the compiled filter, is there."""
+    """The default image, after its first container: what serves all later ones, such as the filter, is there."""
     assert run(tiny, "true").returncode == 0
     return tiny
 
@@ -38,6 +39,7 @@ def minict_as_nobody(*words: str) -> subprocess.CompletedProcess:
     root's home.
     """
     from minict.engine import cli, doctor, image, seccomp  # noqa: F401: read while we can
+
     streams = [os.memfd_create(name) for name in ("stdout", "stderr")]
     pid = os.fork()
     if pid == 0:
@@ -65,7 +67,9 @@ def minict(*words: str, **options) -> subprocess.CompletedProcess:
     return subprocess.run([*MINICT, *words], **{"capture_output": True, "text": True, "timeout": 60, **options})
 
 
-def run(image: str, *command: str, flags: list[str] = (), network: str = "none", **options) -> subprocess.CompletedProcess:
+def run(
+    image: str, *command: str, flags: list[str] = (), network: str = "none", **options
+) -> subprocess.CompletedProcess:
     """Type ``minict run``: *flags* before the image, *command* after it."""
     return minict("run", "--network", network, *flags, image, *command, **options)
 
@@ -79,7 +83,9 @@ def output(image: str, script: str, *flags: str, **options) -> str:
 
 def begin(*words: str, **options) -> subprocess.Popen:
     """Type ``minict WORDS…`` and go on meanwhile."""
-    return subprocess.Popen([*MINICT, *words], **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options})
+    return subprocess.Popen(
+        [*MINICT, *words], **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
+    )
 
 
 def wait_until(true, seconds: float = 10) -> None:
@@ -116,8 +122,10 @@ class Terminal:
 
         def take_terminal():
             terminal.attach(os.dup(slave))
-        self.process = subprocess.Popen([*MINICT, *words], stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
-                                        preexec_fn=take_terminal)
+
+        self.process = subprocess.Popen(
+            [*MINICT, *words], stdin=slave, stdout=slave, stderr=slave, start_new_session=True, preexec_fn=take_terminal
+        )
 
     def __enter__(self):
         return self

@@ -1,12 +1,13 @@
 """``minict`` that stops at one point of a container's life: for test_faults.py, which kills it there.
 
-``python dying.py SAID GO POINT run …``: SAID and GO are descriptors of pipes.  With the POINT ``list`` the command is done as
-usual, and all points are written into SAID.  With ``parent:17`` or ``child:4`` it writes the point when it is there, and
-waits for the end of file of GO.
+``python dying.py SAID GO POINT run …``: SAID and GO are descriptors of pipes.  With the POINT ``list`` the command is
+done as usual, and all points are written into SAID.  With ``parent:17`` or ``child:4`` it writes the point when it is
+there, and waits for the end of file of GO.
 
 The points are found, not listed: in the parent each call that changes something outside of the process, in the child
 each step of its trace.  What is added to the birth is found too.
 """
+
 from __future__ import annotations
 
 import os
@@ -17,8 +18,28 @@ from minict.engine import cli
 from minict.runtime import trace
 
 # Functions of the standard library that change the world, or wait for it.
-CHANGES = {"mkdir", "rmdir", "unlink", "symlink", "rename", "replace", "write", "pwrite", "mkfifo", "fork", "fork_exec", "pipe2",
-           "posix_spawn", "sendto", "sendmsg", "send", "truncate", "flock", "kill", "waitpid"}
+CHANGES = {
+    "mkdir",
+    "rmdir",
+    "unlink",
+    "symlink",
+    "rename",
+    "replace",
+    "write",
+    "pwrite",
+    "mkfifo",
+    "fork",
+    "fork_exec",
+    "pipe2",
+    "posix_spawn",
+    "sendto",
+    "sendmsg",
+    "send",
+    "truncate",
+    "flock",
+    "kill",
+    "waitpid",
+}
 # Modules of which each function is a point, for they call what the profiler does not see; and those that only look.
 MODULES = ("/minict/kernel/", "/minict/engine/network.py", "/minict/engine/nft.py", "/minict/engine/firewall.py")
 ONLY_LOOK = {"failure", "syscall", "openat2", "prctl", "host_end", "mac", "ledger", "find", "gateway", "capget"}

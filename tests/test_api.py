@@ -1,4 +1,5 @@
-"""``minict.run(…)`` from Python: results, background containers, threads, forks, the zygote, a learner's own functions."""
+"""``minict.run(…)`` from Python: results, the background, threads, forks, the zygote, a learner's own functions."""
+
 from __future__ import annotations
 
 import os
@@ -15,6 +16,7 @@ from forked import forked
 
 import minict
 from minict.kernel import process
+from minict.lab import host
 from minict.runtime import learner, namespaces, rootfs, state
 
 
@@ -39,7 +41,8 @@ def open_files() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-# ---- results ---------------------------------------------------------------------------------------------------------
+# ---- results -------------------------------------------------------------------------------------------------------
+
 
 def test_the_result_has_output_and_status(image):
     done = run(image, ["sh", "-c", "echo out; echo err >&2; exit 3"])
@@ -65,8 +68,19 @@ def test_output_that_is_no_text_is_shown_all_the_same(image):
 def test_the_options_are_those_of_the_command_line(image, tmp_path):
     (tmp_path / "file").write_text("from outside")
     tmp_path.chmod(0o755)
-    done = run(image, ["sh", "-c", "cat /data/file; hostname; pwd; id -u; echo $A; touch /x || true"], volume=[f"{tmp_path}:/data:ro"],
-               hostname="web", workdir="/srv", user="1000", env=["A=1"], read_only=True, memory="64m", cpus=0.5, pids_limit=50)
+    done = run(
+        image,
+        ["sh", "-c", "cat /data/file; hostname; pwd; id -u; echo $A; touch /x || true"],
+        volume=[f"{tmp_path}:/data:ro"],
+        hostname="web",
+        workdir="/srv",
+        user="1000",
+        env=["A=1"],
+        read_only=True,
+        memory="64m",
+        cpus=0.5,
+        pids_limit=50,
+    )
     assert done.output.startswith("from outside" + "web\n/srv\n1000\n1\n") and "Read-only" in done.output
 
 
@@ -123,10 +137,16 @@ def test_no_file_stays_open(image):
     assert open_files() == before
 
 
-# ---- in the background -------------------------------------------------------------------------------------------------
+# ---- in the background ---------------------------------------------------------------------------------------------
+
 
 def test_a_container_in_the_background_is_looked_at_and_stopped(image):
-    with run(image, ["sh", "-c", "echo begun; trap 'echo ended; exit 5' TERM; while :; do sleep 0.02; done"], detach=True, name="web") as web:
+    with run(
+        image,
+        ["sh", "-c", "echo begun; trap 'echo ended; exit 5' TERM; while :; do sleep 0.02; done"],
+        detach=True,
+        name="web",
+    ) as web:
         wait_until(lambda: "begun" in web.logs())
         assert repr(web) == f"<container web of {image}: running>" and web.status == "running"
         assert os.readlink(f"/proc/{web.pid}/exe").endswith("busybox")
@@ -142,6 +162,7 @@ def test_a_container_in_the_background_is_looked_at_and_stopped(image):
 
 def test_a_container_is_seen_from_outside_piece_by_piece(image):
     from minict.engine.prune import prune
+
     with run(image, "sleep 1000", detach=True) as box:
         assert box.exec(["sh", "-c", "echo inside > /note"]).status == 0
         with open(box.root + "/note", "r+") as note:
@@ -149,7 +170,9 @@ def test_a_container_is_seen_from_outside_piece_by_piece(image):
             note.write("outside\n")
         assert box.exec("cat /note").output == "inside\noutside\n"
         assert box.address is None
-        assert len(box.capabilities) == 14 and "CAP_CHOWN" in box.capabilities and "CAP_SYS_ADMIN" not in box.capabilities
+        assert (
+            len(box.capabilities) == 14 and "CAP_CHOWN" in box.capabilities and "CAP_SYS_ADMIN" not in box.capabilities
+        )
     with minict.run(image, "sleep 1000", detach=True, user="1000", cap_drop=["ALL"]) as web:
         assert web.exec("hostname -i").output.strip() == web.address
         assert web.capabilities == []
@@ -179,6 +202,7 @@ def test_a_limit_changes_while_it_runs(image):
                 if os.path.exists(f"{busy.cgroups[controller]}/{name}"):
                     with open(f"{busy.cgroups[controller]}/{name}") as file:
                         return file.read().split()[0]
+
         assert limit("cpu", "cpu.cfs_quota_us", "cpu.max") == "20000"
         assert limit("memory", "memory.limit_in_bytes", "memory.max") == str(32 << 20)
         assert limit("pids", "pids.max") == "7"
@@ -199,7 +223,9 @@ def test_a_paused_container_stands_still(image):
 
 
 def test_a_signal_is_sent_to_the_first_process(image):
-    with run(image, ["sh", "-c", "trap 'echo got it' USR1; echo ready; while :; do sleep 0.02; done"], detach=True) as one:
+    with run(
+        image, ["sh", "-c", "trap 'echo got it' USR1; echo ready; while :; do sleep 0.02; done"], detach=True
+    ) as one:
         wait_until(lambda: "ready" in one.logs())
         one.kill(signal.SIGUSR1)
         wait_until(lambda: "got it" in one.logs())
@@ -215,20 +241,34 @@ def test_a_name_in_use_is_refused_and_free_again_afterwards(image):
 
 
 def test_it_ends_with_the_python_that_made_it(image):
-    code = f"import minict, os; print(minict.run({image!r}, 'sleep 1000', detach=True, network='none').pid, flush=True); os._exit(0)"
+    code = (
+        f"import minict, os; one = minict.run({image!r}, 'sleep 1000', detach=True, network='none')\n"
+        "print(one.pid, flush=True); os._exit(0)"
+    )
     made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     wait_until(lambda: state.begin_time(int(made.stdout)) is None)
     from minict.engine.prune import prune
+
     assert len(prune()) == 1
 
 
-# ---- who forks ---------------------------------------------------------------------------------------------------------
+# ---- who forks -----------------------------------------------------------------------------------------------------
+
 
 def test_fifty_at_once_from_a_pool_of_threads(image):
     with ThreadPoolExecutor(50) as pool:
         results = list(pool.map(lambda number: run(image, ["echo", str(number)]), range(50)))
     assert [each.output for each in results] == [f"{number}\n" for number in range(50)]
     assert containers() == []
+
+
+def test_threads_that_begin_at_once_share_one_zygote(image):
+    def child():  # a new process, which has none yet
+        with ThreadPoolExecutor(20) as pool:
+            outputs = list(pool.map(lambda _: run(image, "true").status, range(20)))
+        return outputs, [each.name for each in host.process_table().values() if each.parent == os.getpid()]
+
+    assert forked(child) == ([0] * 20, ["minict-zygote"])
 
 
 def test_with_threads_the_container_comes_from_the_zygote_and_is_our_child(image, threads):
@@ -250,7 +290,10 @@ def zygote_pid() -> int:
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{pid}/stat") as stat, open(f"/proc/{pid}/cmdline") as command:
-                if stat.read().rpartition(")")[2].split()[1] == str(os.getpid()) and "runtime import zygote" in command.read():
+                if (
+                    stat.read().rpartition(")")[2].split()[1] == str(os.getpid())
+                    and "runtime import zygote" in command.read()
+                ):
                     return int(pid)
         except (FileNotFoundError, ProcessLookupError):
             pass
@@ -293,6 +336,7 @@ def test_a_forked_child_of_a_process_with_threads_gets_its_own_zygote(image, thr
         thread = threading.Thread(target=time.sleep, args=[1], daemon=True)
         thread.start()
         return run(image, "echo from a child").output
+
     assert forked(child) == "from a child\n"
     assert run(image, "echo still ours").output == "still ours\n"
 
@@ -314,6 +358,7 @@ def test_a_learners_pivot_root_is_really_used(image, many, request, monkeypatch)
         original(root)
         with open("/made-by-the-learner", "w") as file:
             file.write("yes")
+
     monkeypatch.setattr(rootfs, "pivot_root", theirs)
     monkeypatch.setattr(learner, "replaced", {"minict.runtime.rootfs.pivot_root"})
     assert run(image, "cat /made-by-the-learner").output == "yes"
@@ -322,6 +367,7 @@ def test_a_learners_pivot_root_is_really_used(image, many, request, monkeypatch)
 def test_a_learners_mistake_is_an_error_and_no_damage(image, monkeypatch):
     def wrong(root):
         raise ValueError("I forgot something")
+
     monkeypatch.setattr(rootfs, "pivot_root", wrong)
     monkeypatch.setattr(learner, "replaced", {"minict.runtime.rootfs.pivot_root"})
     with pytest.raises(minict.ContainerError, match="I forgot something") as error:
@@ -330,7 +376,8 @@ def test_a_learners_mistake_is_an_error_and_no_damage(image, monkeypatch):
 
 
 def test_in_a_thread_that_ends_the_container_goes_on(image):
-    """The kernel's signal at a parent's death means the parent's thread: it must not be the one that made the zygote."""
+    """The kernel's signal at a parent's death means the parent's thread: it must not be one of the pool."""
+
     def child():  # a new process, so that the zygote is made by the very thread
         made = []
         thread = threading.Thread(target=lambda: made.append(run(image, "sleep 1000", detach=True)))
@@ -342,20 +389,25 @@ def test_in_a_thread_that_ends_the_container_goes_on(image):
         status = made[0].status
         made[0].stop(timeout=0)
         return status
+
     assert forked(child) == "running"
 
 
 def test_descriptors_in_unusual_places_do_no_harm(image):
     """With our own streams closed, the pipes get the numbers 0 to 2."""
+
     def child():
         for fd in (0, 1, 2):
             os.close(fd)
         return run(image, ["sh", "-c", "echo out; echo err >&2; cat"], input="in\n").output
+
     assert forked(child) == "out\nerr\nin\n"
 
 
 def test_no_new_process_survives_its_container(image):
-    with run(image, ["sh", "-c", "for i in 1 2 3 4 5 6 7 8; do sleep 1000 & done; echo ready; wait"], detach=True) as one:
+    with run(
+        image, ["sh", "-c", "for i in 1 2 3 4 5 6 7 8; do sleep 1000 & done; echo ready; wait"], detach=True
+    ) as one:
         wait_until(lambda: "ready" in one.logs())
         one.kill(signal.SIGKILL)
         assert one.wait() == 137
@@ -368,7 +420,18 @@ def test_a_container_that_has_ended_by_itself_can_be_stopped(image):
 
 
 def test_the_caller_stays_as_it_was(image):
-    before = (os.getcwd(), os.umask(0o022), namespaces.identify(), process.prctl(process.PR_GET_NO_NEW_PRIVS), signal.getsignal(signal.SIGTERM))
+    before = (
+        os.getcwd(),
+        os.umask(0o022),
+        namespaces.identify(),
+        process.prctl(process.PR_GET_NO_NEW_PRIVS),
+        signal.getsignal(signal.SIGTERM),
+    )
     run(image, "true")
-    assert before == (os.getcwd(), os.umask(before[1]), namespaces.identify(), process.prctl(process.PR_GET_NO_NEW_PRIVS),
-                      signal.getsignal(signal.SIGTERM))
+    assert before == (
+        os.getcwd(),
+        os.umask(before[1]),
+        namespaces.identify(),
+        process.prctl(process.PR_GET_NO_NEW_PRIVS),
+        signal.getsignal(signal.SIGTERM),
+    )

@@ -1,4 +1,5 @@
 """Killed at any instant: whatever a container has taken, ``minict prune`` gives back, and only that."""
+
 from __future__ import annotations
 
 import os
@@ -19,7 +20,16 @@ from minict.runtime import files, paths, state
 from minict.runtime.cgroup import Cgroup
 
 DYING = os.path.join(os.path.dirname(__file__), "dying.py")
-COMMAND = ["--hostname", "doomed", "--name", "doomed", "--memory", "64m"]
+COMMAND = [
+    "--hostname",
+    "doomed",
+    "--name",
+    "doomed",
+    "--memory",
+    "64m",
+    "--user",
+    "nobody",
+]  # to change the user is to lose PDEATHSIG
 
 
 class Doomed:
@@ -30,7 +40,9 @@ class Doomed:
         go, self._go = os.pipe()
         self._output, written = os.pipe()
         words = ["run", "--network", network, *COMMAND, image, "echo", "alive"]
-        self.process = subprocess.Popen([sys.executable, DYING, str(say), str(go), point, *words], pass_fds=[say, go], stdout=written)
+        self.process = subprocess.Popen(
+            [sys.executable, DYING, str(say), str(go), point, *words], pass_fds=[say, go], stdout=written
+        )
         for fd in (say, go, written):
             os.close(fd)
         with open(said) as pipe:
@@ -115,7 +127,8 @@ def test_after_all_that_a_new_one_takes_the_same_name(image):
     assert run(image, "true", flags=["--name", "doomed"]).returncode == 0
 
 
-# ---- killed while it runs --------------------------------------------------------------------------------------------------
+# ---- killed while it runs ------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("network", ["none", "bridge"])
 def test_killed_while_the_container_runs(image, network):
@@ -128,9 +141,11 @@ def test_killed_while_the_container_runs(image, network):
 
 
 def test_the_owner_of_a_zygote_is_killed(image):
-    code = (f"import minict, threading, time; threading.Thread(target=time.sleep, args=[1000], daemon=True).start()\n"
-            f"those = [minict.run({image!r}, 'sleep 1000', detach=True, network='none') for _ in range(3)]\n"
-            f"print(*[each.pid for each in those], flush=True); time.sleep(1000)")
+    code = (
+        f"import minict, threading, time; threading.Thread(target=time.sleep, args=[1000], daemon=True).start()\n"
+        f"those = [minict.run({image!r}, 'sleep 1000', detach=True, network='none') for _ in range(3)]\n"
+        f"print(*[each.pid for each in those], flush=True); time.sleep(1000)"
+    )
     owner = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     pids = list(map(int, owner.stdout.readline().split()))
     children = [pid for pid, each in host.process_table().items() if each.parent == owner.pid]
@@ -160,10 +175,13 @@ def test_a_frozen_container_is_given_back_too(image):
     bury()
 
 
-# ---- prune touches nothing of the living -------------------------------------------------------------------------------------
+# ---- prune touches nothing of the living ---------------------------------------------------------------------------
+
 
 def test_prune_leaves_the_living_alone(image, bridge):
-    script = "echo ready; read line; ip -4 -o addr show eth0 | wc -l; ping -c 1 -W 2 10.210.0.1 >/dev/null && echo $line"
+    script = (
+        "echo ready; read line; ip -4 -o addr show eth0 | wc -l; ping -c 1 -W 2 10.210.0.1 >/dev/null && echo $line"
+    )
     living = begin("run", "-i", "--name", "living", "--memory", "64m", image, "sh", "-c", script, stdin=subprocess.PIPE)
     assert living.stdout.readline() == "ready\n"
     ours = package.run(image, "sleep 1000", detach=True, network="none", name="ours")
@@ -209,10 +227,11 @@ def test_prune_says_nothing_when_there_is_nothing():
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-# ---- a reboot ------------------------------------------------------------------------------------------------------------------
+# ---- a reboot ------------------------------------------------------------------------------------------------------
+
 
 def test_after_a_reboot_only_files_are_left_and_prune_removes_them(image, bridge):
-    """All that a reboot takes is taken away: processes, cgroups, links, rules, the state in /run; what is on the disk stays."""
+    """Processes, cgroups, links, rules and the state in /run are taken away; what is on the disk stays."""
     one = begin("run", "--name", "before", image, "sh", "-c", "echo much > /file; echo ready; sleep 1000")
     one.stdout.readline()
     id = containers()[0]
@@ -231,9 +250,12 @@ def test_after_a_reboot_only_files_are_left_and_prune_removes_them(image, bridge
 
 
 def test_files_that_a_container_made_hard_to_remove_are_removed(image, bridge):
-    """Directories deeper than a path is long, odd names, files without permissions, links to the host, a directory that is a link."""
-    script = ("cd /; i=0; while [ $i -lt 1500 ]; do mkdir ddddddddd; cd -P ddddddddd; i=$((i+1)); done; mkdir /locked; touch /locked/file; chmod 0 /locked /locked/file; "
-              "ln -s / /root-of-all; ln -s /etc/passwd /passwd; touch '/a b\\\\n'; mkfifo /fifo; rm -r /home; mkdir /home; echo ready; sleep 1000")
+    """Directories deeper than a path is long, odd names, files without permissions, links to the host."""
+    script = (
+        "cd /; i=0; while [ $i -lt 1500 ]; do mkdir ddddddddd; cd -P ddddddddd; i=$((i+1)); done; mkdir /locked; "
+        "touch /locked/file; chmod 0 /locked /locked/file; ln -s / /root-of-all; ln -s /etc/passwd /passwd; "
+        "touch '/a b\\n'; mkfifo /fifo; rm -r /home; mkdir /home; echo ready; sleep 1000"
+    )
     one = begin("run", "--network", "none", image, "sh", "-c", script)
     assert one.stdout.readline() == "ready\n"
     interrupted(one, signal.SIGKILL)

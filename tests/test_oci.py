@@ -1,4 +1,5 @@
-"""The runtime alone: a bundle as ``runc spec`` makes it, created and started in two steps, and every field that it obeys."""
+"""The runtime alone: a bundle as ``runc spec`` makes it, its life in two steps, and every field that is obeyed."""
+
 from __future__ import annotations
 
 import copy
@@ -26,24 +27,56 @@ from minict.runtime.spec import Spec
 KINDS = ["pid", "network", "ipc", "uts", "mount", "cgroup"]
 CONFIG = {
     "ociVersion": "1.2.0",
-    "process": {"terminal": False, "user": {"uid": 0, "gid": 0}, "args": ["sh"], "env": ["PATH=/usr/bin:/bin", "TERM=xterm"], "cwd": "/",
-                "capabilities": {kind: ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"] for kind in ("bounding", "effective", "permitted")},
-                "rlimits": [{"type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024}], "noNewPrivileges": True},
+    "process": {
+        "terminal": False,
+        "user": {"uid": 0, "gid": 0},
+        "args": ["sh"],
+        "env": ["PATH=/usr/bin:/bin", "TERM=xterm"],
+        "cwd": "/",
+        "capabilities": {
+            kind: ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]
+            for kind in ("bounding", "effective", "permitted")
+        },
+        "rlimits": [{"type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024}],
+        "noNewPrivileges": True,
+    },
     "root": {"path": "rootfs", "readonly": True},
     "hostname": "runc",
     "mounts": [
         {"destination": "/proc", "type": "proc", "source": "proc"},
-        {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]},
-        {"destination": "/dev/pts", "type": "devpts", "source": "devpts",
-         "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]},
-        {"destination": "/dev/shm", "type": "tmpfs", "source": "shm", "options": ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]},
+        {
+            "destination": "/dev",
+            "type": "tmpfs",
+            "source": "tmpfs",
+            "options": ["nosuid", "strictatime", "mode=755", "size=65536k"],
+        },
+        {
+            "destination": "/dev/pts",
+            "type": "devpts",
+            "source": "devpts",
+            "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+        },
+        {
+            "destination": "/dev/shm",
+            "type": "tmpfs",
+            "source": "shm",
+            "options": ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"],
+        },
         {"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue", "options": ["nosuid", "noexec", "nodev"]},
         {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "noexec", "nodev", "ro"]},
-        {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["nosuid", "noexec", "nodev", "relatime", "ro"]},
+        {
+            "destination": "/sys/fs/cgroup",
+            "type": "cgroup",
+            "source": "cgroup",
+            "options": ["nosuid", "noexec", "nodev", "relatime", "ro"],
+        },
     ],
-    "linux": {"resources": {"devices": [{"allow": False, "access": "rwm"}]}, "namespaces": [{"type": kind} for kind in KINDS],
-              "maskedPaths": ["/proc/acpi", "/proc/kcore", "/proc/keys", "/sys/firmware", "/proc/scsi"],
-              "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]},
+    "linux": {
+        "resources": {"devices": [{"allow": False, "access": "rwm"}]},
+        "namespaces": [{"type": kind} for kind in KINDS],
+        "maskedPaths": ["/proc/acpi", "/proc/kcore", "/proc/keys", "/sys/firmware", "/proc/scsi"],
+        "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
+    },
 }
 
 
@@ -99,7 +132,9 @@ class Bundle:
         container = self.container()
         with pytest.raises(ContainerError) as error:
             container.run(self.load(), bundle=self.path, streams=(-1, 2, 2))
-        assert error.value.status == status and not [word for word in words if word not in str(error.value)], error.value
+        assert error.value.status == status and not [word for word in words if word not in str(error.value)], (
+            error.value
+        )
         assert "\n" not in str(error.value) and "Error:" not in str(error.value), error.value
         assert not os.path.exists(container.state.directory)
         return error.value
@@ -121,7 +156,8 @@ def bundle(image, request):
     shutil.rmtree(os.path.dirname(path))
 
 
-# ---- the life cycle ------------------------------------------------------------------------------------------------------
+# ---- the life cycle ------------------------------------------------------------------------------------------------
+
 
 def test_created_and_started_by_two_processes(bundle):
     reader, writer = os.pipe()
@@ -217,7 +253,8 @@ def test_the_state_keeps_the_spec(bundle):
     assert container.state.read_spec() == bundle.load()
 
 
-# ---- namespaces ------------------------------------------------------------------------------------------------------------
+# ---- namespaces ----------------------------------------------------------------------------------------------------
+
 
 def test_each_namespace_can_be_made(bundle):
     bundle.linux["namespaces"] = [{"type": kind} for kind in namespaces.FLAGS]
@@ -243,7 +280,9 @@ def test_each_namespace_can_be_joined_by_its_path(bundle, kind):
     second = bundle.begin("sleep", "1000")
     one, other = namespaces.identify(first.pid), namespaces.identify(second.pid)
     ours = namespaces.identify()
-    assert {each for each in one if one[each] == other[each]} - {each for each in ours if ours[each] == one[each]} == {kind}
+    assert {each for each in one if one[each] == other[each]} - {each for each in ours if ours[each] == one[each]} == {
+        kind
+    }
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -263,7 +302,14 @@ def test_each_namespace_can_be_left_out(bundle, kind):
     assert os.readlink(f"/proc/{container.pid}/root") == ("/" if kind != "mount" else bundle.rootfs)
 
 
-@pytest.mark.parametrize("path,words", [("/nowhere", ["/nowhere"]), ("/etc/passwd", ["/etc/passwd"]), ("/proc/self/ns/uts", ["network", "/proc/self/ns/uts"])])
+@pytest.mark.parametrize(
+    "path,words",
+    [
+        ("/nowhere", ["/nowhere"]),
+        ("/etc/passwd", ["/etc/passwd"]),
+        ("/proc/self/ns/uts", ["network", "/proc/self/ns/uts"]),
+    ],
+)
 def test_a_path_that_is_no_such_namespace_is_refused(bundle, path, words):
     next(each for each in bundle.linux["namespaces"] if each["type"] == "network")["path"] = path
     bundle.refused(*words)
@@ -278,8 +324,15 @@ def test_root_inside_is_somebody_else_outside(bundle):
         for name in [".", *files]:
             os.chown(os.path.join(directory, name), 100000, 200000, follow_symlinks=False)
     bundle.process["user"]["additionalGids"] = [7]
-    assert bundle.run("id -u; id -G; touch /data/file; cat /proc/self/uid_map; ls /dev/null").split() == \
-        ["0", "0", "7", "0", "100000", "65536", "/dev/null"]
+    assert bundle.run("id -u; id -G; touch /data/file; cat /proc/self/uid_map; ls /dev/null").split() == [
+        "0",
+        "0",
+        "7",
+        "0",
+        "100000",
+        "65536",
+        "/dev/null",
+    ]
     found = os.stat(f"{bundle.rootfs}/data/file")
     assert (found.st_uid, found.st_gid) == (100000, 200000)
 
@@ -287,7 +340,10 @@ def test_root_inside_is_somebody_else_outside(bundle):
 def test_id_maps_that_the_kernel_refuses_are_a_sentence(bundle):
     bundle.linux["namespaces"].append({"type": "user"})
     bundle.linux["gidMappings"] = [{"containerID": 0, "hostID": 0, "size": 1}]
-    bundle.linux["uidMappings"] = [{"containerID": 0, "hostID": 0, "size": 10}, {"containerID": 5, "hostID": 100, "size": 10}]
+    bundle.linux["uidMappings"] = [
+        {"containerID": 0, "hostID": 0, "size": 10},
+        {"containerID": 5, "hostID": 100, "size": 10},
+    ]
     bundle.refused("uid_map")
 
 
@@ -295,14 +351,18 @@ def test_clocks_can_be_set_forward(bundle):
     bundle.linux["namespaces"].append({"type": "time"})
     bundle.linux["timeOffsets"] = {"boottime": {"secs": 86400 * 700}, "monotonic": {"secs": 5}}
     assert float(bundle.run("cat /proc/uptime").split()[0]) > 86400 * 700
-    bundle.linux["timeOffsets"] = {"boottime": {"secs": -10 ** 9}}
+    bundle.linux["timeOffsets"] = {"boottime": {"secs": -(10**9)}}
     bundle.refused("clock")
 
 
-# ---- the process -----------------------------------------------------------------------------------------------------------
+# ---- the process ---------------------------------------------------------------------------------------------------
+
 
 def test_limits_of_the_process(bundle):
-    bundle.process["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}, {"type": "RLIMIT_CORE", "soft": 0, "hard": 0}]
+    bundle.process["rlimits"] = [
+        {"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200},
+        {"type": "RLIMIT_CORE", "soft": 0, "hard": 0},
+    ]
     assert bundle.run("ulimit -n; ulimit -Hn; ulimit -c").split() == ["100", "200", "0"]
     bundle.process["rlimits"] = [{"type": "RLIMIT_FANTASY", "soft": 1, "hard": 1}]
     bundle.refused("RLIMIT_FANTASY")
@@ -312,7 +372,15 @@ def test_limits_of_the_process(bundle):
 
 def test_user_groups_umask_and_directory(bundle):
     bundle.process.update(user={"uid": 1000, "gid": 1001, "umask": 0o027, "additionalGids": [5, 1002]}, cwd="/tmp")
-    assert bundle.run("id -u; id -g; id -G; umask; pwd").split() == ["1000", "1001", "1001", "5", "1002", "0027", "/tmp"]
+    assert bundle.run("id -u; id -g; id -G; umask; pwd").split() == [
+        "1000",
+        "1001",
+        "1001",
+        "5",
+        "1002",
+        "0027",
+        "/tmp",
+    ]
 
 
 def test_capabilities_and_no_new_privileges(bundle):
@@ -331,9 +399,16 @@ def test_the_working_directory_must_be_absolute(bundle):
     bundle.refused("tmp", "absolute")
 
 
-@pytest.mark.parametrize("command", ["/proc/self/exe", "/proc/thread-self/exe", "/proc/self/fd/../exe", "/script", "/link", "/two-steps", "/space"])
+@pytest.mark.parametrize(
+    "command",
+    ["/proc/self/exe", "/proc/thread-self/exe", "/proc/self/fd/../exe", "/script", "/link", "/two-steps", "/space"],
+)
 def test_a_command_that_is_our_own_interpreter_is_refused(bundle, command):
-    for name, text in (("script", "#!/proc/self/exe\n"), ("two-steps", "#!/script\n"), ("space", "#!   /proc/self/exe -c\n")):
+    for name, text in (
+        ("script", "#!/proc/self/exe\n"),
+        ("two-steps", "#!/script\n"),
+        ("space", "#!   /proc/self/exe -c\n"),
+    ):
         with open(f"{bundle.rootfs}/{name}", "w") as file:
             file.write(text)
         os.chmod(f"{bundle.rootfs}/{name}", 0o755)
@@ -346,7 +421,9 @@ def test_the_console_goes_over_the_socket(bundle):
     bundle.process.update(terminal=True, consoleSize={"height": 11, "width": 222})
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        container = bundle.create("sh", "-c", "tty; stty size; ls -l /dev/console; read line; echo got $line", console=theirs.fileno())
+        container = bundle.create(
+            "sh", "-c", "tty; stty size; ls -l /dev/console; read line; echo got $line", console=theirs.fileno()
+        )
         theirs.close()
         master = terminal.receive(ours.fileno())
         container.start()
@@ -360,20 +437,27 @@ def test_the_console_goes_over_the_socket(bundle):
 
 
 def test_a_filter_of_system_calls(bundle):
-    bundle.linux["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
-        {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28}]}
+    bundle.linux["seccomp"] = {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28}],
+    }
     assert "No space left" in bundle.run("mkdir /tmp/x")
     assert bundle.run("grep -w Seccomp: /proc/self/status").split()[1] == "2"
     bundle.linux["seccomp"]["defaultAction"] = "SCMP_ACT_FANTASY"
     bundle.refused("SCMP_ACT_FANTASY")
 
 
-# ---- resources -------------------------------------------------------------------------------------------------------------
+# ---- resources -----------------------------------------------------------------------------------------------------
+
 
 def test_resources_are_files_of_the_cgroup(bundle):
-    bundle.linux["resources"].update({
-        "pids": {"limit": 77}, "cpu": {"shares": 512, "quota": 30000, "period": 100000, "cpus": "0"},
-        "memory": {"limit": 64 << 20, "reservation": 32 << 20}})
+    bundle.linux["resources"].update(
+        {
+            "pids": {"limit": 77},
+            "cpu": {"shares": 512, "quota": 30000, "period": 100000, "cpus": "0"},
+            "memory": {"limit": 64 << 20, "reservation": 32 << 20},
+        }
+    )
     container = bundle.begin("sleep", "1000")
 
     def value(controller, *names):
@@ -382,6 +466,7 @@ def test_resources_are_files_of_the_cgroup(bundle):
             if os.path.exists(path):
                 with open(path) as file:
                     return file.read().split()[0]
+
     assert value("pids", "pids.max") == "77"
     assert value("cpu", "cpu.cfs_quota_us", "cpu.max") == "30000"
     assert value("cpu", "cpu.shares", "cpu.weight") in ("512", "20", "59")  # the two known translations
@@ -392,10 +477,15 @@ def test_resources_are_files_of_the_cgroup(bundle):
         assert "Cpus_allowed_list:\t0\n" in file.read()
 
 
-@pytest.mark.parametrize("resources,words", [
-    ({"cpu": {"cpus": "999"}}, ["cpus", "999"]), ({"hugepageLimits": [{"pageSize": "3MB", "limit": 0}]}, ["3MB"]),
-    ({"pids": {"limit": "many"}}, ["many"]), ({"memory": {"limit": -7}}, ["memory"]),
-])
+@pytest.mark.parametrize(
+    "resources,words",
+    [
+        ({"cpu": {"cpus": "999"}}, ["cpus", "999"]),
+        ({"hugepageLimits": [{"pageSize": "3MB", "limit": 0}]}, ["3MB"]),
+        ({"pids": {"limit": "many"}}, ["many"]),
+        ({"memory": {"limit": -7}}, ["memory"]),
+    ],
+)
 def test_resources_that_cannot_be_had_are_refused(bundle, resources, words):
     bundle.linux["resources"].update(resources)
     bundle.refused(*words)
@@ -403,8 +493,11 @@ def test_resources_that_cannot_be_had_are_refused(bundle, resources, words):
 
 def test_huge_pages_are_limited_where_there_are_some(bundle):
     sizes = os.listdir("/sys/kernel/mm/hugepages")
-    bundle.linux["resources"]["hugepageLimits"] = [{"pageSize": f"{int(size.split('-')[1].removesuffix('kB')) >> 10}MB", "limit": 0}
-                                                   for size in sizes if int(size.split('-')[1].removesuffix('kB')) < 1 << 20]
+    bundle.linux["resources"]["hugepageLimits"] = [
+        {"pageSize": f"{int(size.split('-')[1].removesuffix('kB')) >> 10}MB", "limit": 0}
+        for size in sizes
+        if int(size.split("-")[1].removesuffix("kB")) < 1 << 20
+    ]
     container = Container(names.new_id())
     bundle.made.append(container)
     try:
@@ -413,7 +506,8 @@ def test_huge_pages_are_limited_where_there_are_some(bundle):
         assert "hugetlb" in str(error), "a machine without the controller says so"
 
 
-# ---- the file system -------------------------------------------------------------------------------------------------------
+# ---- the file system -----------------------------------------------------------------------------------------------
+
 
 def test_the_root_is_read_only_and_the_rest_is_as_the_spec_says(bundle):
     assert "Read-only" in bundle.run("touch /file")
@@ -434,9 +528,17 @@ def test_masked_and_read_only_paths_may_be_any(bundle):
     assert text.splitlines()[0] == "0" and "plain" not in text and "Read-only" in text and text.endswith("ok")
 
 
-@pytest.mark.parametrize("options,seen", [
-    (["ro"], "ro"), (["nosuid", "nodev", "noexec"], "rw,nosuid,nodev,noexec"), (["rw", "noatime"], "rw,noatime"),
-    (["nodiratime"], "nodiratime"), (["ro", "rw"], "rw"), (["nosymfollow"], "nosymfollow")])
+@pytest.mark.parametrize(
+    "options,seen",
+    [
+        (["ro"], "ro"),
+        (["nosuid", "nodev", "noexec"], "rw,nosuid,nodev,noexec"),
+        (["rw", "noatime"], "rw,noatime"),
+        (["nodiratime"], "nodiratime"),
+        (["ro", "rw"], "rw"),
+        (["nosymfollow"], "nosymfollow"),
+    ],
+)
 def test_options_of_a_bind_mount(bundle, options, seen):
     os.mkdir(f"{bundle.path}/source")
     bundle.config["mounts"].append({"destination": "/data", "source": "source", "options": ["bind", *options]})
@@ -445,8 +547,12 @@ def test_options_of_a_bind_mount(bundle, options, seen):
 
 
 def test_options_of_a_file_system(bundle):
-    bundle.config["mounts"].append({"destination": "/data", "type": "tmpfs", "source": "tmpfs", "options": ["size=64k", "mode=700", "noexec"]})
-    assert bundle.run("df -k /data | tail -1 | awk '{print $2}'; stat -c %a /data; grep -c ' /data .*noexec' /proc/mounts").split() == ["64", "700", "1"]
+    bundle.config["mounts"].append(
+        {"destination": "/data", "type": "tmpfs", "source": "tmpfs", "options": ["size=64k", "mode=700", "noexec"]}
+    )
+    assert bundle.run(
+        "df -k /data | tail -1 | awk '{print $2}'; stat -c %a /data; grep -c ' /data .*noexec' /proc/mounts"
+    ).split() == ["64", "700", "1"]
 
 
 @pytest.mark.parametrize("word,outside_is_seen", [("rslave", True), ("rprivate", False)])
@@ -464,7 +570,10 @@ def test_what_the_host_mounts_later(bundle, word, outside_is_seen):
         with open(f"/proc/{container.pid}/mountinfo") as file:
             assert ("/data/later" in file.read()) == outside_is_seen
         container.delete(force=True)
-        assert [each["point"] for each in host.mount_table() if each["point"].startswith(source)] == [source, f"{source}/later"]
+        assert [each["point"] for each in host.mount_table() if each["point"].startswith(source)] == [
+            source,
+            f"{source}/later",
+        ]
     finally:
         for point in (f"{source}/later", source):
             if os.path.ismount(point):
@@ -476,8 +585,18 @@ def test_a_propagation_that_is_none_is_refused(bundle):
     bundle.refused("everywhere")
 
 
-@pytest.mark.parametrize("link,target", [("data", "/etc"), ("data", "../../../../../../../../etc"), ("deep/er", "/"), ("loop", "loop"),
-                                         ("data", "/proc/self/root/etc"), ("data", "/proc/1/cwd"), ("data", "/nowhere/at/all")])
+@pytest.mark.parametrize(
+    "link,target",
+    [
+        ("data", "/etc"),
+        ("data", "../../../../../../../../etc"),
+        ("deep/er", "/"),
+        ("loop", "loop"),
+        ("data", "/proc/self/root/etc"),
+        ("data", "/proc/1/cwd"),
+        ("data", "/nowhere/at/all"),
+    ],
+)
 @pytest.mark.parametrize("kind", ["tmpfs", "bind", "file", "device", "mask", "cwd"])
 def test_a_link_of_the_image_leads_nothing_to_the_host(bundle, link, target, kind):
     """Whatever is made or mounted through it is made below the container's root, or refused; the host is as it was."""
@@ -494,7 +613,9 @@ def test_a_link_of_the_image_leads_nothing_to_the_host(bundle, link, target, kin
     if kind == "tmpfs":
         bundle.config["mounts"].append({"destination": destination, "type": "tmpfs", "source": "tmpfs"})
     elif kind in ("bind", "file"):
-        bundle.config["mounts"].append({"destination": destination, "source": {"bind": "source", "file": "file"}[kind], "options": ["bind"]})
+        bundle.config["mounts"].append(
+            {"destination": destination, "source": {"bind": "source", "file": "file"}[kind], "options": ["bind"]}
+        )
     elif kind == "device":
         bundle.linux["devices"] = [{"path": destination, "type": "c", "major": 1, "minor": 3}]
     elif kind == "mask":
@@ -526,8 +647,11 @@ def test_the_standard_places_may_be_links_too(bundle):
 
 
 def test_devices_of_the_spec(bundle):
-    bundle.linux["devices"] = [{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "fileMode": 0o600, "uid": 7, "gid": 8},
-                               {"path": "/dev/deep/pipe", "type": "p"}, {"path": "/dev/null", "type": "c", "major": 1, "minor": 3}]
+    bundle.linux["devices"] = [
+        {"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "fileMode": 0o600, "uid": 7, "gid": 8},
+        {"path": "/dev/deep/pipe", "type": "p"},
+        {"path": "/dev/null", "type": "c", "major": 1, "minor": 3},
+    ]
     found = bundle.run("stat -c '%F %t:%T %a %u %g' /dev/fuse /dev/deep/pipe; echo x > /dev/null && echo ok")
     assert found.splitlines() == ["character special file a:e5 600 7 8", "fifo 0:0 666 0 0", "ok"]
 
@@ -541,9 +665,20 @@ def test_a_device_is_usable_only_when_the_resources_allow_it(bundle):
 
 
 def test_sysctls_of_its_own_namespaces_only(bundle):
-    bundle.linux["sysctl"] = {"net.ipv4.ip_forward": "1", "kernel.shmmax": "12345678", "net.ipv4.conf.lo.forwarding": "1"}
+    bundle.linux["sysctl"] = {
+        "net.ipv4.ip_forward": "1",
+        "kernel.shmmax": "12345678",
+        "net.ipv4.conf.lo.forwarding": "1",
+    }
     assert bundle.run("cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/shmmax").split() == ["1", "12345678"]
-    for name in ("kernel.core_pattern", "vm.swappiness", "kernel.panic", "net/../kernel/panic", "net.ipv4../../kernel/panic", "fs.file-max"):
+    for name in (
+        "kernel.core_pattern",
+        "vm.swappiness",
+        "kernel.panic",
+        "net/../kernel/panic",
+        "net.ipv4../../kernel/panic",
+        "fs.file-max",
+    ):
         bundle.linux["sysctl"] = {name: "1"}
         bundle.refused(name, "host")
     bundle.linux["sysctl"] = {"net.no.such": "1"}
@@ -556,14 +691,23 @@ def test_a_sysctl_of_a_shared_namespace_is_the_hosts(bundle):
     bundle.refused("net.ipv4.ip_forward", "host")
 
 
-@pytest.mark.parametrize("where,value,words", [
-    (("root", "path"), "nowhere", ["nowhere", "not a directory"]), (("root", "path"), "config.json", ["not a directory"]),
-    (("process", "args"), [], ["process.args"]), (("process",), None, ["process.args"]), (("linux",), None, ["linux"]), (("root",), None, ["root"]),
-    (("linux", "namespaces"), [{"type": "moon"}], ["moon"]), (("linux", "namespaces"), [{"type": "pid"}, {"type": "pid"}, {"type": "uts"}], ["two", "pid"]),
-    (("linux", "namespaces"), [{"type": "mount"}], ["host name", "uts"]),
-    (("linux", "namespaces"), [{"type": "mount"}, {"type": "uts"}, {"type": "user"}], ["uidMappings"]),
-    (("mounts",), [{"type": "tmpfs"}], ["destination"]), (("mounts",), [{"destination": "/data"}], ["/data", "type"]),
-])
+@pytest.mark.parametrize(
+    "where,value,words",
+    [
+        (("root", "path"), "nowhere", ["nowhere", "not a directory"]),
+        (("root", "path"), "config.json", ["not a directory"]),
+        (("process", "args"), [], ["process.args"]),
+        (("process",), None, ["process.args"]),
+        (("linux",), None, ["linux"]),
+        (("root",), None, ["root"]),
+        (("linux", "namespaces"), [{"type": "moon"}], ["moon"]),
+        (("linux", "namespaces"), [{"type": "pid"}, {"type": "pid"}, {"type": "uts"}], ["two", "pid"]),
+        (("linux", "namespaces"), [{"type": "mount"}], ["host name", "uts"]),
+        (("linux", "namespaces"), [{"type": "mount"}, {"type": "uts"}, {"type": "user"}], ["uidMappings"]),
+        (("mounts",), [{"type": "tmpfs"}], ["destination"]),
+        (("mounts",), [{"destination": "/data"}], ["/data", "type"]),
+    ],
+)
 def test_a_spec_that_says_too_little_or_nonsense_is_refused(bundle, where, value, words):
     target = bundle.config
     for name in where[:-1]:
@@ -589,6 +733,7 @@ def test_created_containers_are_cheap_to_wait(bundle):
     def used():
         with open(f"/proc/{container.pid}/stat") as file:
             return sum(map(int, file.read().rpartition(")")[2].split()[11:13]))
+
     before = used()
     time.sleep(0.3)
     assert used() - before <= 1

@@ -1,4 +1,5 @@
 """``minict run`` as a user types it: each option, what is inside, what comes out, and how it ends."""
+
 from __future__ import annotations
 
 import hashlib
@@ -8,7 +9,20 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from command import MINICT, Terminal, begin, bridge, containers, image, interrupted, minict, output, refused, run, wait_until  # noqa: F401
+from command import (
+    MINICT,
+    Terminal,
+    begin,
+    bridge,
+    containers,
+    image,
+    interrupted,
+    minict,
+    output,
+    refused,
+    run,
+    wait_until,
+)  # noqa: F401
 
 from minict.kernel import mount
 from minict.runtime import namespaces
@@ -16,11 +30,18 @@ from minict.runtime import namespaces
 SIX = ("pid", "mount", "uts", "ipc", "cgroup", "network")  # as Docker's default; user and time are the host's
 
 
-# ---- limits ----------------------------------------------------------------------------------------------------------
+# ---- limits --------------------------------------------------------------------------------------------------------
+
 
 def test_more_memory_than_allowed_ends_the_command(image):
-    assert run(image, "dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1", flags=["--memory", "16m"]).returncode == 137
-    assert run(image, "dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1", flags=["--memory", "256m"]).returncode == 0
+    assert (
+        run(image, "dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1", flags=["--memory", "16m"]).returncode
+        == 137
+    )
+    assert (
+        run(image, "dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1", flags=["--memory", "256m"]).returncode
+        == 0
+    )
 
 
 def test_the_limit_of_memory_is_a_file_inside(image):
@@ -29,7 +50,8 @@ def test_the_limit_of_memory_is_a_file_inside(image):
 
 
 def test_half_a_processor_is_half_of_each_period(image):
-    files = "cat /sys/fs/cgroup/*/cpu.cfs_quota_us /sys/fs/cgroup/*/cpu.cfs_period_us /sys/fs/cgroup/cpu.max 2>/dev/null || true"
+    names = "*/cpu.cfs_quota_us /sys/fs/cgroup/*/cpu.cfs_period_us /sys/fs/cgroup/cpu.max"
+    files = f"cat /sys/fs/cgroup/{names} 2>/dev/null || true"
     assert output(image, files, "--cpus", "0.5").split() == ["50000", "100000"]
 
 
@@ -39,11 +61,16 @@ def test_a_fork_bomb_stops_at_the_limit_of_processes(image):
     assert run(image, "sh", "-c", bomb, flags=["--pids-limit", "0"]).stdout == ""  # 0: no limit
 
 
-# ---- names, variables, directories, users ----------------------------------------------------------------------------
+# ---- names, variables, directories, users --------------------------------------------------------------------------
+
 
 def test_the_host_name_is_the_containers_own(image):
     before = os.uname().nodename
-    assert output(image, "hostname; cat /etc/hostname; grep -c web /etc/hosts", "--hostname", "web").split() == ["web", "web", "1"]
+    assert output(image, "hostname; cat /etc/hostname; grep -c web /etc/hosts", "--hostname", "web").split() == [
+        "web",
+        "web",
+        "1",
+    ]
     assert os.uname().nodename == before
 
 
@@ -53,7 +80,20 @@ def test_without_a_host_name_it_is_the_id(image):
 
 
 def test_variables_are_given_handed_on_and_overridden(image):
-    flags = ["-e", "A=1=2", "-e", "EMPTY=", "-e", "FROM_OUTSIDE", "-e", "NOWHERE", "--env", "HOME=/tmp", "-e", "UMLAUT=grün"]
+    flags = [
+        "-e",
+        "A=1=2",
+        "-e",
+        "EMPTY=",
+        "-e",
+        "FROM_OUTSIDE",
+        "-e",
+        "NOWHERE",
+        "--env",
+        "HOME=/tmp",
+        "-e",
+        "UMLAUT=grün",
+    ]
     inside = output(image, "env", *flags, env={**os.environ, "FROM_OUTSIDE": "yes"}).splitlines()
     assert {"A=1=2", "EMPTY=", "FROM_OUTSIDE=yes", "HOME=/tmp", "UMLAUT=grün"} <= set(inside)
     assert not [line for line in inside if line.startswith(("NOWHERE", "PYTHON", "MINICT"))], "nothing of ours leaks in"
@@ -64,8 +104,17 @@ def test_a_working_directory_that_is_missing_is_made(image):
     assert output(image, "pwd", "-w", "/srv/new/deep", "--read-only") == "/srv/new/deep"
 
 
-@pytest.mark.parametrize("user,ids", [("1000", "1000 0"), ("1000:2000", "1000 2000"), ("nobody", "65534 65534"),
-                                      ("nobody:tty", "65534 5"), ("0:nogroup", "0 65534"), ("root", "0 0")])
+@pytest.mark.parametrize(
+    "user,ids",
+    [
+        ("1000", "1000 0"),
+        ("1000:2000", "1000 2000"),
+        ("nobody", "65534 65534"),
+        ("nobody:tty", "65534 5"),
+        ("0:nogroup", "0 65534"),
+        ("root", "0 0"),
+    ],
+)
 def test_the_command_runs_as_the_user(image, user, ids):
     assert output(image, "echo $(id -u) $(id -g)", "-u", user) == ids
 
@@ -91,7 +140,8 @@ def test_the_entry_point_can_be_replaced(image):
     assert run(image, "a", "b", flags=["--entrypoint", "echo"]).stdout == "a b\n"
 
 
-# ---- volumes -----------------------------------------------------------------------------------------------------------
+# ---- volumes -------------------------------------------------------------------------------------------------------
+
 
 def test_a_volume_is_read_and_written_from_both_sides(image, tmp_path):
     (tmp_path / "in").write_text("from outside")
@@ -106,7 +156,9 @@ def test_a_single_file_can_be_a_volume(image, tmp_path):
 
 def test_a_source_below_the_present_directory_is_found(image, tmp_path):
     (tmp_path / "here").mkdir()
-    output(image, "echo 1 > /data/file", "-v", "./here:/data", cwd=tmp_path, env={**os.environ, "PYTHONPATH": os.getcwd()})
+    output(
+        image, "echo 1 > /data/file", "-v", "./here:/data", cwd=tmp_path, env={**os.environ, "PYTHONPATH": os.getcwd()}
+    )
     assert (tmp_path / "here" / "file").exists()
 
 
@@ -124,13 +176,19 @@ def test_a_read_only_volume_is_so_in_the_mounts_inside_it_too(image, tmp_path):
 
 
 def test_a_container_cannot_make_its_read_only_volume_writable(image, tmp_path):
-    script = "mount -o remount,rw,bind /data 2>/dev/null; umount /data 2>/dev/null; touch /data/file 2>/dev/null || echo refused"
+    script = "exec 2>/dev/null; mount -o remount,rw,bind /data; umount /data; touch /data/file || echo refused"
     assert output(image, script, "-v", f"{tmp_path}:/data:ro") == "refused"
     assert output(image, script, "-v", f"{tmp_path}:/data:ro", "--cap-add", "SYS_RESOURCE") == "refused"
 
 
 def test_a_read_only_root_still_has_writable_volumes(image, tmp_path):
-    done = run(image, "sh", "-c", "touch /file; touch /data/file /dev/shm/file", flags=["--read-only", "-v", f"{tmp_path}:/data"])
+    done = run(
+        image,
+        "sh",
+        "-c",
+        "touch /file; touch /data/file /dev/shm/file",
+        flags=["--read-only", "-v", f"{tmp_path}:/data"],
+    )
     assert done.returncode == 0 and done.stderr.count("Read-only") == 1
     assert (tmp_path / "file").exists()
 
@@ -140,7 +198,8 @@ def test_what_a_container_writes_is_gone_with_it(image):
     assert run(image, "cat", "/file").returncode == 1
 
 
-# ---- powers --------------------------------------------------------------------------------------------------------------
+# ---- powers --------------------------------------------------------------------------------------------------------
+
 
 def capabilities(image, *flags) -> int:
     return int(output(image, "grep CapEff /proc/self/status", *flags).split()[1], 16)
@@ -170,7 +229,8 @@ def test_a_filter_of_system_calls_is_on(image):
     assert run(image, "mount", "-t", "tmpfs", "none", "/mnt").returncode != 0
 
 
-# ---- inside --------------------------------------------------------------------------------------------------------------
+# ---- inside --------------------------------------------------------------------------------------------------------
+
 
 def test_the_command_is_process_1_and_sees_no_other(image):
     own, first, *others = output(image, "echo $$; ls -d /proc/[0-9]* | cat").split()
@@ -186,11 +246,21 @@ def test_six_namespaces_are_its_own(image):
 
 
 def test_what_tells_of_the_host_is_hidden(image):
-    assert output(image, "cat /proc/kcore /proc/keys /proc/timer_list 2>/dev/null | wc -c; ls /sys/firmware | wc -l").split() == ["0", "0"]
+    assert output(
+        image, "cat /proc/kcore /proc/keys /proc/timer_list 2>/dev/null | wc -c; ls /sys/firmware | wc -l"
+    ).split() == ["0", "0"]
 
 
-@pytest.mark.parametrize("path", ["/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/proc/irq/default_smp_affinity",
-                                  "/sys/kernel/uevent_helper", "/sys/fs/cgroup/cgroup.procs"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/proc/sys/kernel/core_pattern",
+        "/proc/sysrq-trigger",
+        "/proc/irq/default_smp_affinity",
+        "/sys/kernel/uevent_helper",
+        "/sys/fs/cgroup/cgroup.procs",
+    ],
+)
 def test_what_changes_the_host_is_read_only(image, path):
     done = run(image, "sh", "-c", f"echo x > {path}", flags=["--cap-add", "ALL"])
     assert done.returncode != 0 and "Read-only" in done.stderr or "nonexistent" in done.stderr, done
@@ -212,8 +282,25 @@ def test_its_control_group_is_the_root_of_what_it_sees(image):
 
 def test_the_devices_are_the_harmless_ones(image):
     found = set(output(image, "ls /dev").split())
-    assert found == {"fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin", "stdout", "tty", "urandom", "zero"}
-    assert output(image, "echo gone > /dev/null; head -c 4 /dev/zero | wc -c; head -c 4 /dev/urandom | wc -c").split() == ["4", "4"]
+    assert found == {
+        "fd",
+        "full",
+        "mqueue",
+        "null",
+        "ptmx",
+        "pts",
+        "random",
+        "shm",
+        "stderr",
+        "stdin",
+        "stdout",
+        "tty",
+        "urandom",
+        "zero",
+    }
+    assert output(
+        image, "echo gone > /dev/null; head -c 4 /dev/zero | wc -c; head -c 4 /dev/urandom | wc -c"
+    ).split() == ["4", "4"]
     assert "No space left" in run(image, "sh", "-c", "echo x > /dev/full").stderr
 
 
@@ -229,8 +316,24 @@ def test_a_host_disk_cannot_be_read_by_a_node_of_ones_own(image):
 
 
 def test_no_signal_is_blocked_or_ignored(image):
-    ignored = subprocess.run(["sh", "-c", 'trap "" HUP TERM; exec "$@"', "sh", *MINICT, "run", "--network", "none", image,
-                              "grep", "Sig[BI]", "/proc/self/status"], capture_output=True, text=True).stdout
+    ignored = subprocess.run(
+        [
+            "sh",
+            "-c",
+            'trap "" HUP TERM; exec "$@"',
+            "sh",
+            *MINICT,
+            "run",
+            "--network",
+            "none",
+            image,
+            "grep",
+            "Sig[BI]",
+            "/proc/self/status",
+        ],
+        capture_output=True,
+        text=True,
+    ).stdout
     words = dict(line.split() for line in ignored.splitlines())
     assert int(words["SigBlk:"], 16) & 0x7FFFFFFF == int(words["SigIgn:"], 16) & 0x7FFFFFFF == 0
 
@@ -239,10 +342,14 @@ def test_the_default_file_mode_is_not_the_callers(image):
     assert output(image, "umask", umask=0o077) == "0022"
 
 
-# ---- network ---------------------------------------------------------------------------------------------------------------
+# ---- network -------------------------------------------------------------------------------------------------------
+
 
 def test_without_a_network_there_is_only_loopback_and_it_works(image):
-    assert output(image, "ls /sys/class/net; ping -c 1 -W 2 127.0.0.1 >/dev/null && echo alive").split() == ["lo", "alive"]
+    assert output(image, "ls /sys/class/net; ping -c 1 -W 2 127.0.0.1 >/dev/null && echo alive").split() == [
+        "lo",
+        "alive",
+    ]
 
 
 def test_the_network_of_the_host_can_be_shared(image):
@@ -251,7 +358,9 @@ def test_the_network_of_the_host_can_be_shared(image):
 
 
 def test_on_the_bridge_it_has_an_address_and_reaches_the_host(image, bridge):
-    lines = output(image, "ip -4 -o addr show eth0; ip route; ping -c 1 -W 2 10.210.0.1 >/dev/null && echo alive", network="bridge")
+    lines = output(
+        image, "ip -4 -o addr show eth0; ip route; ping -c 1 -W 2 10.210.0.1 >/dev/null && echo alive", network="bridge"
+    )
     assert "inet 10.210." in lines and "default via 10.210.0.1" in lines and lines.endswith("alive")
 
 
@@ -269,7 +378,9 @@ def test_containers_at_the_same_time_have_different_addresses_and_reach_each_oth
 
 
 def test_of_two_who_want_a_name_one_gets_it(image):
-    those = [begin("run", "--network", "none", "--name", "web", "-i", image, "cat", stdin=subprocess.PIPE) for _ in range(6)]
+    those = [
+        begin("run", "--network", "none", "--name", "web", "-i", image, "cat", stdin=subprocess.PIPE) for _ in range(6)
+    ]
     wait_until(lambda: sum(each.poll() is not None for each in those) == 5)
     losers = [each for each in those if each.poll() is not None]
     for each in losers:
@@ -280,11 +391,18 @@ def test_of_two_who_want_a_name_one_gets_it(image):
     assert run(image, "true", flags=["--name", "web"]).returncode == 0, "the name is free again"
 
 
-# ---- how it ends -----------------------------------------------------------------------------------------------------------
+# ---- how it ends ---------------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("init", [[], ["--init"]], ids=["alone", "with init"])
 def test_the_exit_status_is_the_commands(image, init):
-    assert [run(image, "sh", "-c", f"exit {status}", flags=init).returncode for status in (0, 1, 7, 125, 255)] == [0, 1, 7, 125, 255]
+    assert [run(image, "sh", "-c", f"exit {status}", flags=init).returncode for status in (0, 1, 7, 125, 255)] == [
+        0,
+        1,
+        7,
+        125,
+        255,
+    ]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
@@ -340,7 +458,8 @@ def test_with_an_init_orphans_are_buried(image):
     assert output(image, "cat /proc/1/comm", "--init") == "minict-init"
 
 
-# ---- what goes in and comes out --------------------------------------------------------------------------------------------
+# ---- what goes in and comes out ------------------------------------------------------------------------------------
+
 
 def test_output_and_error_come_out_of_their_own_streams(image):
     done = run(image, "sh", "-c", "echo out; echo err >&2")
@@ -354,7 +473,10 @@ def test_without_i_there_is_nothing_to_read(image):
 def test_ten_megabytes_go_in_and_out_unchanged(image):
     data = os.urandom(10 << 20)
     assert run(image, "cat", flags=["-i"], input=data, text=False).stdout == data
-    assert run(image, "sha256sum", flags=["-i"], input=data, text=False).stdout.split()[0].decode() == hashlib.sha256(data).hexdigest()
+    assert (
+        run(image, "sha256sum", flags=["-i"], input=data, text=False).stdout.split()[0].decode()
+        == hashlib.sha256(data).hexdigest()
+    )
 
 
 def test_large_output_is_whole(image):
@@ -374,9 +496,16 @@ def test_closed_streams_are_as_good_as_dev_null(image, closed, tmp_path):
     def close():
         for fd in closed:
             os.close(fd)
+
     script = "echo out; echo err >&2; readlink -n /proc/self/fd/0 > /data/stdin"
-    done = run(image, "sh", "-c", script, flags=["-i", "-v", f"{tmp_path}:/data"], preexec_fn=close, stdin=subprocess.DEVNULL)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "" if 1 in closed else "out\n", "" if 2 in closed else "err\n")
+    done = run(
+        image, "sh", "-c", script, flags=["-i", "-v", f"{tmp_path}:/data"], preexec_fn=close, stdin=subprocess.DEVNULL
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (
+        0,
+        "" if 1 in closed else "out\n",
+        "" if 2 in closed else "err\n",
+    )
     assert (tmp_path / "stdin").read_text() == "/dev/null"
 
 
@@ -388,7 +517,8 @@ def test_the_trace_names_the_steps_and_leaves_the_output_alone(image):
     assert {"parent", "child"} <= set(done.stderr.split())
 
 
-# ---- a terminal ------------------------------------------------------------------------------------------------------------
+# ---- a terminal ----------------------------------------------------------------------------------------------------
+
 
 def test_a_person_works_in_a_shell(image):
     with Terminal("run", "-it", "--network", "none", image, "sh") as screen:
@@ -400,8 +530,16 @@ def test_a_person_works_in_a_shell(image):
 
 
 def test_the_window_s_size_follows(image):
-    with Terminal("run", "-it", "--network", "none", image, "sh", "-c", "trap 'stty size' WINCH; echo ready; "
-                  "while :; do sleep 0.05; done") as screen:
+    with Terminal(
+        "run",
+        "-it",
+        "--network",
+        "none",
+        image,
+        "sh",
+        "-c",
+        "trap 'stty size' WINCH; echo ready; while :; do sleep 0.05; done",
+    ) as screen:
         screen.expect("ready")
         screen.resize(44, 133)
         screen.expect("44 133")
@@ -411,8 +549,17 @@ def test_the_window_s_size_follows(image):
 
 @pytest.mark.parametrize("init", [[], ["--init"]], ids=["alone", "with init"])
 def test_ctrl_c_reaches_the_command_and_not_us(image, init):
-    with Terminal("run", "-it", "--network", "none", *init, image, "sh", "-c",
-                  "trap 'echo caught; exit 9' INT; echo ready; while :; do sleep 0.05; done") as screen:
+    with Terminal(
+        "run",
+        "-it",
+        "--network",
+        "none",
+        *init,
+        image,
+        "sh",
+        "-c",
+        "trap 'echo caught; exit 9' INT; echo ready; while :; do sleep 0.05; done",
+    ) as screen:
         screen.expect("ready")
         screen.type("\x03")
         screen.expect("caught")
@@ -428,7 +575,9 @@ def test_what_was_written_last_is_still_shown(image):
 
 def test_large_input_at_the_terminal_arrives(image):
     """More than the terminal's own buffer holds: neither side may wait for the other for ever."""
-    with Terminal("run", "-it", "--network", "none", image, "sh", "-c", "stty raw -echo; echo ready; head -c 30000 | md5sum") as screen:
+    with Terminal(
+        "run", "-it", "--network", "none", image, "sh", "-c", "stty raw -echo; echo ready; head -c 30000 | md5sum"
+    ) as screen:
         screen.expect("ready")
         for _ in range(30):
             screen.type("x" * 1000)
@@ -456,7 +605,8 @@ def test_i_without_a_terminal_but_t_is_refused(image):
     refused(run(image, "sh", flags=["-it"], stdin=subprocess.DEVNULL), "not a terminal")
 
 
-# ---- many --------------------------------------------------------------------------------------------------------------------
+# ---- many ----------------------------------------------------------------------------------------------------------
+
 
 def test_twenty_at_once(image):
     with ThreadPoolExecutor(20) as pool:

@@ -8,9 +8,10 @@ from minict.runtime import launch
 from . import run
 from .settings import Settings
 
-# Not handed on: those that nobody can catch, SIGCHLD, and those with which the kernel tells a process of its own fault.
-_OUR_OWN = {9, 19, 17, 11, 7, 8, 4, 5, 6, 28}
-_HELD = (1, 2, 15)  # SIGHUP, SIGINT and SIGTERM wait until there is a process to hand them on to
+_SIGCHLD = 17
+# Not handed on: those that nobody can catch, SIGCHLD, SIGWINCH, and those with which the kernel tells a process of its own
+# fault.
+_HANDED_ON = frozenset(range(1, 32)) - {9, 19, _SIGCHLD, 28, 11, 7, 8, 4, 5, 6}
 
 
 def run_attached(image: str, args: list[str], settings: Settings, *, trace: bool = False) -> int:
@@ -24,8 +25,7 @@ def run_attached(image: str, args: list[str], settings: Settings, *, trace: bool
     _hold_signals()
     container = run.start(image, args, settings, streams=(stdin, 1, 2), launcher=launch.here, trace=trace)
     try:
-        _forward_signals(container.pidfd)
-        status = container.wait()
+        status = _wait(container)
     finally:
         container.delete(force=True)
     if trace:
@@ -51,7 +51,8 @@ def _on_terminal(image: str, args: list[str], settings: Settings, trace: bool) -
             _forward_signals(container.pidfd)
             terminal.relay(master, container.pidfd, 0 if settings.interactive else -1)
             os.close(master)
-            status = container.wait()
+            _hold_signals()
+            status = _wait(container)
         finally:
             container.delete(force=True)
     if trace:
@@ -60,26 +61,40 @@ def _on_terminal(image: str, args: list[str], settings: Settings, trace: bool) -
 
 
 def _hold_signals() -> None:
-    """Until the birth is over: a signal that ended us in its middle would leave to 'prune' what was taken so far."""
+    """From now on signals wait: one that ended us in the middle of a birth would leave to 'prune' what was taken so far."""
     import _signal  # and not signal: 5 ms
-    _signal.pthread_sigmask(_signal.SIG_BLOCK, _HELD)
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, _HANDED_ON | {_SIGCHLD})
+
+
+def _wait(container) -> int:
+    """Hand on to the container what is sent to us, so that ``kill`` and Ctrl-C do what is meant; its exit status.
+
+    The signals are held all the time and taken one by one (sigwaitinfo(2)).  A handler would not do: Python calls it
+    before the next system call or after it, and one that comes in between would wait for the end of waitpid.
+    """
+    import _signal
+    while True:
+        number = _signal.sigwaitinfo(_HANDED_ON | {_SIGCHLD}).si_signo
+        if number != _SIGCHLD:
+            _forward(container.pidfd, number)
+        elif os.waitid(os.P_PIDFD, container.pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            return container.wait()
+
+
+def _forward(pidfd: int, number: int) -> None:
+    from minict.kernel import process as kernel
+    try:
+        kernel.pidfd_send_signal(pidfd, number)
+    except ProcessLookupError:
+        pass
 
 
 def _forward_signals(pidfd: int) -> None:
-    """Hand on to the container what is sent to us, so that ``kill`` and Ctrl-C do what is meant."""
+    """The same by handlers, for :func:`minict.runtime.terminal.relay`, which is woken by each signal."""
     import _signal
-
-    from minict.kernel import process as kernel
-
-    def forward(number, frame):
-        try:
-            kernel.pidfd_send_signal(pidfd, number)
-        except ProcessLookupError:
-            pass
-    for number in range(1, 32):
-        if number not in _OUR_OWN:
-            _signal.signal(number, forward)
-    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _HELD)
+    for number in _HANDED_ON:
+        _signal.signal(number, lambda number, frame: _forward(pidfd, number))
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _HANDED_ON)
 
 
 def print_trace(container) -> None:

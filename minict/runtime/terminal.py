@@ -74,15 +74,19 @@ def relay(master: int, pidfd: int, stdin: int = 0, stdout: int = 1) -> None:
     typed = stdin >= 0 and os.isatty(stdin)
     before = termios.tcgetattr(stdin) if typed else None
     old_handler = signal.getsignal(signal.SIGWINCH)
+    woken, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)  # or a signal just before select would wait for what comes next
     try:
         if typed:
             import tty
             tty.setraw(stdin, termios.TCSADRAIN)
             signal.signal(signal.SIGWINCH, lambda *_: set_size(master, *size(stdin)))
             set_size(master, *size(stdin))
-        sources = [master, pidfd] + [stdin] * (stdin >= 0)
+        sources = [master, pidfd, woken] + [stdin] * (stdin >= 0)
         while True:
             ready = select.select(sources, [], [])[0]
+            if woken in ready:
+                os.read(woken, 64)  # Python has called the handler by now
             if master in ready and not _copy(master, stdout):
                 return
             if stdin in ready and not _copy(stdin, master):
@@ -91,6 +95,9 @@ def relay(master: int, pidfd: int, stdin: int = 0, stdout: int = 1) -> None:
             if pidfd in ready and master not in select.select([master], [], [], 0)[0]:
                 return
     finally:
+        signal.set_wakeup_fd(-1)
+        os.close(woken)
+        os.close(wake)
         if typed:
             signal.signal(signal.SIGWINCH, old_handler or signal.SIG_DFL)
             termios.tcsetattr(stdin, termios.TCSADRAIN, before)
