@@ -240,6 +240,15 @@ def test_a_name_in_use_is_refused_and_free_again_afterwards(image):
     assert run(image, "true", name="web").status == 0
 
 
+def test_the_name_of_a_container_whose_python_was_killed_is_free_at_once(image):
+    code = (
+        f"import minict, os, signal; one = minict.run({image!r}, 'sleep 1000', detach=True, name='web', network='none')\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -9
+    assert run(image, "echo mine", name="web").output == "mine\n"
+
+
 def test_it_ends_with_the_python_that_made_it(image):
     code = (
         f"import minict, os; one = minict.run({image!r}, 'sleep 1000', detach=True, network='none')\n"

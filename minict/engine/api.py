@@ -113,6 +113,9 @@ def _spool(text: str | None) -> int:
     return fd
 
 
+running: set[Running] = set()  # those of this Python that were not stopped or waited for yet
+
+
 class Running:
     """A container in the background of this Python."""
 
@@ -127,6 +130,7 @@ class Running:
             raise
         self.id = self._container.id
         self.name = settings.name or self.id
+        running.add(self)
 
     def __repr__(self):
         return f"<container {self.name} of {self.image}: {self.status}>"
@@ -234,6 +238,7 @@ class Running:
     def wait(self) -> int:
         """Wait until it ends by itself; its exit status.  Then give back to the host what it held."""
         status = self._container.wait()
+        running.discard(self)
         self._last_words = self.logs()
         os.close(self._log)
         self._log = -1

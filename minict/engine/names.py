@@ -34,9 +34,21 @@ def take(name: str, id: str) -> None:
         except FileNotFoundError:  # the last name has just been given back, and its directory with it
             continue
         except FileExistsError:
-            break
-    raise ContainerError(f"the name {name!r} is in use by the container {find(name)}: choose another one, or "
-                         "run 'minict prune' if that one is gone")
+            if not _take_back(name):
+                raise ContainerError(f"the name {name!r} is in use by the container {find(name)}: stop that one, or choose "
+                                     "another name") from None
+
+
+def _take_back(name: str) -> bool:
+    """Whether *name* is free now, because its container is gone: the one who made it was killed, and the rest is pruned here."""
+    from .prune import prune_container
+    holder = find(name)
+    if holder is None:
+        return True
+    if os.path.isdir(paths.container_state(holder)):
+        return prune_container(holder)
+    release(f"{name}/{holder}")
+    return True
 
 
 def find(name: str) -> str | None:

@@ -94,7 +94,8 @@ def _prepare_notebook() -> None:
     shell = get_ipython()
     if shell is None or not hasattr(shell, "kernel"):
         return
-    from . import child, host
+    from . import child, host, rerun
+    rerun.load(shell)
     child.load_ipython_extension(shell)
     shell.InteractiveTB.set_mode("Minimal")
     host.begin()

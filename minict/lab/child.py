@@ -396,6 +396,7 @@ _AWAY = {  # module -> the calls that would take the notebook's kernel itself to
     "os": ("chroot", "unshare", "setns"),
     "minict.kernel.namespaces": ("unshare", "setns"),
     "minict.kernel.mount": ("pivot_root",),
+    "minict.lab.escape": ("escape",),
 }
 
 

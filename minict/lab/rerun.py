@@ -1,0 +1,28 @@
+"""A cell that is run again starts its containers again: those of the time before are stopped first.
+
+Else ``box = minict.run(…, name="box", detach=True)`` could be run only once: the name is in use, by a container that nobody
+has a variable for any more.  Cells are told apart by the id that JupyterLab sends with them.
+"""
+from __future__ import annotations
+
+from minict.engine import api
+
+_started: dict[str, list[api.Running]] = {}  # a cell's id -> the containers that its last run has left running
+
+
+def load(shell) -> None:
+    """Watch the cells of the notebook *shell*."""
+    seen: set[api.Running] = set()
+
+    def before(info) -> None:
+        for container in _started.pop(info.cell_id, []):
+            container.stop(timeout=0)
+        seen.update(api.running)
+
+    def after(result) -> None:
+        if result.info is not None and result.info.cell_id:
+            _started[result.info.cell_id] = [each for each in api.running if each not in seen]
+        seen.clear()
+
+    shell.events.register("pre_run_cell", before)
+    shell.events.register("post_run_cell", after)
