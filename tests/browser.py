@@ -145,10 +145,12 @@ class Page:
         }""", polling=50)
 
     def run_all(self) -> None:
+        self.menu("Edit", "Clear Outputs of All Cells")  # what is shown afterwards is not what was saved
+        assert not any(cell["execution_count"] or cell["outputs"] for cell in self.cells())
         self.menu("Run", "Run All Cells")
         self.tab.wait_for_function("""() => {
-            const cells = [...window.jupyterapp.shell.currentWidget.content.model.cells].filter(each => each.type === 'code');
-            return cells.every(each => each.executionCount !== null && each.executionState !== 'running');
+            const cells = [...window.jupyterapp.shell.currentWidget.content.model.cells];
+            return cells.every(each => each.type !== 'code' || each.executionCount !== null);
         }""")
         self.wait_until_idle()
 
