@@ -1,14 +1,12 @@
 """The way out of a chroot, and a picture of it: what chapters 04 and 05 do with the same few lines.
 
 :func:`escape` is the one function that both chapters call, and show with ``source(escape)``.  :func:`follow` calls it
-in a room and writes down, before each of its lines, where the process has its root and its working directory;
+in a room and writes down, after each of its calls, where the process has its root and its working directory;
 :func:`escape_map` draws that.
 """
 from __future__ import annotations
 
-import linecache
 import os
-import sys
 
 from .child import run_in_child
 from .figures import CARD, FAINT, HOST, INK, LINE, LIT, MUTED, Picture, _Sheet, _short
@@ -28,9 +26,9 @@ _HERE, _BELOW = "#2563eb", "#ffedd5"  # the working directory, and what is below
 
 
 def follow(room: str) -> list[tuple[str, str, str]]:
-    """Let a child escape from *room*: (the line, its root, its working directory) whenever one of the two has changed.
+    """Let a child escape from *room*: (the call, its root, its working directory) whenever one of the two has changed.
 
-    Both are paths of the host.  The first entry is how it begins, and has no line.
+    Both are paths of the host.  The first entry is how it begins, and has no call.
     """
     return run_in_child(_follow, room)
 
@@ -41,31 +39,26 @@ def _follow(room: str) -> list[tuple[str, str, str]]:
     for path in _chain(room):
         status = os.stat(path)
         places[status.st_dev, status.st_ino] = path
-    code, file = escape.__code__, escape.__code__.co_filename
-    first = code.co_firstlineno
-    lines = {number: linecache.getline(file, number).strip() for number in range(first, first + 10)}
-    steps, running = [], ""
+    steps = []
 
-    def look(line):
+    def look(line: str) -> None:
         root, here = (places[status.st_dev, status.st_ino] for status in map(os.stat, ("/", ".")))
         if not steps or steps[-1][1:] != (root, here):
             steps.append((line, root, here))
 
-    def trace(frame, event, argument):
-        nonlocal running
-        if frame.f_code is not code:
-            return None
-        look(running)  # the line before this one is done
-        running = lines[frame.f_lineno]
-        return trace
+    def watched(name: str):
+        call = getattr(os, name)
+
+        def call_and_look(path: str) -> None:
+            call(path)
+            look(f'os.{name}("{path}")')
+        return call_and_look
 
     os.chroot(room)
     os.chdir("/")
-    sys.settrace(trace)
-    try:
-        escape()
-    finally:
-        sys.settrace(None)
+    look("")
+    os.chroot, os.chdir = watched("chroot"), watched("chdir")  # in this child alone
+    escape()
     return steps
 
 
