@@ -7,6 +7,7 @@ and start everything is there but the user's command; who calls start may be ano
 from __future__ import annotations
 
 import os
+import time
 
 from ..kernel import process as kernel
 from . import birth as births
@@ -55,12 +56,21 @@ class Container:
             raise ContainerError(f"the container {self.id} is {self.state.status()}: only a created one can be started")
         error = os.open(self.state.path("error"), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            go = os.open(self.state.path("start"), os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            pid = self.state.pid()
+            try:
+                go = os.open(self.state.path("start"), os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            except OSError:  # nobody waits at its other end any more
+                raise ContainerError(f"the container {self.id} was started or has ended in this moment") from None
             os.write(go, b"!")
             os.close(go)
+            os.unlink(self.state.path("start"))  # it is not "created" any more, whatever becomes of it
             os.set_blocking(error, True)
-            births.read_report(error)  # to its end, which is execve: the child has it open until then
-            os.unlink(self.state.path("start"))
+            try:
+                births.read_report(error)  # to its end, which is execve: the child has it open until then
+            except ContainerError:
+                while pid and self.state.pid() == pid:  # it has said its last word, and is on its way out
+                    time.sleep(0.001)
+                raise
         finally:
             os.close(error)
 
