@@ -40,9 +40,10 @@ class Birth:
     ``join`` (a pidfd of the process whose namespaces to enter, or -1), ``cgroup_namespace`` (one to enter, or -1).
     """
 
-    def __init__(self, spec: Spec, rootfs_path: str, *, bundle: str = "/", cgroups: dict | None = None, tasks: list = (),
-                 cgroup_v2: str | None = None, joins: list = (), seccomp_filter: bytes = b"", seccomp_flags: int = 0,
-                 wait_for_network: bool = False, init: bool = False, die_with_parent: bool = False, traced: bool = False, descriptors: dict | None = None):
+    def __init__(self, spec: Spec, rootfs_path: str, *, bundle: str = "/", cgroups: dict | None = None,
+                 tasks: list = (), cgroup_v2: str | None = None, joins: list = (), seccomp_filter: bytes = b"",
+                 seccomp_flags: int = 0, wait_for_network: bool = False, init: bool = False,
+                 die_with_parent: bool = False, traced: bool = False, descriptors: dict | None = None):
         self.spec = spec
         self.rootfs = rootfs_path
         self.bundle = bundle
@@ -335,8 +336,9 @@ def report_trace(birth: Birth, step: Trace) -> None:
 def bear(birth: Birth, launch, prepare=None, step: Trace | None = None, born=None) -> tuple[int, int, Trace]:
     """Make the child and accompany it until its execve has succeeded (or until it waits for start).
 
-    *launch* makes the process: one of the functions of :mod:`.launch`.  *born* is told the pid, to write it down.  *prepare*, called with the child's pid, does
-    what only somebody outside can do, such as connecting its network; meanwhile the child builds its root.
+    *launch* makes the process: one of the functions of :mod:`.launch`.  *born* is told the pid, to write it down.
+    *prepare*, called with the child's pid, does what only somebody outside can do, such as connecting its network;
+    meanwhile the child builds its root.
     Returns the pid, a pidfd, and the child's trace.
     Raises :class:`ContainerError` with the step that failed; then the child is gone.
     """

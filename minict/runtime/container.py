@@ -115,7 +115,8 @@ class Container:
                 seccomp_flags=seccomp_flags, wait_for_network=prepare is not None,
                 init=init, die_with_parent=die_with_parent, traced=trace,
                 descriptors={"stdin": streams[0], "stdout": streams[1], "stderr": streams[2], "console": console, **fifos})
-            self._child, self.pidfd, child = births.bear(birth, launcher or launch.choose(birth), prepare, step, self.state.write_pid)
+            launcher = launcher or launch.choose(birth)
+            self._child, self.pidfd, child = births.bear(birth, launcher, prepare, step, self.state.write_pid)
             self.traces = [step, child]
         except BaseException:
             self.delete(force=True)
@@ -209,8 +210,9 @@ def check_sysctl(name: str, kinds: list[str]) -> None:
 
     Source: namespaces(7), ipc_namespaces(7), network_namespaces(7).
     """
-    kind = "network" if name.startswith("net.") else "ipc" if name.startswith(("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue.")) \
-        else "uts" if name in ("kernel.hostname", "kernel.domainname") else None
+    beginnings = {"network": ("net.",), "ipc": ("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue."),
+                  "uts": ("kernel.hostname", "kernel.domainname")}
+    kind = next((kind for kind, words in beginnings.items() if name.startswith(words)), None)
     if kind not in kinds or ".." in name or "/" in name:
         raise ContainerError(f"the sysctl {name} belongs to the host and not to a namespace of the container")
 
