@@ -294,7 +294,7 @@ def test_each_namespace_can_be_left_out(bundle, kind):
         bundle.config["mounts"], bundle.linux["maskedPaths"], bundle.linux["readonlyPaths"] = [], [], []
         bundle.config["root"]["readonly"] = False
         os.makedirs(f"{bundle.rootfs}/dev", exist_ok=True)
-        os.mknod(f"{bundle.rootfs}/dev/null", 0o020666, os.makedev(1, 3))
+        open(f"{bundle.rootfs}/dev/null", "w").close()  # no device: /tmp may be mounted with nodev
     if kind == "network":  # sysfs belongs to who owns the network namespace; root of the host does
         bundle.config["mounts"] = [each for each in bundle.config["mounts"] if each["type"] != "sysfs"]
     container = bundle.begin("sleep", "1000")

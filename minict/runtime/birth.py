@@ -131,6 +131,7 @@ def become(birth: Birth, step: Trace) -> None:
         step("open the terminal")
         open_terminal(birth)
     elif birth.descriptors["stdin"] < 0:
+        step("open /dev/null")
         os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
     if birth.descriptors["start"] >= 0:
         step("wait for start")

@@ -175,6 +175,8 @@ def _settings(group, resources: spec.Resources):
         kind, name = (str, "a list such as '0-3,5'") if field in ("cpus", "mems") else (int, "a whole number")
         if not isinstance(value, kind):
             raise ContainerError(f"{setting} can't be {value!r}: write {name}")
+        if kind is int and value < -1:  # v1's kernel refuses it; in v2 it would pass for no limit
+            raise ContainerError(f"{setting} can't be {value}: write a number from 0 on, or -1 for no limit")
         path = _path(group, setting, v1_file, v2_file)
         text = _text(group, path, value, record)
         if setting == "memory.swap" and text in ("max", "0", "-1", str(record.limit)) and not os.path.exists(path):
