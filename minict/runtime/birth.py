@@ -84,7 +84,7 @@ def become(birth: Birth, step: Trace) -> None:
 
     step("join the cgroups")
     for tasks in birth.tasks:
-        write(tasks, "0")  # "0" is whoever writes; into tasks and not cgroup.procs, which waits 5 to 10 ms: see cgroup.py
+        write(tasks, "0")  # "0" is whoever writes; into tasks and not cgroup.procs, which waits 5 to 10 ms: Cgroup.join_files
     step("begin a session")
     take_descriptors(birth)
     os.setsid()
