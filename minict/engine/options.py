@@ -1,6 +1,6 @@
-"""The command line's options, as a table from which both the parser and the help are made.
+"""The command line's options, as a table from which the parser, the help and the shell's completion are made.
 
-(argparse would take 10 ms of every start; the table is also what shell completion will need.)
+(argparse would take 10 ms of every start.)
 """
 from __future__ import annotations
 
@@ -20,25 +20,40 @@ class Option:
 
 
 class Command:
-    """One command: what it is called, what follows it, what it is good for, an example, and its options."""
+    """One command: what it is called, what follows it, what it is good for, an example, its options, and what does it.
 
-    def __init__(self, name: str, usage: str, help: str, example: str, options: list[Option] = (),
-                 arguments: tuple[int, int | None] = (0, 0)):
-        self.name, self.usage, self.help, self.example = name, usage, help, example
-        self.options, self.arguments = list(options), arguments
+    *arguments*: the least and the largest number of arguments (None: any).  *function* is called with the options, as a
+    dictionary by field, and the list of arguments; it returns the exit status, None for 0.  *words_follow*: the
+    options end at the first argument, because what follows belongs to the container.
+    *needs_root*: whether only root may do it.
+    """
+
+    def __init__(self, name: str, usage: str, help: str, example: str, function, options: list[Option] = (),
+                 arguments: tuple[int, int | None] = (0, 0), words_follow: bool = False, needs_root: bool = True):
+        self.name, self.usage, self.help, self.example, self.function = name, usage, help, example, function
+        self.options, self.arguments, self.words_follow, self.needs_root = list(options), arguments, words_follow, needs_root
+        taken = {name for option in self.options for name in option.names}
+        self.options.append(Option("--help" if "-h" in taken else "-h --help", "show this help"))
 
     def parse(self, words: list[str]) -> tuple[dict, list[str]]:
-        """Options and arguments.  Options end at the first argument, or at ``--``: what follows belongs to the container.
+        """Options and arguments.  ``--`` ends the options.
 
         Raises :class:`ContainerError` with a sentence for whatever can't be understood.
         """
         known = {name: option for option in self.options for name in option.names}
         fields: dict = {}
-        words = list(words)
-        while words and words[0].startswith("-") and words[0] != "-":
+        words, arguments = list(words), []
+        while words:
             word = words.pop(0)
             if word == "--":
+                arguments += words
                 break
+            if not word.startswith("-") or word == "-":
+                arguments.append(word)
+                if self.words_follow:
+                    arguments += words
+                    break
+                continue
             name, given, value = word.partition("=")
             if not word.startswith("--"):  # -it, -m128m, -m=128m: letters, of which the last may have a value
                 name, value = word[:2], word[2:]
@@ -54,6 +69,8 @@ class Command:
                 if given and value not in ("true", "false"):
                     raise ContainerError(f"{self.name}: {name} takes no value")
                 fields[option.field] = value != "false"
+                if option.field == "help":
+                    return fields, []
                 continue
             if not given:
                 if not words:
@@ -64,14 +81,19 @@ class Command:
             else:
                 fields[option.field] = value
         least, most = self.arguments
-        if len(words) < least or most is not None and len(words) > most:
+        if len(arguments) < least or most is not None and len(arguments) > most:
             raise ContainerError(f"usage: minict {self.name} {self.usage}")
-        return fields, words
+        return fields, arguments
 
     def describe(self) -> str:
         """The help: one screen, with an example."""
-        lines = [f"usage: minict {self.name} {self.usage}", "", self.help, ""]
+        lines = [f"usage: minict {self.name} {self.usage}".rstrip(), "", self.help, ""]
         rows = [(", ".join(option.names) + (f" {option.value}" if option.value else ""), option.help) for option in self.options]
-        width = max((len(left) for left, _ in rows), default=0)
-        lines += [f"  {left:<{width}}  {right}" for left, right in rows] + ([""] if rows else [])
-        return "\n".join(lines + [f"example: {self.example}"])
+        width = max(len(left) for left, _ in rows)
+        lines += [f"  {left:<{width}}  {right}" for left, right in rows]
+        return "\n".join([*lines, "", f"example: {self.example}"])
+
+
+def table(*commands: Command) -> dict[str, Command]:
+    """The commands of a module by their names."""
+    return {command.name: command for command in commands}
