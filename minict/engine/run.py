@@ -12,13 +12,12 @@ from minict.runtime.container import UNDO as RUNTIME_UNDO
 from minict.runtime.container import Container
 from minict.runtime.errors import ContainerError
 
-from . import names, network, seccomp
+from . import names, seccomp, wiring
 from .image import Image
 from .settings import Settings, host_name, specify
 
 # How each kind of thing in a ledger is given back; "attached" only says that the container must not outlive its maker.
-UNDO = {**RUNTIME_UNDO, "attached": lambda pid: None, "name": names.release,
-        "address": lambda value: network.undo("address", value), "veth": lambda value: network.undo("veth", value)}
+UNDO = {**RUNTIME_UNDO, **wiring.UNDO, "attached": lambda pid: None, "name": names.release}
 
 
 def start(image_name: str, args: list[str], settings: Settings, *, streams: tuple = (0, 1, 2), console: int = -1,
@@ -32,41 +31,36 @@ def start(image_name: str, args: list[str], settings: Settings, *, streams: tupl
     id = names.new_id()
     if settings.name is not None:
         names.check(settings.name)
-    wire = network.find(settings.network)
     # all that can be wrong with the wish itself is found before anything is taken
     container = Container(id, UNDO)
     data = paths.container_data(id)
+    wires = wiring.Wiring(settings, id, host_name(settings, id), image.config.get("ExposedPorts") or [])
     wished = specify(settings, id, image, args, f"{data}/root", overlay(image, data), etc_files(container))
+    wished.linux.namespaces += wires.namespaces()
     container.state.make()
     try:
-        container.state.record(entries(container, settings, wire, data))
+        container.state.record(entries(container, settings, wires, data))
         if settings.name:
             names.take(settings.name, id)
-        address = wire.reserve(id) if wire else None
+        wires.reserve()
         make_directories(data)
-        write_etc_files(container, host_name(settings, id), address, own_network=settings.network != "host")
+        write_etc_files(container, wires)
         container.run(wished, streams=streams, console=console, launcher=launcher, init=settings.init,
                       die_with_parent=True, trace=trace,
                       seccomp_filter=seccomp.default_program(wished.process.capabilities.bounding),
-                      prepare=(lambda pid: plug_in(wire, id, pid, address)) if wire else None)
+                      prepare=wires.connect if wires.waits else None)
         return container
     except BaseException:
         container.delete(force=True)
         raise
 
 
-def plug_in(wire, id: str, pid: int, address: str) -> None:
-    """Connect the network namespace of *pid*; pyroute2 is imported only here, while the child builds its root."""
-    wire.ensure_bridge()
-    wire.connect(id, pid, address)
-
-
-def entries(container: Container, settings: Settings, wire, data: str) -> list:
+def entries(container: Container, settings: Settings, wires: wiring.Wiring, data: str) -> list:
     """The ledger: everything that the engine is going to take for this container."""
     result = [("attached", os.getpid()), ("directory", data)]
     if settings.name:
         result.append(("name", f"{settings.name}/{container.id}"))
-    return result + (wire.ledger(container.id) if wire else [])
+    return result + wires.ledger()
 
 
 def overlay(image: Image, data: str) -> spec.Mount:
@@ -92,9 +86,7 @@ def etc_files(container: Container) -> list[spec.Mount]:
             for name in ("hosts", "hostname", "resolv.conf")]
 
 
-def write_etc_files(container: Container, hostname: str, address: str | None, own_network: bool) -> None:
-    from . import dns
-    for name, text in (("hosts", dns.hosts(hostname, address)), ("hostname", hostname + "\n"),
-                       ("resolv.conf", dns.resolv_conf(own_network))):
+def write_etc_files(container: Container, wires: wiring.Wiring) -> None:
+    for name, text in {"hostname": wires.hostname + "\n", **wires.files()}.items():
         with open(container.state.path(name), "w") as file:
             file.write(text)

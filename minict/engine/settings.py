@@ -67,7 +67,7 @@ def specify(settings: Settings, id: str, image, args: list[str], rootfs: str, ro
     directory = settings.workdir or config.get("WorkingDir") or "/"
     if not directory.startswith("/"):
         raise ContainerError(f"-w {directory}: the working directory is an absolute path, such as /{directory}")
-    kinds = ["pid", "mount", "ipc", "cgroup"] + ([] if settings.network == "host" else ["network"])
+    kinds = ["pid", "mount", "ipc", "cgroup"]  # that of the network is the Wiring's to add
     namespaces = [*(spec.Namespace(type=kind) for kind in kinds), *find_uts(settings.uts)]
     mounts = [spec.Mount(destination=destination, type=type, source=type, options=list(options))
               for destination, type, options in MOUNTS]

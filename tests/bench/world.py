@@ -12,6 +12,7 @@ import tempfile
 
 from minict.engine import image, seccomp
 from minict.engine.settings import Settings, specify
+from minict.engine.wiring import Wiring
 from minict.kernel import mount as k
 from minict.kernel.namespaces import CLONE_NEWNET, CLONE_NEWNS, unshare
 from minict.kernel.network import loopback_up
@@ -83,6 +84,7 @@ class World:
     def same_config(self) -> dict:
         """The specification that ``minict run`` makes of its defaults, for other runtimes."""
         spec = specify(Settings(network="none"), "bench", self.image, ["true"], self.rootfs, None, [])
+        spec.linux.namespaces += Wiring(Settings(network="none"), "bench", "bench").namespaces()
         spec.mounts = spec.mounts[1:]  # without the overlay: for the others the root is a plain directory
         spec.linux.seccomp = seccomp.default(spec.process.capabilities.bounding)
         spec.linux.resources.devices = devices.with_defaults([])
