@@ -9,10 +9,11 @@ from minict.runtime.errors import ContainerError
 
 class Option:
     """One option.  *names* such as ``-m --memory``; *value* what stands for its argument in the help, None for a switch;
-    *many* when it may be given several times."""
+    *many* when it may be given several times; *heading* under which one it stands in the help: see :func:`under`."""
 
     def __init__(self, names: str, help: str, value: str | None = None, many: bool = False):
         self.names, self.help, self.value, self.many = names.split(), help, value, many
+        self.heading = ""
 
     @property
     def field(self) -> str:
@@ -87,11 +88,23 @@ class Command:
 
     def describe(self) -> str:
         """The help: one screen, with an example."""
-        lines = [f"usage: minict {self.name} {self.usage}".rstrip(), "", self.help, ""]
+        lines = [f"usage: minict {self.name} {self.usage}".rstrip(), "", self.help]
         rows = [(", ".join(option.names) + (f" {option.value}" if option.value else ""), option.help) for option in self.options]
         width = max(len(left) for left, _ in rows)
-        lines += [f"  {left:<{width}}  {right}" for left, right in rows]
+        heading = None
+        for option, (left, right) in zip(self.options, rows):
+            if option.heading != heading:
+                lines += ["", f"{option.heading}:"] if option.heading else [""]
+            heading = option.heading
+            lines.append(f"  {left:<{width}}  {right}")
         return "\n".join([*lines, "", f"example: {self.example}"])
+
+
+def under(heading: str, *options: Option) -> list[Option]:
+    """The *options*, to be shown under a *heading* of their own."""
+    for option in options:
+        option.heading = heading
+    return list(options)
 
 
 def table(*commands: Command) -> dict[str, Command]:

@@ -34,21 +34,108 @@ MASKED = ["/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/pro
 READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 
 
-class Settings:
-    """What ``minict run`` takes, by the names of its options.  Values may be as a person types them."""
+class Settings(spec.Record):
+    """What ``minict run`` takes: a field for each of its options, by the option's name.
 
-    def __init__(self, *, name: str | None = None, hostname: str | None = None, memory: str | int | None = None,
-                 cpus: str | float | None = None, pids_limit: str | int | None = None, volume: list[str] = (),
-                 env: list[str] = (), workdir: str | None = None, user: str | None = None, interactive: bool = False,
-                 tty: bool = False, read_only: bool = False, cap_add: list[str] = (), cap_drop: list[str] = (),
-                 network: str = "bridge", uts: str = "private", entrypoint: str | None = None, init: bool = False,
-                 rm: bool = True):
-        self.name, self.hostname = name, hostname
-        self.memory, self.cpus, self.pids_limit = memory, cpus, pids_limit
-        self.volume, self.env, self.workdir, self.user = list(volume), list(env), workdir, user
-        self.interactive, self.tty, self.read_only = interactive, tty, read_only
-        self.cap_add, self.cap_drop, self.network, self.uts = list(cap_add), list(cap_drop), network, uts
-        self.entrypoint, self.init, self.rm = entrypoint, init, rm
+    Values are as a person types them (``memory="128m"``), numbers may be numbers; an option that can be given several times
+    is a list, for which one text will do.  What a text means is found where it is needed, and an error says so there.
+    An object is also a JSON object: ``Settings(**settings.to_dict())``.  Raises :class:`TypeError` for a field that there is not.
+    """
+
+    # its command, and what it finds
+    interactive: bool = False
+    tty: bool = False
+    entrypoint: str = None
+    env: list = ()
+    env_file: list = ()
+    workdir: str = None
+    user: str = None
+    group_add: list = ()
+    init: bool = False
+    stop_signal: str = None
+    stop_timeout: str = None
+    # who it is
+    name: str = None
+    hostname: str = None
+    domainname: str = None
+    label: list = ()
+    label_file: list = ()
+    annotation: list = ()
+    cidfile: str = None
+    pull: str = None
+    platform: str = None
+    # how it lives and ends
+    rm: bool = False
+    restart: str = None
+    health_cmd: str = None
+    health_interval: str = None
+    health_timeout: str = None
+    health_retries: str = None
+    health_start_period: str = None
+    health_start_interval: str = None
+    no_healthcheck: bool = False
+    log_driver: str = None
+    log_opt: list = ()
+    # what it may use
+    memory: str = None
+    memory_swap: str = None
+    memory_reservation: str = None
+    memory_swappiness: str = None
+    oom_kill_disable: bool = False
+    oom_score_adj: str = None
+    cpus: str = None
+    cpu_shares: str = None
+    cpu_quota: str = None
+    cpu_period: str = None
+    cpuset_cpus: str = None
+    cpuset_mems: str = None
+    pids_limit: str = None
+    blkio_weight: str = None
+    device_read_bps: list = ()
+    device_write_bps: list = ()
+    device_read_iops: list = ()
+    device_write_iops: list = ()
+    ulimit: list = ()
+    shm_size: str = None
+    # its files
+    volume: list = ()
+    mount: list = ()
+    tmpfs: list = ()
+    volumes_from: list = ()
+    read_only: bool = False
+    # its networks
+    network: list = ("bridge",)
+    network_alias: list = ()
+    ip: str = None
+    mac_address: str = None
+    link: list = ()
+    publish: list = ()
+    publish_all: bool = False
+    expose: list = ()
+    dns: list = ()
+    dns_search: list = ()
+    dns_option: list = ()
+    add_host: list = ()
+    # what it shares with the host or with another container
+    pid: str = None
+    ipc: str = None
+    uts: str = None
+    userns: str = None
+    cgroupns: str = None
+    # its powers
+    cap_add: list = ()
+    cap_drop: list = ()
+    privileged: bool = False
+    security_opt: list = ()
+    device: list = ()
+    device_cgroup_rule: list = ()
+    sysctl: list = ()
+
+    def __init__(self, **fields):
+        super().__init__(**fields)
+        for name, value in fields.items():
+            if self.__annotations__[name] == "list":
+                setattr(self, name, [value] if isinstance(value, str) else list(value or ()))
 
 
 def specify(settings: Settings, id: str, image, args: list[str], rootfs: str, root: spec.Mount,
@@ -86,14 +173,14 @@ def specify(settings: Settings, id: str, image, args: list[str], rootfs: str, ro
             resources=resources(settings)))
 
 
-def find_uts(mode: str) -> list[spec.Namespace]:
+def find_uts(mode: str | None) -> list[spec.Namespace]:
     """What ``--uts MODE`` means: a namespace to make (``private``), none (``host``), or one to join (``container:NAME``).
 
     Raises :class:`ContainerError`.
     """
     if mode == "host":
         return []
-    if mode == "private":
+    if mode in (None, "private"):
         return [spec.Namespace(type="uts")]
     return [spec.Namespace(type="uts", path=f"/proc/{find_partner(mode).pid()}/ns/uts")]
 
@@ -118,7 +205,7 @@ def host_name(settings: Settings, id: str) -> str:
     if settings.hostname is not None and not set(settings.hostname).issubset(_HOST_NAME) or len(settings.hostname or id) > 64:
         # it also goes into /etc/hosts, where a newline would begin a line of its own
         raise ContainerError(f"--hostname {settings.hostname!r}: a host name has letters, digits, '-' and '.', at most 64 of them")
-    if settings.uts == "private":
+    if settings.uts in (None, "private"):
         return settings.hostname or id
     if settings.hostname:
         raise ContainerError(f"--hostname and --uts {settings.uts}: others have that host name too; leave one of the two out")

@@ -18,7 +18,7 @@ class Wiring:
     """
 
     def __init__(self, settings, id: str, hostname: str, exposed: list[str] = ()):
-        self.id, self.hostname, self.mode = id, hostname, settings.network
+        self.id, self.hostname, self.mode = id, hostname, settings.network[-1]
         self._network = network.find(self.mode)
         self._address = None
 
