@@ -1,0 +1,35 @@
+"""inotify: the kernel tells of changes in a directory, so that nobody has to look again and again."""
+from __future__ import annotations
+
+import os
+
+from .syscall import failure, libc
+
+# sys/inotify.h
+IN_MODIFY = 0x2
+IN_MOVED_TO = 0x80
+IN_CREATE = 0x100
+IN_DELETE_SELF = 0x400
+
+
+def inotify_init1(flags: int = os.O_CLOEXEC) -> int:
+    """A descriptor that becomes readable when something watched has changed.
+
+    Raises :class:`OSError`, EMFILE when the user has too many.  Source: inotify_init1(2).
+    """
+    fd = libc.inotify_init1(flags)
+    if fd == -1:
+        raise failure("inotify_init1", flags)
+    return fd
+
+
+def inotify_add_watch(fd: int, path: str, mask: int) -> int:
+    """Watch *path*, a file or a directory with the files in it, for the events in *mask*; the watch's number.
+
+    Raises :class:`OSError`.  Source: inotify_add_watch(2).
+    """
+    word = os.fsencode(path)
+    watch = libc.inotify_add_watch(fd, word, mask)
+    if watch == -1:
+        raise failure("inotify_add_watch", fd, word, mask, path=path)
+    return watch
