@@ -98,7 +98,8 @@ def test_a_torn_line_spoils_none_after_it(tmp_path, torn):
 
 def test_a_writer_killed_at_any_moment_leaves_a_log_that_can_be_read(tmp_path):
     program = ("import sys; sys.path.insert(0, sys.argv[1])\nfrom minict.engine.logs import Log\n"
-               "log = Log(sys.argv[2], max_size=4000)\nnumber = 0\nwhile True:\n    log.write('stdout', b'%d\\n' % number)\n    number += 1\n")
+               "log = Log(sys.argv[2], max_size=4000)\nnumber = 0\nwhile True:\n"
+               "    log.write('stdout', b'%d\\n' % number)\n    number += 1\n")
     for _ in range(5):
         directory = tmp_path / str(_)
         directory.mkdir()
@@ -222,7 +223,7 @@ def test_a_follower_sees_what_comes_at_once_and_ends_with_the_writer(tmp_path):
 
 def test_a_follower_loses_nothing_over_many_rotations(tmp_path):
     log = logs.Log(str(tmp_path), max_size=20_000, max_file=50)
-    got, thread, over = follower(tmp_path, tail=0)
+    got, thread, over = follower(tmp_path)
     for number in range(20_000):
         log.write("stdout", f"{number}\n".encode())
         if number % 1000 == 0:
@@ -253,10 +254,12 @@ def test_following_ends_at_a_point_in_time(tmp_path):
 def test_the_writer_is_small(tmp_path):
     """The monitor of each container has it: it brings no slow module, and a megabyte at the most."""
     program = ("import os, sys; sys.path.insert(0, sys.argv[1])\n"
-               "def private():\n    return sum(int(l.split()[1]) for l in open('/proc/self/smaps_rollup') if l.startswith('Private_'))\n"
+               "def private():\n"
+               "    return sum(int(l.split()[1]) for l in open('/proc/self/smaps_rollup') if l.startswith('Private_'))\n"
                "before = private()\nfrom minict.engine.logs import Log\nlog = Log(sys.argv[2])\n"
                "for n in range(2000):\n    log.write('stdout', b'x' * 100 + b'\\n')\n"
-               "print(private() - before, *(set(sys.modules) & {'re', 'json', 'logging', 'datetime', 'collections', 'contextlib'}))\n")
+               "slow = {'re', 'json', 'logging', 'datetime', 'collections', 'contextlib'}\n"
+               "print(private() - before, *(set(sys.modules) & slow))\n")
     result = subprocess.run([sys.executable, "-I", "-S", "-c", program, ROOT, str(tmp_path)], capture_output=True, text=True)
     words = result.stdout.split()
     assert len(words) == 1 and int(words[0]) < 1500, result

@@ -32,7 +32,8 @@ def test_format_and_quiet():
     assert show(format="{{.Names}}\\t{{.Size}}") == "web\t9kB\na-long-name\t0B\n"
     assert show(format="table {{.Names}}\\t{{.Size}}") == "NAMES         SIZE\nweb           9kB\na-long-name   0B\n"
     assert show(format="table") == show()
-    assert [json.loads(line) for line in show(format="json").splitlines()][0] == {"ID": "0123456789ab", "Names": "web", "Size": "9kB"}
+    first, *_ = show(format="json").splitlines()
+    assert json.loads(first) == {"ID": "0123456789ab", "Names": "web", "Size": "9kB"}
     assert table.show([], HEADINGS, ["ID"], format="{{.ID}}") == ""
 
 
@@ -49,7 +50,8 @@ def test_sizes_are_dockers(number, expected):
     assert table.size(number) == expected
 
 
-@pytest.mark.parametrize("number, expected", [(0, "0B"), (1 << 20, "1MiB"), (1515520, "1.445MiB"), (1023, "1023B"), (2 << 30, "2GiB")])
+@pytest.mark.parametrize("number, expected", [
+    (0, "0B"), (1 << 20, "1MiB"), (1515520, "1.445MiB"), (1023, "1023B"), (2 << 30, "2GiB")])
 def test_sizes_of_memory_are_dockers(number, expected):
     assert table.binary_size(number) == expected
 

@@ -43,7 +43,8 @@ BOX = {
     ('{{printf "%-6s|%q|%05d|%v|%%|%.1f" .ID .Names .State.Pid true .Share}}', 'abc   |"web"|00012|true|%|1.5'),
     ('{{ .ID | upper | printf "%s-%s" "x" }}', "x-ABC"),
     ("{{println .ID .State.Pid}}{{print 1 2 .ID}}", "abc 12\n1 2abc"),
-    ('{{eq .ID "x" "abc"}} {{ne .ID "abc"}} {{lt 1 2}} {{ge .State.Pid 12}} {{not .State.Running}}', "true false true true false"),
+    ('{{eq .ID "x" "abc"}} {{ne .ID "abc"}} {{lt 1 2}} {{ge .State.Pid 12}} {{not .State.Running}}',
+     "true false true true false"),
     ('{{if and .ID (eq .State.Pid 12)}}y{{end}} {{or "" .Names}} {{and 0 .Nix}}', "y web 0"),
     ('{{"}}"}}{{`{{`}}', "}}{{"),
 ])

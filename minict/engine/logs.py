@@ -145,8 +145,8 @@ def _path(directory: str, number: int) -> str:
 
 def read(directory: str, *, follow: bool = False, tail: int | None = None, since: int | None = None, until: int | None = None,
          streams: tuple = STREAMS, ended=lambda: False):
-    """Yield the records of the log in *directory*, as (time, stream, text): the time as RFC 3339 has it, the text with its newline,
-    or without one when it is a part of a line.
+    """Yield the records of the log in *directory*, as (time, stream, text): the time as RFC 3339 has it, the text
+    with its newline, or without one when it is a part of a line.
 
     *tail*: only so many of the last lines.  *since* and *until*: nanoseconds since 1970, both included.  *follow*: go on
     with what is being written, until the function *ended* says that nobody will write any more.
@@ -217,7 +217,7 @@ def _whole_lines(file, to_the_end: bool):
 
 
 class _Watch:
-    """Whoever follows a log waits here for something to be written; a second at the longest, as its writer may have been killed."""
+    """Whoever follows a log waits here for something to be written; a second at the longest: its writer may have been killed."""
 
     def __init__(self, directory: str):
         import select

@@ -120,9 +120,10 @@ def shortened(text: str, length: int) -> str:
 
 
 def quoted(text: str) -> str:
-    """*text* in double quotes and on one line, whatever is in it: what a container is called by others must not move the cursor."""
+    """*text* in double quotes and on one line, whatever is in it: a command that others wrote must not move the cursor."""
     escapes = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
-    return '"' + "".join(escapes.get(letter) or (letter if letter.isprintable() else _escape(ord(letter))) for letter in text) + '"'
+    letters = (escapes.get(letter) or (letter if letter.isprintable() else _escape(ord(letter))) for letter in text)
+    return f'"{"".join(letters)}"'
 
 
 def _escape(code: int) -> str:
