@@ -1,6 +1,7 @@
 """The image store: found in no time, never half there, and shared by who works at once."""
 from __future__ import annotations
 
+import glob
 import gzip
 import hashlib
 import io
@@ -285,7 +286,7 @@ def half_an_import(name: str) -> tuple[subprocess.Popen, str]:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         for directory in os.listdir(f"{image.store()}/making") if os.path.isdir(image.store()) else []:
-            if os.path.exists(f"{image.store()}/making/{directory}/layer/diff/second"):
+            if glob.glob(f"{image.store()}/making/{directory}/*/diff/second"):
                 return process, directory
         time.sleep(0.02)
     raise AssertionError("the import did not begin")
@@ -373,15 +374,32 @@ def test_the_last_name_takes_the_image_with_it_but_not_what_others_share():
     with pytest.raises(ContainerError, match="no image two"):
         image.remove("two")
     image.import_archive(archive(b="2"), "again")
-    image.remove(other.id[:8])  # by its id: with all names
+    with pytest.raises(ContainerError, match="has 2 names, again:latest, other:latest"):
+        image.remove(other.id[:8])
+    image.remove(other.id[:8], force=True)  # by its id: with all names
     assert stored() == [] and unfinished() == []
 
 
-def test_an_image_that_a_container_stands_on_is_not_removed(tmp_path):
+def container_of(made: Image, id: str = "0123456789ab", running: bool = False) -> None:
+    os.makedirs(f"{os.environ['MINICT_ROOT']}/containers/{id}")
+    with open(f"{os.environ['MINICT_ROOT']}/containers/{id}/container.json", "w") as file:
+        json.dump({"image": made.id}, file)
+    if running:
+        os.makedirs(f"{os.environ['MINICT_RUN']}/containers/{id}")
+
+
+def test_an_image_that_a_container_stands_on_is_not_removed():
     made = image.import_archive(archive(a="1"), "x")
-    os.makedirs(tmp_path / "run/containers/0123456789ab")
-    with open(tmp_path / "run/containers/0123456789ab/config.json", "w") as file:
-        json.dump({"mounts": [{"type": "overlay", "options": [f"lowerdir={made.layers[0]}"]}]}, file)
+    container_of(made)
     with pytest.raises(ContainerError, match="used by the container 0123456789ab"):
         image.remove("x")
     assert Image.find("x").layers == made.layers and os.path.exists(made.layers[0])
+    assert image.remove("x", force=True) == ["name x:latest"]
+    assert Image.find(made.id).names == [] and os.path.exists(made.layers[0])
+
+
+def test_not_even_force_takes_the_names_of_an_image_that_a_container_runs_on():
+    container_of(image.import_archive(archive(a="1"), "x"), running=True)
+    with pytest.raises(ContainerError, match="used by the container 0123456789ab"):
+        image.remove("x", force=True)
+    assert Image.find("x").names == ["x:latest"]

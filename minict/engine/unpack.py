@@ -7,8 +7,8 @@ target its root directory with chroot(2) and then obeys: for it there is no outs
 
 ::
 
-    parent   file or pipe -> decompress -> sha256, count -> pipe        (never looks into the archive)
-    child    pipe -> read the orders -> make the files, inside chroot   (sees nothing of the host)
+    parent   file or pipe -> pipe                                                                (never looks into it)
+    child    pipe -> decompress -> sha256 -> read the orders -> make the files, inside chroot    (sees nothing of the host)
 
 After chroot no module can be imported any more, the library is outside: all that the child uses is imported above.
 
@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import collections
 import errno
+import fcntl
 import hashlib
 import io
 import os
@@ -33,6 +34,7 @@ import tarfile
 
 from ..kernel import process
 from ..runtime.errors import ContainerError
+from . import compression
 
 # Against archives that are small and unpack to more than there is.  The largest images have a tenth of this.
 MAX_BYTES = 128 << 30
@@ -40,12 +42,16 @@ MAX_ENTRIES = 4_000_000
 _MAX_HEADER = 16 << 20  # the names and attributes of one file
 
 _CHUNK = 1 << 20
-_XATTR = "SCHILY.xattr."  # in a pax header, before the name of an extended attribute: a custom that became the standard
-_OVERLAYS_OWN = (_XATTR + "trusted.overlay.", _XATTR + "user.overlay.")  # orders to the kernel's mount, not data
-_OPAQUE = "trusted.overlay.opaque"
+XATTR = "SCHILY.xattr."  # in a pax header, before the name of an extended attribute: a custom that became the standard
+_OVERLAYS_OWN = (XATTR + "trusted.overlay.", XATTR + "user.overlay.")  # orders to the kernel's mount, not data
+OPAQUE = "trusted.overlay.opaque"
 
 #: digest: the sha256 of the archive, decompressed (the image-spec's DiffID); size: of all files, in bytes.
 Contents = collections.namedtuple("Contents", "digest size entries")
+
+
+class Failure(ContainerError):
+    """The archive can't be unpacked, and that is its own fault, or the disk's."""
 
 
 def unpack(archive, directory: str, *, whiteouts: bool = False, max_bytes: int = MAX_BYTES,
@@ -54,24 +60,26 @@ def unpack(archive, directory: str, *, whiteouts: bool = False, max_bytes: int =
 
     Plain tar, gzip, bzip2, xz and zstd are told apart by their first bytes.  Owners, modes, times, extended
     attributes, hard links, devices and holes are kept.  With *whiteouts*, a layer's marks for what it deletes
-    (``.wh.NAME``) become overlayfs's own.  *name* is what messages call the archive.
+    (``.wh.NAME``) become overlayfs's own.  *name* is what messages call the archive.  It is read to its end.
 
-    Raises :class:`ContainerError`; what was unpacked until then is left to the caller to remove.
+    Raises :class:`Failure`, and whatever reading raises; what was unpacked until then is left to the caller to remove.
     """
-    plain = decompressed(archive, name)
+    start = b""
+    while len(start) < 6 and (chunk := _read(archive, name)):
+        start += chunk
+    make = compression.decompressor(start, name)
     orders_in, orders_out = os.pipe()
     report_in, report_out = os.pipe()
-    parent = os.getpid()
+    parent, digest = os.getpid(), hashlib.sha256()
     pid = os.fork()
     if pid == 0:
-        os.close(orders_out)
-        _child(parent, orders_in, report_out, directory, whiteouts, max_bytes, max_entries)
+        _child(parent, orders_in, report_out, directory, make, digest, whiteouts, max_bytes, max_entries)
     os.close(orders_in)
     os.close(report_out)
     try:
         with open(report_in, encoding="utf-8") as report:
             try:
-                digest = _feed(plain, orders_out, max_bytes, name)
+                _feed(start, archive, orders_out, name)
             finally:
                 os.close(orders_out)
             kind, _, text = report.read().partition("\n")
@@ -82,101 +90,64 @@ def unpack(archive, directory: str, *, whiteouts: bool = False, max_bytes: int =
         os.waitpid(pid, 0)
     if kind != "done":
         raise _failure(name, directory, kind, text)
-    return Contents(digest, *map(int, text.split()))
+    hexdigest, size, entries = text.split()
+    return Contents(hexdigest, int(size), int(entries))
 
 
-def decompressed(archive, name: str = "the archive"):
-    """A file that reads what *archive* is when it is not compressed.  Raises :class:`ContainerError`."""
-    if not hasattr(archive, "peek"):
-        archive = io.BufferedReader(archive, _CHUNK)
-    start = archive.peek(6)
-    if start.startswith(b"\x1f\x8b"):
-        import gzip
-        return gzip.GzipFile(fileobj=archive)
-    if start.startswith(b"BZh"):
-        import bz2
-        return bz2.BZ2File(archive)
-    if start.startswith(b"\xfd7zXZ\0"):
-        import lzma
-        return lzma.LZMAFile(archive)
-    if start.startswith(b"\x28\xb5\x2f\xfd"):
-        return _zstd(name).ZstdFile(archive)
-    return archive
-
-
-def _zstd(name: str):
-    """The module for zstd: part of Python from 3.14 on, and before that the same code as a package."""
-    try:
-        from compression import zstd
-    except ImportError:
-        try:
-            from backports import zstd
-        except ImportError:
-            raise ContainerError(f"{name} is compressed with zstd, which this Python can't read: "
-                                 "pip install backports.zstd") from None
-    return zstd
-
-
-def _feed(plain, orders: int, max_bytes: int, name: str) -> str:
-    """Pass all that *plain* gives on to the child, through the descriptor *orders*; return its sha256."""
-    digest, total = hashlib.sha256(), 0
-    while chunk := _read(plain, name):
-        digest.update(chunk)
-        total += len(chunk)
-        if total > max_bytes:
-            raise ContainerError(f"{name} holds more than {max_bytes} bytes, the limit: raise it only if you trust it")
+def _feed(chunk: bytes, archive, orders: int, name: str) -> None:
+    """Pass *chunk*, and all that *archive* gives after it, on to the child, through the descriptor *orders*."""
+    fcntl.fcntl(orders, fcntl.F_SETPIPE_SZ, _CHUNK)  # at most 1 MiB for whoever is not privileged
+    while chunk:
         try:
             write_all(orders, chunk)
         except BrokenPipeError:  # the child has stopped, and its report says why
             break
-    return digest.hexdigest()
+        chunk = _read(archive, name)
 
 
-def _read(plain, name: str) -> bytes:
-    """The next piece.  Each decompressor has exceptions of its own for "damaged" and "cut short"; a user needs one."""
+def _read(archive, name: str) -> bytes:
     try:
-        return plain.read(_CHUNK)
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None:  # the disk, and not what is on it
-            raise ContainerError(f"{name} can't be read: {error.strerror}", errno=error.errno) from error
-        raise _damaged(name, error) from error
+        return archive.read(_CHUNK)
+    except OSError as error:
+        raise ContainerError(f"{name} can't be read: {error.strerror or error}", errno=error.errno) from error
 
 
-def _damaged(name: str, reason: object) -> ContainerError:
-    return ContainerError(f"{name} is damaged or was cut short ({reason}): get it again")
-
-
-def _failure(name: str, directory: str, kind: str, text: str) -> ContainerError:
+def _failure(name: str, directory: str, kind: str, text: str) -> Failure:
     """The child's report as an exception.  *kind* is an errno, a word, or empty when it could not even report."""
     if kind in (str(errno.ENOSPC), str(errno.EDQUOT)):
-        return ContainerError(f"{name} does not fit on the disk that holds {directory}: free some space there "
-                              "(minict prune) and do it again", errno=int(kind))
+        return Failure(f"{name} does not fit on the disk that holds {directory}: free some space there "
+                       "(minict prune) and do it again", errno=int(kind))
     if kind == "no tar":
-        return ContainerError(f"{name} is no tar archive, plain or compressed by gzip, bzip2, xz or zstd ({text})")
+        return Failure(f"{name} is no tar archive, plain or compressed by gzip, bzip2, xz or zstd ({text})")
     if kind == "damaged":
-        return _damaged(name, text)
+        return Failure(f"{name} is damaged or was cut short ({text}): get it again")
     if not kind:
-        return ContainerError(f"{name} was not unpacked: the process that does it was killed (too little memory?)")
-    return ContainerError(f"{name} can't be unpacked: {text}", errno=int(kind) if kind.isdigit() else None)
+        return Failure(f"{name} was not unpacked: the process that does it was killed (too little memory?)")
+    return Failure(f"{name} can't be unpacked: {text}", errno=int(kind) if kind.isdigit() else None)
 
 
 # ---- the child: from here on the root directory is the target ------------------------------------------------------
 
-def _child(parent: int, orders: int, report: int, directory: str, *options) -> None:
-    """Unpack what comes through the descriptor *orders*, say through *report* how it went, and end."""
+def _child(parent: int, orders: int, report: int, directory: str, make, digest, *options) -> None:
+    """Unpack what comes through the descriptor *orders*, say through *report* how it went, and end.
+
+    *make* makes decompressors, *digest* hashes: both were made before the fork, as other threads of the
+    parent may have held their libraries' locks in that moment.
+    """
     try:
         process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it died before that
             os._exit(1)
+        orders, report = keep_only(orders, report)
         os.umask(0)
         os.chroot(directory)
         os.chdir("/")
-        unpacker = _Unpacker(_Forward(orders), *options)
+        unpacker = _Unpacker(_Forward(_Plain(orders, make, digest, options[1])), *options)
         unpacker.run()
-        text = f"done\n{unpacker.size} {unpacker.entries}"
+        text = f"done\n{digest.hexdigest()} {unpacker.size} {unpacker.entries}"
     except _NoTar as error:
         text = f"no tar\n{error}"
-    except tarfile.TarError as error:
+    except (tarfile.TarError, _Damaged) as error:
         text = f"damaged\n{error}"
     except _Refused as error:
         text = f"refused\n{error}"
@@ -195,15 +166,59 @@ class _Refused(Exception):
     """The archive orders what no honest one does."""
 
 
+class _Damaged(Exception):
+    """What is compressed can't be decompressed."""
+
+
 class _NoTar(Exception):
     """The very beginning is not that of a tar archive."""
+
+
+def keep_only(*descriptors: int) -> list[int]:
+    """Close all descriptors but these; they are 3, 4, … from now on.
+
+    A pipe has its end when the last process that could write to it has closed it: a child must not hold what
+    another thread of its parent has opened for another child.
+    """
+    high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 16) for fd in descriptors]
+    for number, fd in enumerate(high):
+        os.dup2(fd, 3 + number)
+    os.closerange(3 + len(high), os.sysconf("SC_OPEN_MAX"))
+    return [*range(3, 3 + len(high))]
+
+
+class _Plain(io.RawIOBase):
+    """The decompressed content of a pipe as a raw file, hashed as it passes."""
+
+    def __init__(self, fd: int, make, digest, max_bytes: int):
+        self._chunks = compression.decompressed(lambda size: os.read(fd, size), make)
+        self._digest, self._max_bytes, self._rest = digest, max_bytes, memoryview(b"")
+        self._total = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        if not self._rest:
+            try:
+                chunk = next(self._chunks, b"")
+            except Exception as error:  # each decompressor has exceptions of its own for "damaged"
+                raise _Damaged(str(error)) from None
+            self._digest.update(chunk)
+            self._total += len(chunk)
+            if self._total > self._max_bytes:
+                raise _Refused(f"it holds more than {self._max_bytes} bytes, which is the limit")
+            self._rest = memoryview(chunk)
+        length = min(len(buffer), len(self._rest))
+        buffer[:length], self._rest = self._rest[:length], self._rest[length:]
+        return length
 
 
 class _Forward:
     """A pipe as the file that tarfile expects: seeking is reading on.  It remembers what was last read as a header."""
 
-    def __init__(self, fd: int):
-        self._file = open(fd, "rb", buffering=_CHUNK)
+    def __init__(self, file):
+        self._file = io.BufferedReader(file, _CHUNK)
         self._position = 0
         self.allowance = _MAX_HEADER
         self.last = b""
@@ -294,7 +309,7 @@ class _Unpacker:
             self.write_file(member, path)
         self.set_attributes(member, path)
         if opaque:
-            os.setxattr(path, _OPAQUE, b"y")
+            os.setxattr(path, OPAQUE, b"y")
 
     def make_room(self, path: bytes, for_directory: bool) -> bool:
         """Remove what is at *path*, so that nothing is written through a link or into a device; directories are merged.
@@ -350,8 +365,8 @@ class _Unpacker:
         if not member.issym():
             os.chmod(path, member.mode & 0o7777)
         for header, value in member.pax_headers.items():
-            if header.startswith(_XATTR) and not header.startswith(_OVERLAYS_OWN):
-                set_xattr(path, header.removeprefix(_XATTR), encoded(value))
+            if header.startswith(XATTR) and not header.startswith(_OVERLAYS_OWN):
+                set_xattr(path, header.removeprefix(XATTR), encoded(value))
         time = nanoseconds(member)
         os.utime(path, ns=(time, time), follow_symlinks=False)
         if member.isdir():
@@ -362,7 +377,7 @@ class _Unpacker:
         """``.wh.NAME`` deletes NAME of the layers below, ``.wh..wh..opq`` all that they have in this directory."""
         name = mark.removeprefix(b".wh.")
         if mark == b".wh..wh..opq":
-            return os.setxattr(parent, _OPAQUE, b"y")
+            return os.setxattr(parent, OPAQUE, b"y")
         if mark.startswith(b".wh..wh."):  # notes that the old union file system AUFS kept for itself
             return None
         if name in (b"", b".", b".."):
@@ -371,7 +386,7 @@ class _Unpacker:
         if not os.path.lexists(path):
             os.mknod(path, stat.S_IFCHR, os.makedev(0, 0))
         elif os.path.isdir(path) and not os.path.islink(path):  # deleted below and made anew in this same layer
-            os.setxattr(path, _OPAQUE, b"y")
+            os.setxattr(path, OPAQUE, b"y")
         return None
 
 
@@ -413,49 +428,3 @@ def nanoseconds(member: tarfile.TarInfo) -> int:
     whole, _, fraction = member.pax_headers.get("mtime", str(int(member.mtime))).partition(".")
     part = int((fraction + "000000000")[:9])
     return int(whole) * 10**9 + (-part if whole.startswith("-") else part)
-
-
-# ---- the other way -------------------------------------------------------------------------------------------------
-
-def pack(directory: str, file) -> Contents:
-    """Write all that is in *directory* as a tar archive into *file*, a binary file.
-
-    Order and form depend on the content alone: the same files give the same archive, and so the same digest.
-    Raises :class:`OSError`.
-    """
-    output = _Hashed(file)
-    size = entries = 0
-    first_names = {}
-
-    def describe(member: tarfile.TarInfo) -> tarfile.TarInfo:
-        nonlocal size, entries
-        path = os.path.join(directory, member.name)
-        size, entries = size + member.size, entries + 1
-        member.uname = member.gname = ""  # names would mean another user on another machine
-        status = os.lstat(path)
-        first = first_names.setdefault((status.st_dev, status.st_ino), member.name)
-        if first != member.name and not member.isdir():  # tarfile sees this for ordinary files only
-            member.type, member.linkname = tarfile.LNKTYPE, first
-            return member
-        for name in sorted(os.listxattr(path, follow_symlinks=False)):
-            value = os.getxattr(path, name, follow_symlinks=False)
-            member.pax_headers[_XATTR + name] = value.decode("utf-8", "surrogateescape")
-        if status.st_mtime_ns > 0 and status.st_mtime_ns % 10**9:
-            member.pax_headers["mtime"] = f"{status.st_mtime_ns // 10**9}.{status.st_mtime_ns % 10**9:09}"
-            member.mtime = status.st_mtime_ns // 10**9
-        return member
-
-    with tarfile.open(mode="w|", fileobj=output, format=tarfile.PAX_FORMAT, encoding="utf-8") as archive:
-        archive.add(directory, arcname=".", filter=describe)
-    return Contents(output.digest.hexdigest(), size, entries)
-
-
-class _Hashed:
-    """A file that hashes what is written."""
-
-    def __init__(self, file):
-        self._file, self.digest = file, hashlib.sha256()
-
-    def write(self, data: bytes) -> int:
-        self.digest.update(data)
-        return self._file.write(data)
