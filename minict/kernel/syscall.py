@@ -18,9 +18,9 @@ libc = ctypes.PyDLL(None, use_errno=True)
 # See asm/unistd_64.h and asm-generic/unistd.h.
 _NUMBERS = {
     "x86_64": {"pivot_root": 155, "seccomp": 317, "bpf": 321, "execveat": 322, "capget": 125, "capset": 126,
-               "setns": 308, "unshare": 272},
+               "setns": 308, "unshare": 272, "keyctl": 250},
     "aarch64": {"pivot_root": 41, "seccomp": 277, "bpf": 280, "execveat": 281, "capget": 90, "capset": 91,
-                "setns": 268, "unshare": 97},
+                "setns": 268, "unshare": 97, "keyctl": 219},
 }
 _EVERYWHERE = {"pidfd_send_signal": 424, "open_tree": 428, "move_mount": 429, "pidfd_open": 434, "clone3": 435,
                "close_range": 436, "openat2": 437, "mount_setattr": 442}

@@ -24,6 +24,7 @@ import os
 
 from ..kernel import mount as k
 from ..kernel import process as kernel
+from ..kernel.keyring import begin_session_keyring
 from ..kernel.namespaces import CLONE_NEWCGROUP, setns, unshare
 from ..kernel.network import loopback_up
 from . import capabilities, init, mounts, namespaces, process, rootfs, seccomp
@@ -88,6 +89,7 @@ def become(birth: Birth, step: Trace) -> None:
     step("begin a session")
     take_descriptors(birth)
     os.setsid()
+    begin_session_keyring()  # the keys of who started us are not the container's: there is no namespace of keys
     if birth.die_with_parent:
         die_with_parent(birth)
     if birth.makes("user"):
@@ -195,6 +197,7 @@ def prepare_process(birth: Birth, user_process, step: Trace):
     kernel.prctl(kernel.PR_SET_KEEPCAPS, 1)
     process.set_user(user_process.user)
     kernel.prctl(kernel.PR_SET_KEEPCAPS, 0)
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # nobody inside may look at us, now that we are no mightier than they
     if user_process.capabilities:
         capabilities.apply(user_process.capabilities)
     if user_process.noNewPrivileges:
