@@ -6,6 +6,7 @@ a symbolic link in it must not lead a mount, or a directory that we make, to the
 """
 from __future__ import annotations
 
+import errno
 import os
 
 from ..kernel import mount as k
@@ -80,13 +81,16 @@ def look_up(root: int, path: str) -> int:
 def open_in_root(root: int, path: str, make: str | None = None) -> int:
     """Like :func:`look_up`, but *make* ``"directory"`` or ``"file"`` makes what is missing on the way there.
 
-    Raises :class:`OSError`.
+    Raises :class:`OSError`, or :class:`ContainerError` for a magic link.
     """
     try:
         return look_up(root, path)
     except FileNotFoundError:
         if not make:
             raise
+    except OSError as error:
+        refuse_loop(path, error)
+        raise
     parent, name = os.path.split(os.path.normpath(path))
     above = open_in_root(root, parent or "/", "directory")
     try:
@@ -99,6 +103,13 @@ def open_in_root(root: int, path: str, make: str | None = None) -> int:
     finally:
         os.close(above)
     return look_up(root, path)
+
+
+def refuse_loop(path: str, error: OSError) -> None:
+    """Say it in a sentence when *error* is that *path* led through a link such as /proc/self/fd/7 (CVE-2024-21626)."""
+    if error.errno == errno.ELOOP:
+        raise ContainerError(f"{path} leads through a link of /proc, which may lead out of the container, or through "
+                             "links in a circle: name the place itself", errno=error.errno) from None
 
 
 class Operation:

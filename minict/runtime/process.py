@@ -7,6 +7,7 @@ import os
 from ..kernel import mount as k
 from ..kernel import process as kernel
 from .errors import NOT_EXECUTABLE, NOT_FOUND, ContainerError
+from .mounts import refuse_loop
 
 # Python ignores these two, and a signal that is ignored stays ignored through execve: a program that
 # was born that way would never end when its reader is gone.  The module signal costs 5 ms, so by number.
@@ -99,7 +100,13 @@ def enter_directory(path: str) -> None:
     Raises :class:`OSError`, or :class:`ContainerError` when the path leads out of the container, which an open
     descriptor of the host would allow (CVE-2024-21626).
     """
-    os.chdir(path)
+    try:
+        directory = k.openat2(k.AT_FDCWD, path, os.O_PATH | os.O_DIRECTORY, 0, k.RESOLVE_NO_MAGICLINKS)
+    except OSError as error:
+        refuse_loop(path, error)
+        raise
+    os.fchdir(directory)
+    os.close(directory)
     if not os.getcwd().startswith("/"):
         raise ContainerError(f"the working directory {path} is outside of the container")
 
