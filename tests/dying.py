@@ -42,7 +42,11 @@ CHANGES = {
 }
 # Modules of which each function is a point, for they call what the profiler does not see; and those that only look.
 MODULES = ("/minict/kernel/", "/minict/engine/network.py", "/minict/engine/nft.py", "/minict/engine/firewall.py")
-ONLY_LOOK = {"failure", "syscall", "openat2", "prctl", "host_end", "mac", "ledger", "find", "gateway", "capget"}
+ONLY_LOOK = {
+    *("failure", "syscall", "openat2", "prctl", "host_end", "mac", "ledger", "find", "gateway", "capget", "is_default"),
+    *("attribute", "attributes", "messages", "text", "_link", "link", "links", "addresses", "routes", "_answers"),
+    *("__init__", "__enter__", "__exit__", "close", "_chains", "_transaction", "_handles", "_library", "_bridges"),
+}
 
 said, go, wanted = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 parent = os.getpid()

@@ -20,6 +20,8 @@ import pytest
 from forked import exit_code, forked
 
 from minict.engine import address, nft, network
+from minict.engine.settings import Settings
+from minict.engine.wiring import Wiring
 from minict.kernel import namespaces
 from minict.kernel import network as kernel_network
 from minict.runtime import paths
@@ -633,8 +635,7 @@ def test_a_second_cable_of_the_same_name_is_refused_with_the_kernels_reason(cont
 
 
 def test_an_unknown_network_is_refused():
-    assert "'nonesuch'" in refusal(network.find, "nonesuch")
-    assert network.find("none") is None is network.find("host")
+    assert "'nonesuch'" in refusal(Wiring, Settings(network="nonesuch"), "0123456789ab", "web")
 
 
 def test_forwarding_that_can_not_be_switched_on_is_refused(host):

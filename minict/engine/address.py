@@ -9,7 +9,6 @@ nowhere is the address of a container that is gone.
 from __future__ import annotations
 
 import os
-import sys
 
 from minict.runtime import paths
 from minict.runtime.errors import ContainerError
@@ -17,6 +16,9 @@ from minict.runtime.errors import ContainerError
 DEFAULT_SUBNET = "10.210.0.0/16"  # beside those of Docker (172.17 and up), Podman (10.88), libvirt and Kubernetes
 
 _OTHERS = ("172.16.210.0/24", "192.168.210.0/24", "10.211.0.0/16")  # what to propose when a subnet is taken
+
+_POOLS = ("10.211.0.0/16", "172.30.0.0/16", "192.168.192.0/18")  # of which networks made by people get 256 addresses each
+_NARROW = 8  # the least prefix of a route that counts as somebody's network
 
 
 def to_number(address: str) -> int:
@@ -30,6 +32,11 @@ def to_number(address: str) -> int:
     return int.from_bytes(bytes(map(int, parts)), "big")
 
 
+def to_bytes(address: str) -> bytes:
+    """``10.0.0.1`` as four bytes, as the kernel wants it.  Raises :class:`ValueError`."""
+    return to_number(address).to_bytes(4, "big")
+
+
 def to_text(number: int) -> str:
     """The 32-bit number of an address as people write it."""
     return ".".join(map(str, number.to_bytes(4, "big")))
@@ -38,40 +45,63 @@ def to_text(number: int) -> str:
 class Subnet:
     """A range of addresses such as ``10.210.0.0/16``: the first *prefix* bits are the network's, the rest a machine's.
 
-    Raises :class:`ContainerError` for a text that is no subnet, or one too small for two machines.
+    *gateway*: the host's own address in it, through which a container reaches everything else; the first one, if none is
+    given.  *ip_range*: the part of it from which containers get their addresses, written as a subnet too.
+    Raises :class:`ContainerError` for a text that is no subnet, or one too small for two machines, naming what *said* it.
     """
 
-    def __init__(self, text: str):
-        address, _, prefix = text.partition("/")
-        try:
-            self.prefix = int(prefix)
-            self.mask = -1 << 32 - self.prefix & 0xFFFFFFFF
-            self.first = to_number(address)
-        except ValueError:
-            raise ContainerError(f"{text!r} is no subnet: write one as {DEFAULT_SUBNET} (MINICT_SUBNET)") from None
-        if not 1 <= self.prefix <= 29 or self.first & ~self.mask:
-            raise ContainerError(f"The subnet {text} must have a prefix of 1 to 29 and zeros after it, as in "
-                                 f"{DEFAULT_SUBNET} (MINICT_SUBNET)")
-        self.last = self.first | ~self.mask & 0xFFFFFFFF
+    def __init__(self, text: str, gateway: str | None = None, ip_range: str | None = None, said: str = "MINICT_SUBNET"):
+        self.first, self.prefix, self.last = _range(text, said)
+        if self.prefix > 29:
+            raise ContainerError(f"The subnet {text} is too small: its prefix is at most 29, as in 10.9.8.0/29 ({said})")
+        self.gateway = gateway or to_text(self.first + 1)
+        self.allotted = (self.first, self.last)
+        if not self.is_machine(self.gateway):
+            raise ContainerError(f"The gateway {self.gateway} must be an address in {text}, and neither its first nor its last one")
+        if ip_range:
+            first, _, last = _range(ip_range, "--ip-range")
+            if first < self.first or last > self.last:
+                raise ContainerError(f"The range {ip_range} must be a part of the subnet {text} (--ip-range)")
+            self.allotted = (first, last)
 
     def __str__(self):
         return f"{to_text(self.first)}/{self.prefix}"
-
-    @property
-    def gateway(self) -> str:
-        """The host's own address in the subnet, through which a container reaches everything else: the first."""
-        return to_text(self.first + 1)
 
     def overlaps(self, first: int, last: int) -> bool:
         """Whether any address from *first* to *last* belongs to the subnet."""
         return first <= self.last and self.first <= last
 
+    def is_machine(self, address: str) -> bool:
+        """Whether a machine of the subnet can have this *address*: not the first, the network, nor the last, broadcast."""
+        try:
+            return self.first < to_number(address) < self.last
+        except ValueError:
+            return False
+
     def after(self, number: int):
         """The numbers of all addresses for containers, each once, in a circle from the one after *number*."""
-        low, size = self.first + 2, self.last - self.first - 2  # not .0, the network, .1, the gateway, .255, broadcast
-        start = number + 1 - low if low <= number <= self.last else 0
+        low, high = max(self.allotted[0], self.first + 1), min(self.allotted[1], self.last - 1)
+        size, gateway = high - low + 1, to_number(self.gateway)
+        start = number + 1 - low if low <= number <= high else 0
         for step in range(size):
-            yield low + (start + step) % size
+            one = low + (start + step) % size
+            if one != gateway:
+                yield one
+
+
+def _range(text: str, said: str) -> tuple[int, int, int]:
+    """(first address, prefix, last address) of ``ADDRESS/PREFIX``.  Raises :class:`ContainerError`."""
+    address, _, prefix = text.partition("/")
+    try:
+        first, bits = to_number(address), int(prefix) if prefix.isascii() and prefix.isdigit() else -1
+    except ValueError:
+        first, bits = 0, -1
+    if not 1 <= bits <= 32:
+        raise ContainerError(f"{text!r} is no subnet: write one as {DEFAULT_SUBNET} ({said})")
+    last = first | (1 << 32 - bits) - 1
+    if first & (1 << 32 - bits) - 1:
+        raise ContainerError(f"The subnet {text} must have zeros after its prefix, as in {DEFAULT_SUBNET} ({said})")
+    return first, bits, last
 
 
 def default_subnet() -> Subnet:
@@ -80,25 +110,23 @@ def default_subnet() -> Subnet:
 
 
 def routes() -> list[tuple[str, int, int]]:
-    """What the host reaches, and how: (interface, first address, last address), without the default routes.
+    """What the host reaches, and how: (interface, first address, last address).
 
-    Source: /proc/net/route, proc_pid_net(5); its numbers are in the byte order of the machine.
+    Without the default route, and without those for half of all addresses or so, with which a VPN overrules it:
+    our own, narrower route is better than they are.
     """
-    found = []
-    with open("/proc/net/route") as table:
-        for line in table.readlines()[1:]:
-            words = line.split()
-            first, mask = (int.from_bytes(int(words[column], 16).to_bytes(4, sys.byteorder), "big")
-                           for column in (1, 7))
-            if mask:
-                found.append((words[0], first, first | ~mask & 0xFFFFFFFF))
-    return found
+    from minict.kernel.netlink import Rtnetlink
+    with Rtnetlink() as host:
+        names = {link.index: link.name for link in host.links()}
+        found = [(names.get(route.index, "several interfaces"), int.from_bytes(route.destination, "big"), route.prefix)
+                 for route in host.routes()]
+    return [(name, first, first | (1 << 32 - prefix) - 1) for name, first, prefix in found if prefix >= _NARROW]
 
 
-def check_free(subnet: Subnet, bridge: str) -> None:
+def check_free(subnet: Subnet, bridge: str, remedy: str = "set MINICT_SUBNET to a free one") -> None:
     """Make sure that nothing but *bridge* uses addresses of *subnet*: one of the two could not be reached.
 
-    Raises :class:`ContainerError` with the route that is in the way and a subnet that is free.
+    Raises :class:`ContainerError` with the route that is in the way, the *remedy*, and a subnet that is free.
     """
     taken = [route for route in routes() if route[0] != bridge]
     for interface, first, last in taken:
@@ -106,7 +134,21 @@ def check_free(subnet: Subnet, bridge: str) -> None:
             free = [other for other in _OTHERS if not any(Subnet(other).overlaps(*route[1:]) for route in taken)]
             raise ContainerError(
                 f"The containers' subnet {subnet} overlaps {to_text(first)} to {to_text(last)}, which the host reaches "
-                f"through {interface}: set MINICT_SUBNET to a free one" + f", such as {free[0]}" * bool(free))
+                f"through {interface}: {remedy}" + f", such as {free[0]}" * bool(free))
+
+
+def choose(taken: list[tuple[int, int]]) -> str:
+    """A subnet of 254 addresses for a network that names none, which overlaps none of *taken*, pairs of first and last address.
+
+    Raises :class:`ContainerError` when there is none left.
+    """
+    for pool in _POOLS:
+        first, _, last = _range(pool, "_POOLS")
+        for start in range(first, last, 256):
+            if not any(low <= start + 255 and start <= high for low, high in taken):
+                return f"{to_text(start)}/24"
+    raise ContainerError(f"All subnets of {' and '.join(_POOLS)} are in use: name a free one with --subnet, or remove networks "
+                         "with 'minict network prune'")
 
 
 def network_state(network: str) -> str:
@@ -114,19 +156,28 @@ def network_state(network: str) -> str:
     return f"{paths.run_root()}/networks/{network}"
 
 
-def reserve(network: str, id: str, subnet: Subnet | None = None) -> str:
+def reserve(network: str, id: str, subnet: Subnet | None = None, wanted: str | None = None) -> str:
     """Take an address of *network* for the container *id*, whose state directory must be there; return the address.
 
     Addresses are handed out in a circle: one that has just been given back comes last, so that
     whoever still talks to its former owner does not find a stranger.
-    Raises :class:`ContainerError` when all are in use.
+    *wanted*: the one to take.  Raises :class:`ContainerError` when that one is in use, or all are.
     """
     subnet = subnet or default_subnet()
     while True:
         try:
-            return _take_next(network, id, subnet)
+            return _take(network, id, wanted) if wanted else _take_next(network, id, subnet)
         except FileNotFoundError:
             os.makedirs(f"{network_state(network)}/addresses", exist_ok=True)  # new, or just removed: see forget()
+
+
+def _take(network: str, id: str, wanted: str) -> str:
+    try:
+        os.symlink(f"../../../containers/{id}", f"{network_state(network)}/addresses/{wanted}")
+    except FileExistsError:
+        raise ContainerError(f"The address {wanted} of the network {network} is in use by the container "
+                             f"{holders(network).get(wanted, 'that has just ended')}: choose another one with --ip") from None
+    return wanted
 
 
 def _take_next(network: str, id: str, subnet: Subnet) -> str:
@@ -143,7 +194,7 @@ def _take_next(network: str, id: str, subnet: Subnet) -> str:
     finally:
         os.close(last)
     raise ContainerError(f"All addresses of the network {network} ({subnet}) are in use: end some containers, run "
-                         "'minict prune', or set MINICT_SUBNET to a larger subnet")
+                         "'minict prune', or use a larger subnet (MINICT_SUBNET, --subnet)")
 
 
 def holders(network: str) -> dict[str, str]:

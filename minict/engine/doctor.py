@@ -191,15 +191,12 @@ def pivot() -> Finding:
 def bridge() -> Finding:
     """A bridge and a veth pair, in a network namespace that is gone a moment later."""
     def plug() -> None:
-        from pyroute2 import IPRoute
+        from minict.kernel.netlink import Rtnetlink
         ns.unshare(ns.CLONE_NEWNET)
-        with IPRoute() as links:
-            links.link("add", ifname="doctor0", kind="bridge")
-            links.link("add", ifname="doctor1", kind="veth", peer={"ifname": "doctor2"})
-    try:
-        import pyroute2  # noqa: F401
-    except ImportError:
-        return Finding("bridge and veth", WARNING, "pyroute2 is not installed", "make lab, or pip install -r requirements.txt")
+        here = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        with Rtnetlink() as links:
+            links.add_bridge("doctor0", "02:00:00:00:00:01")
+            links.add_veth("doctor1", "doctor2", "02:00:00:00:00:02", here, links.link("doctor0").index)
     return tried("bridge and veth", plug, "modprobe bridge veth", WARNING)
 
 

@@ -1,11 +1,11 @@
 """What the firewall lets through for a bridge of containers: its own chains, and a word to the firewalls of others.
 
-All rules are in one table of ours, ``inet minict``; each bridge has two chains in it.  Tables do
-not outvote each other: a packet must be accepted by every chain that sees it, and one drop is
-final.  So our chains only drop what must not reach a container, and where another firewall drops
-what is forwarded (Docker's, ufw's), two rules in *its* chain let the bridge's packets pass.
+All rules are in one table of ours, ``inet minict``; each bridge has three chains in it, and all together share two that
+translate what comes to a published port.  Tables do not outvote each other: a packet must be accepted by every chain
+that sees it, and one drop is final.  So our chains only drop what must not reach a container, and where another firewall
+drops what is forwarded (Docker's, ufw's, firewalld), a word to *it* lets the bridge's packets pass.
 
-Sources: nft(8); https://docs.docker.com/engine/network/packet-filtering-firewalls/ (DOCKER-USER).
+Sources: nft(8); https://docs.docker.com/engine/network/packet-filtering-firewalls/ (DOCKER-USER); firewall-cmd(1).
 """
 from __future__ import annotations
 
@@ -18,33 +18,63 @@ _FOREIGN_CHAINS = ("DOCKER-USER", "FORWARD")
 _PLAIN = {"counter", "packets", "bytes", "accept", "comment", '"minict"', "xt", "match", '"comment"'}
 
 
-def _rules(bridge: str, subnet: str) -> dict[str, tuple[str, ...]]:
-    """The rules of each chain, written just as nft shows them: so they can be found again."""
-    from_world = f'iifname != "{bridge}" oifname "{bridge}"'
+# Published ports: (protocol, port) or (host's address, protocol, port) -> (container's address, port).  An element's
+# comment is the container's id.
+_MAPS = {"ports": "inet_proto . inet_service", "ports-at": "ipv4_addr . inet_proto . inet_service"}
+_TARGET = "ipv4_addr . inet_service"
+
+# The chains of all bridges: what they hook into, and their rules, written just as nft shows them, so that they are found again.
+# Nobody outside may reach 127.0.0.1 (CVE-2020-8558): before it is routed, a packet could claim that it is for there.
+_SHARED = {
+    "prerouting-ports": ("type nat hook prerouting priority dstnat;", (
+        "ip daddr != 127.0.0.0/8 meta l4proto { tcp, udp } dnat ip to ip daddr . meta l4proto . th dport map @ports-at",
+        "ip daddr != 127.0.0.0/8 fib daddr type local meta l4proto { tcp, udp } dnat ip to meta l4proto . th dport map @ports")),
+    "output-ports": ("type nat hook output priority -100;", (  # what the host itself sends does not come in
+        "meta l4proto { tcp, udp } dnat ip to ip daddr . meta l4proto . th dport map @ports-at",
+        "fib daddr type local meta l4proto { tcp, udp } dnat ip to meta l4proto . th dport map @ports")),
+}
+
+
+def _chains(bridge: str, subnet: str, internal: bool = False) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """The chains of one bridge: what they hook into, and their rules, written as nft shows them."""
+    to_world, from_world = f'iifname "{bridge}" oifname != "{bridge}"', f'iifname != "{bridge}" oifname "{bridge}"'
     return {
-        # The world can't answer to a private address: what leaves the host carries the host's own.
-        f"postrouting-{bridge}": (f'ip saddr {subnet} oifname != "{bridge}" masquerade',),
-        f"forward-{bridge}": (
+        f"postrouting-{bridge}": ("type nat hook postrouting priority srcnat;", (
+            # The world can't answer to a private address: what leaves the host carries the host's own.
+            f'ip saddr {subnet} oifname != "{bridge}" masquerade',
+            # A neighbour that is reached through a port of the host would answer directly, and nobody would know the answer.
+            f'ip saddr {subnet} oifname "{bridge}" ct status dnat masquerade',
+            f'ip saddr 127.0.0.0/8 oifname "{bridge}" ct status dnat masquerade',
+        )),
+        f"forward-{bridge}": ("type filter hook forward priority filter;", (
+            f"{to_world} drop",
+            f"{from_world} drop",
+        ) if internal else (
             # A tunnel on the way out (a VPN) takes smaller packets than the bridge does: tell both ends at once.
-            f'iifname "{bridge}" oifname != "{bridge}" tcp flags syn tcp option maxseg size set rt mtu',
+            f"{to_world} tcp flags syn tcp option maxseg size set rt mtu",
             # The host forwards packets now.  A neighbour must not use that to reach a container: only
             # answers, and what comes to a published port, go in.
             f"{from_world} ct state established,related accept",
             f"{from_world} ct status dnat accept",
             f"{from_world} drop",
-        ),
+        )),
+        # For a port on 127.0.0.1 the bridge has to let the answers' address pass (see ports.route_loopback): but only answers.
+        f"loopback-{bridge}": ("type filter hook prerouting priority raw;", (
+            f'iifname "{bridge}" ip daddr 127.0.0.0/8 drop',
+        )),
     }
 
 
-def open_for(bridge: str, subnet: str) -> None:
-    """Let the containers on *bridge* reach the world; nothing is changed when all rules are there.
+def open_for(bridge: str, subnet: str, internal: bool = False) -> None:
+    """Let the containers on *bridge* reach the world, and each other alone if it is *internal*.
 
-    Raises :class:`minict.runtime.errors.ContainerError`.
+    Nothing is changed when all rules are there.  Raises :class:`minict.runtime.errors.ContainerError`.
     """
     # Looking costs 0.2 ms.  To replace rules costs 10: the kernel waits until no packet uses the old ones.
     present = nft.listing("list table inet minict")
-    if not all(rule in present for rules in _rules(bridge, subnet).values() for rule in rules):
-        nft.apply(_transaction(bridge, subnet))
+    chains = {**_SHARED, **_chains(bridge, subnet, internal)}
+    if not all(rule in present for _, rules in chains.values() for rule in rules):
+        nft.apply(_transaction(chains))
     for chain in _FOREIGN_CHAINS:
         present = nft.listing(f"list chain ip filter {chain}")
         if present:
@@ -58,10 +88,11 @@ def open_for(bridge: str, subnet: str) -> None:
 def close_for(bridge: str) -> bool:
     """Undo :func:`open_for`; with the last bridge, our table goes.  Returns whether there was anything of ours."""
     present = nft.listing("list table inet minict")
-    chains = [chain for chain in _rules(bridge, "") if f"chain {chain} {{" in present]
+    chains = [chain for chain in _chains(bridge, "") if f"chain {chain} {{" in present]
     if chains:
         nft.apply("\n".join(f"delete chain inet minict {chain}" for chain in chains))
-    if present and "chain" not in nft.listing("list table inet minict"):
+    others = [line.split()[1] for line in present.splitlines() if line.split()[:1] == ["chain"]]
+    if present and not set(others) - {*chains, *_SHARED}:
         nft.apply("delete table inet minict")
     for chain in _FOREIGN_CHAINS:
         present = nft.listing(f"list chain ip filter {chain}")
@@ -71,14 +102,13 @@ def close_for(bridge: str) -> bool:
     return bool(chains)
 
 
-def _transaction(bridge: str, subnet: str) -> str:
+def _transaction(chains: dict) -> str:
     """The text that brings our chains into being, whatever is there of them."""
-    lines = ["add table inet minict",
-             f"add chain inet minict postrouting-{bridge} {{ type nat hook postrouting priority srcnat; }}",
-             f"add chain inet minict forward-{bridge} {{ type filter hook forward priority filter; }}"]
-    for chain, rules in _rules(bridge, subnet).items():
-        lines.append(f"flush chain inet minict {chain}")
-        lines.extend(f"add rule inet minict {chain} {rule}" for rule in rules)
+    lines = ["add table inet minict"]
+    lines += [f"add map inet minict {name} {{ type {key} : {_TARGET}; }}" for name, key in _MAPS.items()]
+    for chain, (hook, rules) in chains.items():
+        lines += [f"add chain inet minict {chain} {{ {hook} }}", f"flush chain inet minict {chain}"]
+        lines += [f"add rule inet minict {chain} {rule}" for rule in rules]
     return "\n".join(lines)
 
 

@@ -17,10 +17,11 @@ Sources: ip-link(8), veth(4), network_namespaces(7), rtnetlink(7).
 """
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 
-from minict.kernel import namespaces
+from minict.kernel.netlink import Rtnetlink
 from minict.runtime import paths
 from minict.runtime.errors import ContainerError
 
@@ -31,21 +32,11 @@ _IP_FORWARD = "/proc/sys/net/ipv4/ip_forward"
 _PATIENCE = 100  # times 10 ms: how long the cable of a container that has just ended may take to go
 
 
-def find(mode: str) -> Network | None:
-    """What ``--network MODE`` means: a :class:`Network`, or None for a container that is put on no bridge.
-
-    ``none`` is a namespace of the container's own with nothing but lo, ``host`` is the host's namespace.
-    Raises :class:`ContainerError` for any other word.
-    """
-    if mode == "bridge":
-        return Network(mode)
-    if mode in ("none", "host"):
-        return None
-    raise ContainerError(f"There is no network {mode!r}: --network takes bridge, none or host")
-
-
 class Network:
     """A bridge with its subnet.  The default one is ``Network("bridge")``; MINICT_BRIDGE and MINICT_SUBNET move it.
+
+    *internal*: its containers reach each other and the host, and nothing else.  *id*, *labels* and *created*
+    (seconds since 1970) are those of a network that a person made: see :mod:`.networks`.
 
     A container's way through it, in order:
 
@@ -55,8 +46,9 @@ class Network:
     4. :meth:`disconnect` at its end; or, when nobody was left to do that, :func:`undo` for each entry of the ledger.
     """
 
-    def __init__(self, name: str = "bridge", bridge: str | None = None, subnet: addresses.Subnet | None = None):
-        self.name = name
+    def __init__(self, name: str = "bridge", bridge: str | None = None, subnet: addresses.Subnet | None = None, *,
+                 internal: bool = False, id: str = "", labels: dict | None = None, created: float = 0):
+        self.name, self.internal, self.id, self.labels, self.created = name, internal, id, labels or {}, created
         self.bridge = bridge or os.environ.get("MINICT_BRIDGE", "minict0")
         self.subnet = subnet or addresses.default_subnet()
         if not 0 < len(self.bridge) < 16 or not self.bridge.isascii() or not self.bridge.replace("-", "").isalnum():
@@ -64,16 +56,20 @@ class Network:
                                  "(MINICT_BRIDGE)")
 
     @property
+    def is_default(self) -> bool:
+        return not self.id
+
+    @property
     def gateway(self) -> str:
         return self.subnet.gateway
 
-    def ledger(self, id: str) -> list[list[str]]:
+    def ledger(self, id: str, number: int = 0) -> list[list[str]]:
         """What the container *id* is going to take from the host, as [kind, value] pairs for :func:`undo`."""
-        return [["address", f"{self.name}/{id}"], ["veth", host_end(id)]]
+        return [["address", f"{self.name}/{id}"], ["veth", host_end(id, number)]]
 
-    def reserve(self, id: str) -> str:
-        """Take an address for the container *id* and return it.  Raises :class:`ContainerError`."""
-        return addresses.reserve(self.name, id, self.subnet)
+    def reserve(self, id: str, wanted: str | None = None) -> str:
+        """Take an address for the container *id*, the *wanted* one or the next, and return it.  Raises :class:`ContainerError`."""
+        return addresses.reserve(self.name, id, self.subnet, wanted)
 
     def ensure_bridge(self) -> None:
         """Make the bridge and all that its containers need to reach the world, or as much of it as is missing.
@@ -82,64 +78,65 @@ class Network:
         breaks the running containers' network, but not the next one's.
         Raises :class:`ContainerError`.
         """
-        with _lock():
-            addresses.check_free(self.subnet, self.bridge)
+        with lock(), _asking_the_kernel(f"the bridge {self.bridge}"):
+            remedy = "set MINICT_SUBNET to a free one" if self.is_default else (
+                f"remove the network {self.name} and make it again with another --subnet")
+            addresses.check_free(self.subnet, self.bridge, remedy)
             _forward_packets()
             # The kernel has this route exactly as long as the bridge is there, is up and has its address.
             if (self.bridge, self.subnet.first, self.subnet.last) not in addresses.routes():
-                _by_netlink(f"the bridge {self.bridge}", self._make_bridge)
-            firewall.open_for(self.bridge, str(self.subnet))
+                self._make_bridge()
+            firewall.open_for(self.bridge, str(self.subnet), self.internal)
 
     def _make_bridge(self) -> None:
-        from pyroute2 import IPRoute
-        with IPRoute() as host:
-            if not _index(self.bridge):
+        with Rtnetlink() as host:
+            if not host.link(self.bridge):
                 # An address of its own choice: a bridge without one takes that of a port, and changes it as ports
                 # come and go, while the containers still send to the old one.
-                host.link("add", ifname=self.bridge, kind="bridge", address=mac(self.gateway))
-            index = _index(self.bridge)
-            if host.get_links(index)[0].get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") != "bridge":
+                host.add_bridge(self.bridge, mac(self.gateway))
+            bridge = host.link(self.bridge)
+            if bridge.kind != "bridge":
                 raise ContainerError(f"There is an interface {self.bridge}, but it is no bridge: set "
                                      "MINICT_BRIDGE to another name")
-            present = [entry.get_attr("IFA_ADDRESS") for entry in host.get_addr(index=index, family=2)]
+            present = [addresses.to_text(int.from_bytes(address, "big")) for address, _ in host.addresses(bridge.index)]
             if present and present != [self.gateway]:
                 raise ContainerError(f"The bridge {self.bridge} has the address {present[0]} and not {self.gateway}: "
                                      "end its containers and run 'minict prune', or set MINICT_SUBNET back")
             if not present:
-                host.addr("add", index=index, address=self.gateway, prefixlen=self.subnet.prefix)
+                host.add_address(bridge.index, addresses.to_bytes(self.gateway), self.subnet.prefix)
             _refuse_router_advertisements(self.bridge)
-            host.link("set", index=index, state="up")
+            host.set_up(bridge.index)
 
-    def connect(self, id: str, pid: int, address: str) -> None:
-        """Give the network namespace of the process *pid* an interface eth0 on this bridge, with *address*, and lo.
+    def connect(self, id: str, pid: int, address: str, number: int = 0) -> None:
+        """Plug the container *id* in: its process *pid* gets the interface eth*number* on this bridge, with *address*, and lo.
 
-        Raises :class:`ContainerError`; the caller then undoes the ledger.
+        The first interface with a way to the world gets the default route.  Raises :class:`ContainerError`; the caller
+        then undoes the ledger.
         """
+        namespace = open_namespace(id, pid)
         try:
-            namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise ContainerError(f"The container {id} ended before it had its network", errno=error.errno) from None
-        try:
-            if os.path.samestat(os.fstat(namespace), os.stat("/proc/self/ns/net")):
-                raise ContainerError(f"The process {pid} is in the host's network namespace: "
-                                     "it can't get an eth0 of its own")
-            _by_netlink(f"the network of container {id}", self._plug_in, id, namespace, address)
+            with _asking_the_kernel(f"the network of container {id}"):
+                with Rtnetlink() as host:
+                    host.add_veth(host_end(id, number), f"eth{number}", mac(address), namespace, host.link(self.bridge).index)
+                with Rtnetlink(namespace=namespace) as container:
+                    container.set_up(container.link("lo").index)
+                    eth = container.link(f"eth{number}").index
+                    container.add_address(eth, addresses.to_bytes(address), self.subnet.prefix)
+                    container.set_up(eth)
+                    if not self.internal and all(route.prefix for route in container.routes()):
+                        container.add_default_route(addresses.to_bytes(self.gateway))
         finally:
             os.close(namespace)
 
-    def _plug_in(self, id: str, namespace: int, address: str) -> None:
-        """Runs in a thread of its own: it enters the container's namespace and does not come back."""
-        from pyroute2 import IPRoute
-        with IPRoute() as host:
-            # One request: both ends are born where they belong, so nothing half-made can be left behind.
-            host.link("add", ifname=host_end(id), kind="veth", master=_index(self.bridge), state="up",
-                      peer={"ifname": "eth0", "address": mac(address), "net_ns_fd": namespace})
-        namespaces.setns(namespace, namespaces.CLONE_NEWNET)
-        with IPRoute() as container:
-            container.link("set", index=_index("lo"), state="up")
-            container.addr("add", index=_index("eth0"), address=address, prefixlen=self.subnet.prefix)
-            container.link("set", index=_index("eth0"), state="up")
-            container.route("add", dst="default", gateway=self.gateway)
+    def route_through(self, id: str, pid: int) -> None:
+        """Make this network the way to the world of a running container that has lost the one it had, or has none."""
+        namespace = open_namespace(id, pid)
+        try:
+            with _asking_the_kernel(f"the route of container {id}"), Rtnetlink(namespace=namespace) as container:
+                if all(route.prefix for route in container.routes()):
+                    container.add_default_route(addresses.to_bytes(self.gateway))
+        finally:
+            os.close(namespace)
 
     def disconnect(self, id: str) -> None:
         """The container *id* has ended: give its address back.
@@ -155,31 +152,34 @@ class Network:
         A network with an address that is reserved, or with anything plugged in, is used.  Returns
         whether there was something to remove, and it is removed.  Raises :class:`ContainerError`.
         """
-        with _lock() as lock:
-            addresses.release_orphans(self.name)
-            bridge = _index(self.bridge)
-            if addresses.holders(self.name):
+        with lock() as held, _asking_the_kernel(f"the removal of the bridge {self.bridge}"):
+            return self.remove_bridge(held)
+
+    def remove_bridge(self, held) -> bool:
+        """The same for who has the lock *held*."""
+        addresses.release_orphans(self.name)
+        if addresses.holders(self.name):
+            return False
+        with Rtnetlink() as host:
+            bridge = host.link(self.bridge)
+            if bridge and not _remove_when_empty(host, bridge):
                 return False
-            if bridge and not _by_netlink(f"the removal of the bridge {self.bridge}", self._remove_bridge):
-                return False
-            rules = firewall.close_for(self.bridge)
-            forwarding = _restore_forwarding()
-            addresses.forget(self.name)
-            _remove_lock(lock)
+        rules = firewall.close_for(self.bridge)
+        forwarding = _restore_forwarding()
+        addresses.forget(self.name)
+        _remove_lock(held)
         return bool(bridge or rules or forwarding)
 
-    def _remove_bridge(self) -> bool:
-        import time
 
-        from pyroute2 import IPRoute
-        with IPRoute() as host:
-            index = _index(self.bridge)
-            for _ in range(_PATIENCE):
-                if not any(link.get_attr("IFLA_MASTER") == index for link in host.get_links()):
-                    host.link("del", index=index)
-                    return True
-                time.sleep(0.01)
-        return False
+def _remove_when_empty(host: Rtnetlink, bridge) -> bool:
+    """Remove the *bridge* as soon as nothing is plugged in; False when something stays."""
+    import time
+    for _ in range(_PATIENCE):
+        if not any(link.master == bridge.index for link in host.links()):
+            host.remove_link(bridge.name)
+            return True
+        time.sleep(0.01)
+    return False
 
 
 def undo(kind: str, value: str) -> None:
@@ -187,27 +187,38 @@ def undo(kind: str, value: str) -> None:
     if kind == "address":
         network, _, id = value.partition("/")
         addresses.release(network, id)
-    elif kind == "veth" and _index(value):
-        _by_netlink(f"the removal of {value}", _remove_link, value)
+    elif kind == "veth":
+        with _asking_the_kernel(f"the removal of {value}"), Rtnetlink() as host:
+            remove_cable(host, value)
 
 
-def _remove_link(name: str) -> None:
-    from pyroute2 import IPRoute
-    from pyroute2.netlink.exceptions import NetlinkError
-    with IPRoute() as host:
-        try:
-            host.link("del", ifname=name)
-        except NetlinkError:
-            if _index(name):  # else it went by itself, just now
-                raise
+def remove_cable(host: Rtnetlink, name: str) -> None:
+    """Remove a veth pair by its end out here; none is no error: it goes by itself with the container."""
+    try:
+        host.remove_link(name)
+    except OSError as error:
+        if error.errno != errno.ENODEV:
+            raise
 
 
-def host_end(id: str) -> str:
+def open_namespace(id: str, pid: int) -> int:
+    """A descriptor of the network namespace of *pid*, which is not the host's.  Raises :class:`ContainerError`."""
+    try:
+        namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise ContainerError(f"The container {id} ended before it had its network", errno=error.errno) from None
+    if os.path.samestat(os.fstat(namespace), os.stat("/proc/thread-self/ns/net")):
+        os.close(namespace)
+        raise ContainerError(f"The process {pid} is in the host's network namespace: it can't get an eth0 of its own")
+    return namespace
+
+
+def host_end(id: str, number: int = 0) -> str:
     """The name of the host's end of a container's cable: from its id, so that it can be found when all else is lost.
 
-    A name has at most 15 characters: three are left for a second and third network.
+    A name has at most 15 characters: three are left for the *number* of a second and third network.
     """
-    return f"veth{id[:8]}"
+    return f"veth{id[:8]}.{number}" if number else f"veth{id[:8]}"
 
 
 def mac(address: str) -> str:
@@ -215,77 +226,47 @@ def mac(address: str) -> str:
 
     The leading 02 means: not given by a manufacturer (IEEE 802, locally administered).
     """
-    return "02:00:" + addresses.to_number(address).to_bytes(4, "big").hex(":")
+    return "02:00:" + addresses.to_bytes(address).hex(":")
 
 
-def _index(interface: str) -> int:
-    """The number of *interface* in the present network namespace; 0 when it is not there."""
-    import socket
-    try:
-        return socket.if_nametoindex(interface)
-    except OSError:
-        return 0
-
-
-def _lock():
-    """For ``with``: one process at a time may change the bridges, the firewall and the host's forwarding."""
+def lock():
+    """For ``with``: one process at a time may change the networks, the firewall, and who is on them."""
     directory = f"{paths.run_root()}/networks"
     while True:
         try:
-            lock = open(f"{directory}/lock", "a")
-            fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel lets go of it when the file is closed, or its process killed
-            if os.fstat(lock.fileno()).st_nlink:
-                return lock
-            lock.close()  # whoever had it before has removed the file: a lock on it keeps nobody out
+            held = open(f"{directory}/lock", "a")
+            fcntl.flock(held, fcntl.LOCK_EX)  # the kernel lets go of it when the file is closed, or its process killed
+            if os.fstat(held.fileno()).st_nlink:
+                return held
+            held.close()  # whoever had it before has removed the file: a lock on it keeps nobody out
         except FileNotFoundError:
             os.makedirs(directory, exist_ok=True)
 
 
-def _remove_lock(lock) -> None:
+def _remove_lock(held) -> None:
     """Remove the file of the lock that is held, and its directory, if there is nothing else in it."""
-    os.unlink(lock.name)
+    if sorted(os.listdir(os.path.dirname(held.name))) != ["lock"]:
+        return
+    os.unlink(held.name)
     try:
-        os.rmdir(os.path.dirname(lock.name))
+        os.rmdir(os.path.dirname(held.name))
     except OSError:
         pass
 
 
-def _by_netlink(what: str, function, *arguments):
-    """Call *function*, which uses pyroute2, in a thread, and return what it returned.
+class _asking_the_kernel:
+    """For ``with``: an :class:`OSError` of the kernel becomes a :class:`ContainerError` that says *what* was refused."""
 
-    The thread may enter another network namespace and takes that with it when it ends; and it has
-    no event loop, whereas pyroute2 refuses to work in a thread whose loop is running, such as a
-    notebook's.  Raises :class:`ContainerError`.
-    """
-    import threading
-    try:
-        from pyroute2.netlink.exceptions import NetlinkError
-    except ImportError:
-        raise ContainerError("The Python package pyroute2, which makes a container's network, is missing: "
-                             "'pip install pyroute2', or use --network none") from None
-    outcome = []
+    def __init__(self, what: str):
+        self.what = what
 
-    def work():
-        try:
-            outcome.append((function(*arguments), None))
-        except Exception as error:
-            outcome.append((None, error))
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        thread.join()
-    finally:  # also when the user interrupts: the work takes a few milliseconds, and nobody else can end it
-        thread.join()
-    # Python is done with the thread, the kernel perhaps not yet; and a process with threads must not be cloned.
-    while os.path.exists(f"/proc/self/task/{thread.native_id}"):
-        os.sched_yield()
-    result, error = outcome[0]
-    if isinstance(error, (NetlinkError, OSError)):
-        errno = getattr(error, "code", None) or error.errno
-        raise ContainerError(f"The kernel refused {what}: {os.strerror(errno)}", errno=errno) from error
-    if error:
-        raise error
-    return result
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        if isinstance(error, OSError):
+            raise ContainerError(f"The kernel refused {self.what}: {error.strerror}", errno=error.errno) from error
+        return False
 
 
 def _forward_packets() -> None:
@@ -308,7 +289,7 @@ def _restore_forwarding() -> bool:
     Another bridge is one of ours, or Docker's or a virtual machine's, whose maker found it switched on.
     """
     memory = f"{paths.run_root()}/networks/ip_forward"
-    if not os.path.exists(memory) or _by_netlink("a look at the bridges", _bridges):
+    if not os.path.exists(memory) or _bridges():
         return False
     with open(_IP_FORWARD, "w") as file:
         file.write("0")
@@ -318,10 +299,8 @@ def _restore_forwarding() -> bool:
 
 def _bridges() -> list[str]:
     """The names of the host's bridges, whoever made them."""
-    from pyroute2 import IPRoute
-    with IPRoute() as host:
-        return [link.get_attr("IFLA_IFNAME") for link in host.get_links()
-                if link.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") == "bridge"]
+    with Rtnetlink() as host:
+        return [link.name for link in host.links() if link.kind == "bridge"]
 
 
 def _refuse_router_advertisements(bridge: str) -> None:

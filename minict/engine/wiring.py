@@ -6,6 +6,7 @@ methods are called in the order in which they stand.
 from __future__ import annotations
 
 from minict.runtime import spec
+from minict.runtime.errors import ContainerError
 
 from . import network
 
@@ -19,7 +20,9 @@ class Wiring:
 
     def __init__(self, settings, id: str, hostname: str, exposed: list[str] = ()):
         self.id, self.hostname, self.mode = id, hostname, settings.network[-1]
-        self._network = network.find(self.mode)
+        if self.mode not in ("bridge", "none", "host"):
+            raise ContainerError(f"There is no network {self.mode!r}: --network takes bridge, none or host")
+        self._network = network.Network() if self.mode == "bridge" else None
         self._address = None
 
     def namespaces(self) -> list[spec.Namespace]:

@@ -1,0 +1,72 @@
+"""Connection tracking: the kernel's memory of conversations, by which the packets after the first one are translated too.
+
+What is in that memory stays translated as it was, even when the rule has changed since: who wants
+a new rule to count for a conversation that goes on has to make the kernel forget it.
+
+Sources: linux/netfilter/nfnetlink_conntrack.h; conntrack(8), which does the same.
+"""
+from __future__ import annotations
+
+import errno
+import struct
+
+from .netlink import NLA_F_NESTED, NLM_F_DUMP, Netlink, attribute, attributes
+
+# linux/netlink.h, linux/netfilter/nfnetlink.h, linux/netfilter/nfnetlink_conntrack.h, linux/in.h
+NETLINK_NETFILTER = 12
+NFNL_SUBSYS_CTNETLINK = 1
+IPCTNL_MSG_CT_GET, IPCTNL_MSG_CT_DELETE = 1, 2
+CTA_TUPLE_ORIG, CTA_ID, CTA_ZONE, CTA_FILTER = 1, 12, 18, 25
+CTA_TUPLE_IP, CTA_TUPLE_PROTO = 1, 2
+CTA_IP_V4_DST = 2
+CTA_PROTO_NUM, CTA_PROTO_DST_PORT = 1, 3
+CTA_FILTER_ORIG_FLAGS, CTA_FILTER_REPLY_FLAGS = 1, 2
+CTA_FILTER_F_CTA_PROTO_NUM = 1 << 3  # net/netfilter/nf_conntrack_internal.h
+IPPROTO_TCP, IPPROTO_UDP = 6, 17
+AF_INET = 2
+
+_NFGENMSG = struct.pack("=BBH", AF_INET, 0, 0)  # struct nfgenmsg: family, version, resource
+
+
+class Conntrack(Netlink):
+    """Requests about the conversations that pass the caller's network namespace."""
+
+    def __init__(self):
+        super().__init__(NETLINK_NETFILTER)
+
+    def forget(self, protocol: int, ports, addressed_to) -> int:
+        """Forget the conversations that began with a packet to one of *ports*, and to an address (four bytes) of which
+        *addressed_to(address)* is true; return how many there were.
+
+        *protocol*: IPPROTO_TCP or IPPROTO_UDP.  The kernel looks through all it remembers, which may take 10 ms.
+        Raises :class:`OSError`.
+        """
+        wanted = {port.to_bytes(2, "big") for port in ports}
+        count = 0
+        for body in self._conversations(protocol):
+            parts = attributes(body[len(_NFGENMSG):])
+            begun = attributes(parts[CTA_TUPLE_ORIG])
+            how = attributes(begun.get(CTA_TUPLE_PROTO, b""))
+            to = attributes(begun.get(CTA_TUPLE_IP, b"")).get(CTA_IP_V4_DST)
+            if how.get(CTA_PROTO_NUM) == bytes([protocol]) and how.get(CTA_PROTO_DST_PORT) in wanted and to and addressed_to(to):
+                count += self._forget(parts)
+        return count
+
+    def _conversations(self, protocol: int) -> list[bytes]:
+        """Those that the kernel's filter lets through; a kernel before 5.8 has none, and tells of all."""
+        tuple = attribute(CTA_TUPLE_PROTO | NLA_F_NESTED, attribute(CTA_PROTO_NUM, bytes([protocol])))
+        filter = attribute(CTA_FILTER_ORIG_FLAGS, CTA_FILTER_F_CTA_PROTO_NUM) + attribute(CTA_FILTER_REPLY_FLAGS, 0)
+        return self.request(NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET, _NFGENMSG
+                            + attribute(CTA_TUPLE_ORIG | NLA_F_NESTED, tuple) + attribute(CTA_FILTER | NLA_F_NESTED, filter),
+                            NLM_F_DUMP, "list the conversations")
+
+    def _forget(self, parts: dict) -> bool:
+        same = b"".join(attribute(kind | (NLA_F_NESTED if kind == CTA_TUPLE_ORIG else 0), parts[kind])
+                        for kind in (CTA_TUPLE_ORIG, CTA_ID, CTA_ZONE) if kind in parts)
+        try:
+            self.request(NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE, _NFGENMSG + same, what="forget a conversation")
+            return True
+        except OSError as error:
+            if error.errno != errno.ENOENT:  # else it has just ended
+                raise
+            return False

@@ -1,0 +1,281 @@
+"""Netlink: how the kernel is told to make interfaces, addresses and routes, and asked which there are.
+
+A netlink socket is a conversation with the kernel, in messages of one form::
+
+    struct nlmsghdr              for links: struct ifinfomsg     attributes, each padded to a multiple of 4
+    +--------+------+-------+    +--------+-------+-------+    +--------+------+-------+--------+------+----
+    | length | kind | flags …|   | family | index | flags |    | length | kind | value | length | kind | …
+    +--------+------+-------+    +--------+-------+-------+    +--------+------+-------+--------+------+----
+
+The kernel answers each request with an acknowledgement: an errno, 0 for "done", and since Linux 4.12 often with words.
+The command ``ip`` is such a conversation, and so is the library pyroute2, whose import alone takes longer than a container.
+
+Sources: netlink(7), rtnetlink(7); linux/netlink.h, linux/rtnetlink.h, linux/if_link.h, linux/veth.h.
+"""
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+import sys
+
+from .namespaces import CLONE_NEWNET, setns
+from .syscall import failure, libc
+
+# bits/socket.h, linux/netlink.h
+AF_INET = 2
+AF_NETLINK = 16
+SOCK_RAW = 3
+SOCK_CLOEXEC = 0o2000000
+SOL_NETLINK = 270
+NETLINK_ROUTE = 0
+NETLINK_CAP_ACK = 10  # don't send the request back with its error
+NETLINK_EXT_ACK = 11  # say in words what is wrong
+
+NLMSG_ERROR, NLMSG_DONE = 2, 3
+NLM_F_REQUEST, NLM_F_MULTI, NLM_F_ACK, NLM_F_DUMP_INTR = 0x1, 0x2, 0x4, 0x10
+NLM_F_DUMP = 0x300
+NLM_F_EXCL, NLM_F_CREATE = 0x200, 0x400
+NLMSGERR_ATTR_MSG = 1
+NLA_F_NESTED = 0x8000
+_NLA_TYPE_MASK = 0x3FFF
+
+# linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h, linux/veth.h, linux/if.h
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
+RTM_NEWADDR, RTM_GETADDR = 20, 22
+RTM_NEWROUTE, RTM_GETROUTE = 24, 26
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_MASTER, IFLA_LINKINFO, IFLA_NET_NS_FD = 1, 3, 10, 18, 28
+IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
+VETH_INFO_PEER = 1
+IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST = 1, 2, 4
+RTA_DST, RTA_OIF, RTA_GATEWAY = 1, 4, 5
+RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RTN_UNICAST = 254, 3, 0, 1
+IFF_UP = 1
+
+_HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, kind, flags, sequence, port
+_ATTRIBUTE = struct.Struct("=HH")  # struct nlattr: length, kind
+_LINK = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
+_ADDRESS = struct.Struct("=BBBBI")  # struct ifaddrmsg: family, prefix, flags, scope, index
+_ROUTE = struct.Struct("=BBBBBBBBI")  # struct rtmsg: family, prefix, source's, tos, table, protocol, scope, type, flags
+
+_LARGEST = 1 << 16  # no message of the kernel is larger; a read must take one whole
+
+
+class Netlink:
+    """A conversation with the kernel about one network namespace: the one in which the socket was opened, for ever.
+
+    *namespace*: a descriptor of that namespace, such as ``/proc/PID/ns/net``; without one it is the caller's.
+    Raises :class:`OSError`.  To be closed, or used in ``with``.
+    """
+
+    def __init__(self, protocol: int = NETLINK_ROUTE, namespace: int = -1):
+        self._fd = _open(protocol) if namespace < 0 else _open_inside(namespace, protocol)
+        self._sequence = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
+
+    def request(self, kind: int, body: bytes, flags: int = 0, what: str = "") -> list[bytes]:
+        """Send one request, and return the bodies of what the kernel answers: any number of them for NLM_F_DUMP.
+
+        Raises :class:`OSError` with the kernel's errno, its words, and *what* was asked for.
+        """
+        while True:
+            self._sequence += 1
+            flags |= NLM_F_REQUEST | NLM_F_ACK
+            os.write(self._fd, _HEADER.pack(_HEADER.size + len(body), kind, flags, self._sequence, 0) + body)
+            whole, answers = self._answers(what)
+            if whole:
+                return answers
+
+    def _answers(self, what: str) -> tuple[bool, list[bytes]]:
+        """(whether nothing changed while the kernel was telling, the bodies of its answers)."""
+        whole, bodies = True, []
+        while True:
+            for kind, flags, sequence, body in messages(os.read(self._fd, _LARGEST)):
+                if sequence != self._sequence:
+                    continue  # left over from a request that an interrupt cut off
+                whole = whole and not flags & NLM_F_DUMP_INTR
+                if kind in (NLMSG_ERROR, NLMSG_DONE):
+                    errno = -int.from_bytes(body[:4], sys.byteorder, signed=True) if body else 0
+                    if errno:
+                        words = attributes(body[4 + _HEADER.size:] if kind == NLMSG_ERROR else body[4:]).get(NLMSGERR_ATTR_MSG, b"")
+                        raise OSError(errno, ": ".join(filter(None, (os.strerror(errno), what, text(words)))))
+                    return whole, bodies
+                bodies.append(body)
+
+
+class Rtnetlink(Netlink):
+    """Requests about interfaces ("links"), their addresses, and routes.  Each raises :class:`OSError`.  Source: rtnetlink(7)."""
+
+    def add_bridge(self, name: str, mac: str) -> None:
+        """Make a bridge with the Ethernet address *mac*; it is down."""
+        info = attribute(IFLA_INFO_KIND, b"bridge")
+        self.request(RTM_NEWLINK, _link() + attribute(IFLA_IFNAME, name) + attribute(IFLA_ADDRESS, bytes.fromhex(mac.replace(":", "")))
+                     + attribute(IFLA_LINKINFO | NLA_F_NESTED, info), NLM_F_CREATE | NLM_F_EXCL, f"make the bridge {name}")
+
+    def add_veth(self, name: str, peer: str, mac: str, namespace: int, master: int) -> None:
+        """Make a veth pair: *name* here, up and a port of the bridge with the index *master*; *peer*, with *mac*, in *namespace*.
+
+        One request: both ends are born where they belong, so nothing half-made can be left behind.
+        """
+        other = (_link() + attribute(IFLA_IFNAME, peer) + attribute(IFLA_ADDRESS, bytes.fromhex(mac.replace(":", "")))
+                 + attribute(IFLA_NET_NS_FD, namespace))
+        info = (attribute(IFLA_INFO_KIND, b"veth")
+                + attribute(IFLA_INFO_DATA | NLA_F_NESTED, attribute(VETH_INFO_PEER | NLA_F_NESTED, other)))
+        self.request(RTM_NEWLINK, _link(flags=IFF_UP) + attribute(IFLA_IFNAME, name) + attribute(IFLA_MASTER, master)
+                     + attribute(IFLA_LINKINFO | NLA_F_NESTED, info), NLM_F_CREATE | NLM_F_EXCL, f"make the veth pair {name}, {peer}")
+
+    def set_up(self, index: int) -> None:
+        """Switch the interface on."""
+        self.request(RTM_NEWLINK, _link(index, IFF_UP), what=f"switch on the interface {index}")
+
+    def remove_link(self, name: str) -> None:
+        """Remove an interface, and with one end of a veth pair the other.  ENODEV when there is none."""
+        self.request(RTM_DELLINK, _link() + attribute(IFLA_IFNAME, name), what=f"remove the interface {name}")
+
+    def add_address(self, index: int, address: bytes, prefix: int) -> None:
+        """Give an interface the IPv4 *address*, four bytes, and with it the route to the network of *prefix* bits."""
+        broadcast = int.from_bytes(address, "big") | (1 << 32 - prefix) - 1
+        self.request(RTM_NEWADDR, _ADDRESS.pack(AF_INET, prefix, 0, 0, index) + attribute(IFA_LOCAL, address)
+                     + attribute(IFA_ADDRESS, address) + attribute(IFA_BROADCAST, broadcast.to_bytes(4, "big")),
+                     NLM_F_CREATE | NLM_F_EXCL, f"the address {'.'.join(map(str, address))}/{prefix}")
+
+    def add_default_route(self, gateway: bytes) -> None:
+        """Send whatever has no other route to the IPv4 address *gateway*, four bytes."""
+        self.request(RTM_NEWROUTE, _ROUTE.pack(AF_INET, 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RTN_UNICAST, 0)
+                     + attribute(RTA_GATEWAY, gateway), NLM_F_CREATE | NLM_F_EXCL, f"the route via {'.'.join(map(str, gateway))}")
+
+    def link(self, name: str) -> Link | None:
+        """The interface with this *name*, or None when there is none."""
+        try:
+            return Link(self.request(RTM_GETLINK, _link() + attribute(IFLA_IFNAME, name), what=f"find the interface {name}")[0])
+        except OSError as error:
+            if error.errno != 19:  # ENODEV
+                raise
+            return None
+
+    def links(self) -> list[Link]:
+        """All interfaces."""
+        return [Link(body) for body in self.request(RTM_GETLINK, _link(), NLM_F_DUMP, "list the interfaces")]
+
+    def addresses(self, index: int = 0) -> list[tuple[bytes, int]]:
+        """The IPv4 addresses of the interface with this *index*, or of all, as (four bytes, prefix)."""
+        found = []
+        for body in self.request(RTM_GETADDR, _ADDRESS.pack(AF_INET, 0, 0, 0, 0), NLM_F_DUMP, "list the addresses"):
+            _, prefix, _, _, owner = _ADDRESS.unpack_from(body)
+            parts = attributes(body[_ADDRESS.size:])
+            if index in (0, owner):
+                found.append((parts.get(IFA_LOCAL) or parts[IFA_ADDRESS], prefix))
+        return found
+
+    def routes(self) -> list[Route]:
+        """The IPv4 routes to other machines, of all tables."""
+        bodies = self.request(RTM_GETROUTE, _ROUTE.pack(AF_INET, *[0] * 8), NLM_F_DUMP, "list the routes")
+        return [Route(body) for body in bodies if _ROUTE.unpack_from(body)[7] == RTN_UNICAST]
+
+
+class Link:
+    """An interface: *index*, *name*, *kind* ("bridge", "veth", or "" for hardware), *master* (the index of its bridge, or 0),
+    *up* (whether it is switched on)."""
+
+    def __init__(self, body: bytes):
+        _, _, self.index, flags, _ = _LINK.unpack_from(body)
+        parts = attributes(body[_LINK.size:])
+        self.name = text(parts[IFLA_IFNAME])
+        self.kind = text(attributes(parts.get(IFLA_LINKINFO, b"")).get(IFLA_INFO_KIND, b""))
+        self.master = int.from_bytes(parts.get(IFLA_MASTER, b""), sys.byteorder)
+        self.up = bool(flags & IFF_UP)
+
+
+class Route:
+    """A way to the network of *prefix* bits that begins with the address *destination* (four bytes): through the interface
+    with the *index*, or 0 where several lead there."""
+
+    def __init__(self, body: bytes):
+        self.prefix = _ROUTE.unpack_from(body)[1]
+        parts = attributes(body[_ROUTE.size:])
+        self.destination = parts.get(RTA_DST, bytes(4))
+        self.index = int.from_bytes(parts.get(RTA_OIF, b""), sys.byteorder)
+
+
+# ---- the form of messages --------------------------------------------------------------------------------------
+
+def attribute(kind: int, value: bytes | str | int) -> bytes:
+    """One attribute (struct nlattr): a number has 32 bits in the machine's own order, a text ends with a zero byte."""
+    if isinstance(value, int):
+        value = struct.pack("=I", value)
+    elif isinstance(value, str):
+        value = value.encode() + b"\0"
+    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value + bytes(-len(value) % 4)
+
+
+def attributes(data: bytes) -> dict[int, bytes]:
+    """The attributes in *data*: their values by their kinds."""
+    found, place = {}, 0
+    while place + _ATTRIBUTE.size <= len(data):
+        length, kind = _ATTRIBUTE.unpack_from(data, place)
+        if length < _ATTRIBUTE.size:
+            break
+        found[kind & _NLA_TYPE_MASK] = data[place + _ATTRIBUTE.size:place + length]
+        place += length + -length % 4
+    return found
+
+
+def messages(data: bytes):
+    """The messages in one datagram: (kind, flags, sequence, body) each."""
+    place = 0
+    while place + _HEADER.size <= len(data):
+        length, kind, flags, sequence, _ = _HEADER.unpack_from(data, place)
+        yield kind, flags, sequence, data[place + _HEADER.size:place + length]
+        place += max(length, _HEADER.size) + -length % 4
+
+
+def text(value: bytes) -> str:
+    """The text of an attribute, without the zero byte at its end."""
+    return value.rstrip(b"\0").decode(errors="replace")
+
+
+def _link(index: int = 0, flags: int = 0) -> bytes:
+    """struct ifinfomsg; of the flags of the interface only IFF_UP is ever changed here."""
+    return _LINK.pack(0, 0, index, flags, flags)
+
+
+# ---- the socket ------------------------------------------------------------------------------------------------
+
+def _open(protocol: int) -> int:
+    fd = libc.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol)  # the module socket would cost 9 ms at each start
+    if fd == -1:
+        raise failure("socket", AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol)
+    for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK):
+        libc.setsockopt(fd, SOL_NETLINK, option, ctypes.byref(ctypes.c_int(1)), 4)  # an old kernel has fewer words, no more
+    return fd
+
+
+def _open_inside(namespace: int, protocol: int) -> int:
+    """Enter the *namespace*, open the socket, and come back.
+
+    A network namespace belongs to a thread: the other threads of a notebook stay where they are.  On the way back an
+    interrupt (Ctrl-C) must not strand us.
+    """
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        try:
+            setns(namespace, CLONE_NEWNET)
+            return _open(protocol)
+        finally:
+            try:
+                setns(home, CLONE_NEWNET)
+            except KeyboardInterrupt:
+                setns(home, CLONE_NEWNET)
+                raise
+    finally:
+        os.close(home)
