@@ -25,7 +25,7 @@ IMAGE=${MINICT_IMAGE-tiny}
 
 PACKAGES="python3 python3-venv ca-certificates util-linux procps
     iproute2 nftables libnftables1 libseccomp2 busybox-static"
-PACKAGES_TESTS="gcc libc6-dev iptables make" # for programs linked in odd ways, and firewalls to live beside
+PACKAGES_TESTS="gcc libc6-dev iptables make zsh fish" # for programs linked in odd ways, and firewalls to live beside, shells
 PACKAGES_VM="qemu-system-x86 mmdebstrap e2fsprogs"
 PACKAGES_BENCH="runc crun bubblewrap podman"
 
@@ -154,6 +154,16 @@ PYTHON
             say "$BIN/$name is another one already and stays: this checkout's is $VENV/bin/$name"
         fi
     done
+    completions "$(dirname "$BIN")/share"
+}
+
+# completions SHARE: what the shells complete, in the folders below SHARE where they look by themselves.
+completions() {
+    mkdir -p "$1/bash-completion/completions" "$1/zsh/site-functions" "$1/fish/vendor_completions.d"
+    "$VENV/bin/minict" completion bash > "$1/bash-completion/completions/minict"
+    ln -sf minict "$1/bash-completion/completions/mini-docker"
+    "$VENV/bin/minict" completion zsh > "$1/zsh/site-functions/_minict"
+    "$VENV/bin/minict" completion fish > "$1/fish/vendor_completions.d/minict.fish"
 }
 
 default_image() {

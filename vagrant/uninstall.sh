@@ -1,5 +1,5 @@
 #!/bin/sh
-# Undo what provision.sh did outside of the checkout: links to the commands, containers, images.  Volumes are people's own
+# Undo what provision.sh did outside of the checkout: links to the commands, what shells complete, containers, images.  Volumes are people's own
 # data, so they stay when there are any.  Packages stay too: other programs may have come to need them.
 set -eu
 [ "$(id -u)" = 0 ] || { echo "minict: what root made, root removes: run  sudo sh $0" >&2; exit 1; }
@@ -17,6 +17,11 @@ fi
 for name in minict mini-docker; do
     case $(readlink "$BIN/$name" || true) in "$VENV"/*) rm "$BIN/$name" ;; esac
 done
+if [ -n "$BIN" ]; then
+    SHARE=$(dirname "$BIN")/share
+    rm -f "$SHARE/bash-completion/completions/minict" "$SHARE/bash-completion/completions/mini-docker" \
+        "$SHARE/zsh/site-functions/_minict" "$SHARE/fish/vendor_completions.d/minict.fish"
+fi
 rm -rf "$RUN"
 if [ -n "$(ls "$ROOT/volumes" 2>/dev/null)" ]; then
     find "$ROOT" -mindepth 1 -maxdepth 1 ! -name volumes -exec rm -rf {} +

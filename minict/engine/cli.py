@@ -16,6 +16,7 @@ MODULES = {
     "run": ("run",),
     "images": ("images", "image from-host", "image rm", "import"),
     "system": ("doctor", "prune", "version"),
+    "look": ("completion", "__complete"),
 }
 INDEX = {name: module for module, names in MODULES.items() for name in names}
 
@@ -104,7 +105,7 @@ def overview(group: str = "") -> str:
     width = max(map(len, INDEX))
     lines = ["usage: minict [--debug] COMMAND …", "", "A container runtime in Python that can be read."]
     for names in MODULES.values():
-        shown = [name for name in names if not group or name.startswith(f"{group} ")]
+        shown = [name for name in names if name[0] != "_" and (not group or name.startswith(f"{group} "))]
         lines += ["", *(f"  {name:<{width}}  {load(name).help.split('.  ')[0].rstrip('.')}" for name in shown)] if shown else []
     return "\n".join([*lines, "", "minict COMMAND --help says more.  --debug shows the traceback of an error."])
 
