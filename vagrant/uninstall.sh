@@ -1,10 +1,11 @@
 #!/bin/sh
-# Undo what provision.sh did outside of the checkout: links to the commands, what shells complete, containers, images.  Volumes are people's own
-# data, so they stay when there are any.  Packages stay too: other programs may have come to need them.
+# Undo what provision.sh did outside of the checkout: the commands, what shells complete, the service, containers, images.  Volumes
+# are people's own data, so they stay when there are any.  Packages and the service's user stay too: others may have come to need them.
 set -eu
 [ "$(id -u)" = 0 ] || { echo "minict: what root made, root removes: run  sudo sh $0" >&2; exit 1; }
 SOURCE=$(readlink -f "$(dirname "$0")/..")
-VENV=${MINICT_VENV:-$SOURCE/.venv}
+UNIT=/etc/systemd/system/minict-lab.service
+VENV=${MINICT_VENV:-$([ -e $UNIT ] && sed -n 's|^ExecStart=\(.*\)/bin/python .*|\1|p' $UNIT || echo "$SOURCE/.venv")}
 BIN=${MINICT_BIN-/usr/local/bin}
 ROOT=${MINICT_ROOT:-/var/lib/minict}
 RUN=${MINICT_RUN:-/run/minict}
@@ -13,6 +14,16 @@ if [ -x "$VENV/bin/minict" ]; then "$VENV/bin/minict" prune; fi
 if [ -n "$(ls "$RUN/containers" 2>/dev/null)" ]; then
     echo "minict: containers still run, and nothing was removed: end them, and run this again." >&2
     exit 1
+fi
+if [ -e $UNIT ]; then
+    if [ -d /run/systemd/system ]; then systemctl --quiet stop minict-lab; fi
+    systemctl --quiet disable minict-lab 2>/dev/null || true # where there is no systemd there is nothing to disable
+    for name in minict mini-docker; do
+        if grep -qs "$VENV/bin/minict" "$BIN/$name"; then rm "$BIN/$name"; fi
+    done
+    rm -rf /etc/minict /etc/sudoers.d/minict "$VENV" # the unit last: it says where the environment is
+    rm $UNIT
+    if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 fi
 for name in minict mini-docker; do
     case $(readlink "$BIN/$name" || true) in "$VENV"/*) rm "$BIN/$name" ;; esac

@@ -1,16 +1,21 @@
 """The course in the browser: JupyterLab on this machine's loopback address, behind a token.
 
 ``python -m minict.lab.server`` is the last step of ``make lab``.  It prints the address as soon as the server answers
-there, and stays until Ctrl-C.  Settings, as environment variables:
+there, and stays until Ctrl-C.  The server's log is ``.venv/lab.log``.  The server and its kernels are root's, because
+containers are.
 
-* ``MINICT_PORT``: the port; when it is taken, the next free one (8888)
+In a virtual machine the server is a service (vagrant/provision.sh) of an ordinary user, and the kernels alone are root's.
+``… server service`` becomes this server; ``… server address`` waits until it answers, and prints its address.
+
+Settings, as environment variables:
+
+* ``MINICT_PORT``: the port (8888).  When it is taken, ``make lab`` takes the next free one
+* ``MINICT_BIND``: the address at which the service listens (127.0.0.1)
+* ``MINICT_ADDRESS``: what the service's address begins with as the browser sees it; empty: print none
 * ``JUPYTER_TOKEN``: the token (a new one each time)
-* ``LAB_BACKGROUND``: when set, the server goes on by itself
+* ``LAB_BACKGROUND``: when set, the server of ``make lab`` goes on by itself
 
-The server's log is ``.venv/lab.log``.
-
-The server and its kernels are root's, because containers are: whoever has the token has this machine.  Hence
-loopback alone.
+Whoever has the token has this machine.  Hence loopback alone, unless the machine is a virtual one.
 """
 from __future__ import annotations
 
@@ -28,18 +33,22 @@ from jupyter_core.paths import jupyter_runtime_dir
 
 LOG = f"{sys.prefix}/lab.log"
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-PATIENCE = 120  # seconds until the server must answer: a cold start on a slow, emulated machine takes most of them
+PATIENCE = 300  # seconds until the server must answer: a cold start on a slow, emulated machine takes two minutes
 
 
-def main() -> int:
-    background = bool(os.environ.get("LAB_BACKGROUND"))
+def main(words: list[str]) -> int:
     try:
-        server = start(port())
-        address = wait_until_it_answers(server)
+        return {(): lab, ("service",): service, ("address",): address}[tuple(words)]()
     except (ValueError, ChildProcessError, TimeoutError) as error:
         print(f"minict: {error}", file=sys.stderr)
         return 1
-    print(f"\nThe course:  {address}\n")
+
+
+def lab() -> int:
+    """``make lab``: start the server, print its address, and stay until Ctrl-C."""
+    background = bool(os.environ.get("LAB_BACKGROUND"))
+    server = start(port())
+    print(f"\nThe course:  {wait_until_it_answers(server)}\n")
     if background:
         print(f"It goes on in the background; this ends it: kill {server.pid}", flush=True)
         return 0
@@ -47,6 +56,25 @@ def main() -> int:
     for end in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(end, lambda *_: server.terminate())  # it ends its kernels, and then itself
     server.wait()
+    return 0
+
+
+def service() -> int:
+    """Become the server, as systemd's child: at this very port, or not at all."""
+    os.chdir(CHECKOUT)
+    os.execve(sys.executable, command(port(), os.environ.get("MINICT_BIND", "127.0.0.1"), retries=0), environment())
+
+
+def address() -> int:
+    """Wait until the service answers; print its address.  Raises TimeoutError."""
+    deadline = time.monotonic() + PATIENCE
+    while not answers(port()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"JupyterLab did not answer at port {port()} for {PATIENCE} seconds")
+        time.sleep(0.2)
+    begin = os.environ.get("MINICT_ADDRESS", f"http://127.0.0.1:{port()}")
+    if begin:
+        print(f"\nThe course:  {first_page(begin, os.environ['JUPYTER_TOKEN'])}\n")
     return 0
 
 
@@ -58,16 +86,23 @@ def port() -> int:
     return int(text)
 
 
+def command(port: int, listen: str, retries: int) -> list[str]:
+    """JupyterLab at *port* of the address *listen*, or at one of the *retries* next ones."""
+    return [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root",
+            f"--ServerApp.ip={listen}", f"--ServerApp.port={port}", f"--ServerApp.port_retries={retries}",
+            f"--ServerApp.root_dir={CHECKOUT}"]  # the notebooks, and the package's source beside them
+
+
+def environment() -> dict[str, str]:
+    """So that `!minict images` in a cell, and `minict run -it tiny` in a terminal of the lab, find the command."""
+    return {**os.environ, "PATH": f"{sys.prefix}/bin:{os.environ['PATH']}"}
+
+
 def start(port: int) -> subprocess.Popen:
     """Start JupyterLab in a session of its own: it can outlive us, and a Ctrl-C reaches it through us alone."""
-    # so that `!minict images` in a cell, and `minict run -it tiny` in a terminal of the lab, find the command
-    environment = {**os.environ, "PATH": f"{sys.prefix}/bin:{os.environ['PATH']}"}
     with open(LOG, "w") as log:
-        return subprocess.Popen([
-            sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root",
-            "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=100",
-            f"--ServerApp.root_dir={CHECKOUT}",  # the notebooks, and the package's source beside them
-        ], cwd=CHECKOUT, env=environment, start_new_session=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        return subprocess.Popen(command(port, "127.0.0.1", retries=100), cwd=CHECKOUT, env=environment(),
+                                start_new_session=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 
 def wait_until_it_answers(server: subprocess.Popen) -> str:
@@ -83,12 +118,22 @@ def wait_until_it_answers(server: subprocess.Popen) -> str:
         try:
             with open(notes) as file:
                 info = json.load(file)
-            urllib.request.urlopen(f"http://127.0.0.1:{info['port']}/api", timeout=5).close()
-            return f"http://127.0.0.1:{info['port']}/lab{first_notebook()}?token={info['token']}"
-        except (OSError, ValueError):  # not there yet, half written, or not answering yet
-            time.sleep(0.1)
+        except (OSError, ValueError):  # not there yet, or half written
+            info = None
+        if info and answers(info["port"]):
+            return first_page(f"http://127.0.0.1:{info['port']}", info["token"])
+        time.sleep(0.1)
     server.kill()
     raise TimeoutError(f"JupyterLab did not answer for {PATIENCE} seconds, and wrote last:\n{last_words()}")
+
+
+def answers(port: int) -> bool:
+    """Does JupyterLab answer at *port* of this machine?"""
+    try:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/api", timeout=5).close()
+        return True
+    except OSError:
+        return False
 
 
 def last_words() -> str:
@@ -96,11 +141,12 @@ def last_words() -> str:
         return "".join(file.readlines()[-10:])
 
 
-def first_notebook() -> str:
-    """The path below ``/lab`` that opens the first chapter."""
+def first_page(begin: str, token: str) -> str:
+    """The address of the first chapter on the server whose address has this *begin*."""
     found = sorted(glob.glob(f"{CHECKOUT}/notebooks/[0-9][0-9]-*.ipynb"))
-    return "/tree/" + quote(os.path.relpath(found[0], CHECKOUT)) if found else ""
+    path = "/tree/" + quote(os.path.relpath(found[0], CHECKOUT)) if found else ""
+    return f"{begin}/lab{path}?token={token}"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
