@@ -30,6 +30,7 @@ import os
 import shutil
 import signal
 import stat
+import sys
 import tarfile
 
 from ..kernel import process
@@ -79,7 +80,7 @@ def unpack(archive, directory: str, *, whiteouts: bool = False, max_bytes: int =
     try:
         with open(report_in, encoding="utf-8") as report:
             try:
-                _feed(start, archive, orders_out, name)
+                feed(start, archive, orders_out, name)
             finally:
                 os.close(orders_out)
             kind, _, text = report.read().partition("\n")
@@ -94,7 +95,7 @@ def unpack(archive, directory: str, *, whiteouts: bool = False, max_bytes: int =
     return Contents(hexdigest, int(size), int(entries))
 
 
-def _feed(chunk: bytes, archive, orders: int, name: str) -> None:
+def feed(chunk: bytes, archive, orders: int, name: str) -> None:
     """Pass *chunk*, and all that *archive* gives after it, on to the child, through the descriptor *orders*."""
     fcntl.fcntl(orders, fcntl.F_SETPIPE_SZ, _CHUNK)  # at most 1 MiB for whoever is not privileged
     while chunk:
@@ -140,16 +141,18 @@ def _child(parent: int, orders: int, report: int, directory: str, make, digest, 
             os._exit(1)
         orders, report = keep_only(orders, report)
         os.umask(0)
+        sys.path.clear()
+        sys.meta_path.clear()  # so that an import, were there one, would find nothing: the library is the archive's by now
         os.chroot(directory)
         os.chdir("/")
-        unpacker = _Unpacker(_Forward(_Plain(orders, make, digest, options[1])), *options)
+        unpacker = Unpacker(Stream(Plain(orders, make, digest, options[1])), *options)
         unpacker.run()
         text = f"done\n{digest.hexdigest()} {unpacker.size} {unpacker.entries}"
-    except _NoTar as error:
+    except NoTar as error:
         text = f"no tar\n{error}"
-    except (tarfile.TarError, _Damaged) as error:
+    except (tarfile.TarError, Damaged) as error:
         text = f"damaged\n{error}"
-    except _Refused as error:
+    except Refused as error:
         text = f"refused\n{error}"
     except OSError as error:
         where = f"{os.fsdecode(error.filename)!r}: " if error.filename else ""
@@ -162,15 +165,15 @@ def _child(parent: int, orders: int, report: int, directory: str, make, digest, 
         os._exit(0)
 
 
-class _Refused(Exception):
+class Refused(Exception):
     """The archive orders what no honest one does."""
 
 
-class _Damaged(Exception):
+class Damaged(Exception):
     """What is compressed can't be decompressed."""
 
 
-class _NoTar(Exception):
+class NoTar(Exception):
     """The very beginning is not that of a tar archive."""
 
 
@@ -187,7 +190,7 @@ def keep_only(*descriptors: int) -> list[int]:
     return [*range(3, 3 + len(high))]
 
 
-class _Plain(io.RawIOBase):
+class Plain(io.RawIOBase):
     """The decompressed content of a pipe as a raw file, hashed as it passes."""
 
     def __init__(self, fd: int, make, digest, max_bytes: int):
@@ -203,18 +206,18 @@ class _Plain(io.RawIOBase):
             try:
                 chunk = next(self._chunks, b"")
             except Exception as error:  # each decompressor has exceptions of its own for "damaged"
-                raise _Damaged(str(error)) from None
+                raise Damaged(str(error)) from None
             self._digest.update(chunk)
             self._total += len(chunk)
             if self._total > self._max_bytes:
-                raise _Refused(f"it holds more than {self._max_bytes} bytes, which is the limit")
+                raise Refused(f"it holds more than {self._max_bytes} bytes, which is the limit")
             self._rest = memoryview(chunk)
         length = min(len(buffer), len(self._rest))
         buffer[:length], self._rest = self._rest[:length], self._rest[length:]
         return length
 
 
-class _Forward:
+class Stream:
     """A pipe as the file that tarfile expects: seeking is reading on.  It remembers what was last read as a header."""
 
     def __init__(self, file):
@@ -230,7 +233,7 @@ class _Forward:
         """What tarfile calls for headers.  It believes any size and keeps it in memory: hence the allowance."""
         self.allowance -= size
         if self.allowance < 0:
-            raise _Refused(f"one file has a header of more than {_MAX_HEADER} bytes")
+            raise Refused(f"one file has a header of more than {_MAX_HEADER} bytes")
         self.last = self.data(size)
         return self.last
 
@@ -244,10 +247,10 @@ class _Forward:
             pass
 
 
-class _Unpacker:
+class Unpacker:
     """Carries out the orders of one archive in the root directory."""
 
-    def __init__(self, stream: _Forward, whiteouts: bool, max_bytes: int, max_entries: int):
+    def __init__(self, stream: Stream, whiteouts: bool, max_bytes: int, max_entries: int):
         self.stream, self.whiteouts = stream, whiteouts
         self.max_bytes, self.max_entries = max_bytes, max_entries
         self.size = self.entries = 0
@@ -257,7 +260,7 @@ class _Unpacker:
         try:
             archive = tarfile.TarFile(fileobj=self.stream, encoding="utf-8", errors="surrogateescape")
         except tarfile.ReadError as error:
-            raise _NoTar(error) from None
+            raise NoTar(error) from None
         while True:
             self.stream.allowance = _MAX_HEADER
             member = archive.next()
@@ -281,11 +284,11 @@ class _Unpacker:
         self.entries += 1
         self.size += member.size if member.isreg() else 0
         if member.size < 0:
-            raise _Refused(f"{member.name!r} has the size {member.size}")
+            raise Refused(f"{member.name!r} has the size {member.size}")
         if self.entries > self.max_entries:
-            raise _Refused(f"it has more than {self.max_entries} files, which is the limit")
+            raise Refused(f"it has more than {self.max_entries} files, which is the limit")
         if self.size > self.max_bytes:
-            raise _Refused(f"it unpacks to more than {self.max_bytes} bytes, which is the limit")
+            raise Refused(f"it unpacks to more than {self.max_bytes} bytes, which is the limit")
 
     def place(self, member: tarfile.TarInfo) -> None:
         """Make the one file, directory, link or device that *member* orders."""
@@ -324,20 +327,20 @@ class _Unpacker:
             os.unlink(path)
         elif not for_directory:
             if path == b"/":
-                raise _Refused("it has a file in the place of its root directory")
+                raise Refused("it has a file in the place of its root directory")
             shutil.rmtree(path)
         return self.whiteouts and for_directory and stat.S_ISCHR(mode) and device == 0
 
     def link(self, target: bytes, path: bytes) -> None:
         """A second name for the file *target*, which must be there already: the attributes are those of the first."""
         if target == path:
-            raise _Refused(f"{os.fsdecode(path)!r} is a hard link to itself")
+            raise Refused(f"{os.fsdecode(path)!r} is a hard link to itself")
         self.make_room(path, False)
         try:
             os.link(target, path, follow_symlinks=False)
         except FileNotFoundError:
             names = f"{os.fsdecode(path)!r} is a hard link to {os.fsdecode(target)!r}"
-            raise _Refused(f"{names}, which is not in it") from None
+            raise Refused(f"{names}, which is not in it") from None
 
     def write_file(self, member: tarfile.TarInfo, path: bytes) -> None:
         """The content; a file with holes is stored as pieces, each with the place where it belongs."""
@@ -381,7 +384,7 @@ class _Unpacker:
         if mark.startswith(b".wh..wh."):  # notes that the old union file system AUFS kept for itself
             return None
         if name in (b"", b".", b".."):
-            raise _Refused(f"it deletes {os.fsdecode(parent)!r} itself, or what is above it, by {os.fsdecode(mark)!r}")
+            raise Refused(f"it deletes {os.fsdecode(parent)!r} itself, or what is above it, by {os.fsdecode(mark)!r}")
         path = os.path.join(parent, name)
         if not os.path.lexists(path):
             os.mknod(path, stat.S_IFCHR, os.makedev(0, 0))

@@ -1,0 +1,126 @@
+"""Commands about volumes."""
+from __future__ import annotations
+
+from minict.runtime.errors import ContainerError
+
+from ..options import Command, Option, table
+
+
+def create(fields: dict, arguments: list[str]) -> None:
+    from .. import mountwords, volumes
+    if fields.get("driver", "local") != "local":
+        raise ContainerError(f"there is no driver {fields['driver']!r} for volumes: the only one is local")
+    made = volumes.create(arguments[0] if arguments else None, labels=mountwords.labels(fields.get("label", []), "--label"),
+                          options=mountwords.labels(fields.get("opt", []), "--opt"))
+    print(made.name)
+
+
+HEADINGS = {"Driver": "DRIVER", "Name": "VOLUME NAME", "Availability": "AVAILABILITY", "Labels": "LABELS", "Links": "LINKS",
+            "Mountpoint": "MOUNTPOINT", "Scope": "SCOPE", "Size": "SIZE", "Group": "GROUP", "Status": "STATUS"}
+
+
+def ls(fields: dict, arguments: list[str]) -> None:
+    from .. import volumes
+    from ..table import show
+    wanted = _filter(fields.get("filter", []), {"dangling", "label", "name", "driver"})
+    print(show([_row(volume) for volume in volumes.volumes() if wanted(volume)], HEADINGS, ["Driver", "Name"],
+               format=fields.get("format"), quiet="Name" if fields.get("quiet") else None), end="")
+
+
+def _row(volume) -> dict:
+    described = volume.describe()
+    labels = described["Labels"] or {}
+    return {**described, "Labels": ",".join(f"{key}={value}" for key, value in labels.items()), "Availability": "N/A",
+            "Links": "N/A", "Size": "N/A", "Group": "N/A", "Status": "N/A", "Label": lambda key: labels.get(key, "")}
+
+
+def _filter(texts: list[str], known: set[str]):
+    """What ``--filter KEY=VALUE`` says, as a function that takes a volume.  The same key twice: one of the two must be so,
+    but of labels all.  Raises :class:`ContainerError`."""
+    given: dict[str, list[str]] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or key not in known:
+            raise ContainerError(f"--filter {text}: write one of {', '.join(sorted(known))}, then = and a value")
+        given.setdefault(key, []).append(value)
+    if not {"true", "1", "false", "0"}.issuperset(given.get("dangling", [])):
+        raise ContainerError(f"--filter dangling={given['dangling'][0]}: write true or false")
+
+    def wanted(volume) -> bool:
+        return (all(_has_label(volume, text) for text in given.get("label", []))
+                and not any(_has_label(volume, text) for text in given.get("label!", []))
+                and any(text in volume.name for text in given.get("name", [volume.name]))
+                and any(text == "local" for text in given.get("driver", ["local"]))
+                and ("dangling" not in given or (given["dangling"][-1] in ("true", "1")) == (not volume.users())))
+    return wanted
+
+
+def _has_label(volume, text: str) -> bool:
+    key, equals, value = text.partition("=")
+    return key in volume.labels and (not equals or volume.labels[key] == value)
+
+
+def inspect(fields: dict, arguments: list[str]) -> None:
+    from .. import volumes
+    found = [volumes.Volume.find(name).describe() for name in arguments]
+    if fields.get("format") and fields["format"] != "json":
+        from ..template import Template
+        template = Template(fields["format"])
+        for each in found:
+            print(template.render(each))
+    else:
+        import json
+        print(json.dumps(found, indent=None if fields.get("format") else 4))
+
+
+def remove(fields: dict, arguments: list[str]) -> None:
+    from .. import volumes
+    errors = []
+    for name in arguments:
+        try:
+            volumes.remove(name)
+            print(name)
+        except ContainerError as error:
+            if not (fields.get("force") and error.errno == 2):
+                errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+def prune(fields: dict, arguments: list[str]) -> None:
+    from .. import volumes
+    from ..table import size
+    wanted = _filter(fields.get("filter", []), {"label", "label!"})
+    everything = fields.get("all", False)
+    if not fields.get("force"):
+        kind = "all volumes" if everything else "the anonymous volumes"
+        print(f"This removes {kind} that no container has.\nAre you sure? [y/N] ", end="", flush=True)
+        import sys
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            return
+    removed = volumes.prune(everything, wanted)
+    if removed:
+        print("Deleted Volumes:", *removed, sep="\n", end="\n\n")
+    print(f"Total reclaimed space: {size(sum(removed.values()))}")
+
+
+_FILTER = Option("-f --filter", "only those of which this is so: dangling=true, label=KEY[=VALUE], name=PART", "KEY=VALUE", many=True)
+_FORMAT = Option("--format", "json, or a template such as '{{.Name}}'", "TEMPLATE")
+
+COMMANDS = table(
+    Command("volume create", "[OPTION…] [NAME]", "Make a volume: a directory that outlives containers.  Without a name it gets one.",
+            "minict volume create --label use=test db", create,
+            [Option("--label", "a label", "KEY=VALUE", many=True), Option("-d --driver", "local, the only one", "NAME"),
+             Option("-o --opt", "of the driver: type=none, o=bind and device=/path make it a name for that path", "KEY=VALUE", many=True)],
+            (0, 1)),
+    Command("volume ls", "[OPTION…]", "List the volumes.", "minict volume ls --filter dangling=true -q", ls,
+            [_FILTER, Option("-q --quiet", "the names alone"), _FORMAT]),
+    Command("volume inspect", "[OPTION…] NAME…", "Show all that is known of volumes.",
+            "minict volume inspect --format '{{.Mountpoint}}' db", inspect, [Option("-f --format", _FORMAT.help, "TEMPLATE")], (1, None)),
+    Command("volume rm", "[OPTION…] NAME…", "Remove volumes with all that is in them, unless a container has them, running or not.",
+            "minict volume rm db", remove, [Option("-f --force", "one that is not there is no error")], (1, None)),
+    Command("volume prune", "[OPTION…]", "Remove the volumes without a name of their own that no container has.",
+            "minict volume prune -a -f", prune,
+            [Option("-a --all", "those with a name too"), Option("-f --force", "do not ask"),
+             Option("--filter", "only those of which this is so: label=KEY[=VALUE], label!=KEY", "KEY=VALUE", many=True)]),
+)

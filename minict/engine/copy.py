@@ -1,0 +1,388 @@
+"""Files go from one place to another as an archive between two processes: ``minict cp``, ``export``, and the filling of a volume.
+
+::
+
+    sender     finds the source, writes "d" or "f", and then the archive ──► pipe
+    receiver   reads that letter, finds or makes the destination, makes it its root directory, unpacks  ◄── pipe
+
+Each works in the root directory of its end (:mod:`.inside`), so that neither can be led out of it, and this process
+never looks at a file or a name of the container.  One of the ends may be standard input or output: then there is no letter.
+Source: docker-cp(1), whose rules on slashes, ``/.`` and links these are; docker's documentation, container cp.
+"""
+from __future__ import annotations
+
+import collections
+import errno
+import hashlib
+import os
+import stat
+import tarfile
+
+from minict.runtime import mounts
+from minict.runtime.errors import ContainerError
+
+from . import compression, inside, unpack
+
+_CHUNK = 1 << 20
+_START = 512      # of an archive: enough to see how it is compressed
+_MAX_LINKS = 40  # as the kernel, path_resolution(7)
+_TOP = "top"     # what the sender calls that which it sends; the receiver has a name for it
+_NO_LIMIT = 1 << 62
+
+#: One end of a copy.  *files*: whose, one of the classes of :mod:`.inside`; *path*: an absolute path there, which may
+#: end with ``/`` or ``/.``; *label*: what messages call it.
+End = collections.namedtuple("End", "files path label")
+
+
+def copy(source: End, destination: End, *, follow: bool = False, owner: tuple[int, int] | None = None, adopt: bool = False) -> int:
+    """Copy *source* to *destination*, which is a new name or, if it is there, a directory to copy into; return the bytes of its files.
+
+    *follow*: when the source is a link, copy what it leads to.  *owner*: user and group of what is made; None keeps those
+    of the source.  *adopt*: a directory that was there gets owner, mode and attributes of the source too.
+    Raises :class:`ContainerError`.
+    """
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    name, only_content = _name(source.path)
+    sender = receiver = None
+    try:
+        sender = inside.Child(source.files, lambda: _send(source, writer, _TOP, follow, letter=True), [writer])
+        os.close(writer)
+        writer = -1
+        receiver = inside.Child(destination.files, lambda: _receive(destination, lambda: open(reader, "rb", buffering=0), name, only_content, owner, adopt), [reader])
+        os.close(reader)
+        reader = -1
+        return _outcome(sender, receiver)
+    finally:
+        for fd in (reader, writer):
+            if fd >= 0:
+                os.close(fd)
+        for child in (sender, receiver):
+            if child:
+                child.stop()
+
+
+def _outcome(sender, receiver) -> int:
+    """Wait for both.  When both have failed, the one with something to say is who did not just find the other gone."""
+    first = None
+    try:
+        sender.wait()
+    except ContainerError as error:
+        first = error
+    try:
+        size = receiver.wait()
+    except ContainerError as error:
+        raise (first if first and first.errno != errno.EPIPE else error) from None
+    if first:
+        raise first
+    return int(size)
+
+
+def send(source: End, output: int, *, follow: bool = False, content_of: bool = False) -> None:
+    """Write *source* as an archive into the descriptor *output*: its name stands before each path in it, unless
+    *content_of* says that only its content is meant.  Raises :class:`ContainerError`."""
+    top = "" if content_of else _name(source.path)[0] or "."
+    child = inside.Child(source.files, lambda: _send(source, output, top, follow, letter=False), [output])
+    try:
+        child.wait()
+    except ContainerError as error:
+        if error.errno == errno.EPIPE:
+            raise BrokenPipeError from None  # whoever reads it has heard enough
+        raise
+    finally:
+        child.stop()
+
+
+def receive(archive, destination: End, owner: tuple[int, int] | None = None) -> int:
+    """Unpack *archive*, a binary file, plain or compressed, into the directory *destination*, which must be there; return the
+    bytes of its files.  Raises :class:`ContainerError`."""
+    start = archive.read(_START)
+    make = compression.decompressor(start, "the archive")  # before the fork: who has entered can't import anything
+    digest = hashlib.sha256()
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+
+    def plain():
+        return unpack.Plain(reader, make, digest, _NO_LIMIT)
+
+    child = inside.Child(destination.files, lambda: _receive(destination, plain, None, True, owner), [reader])
+    os.close(reader)
+    try:
+        unpack.feed(start, archive, writer, "the archive")
+        os.close(writer)
+        writer = -1
+        return int(child.wait())
+    finally:
+        if writer >= 0:
+            os.close(writer)
+        child.stop()
+
+
+def _name(path: str) -> tuple[str, bool]:
+    """What the source *path* is to be called at the other end, and whether only its content is meant (``DIRECTORY/.``)."""
+    name = os.path.basename(os.path.normpath(path))
+    return name, os.path.basename(path) == "." or not name
+
+
+# ---- in the children: find ---------------------------------------------------------------------------------------------
+
+
+def _opener(files):
+    """The function that opens a path, as O_PATH, at an end that is a container or the host."""
+    if isinstance(files, inside.Host):
+        return lambda path: os.open(path, os.O_PATH | os.O_CLOEXEC)
+    root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    return lambda path: mounts.look_up(root, path)
+
+
+def _find(look, path: str, follow: bool) -> tuple[int, str]:
+    """The directory in which *path* ends, as a descriptor, and the last name; with *follow* that of what a link leads to."""
+    for _ in range(_MAX_LINKS):
+        parent, name = os.path.split(path.rstrip("/") or "/")
+        if name in ("", ".", ".."):
+            return look(path), "."
+        directory = look(parent or ".")
+        if not follow:
+            return directory, name
+        try:
+            target = os.readlink(name, dir_fd=directory)
+        except OSError as error:
+            if error.errno in (errno.EINVAL, errno.ENOENT):  # no link, or nothing
+                return directory, name
+            raise
+        os.close(directory)
+        path = os.path.join(parent, target)
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+
+
+def _status(directory: int, name: str) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+# ---- in the children: send ---------------------------------------------------------------------------------------------
+
+
+def _send(source: End, output: int, top: str, follow: bool, letter: bool) -> str:
+    """Write *source*, under the name *top*, as an archive into *output*."""
+    wants_directory = source.path.endswith(("/", "/."))
+    directory, name = _find(_opener(source.files), source.path.removesuffix("."), follow or wants_directory)
+    status = _status(directory, name)
+    if status is None:
+        raise ContainerError(f"there is no {source.label}", errno=errno.ENOENT)
+    is_directory = stat.S_ISDIR(status.st_mode)
+    if wants_directory and not is_directory:
+        raise ContainerError(f"{source.label} is no directory, which the slash at its end says", errno=errno.ENOTDIR)
+    os.fchdir(directory)
+    if letter:
+        os.write(output, b"d" if is_directory else b"f")
+    packer = Packer(_Output(output))
+    packer.add(name, top)
+    packer.close()
+    return str(packer.size)
+
+
+class _Output:
+    """A descriptor as the file that tarfile writes to, in large pieces."""
+
+    def __init__(self, fd: int):
+        self._fd, self._pieces, self._waiting, self._position = fd, [], 0, 0
+
+    def tell(self) -> int:
+        return self._position
+
+    def write(self, data: bytes) -> None:
+        self._pieces.append(data)
+        self._position += len(data)
+        self._waiting += len(data)
+        if self._waiting >= _CHUNK:
+            self.flush()
+
+    def flush(self) -> None:
+        unpack.write_all(self._fd, b"".join(self._pieces))
+        self._pieces, self._waiting = [], 0
+
+
+class Packer:
+    """Writes files as an archive into *output*, a binary file, just as they are: with owners, modes, times, attributes and hard links.
+
+    The standard library's ``TarFile.add`` is not for a container's files: it asks for the names of users, for which the C
+    library loads modules that /etc/nsswitch.conf names (CVE-2019-14271), and it waits for ever at a FIFO that was a file a moment before.
+    """
+
+    def __init__(self, output):
+        self._archive = tarfile.TarFile(fileobj=output, mode="w", format=tarfile.PAX_FORMAT, encoding="utf-8",
+                                        errors="surrogateescape")
+        self._output = output
+        self._first_names = {}
+        self.size = 0
+
+    def close(self) -> None:
+        self._archive.close()
+        self._output.flush()
+
+    def add(self, path: str, name: str) -> None:
+        """Add *path* as *name*, and all that is below it; without a name only what is below it.  What vanishes meanwhile is left out."""
+        waiting = [(path, name)]
+        while waiting:
+            path, name = waiting.pop()
+            try:
+                status = os.lstat(path)
+                if stat.S_ISSOCK(status.st_mode):
+                    continue  # there is nothing in it, and no archive has a word for it
+                if name:
+                    self._add_one(path, name, status)
+                    self._archive.members = []  # tarfile remembers each; there may be millions
+                if stat.S_ISDIR(status.st_mode):
+                    inner = sorted(os.listdir(path), reverse=True)
+                    waiting += [(f"{path}/{each}", f"{name}/{each}".lstrip("/")) for each in inner]
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+
+    def _add_one(self, path: str, name: str, status: os.stat_result) -> None:
+        member = describe(path, name, status)
+        if status.st_nlink > 1 and not member.isdir():
+            first = self._first_names.setdefault((status.st_dev, status.st_ino), name)
+            if first != name:
+                member.type, member.linkname, member.size = tarfile.LNKTYPE, first, 0
+                member.pax_headers = {}
+        if not member.isreg():
+            return self._archive.addfile(member)
+        with open(path, "rb", opener=_open_plain, buffering=_CHUNK) as file:
+            now = os.fstat(file.fileno())
+            if not stat.S_ISREG(now.st_mode):
+                raise FileNotFoundError  # the file that it was has vanished
+            member.size = now.st_size
+            self.size += now.st_size
+            self._archive.addfile(member, _Exactly(file, now.st_size))
+
+
+def describe(path: str, name: str, status: os.stat_result) -> tarfile.TarInfo:
+    """What an archive says of the file *path* before its content."""
+    member = tarfile.TarInfo(name)
+    mode = status.st_mode
+    member.mode, member.uid, member.gid = stat.S_IMODE(mode), status.st_uid, status.st_gid
+    member.mtime = status.st_mtime_ns // 10**9
+    member.type = _TYPES.get(stat.S_IFMT(mode), tarfile.REGTYPE)
+    if member.issym():
+        member.linkname = os.readlink(path)
+    if member.isdev():
+        member.devmajor, member.devminor = os.major(status.st_rdev), os.minor(status.st_rdev)
+    for attribute in sorted(os.listxattr(path, follow_symlinks=False)):
+        value = os.getxattr(path, attribute, follow_symlinks=False)
+        member.pax_headers[unpack.XATTR + attribute] = value.decode("utf-8", "surrogateescape")
+    if status.st_mtime_ns > 0 and status.st_mtime_ns % 10**9:
+        member.pax_headers["mtime"] = f"{member.mtime}.{status.st_mtime_ns % 10**9:09}"
+    return member
+
+
+_TYPES = {stat.S_IFDIR: tarfile.DIRTYPE, stat.S_IFLNK: tarfile.SYMTYPE, stat.S_IFIFO: tarfile.FIFOTYPE,
+          stat.S_IFCHR: tarfile.CHRTYPE, stat.S_IFBLK: tarfile.BLKTYPE}
+
+
+def _open_plain(path: str, flags: int) -> int:
+    """Open a file that may be something else by now: no link is followed, no FIFO waited for."""
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # a link by now: the file that it was has vanished
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from None
+        raise
+
+
+class _Exactly:
+    """As many bytes of *file* as its header has announced, whatever becomes of it: zeros for those that are cut off."""
+
+    def __init__(self, file, size: int):
+        self._file, self._left = file, size
+
+    def read(self, size: int) -> bytes:
+        size = min(size, self._left)
+        data = self._file.read(size)
+        self._left -= size
+        return data + bytes(size - len(data))
+
+
+# ---- in the children: receive ------------------------------------------------------------------------------------------
+
+
+def _receive(destination: End, open_orders, name: str | None, only_content: bool, owner: tuple[int, int] | None,
+             adopt: bool = False) -> str:
+    """Unpack what comes out of the raw file that *open_orders* opens; the bytes of its files.
+
+    *name*: what the top of the archive is to be called; None: it has no top, nor a letter before it.
+    """
+    orders = open_orders()
+    letter = b"" if name is None else orders.read(1)
+    if name is not None and not letter:
+        return "0"  # the sender has failed
+    directory, top = _place(destination, letter, name, only_content)
+    os.fchdir(directory)
+    os.chroot(".")
+    os.close(directory)
+    placer = _Placer(unpack.Stream(orders), top, owner, adopt)
+    try:
+        placer.run()
+    except (tarfile.TarError, unpack.Damaged) as error:
+        raise ContainerError(f"what was to be copied is no archive, or was cut short ({error})") from None
+    except unpack.Refused as error:
+        raise ContainerError(f"what was to be copied can't be unpacked: {error}") from None
+    return str(placer.size)
+
+
+def _place(destination: End, letter: bytes, name: str | None, only_content: bool) -> tuple[int, str | None]:
+    """Docker's rules: the directory to unpack into, as a descriptor, and what the top is called there (``.``: the directory itself)."""
+    label, is_directory = destination.label, letter != b"f"
+    look = _opener(destination.files)
+    try:
+        directory, last = _find(look, destination.path.removesuffix("."), follow=True)
+    except (FileNotFoundError, NotADirectoryError):
+        raise ContainerError(f"there is no directory in which {label} could be made") from None
+    status = _status(directory, last)
+    if status and stat.S_ISDIR(status.st_mode):
+        inner = os.open(last, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        os.close(directory)
+        return inner, None if name is None else "." if is_directory and only_content else name
+    if name is None:
+        raise ContainerError(f"{label} is no directory: an archive is unpacked into one that is there")
+    if status and is_directory:
+        raise ContainerError(f"{label} is a file: a directory can't be copied over it")
+    if not is_directory and destination.path.endswith(("/", "/.")):
+        raise ContainerError(f"there is no directory {label}: make it, or leave the slash at its end out")
+    return directory, last
+
+
+class _Placer(unpack.Unpacker):
+    """Unpacks for ``cp``: the top gets the name *top*, and no directory takes a file's place, nor the other way round."""
+
+    def __init__(self, stream, top: str | None, owner: tuple[int, int] | None, adopt: bool):
+        super().__init__(stream, whiteouts=False, max_bytes=_NO_LIMIT, max_entries=_NO_LIMIT)
+        self.top, self.owner, self.adopt = top, owner, adopt
+
+    def place(self, member: tarfile.TarInfo) -> None:
+        if self.top is not None:
+            member.name = self.renamed(member.name)
+            if member.islnk():
+                member.linkname = self.renamed(member.linkname)
+        if self.owner:
+            member.uid, member.gid = self.owner
+        super().place(member)
+
+    def renamed(self, name: str) -> str:
+        first, slash, rest = name.partition("/")
+        return self.top + slash + rest
+
+    def make_room(self, path: bytes, for_directory: bool) -> bool:
+        try:
+            there = stat.S_ISDIR(os.lstat(path).st_mode)
+        except FileNotFoundError:
+            return False
+        if there != for_directory:
+            kinds = ("a directory", "a file")
+            raise ContainerError(f"{os.fsdecode(path)!r} is {kinds[for_directory]} at the destination and {kinds[there]} at the source: "
+                                 "remove it first")
+        return super().make_room(path, for_directory)
+
+    def set_attributes(self, member: tarfile.TarInfo, path: bytes) -> None:
+        if path != b"/" or self.adopt:  # the directory itself was there before
+            super().set_attributes(member, path)
