@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from forked import forked
 
-from minict.engine import settings
+from minict.engine import specify
 from minict.kernel import mount as k
 from minict.kernel.namespaces import CLONE_NEWNS, unshare
 from minict.lab.host import mount_table
@@ -26,7 +26,7 @@ def room(tmp_path) -> str:
 @pytest.fixture
 def table() -> list:
     wanted = [Mount(destination=destination, type=type, source=type, options=list(options))
-              for destination, type, options in settings.MOUNTS if type != "cgroup"]
+              for destination, type, options in specify.MOUNTS if type != "cgroup"]
     return rootfs.table(Spec(linux=Linux(), mounts=wanted), "/", {}, None)
 
 

@@ -28,6 +28,7 @@ def start(image_name: str, args: list[str], settings: Settings, *, streams: tupl
     Raises :class:`ContainerError`; then nothing is left.
     """
     image = Image.find(image_name)
+    settings = settings.resolved()
     id = names.new_id()
     if settings.name is not None:
         names.check(settings.name)
@@ -47,7 +48,7 @@ def start(image_name: str, args: list[str], settings: Settings, *, streams: tupl
         write_etc_files(container, wires)
         container.run(wished, streams=streams, console=console, launcher=launcher, init=settings.init,
                       die_with_parent=True, trace=trace,
-                      seccomp_filter=seccomp.default_program(wished.process.capabilities.bounding),
+                      seccomp_filter=seccomp.program(settings, wished),
                       prepare=wires.connect if wires.waits else None)
         return container
     except BaseException:

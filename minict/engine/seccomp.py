@@ -12,6 +12,7 @@ from ..runtime import jsonfile
 from ..runtime import seccomp as filters
 from ..runtime.errors import ContainerError
 from ..runtime.spec import Seccomp
+from .powers import security
 
 DEFAULT_FILE = os.path.join(os.path.dirname(__file__), "seccomp.json")
 
@@ -31,18 +32,38 @@ def default_program(capabilities: list[str]) -> bytes:
     return filters.remembered(source, lambda: filters.compile(default(capabilities)))
 
 
+def profile(settings, capabilities: list[str]) -> Seccomp | None:
+    """The profile of ``--security-opt seccomp=…`` for a container with the bounding set *capabilities*.
+
+    None where there is none, and for the default, whose program is made without it.  Raises :class:`ContainerError`.
+    """
+    choice = security(settings).seccomp
+    return None if choice in (None, "builtin", "unconfined") else from_file(choice, capabilities)
+
+
+def program(settings, wished) -> bytes:
+    """The compiled filter for the processes of the specification *wished*; empty for ``seccomp=unconfined``."""
+    if wished.linux.seccomp:
+        return filters.cached(wished.linux.seccomp)
+    if security(settings).seccomp == "unconfined":
+        return b""
+    return default_program(wished.process.capabilities.bounding)
+
+
 def from_file(path: str, capabilities: list[str]) -> Seccomp:
     """The profile in the file *path*, as ``--security-opt seccomp=FILE`` takes it: Docker's form, or the OCI's.
 
+    *path* may also be the text itself, which is how a container's record keeps it.
     Raises :class:`ContainerError` when the file can't be read or is no profile.
     """
+    is_text = path.startswith("{")
     try:
-        return resolve(jsonfile.read(path), capabilities)
+        return resolve(jsonfile.loads(path) if is_text else jsonfile.read(path), capabilities)
     except OSError as error:
         raise ContainerError(f"the seccomp profile {path} can't be read ({error.strerror}): name a file in JSON, or "
                              "seccomp=unconfined", errno=error.errno) from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ContainerError(f"{path} is no seccomp profile ({error}): see config-linux.md of the OCI "
+        raise ContainerError(f"{'the text' if is_text else path} is no seccomp profile ({error}): see config-linux.md of the OCI "
                              "runtime specification, \"Seccomp\"") from None
 
 

@@ -105,14 +105,13 @@ class Container:
             self.cgroup.limit(resources)
             step("set its devices")
             devices.limit(self.cgroup, devices.with_defaults(resources.devices))
-            seccomp_flags = 0
             if seccomp_filter is None and spec.linux.seccomp:
                 step("compile the seccomp filter")
-                seccomp_filter, seccomp_flags = seccomp.cached(spec.linux.seccomp), seccomp.flags(spec.linux.seccomp)
+                seccomp_filter = seccomp.cached(spec.linux.seccomp)
             birth = births.Birth(
                 spec, root, bundle=bundle, cgroups=self.cgroup.directories, tasks=self.cgroup.join_files(),
                 cgroup_v2=self.cgroup.v2_directory(), seccomp_filter=seccomp_filter or b"",
-                seccomp_flags=seccomp_flags, wait_for_network=prepare is not None,
+                seccomp_flags=seccomp.flags(spec.linux.seccomp) if spec.linux.seccomp else 0, wait_for_network=prepare is not None,
                 init=init, die_with_parent=die_with_parent, traced=trace,
                 descriptors={"stdin": streams[0], "stdout": streams[1], "stderr": streams[2], "console": console, **fifos})
             launcher = launcher or launch.choose(birth)

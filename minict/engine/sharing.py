@@ -1,0 +1,109 @@
+"""Whose processes, host name, memory segments, users and cgroups a container sees: its own, the host's, another container's.
+
+Each of ``--pid``, ``--uts``, ``--ipc``, ``--userns`` and ``--cgroupns`` decides about one namespace; the network's is
+decided in :mod:`.wiring`.
+"""
+from __future__ import annotations
+
+import os
+
+from minict.runtime import spec
+from minict.runtime.errors import ContainerError
+from minict.runtime.state import State
+
+from . import names
+
+_HOST_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._")
+# Which words each option takes; the first is the default.
+MODES = {"pid": ("private", "host", "container:NAME"), "uts": ("private", "host", "container:NAME"),
+         "ipc": ("private", "shareable", "host", "none", "container:NAME"), "userns": ("host", "private"),
+         "cgroupns": ("private", "host")}
+
+
+def mode(settings, option: str) -> str:
+    """What ``--pid``, ``--uts``… says, or its default.  Raises :class:`ContainerError`."""
+    default, *others = MODES[option]
+    word = getattr(settings, option)
+    word = default if word is None else word
+    kind, colon, name = word.partition(":")
+    if word not in (default, *others) or word == "container:NAME":
+        if kind != "container" or not name or "container:NAME" not in others:
+            raise ContainerError(f"--{option} {word}: write {', '.join(others)} or {default}, which is the default")
+    return word
+
+
+def namespaces(settings) -> list[spec.Namespace]:
+    """The namespaces of a container but its network's: to be made, or, with a path, to be joined.
+
+    Raises :class:`ContainerError`.
+    """
+    result = [spec.Namespace(type="mount")]
+    for option, kind in (("pid", "pid"), ("uts", "uts"), ("ipc", "ipc")):
+        word = mode(settings, option)
+        if word.startswith("container:"):
+            result.append(spec.Namespace(type=kind, path=f"/proc/{find_partner(option, word).pid()}/ns/{kind}"))
+        elif word != "host":
+            result.append(spec.Namespace(type=kind))
+    if mode(settings, "cgroupns") == "private":
+        result.append(spec.Namespace(type="cgroup"))
+    if mode(settings, "userns") == "private":
+        check_users(settings)
+        result.append(spec.Namespace(type="user"))
+    return result
+
+
+def check_users(settings) -> None:
+    """A root that is root only over its own namespaces can share none of the host's.  Raises :class:`ContainerError`."""
+    if settings.privileged:
+        raise ContainerError("--privileged and --userns private: who may do everything is the host's root; leave one of the two out")
+    for option in ("pid", "uts", "ipc"):
+        if mode(settings, option) == "host" or mode(settings, option).startswith("container:"):
+            raise ContainerError(f"--{option} {mode(settings, option)} and --userns private: the users of the container have no rights "
+                                 f"in that namespace; leave one of the two out")
+    network = settings.network[-1] if settings.network else ""
+    if network == "host" or network.startswith("container:"):
+        raise ContainerError(f"--network {network} and --userns private: the users of the container have no rights in that "
+                             "namespace; leave one of the two out")
+    if mode(settings, "cgroupns") == "host":
+        raise ContainerError("--cgroupns host and --userns private: the users of the container have no rights in that namespace; "
+                             "leave one of the two out")
+
+
+def find_partner(option: str, word: str) -> State:
+    """The running container of ``--uts container:NAME``; an id is a name too.  Raises :class:`ContainerError`."""
+    name = word.partition(":")[2]
+    names.check(name)
+    state = State(names.find(name) or name)
+    if state.pid() is None:
+        raise ContainerError(f"--{option} {word}: no container {name} is running")
+    return state
+
+
+def host_name(settings, id: str) -> str:
+    """The name that the container *id* will find: its own, or that of those with whom it shares one.
+
+    Raises :class:`ContainerError` when it is to have a name of its own and somebody else's.
+    """
+    if settings.hostname is not None and not set(settings.hostname).issubset(_HOST_NAME) or len(settings.hostname or id) > 64:
+        # it also goes into /etc/hosts, where a newline would begin a line of its own
+        raise ContainerError(f"--hostname {settings.hostname!r}: a host name has letters, digits, '-' and '.', at most 64 of them")
+    word = mode(settings, "uts")
+    if word == "private":
+        shares = settings.network[-1:] == ["host"]  # then it is reached by the host's name, as in Docker
+        return settings.hostname or (os.uname().nodename if shares else id)
+    if settings.hostname:
+        raise ContainerError(f"--hostname and --uts {word}: others have that host name too; leave one of the two out")
+    partners = None if word == "host" else find_partner("uts", word).read_spec().hostname
+    return partners or os.uname().nodename  # a partner that has none shares the host's
+
+
+def domain_name(settings) -> str | None:
+    """``--domainname``.  Raises :class:`ContainerError`."""
+    if settings.domainname is None:
+        return None
+    if not settings.domainname or not set(settings.domainname).issubset(_HOST_NAME) or len(settings.domainname) > 64:
+        raise ContainerError(f"--domainname {settings.domainname!r}: a domain name has letters, digits, '-' and '.', at most 64 "
+                             "of them")
+    if mode(settings, "uts") != "private":
+        raise ContainerError(f"--domainname and --uts {settings.uts}: others have that domain name too; leave one of the two out")
+    return settings.domainname
