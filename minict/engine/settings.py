@@ -138,10 +138,13 @@ def _read_profile(word: str) -> str:
         return word
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
-            return f"seccomp={file.read().strip()}"
+            text = file.read().strip()
     except OSError as error:
         raise ContainerError(f"--security-opt {word}: {path}: {error.strerror}; name a file in JSON, or seccomp=unconfined",
                              errno=error.errno) from None
+    if not text.startswith("{"):
+        raise ContainerError(f"--security-opt {word}: {path} is no seccomp profile, which is an object in JSON")
+    return f"seccomp={text}"
 
 
 # for those who still look for them here

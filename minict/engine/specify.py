@@ -34,6 +34,7 @@ def specify(settings, id: str, image, args: list[str], rootfs: str, root: spec.M
     """
     config = image.config
     policy.check(settings, config)
+    variables.labels(settings, config)
     names, security = powers.powers(settings), powers.security(settings)
     user, home = users.find_user(settings.user or config.get("User") or "", image, settings.group_add)
     hostname = sharing.host_name(settings, id)
@@ -101,7 +102,11 @@ def shared_memory(mount: spec.Mount, ipc: str) -> spec.Mount | None:
     if ipc == "none" and mount.destination == "/dev/shm":
         return None
     if ipc == "host":
-        return spec.Mount(destination=mount.destination, type="bind", source=mount.destination, options=["rbind"])
+        bound = spec.Mount(destination=mount.destination, type="bind", source=mount.destination, options=["rbind"])
+        return bound if os.path.isdir(mount.destination) else None
+    if ipc.startswith("container:") and mount.destination == "/dev/shm":
+        source = f"/proc/{sharing.find_partner('ipc', ipc).pid()}/root{mount.destination}"
+        return spec.Mount(destination=mount.destination, type="bind", source=source, options=["bind"])
     return mount
 
 
@@ -131,11 +136,14 @@ def sysctls(settings) -> dict[str, str]:
         result["net.ipv4.ip_unprivileged_port_start"] = "0"
         if sharing.mode(settings, "userns") == "host":  # the ids in there end earlier
             result["net.ipv4.ping_group_range"] = "0 2147483647"
-    for name, value in variables.pairs(settings.sysctl, "--sysctl").items():
+    for word in settings.sysctl:
+        name, given, value = word.partition("=")
+        if not given:
+            raise ContainerError(f"--sysctl {word}: write NAME=VALUE, such as net.ipv4.ip_forward=1")
         try:
             check_sysctl(name, ["network", "ipc", "uts"])
         except ContainerError as error:
-            raise ContainerError(f"--sysctl {name}={value}: {error}") from None
+            raise ContainerError(f"--sysctl {word}: {error}") from None
         result[name] = value
     return result
 

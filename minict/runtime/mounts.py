@@ -10,6 +10,7 @@ import errno
 import os
 
 from ..kernel import mount as k
+from ..kernel.namespaces import CLONE_NEWNS, setns
 from .errors import ContainerError
 
 # The options that are flags of mount(2), as mount(8) spells them: (set these, clear those).
@@ -156,17 +157,29 @@ class Bind(Operation):
         return f"bind {self.source} to {self.destination}"
 
     def execute(self, root):
-        recursive = k.AT_RECURSIVE if self.options.set & k.MS_REC else 0
-        tree = k.open_tree(k.AT_FDCWD, self.source, k.OPEN_TREE_CLONE | recursive)
+        is_directory = os.path.isdir(self.source)
+        tree = self.open_tree()
         try:
             self.set_attributes(tree)
-            target = open_in_root(root, self.destination, make="directory" if os.path.isdir(self.source) else "file")
+            target = open_in_root(root, self.destination, make="directory" if is_directory else "file")
             try:
                 k.move_mount(tree, target)
             finally:
                 os.close(target)
         finally:
             os.close(tree)
+
+    def open_tree(self) -> int:
+        """A copy of the source's mount, attached nowhere; a descriptor.  Raises :class:`OSError`.
+
+        ``/proc/PID/root/PATH`` is the PATH that the process PID sees: what is mounted in its mount namespace can be
+        copied only from in there (open_tree(2), EINVAL).
+        """
+        recursive = k.AT_RECURSIVE if self.options.set & k.MS_REC else 0
+        words = self.source.split("/", 4)
+        if words[1:2] + words[3:4] == ["proc", "root"] and words[2].isdecimal() and len(words) == 5:
+            return open_elsewhere(int(words[2]), "/" + words[4], recursive)
+        return k.open_tree(k.AT_FDCWD, self.source, k.OPEN_TREE_CLONE | recursive)
 
     def set_attributes(self, tree: int) -> None:
         options = self.options
@@ -180,6 +193,30 @@ class Bind(Operation):
         for flags in options.propagation or [k.MS_PRIVATE | k.MS_REC]:
             reach = k.AT_RECURSIVE if flags & k.MS_REC else 0
             k.mount_setattr(tree, "", k.AT_EMPTY_PATH | reach, propagation=flags & ~k.MS_REC)
+
+
+def open_elsewhere(pid: int, path: str, recursive: int = 0) -> int:
+    """A copy of what is mounted at *path* in the mount namespace of the process *pid*; a descriptor.
+
+    We go there and come back: to enter a mount namespace changes our root and working directory (setns(2)).  Links in
+    there, which are somebody else's, are not followed.  Raises :class:`OSError`.
+    """
+    here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    own, other = (os.open(f"/proc/{each}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC) for each in ("self", pid))
+    try:
+        setns(other, CLONE_NEWNS)
+        try:
+            place = k.openat2(k.AT_FDCWD, path, os.O_PATH, 0, k.RESOLVE_NO_SYMLINKS)
+            try:
+                return k.open_tree(place, "", k.AT_EMPTY_PATH | k.OPEN_TREE_CLONE | recursive)
+            finally:
+                os.close(place)
+        finally:
+            setns(own, CLONE_NEWNS)
+            os.fchdir(here)
+    finally:
+        for fd in (here, own, other):
+            os.close(fd)
 
 
 class Device(Operation):

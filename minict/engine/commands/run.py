@@ -11,7 +11,19 @@ def run(fields: dict, arguments: list[str]) -> int:
     from ..settings import Settings
     trace = fields.pop("trace", False)
     image, *command = arguments
-    return run_attached(image, command, Settings(**fields), trace=trace)
+    settings = Settings(**fields)
+    tell(settings)
+    return run_attached(image, command, settings, trace=trace)
+
+
+def tell(settings) -> None:
+    """Tell of wishes that are without effect."""
+    if settings.security_opt:
+        import os
+
+        from ..powers import notes
+        for note in notes(settings):
+            os.write(2, f"minict: {note}\n".encode())
 
 
 # What `run` and `create` take alike: the fields of minict.engine.settings.Settings.
