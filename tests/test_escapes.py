@@ -172,6 +172,22 @@ def test_a_link_that_changes_while_a_volume_is_mounted_leads_nowhere(image, atta
 # ---- /proc and /sys ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("place", ["/proc", "/proc/sys", "/proc/1/attr", "/volume/way", "/volume/way/self"])
+def test_no_volume_covers_a_part_of_proc(image, place, tmp_path):
+    """CVE-2019-16884: with files of their own in /proc an image and its volumes could tell us what we shall believe."""
+    (tmp_path / "made-up").mkdir()
+    os.symlink("/proc", tmp_path / "way")
+    flags = ["-v", f"{tmp_path}:/volume", "-v", f"{tmp_path}/made-up:{place}"]
+    refused(run(image, "true", flags=flags), place, "belongs to the kernel")
+
+
+def test_a_file_may_stand_in_for_one_of_proc(image, tmp_path):
+    (tmp_path / "meminfo").write_text("MemTotal: 1 kB\n")
+    assert output(image, "cat /proc/meminfo", "-v", f"{tmp_path}/meminfo:/proc/meminfo") == "MemTotal: 1 kB"
+    pid = output(image, "readlink /proc/self", "-v", "/proc:/proc")
+    assert int(pid) > 2, "the host's own /proc, which a person asked for, has the host's numbers"
+
+
 @pytest.mark.parametrize("powers", [[], ["--cap-add", "ALL"]], ids=["default", "all capabilities"])
 def test_no_file_of_the_host_in_proc_and_sys_can_be_written(attack, powers):
     """The whole tree: core_pattern, sysrq-trigger, modprobe, uevent_helper, release_agent, devices.allow and all the others.

@@ -34,6 +34,10 @@ ATTRIBUTES = {k.MS_RDONLY: k.MOUNT_ATTR_RDONLY, k.MS_NOSUID: k.MOUNT_ATTR_NOSUID
               k.MS_NOEXEC: k.MOUNT_ATTR_NOEXEC, k.MS_NODIRATIME: k.MOUNT_ATTR_NODIRATIME,
               k.MS_NOSYMFOLLOW: k.MOUNT_ATTR_NOSYMFOLLOW}
 
+# Files of /proc that others may cover: see keep_proc.
+STAND_INS = frozenset(("/cpuinfo", "/diskstats", "/meminfo", "/stat", "/swaps", "/uptime", "/loadavg", "/slabinfo",
+                       "/sys/kernel/ns_last_pid", "/sys/crypto/fips_enabled"))
+
 ATIMES = {k.MS_RELATIME: 0, k.MS_NOATIME: k.MOUNT_ATTR_NOATIME, k.MS_STRICTATIME: k.MOUNT_ATTR_STRICTATIME}
 
 
@@ -113,6 +117,24 @@ def refuse_loop(path: str, error: OSError) -> None:
                              "links in a circle: name the place itself", errno=error.errno) from None
 
 
+def keep_proc(root: int, target: int, destination: str) -> None:
+    """Refuse to cover a part of the container's /proc, which is the kernel's word, with files that somebody made up.
+
+    What we write to and read from in there later, for the container's sake, must be the kernel's (CVE-2019-16884).  Some files
+    may be stood in for, as with runc: LXCFS has some that tell of the container's own memory.
+    Raises :class:`ContainerError`.
+    """
+    try:
+        proc = look_up(root, "/proc")
+    except OSError:
+        return
+    devices = [os.fstat(fd).st_dev for fd in (target, proc, root)]
+    inside = os.readlink(f"/proc/self/fd/{target}").removeprefix(os.readlink(f"/proc/self/fd/{proc}"))
+    os.close(proc)
+    if devices[0] == devices[1] != devices[2] and inside not in STAND_INS:
+        raise ContainerError(f"{destination} is in the container's /proc, which belongs to the kernel: choose another place")
+
+
 class Operation:
     """One step of the file system's construction.  *root* is a descriptor of the container's root directory."""
 
@@ -135,6 +157,8 @@ class FileSystem(Operation):
     def execute(self, root):
         target = open_in_root(root, self.destination, make="directory")
         try:
+            if self.type != "proc":
+                keep_proc(root, target, self.destination)
             place = f"/proc/self/fd/{target}"
             k.mount(self.source, place, self.type, self.options.set, self.options.data or None)
             for flags in self.options.propagation:
@@ -163,6 +187,8 @@ class Bind(Operation):
             self.set_attributes(tree)
             target = open_in_root(root, self.destination, make="directory" if is_directory else "file")
             try:
+                if not os.path.samestat(os.stat(self.source), os.stat("/proc")):
+                    keep_proc(root, target, self.destination)
                 k.move_mount(tree, target)
             finally:
                 os.close(target)
