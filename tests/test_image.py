@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from minict.engine import image
+from minict.engine import image, store
 from minict.engine.image import Image
 from minict.kernel import mount
 from minict.runtime.errors import ContainerError
@@ -72,8 +72,12 @@ def test_an_image_has_a_configuration_and_layers():
 
 
 def test_what_is_stored_is_content_addressed_as_the_standard_says():
-    data = archive(a="1").getvalue()
-    made = image.import_archive(io.BytesIO(gzip.compress(data)), "x")
+    made = image.import_archive(io.BytesIO(gzip.compress(archive(a="1").getvalue())), "x")
+    descriptor, path = store.layer_blob(made.digests[0])
+    with open(path, "rb") as file:
+        blob = file.read()
+    assert descriptor.digest == f"sha256:{hashlib.sha256(blob).hexdigest()}" and descriptor.size == len(blob)
+    data = gzip.decompress(blob)
     with open(f"{image.store()}/configs/{made.id}.json", "rb") as file:
         text = file.read()
     assert hashlib.sha256(text).hexdigest() == made.id

@@ -230,6 +230,55 @@ def test_prune_leaves_what_a_pull_that_lives_relies_on():
     assert len(os.listdir(f"{store.store()}/links")) == 1
 
 
+# ---- blobs ---------------------------------------------------------------------------------------------------------
+
+def test_the_blob_of_a_layer_that_was_made_here_is_made_when_it_is_asked_for(tmp_path):
+    (tmp_path / "upper").mkdir()
+    (tmp_path / "upper/file").write_bytes(NOISE)
+    made = store.commit(None, str(tmp_path / "upper"), {}, {})
+    assert not os.path.exists(f"{store.layer_directory(made.digests[0])}/blob")
+    manifest = made.make_manifest()
+    descriptor, path = store.layer_blob(made.digests[0])
+    with open(path, "rb") as file:
+        blob = file.read()
+    assert documents.digest_of(blob) == descriptor.digest == manifest.layers[0].digest
+    assert hashlib.sha256(gzip.decompress(blob)).hexdigest() == made.digests[0]
+    assert documents.parse_manifest(manifest.data).config.digest == f"sha256:{made.id}" and left() == []
+    (tmp_path / "upper/file").write_bytes(b"other")
+    other = store.commit(None, str(tmp_path / "upper"), {}, {})
+    with open(f"{other.layers[0]}/file", "ab") as file:
+        file.write(b"!")
+    with pytest.raises(ContainerError, match="something has changed the files"):
+        other.make_manifest()
+    assert left() == []
+
+
+def test_a_layer_that_came_plain_is_kept_compressed(tmp_path):
+    part = Layer(documents.LAYER, bytes, zeros=bytes(1 << 20))
+    made = make("x", part)
+    descriptor, path = store.layer_blob(made.digests[0])
+    assert descriptor.size == os.path.getsize(path) < 20_000 and left() == []
+    with open(path, "rb") as file:
+        assert gzip.decompress(file.read()) == part.blob
+
+
+def test_what_came_with_a_manifest_is_given_away_with_it():
+    part = Layer(a="1")
+    config = config_of(part)
+    manifest = documents.Manifest.of(Descriptor(documents.CONFIG, documents.digest_of(config), len(config)), [part.descriptor])
+    with store.Making(image.full_name("x")) as making:
+        making.layer(part.descriptor, part.diff_id, part.fetch)
+        made = making.finish(config, manifest, "sha256:" + "5" * 64)
+    assert made.manifest.data == made.make_manifest().data == manifest.data
+    assert made.repo_digests == ["x@sha256:" + "5" * 64] and made.names == ["x:latest"]
+    assert image.Image.find("x@sha256:" + "5" * 64).id == made.id
+    again = Layer(compress=lambda data: gzip.compress(data, 1), a="1")  # the same files, another blob: the layer is there
+    manifest = documents.Manifest.of(manifest.config, [Descriptor(documents.LAYER_GZIP, documents.digest_of(again.blob + b"x"), 9)])
+    with store.Making(image.full_name("y")) as making:
+        making.finish(config, manifest)
+    assert image.Image.find("y").make_manifest().layers[0].digest == part.descriptor.digest
+
+
 # ---- changes and commit --------------------------------------------------------------------------------------------
 
 @pytest.fixture

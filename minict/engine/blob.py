@@ -122,5 +122,12 @@ class Blob:
         self.done = True
 
 
+    def copy(self, file) -> None:
+        """Write all of it into *file*: what is kept is something else, made of it."""
+        self.kept.seek(0)
+        shutil.copyfileobj(self.kept, file, _CHUNK)
+        self.done = True
+
+
 class _Wrong(Exception):
     """The blob is not what it should be: none of it must be kept."""

@@ -15,7 +15,6 @@ from minict.runtime.errors import OUR_ERROR, ContainerError
 MODULES = {
     "run": ("run",),
     "images": ("images", "image from-host", "image rm", "import"),
-    "registry": ("pull", "login", "logout"),
     "system": ("doctor", "prune", "version"),
     "look": ("completion", "__complete"),
 }

@@ -39,6 +39,31 @@ def _gzip():
         return lambda: _Zlib(zlib.decompressobj(31))
 
 
+def gzip_into(path: str):
+    """A file whose content is gzipped into the new file *path*, the same for the same content: *mtime* is 0.  Close it."""
+    file = open(path, "xb")
+    try:
+        from isal import igzip
+        return _Closing(igzip.IGzipFile(filename="", mode="wb", fileobj=file, compresslevel=3, mtime=0), file)
+    except ImportError:
+        import gzip
+        return _Closing(gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=6, mtime=0), file)
+
+
+class _Closing:
+    """A compressor, and the file below it, which it does not close by itself."""
+
+    def __init__(self, compressor, file):
+        self.write, self._files = compressor.write, (compressor, file)
+
+    def __enter__(self) -> _Closing:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        for file in self._files:
+            file.close()
+
+
 def zstd(name: str = "the archive"):
     """The module for zstd: part of Python from 3.14 on, and before that the same code as a package."""
     try:

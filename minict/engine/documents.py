@@ -27,10 +27,10 @@ LAYER_GZIP, LAYER_ZSTD = f"{LAYER}+gzip", f"{LAYER}+zstd"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
-DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+DOCKER_LAYER, DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar", "application/vnd.docker.image.rootfs.diff.tar.gzip"
 INDEXES, MANIFESTS = (INDEX, DOCKER_INDEX), (MANIFEST, DOCKER_MANIFEST)
-LAYERS = (LAYER, LAYER_GZIP, LAYER_ZSTD, "application/vnd.docker.image.rootfs.diff.tar", DOCKER_LAYER_GZIP,
-          "application/vnd.docker.image.rootfs.diff.tar.zstd")
+PLAIN_LAYERS = (LAYER, DOCKER_LAYER)  # not compressed
+LAYERS = (*PLAIN_LAYERS, LAYER_GZIP, LAYER_ZSTD, DOCKER_LAYER_GZIP, "application/vnd.docker.image.rootfs.diff.tar.zstd")
 
 MAX_DOCUMENT = 4 << 20  # bytes, as registries and other runtimes have it
 MAX_LAYERS = 500  # so many overlayfs takes (OVL_MAX_STACK); Docker builds no more than 127
@@ -63,6 +63,13 @@ class Manifest:
     @property
     def digest(self) -> str:
         return digest_of(self.data)
+
+
+    @classmethod
+    def of(cls, config: Descriptor, layers: list[Descriptor]) -> Manifest:
+        """A new manifest, in the OCI's form."""
+        document = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config.as_dict(), "layers": [each.as_dict() for each in layers]}
+        return cls(jsonfile.dumps(document).encode(), MANIFEST, config, layers)
 
 
 def digest_of(data: bytes) -> str:

@@ -113,6 +113,17 @@ class Image:
         except FileNotFoundError:
             return None
 
+    def make_manifest(self):
+        """The manifest for ``push`` and ``save``: the one with which it came, if the layers' blobs here are those that it
+        names, or else a new one.  Blobs that are missing are made.  Raises :class:`ContainerError`."""
+        from .documents import CONFIG, Descriptor, Manifest
+        blobs = [_store.layer_blob(digest)[0] for digest in self.digests]
+        came = self.manifest
+        if came and [each.digest for each in came.layers] == [blob.digest for blob in blobs]:
+            return came
+        config = Descriptor(CONFIG, f"sha256:{self.id}", os.path.getsize(_store.config_file(self.id)))
+        return Manifest.of(config, blobs)
+
     @property
     def history(self) -> list[dict]:
         """How it came to be, a step after the other, as the standard has it (``created_by``, ``empty_layer`` …)."""
@@ -131,13 +142,12 @@ def from_host(name: str, commands: list[str] = ()) -> Image:
 
     The same programs make the same image, to the last bit of its id.  Raises :class:`ContainerError`.
     """
-    from . import fromhost, layers
+    from . import fromhost
     commands = list(commands) or fromhost.default_commands()
     with _store.Making(full_name(name)) as making:
         directory = making.new_layer()
         fromhost.make_rootfs(f"{directory}/diff", commands)
-        with open(os.devnull, "wb") as nowhere:
-            contents = layers.pack(f"{directory}/diff", nowhere)
+        contents = _packed(directory)
         shell = "/bin/sh" if os.path.lexists(f"{directory}/diff/bin/sh") else os.path.basename(commands[0])
         making.place(directory, contents)
         return making.finish(_config([contents.digest], {"Env": [f"PATH={fromhost.ROOT_PATH}"], "Cmd": [shell]}))
@@ -160,14 +170,21 @@ def import_archive(source, name: str, **limits: int) -> Image:
     try:
         with _store.Making(full) as making:
             directory = making.new_layer()
-            contents = unpack.unpack(archive, f"{directory}/diff", name=label, **limits)
-            if contents.entries == 0:
+            if unpack.unpack(archive, f"{directory}/diff", name=label, **limits).entries == 0:
                 raise ContainerError(f"{label} holds no files: a root file system has at least a program")
+            contents = _packed(directory)
             making.place(directory, contents)
             return making.finish(_config([contents.digest], {"Env": [f"PATH={fromhost.ROOT_PATH}"], "Cmd": ["/bin/sh"]}))
     finally:
         if isinstance(source, str) and source != "-":
             archive.close()
+
+
+def _packed(directory: str):
+    """What the layer in *directory* is as an archive of our own, which can be made of its files again at any time."""
+    from . import layers
+    with open(os.devnull, "wb") as nowhere:
+        return layers.pack(f"{directory}/diff", nowhere)
 
 
 def _open_archive(source) -> tuple:

@@ -9,7 +9,7 @@ Below ``MINICT_ROOT/images``:
 ``manifests/ID.json``    the manifest with which it came, to the last byte; none for what was made here
 ``layers/DIFFID/``       a layer, held once however many images share it.  DIFFID is the sha256 of the layer as a
                          tar archive.  ``diff``: its files.  ``layer.json``: their ``size`` and number (``entries``),
-                         ``link``, and of the blob ``mediaType``, ``digest`` and ``blob_size``.  ``blob``: see below
+                         ``link``, and of the ``blob``, if there is one, ``mediaType``, ``digest``, ``blob_size``
 ``links/LINK``           a short symbolic link to a layer's ``diff``: what mount(2) is told fits on a page of 4096 bytes
 ``partial/DIGEST``       a blob on its way, by its own digest: its maker holds a lock (flock) on it.  What an interrupted
                          pull has left is where the next one goes on
@@ -23,11 +23,11 @@ finds a name finds all of the image; whoever is killed leaves a directory withou
 
 Nothing but root may look into the store (mode 0700): layers hold set-user-ID programs and devices of anyone's making.
 
-**A layer's blob is kept** as it came, compressed, beside its files, as containerd does it.  That costs a third more of
-disk, and for it ``push`` and ``save`` give back what came, bit for bit, with the same digests, so that the other side
-knows what it has already; no archive has to be put together again from a directory, which is slow and goes wrong for
-odd archives (Docker keeps each header for that, in "tar-split").  A layer that was made here has no blob until it is
-asked for: :func:`minict.engine.layers.pack` makes of the same files always the same archive.
+**A layer's blob is kept** as it came, beside its files, as containerd does it; compressed here when it came plain.  That costs
+a third more of disk, and for it ``push`` and ``save`` give back what came, bit for bit, with the same digests, so that the
+other side knows what it has already; no archive has to be put together again from a directory, which is slow and goes
+wrong for odd archives (Docker keeps each header for that, in "tar-split").  A layer that was made here has no blob until
+it is asked for (:func:`layer_blob`): :func:`minict.engine.layers.pack` makes of the same files always the same archive.
 
 How a pull uses it::
 
@@ -200,6 +200,7 @@ class Making:
         Raises :class:`ContainerError`.
         """
         from .blob import Blob
+        from .documents import PLAIN_LAYERS
         digest = diff_id.removeprefix("sha256:")
         try:
             self.use(digest)
@@ -210,7 +211,10 @@ class Making:
                     return False
                 directory = self.new_layer()
                 contents = blob.unpack(fetch, directory, digest, **limits)
-                blob.keep(f"{directory}/blob")
+                if descriptor.media_type in PLAIN_LAYERS:
+                    descriptor = compress(f"{directory}/blob", blob.copy)
+                else:
+                    blob.keep(f"{directory}/blob")
                 self.place(directory, contents, descriptor)
                 return True
         except OSError as error:
@@ -237,8 +241,7 @@ class Making:
             if has_layer(contents.digest):
                 return
             record = {"size": contents.size, "entries": contents.entries, "link": _make_link(contents.digest)}
-            if descriptor:
-                record |= {"mediaType": descriptor.media_type, "digest": descriptor.digest, "blob_size": descriptor.size}
+            record |= _blob_record(descriptor) if descriptor else {}
             jsonfile.write(f"{directory}/layer.json", record)
             os.rename(directory, layer_directory(contents.digest))
 
@@ -321,6 +324,50 @@ def commit(parent, upper: str | None, config: dict, history: dict, name: str | N
         document |= {"created": entry["created"], "config": config, "history": [*(document.get("history") or []), entry],
                      "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in digests]}}
         return making.finish(jsonfile.dumps(document).encode())
+
+
+# ---- blobs ---------------------------------------------------------------------------------------------------------
+
+def layer_blob(diff_id: str) -> tuple:
+    """The blob of the layer *diff_id* (64 hex digits): its :class:`minict.engine.documents.Descriptor`, and its path.
+
+    The blob of a layer that was made here is made now, and kept.  Hold the layer by :meth:`Making.use`, if its image might
+    be removed meanwhile.  Raises :class:`ContainerError`.
+    """
+    from . import layers
+    from .documents import Descriptor
+    path = f"{layer_directory(diff_id)}/blob"
+    record = layer_record(diff_id)
+    if "digest" in record:
+        return Descriptor(record["mediaType"], record["digest"], record["blob_size"]), path
+    with Making(None) as making:
+        temporary = f"{making.path}/blob"
+        contents = []
+        descriptor = compress(temporary, lambda file: contents.append(layers.pack(f"{layer_directory(diff_id)}/diff", file)))
+        if contents[0].digest != diff_id:
+            raise ContainerError(f"the layer {diff_id[:12]} is not any more what it was when it was made: something has changed the "
+                                 f"files in {layer_directory(diff_id)}; make the image again")
+        with Locked():
+            os.replace(temporary, path)
+            jsonfile.write(f"{layer_directory(diff_id)}/layer.json", record | _blob_record(descriptor))
+    return descriptor, path
+
+
+def compress(path: str, write):
+    """Make the new file *path* of what *write(file)* writes, gzipped; its :class:`minict.engine.documents.Descriptor`."""
+    import hashlib
+
+    from .compression import gzip_into
+    from .documents import LAYER_GZIP, Descriptor
+    with gzip_into(path) as file:
+        write(file)
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Descriptor(LAYER_GZIP, f"sha256:{digest}", os.path.getsize(path))
+
+
+def _blob_record(descriptor) -> dict:
+    return {"mediaType": descriptor.media_type, "digest": descriptor.digest, "blob_size": descriptor.size}
 
 
 # ---- removing ------------------------------------------------------------------------------------------------------

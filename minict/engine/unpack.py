@@ -146,6 +146,7 @@ def _child(parent: int, orders: int, report: int, directory: str, make, digest, 
         os.chroot(directory)
         os.chdir("/")
         unpacker = Unpacker(Stream(Plain(orders, make, digest, options[1])), *options)
+        unpacker.directory_times[b"/"] = (0, 0)  # unless the archive says another
         unpacker.run()
         text = f"done\n{digest.hexdigest()} {unpacker.size} {unpacker.entries}"
     except NoTar as error:
@@ -276,7 +277,7 @@ class Unpacker:
         while self.stream.data(_CHUNK):  # the parent's digest is over all of it
             pass
         for path, times in self.directory_times.items():
-            if stat.S_ISDIR(os.lstat(path).st_mode):
+            if os.path.isdir(path) and not os.path.islink(path):  # and not replaced meanwhile
                 os.utime(path, ns=times)
 
     def count(self, member: tarfile.TarInfo) -> None:
@@ -294,7 +295,7 @@ class Unpacker:
         """Make the one file, directory, link or device that *member* orders."""
         path = inside(member.name)
         parent, name = os.path.split(path)
-        make_parents(parent)
+        self.make_parents(parent)
         if self.whiteouts and name.startswith(b".wh."):
             return self.white_out(parent, name)
         if member.islnk():
@@ -313,6 +314,16 @@ class Unpacker:
         self.set_attributes(member, path)
         if opaque:
             os.setxattr(path, OPAQUE, b"y")
+
+    def make_parents(self, directory: bytes) -> None:
+        """Archives may leave directories out that their files need.  Their time is 1970, so that it is always the same."""
+        if os.path.isdir(directory):
+            return
+        self.make_parents(os.path.dirname(directory))
+        if os.path.lexists(directory):  # a file, or a link to nowhere
+            os.unlink(directory)
+        os.mkdir(directory, 0o755)
+        self.directory_times[directory] = (0, 0)
 
     def make_room(self, path: bytes, for_directory: bool) -> bool:
         """Remove what is at *path*, so that nothing is written through a link or into a device; directories are merged.
@@ -401,15 +412,6 @@ def encoded(text: str) -> bytes:
 def inside(name: str) -> bytes:
     """*name* as a path from the root directory.  ``..`` at the root stays there, as for the kernel."""
     return os.path.normpath(b"/" + encoded(name).lstrip(b"/"))
-
-
-def make_parents(directory: bytes) -> None:
-    """Archives may leave directories out that their files need."""
-    if not os.path.isdir(directory):
-        make_parents(os.path.dirname(directory))
-        if os.path.lexists(directory):  # a file, or a link to nowhere
-            os.unlink(directory)
-        os.mkdir(directory, 0o755)
 
 
 def write_all(fd: int, data: bytes) -> None:
