@@ -8,6 +8,7 @@ it was before: a test that leaves a mount, a link, a control group, a firewall r
 from __future__ import annotations
 
 import atexit
+import contextlib
 import fcntl
 import os
 import shutil
@@ -40,6 +41,8 @@ def _enter_own_world() -> str:
     """
     if os.geteuid() != 0:
         pytest.exit("the tests make containers and need root: sudo make test", returncode=1)
+    global _machines_network
+    _machines_network = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     namespaces.unshare(namespaces.CLONE_NEWNS | namespaces.CLONE_NEWNET)
     mount.mount(None, "/", None, mount.MS_REC | mount.MS_PRIVATE)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:  # the kernels of notebooks talk over lo
@@ -63,6 +66,18 @@ def _enter_own_world() -> str:
     os.environ["MINICT_CGROUP"] = name
     os.environ.setdefault("CI", "1")  # a learner's progress is theirs: no test writes to it
     return world
+
+
+@contextlib.contextmanager
+def host_network():
+    """In a ``with`` statement: programs that are started now have the machine's own network, to fetch packages."""
+    own = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        namespaces.setns(_machines_network, namespaces.CLONE_NEWNET)
+        yield
+    finally:
+        namespaces.setns(own, namespaces.CLONE_NEWNET)
+        os.close(own)
 
 
 def _file_system(path: str) -> str:

@@ -50,7 +50,8 @@ CACHE=${MINICT_CACHE:-$SOURCE/vagrant/cache}
 PACKAGES="python3 python3-venv ca-certificates util-linux procps
     iproute2 nftables libnftables1 libseccomp2 busybox-static"
 PACKAGES_SERVICE="sudo"
-PACKAGES_TESTS="gcc libc6-dev iptables make sudo ruby zsh fish" # programs linked in odd ways, and what minict shall live beside
+PACKAGES_TESTS="gcc libc6-dev iptables make sudo ruby zsh fish
+    docker-registry apache2-utils openssl skopeo umoci mmdebstrap" # programs linked in odd ways, what minict shall live beside, registries
 PACKAGES_VM="qemu-system-x86 mmdebstrap e2fsprogs"
 PACKAGES_BENCH="runc crun bubblewrap podman"
 

@@ -15,6 +15,7 @@ from minict.runtime.errors import OUR_ERROR, ContainerError
 MODULES = {
     "run": ("run",),
     "images": ("images", "image from-host", "image rm", "import"),
+    "registry": ("pull", "login", "logout"),
     "system": ("doctor", "prune", "version"),
     "look": ("completion", "__complete"),
 }
