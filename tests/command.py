@@ -71,7 +71,7 @@ def run(
     image: str, *command: str, flags: list[str] = (), network: str = "none", **options
 ) -> subprocess.CompletedProcess:
     """Type ``minict run``: *flags* before the image, *command* after it."""
-    return minict("run", "--network", network, *flags, image, *command, **options)
+    return minict("run", "--rm", "--network", network, *flags, image, *command, **options)
 
 
 def output(image: str, script: str, *flags: str, **options) -> str:

@@ -22,7 +22,7 @@ from minict.runtime import paths
 @pytest.fixture(autouse=True)
 def nothing_is_left():
     yield
-    assert containers() == [] and not os.path.isdir(f"{paths.run_root()}/names")
+    assert containers() == [] and not os.path.isdir(f"{paths.data_root()}/names")
 
 
 def in_own_mounts(prepare, *words: str, **options) -> subprocess.CompletedProcess:
@@ -78,13 +78,11 @@ def test_an_unknown_image_is_named_with_the_way_to_make_one():
         ("--pids-limit", "9" * 30, ["pids"]),
         ("--network", "brige", ["brige", "bridge"]),
         ("--network", "", ["bridge"]),
-        ("-v", "/nowhere/at/all:/data", ["/nowhere/at/all"]),
+        ("--mount", "type=bind,src=/nowhere/at/all,dst=/data", ["/nowhere/at/all"]),
         ("-v", "/etc:data", ["data", "absolute"]),
-        ("-v", "/etc", ["SOURCE:DESTINATION"]),
         ("-v", ":/data", [":/data"]),
         ("-v", "/etc:", ["/etc:"]),
         ("-v", "/etc:/data:read-only", ["read-only", "ro"]),
-        ("-v", "name:/data", ["name"]),
         ("-v", "/etc:/", ["/etc:/"]),
         ("-v", "/etc:/..", ["/etc:/.."]),
         ("-e", "=x", ["=x", "NAME=VALUE"]),
@@ -224,7 +222,7 @@ def test_a_link_to_our_own_interpreter_is_not_executed(image, command):
 
 
 def test_without_root_one_sentence_says_what_to_do(image):
-    for words in (["run", image, "true"], ["prune"], ["images"]):
+    for words in (["run", "--rm", image, "true"], ["prune"], ["images"]):
         refused(minict_as_nobody(*words), "root", "sudo")
     assert minict_as_nobody("--help").returncode == 0 == minict_as_nobody("version").returncode
 
@@ -250,7 +248,7 @@ def unmount_cgroups() -> None:
 
 
 def test_without_any_cgroup_a_limit_is_refused(image):
-    refused(in_own_mounts(unmount_cgroups, "run", "--network", "none", "--memory", "64m", image, "true"), "cgroup")
+    refused(in_own_mounts(unmount_cgroups, "run", "--rm", "--network", "none", "--memory", "64m", image, "true"), "cgroup")
 
 
 def test_without_the_cgroup_controller_the_limit_is_refused_and_nothing_else(image):
@@ -264,14 +262,14 @@ def test_without_the_cgroup_controller_the_limit_is_refused_and_nothing_else(ima
         def without():
             mount.umount2(points[0], mount.MNT_DETACH)
 
-        refused(in_own_mounts(without, "run", "--network", "none", "--memory", "64m", image, "true"), "memory")
-        assert in_own_mounts(without, "run", "--network", "none", image, "echo", "hi").stdout == "hi\n"
+        refused(in_own_mounts(without, "run", "--rm", "--network", "none", "--memory", "64m", image, "true"), "memory")
+        assert in_own_mounts(without, "run", "--rm", "--network", "none", image, "echo", "hi").stdout == "hi\n"
     else:  # version 2: its list of controllers reads empty
 
         def without():
             mount.mount("/dev/null", "/sys/fs/cgroup/cgroup.controllers", None, mount.MS_BIND)
 
-        refused(in_own_mounts(without, "run", "--network", "none", "--memory", "64m", image, "true"), "memory")
+        refused(in_own_mounts(without, "run", "--rm", "--network", "none", "--memory", "64m", image, "true"), "memory")
 
 
 def small(place: str, size: str):
@@ -283,7 +281,7 @@ def test_a_full_disk_for_the_state_is_a_sentence(image):
     def full():
         small(paths.run_root(), "8k")()
 
-    refused(in_own_mounts(full, "run", "--network", "none", image, "true"), "No space left", "MINICT_RUN")
+    refused(in_own_mounts(full, "run", "--rm", "--network", "none", image, "true"), "No space left", "MINICT_RUN")
 
 
 def test_a_full_disk_for_the_files_is_a_sentence(image, tmp_path):
@@ -293,7 +291,7 @@ def test_a_full_disk_for_the_files_is_a_sentence(image, tmp_path):
         mount.mount("small", data, "tmpfs", 0, "nr_inodes=2,mode=755")
 
     try:
-        refused(in_own_mounts(full, "run", "--network", "none", image, "true"), "No space left", "MINICT_ROOT")
+        refused(in_own_mounts(full, "run", "--rm", "--network", "none", image, "true"), "No space left", "MINICT_ROOT")
     finally:
         os.rmdir(f"{paths.data_root()}/containers")
 
@@ -303,7 +301,7 @@ def test_a_read_only_disk_is_a_sentence(image):
         mount.mount(paths.run_root(), paths.run_root(), None, mount.MS_BIND)
         mount.mount(None, paths.run_root(), None, mount.MS_BIND | mount.MS_REMOUNT | mount.MS_RDONLY)
 
-    refused(in_own_mounts(read_only, "run", "--network", "none", image, "true"), "Read-only", "MINICT_RUN")
+    refused(in_own_mounts(read_only, "run", "--rm", "--network", "none", image, "true"), "Read-only", "MINICT_RUN")
 
 
 @pytest.mark.parametrize(
@@ -330,7 +328,7 @@ def test_an_overlay_on_an_overlay_is_a_sentence(image, tmp_path):
         mount.mount("proc", f"{paths.data_root()}/containers", "proc")
 
     try:
-        refused(in_own_mounts(stacked, "run", "--network", "none", image, "true"), f"{paths.data_root()}/containers")
+        refused(in_own_mounts(stacked, "run", "--rm", "--network", "none", image, "true"), f"{paths.data_root()}/containers")
     finally:
         os.rmdir(f"{paths.data_root()}/containers")
 
@@ -348,9 +346,9 @@ def test_a_read_only_proc_is_a_sentence_where_it_is_an_obstacle(image, bridge, f
         mount.mount("/proc", "/proc", None, mount.MS_BIND | mount.MS_REC)
         mount.mount(None, "/proc", None, mount.MS_BIND | mount.MS_REMOUNT | mount.MS_RDONLY)
 
-    done = in_own_mounts(read_only, "run", "--network", "none", image, "echo", "hi")
+    done = in_own_mounts(read_only, "run", "--rm", "--network", "none", image, "echo", "hi")
     assert (done.returncode, done.stdout, done.stderr) == (0, "hi\n", "")
-    refused(in_own_mounts(read_only, "run", "--network", "bridge", image, "echo", "hi"), *words)
+    refused(in_own_mounts(read_only, "run", "--rm", "--network", "bridge", image, "echo", "hi"), *words)
     with open("/proc/sys/net/ipv4/ip_forward", "w") as file:
         file.write(before)
 
@@ -359,7 +357,7 @@ def test_without_proc_it_says_so(image):
     def without():
         mount.mount("empty", "/proc", "tmpfs")
 
-    refused(in_own_mounts(without, "run", "--network", "none", image, "true"), "/proc")
+    refused(in_own_mounts(without, "run", "--rm", "--network", "none", image, "true"), "/proc")
 
 
 def test_an_image_that_is_damaged_is_a_sentence(image):
@@ -370,12 +368,12 @@ def test_an_image_that_is_damaged_is_a_sentence(image):
     def damaged():
         mount.mount("/dev/null", f"{paths.data_root()}/images/configs/{found.id}.json", None, mount.MS_BIND)
 
-    refused(in_own_mounts(damaged, "run", "--network", "none", image, "true"), "damaged", f"{found.id}.json")
+    refused(in_own_mounts(damaged, "run", "--rm", "--network", "none", image, "true"), "damaged", f"{found.id}.json")
 
     def without_layer():
         mount.mount("empty", os.path.dirname(found.layers[0]), "tmpfs")
 
-    refused(in_own_mounts(without_layer, "run", "--network", "none", image, "true"), found.layers[0])
+    refused(in_own_mounts(without_layer, "run", "--rm", "--network", "none", image, "true"), found.layers[0])
 
 
 def test_a_debug_run_shows_where_it_was(image):
@@ -391,7 +389,7 @@ def test_a_debug_run_shows_where_it_was(image):
     [
         {"memory": "12q"},
         {"cpus": 999},
-        {"volume": ["/nowhere:/x"]},
+        {"mount": ["type=bind,src=/nowhere,dst=/x"]},
         {"name": "a/b"},
         {"user": "stranger"},
         {"network": "brige"},

@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -33,38 +34,40 @@ COMMAND = [
 
 
 class Doomed:
-    """A ``minict run`` that stops at *point* and is killed there.  *name* says what it was about to do."""
+    """A ``minict run`` that stops at *point* and is killed there.  Its command leaves a file behind as a witness."""
 
     def __init__(self, image: str, point: str, network: str):
         said, say = os.pipe()
         go, self._go = os.pipe()
-        self._output, written = os.pipe()
-        words = ["run", "--network", network, *COMMAND, image, "echo", "alive"]
+        self._directory = tempfile.TemporaryDirectory()
+        os.chmod(self._directory.name, 0o777)
+        words = ["run", "--rm", "--network", network, "-v", f"{self._directory.name}:/witness", *COMMAND]
         self.process = subprocess.Popen(
-            [sys.executable, DYING, str(say), str(go), point, *words], pass_fds=[say, go], stdout=written
+            [sys.executable, DYING, str(say), str(go), point, *words, image, "touch", "/witness/alive"],
+            pass_fds=[say, go],
         )
-        for fd in (say, go, written):
+        for fd in (say, go):
             os.close(fd)
-        with open(said) as pipe:
-            self.points = pipe.readlines() if point == "list" else [pipe.readline()]
+        self._said = open(said)
+        self.points = [self._said.readline()] if point != "list" else self._said.readlines()
 
-    def kill(self) -> str:
-        """kill -9, and let those go on who were stopped with it; return what has been written until none is left."""
+    def kill(self) -> bool:
+        """kill -9, and let those go on who were stopped with it; when none is left: whether the command was executed."""
         self.process.kill()
         self.process.wait()
         return self.end()
 
-    def end(self) -> str:
+    def end(self) -> bool:
         os.close(self._go)
-        words = b""
-        while True:
-            assert select.select([self._output], [], [], 10)[0], "a process has survived"
-            if not (chunk := os.read(self._output, 100)):
+        while True:  # the pipe in which they say where they are ends with the last of them
+            assert select.select([self._said], [], [], 10)[0], "a process has survived"
+            if not self._said.read(100):
                 break
-            words += chunk
-        os.close(self._output)
+        self._said.close()
         self.process.wait()
-        return words.decode()
+        alive = os.path.exists(f"{self._directory.name}/alive")
+        self._directory.cleanup()
+        return alive
 
 
 def bury() -> None:
@@ -79,7 +82,7 @@ def bury() -> None:
 def points(image: str, who: str, network: str) -> list[list[str]]:
     """The points of *who* in a life without a fault: [id, name] each."""
     one = Doomed(image, "list", network)
-    assert one.end() == "alive\n"
+    assert one.end(), "the command was not executed"
     return [line.rstrip("\n").split("\t") for line in one.points if line.startswith(who)]
 
 
@@ -93,8 +96,8 @@ def faults(image: str, who: str, network: str, choose=lambda points: points) -> 
         one = Doomed(image, id, network)
         if one.points == [""]:
             wrong.append(f"{id} {name}: was never reached")
-        written = one.kill()
-        if written and who == "child":
+        executed = one.kill()
+        if executed and who == "child":
             wrong.append(f"{id} {name}: the command was executed without a parent")
         prune()
         wrong += [f"{id} {name}: {left}" for left in host.settle(before, meanwhile=bury)]
@@ -133,7 +136,7 @@ def test_after_all_that_a_new_one_takes_the_same_name(image):
 @pytest.mark.parametrize("network", ["none", "bridge"])
 def test_killed_while_the_container_runs(image, network):
     before = host.snapshot()
-    one = begin("run", "--network", network, *COMMAND, image, "sh", "-c", "sleep 1000 & echo ready; sleep 1000")
+    one = begin("run", "--rm", "--network", network, *COMMAND, image, "sh", "-c", "sleep 1000 & echo ready; sleep 1000")
     assert one.stdout.readline() == "ready\n"
     assert interrupted(one, signal.SIGKILL) == -9
     assert [line for line in prune() if line.startswith("container")]
@@ -157,7 +160,7 @@ def test_the_owner_of_a_zygote_is_killed(image):
 
 
 def test_a_process_inside_that_was_stopped_is_given_back_too(image):
-    one = begin("run", "--network", "none", image, "sh", "-c", "sleep 1000 & kill -STOP $!; echo ready; wait")
+    one = begin("run", "--rm", "--network", "none", image, "sh", "-c", "sleep 1000 & kill -STOP $!; echo ready; wait")
     one.stdout.readline()
     interrupted(one, signal.SIGKILL)
     assert len(prune()) == 1
@@ -165,7 +168,7 @@ def test_a_process_inside_that_was_stopped_is_given_back_too(image):
 
 
 def test_a_frozen_container_is_given_back_too(image):
-    one = begin("run", "--network", "none", image, "sh", "-c", "echo ready; sleep 1000")
+    one = begin("run", "--rm", "--network", "none", image, "sh", "-c", "echo ready; sleep 1000")
     one.stdout.readline()
     Cgroup(f"/{paths.cgroup_parent()}/{containers()[0]}").freeze()
     one.kill()
@@ -182,17 +185,17 @@ def test_prune_leaves_the_living_alone(image, bridge):
     script = (
         "echo ready; read line; ip -4 -o addr show eth0 | wc -l; ping -c 1 -W 2 10.210.0.1 >/dev/null && echo $line"
     )
-    living = begin("run", "-i", "--name", "living", "--memory", "64m", image, "sh", "-c", script, stdin=subprocess.PIPE)
+    living = begin("run", "--rm", "-i", "--name", "living", "--memory", "64m", image, "sh", "-c", script, stdin=subprocess.PIPE)
     assert living.stdout.readline() == "ready\n"
     ours = package.run(image, "sleep 1000", detach=True, network="none", name="ours")
-    dead = begin("run", "--name", "dead", image, "sh", "-c", "echo ready; sleep 1000")
+    dead = begin("run", "--rm", "--name", "dead", image, "sh", "-c", "echo ready; sleep 1000")
     dead.stdout.readline()
     there = containers()
     interrupted(dead, signal.SIGKILL)
     removed = minict("prune").stdout.splitlines()
     assert len(removed) == 1 and removed[0].removeprefix("removed container ") in there
     assert minict("prune").stdout == ""
-    assert sorted(os.listdir(f"{paths.run_root()}/names")) == ["living", "ours"]
+    assert sorted(os.listdir(f"{paths.data_root()}/names")) == ["living", "ours"]
     assert ours.status == "running" and ours.stats()
     assert living.communicate("still here\n", timeout=10)[0] == "1\nstill here\n"
     ours.stop(timeout=0)
@@ -203,7 +206,7 @@ def test_prune_at_the_same_time_as_births_harms_none_of_them(image):
     """Whoever makes a container holds its lock from the first moment."""
     those = []
     for number in range(24):
-        those.append(begin("run", "--network", "none", image, "echo", str(number)))
+        those.append(begin("run", "--rm", "--network", "none", image, "echo", str(number)))
         prune()
     while any(each.poll() is None for each in those):
         prune()
@@ -212,7 +215,7 @@ def test_prune_at_the_same_time_as_births_harms_none_of_them(image):
 
 def test_two_prunes_at_once(image):
     for _ in range(4):
-        one = begin("run", "--network", "none", "--init", image, "sh", "-c", "echo ready; sleep 1000")
+        one = begin("run", "--rm", "--network", "none", "--init", image, "sh", "-c", "echo ready; sleep 1000")
         one.stdout.readline()
         interrupted(one, signal.SIGKILL)
     both = [begin("prune") for _ in range(4)]
@@ -232,7 +235,7 @@ def test_prune_says_nothing_when_there_is_nothing():
 
 def test_after_a_reboot_only_files_are_left_and_prune_removes_them(image, bridge):
     """Processes, cgroups, links, rules and the state in /run are taken away; what is on the disk stays."""
-    one = begin("run", "--name", "before", image, "sh", "-c", "echo much > /file; echo ready; sleep 1000")
+    one = begin("run", "--rm", "--name", "before", image, "sh", "-c", "echo much > /file; echo ready; sleep 1000")
     one.stdout.readline()
     id = containers()[0]
     interrupted(one, signal.SIGKILL)
@@ -245,7 +248,7 @@ def test_after_a_reboot_only_files_are_left_and_prune_removes_them(image, bridge
         if f"{paths.run_root()}/{name}" != kept:
             files.remove_tree(f"{paths.run_root()}/{name}")
     assert containers() == [id]
-    assert minict("prune").stdout == f"removed files of container {id}\n"
+    assert minict("prune").stdout == f"removed container {id}\n"
     assert output(image, "hostname", "--hostname", "after", "--name", "before", network="bridge") == "after"
 
 
@@ -256,7 +259,7 @@ def test_files_that_a_container_made_hard_to_remove_are_removed(image, bridge):
         "touch /locked/file; chmod 0 /locked /locked/file; ln -s / /root-of-all; ln -s /etc/passwd /passwd; "
         "touch '/a b\\n'; mkfifo /fifo; rm -r /home; mkdir /home; echo ready; sleep 1000"
     )
-    one = begin("run", "--network", "none", image, "sh", "-c", script)
+    one = begin("run", "--rm", "--network", "none", image, "sh", "-c", script)
     assert one.stdout.readline() == "ready\n"
     interrupted(one, signal.SIGKILL)
     assert minict("prune").returncode == 0
@@ -269,7 +272,7 @@ def test_a_mount_in_a_containers_files_is_no_way_to_lose_other_files(image, tmp_
     (tmp_path / "precious").write_text("mine")
     dead = []
     for _ in range(2):
-        one = begin("run", "--network", "none", image, "sh", "-c", "echo ready; sleep 1000")
+        one = begin("run", "--rm", "--network", "none", image, "sh", "-c", "echo ready; sleep 1000")
         one.stdout.readline()
         interrupted(one, signal.SIGKILL)
     dead = containers()

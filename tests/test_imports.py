@@ -87,9 +87,9 @@ def loaded_by(*words: str) -> set[str]:
 
 
 def test_a_run_loads_nothing_slow(tiny):
-    loaded_by("run", "--network", "none", tiny, "true")  # the first one may fill caches
-    for words in (("run", "--network", "none", tiny, "true"),
-                  ("run", "--network", "none", "--memory", "64m", "--cpus", "0.5", "-e", "A=b", tiny, "true")):
+    loaded_by("run", "--rm", "--network", "none", tiny, "true")  # the first one may fill caches
+    for words in (("run", "--rm", "--network", "none", tiny, "true"),
+                  ("run", "--rm", "--network", "none", "--memory", "64m", "--cpus", "0.5", "-e", "A=b", tiny, "true")):
         loaded = loaded_by(*words)
         assert "minict.runtime.birth" in loaded
         assert loaded & _SLOW == set()

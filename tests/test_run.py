@@ -322,7 +322,7 @@ def test_no_signal_is_blocked_or_ignored(image):
             'trap "" HUP TERM; exec "$@"',
             "sh",
             *MINICT,
-            "run",
+            "run", "--rm",
             "--network",
             "none",
             image,
@@ -364,12 +364,12 @@ def test_on_the_bridge_it_has_an_address_and_reaches_the_host(image, bridge):
 
 
 def test_the_bridge_is_the_default(image, bridge):
-    assert "eth0" in minict("run", image, "ls", "/sys/class/net").stdout
+    assert "eth0" in minict("run", "--rm", image, "ls", "/sys/class/net").stdout
 
 
 def test_containers_at_the_same_time_have_different_addresses_and_reach_each_other(image, bridge):
     script = "ip -4 -o addr show eth0 | sed 's/.*inet //;s,/.*,,'; read end"
-    those = [begin("run", "-i", image, "sh", "-c", script, stdin=subprocess.PIPE) for _ in range(6)]
+    those = [begin("run", "--rm", "-i", image, "sh", "-c", script, stdin=subprocess.PIPE) for _ in range(6)]
     addresses = [each.stdout.readline().strip() for each in those]
     assert len(set(addresses)) == 6 and all(addresses)
     assert run(image, "ping", "-c", "1", "-W", "2", addresses[0], network="bridge").returncode == 0
@@ -378,7 +378,7 @@ def test_containers_at_the_same_time_have_different_addresses_and_reach_each_oth
 
 def test_of_two_who_want_a_name_one_gets_it(image):
     those = [
-        begin("run", "--network", "none", "--name", "web", "-i", image, "cat", stdin=subprocess.PIPE) for _ in range(6)
+        begin("run", "--rm", "--network", "none", "--name", "web", "-i", image, "cat", stdin=subprocess.PIPE) for _ in range(6)
     ]
     wait_until(lambda: sum(each.poll() is not None for each in those) == 5)
     losers = [each for each in those if each.poll() is not None]
@@ -418,14 +418,14 @@ def test_a_command_that_is_not_there_is_127_and_one_that_is_no_program_126(image
 @pytest.mark.parametrize("init", [[], ["--init"]], ids=["alone", "with init"])
 def test_sigterm_to_the_command_reaches_the_process_inside(image, init):
     script = "trap 'echo tidied up; exit 3' TERM; echo ready; while :; do sleep 0.05; done"
-    one = begin("run", "--network", "none", *init, image, "sh", "-c", script)
+    one = begin("run", "--rm", "--network", "none", *init, image, "sh", "-c", script)
     assert one.stdout.readline() == "ready\n"
     one.send_signal(signal.SIGTERM)
     assert one.communicate(timeout=10) == ("tidied up\n", "") and one.returncode == 3
 
 
 def test_with_an_init_a_plain_program_ends_on_sigterm(image):
-    one = begin("run", "--network", "none", "--init", image, "sh", "-c", "echo ready; exec sleep 100")
+    one = begin("run", "--rm", "--network", "none", "--init", image, "sh", "-c", "echo ready; exec sleep 100")
     one.stdout.readline()
     assert interrupted(one) == 143
 
@@ -435,7 +435,7 @@ def test_a_signal_during_the_birth_waits_for_its_end(image, number):
     """Whenever it comes, the process inside gets it, and nothing is left behind."""
     statuses = set()
     for hurry in range(12):
-        one = begin("run", "--network", "none", "--init", image, "sleep", "100")
+        one = begin("run", "--rm", "--network", "none", "--init", image, "sleep", "100")
         wait_until(lambda: containers() or one.poll() is not None)
         for _ in range(hurry * 40):
             os.getppid()
@@ -445,7 +445,7 @@ def test_a_signal_during_the_birth_waits_for_its_end(image, number):
 
 
 def test_killed_outright_it_takes_its_processes_along(image):
-    one = begin("run", "--network", "none", image, "sh", "-c", "sleep 1000 & echo ready; sleep 1000")
+    one = begin("run", "--rm", "--network", "none", image, "sh", "-c", "sleep 1000 & echo ready; sleep 1000")
     one.stdout.readline()
     assert interrupted(one, signal.SIGKILL) == -9  # communicate has read to the end: none of them has the pipe any more
     assert minict("prune").stdout.count("container") == 1
@@ -483,7 +483,7 @@ def test_large_output_is_whole(image):
 
 
 def test_when_the_reader_leaves_the_command_ends(image):
-    one = begin("run", "--network", "none", image, "yes")
+    one = begin("run", "--rm", "--network", "none", image, "yes")
     one.stdout.readline()
     one.stdout.close()
     assert one.wait(10) != 0
@@ -520,7 +520,7 @@ def test_the_trace_names_the_steps_and_leaves_the_output_alone(image):
 
 
 def test_a_person_works_in_a_shell(image):
-    with Terminal("run", "-it", "--network", "none", image, "sh") as screen:
+    with Terminal("run", "--rm", "-it", "--network", "none", image, "sh") as screen:
         screen.expect("# ")
         screen.type("tty; stty size; echo $TERM\r")
         assert "/dev/pts/0" in screen.expect("30 100\r\nxterm\r\n")
@@ -530,7 +530,7 @@ def test_a_person_works_in_a_shell(image):
 
 def test_the_window_s_size_follows(image):
     with Terminal(
-        "run",
+        "run", "--rm",
         "-it",
         "--network",
         "none",
@@ -549,7 +549,7 @@ def test_the_window_s_size_follows(image):
 @pytest.mark.parametrize("init", [[], ["--init"]], ids=["alone", "with init"])
 def test_ctrl_c_reaches_the_command_and_not_us(image, init):
     with Terminal(
-        "run",
+        "run", "--rm",
         "-it",
         "--network",
         "none",
@@ -567,7 +567,7 @@ def test_ctrl_c_reaches_the_command_and_not_us(image, init):
 
 def test_what_was_written_last_is_still_shown(image):
     for _ in range(5):
-        with Terminal("run", "-t", "--network", "none", image, "sh", "-c", "seq 1 3000; echo the end") as screen:
+        with Terminal("run", "--rm", "-t", "--network", "none", image, "sh", "-c", "seq 1 3000; echo the end") as screen:
             screen.expect("the end")
             assert screen.status() == 0
 
@@ -575,7 +575,7 @@ def test_what_was_written_last_is_still_shown(image):
 def test_large_input_at_the_terminal_arrives(image):
     """More than the terminal's own buffer holds: neither side may wait for the other for ever."""
     with Terminal(
-        "run", "-it", "--network", "none", image, "sh", "-c", "stty raw -echo; echo ready; head -c 30000 | md5sum"
+        "run", "--rm", "-it", "--network", "none", image, "sh", "-c", "stty raw -echo; echo ready; head -c 30000 | md5sum"
     ) as screen:
         screen.expect("ready")
         for _ in range(30):
@@ -585,13 +585,13 @@ def test_large_input_at_the_terminal_arrives(image):
 
 
 def test_a_failed_start_leaves_the_terminal_alone(image):
-    with Terminal("run", "-it", "--network", "none", image, "nowhere") as screen:
+    with Terminal("run", "--rm", "-it", "--network", "none", image, "nowhere") as screen:
         screen.expect("there is no command 'nowhere'")
         assert screen.status() == 127
 
 
 def test_killed_at_the_terminal_it_leaves_a_terminal_that_works(image):
-    with Terminal("run", "-it", "--network", "none", image, "sh") as screen:
+    with Terminal("run", "--rm", "-it", "--network", "none", image, "sh") as screen:
         screen.expect("# ")
         screen.process.send_signal(signal.SIGTERM)  # the shell ignores it; the next one can't be ignored
         screen.type("kill -9 $$; echo still here\r")

@@ -12,7 +12,7 @@ from minict.engine import names
 @pytest.fixture
 def box(image):
     """A running container with the name box and the host name boxer."""
-    process = begin("run", "--network", "none", "--name", "box", "--hostname", "boxer", image, "sleep", "60")
+    process = begin("run", "--rm", "--network", "none", "--name", "box", "--hostname", "boxer", image, "sleep", "60")
     wait_until(lambda: names.find("box") and run(image, "true", flags=["--uts", "container:box"]).returncode == 0)
     yield names.find("box")
     process.kill()  # and with it the container, whose first process dies with its maker
@@ -28,7 +28,7 @@ def test_two_containers_share_a_host_name(image, box):
 
 
 def test_a_partner_of_a_partner_has_the_same_name(image, box):
-    process = begin("run", "--network", "none", "--name", "second", "--uts", "container:box", image, "sleep", "60")
+    process = begin("run", "--rm", "--network", "none", "--name", "second", "--uts", "container:box", image, "sleep", "60")
     wait_until(lambda: names.find("second") and run(image, "true", flags=["--uts", "container:second"]).returncode == 0)
     assert output(image, "hostname; cat /etc/hostname", "--uts", "container:second").split() == ["boxer", "boxer"]
     process.kill()
@@ -43,8 +43,8 @@ def test_the_hosts_name_is_shared_and_can_not_be_changed(image):
 
 
 @pytest.mark.parametrize("flags, words", [
-    (["--uts", "theirs"], "write private, host or container:NAME"),
-    (["--uts", "container:"], "is no name for a container"),
+    (["--uts", "theirs"], "write host, container:NAME or private"),
+    (["--uts", "container:"], "container:NAME"),
     (["--uts", "container:../x"], "is no name for a container"),
     (["--uts", "container:nobody"], "no container nobody is running"),
     (["--uts", "host", "--hostname", "x"], "leave one of the two out"),

@@ -11,10 +11,8 @@ import threading
 from minict.runtime import namespaces
 from minict.runtime.errors import ContainerError
 
-from . import run as engine
-from . import seccomp
-from .image import Image
-from .settings import Settings, find_user
+from . import exec, life
+from .settings import Settings
 
 # Of fifty threads that start a container at the same moment, eight make progress at a time: more would only get into
 # each other's way on the interpreter's one lock (measured: fifty containers in 336 ms and not in 375).
@@ -59,8 +57,7 @@ def run(image: str, command: str | list[str] = (), *, detach: bool = False, inpu
     output, written = os.pipe2(os.O_CLOEXEC)
     stdin = _spool(input)
     try:
-        with _births:
-            container = engine.start(image, command, Settings(**options), streams=(stdin, written, written), trace=trace)
+        record, container = _bear(image, command, Settings(**options), (stdin, written, written), trace)
     except BaseException:
         os.close(output)
         raise
@@ -83,8 +80,25 @@ def run(image: str, command: str | list[str] = (), *, detach: bool = False, inpu
         status = container.wait()
     finally:
         os.close(output)
-        container.delete(force=True)
+        life.end(record, container, 137)
     return Finished(status, data.decode(errors="replace"), container.traces)
+
+
+def _bear(image: str, command: list[str], settings: Settings, streams: tuple, trace: bool) -> tuple:
+    """A new container, which this Python looks after: its record, and its life.  Raises :class:`ContainerError`.
+
+    It goes when it ends: what is worth keeping of it is in the object that the caller gets.
+    """
+    settings.rm = True
+    with _births:
+        record = life.create(image, command, settings, starting=True)
+        try:
+            return record, life.begin(record, streams=streams, trace=trace)
+        except BaseException:
+            life.forget(record)
+            raise
+        finally:
+            record.unlock()
 
 
 def _words(command: str | list[str]) -> list[str]:
@@ -123,13 +137,12 @@ class Running:
         self._log, self._last_words = os.memfd_create("log", os.MFD_CLOEXEC), ""
         self.image, self.command = image, command
         try:
-            with _births:
-                self._container = engine.start(image, command, settings, streams=(-1, self._log, self._log), trace=trace)
+            self._record, self._container = _bear(image, command, settings, (-1, self._log, self._log), trace)
         except BaseException:
             os.close(self._log)
             raise
         self.id = self._container.id
-        self.name = settings.name or self.id
+        self.name = self._record.name
         running.add(self)
 
     def __repr__(self):
@@ -187,17 +200,11 @@ class Running:
 
     def exec(self, command: str | list[str], *, user: str | None = None, workdir: str = "/") -> Finished:
         """Execute a further *command* inside, and return what became of it.  Raises :class:`ContainerError`."""
-        from minict.runtime import exec as runtime
         from minict.runtime.process import exit_status
-        from minict.runtime.spec import Process
-        first = self._container.state.read_spec().process
-        process = Process(args=_words(command), env=first.env, cwd=workdir, capabilities=first.capabilities, user=first.user)
-        if user is not None:
-            process.user, _ = find_user(user, Image.find(self.image))
+        wanted = exec.process(self._record, _words(command), user=user, workdir=workdir)
         output, written = os.pipe2(os.O_CLOEXEC)
         try:
-            pid, pidfd = runtime.execute(self._container, process, streams=(-1, written, written),
-                                         seccomp_filter=seccomp.default_program(first.capabilities.bounding))
+            pid, pidfd = exec.execute(self._record, wanted, streams=(-1, written, written))
             os.close(pidfd)
         except BaseException:
             os.close(output)
@@ -242,7 +249,7 @@ class Running:
         self._last_words = self.logs()
         os.close(self._log)
         self._log = -1
-        self._container.delete(force=True)
+        life.end(self._record, self._container, status)
         return status
 
     def stop(self, timeout: float = 10) -> int | None:

@@ -13,7 +13,8 @@ from minict.runtime.errors import OUR_ERROR, ContainerError
 
 # The modules, in the order of the overview, with the commands of each.
 MODULES = {
-    "run": ("run",),
+    "run": ("run", "create"),
+    "containers": ("start", "stop", "restart", "kill", "rm", "pause", "unpause", "wait", "rename", "update", "attach", "exec"),
     "images": ("images", "image from-host", "image rm", "import"),
     "registry": ("pull", "login", "logout"),
     "system": ("doctor", "prune", "version"),

@@ -1,103 +1,83 @@
-"""A container in the foreground: its output is seen, signals reach it, and its exit status becomes the command's."""
+"""``minict run``: a new container, joined to this process's own streams, or left to a monitor in the background."""
 from __future__ import annotations
 
 import os
 
-from minict.runtime import launch
+from minict.runtime.errors import ContainerError
 
-from . import run
+from . import life
+from .record import Record
 from .settings import Settings
 
-_SIGCHLD = 17
-# Not handed on: those that nobody can catch, SIGCHLD, SIGWINCH, and those with which the kernel tells a process of its own
-# fault.
-_HANDED_ON = frozenset(range(1, 32)) - {9, 19, _SIGCHLD, 28, 11, 7, 8, 4, 5, 6}
 
+def run(image: str, args: list[str], settings: Settings, *, detach: bool = False, detach_keys: str | None = None,
+        trace: bool = False) -> int:
+    """Run a container; return its exit status, or, in the background, print its id and return 0.
 
-def run_attached(image: str, args: list[str], settings: Settings, *, trace: bool = False) -> int:
-    """Run a container joined to this process's own standard streams; return its exit status.
-
-    Raises :class:`minict.runtime.errors.ContainerError`.
+    Raises :class:`ContainerError`.
     """
-    if settings.tty:
-        return _on_terminal(image, args, settings, trace)
-    stdin = 0 if settings.interactive else -1
-    _hold_signals()
-    container = run.start(image, args, settings, streams=(stdin, 1, 2), launcher=launch.here, trace=trace)
-    try:
-        status = _wait(container)
-    finally:
-        container.delete(force=True)
-    if trace:
-        print_trace(container)
-    return status
-
-
-def _on_terminal(image: str, args: list[str], settings: Settings, trace: bool) -> int:
-    """The same with a terminal of the container's own, to which the person's is joined."""
-    import socket
-
-    from minict.runtime import terminal
-    from minict.runtime.errors import ContainerError
-    if settings.interactive and not os.isatty(0):
+    if settings.tty and not detach and settings.interactive and not os.isatty(0):
         raise ContainerError("-t: the input is not a terminal: leave -t out to feed a container from a pipe")
-    ours, theirs = socket.socketpair()
-    _hold_signals()
-    with ours, theirs:
-        container = run.start(image, args, settings, console=theirs.fileno(), launcher=launch.here, trace=trace)
-        try:
-            theirs.close()
-            master = terminal.receive(ours.fileno())
-            _forward_signals(container.pidfd)
-            terminal.relay(master, container.pidfd, 0 if settings.interactive else -1)
-            os.close(master)
-            _hold_signals()
-            status = _wait(container)
-        finally:
-            container.delete(force=True)
+    from .monitor import hold_signals
+    hold_signals()
+    record = life.create(image, args, settings, starting=True)
+    if settings.tty and not detach:
+        return join(record, detach_keys=detach_keys, trace=trace)
+    if not detach:
+        return here(record, trace)
+    print_trace(in_background(record, trace=trace))
+    print(record.id)
+    return 0
+
+
+def here(record: Record, trace: bool = False) -> int:
+    """Be the monitor of a container whose streams are our own; its exit status.  Raises :class:`ContainerError`."""
+    from .monitor import Monitor, take_signals
+    monitor = Monitor(record, screen=(1, 2), stdin=0 if record.settings.get("interactive") else -1, trace=trace)
+    failed = None
+
+    def born(error: Exception | None) -> None:
+        nonlocal failed
+        failed = error
+        record.unlock()
+        take_signals(monitor.signal)
+    status = monitor.keep(born)
+    if failed:
+        raise failed
     if trace:
-        print_trace(container)
+        from minict.runtime.trace import table
+        print_trace(table(monitor.container.traces))
     return status
 
 
-def _hold_signals() -> None:
-    """From now on signals wait: one that ended us in the middle of a birth would leave to 'prune' what was taken so far."""
-    import _signal  # and not signal: 5 ms
-    _signal.pthread_sigmask(_signal.SIG_BLOCK, _HANDED_ON | {_SIGCHLD})
-
-
-def _wait(container) -> int:
-    """Hand on to the container what is sent to us, so that ``kill`` and Ctrl-C do what is meant; its exit status.
-
-    The signals are held all the time and taken one by one (sigwaitinfo(2)).  A handler would not do: Python calls it
-    before the next system call or after it, and one that comes in between would wait for the end of waitpid.
-    """
-    import _signal
-    while True:
-        number = _signal.sigwaitinfo(_HANDED_ON | {_SIGCHLD}).si_signo
-        if number != _SIGCHLD:
-            _forward(container.pidfd, number)
-        elif os.waitid(os.P_PIDFD, container.pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-            return container.wait()
-
-
-def _forward(pidfd: int, number: int) -> None:
-    from minict.kernel import process as kernel
+def in_background(record: Record, *, starter=None, trace: bool = False) -> str:
+    """Leave the container, which is locked, to a monitor of its own; the trace of its birth.  Raises :class:`ContainerError`."""
+    from .monitor import detach
     try:
-        kernel.pidfd_send_signal(pidfd, number)
-    except ProcessLookupError:
-        pass
+        return detach(record, starter=starter, trace=trace)
+    finally:
+        record.unlock()
 
 
-def _forward_signals(pidfd: int) -> None:
-    """The same by handlers, for :func:`minict.runtime.terminal.relay`, which is woken by each signal."""
-    import _signal
-    for number in _HANDED_ON:
-        _signal.signal(number, lambda number, frame: _forward(pidfd, number))
-    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _HANDED_ON)
+def join(record: Record, *, interactive: bool | None = None, detach_keys: str | None = None, trace: bool = False) -> int:
+    """Start the container, which is locked, in the background, and join our own streams to it; its exit status.
+
+    *interactive*: whether what we read goes to it; else as it was made.  Raises :class:`ContainerError`.
+    """
+    import _socket
+
+    from .attach import attach_or_leave, parse_keys
+    parse_keys(detach_keys or "")
+    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    table = in_background(record, starter=theirs, trace=trace)
+    if interactive is None:
+        interactive = bool(record.settings.get("interactive"))
+    status = attach_or_leave(ours, tty=bool(record.settings.get("tty")), stdin=interactive, detach_keys=detach_keys)
+    print_trace(table)
+    return status
 
 
-def print_trace(container) -> None:
+def print_trace(table: str) -> None:
     """The steps of the container's birth, on the error output: the output belongs to the command."""
-    from minict.runtime.trace import table
-    os.write(2, (table(container.traces) + "\n").encode())
+    if table:
+        os.write(2, (table + "\n").encode())

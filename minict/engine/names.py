@@ -12,6 +12,13 @@ from minict.runtime.errors import ContainerError
 
 _LETTERS = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 
+# A container without a name gets one of these, as in Docker: a mood, and somebody to whom the field owes something.
+_MOODS = ("able brave bright calm clever curious eager fair fond gentle glad happy humble jolly keen kind lucid merry "
+          "modest nimble patient proud quick quiet ready sunny swift tidy warm wise").split()
+_PEOPLE = ("allen babbage bartik bell berners boole cerf clark corbato dijkstra engelbart goldberg hamilton hamming hopper "
+           "johnson kahn kernighan knuth lamport liskov lovelace mcilroy morris perlman pike ritchie shannon stonebraker "
+           "tanenbaum thompson torvalds turing wirth").split()
+
 
 def new_id() -> str:
     """Twelve random hexadecimal digits, of which the host name is made and by which a person finds the container."""
@@ -25,28 +32,53 @@ def check(name: str) -> None:
                              "letters, digits and _.- up to 128")
 
 
+def make_up(id: str) -> str:
+    """Give the container *id* a name that is free, and return it."""
+    while True:
+        one, two, three = os.urandom(3)
+        name = f"{_MOODS[one % len(_MOODS)]}_{_PEOPLE[two % len(_PEOPLE)]}" + (f"{three}" if find_taken() > 200 else "")
+        if _link(name, id):
+            return name
+
+
+def find_taken() -> int:
+    """How many names are taken."""
+    try:
+        return len(os.listdir(directory()))
+    except FileNotFoundError:
+        return 0
+
+
 def take(name: str, id: str) -> None:
     """Give *name* to the container *id*.  Raises :class:`ContainerError` when another one has it."""
+    while not _link(name, id):
+        if not _take_back(name):
+            raise ContainerError(f"the name {name!r} is in use by the container {find(name)}: remove or rename that one, or "
+                                 "choose another name")
+
+
+def _link(name: str, id: str) -> bool:
+    """Make the link; False when there is one."""
     while True:
-        paths.make_directory(_directory())
+        paths.make_directory(directory())
         try:
-            return os.symlink(id, f"{_directory()}/{name}")
+            os.symlink(id, f"{directory()}/{name}")
+            return True
         except FileNotFoundError:  # the last name has just been given back, and its directory with it
             continue
         except FileExistsError:
-            if not _take_back(name):
-                raise ContainerError(f"the name {name!r} is in use by the container {find(name)}: stop that one, or choose "
-                                     "another name") from None
+            return False
 
 
 def _take_back(name: str) -> bool:
-    """Whether *name* is free now, because its container is gone: the one who made it was killed, and the rest is pruned here."""
+    """Whether *name* is free now, because its container was to go, and who should have removed it was killed."""
     from .prune import prune_container
     holder = find(name)
     if holder is None:
         return True
-    if os.path.isdir(paths.container_state(holder)):
-        return prune_container(holder)
+    prune_container(holder)
+    if os.path.isdir(paths.container_data(holder)):
+        return False
     release(f"{name}/{holder}")
     return True
 
@@ -54,7 +86,7 @@ def _take_back(name: str) -> bool:
 def find(name: str) -> str | None:
     """The id of the container with this *name*."""
     try:
-        return os.readlink(f"{_directory()}/{name}")
+        return os.readlink(f"{directory()}/{name}")
     except OSError:
         return None
 
@@ -63,13 +95,19 @@ def release(value: str) -> None:
     """Undo :func:`take`: *value* is ``NAME/ID``, so that a name which another container has taken since stays."""
     name, id = value.split("/")
     if find(name) == id:
-        os.unlink(f"{_directory()}/{name}")
-    for directory in (_directory(), paths.run_root()):
         try:
-            os.rmdir(directory)
-        except OSError:
-            break
+            os.unlink(f"{directory()}/{name}")
+        except FileNotFoundError:
+            pass
 
 
-def _directory() -> str:
-    return f"{paths.run_root()}/names"
+def release_all(id: str, name: str | None = None) -> None:
+    """Release the *name* of the container *id*; when that is not known, whatever names lead to it."""
+    if name:
+        return release(f"{name}/{id}")
+    for each in os.listdir(directory()) if os.path.isdir(directory()) else ():
+        release(f"{each}/{id}")
+
+
+def directory() -> str:
+    return f"{paths.data_root()}/names"

@@ -1,4 +1,4 @@
-"""Put the host in order after anything: give back what containers hold whose makers are gone."""
+"""Put the host in order after anything: give back what containers hold whose monitors are gone."""
 from __future__ import annotations
 
 import os
@@ -6,32 +6,32 @@ import os
 from minict.runtime import paths, state
 from minict.runtime.container import Container
 from minict.runtime.errors import ContainerError
-from minict.runtime.files import remove_tree
 
-from . import names, network, run
+from . import life, names, network
 from .image import prune as prune_images
+from .record import Record
 
 
 def prune() -> list[str]:
-    """Remove every container that nobody looks after and whose process has ended or must not live; say what was removed.
+    """End every life that nobody looks after, and remove what was never finished; say what was removed.
 
-    Touched is only what a ledger names, or what lies in minict's own directories.  May be called at any time, also
-    while others make containers: their locks are respected.
+    Touched is only what a ledger names, or what lies in minict's own directories.  A container that was not made with
+    ``--rm`` stays, as one that has exited.  May be called at any time, also while others make containers: their locks
+    are respected.
     Raises the first error, after all has been tried.
     """
     removed, errors = [], []
-    for id in state.all_ids():
+    for id in all_ids():
         try:
             removed += [f"container {id}"] * prune_container(id)
         except (OSError, ContainerError) as error:
             errors.append(error)
-    removed += prune_data(errors)
     removed += prune_names()
     removed += prune_images()
     if not state.all_ids():
         if network.Network("bridge").remove_bridge_if_unused():
             removed.append("network bridge")
-        for directory in (f"{paths.run_root()}/containers", f"{paths.run_root()}/names"):
+        for directory in (f"{paths.run_root()}/containers", f"{paths.data_root()}/containers", names.directory()):
             try:
                 os.rmdir(directory)
             except OSError:
@@ -41,9 +41,32 @@ def prune() -> list[str]:
     return removed
 
 
+def all_ids() -> list[str]:
+    """The ids of all containers that have a life, or files."""
+    directory = f"{paths.data_root()}/containers"
+    return sorted({*state.all_ids(), *(os.listdir(directory) if os.path.isdir(directory) else ())})
+
+
 def prune_container(id: str) -> bool:
-    """Remove the container *id* unless a living process looks after it, or its command runs on its own."""
-    container = Container(id, run.UNDO)
+    """End the life of the container *id* if nobody looks after it, and remove it if it should be gone; whether there was either."""
+    try:
+        record = Record.load(id)
+    except ContainerError:  # made half, or removed half; or it is not the engine's, but the OCI runtime's
+        record = Record(id)
+    settled = life.settle(record) if os.path.isdir(record.data) else prune_life(id)
+    if should_be_gone(record) and record.lock(wait=False):
+        try:
+            if should_be_gone(record):
+                record.remove()
+                return True
+        finally:
+            record.unlock()
+    return settled
+
+
+def prune_life(id: str) -> bool:
+    """The same for a container without files of its own."""
+    container = Container(id, life.UNDO)
     if not container.state.lock():
         return False
     attached = any(kind == "attached" for kind, _ in container.state.ledger())
@@ -54,25 +77,18 @@ def prune_container(id: str) -> bool:
     return True
 
 
-def prune_data(errors: list) -> list[str]:
-    """Remove the files of containers that have no state: a reboot has emptied the state's directory."""
-    removed = []
-    directory = f"{paths.data_root()}/containers"
-    for id in os.listdir(directory) if os.path.isdir(directory) else ():
-        if not os.path.isdir(paths.container_state(id)):
-            try:
-                remove_tree(f"{directory}/{id}")
-                removed.append(f"files of container {id}")
-            except (OSError, ContainerError) as error:
-                errors.append(error)
-    return removed
+def should_be_gone(record: Record) -> bool:
+    """Whether a container was never finished, or removes itself and has lived."""
+    if not os.path.isdir(record.data) or os.path.isdir(record.state.directory):
+        return False
+    return not os.path.exists(f"{record.data}/container.json") or record.removes_itself and bool(record.life.get("started"))
 
 
 def prune_names() -> list[str]:
     """Release the names whose container is gone."""
-    directory = f"{paths.run_root()}/names"
+    directory = names.directory()
     gone = [name for name in (os.listdir(directory) if os.path.isdir(directory) else ())
-            if not os.path.isdir(paths.container_state(names.find(name) or "-"))]
+            if not os.path.isdir(paths.container_data(names.find(name) or "-"))]
     for name in gone:
         names.release(f"{name}/{names.find(name)}")
     return [f"name {name}" for name in gone]

@@ -44,7 +44,7 @@ def specify(settings, id: str, image, args: list[str], rootfs: str, root: spec.M
     resources.devices = rules
     return spec.Spec(
         root=spec.Root(path=rootfs, readonly=settings.read_only),
-        hostname=hostname if sharing.mode(settings, "uts") == "private" else None,
+        hostname=None if sharing.mode(settings, "uts") == "host" else hostname,
         domainname=sharing.domain_name(settings),
         process=spec.Process(
             args=command, cwd=working_directory(settings, config), terminal=settings.tty, user=user,
@@ -54,7 +54,7 @@ def specify(settings, id: str, image, args: list[str], rootfs: str, root: spec.M
             # root has them all by execve; another user has none, as in Docker, and can get at most these
             capabilities=spec.Capabilities(bounding=names, permitted=names if user.uid == 0 else [],
                                            effective=names if user.uid == 0 else [])),
-        mounts=[root, *standard_mounts(settings), *bound, *files, *(bind_mount(volume) for volume in settings.volume)],
+        mounts=[root, *standard_mounts(settings), *bound, *files],
         linux=spec.Linux(
             namespaces=sharing.namespaces(settings), maskedPaths=security.masked, readonlyPaths=security.read_only,
             resources=resources, devices=nodes, sysctl=sysctls(settings), seccomp=seccomp.profile(settings, names)),
@@ -146,25 +146,3 @@ def sysctls(settings) -> dict[str, str]:
             raise ContainerError(f"--sysctl {word}: {error}") from None
         result[name] = value
     return result
-
-
-def bind_mount(volume: str) -> spec.Mount:
-    """``SRC:DST[:OPTION,…]`` as a mount.  Raises :class:`ContainerError` for a text that is none, or a source that is missing."""
-    source, colon, rest = volume.partition(":")
-    destination, _, options = rest.partition(":")
-    if not colon or not destination.startswith("/"):
-        raise ContainerError(f"-v {volume}: write SOURCE:DESTINATION[:ro], with an absolute path as destination")
-    if os.path.normpath(destination).strip("/") == "":
-        raise ContainerError(f"-v {volume}: a volume can't take the place of the root directory: choose one below it")
-    if "/" not in source:
-        raise ContainerError(f"-v {volume}: the source is a path of the host, such as ./{source}")
-    if not os.path.exists(source):
-        raise ContainerError(f"-v {volume}: there is no {source} on the host")
-    words = [word for word in options.split(",") if word]
-    for word in words:
-        if word not in ("ro", "rw", "z", "Z", "rprivate", "private", "rshared", "shared", "rslave", "slave"):
-            raise ContainerError(f"-v {volume}: there is no option {word!r}; common ones are ro and rw")
-    kept = [word for word in words if word not in ("z", "Z")]  # labels of SELinux, which is not used here
-    if "ro" in kept:
-        kept.append("rro")
-    return spec.Mount(destination=destination, type="bind", source=os.path.realpath(source), options=["rbind", *kept])

@@ -62,6 +62,22 @@ def receive(console: int) -> int:
     return int.from_bytes(messages[0][2][:4], "little") if messages else -1
 
 
+def raw(fd: int) -> list:
+    """Let the terminal *fd* pass on every byte as it is typed, Ctrl-C too; return its settings from before.
+
+    Source: termios(3), raw mode.
+    """
+    before = termios.tcgetattr(fd)
+    import tty
+    tty.setraw(fd, termios.TCSADRAIN)
+    return before
+
+
+def restore(fd: int, before: list) -> None:
+    """Give the terminal *fd* the settings back that :func:`raw` has returned."""
+    termios.tcsetattr(fd, termios.TCSADRAIN, before)
+
+
 def relay(master: int, pidfd: int, stdin: int = 0, stdout: int = 1) -> None:
     """Join the person's terminal to the container's until its process ends.
 
@@ -72,14 +88,13 @@ def relay(master: int, pidfd: int, stdin: int = 0, stdout: int = 1) -> None:
     import select
     import signal
     typed = stdin >= 0 and os.isatty(stdin)
-    before = termios.tcgetattr(stdin) if typed else None
+    before = None
     old_handler = signal.getsignal(signal.SIGWINCH)
     woken, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)  # or a signal just before select would wait for what comes next
     try:
         if typed:
-            import tty
-            tty.setraw(stdin, termios.TCSADRAIN)
+            before = raw(stdin)
             signal.signal(signal.SIGWINCH, lambda *_: set_size(master, *size(stdin)))
             set_size(master, *size(stdin))
         sources = [master, pidfd, woken] + [stdin] * (stdin >= 0)
@@ -98,9 +113,9 @@ def relay(master: int, pidfd: int, stdin: int = 0, stdout: int = 1) -> None:
         signal.set_wakeup_fd(-1)
         os.close(woken)
         os.close(wake)
-        if typed:
+        if before:
             signal.signal(signal.SIGWINCH, old_handler or signal.SIG_DFL)
-            termios.tcsetattr(stdin, termios.TCSADRAIN, before)
+            restore(stdin, before)
 
 
 def _copy(source: int, target: int) -> bool:

@@ -85,8 +85,8 @@ def all_contenders(world: World) -> list:
     small, large = "minict.run, small", "minict.run, notebook"
     features = "6 namespaces, cgroups, overlay, masked paths, 14 capabilities, seccomp"
     return [
-        Program("minict run", features, [minict, "run", "--network", "none", IMAGE, "true"]),
-        Program("minict run, bridge", "the same, and veth, bridge, address, NAT", [minict, "run", IMAGE, "true"]),
+        Program("minict run", features, [minict, "run", "--rm", "--network", "none", IMAGE, "true"]),
+        Program("minict run, bridge", "the same, and veth, bridge, address, NAT", [minict, "run", "--rm", IMAGE, "true"]),
         Call(small, features + ", output read", 0, 0),
         Call(large, "the same, through the zygote", 64, 12),
         *oci("runc", world), *oci("crun", world),

@@ -1,4 +1,4 @@
-"""``minict run``."""
+"""``minict run`` and ``minict create``."""
 from __future__ import annotations
 
 from ..options import Command, Option, table, under
@@ -7,13 +7,22 @@ from ..options import Command, Option, table, under
 def run(fields: dict, arguments: list[str]) -> int:
     import gc
     gc.disable()  # to look for garbage in modules that are just being loaded takes 1 ms, and finds none
-    from ..foreground import run_attached
+    from .. import foreground
     from ..settings import Settings
-    trace = fields.pop("trace", False)
+    own = {name: fields.pop(name, None) for name in ("detach", "detach_keys", "trace")}
     image, *command = arguments
     settings = Settings(**fields)
     tell(settings)
-    return run_attached(image, command, settings, trace=trace)
+    return foreground.run(image, command, settings, **own)
+
+
+def create(fields: dict, arguments: list[str]) -> None:
+    from .. import life
+    from ..settings import Settings
+    image, *command = arguments
+    settings = Settings(**fields)
+    tell(settings)
+    print(life.create(image, command, settings).id)
 
 
 def tell(settings) -> None:
@@ -120,6 +129,12 @@ SETTINGS = [
 
 COMMANDS = table(
     Command("run", "[OPTION…] IMAGE [COMMAND [ARGUMENT…]]", "Run a command in a new container of an image.",
-            "minict run -it --rm --memory 128m tiny sh", run,
-            [*SETTINGS, Option("--trace", "show the steps of its birth, with their times")], (1, None), words_follow=True),
+            "minict run -it --rm --memory 128m tiny sh", run, [
+                *under("Here or in the background",
+                       Option("-d --detach", "in the background; its id is printed"),
+                       Option("--detach-keys", "the keys that leave it alone, with -it (ctrl-p,ctrl-q)", "KEYS"),
+                       Option("--trace", "show the steps of its birth, with their times")),
+                *SETTINGS], (1, None), words_follow=True),
+    Command("create", "[OPTION…] IMAGE [COMMAND [ARGUMENT…]]", "Make a container, to be started later.",
+            "minict create --name box tiny sleep 60", create, SETTINGS, (1, None), words_follow=True),
 )

@@ -127,6 +127,13 @@ class Cgroup:
             raise ContainerError(f"the cgroup {self.path} stays frozen: a cgroup above it is frozen too; thaw that one "
                                  "first")
 
+    @property
+    def frozen(self) -> bool:
+        """Whether its processes are frozen, or about to be."""
+        if "freezer" in self.directories:
+            return (files.read_if_there(f"{self.directories['freezer']}/freezer.state") or "").strip() in ("FROZEN", "FREEZING")
+        return bool(self._unified) and (files.read_if_there(f"{self.v2_directory()}/cgroup.freeze") or "").strip() == "1"
+
     def _set_frozen(self, frozen: bool) -> bool:
         """Write what we want, and wait until the kernel says that it is so.
 

@@ -1,0 +1,165 @@
+"""A person, or a pipe, at the other end of a container's monitor: ``minict attach``, ``start -a``, ``run -it``.
+
+The messages on the socket are described in :mod:`.monitor`.  A terminal is in raw mode meanwhile: Ctrl-C is a byte
+for the container's terminal, not a signal for us; and it is as before whatever happens.
+"""
+from __future__ import annotations
+
+import os
+
+import _signal
+import _socket
+import select
+
+from minict.runtime import terminal
+from minict.runtime.errors import ContainerError
+
+from .monitor import END_OF_INPUT, ERR, EXIT, HANDED_ON, OUT, SIGNAL, SIZE, TYPED, _Wake, _write_all
+from .record import Record
+
+_CHUNK = 65536
+_SIGWINCH = 28
+_DETACH = "ctrl-p,ctrl-q"
+KILLED = 137  # nobody is left to tell the exit status: the monitor was killed, and the kernel has killed its container
+
+
+class Detached(Exception):
+    """The person has typed the detach keys: the container goes on without them."""
+
+
+def connect(record: Record):
+    """A socket to the monitor of a running container.  Raises :class:`ContainerError`."""
+    channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
+    try:
+        directory = os.open(record.state.directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            channel.connect(f"/proc/self/fd/{directory}/attach")  # the path itself may be too long: see monitor.listen
+        finally:
+            os.close(directory)
+    except OSError:
+        channel.close()
+        raise ContainerError(f"the container {record.name} is not running, or nobody looks after it who could be spoken to: "
+                             "see 'minict ps -a'") from None
+    return channel
+
+
+def attach(channel, *, tty: bool, stdin: bool = True, signals: bool = True, detach_keys: str | None = None) -> int:
+    """Join our own streams to the container behind *channel* until it ends; return its exit status.
+
+    *stdin*: what we read goes to it.  *signals*: so do signals that are sent to us.  *detach_keys*: a sequence such
+    as ``ctrl-p,ctrl-q`` that leaves the container alone; for terminals only.
+    Raises :class:`Detached`, and :class:`ContainerError` when *detach_keys* are none.
+    """
+    keys = parse_keys(_DETACH if detach_keys is None else detach_keys)
+    typed = stdin and tty and os.isatty(0)
+    before = None
+    wake = _Wake()
+    handlers = {number: _signal.getsignal(number) for number in HANDED_ON | {_SIGWINCH}}
+
+    def resize(*_) -> None:
+        _send(channel, SIZE + "{} {}".format(*terminal.size(0)).encode())
+
+    try:
+        if signals:
+            for number in HANDED_ON:
+                _signal.signal(number, lambda number, frame: _send(channel, SIGNAL + str(number).encode()))
+        if typed:
+            before = terminal.raw(0)
+            _signal.signal(_SIGWINCH, resize)
+            resize()
+        return _relay(channel, wake, stdin, keys if typed else b"")
+    finally:
+        if before:
+            terminal.restore(0, before)
+        for number, handler in handlers.items():
+            _signal.signal(number, handler if handler is not None else _signal.SIG_DFL)
+        wake.close()
+        channel.close()
+
+
+def attach_or_leave(channel, **options) -> int:
+    """The same; 0 when the person has left by the detach keys."""
+    try:
+        return attach(channel, **options)
+    except Detached:
+        os.write(2, b"\r\n")
+        return 0
+
+
+def _relay(channel, wake: _Wake, stdin: bool, keys: bytes) -> int:
+    """Until the container ends, or its monitor: what comes goes to our output, what is typed goes there."""
+    held = b""  # of the detach keys, what was typed so far
+    while True:
+        poll = select.poll()
+        for fd in (channel.fileno(), wake.fd, *((0,) if stdin else ())):
+            poll.register(fd, select.POLLIN)
+        ready = dict(poll.poll())
+        if wake.fd in ready:
+            wake.clear()
+        if channel.fileno() in ready:
+            message = channel.recv(_CHUNK + 1)
+            kind, data = message[:1], message[1:]
+            if kind in (OUT, ERR):
+                _write_all(1 if kind == OUT else 2, data)
+            elif kind == EXIT:
+                return int(data)
+            elif not kind:
+                return KILLED
+        if stdin and 0 in ready:
+            data = os.read(0, _CHUNK)
+            if not data:
+                stdin = False
+                _send(channel, END_OF_INPUT)
+                continue
+            data, held = find_keys(held + data, keys)
+            if data:
+                _send(channel, TYPED + data)
+            if keys and held == keys:
+                raise Detached
+
+
+def wait(channel) -> int | None:
+    """Wait for the exit status of one life; None when the monitor ended without telling it."""
+    try:
+        while message := channel.recv(_CHUNK + 1):
+            if message[:1] == EXIT:
+                return int(message[1:])
+        return None
+    finally:
+        channel.close()
+
+
+def find_keys(typed: bytes, keys: bytes) -> tuple[bytes, bytes]:
+    """Split what was typed: (what goes to the container, what may become, or is, the detach sequence at its end)."""
+    if keys and keys in typed:
+        return typed[:typed.index(keys)], keys
+    for length in range(min(len(keys) - 1, len(typed)), 0, -1):
+        if typed.endswith(keys[:length]):
+            return typed[:-length], typed[-length:]
+    return typed, b""
+
+
+def parse_keys(text: str) -> bytes:
+    """``ctrl-p,ctrl-q`` as the bytes that a keyboard sends; the empty text for no sequence at all.
+
+    Raises :class:`ContainerError`.  Source: docker-attach(1), ``--detach-keys``.
+    """
+    keys = b""
+    for word in text.split(",") if text else ():
+        letter = word.lower().removeprefix("ctrl-")
+        if len(word) == 1 and word.isascii():
+            keys += word.encode()
+        elif word.lower().startswith("ctrl-") and len(letter) == 1 and letter in "abcdefghijklmnopqrstuvwxyz@[\\]^_":
+            keys += bytes([ord(letter.upper()) & 0x1F])
+        else:
+            raise ContainerError(f"--detach-keys {text!r}: {word!r} is no key: write letters, or ctrl- and a letter, "
+                                 f"separated by commas, such as {_DETACH}")
+    return keys
+
+
+def _send(channel, message: bytes) -> None:
+    """Say something to the monitor.  When it has gone, what it says last will tell us."""
+    try:
+        channel.send(message)
+    except OSError:
+        pass

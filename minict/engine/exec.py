@@ -1,0 +1,89 @@
+"""``minict exec``: a further command in a container that runs."""
+from __future__ import annotations
+
+import os
+
+from minict.runtime import capabilities, terminal
+from minict.runtime import exec as runtime
+from minict.runtime.container import Container
+from minict.runtime.errors import ContainerError
+from minict.runtime.process import exit_status
+from minict.runtime.spec import Capabilities, Process
+
+from . import seccomp
+from .image import Image
+from .record import Record
+
+
+def process(record: Record, command: list[str], *, env: list[str] = (), user: str | None = None, workdir: str | None = None,
+            tty: bool = False, privileged: bool = False) -> Process:
+    """What is to be executed: the *command* in the surroundings of the container's own, but for what is given here.
+
+    Raises :class:`ContainerError`.
+    """
+    from . import variables as words
+    from .settings import Settings
+    from .users import find_user
+    if record.pid is None:
+        raise ContainerError(f"the container {record.name} is not running: start it first, or take 'minict run'")
+    if record.status == "paused":
+        raise ContainerError(f"the container {record.name} is paused: 'minict unpause {record.name}' lets it go on")
+    first = record.state.read_spec().process
+    variables = dict(word.split("=", 1) for word in first.env)
+    if tty:
+        variables.setdefault("TERM", "xterm")
+    result = Process(args=list(command), cwd=workdir or first.cwd, terminal=tty, capabilities=first.capabilities,
+                     user=first.user, noNewPrivileges=first.noNewPrivileges, rlimits=first.rlimits)
+    if user is not None:
+        result.user, variables["HOME"] = find_user(user, Image.load(record.image, record.image_name))
+        bounding = first.capabilities.bounding
+        held = bounding if result.user.uid == 0 else []
+        result.capabilities = Capabilities(bounding=bounding, permitted=held, effective=held)
+    if privileged:
+        everything = capabilities.known()
+        result.capabilities = Capabilities(bounding=everything, permitted=everything, effective=everything)
+    variables.update(word.split("=", 1) for word in words.handed_on(Settings(env=env)) if "=" in word)
+    result.env = [f"{name}={value}" for name, value in variables.items()]
+    return result
+
+
+def execute(record: Record, wanted: Process, *, streams: tuple = (0, 1, 2), console: int = -1) -> tuple[int, int]:
+    """Execute the *wanted* process; its (pid, pidfd).  It is our child.  Raises :class:`ContainerError`."""
+    program = seccomp.program(record.settings_object(), record.state.read_spec())
+    return runtime.execute(Container(record.id), wanted, streams=streams, console=console, seccomp_filter=program)
+
+
+def attached(record: Record, wanted: Process, interactive: bool = False) -> int:
+    """Execute it joined to our own streams; its exit status.  Raises :class:`ContainerError`."""
+    from . import monitor
+    monitor.hold_signals()
+    if not wanted.terminal:
+        pid, pidfd = execute(record, wanted, streams=(0 if interactive else -1, 1, 2))
+        return _wait(pid, pidfd)
+    import _socket
+    ours, theirs = _socket.socketpair()
+    pid, pidfd = execute(record, wanted, console=theirs.fileno())
+    theirs.close()
+    master = terminal.receive(ours.fileno())
+    ours.close()
+    monitor.take_signals(lambda number: monitor.send(pidfd, number))
+    terminal.relay(master, pidfd, 0 if interactive else -1)
+    os.close(master)
+    return exit_status(os.waitpid(pid, 0)[1])
+
+
+def _wait(pid: int, pidfd: int) -> int:
+    """Wait for the process, and hand on to it meanwhile what is sent to us.
+
+    The signals are held all the time and taken one by one (sigwaitinfo(2)).  A handler would not do: Python calls it
+    before the next system call or after it, and one that comes in between would wait for the end of waitpid.
+    """
+    import _signal
+
+    from . import monitor
+    while True:
+        number = _signal.sigwaitinfo(monitor.HANDED_ON | {monitor.SIGCHLD}).si_signo
+        if number != monitor.SIGCHLD:
+            monitor.send(pidfd, number)
+        elif os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            return exit_status(os.waitpid(pid, 0)[1])

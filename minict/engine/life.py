@@ -1,0 +1,159 @@
+"""One container from an image: made, born, ended.
+
+Read :func:`create`, :func:`begin` and :func:`end`, in this order.  What a life takes from the host is written into its
+ledger before it is taken, and given back by :func:`end`; or, when the process that looked after the container was killed,
+by :func:`settle`, which whoever comes next calls: ``start``, ``rm``, ``prune``.
+"""
+from __future__ import annotations
+
+import os
+
+from minict.runtime import paths, spec
+from minict.runtime.container import UNDO as RUNTIME_UNDO
+from minict.runtime.container import Container
+from minict.runtime.errors import OUR_ERROR, ContainerError
+from minict.runtime.state import begin_time
+
+from . import names, seccomp, volumes, wiring
+from .image import Image
+from .record import Record, now
+from .settings import Settings
+from .sharing import host_name
+from .specify import specify
+
+# How each kind of thing in a ledger is given back; "attached" only says that the container must not outlive its monitor.
+UNDO = {**RUNTIME_UNDO, **wiring.UNDO, "attached": lambda pid: None}
+
+
+def create(image_name: str, args: list[str], settings: Settings, *, starting: bool = False) -> Record:
+    """Make a container, up to the point where nothing of it runs yet.
+
+    With *starting* the caller goes on to :func:`begin` at once, and the record stays locked until it unlocks it: should
+    the caller be killed before, a container that removes itself does not stay.  Raises :class:`ContainerError`; then nothing is left.
+    """
+    image = Image.find(image_name)
+    settings = settings.resolved()  # it may be started again by somebody with other variables, in another directory
+    if settings.name is not None:
+        names.check(settings.name)
+    record = Record(names.new_id(), name=settings.name, image=image.id, image_name=image_name, created=now(), args=list(args),
+                    settings=settings.to_dict(), mounts=volumes.plan(settings, image))
+    wish(record, image)  # all that can be wrong with it is found before anything is taken
+    record.make()
+    try:
+        if settings.name:
+            names.take(settings.name, record.id)
+        else:
+            record.name = names.make_up(record.id)
+        for name in ("upper", "work", "root"):
+            os.mkdir(f"{record.data}/{name}", 0o755)
+        volumes.prepare(record.mounts, image, record.id)
+        if starting:
+            record.write_life(started=now(), monitor=[os.getpid(), begin_time(os.getpid())])
+        record.save()
+    except BaseException:
+        record.remove()
+        raise
+    if not starting:
+        record.unlock()
+    return record
+
+
+def wish(record: Record, image: Image) -> tuple[spec.Spec, wiring.Wiring]:
+    """What the runtime is to make of the container, and how it is connected.  Raises :class:`ContainerError`."""
+    settings = record.settings_object()
+    wires = wiring.Wiring(settings, record.id, host_name(settings, record.id), image.config.get("ExposedPorts") or [])
+    wished = specify(settings, record.id, image, record.args, f"{record.data}/root", overlay(record, image), etc_files(record))
+    wished.linux.namespaces += wires.namespaces()
+    return wished, wires
+
+
+def begin(record: Record, *, streams: tuple = (0, 1, 2), console: int = -1, launcher=None, trace: bool = False) -> Container:
+    """Begin a life of the container: execute its command, and return as soon as it runs.
+
+    The calling process looks after it from then on: it is the parent of the container's first process, and when it
+    ends, so does the container.  *streams* and *console*: see :meth:`minict.runtime.container.Container._bear`.
+    Raises :class:`ContainerError`; then the life has ended before it began, as if the command had failed.
+    """
+    try:
+        return _begin(record, streams, console, launcher, trace)
+    except BaseException as error:
+        record.write_life(finished=now(), exit_code=getattr(error, "status", OUR_ERROR), error=str(error))
+        raise
+
+
+def _begin(record: Record, streams: tuple, console: int, launcher, trace: bool) -> Container:
+    wished, wires = wish(record, Image.load(record.image, record.image_name))
+    wished.mounts += volumes.spec_mounts(record.mounts)
+    container = Container(record.id, UNDO)
+    container.state.make()
+    try:
+        container.state.record([("attached", os.getpid()), *wires.ledger()])
+        record.write_life(started=now(), finished=None, exit_code=None, oom_killed=False, error="", restarting=False,
+                          monitor=[os.getpid(), begin_time(os.getpid())])
+        wires.reserve()
+        for name, text in {"hostname": wires.hostname + "\n", **wires.files()}.items():
+            with open(record.state.path(name), "w") as file:
+                file.write(text)
+        container.run(wished, streams=streams, console=console, launcher=launcher, init=bool(record.settings.get("init")),
+                      die_with_parent=True, trace=trace,
+                      seccomp_filter=seccomp.program(record.settings_object(), wished),
+                      prepare=wires.connect if wires.waits else None)
+        return container
+    except BaseException:
+        container.delete(force=True)
+        raise
+
+
+def end(record: Record, container: Container, status: int, restarting: bool = False) -> None:
+    """The container's first process has ended with *status*: write that down, and give back what its life held.
+
+    *restarting*: another life follows.  A container that was made with ``--rm`` goes.
+    """
+    memory = container.cgroup.stats().get("memory") or {}
+    record.write_life(finished=now(), exit_code=status, oom_killed=bool(memory.get("oom_kills")), restarting=restarting)
+    container.delete(force=True)
+    if record.removes_itself and not restarting:
+        forget(record)
+
+
+def forget(record: Record, with_volumes: bool = True) -> None:
+    """Remove a container whose life has ended, unless somebody else just has; and its anonymous volumes, if so wished."""
+    if record.locked or record.lock():
+        mounts = record.mounts if with_volumes else []
+        record.remove()
+        volumes.release(mounts, record.id)
+
+
+def settle(record: Record) -> bool:
+    """Put in order what is left of a life whose monitor was killed; whether there was such a life.
+
+    A monitor that lives holds the life's lock, and is left alone.
+    """
+    container = Container(record.id, UNDO)
+    if not container.state.lock():
+        return False
+    if container.pid is not None and not any(kind == "attached" for kind, _ in container.state.ledger()):
+        container.state.unlock()  # it is the OCI runtime's: nobody need look after it
+        return False
+    if record.life.get("started") and not record.life.get("finished"):
+        record.write_life(finished=now(), exit_code=137, error="the process that looked after it was killed", restarting=False)
+    container.delete(force=True)
+    return True
+
+
+def overlay(record: Record, image: Image) -> spec.Mount:
+    """The root file system: the image's layers, read only, below a layer of the container's own (overlayfs).
+
+    ``volatile`` spares the sync to the disk at its end; the kernel refuses to mount such an upper layer a second
+    time after a crash, so it is for a container that is started only once.
+    """
+    layers = ":".join(layer.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,") for layer in image.layers)
+    options = [f"lowerdir={layers}", f"upperdir={record.data}/upper", f"workdir={record.data}/work"]
+    return spec.Mount(destination="/", type="overlay", source="overlay",
+                      options=options + ["volatile"] * record.removes_itself)
+
+
+def etc_files(record: Record) -> list[spec.Mount]:
+    """The files that the engine writes and the container sees in its /etc: they are not the image's to know."""
+    return [spec.Mount(destination=f"/etc/{name}", type="bind", source=record.state.path(name), options=["bind"])
+            for name in ("hosts", "hostname", "resolv.conf")]
