@@ -85,6 +85,17 @@ def test_what_is_shown_in_a_notebook_is_escaped():
     text = table.html([{"name": "<b>x</b>", "size": lambda: 1}, {"name": "y", "more": "&"}], "a < b")
     assert "<b>" not in text and "&lt;b&gt;x" in text and "<caption>a &lt; b" in text and "&amp;" in text
     assert "<script" not in table.html_object({"Name": "<script>"}, "it")
+    things = table.Shown([1, 2], lambda each: {"number": each})
+    assert things == [1, 2] and things._repr_html_().count("<tr>") == 3
+
+
+def test_an_image_a_volume_and_the_doctors_findings_show_themselves(tiny):
+    from minict.engine import doctor, image, volumes
+    shown = image.Image.find(tiny)._repr_html_()
+    assert "tiny:latest" in shown and "MB" in shown and "linux/" in shown
+    volume = volumes.Volume("a&b", {"created": time.time(), "labels": {"x": "<y>"}, "options": {}, "anonymous": False})
+    assert "a&amp;b" in volume._repr_html_() and "&lt;y&gt;" in volume._repr_html_()
+    assert "&lt;no&gt;" in doctor.Findings([doctor.Finding("it", doctor.OK, "<no>")])._repr_html_()
 
 
 # ---- points in time ----------------------------------------------------------------------------------------------

@@ -37,10 +37,8 @@ class Findings(list):
         return "\n".join(map(repr, self))
 
     def _repr_html_(self):
-        import html
-        rows = "".join(f"<tr><td>{each.word}</td><td>{each.name}</td><td>{html.escape(each.fact)}</td>"
-                       f"<td>{html.escape(each.remedy)}</td></tr>" for each in self)
-        return f"<table><tr><th></th><th>what</th><th>found</th><th>remedy</th></tr>{rows}</table>"
+        from .table import html
+        return html([{"": each.word, "what": each.name, "found": each.fact, "remedy": each.remedy} for each in self])
 
 
 def attempt(function) -> str | None:

@@ -38,6 +38,13 @@ class Image:
     def __repr__(self):
         return f"<Image {', '.join(self.names) or 'without a name'}: {self.id[:12]}>"
 
+    def _repr_html_(self):
+        from . import table
+        command = [*(self.config.get("Entrypoint") or []), *(self.config.get("Cmd") or [])]
+        return table.html_object({"names": ", ".join(self.names), "id": self.id[:12], "created": table.ago(self.created),
+                                  "for": self.platform, "size": table.size(self.size), "layers": len(self.layers),
+                                  "command": " ".join(command)}, f"image {self.name}")
+
     @classmethod
     def find(cls, name: str) -> Image:
         """The image that is called *name*, or whose id begins with it.

@@ -15,14 +15,16 @@ def show(rows: list[dict], headings: dict[str, str], columns: list[str], format:
          quiet: str | None = None) -> str:
     """A list as a person asked for it.
 
-    *headings*: what stands above each field.  *columns*: the fields that are shown when nothing is asked for.  *quiet*: the
-    one field that is shown alone (``-q``).  *format*: what ``--format`` says: ``json``, ``table``, or a template
-    (:mod:`minict.engine.template`), with ``table`` before it for aligned columns.
+    *headings*: what stands above each field; the field may also be a method, and its heading a function of its argument.
+    *columns*: the fields that are shown when nothing is asked for.  *quiet*: the one field that is shown alone (``-q``).
+    *format*: what ``--format`` says: ``json``, ``table``, or a template (:mod:`minict.engine.template`), with ``table`` before it
+    for aligned columns.
     Raises :class:`minict.runtime.errors.ContainerError` for a template that is wrong.
     """
     if format == "json":
         import json
-        return "".join(json.dumps({key: value_of(row[key]) for key in headings if key in row}) + "\n" for row in rows)
+        fields = [key for key, heading in headings.items() if isinstance(heading, str)]  # the others are methods
+        return "".join(json.dumps({key: value_of(row[key]) for key in fields}) + "\n" for row in rows)
     words = (format or "table").strip(" ")
     if quiet and words == "table":
         return "".join(f"{value_of(row[quiet])}\n" for row in rows)
@@ -144,6 +146,17 @@ def html(rows: list[dict], caption: str = "") -> str:
     return f"<table>{''.join(lines)}</table>"
 
 
+class Shown(list):
+    """A list that shows itself in a notebook as a table; *row* makes a dictionary of each element."""
+
+    def __init__(self, things, row):
+        super().__init__(things)
+        self._row = row
+
+    def _repr_html_(self) -> str:
+        return html([self._row(each) for each in self])
+
+
 def html_object(fields: dict, caption: str = "") -> str:
-    """One thing for ``_repr_html_``: a line for each of its *fields*, every value escaped."""
-    return html([{"": key, caption or " ": value_of(value)} for key, value in fields.items()])
+    """One thing for ``_repr_html_``: a line for each of its *fields*, under the *caption*; every value escaped."""
+    return html([{"": key, caption or " ": value} for key, value in fields.items()])

@@ -134,6 +134,11 @@ class Volume:
     def __repr__(self):
         return f"<Volume {self.name}>"
 
+    def _repr_html_(self):
+        from . import table
+        return table.html_object({"created": table.ago(self.created), "place": self.source, "labels": self.labels or "",
+                                  "without a name": "yes" if self.anonymous else "no"}, f"volume {self.name}")
+
     @classmethod
     def find(cls, name: str) -> Volume:
         """The volume *name*.  Raises :class:`ContainerError` when there is none."""
