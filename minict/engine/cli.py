@@ -17,8 +17,9 @@ MODULES = {
     "containers": ("start", "stop", "restart", "kill", "rm", "pause", "unpause", "wait", "rename", "update", "attach", "exec"),
     "images": ("images", "image from-host", "image rm", "import"),
     "registry": ("pull", "login", "logout"),
-    "system": ("doctor", "prune", "version"),
-    "look": ("completion", "__complete"),
+    "look": ("ps", "logs", "inspect", "container inspect", "stats", "top", "port"),
+    "system": ("info", "system df", "system prune", "container prune", "doctor", "prune", "version"),
+    "completion": ("completion", "__complete"),
 }
 INDEX = {name: module for module, names in MODULES.items() for name in names}
 

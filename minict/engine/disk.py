@@ -1,0 +1,166 @@
+"""How much of the disk minict takes, and how to get it back: ``ps -s``, ``system df`` and ``system prune``."""
+from __future__ import annotations
+
+import os
+
+from minict.runtime.errors import ContainerError
+
+from . import table
+
+
+def usage(directory: str) -> int:
+    """The bytes of all files below *directory*, a file with many names counted once; 0 when it is not there.
+
+    It may be changing meanwhile: what vanishes before it is counted is not counted.
+    """
+    total, seen, waiting = 0, set(), [directory]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                        continue
+                    status = entry.stat(follow_symlinks=False)
+                    if status.st_nlink == 1 or (status.st_dev, status.st_ino) not in seen:
+                        seen.add((status.st_dev, status.st_ino))
+                        total += status.st_size
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+    return total
+
+
+# ---- system df ---------------------------------------------------------------------------------------------------
+
+class Part:
+    """A kind of things on the disk: a row for each of the *things*, and for each its size and whether it is in use.
+
+    ``size`` is what all take together: images share layers, so it is less than the sum of theirs.
+    """
+
+    def __init__(self, name: str, rows: list[dict], columns: dict[str, str], size: int, active: int, free: int):
+        self.name, self.rows, self.columns = name, rows, columns
+        self.size, self.active, self.free = size, active, free
+
+    @property
+    def summary(self) -> dict:
+        share = f" ({100 * self.free // self.size}%)" if self.size else ""
+        return {"Type": self.name, "TotalCount": str(len(self.rows)), "Active": str(self.active), "Size": table.size(self.size),
+                "Reclaimable": table.size(self.free) + share}
+
+
+SUMMARY = {"Type": "TYPE", "TotalCount": "TOTAL", "Active": "ACTIVE", "Size": "SIZE", "Reclaimable": "RECLAIMABLE"}
+
+
+def parts() -> list[Part]:
+    """What takes the disk: images, containers, volumes."""
+    from .record import records
+    containers = records()
+    return [_images(containers), _containers(containers), _volumes(containers)]
+
+
+def _images(containers: list) -> Part:
+    from .image import images
+    from .store import layer_record
+    found = images()
+    users = {image.id: sum(record.image == image.id for record in containers) for image in found}
+    owners: dict[str, set[str]] = {}
+    for image in found:
+        for digest in image.digests:
+            owners.setdefault(digest, set()).add(image.id)
+    sizes = {digest: layer_record(digest)["size"] for digest in owners}
+    used = {image.id for image in found if users[image.id]}
+    rows = []
+    for image in found:
+        whole = sum(sizes[digest] for digest in set(image.digests))
+        own = sum(sizes[digest] for digest in set(image.digests) if len(owners[digest]) == 1)
+        rows.append({"Image": (image.names or ["<none>"])[0], "ID": image.id[:12], "Created": table.ago(image.created),
+                     "Size": table.size(whole), "SharedSize": table.size(whole - own), "UniqueSize": table.size(own),
+                     "Containers": str(users[image.id])})
+    columns = {"Image": "IMAGE", "ID": "IMAGE ID", "Created": "CREATED", "Size": "SIZE", "SharedSize": "SHARED SIZE",
+               "UniqueSize": "UNIQUE SIZE", "Containers": "CONTAINERS"}
+    free = sum(size for digest, size in sizes.items() if not owners[digest] & used)
+    return Part("Images", rows, columns, sum(sizes.values()), len(used), free)
+
+
+def _containers(containers: list) -> Part:
+    from .listing import ACTIVE, row
+    rows, size, free = [], 0, 0
+    for record in containers:
+        written = usage(f"{record.data}/upper")
+        size += written
+        free += written * (record.status not in ACTIVE)
+        rows.append({**row(record), "Size": table.size(written)})
+    columns = {"ID": "CONTAINER ID", "Image": "IMAGE", "Command": "COMMAND", "LocalVolumes": "LOCAL VOLUMES", "Size": "SIZE",
+               "RunningFor": "CREATED", "Status": "STATUS", "Names": "NAMES"}
+    return Part("Containers", rows, columns, size, sum(record.status in ACTIVE for record in containers), free)
+
+
+def _volumes(containers: list) -> Part:
+    from .volumes import volumes
+    links: dict[str, int] = {}
+    for record in containers:
+        for name in {mount.get("name") for mount in record.mounts or []}:
+            links[name] = links.get(name, 0) + 1
+    rows, size, free = [], 0, 0
+    for volume in volumes():
+        bytes = 0 if volume.options else usage(volume.mountpoint)  # what it only stands for is not ours
+        size += bytes
+        free += bytes * (volume.name not in links)
+        rows.append({"Name": volume.name, "Links": str(links.get(volume.name, 0)), "Size": table.size(bytes)})
+    columns = {"Name": "VOLUME NAME", "Links": "LINKS", "Size": "SIZE"}
+    return Part("Local Volumes", rows, columns, size, sum(row["Links"] != "0" for row in rows), free)
+
+
+# ---- prune -------------------------------------------------------------------------------------------------------
+
+def prune_containers(filters: list[str] = ()) -> list[str]:
+    """Remove all containers that do not run and match *filters*, and what killed processes have left; the removed ids.
+
+    Each is looked at again under its lock: one that has been started meanwhile stays.
+    """
+    from . import control
+    from .listing import ACTIVE, select
+    removed = []
+    for record in select(filters, ended_too=True):
+        if record.status not in ACTIVE:
+            try:
+                control.remove(record)
+                removed.append(record.id)
+            except ContainerError:
+                pass  # started, or removed by somebody else, in this moment
+    return removed
+
+
+def prune_networks() -> list[str]:
+    """Remove the networks that people have made and no container has; those removed."""
+    try:
+        from .networks import prune
+    except ImportError:
+        return []
+    return prune()
+
+
+def prune_images(named_too: bool = False) -> list[str]:
+    """Remove the images that no container has: those without a name, or with *named_too* all; what was removed, as words."""
+    from . import image
+    from .record import records
+    removed, used = [], {record.image for record in records()}
+    for each in image.images():
+        if each.id not in used and (named_too or not each.full_names):
+            try:
+                removed += image.remove(each.id)
+            except ContainerError:
+                pass  # a container has been made of it in this moment, or somebody else has removed it
+    return removed
+
+
+def prune_volumes() -> list[str]:
+    """Remove the volumes without a name that no container has; those removed."""
+    from .volumes import prune
+    return [volume.name for volume in prune()]
+
+
+def total() -> int:
+    """The bytes that images, containers and volumes take together."""
+    return sum(part.size for part in parts())

@@ -1,0 +1,67 @@
+"""``minict inspect``: whatever has the name, shown as JSON or by a template."""
+from __future__ import annotations
+
+from minict.runtime.errors import ContainerError
+
+KINDS = ("container", "image", "network", "volume")  # in the order in which a name is looked for
+
+
+def show(names: list[str], kinds: list[str] | None = None, *, format: str | None = None, size: bool = False) -> None:
+    """Print what the things with these *names* are: a JSON list, or for each what the template *format* makes of it.
+
+    *kinds*: where to look, all by default.  *size*: see :func:`.describe.container`.
+    Raises :class:`ContainerError` for a name that nothing has, after all others were shown.
+    """
+    import json
+    for kind in kinds or ():
+        if kind not in KINDS:
+            raise ContainerError(f"--type {kind}: there are {', '.join(KINDS)}")
+    template = None
+    if format and format != "json":
+        from .template import Template
+        template = Template(format)
+    found, errors = [], []
+    for name in names:
+        try:
+            found.append(find(name, kinds or list(KINDS), size))
+        except ContainerError as error:
+            errors.append(error)
+    if template:
+        for each in found:
+            print(template.render(each))
+    else:
+        print(json.dumps(found, indent=None if format else 4, ensure_ascii=False, separators=(",", ":" if format else ": ")))
+    if errors:
+        raise ContainerError(str(errors[0]), status=1)
+
+
+def find(name: str, kinds: list[str], size: bool = False) -> dict:
+    """All that is known of the first thing of these *kinds* with this *name*.  Raises :class:`ContainerError`."""
+    errors = []
+    for kind in kinds:
+        try:
+            return _describe(kind, name, size)
+        except ContainerError as error:
+            errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    raise ContainerError(f"there is no container, image, network or volume {name}")
+
+
+def _describe(kind: str, name: str, size: bool) -> dict:
+    if kind == "container":
+        from .describe import container
+        from .record import Record
+        return container(Record.find(name), size=size)
+    if kind == "image":
+        from .describe import image
+        from .image import Image
+        return image(Image.find(name))
+    if kind == "volume":
+        from .volumes import Volume
+        return Volume.find(name).describe()
+    try:
+        from . import networks
+    except ImportError:
+        raise ContainerError(f"there is no network {name}") from None
+    return networks.describe(networks.find(name))
