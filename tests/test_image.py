@@ -372,8 +372,8 @@ def test_images_are_listed_by_name():
 def test_the_last_name_takes_the_image_with_it_but_not_what_others_share():
     one, two = image.import_archive(archive(a="1"), "one"), image.import_archive(archive(a="1"), "two")
     other = image.import_archive(archive(b="2"), "other")
-    assert image.remove("one") == ["name one:latest"] and Image.find("two").id == one.id
-    assert image.remove("two") == ["name two:latest", f"image {two.id[:12]}", f"layer {two.digests[0][:12]}"]
+    assert image.remove("one") == ["Untagged: one:latest"] and Image.find("two").id == one.id
+    assert image.remove("two") == ["Untagged: two:latest", f"Deleted: sha256:{two.id}", f"Deleted: sha256:{two.digests[0]}"]
     assert not os.path.exists(two.layers[0]) and os.path.exists(other.layers[0])
     with pytest.raises(ContainerError, match="no image two"):
         image.remove("two")
@@ -398,7 +398,7 @@ def test_an_image_that_a_container_stands_on_is_not_removed():
     with pytest.raises(ContainerError, match="used by the container 0123456789ab"):
         image.remove("x")
     assert Image.find("x").layers == made.layers and os.path.exists(made.layers[0])
-    assert image.remove("x", force=True) == ["name x:latest"]
+    assert image.remove("x", force=True) == ["Untagged: x:latest"]
     assert Image.find(made.id).names == [] and os.path.exists(made.layers[0])
 
 
@@ -407,3 +407,28 @@ def test_not_even_force_takes_the_names_of_an_image_that_a_container_runs_on():
     with pytest.raises(ContainerError, match="used by the container 0123456789ab"):
         image.remove("x", force=True)
     assert Image.find("x").names == ["x:latest"]
+
+
+def test_a_digest_goes_with_the_last_tag_of_its_repository():
+    made, digest = image.import_archive(archive(a="1"), "x:1"), "sha256:" + "7" * 64
+    image.tag("x:1", "x:2")
+    image.tag("x:1", "y")
+    with store.Locked():
+        store.write_name(image.full_name(f"x@{digest}"), made.id)
+    with pytest.raises(ContainerError, match="is a digest"):
+        image.tag("x:1", f"z@{digest}")
+    assert image.remove("x:1") == ["Untagged: x:1"] and Image.find("x:2").repo_digests == [f"x@{digest}"]
+    assert image.remove("x:2") == ["Untagged: x:2", f"Untagged: x@{digest}"]
+    assert Image.find("y").names == ["y:latest"] and Image.find("y").repo_digests == []
+
+
+def test_unused_images_are_removed_and_no_others():
+    for text, name in (("1", "old"), ("2", "old"), ("3", "used"), ("4", "used"), ("5", "kept")):
+        made = image.import_archive(archive(a=text), name)
+        if text == "3":
+            container_of(made)
+    assert len(image.images()) == 5
+    assert [line.split()[0] for line in image.remove_unused()] == ["Deleted:", "Deleted:"]  # the first "old", and its layer
+    assert sorted(each.names for each in image.images()) == [[], ["kept:latest"], ["old:latest"], ["used:latest"]]
+    image.remove_unused(named_too=True, wanted=lambda each: each.names != ["kept:latest"])
+    assert sorted(each.names for each in image.images()) == [[], ["kept:latest"]]  # the one of the container, and the unwanted

@@ -15,7 +15,7 @@ from minict.runtime.errors import OUR_ERROR, ContainerError
 MODULES = {
     "run": ("run", "create"),
     "containers": ("start", "stop", "restart", "kill", "rm", "pause", "unpause", "wait", "rename", "update", "attach", "exec"),
-    "images": ("images", "image from-host", "image rm", "import"),
+    "images": ("images", "history", "tag", "rmi", "image rm", "image prune", "image from-host", "import", "save", "load"),
     "registry": ("pull", "login", "logout"),
     "look": ("ps", "logs", "inspect", "container inspect", "stats", "top", "port"),
     "system": ("info", "system df", "system prune", "container prune", "doctor", "prune", "version"),

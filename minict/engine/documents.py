@@ -109,7 +109,7 @@ def choose(manifests: list[Descriptor], platform: str | None = None, name: str =
     """That of an index's *manifests* that is for *platform* (``linux/arm64/v8``), or for this machine."""
     wanted = parse_platform(platform)
     manifests = [each for each in manifests if each.media_type in (*MANIFESTS, *INDEXES)]
-    fitting = [each for each in manifests if _fits(each.platform, wanted)] or [each for each in manifests if not each.platform]
+    fitting = [each for each in manifests if fits(each.platform, wanted)] or [each for each in manifests if not each.platform]
     if not fitting:
         there = ", ".join(sorted({platform_name(each.platform) for each in manifests if each.platform.get("os") != "unknown"}))
         raise ContainerError(f"{name} has no image for {platform_name(wanted)}, only for {there[:300] or 'no platform'}")
@@ -211,7 +211,7 @@ def platform_name(platform: dict) -> str:
     return "/".join(str(platform[field])[:40] for field in ("os", "architecture", "variant") if platform.get(field))
 
 
-def _fits(platform: dict, wanted: dict) -> bool:
+def fits(platform: dict, wanted: dict) -> bool:
     """A variant counts when both name one: what is made for arm/v7 runs on no arm/v6."""
     return all(platform.get(field) == wanted[field] for field in ("os", "architecture")) and (
         not platform.get("variant") or "variant" not in wanted or platform["variant"] == wanted["variant"])

@@ -11,7 +11,7 @@ from ..runtime import jsonfile, paths
 from ..runtime.errors import ContainerError
 from . import store as _store
 from .documents import architecture
-from .imagename import full_name, is_id, may_be_id, short_name
+from .imagename import full_name, is_id, may_be_id, short_name, split
 from .store import prune, store
 
 DEFAULT = "tiny"  # the embedded image, made of the host's own programs
@@ -133,8 +133,12 @@ class Image:
 
     @property
     def history(self) -> list[dict]:
-        """How it came to be, a step after the other, as the standard has it (``created_by``, ``empty_layer`` …)."""
-        return self.document.get("history") or []
+        """How it came to be, a step after the other, as the standard has it (``created_by``, ``empty_layer`` …), and of each
+        step the ``size`` of its layer in bytes."""
+        digests = iter(self.digests)
+        steps = self.document.get("history") or [{} for _ in self.digests]
+        layers = ("" if step.get("empty_layer") else next(digests, "") for step in steps)
+        return [{**step, "size": _store.layer_record(digest)["size"] if digest else 0} for step, digest in zip(steps, layers)]
 
 
 def _no_image(name: str, many: bool = False) -> ContainerError:
@@ -165,14 +169,15 @@ def default_image(name: str = DEFAULT) -> Image:
     return from_host(name)
 
 
-def import_archive(source, name: str, **limits: int) -> Image:
-    """Make the image *name* of a root file system's tar archive: a path, ``-`` for standard input, or an open file.
+def import_archive(source, name: str | None, message: str = "", **limits: int) -> Image:
+    """Make the image *name* (None: one without a name) of a root file system's tar archive: a path, ``-`` for standard input, or
+    an open file.  *message* is what its history says.
 
     *limits* are ``max_bytes`` and ``max_entries`` of :func:`minict.engine.unpack.unpack`.
     Raises :class:`ContainerError`; nothing is then left behind.
     """
     from . import fromhost, unpack
-    full = full_name(name)
+    full = None if name is None else full_name(name)
     archive, label = _open_archive(source)
     try:
         with _store.Making(full) as making:
@@ -181,7 +186,8 @@ def import_archive(source, name: str, **limits: int) -> Image:
                 raise ContainerError(f"{label} holds no files: a root file system has at least a program")
             contents = _packed(directory)
             making.place(directory, contents)
-            return making.finish(_config([contents.digest], {"Env": [f"PATH={fromhost.ROOT_PATH}"], "Cmd": ["/bin/sh"]}))
+            config = {"Env": [f"PATH={fromhost.ROOT_PATH}"], "Cmd": ["/bin/sh"]}
+            return making.finish(_config([contents.digest], config, message))
     finally:
         if isinstance(source, str) and source != "-":
             archive.close()
@@ -225,35 +231,66 @@ def tag(name: str, new: str) -> None:
 
 
 def remove(name: str, force: bool = False) -> list[str]:
-    """Take the name away from an image, and with its last name the image; return what was removed, as words.
+    """Take the name away from an image, and with its last name the image; return what was done, in Docker's words.
 
-    With an id the image goes with its name; has it several, that takes *force*, as Docker has it.  An image that a container
-    stands on stays, running or not; with *force* it loses its names, unless the container runs.
-    Raises :class:`ContainerError` when there is no such image, or it can't go.
+    With an id the image goes with its name; has it several, that takes *force*.  An image that a container stands on stays,
+    running or not; with *force* it loses its names, unless the container runs.
+    Raises :class:`ContainerError` when there is no such image, or it can't go.  Source: docker image rm.
     """
     with _store.Locked():
         image = Image.find(name)
-        names, digests = image.full_names, [full for full in _store.names().get(image.id, []) if "@" in full]
-        by_name = None if is_id(name.removeprefix("sha256:")) else full_name(name)
-        if by_name in names and len(names) > 1:
-            _unlink_names([by_name])
-            return [f"name {short_name(by_name)}"]
-        if by_name not in names + digests and len(names) > 1 and not force:
-            raise ContainerError(f"the image {image.id[:12]} has {len(names)} names, {', '.join(image.names)}: "
+        all_names = _store.names().get(image.id, [])
+        tags = [each for each in all_names if "@" not in each]
+        asked = None if is_id(name.removeprefix("sha256:")) else full_name(name)
+        if asked in tags and len(tags) > 1:
+            return _untag([asked, *_digests_of_lost_repositories(all_names, asked)])
+        if asked not in all_names and len(tags) > 1 and not force:
+            raise ContainerError(f"the image {image.id[:12]} has {len(tags)} names, {', '.join(image.names)}: "
                                  "remove them one by one, or all with --force")
         users = used_by(image)
         running = [id for id, runs in users if runs]
         if running or users and not force:
             raise ContainerError(f"the image {image.id[:12]} is used by the container {running[0] if running else users[0][0]}: "
                                  "remove that first")
-        _unlink_names(names + digests)
-        removed = [f"name {short_name(each)}" for each in names]
+        done = _untag(all_names)
         if users:
-            return removed
-        _unlink_image(image.id)
+            return done
+        for path in (_store.config_file(image.id), _store.manifest_file(image.id)):
+            if os.path.exists(path):
+                os.unlink(path)
         doomed = _store.set_aside_layers(image.digests)
     _store.delete(doomed)
-    return removed + [f"image {image.id[:12]}"] + [f"layer {digest[:12]}" for digest in doomed.values()]
+    return [*done, f"Deleted: sha256:{image.id}", *(f"Deleted: sha256:{digest}" for digest in doomed.values())]
+
+
+def _untag(full_names: list[str]) -> list[str]:
+    for full in full_names:
+        os.unlink(_store.name_file(full))
+    return [f"Untagged: {short_name(full)}" for full in full_names]
+
+
+def _digests_of_lost_repositories(all_names: list[str], gone: str) -> list[str]:
+    """The names with a digest in the repository of *gone*, when there is no other tag of it."""
+    left = {split(each)[0] for each in all_names if "@" not in each and each != gone}
+    return [each for each in all_names if "@" in each and split(each)[0] not in left and split(each)[0] == split(gone)[0]]
+
+
+def remove_unused(named_too: bool = False, wanted=lambda image: True) -> list[str]:
+    """Remove the images that no container stands on and that have no name, with *named_too* all of them; Docker's words for it.
+
+    *wanted*: a function that says of an image whether it may go.  Raises the first error, after all has been tried.
+    """
+    done, errors = [], []
+    for image in images():
+        try:
+            if (named_too or not image.names) and wanted(image) and not used_by(image):
+                done += remove(image.id, force=True)
+        except ContainerError as error:  # a container has been made of it in this moment, or it has been removed
+            if os.path.exists(_store.config_file(image.id)) and not used_by(image):
+                errors.append(error)
+    if errors:
+        raise errors[0]
+    return done
 
 
 def used_by(image: Image) -> list[tuple[str, bool]]:
@@ -273,18 +310,8 @@ def _read(path: str) -> dict:
         return {}
 
 
-def _unlink_names(full_names: list[str]) -> None:
-    for full in full_names:
-        os.unlink(_store.name_file(full))
-
-
-def _unlink_image(id: str) -> None:
-    for path in (_store.config_file(id), _store.manifest_file(id)):
-        if os.path.exists(path):
-            os.unlink(path)
-
-
-def _config(diff_ids: list[str], config: dict) -> bytes:
+def _config(diff_ids: list[str], config: dict, message: str = "") -> bytes:
     """The configuration of an image for this machine, as it is stored."""
-    return jsonfile.dumps({"architecture": architecture(), "os": "linux", "config": config,
+    history = {"history": [{"comment": message}]} if message else {}
+    return jsonfile.dumps({"architecture": architecture(), "os": "linux", "config": config, **history,
                            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in diff_ids]}}).encode()

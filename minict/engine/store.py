@@ -99,6 +99,18 @@ def layer_record(diff_id: str) -> dict:
     return jsonfile.read(f"{layer_directory(diff_id)}/layer.json")
 
 
+def size() -> int:
+    """What all layers take of the disk, in bytes: their files, and their blobs."""
+    total = 0
+    for digest in entries(f"{store()}/layers"):
+        try:
+            record = layer_record(digest)
+            total += record["size"] + record.get("blob_size", 0)
+        except FileNotFoundError:  # removed in this moment
+            pass
+    return total
+
+
 def write_name(full: str, id: str) -> None:
     """Call the image *id* by the name *full*, whoever had that until now.  Hold the lock."""
     temporary = f"{store()}/making/name"  # there is but one holder of the lock

@@ -40,7 +40,7 @@ from . import compression
 # Against archives that are small and unpack to more than there is.  The largest images have a tenth of this.
 MAX_BYTES = 128 << 30
 MAX_ENTRIES = 4_000_000
-_MAX_HEADER = 16 << 20  # the names and attributes of one file
+MAX_HEADER = 16 << 20  # the names and attributes of one file
 
 _CHUNK = 1 << 20
 XATTR = "SCHILY.xattr."  # in a pax header, before the name of an extended attribute: a custom that became the standard
@@ -224,7 +224,7 @@ class Stream:
     def __init__(self, file):
         self._file = io.BufferedReader(file, _CHUNK)
         self._position = 0
-        self.allowance = _MAX_HEADER
+        self.allowance = MAX_HEADER
         self.last = b""
 
     def tell(self) -> int:
@@ -234,7 +234,7 @@ class Stream:
         """What tarfile calls for headers.  It believes any size and keeps it in memory: hence the allowance."""
         self.allowance -= size
         if self.allowance < 0:
-            raise Refused(f"one file has a header of more than {_MAX_HEADER} bytes")
+            raise Refused(f"one file has a header of more than {MAX_HEADER} bytes")
         self.last = self.data(size)
         return self.last
 
@@ -263,7 +263,7 @@ class Unpacker:
         except tarfile.ReadError as error:
             raise NoTar(error) from None
         while True:
-            self.stream.allowance = _MAX_HEADER
+            self.stream.allowance = MAX_HEADER
             member = archive.next()
             archive.members = []  # tarfile remembers each; there may be millions
             if member is None:

@@ -1,16 +1,36 @@
 """Commands about images."""
 from __future__ import annotations
 
-from ..options import Command, table
+import sys
+
+from minict.runtime.errors import ContainerError
+
+from ..options import Command, Option, table
 
 
 def images(fields: dict, arguments: list[str]) -> None:
+    from .. import imagelist
+    from ..table import show
+    rows = imagelist.rows(*arguments, filters=fields.get("filter", []), all=fields.get("all", False),
+                          whole_ids=fields.get("no_trunc", False))
+    if fields.get("quiet"):
+        rows = list({row["ID"]: row for row in rows}.values())
+    columns = ["Repository", "Tag", *["Digest"] * fields.get("digests", False), "ID", "CreatedSince", "Size"]
+    print(show(rows, imagelist.HEADINGS, columns, fields.get("format"), "ID" if fields.get("quiet") else None), end="")
+
+
+def history(fields: dict, arguments: list[str]) -> None:
+    from .. import imagelist
+    from ..image import Image
+    from ..table import show
+    rows = imagelist.history_rows(Image.find(arguments[0]), human=fields.get("human", True), whole=fields.get("no_trunc", False))
+    print(show(rows, imagelist.HISTORY_HEADINGS, ["ID", "CreatedSince", "CreatedBy", "Size", "Comment"], fields.get("format"),
+               "ID" if fields.get("quiet") else None), end="")
+
+
+def tag(fields: dict, arguments: list[str]) -> None:
     from .. import image
-    rows = [("NAME", "ID", "SIZE")]
-    rows += [(", ".join(each.names), each.id[:12], f"{each.size / 1e6:.1f} MB") for each in image.images()]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    for row in rows:
-        print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths)).rstrip())
+    image.tag(*arguments)
 
 
 def from_host(fields: dict, arguments: list[str]) -> None:
@@ -22,23 +42,95 @@ def from_host(fields: dict, arguments: list[str]) -> None:
 
 def remove(fields: dict, arguments: list[str]) -> None:
     from .. import image
+    errors = []
     for name in arguments:
-        for line in image.remove(name):
-            print(f"removed {line}")
+        try:
+            print(*image.remove(name, fields.get("force", False)), sep="\n")
+        except ContainerError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+def prune(fields: dict, arguments: list[str]) -> None:
+    from .. import image, imagelist, store
+    from ..table import size
+    everything, wanted = fields.get("all", False), imagelist.wanted(fields.get("filter", []))
+    if not fields.get("force"):
+        kind = "all images that no container was made of" if everything else "the images without a name that no container was made of"
+        print(f"This removes {kind}.\nAre you sure? [y/N] ", end="", flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            return
+    before = store.size()
+    removed = image.remove_unused(everything, wanted)
+    store.prune()
+    if removed:
+        print("Deleted Images:", *removed, sep="\n", end="\n\n")
+    print(f"Total reclaimed space: {size(max(0, before - store.size()))}")
 
 
 def import_archive(fields: dict, arguments: list[str]) -> None:
     from .. import image
-    source, name = arguments
-    made = image.import_archive(source, name)
-    print(f"{name}: {made.id[:12]}")
+    source, *name = arguments
+    made = image.import_archive(source, name[0] if name else None, message=fields.get("message", f"Imported from {source}"))
+    print(f"sha256:{made.id}")
 
+
+def save(fields: dict, arguments: list[str]) -> None:
+    from .. import archive
+    path = fields.get("output")
+    if path is None and sys.stdout.isatty():
+        raise ContainerError("save: standard output is a terminal, where an archive makes no sense: redirect it, or use -o FILE")
+    if path is None:
+        return archive.save(arguments, sys.stdout.buffer)
+    return archive.save_file(arguments, path)
+
+
+def load(fields: dict, arguments: list[str]) -> None:
+    from .. import archive
+    path = fields.get("input")
+    if path is None and sys.stdin.isatty():
+        raise ContainerError("standard input is a terminal: pipe an archive into it, or name a file by -i FILE")
+    try:
+        file = sys.stdin.buffer if path is None else open(path, "rb")
+    except OSError as error:
+        raise ContainerError(f"{path} can't be opened: {error.strerror}", errno=error.errno) from None
+    with file:
+        for image in archive.load(file, path or "the archive on standard input", fields.get("platform")):
+            for name in image.names or [f"sha256:{image.id}"]:
+                if not fields.get("quiet"):
+                    print(f"Loaded image: {name}" if image.names else f"Loaded image ID: {name}")
+
+
+_FORMAT = Option("--format", "table, json, or a template such as '{{.ID}}'", "TEMPLATE")
+_WHOLE = Option("--no-trunc", "shorten nothing")
+_IDS = Option("-q --quiet", "show the ids alone")
+_REMOVE = ("IMAGE…", "Take names away from images, and with the last name the image.", [
+    Option("-f --force", "also an id with several names, and the names of an image that stopped containers stand on")], (1, None))
 
 COMMANDS = table(
-    Command("images", "", "List the images.", "minict images", images),
+    Command("images", "[OPTION…] [REPOSITORY[:TAG]]", "List the images.", "minict images --filter dangling=true -q", images,
+            [Option("-a --all", "also those without a name on which others are built"), Option("--digests", "show digests as well"),
+             Option("-f --filter", "only those of which this is so: dangling=true, label=KEY[=VALUE], reference=PATTERN, "
+                    "before=IMAGE, since=IMAGE", "KEY=VALUE", many=True), _FORMAT, _WHOLE, _IDS], (0, 1)),
+    Command("history", "[OPTION…] IMAGE", "Show the steps in which an image was made.", "minict history --no-trunc debian", history,
+            [_FORMAT, Option("-H --human", "sizes and times in words (the default)"), _WHOLE, _IDS], (1, 1)),
+    Command("tag", "IMAGE NAME[:TAG]", "Give an image one more name.", "minict tag small registry.example:5000/small:1.0", tag,
+            arguments=(2, 2)),
+    Command("rmi", "[OPTION…] " + _REMOVE[0], _REMOVE[1], "minict rmi small", remove, *_REMOVE[2:]),
+    Command("image rm", "[OPTION…] " + _REMOVE[0], _REMOVE[1], "minict image rm small", remove, *_REMOVE[2:]),
+    Command("image prune", "[OPTION…]", "Remove images that no container was made of.", "minict image prune -f --filter until=24h", prune,
+            [Option("-a --all", "also those that have a name"), Option("-f --force", "do not ask"),
+             Option("--filter", "only those of which this is so: until=TIME, label=KEY[=VALUE], label!=KEY", "KEY=VALUE", many=True)]),
     Command("image from-host", "NAME COMMAND…", "Make an image of the host's own programs, with exactly the libraries that they need.",
             "minict image from-host small bash ls cat", from_host, arguments=(2, None)),
-    Command("image rm", "NAME…", "Remove images.", "minict image rm small", remove, arguments=(1, None)),
-    Command("import", "FILE.tar NAME", "Make an image of the archive of a root file system (- for standard input).",
-            "minict import debian.tar.gz debian", import_archive, arguments=(2, 2)),
+    Command("import", "[OPTION…] FILE.tar|- [NAME[:TAG]]", "Make an image of the archive of a root file system (- for standard input).",
+            "minict import debian.tar.gz debian", import_archive,
+            [Option("-m --message", "what its history says", "TEXT")], (1, 2)),
+    Command("save", "[OPTION…] IMAGE…", "Write images into one archive, which load reads, and docker, podman and skopeo.",
+            "minict save -o images.tar debian:12 small", save, [Option("-o --output", "the file (else standard output)", "FILE")], (1, None)),
+    Command("load", "[OPTION…]", "Take the images from an archive of save, or of docker, podman or skopeo.",
+            "minict load -i images.tar", load,
+            [Option("-i --input", "the file (else standard input)", "FILE"), Option("-q --quiet", "say nothing"),
+             Option("--platform", "another than this machine's", "OS/ARCH[/VARIANT]")]),
 )
