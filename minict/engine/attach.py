@@ -97,7 +97,7 @@ def _relay(channel, wake: _Wake, stdin: bool, keys: bytes) -> int:
         if wake.fd in ready:
             wake.clear()
         if channel.fileno() in ready:
-            message = channel.recv(_CHUNK + 1)
+            message = _receive(channel)
             kind, data = message[:1], message[1:]
             if kind in (OUT, ERR):
                 _write_all(1 if kind == OUT else 2, data)
@@ -118,10 +118,22 @@ def _relay(channel, wake: _Wake, stdin: bool, keys: bytes) -> int:
                 raise Detached
 
 
+def _receive(channel) -> bytes:
+    """The monitor's next message; nothing at its end.
+
+    If it ends before it has read all that we have sent, we are told that first, and once (ECONNRESET): what it said last, such
+    as the exit status, is still there to be read.
+    """
+    try:
+        return channel.recv(_CHUNK + 1)
+    except ConnectionResetError:
+        return channel.recv(_CHUNK + 1)
+
+
 def wait(channel) -> int | None:
     """Wait for the exit status of one life; None when the monitor ended without telling it."""
     try:
-        while message := channel.recv(_CHUNK + 1):
+        while message := _receive(channel):
             if message[:1] == EXIT:
                 return int(message[1:])
         return None
