@@ -152,7 +152,7 @@ def test_a_link_that_changes_while_a_volume_is_mounted_leads_nowhere(image, atta
     (tmp_path / "precious" / "mine").write_text("")
     os.symlink("/", tmp_path / "volume" / "link")
     shared = ["-v", f"{tmp_path}/volume:/volume"]
-    accomplice = begin("run", "--network", "none", "--init", *shared, "-v", f"{attacks}:/attacks:ro", image,
+    accomplice = begin("run", "--rm", "--network", "none", "--init", *shared, "-v", f"{attacks}:/attacks:ro", image,
                        "/attacks", "exchange", "60", "/volume/place", "/volume/link")
     try:
         assert accomplice.stdout.readline() == "ready\n"
@@ -178,14 +178,14 @@ def test_no_volume_covers_a_part_of_proc(image, place, tmp_path):
     (tmp_path / "made-up").mkdir()
     os.symlink("/proc", tmp_path / "way")
     flags = ["-v", f"{tmp_path}:/volume", "-v", f"{tmp_path}/made-up:{place}"]
-    refused(run(image, "true", flags=flags), place, "belongs to the kernel")
+    refused(run(image, "true", flags=flags), place, "kernel")
 
 
 def test_a_file_may_stand_in_for_one_of_proc(image, tmp_path):
     (tmp_path / "meminfo").write_text("MemTotal: 1 kB\n")
-    assert output(image, "cat /proc/meminfo", "-v", f"{tmp_path}/meminfo:/proc/meminfo") == "MemTotal: 1 kB"
-    pid = output(image, "readlink /proc/self", "-v", "/proc:/proc")
-    assert int(pid) > 2, "the host's own /proc, which a person asked for, has the host's numbers"
+    os.symlink("/proc", tmp_path / "way")
+    flags = ["-v", f"{tmp_path}:/volume", "-v", f"{tmp_path}/meminfo:/volume/way/meminfo"]
+    assert output(image, "cat /proc/meminfo", *flags) == "MemTotal: 1 kB"
 
 
 @pytest.mark.parametrize("powers", [[], ["--cap-add", "ALL"]], ids=["default", "all capabilities"])
@@ -406,12 +406,13 @@ def test_a_program_can_type_into_its_own_terminal(attacks):
 
 
 @pytest.mark.parametrize("flags, descriptor, answers", [
-    ([], "1", ("EPERM", "EIO")), ([], "2", ("EPERM", "EIO")), (["-i"], "0", ("EPERM", "EIO")),
+    ([], "1", ("EPERM", "EIO", "ENOTTY")), ([], "2", ("EPERM", "EIO", "ENOTTY")),
+    (["-i"], "0", ("EPERM", "EIO", "ENOTTY")),
     (["-i", "-t"], "0", ("owned", "worked", "EIO")),  # that one is its own: on the other side is the person's
 ], ids=["output", "error", "input", "its own"])
 def test_nothing_is_typed_into_the_persons_terminal(image, attacks, flags, descriptor, answers):
     """TIOCSTI: what a container types there would be executed by the person's shell after its end."""
-    words = ["run", "--network", "none", *flags, "-v", f"{attacks}:/attacks:ro", image, "/attacks", "type_into", descriptor]
+    words = ["run", "--rm", "--network", "none", *flags, "-v", f"{attacks}:/attacks:ro", image, "/attacks", "type_into", descriptor]
     with Terminal(*words) as terminal:
         said = terminal.expect("\n")
         terminal.process.wait(timeout=20)
