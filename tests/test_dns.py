@@ -12,7 +12,7 @@ from minict.kernel import mount, namespaces
 STUB = "# made by a program\nsearch school.example\noptions edns0\nnameserver 127.0.0.53\n"
 
 
-def resolv_conf(files: dict[str, str], own_network: bool = True) -> str:
+def resolv_conf(files: dict[str, str], own_network: bool = True, **wish) -> str:
     """What :func:`dns.resolv_conf` makes on a host that has these *files*."""
     def on_such_a_host():
         namespaces.unshare(namespaces.CLONE_NEWNS)
@@ -23,7 +23,7 @@ def resolv_conf(files: dict[str, str], own_network: bool = True) -> str:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             with open(path, "w") as file:
                 file.write(text)
-        return dns.resolv_conf(own_network)
+        return dns.resolv_conf(own_network, **wish)
     return forked(on_such_a_host)
 
 
@@ -60,7 +60,66 @@ def test_in_the_hosts_own_network_the_hosts_own_file_is_right():
     assert resolv_conf({"/etc/resolv.conf": STUB}, own_network=False) == STUB
 
 
+def test_what_the_user_says_takes_the_place_of_what_the_host_says():
+    files = {"/etc/resolv.conf": STUB}
+    assert dns_lines(files, servers=["192.0.2.7"]) == ["search school.example", "options edns0", "nameserver 192.0.2.7"]
+    assert dns_lines(files, servers=["192.0.2.7"], search=["a.example", "b.example"], options=["ndots:2", "rotate"]) == [
+        "search a.example b.example", "options ndots:2 rotate", "nameserver 192.0.2.7"]
+    assert dns_lines(files, servers=["192.0.2.7"], search=["."]) == ["options edns0", "nameserver 192.0.2.7"]
+    assert dns_lines(files, own_network=False, search=["."]) == ["options edns0", "nameserver 127.0.0.53"]
+
+
+def dns_lines(files: dict, **wish) -> list[str]:
+    return resolv_conf(files, **wish).splitlines()
+
+
 def test_hosts_names_the_container():
-    lines = [line.split() for line in dns.hosts("web", "10.210.0.7").splitlines()]
-    assert ["127.0.0.1", "localhost"] in lines and ["10.210.0.7", "web"] in lines
-    assert ["127.0.1.1", "web"] in [line.split() for line in dns.hosts("web").splitlines()]
+    lines = [line.split() for line in dns.hosts([("10.210.0.7", ["web", "abc"])], [("192.0.2.1", "added")]).splitlines()]
+    assert ["127.0.0.1", "localhost"] in lines and ["10.210.0.7", "web", "abc"] in lines and ["192.0.2.1", "added"] in lines
+
+
+@pytest.fixture
+def hosts_file(tmp_path):
+    """A container's /etc/hosts, as it is at the beginning, and what changes it."""
+    path = tmp_path / "hosts"
+    path.write_text(dns.hosts([("10.0.0.2", ["web"])], [("192.0.2.1", "added")]))
+    return path
+
+
+def renew(path, *lines: tuple[str, list[str]]) -> list[str]:
+    dns.rewrite_hosts(str(path), list(lines))
+    return path.read_text().splitlines()
+
+
+def test_neighbours_come_and_go_and_the_rest_of_hosts_stays(hosts_file):
+    inode, before = hosts_file.stat().st_ino, hosts_file.read_text()
+    with open(hosts_file, "a") as file:
+        file.write("192.0.2.9\tmy-own")  # without a newline at its end
+    lines = renew(hosts_file, ("10.0.0.2", ["web"]), ("10.0.0.3", ["db", "db", "data"]))
+    assert "10.0.0.3\tdb data" in lines and "192.0.2.9\tmy-own" in lines and "192.0.2.1\tadded" in lines
+    assert renew(hosts_file, ("10.0.0.2", ["web"])) == before.splitlines() + ["192.0.2.9\tmy-own"]
+    assert not [line for line in renew(hosts_file) if "web" in line or line.startswith("# ")]
+    assert "10.0.0.2\tweb" in renew(hosts_file, ("10.0.0.2", ["web"]))
+    assert hosts_file.stat().st_ino == inode, "it is mounted in the container: another file would not be seen there"
+
+
+@pytest.mark.parametrize("edit", [lambda text: "", lambda text: "192.0.2.9 own\n", lambda text: text.rpartition("# end")[0],
+                                  lambda text: text.replace("# the containers", "# my containers")])
+def test_whatever_a_container_makes_of_its_hosts_the_neighbours_are_in_it_once(hosts_file, edit):
+    hosts_file.write_text(edit(hosts_file.read_text()))
+    for _ in range(3):
+        lines = renew(hosts_file, ("10.0.0.9", ["db"]))
+    assert lines.count("10.0.0.9\tdb") == 1
+    assert sum(line.startswith("192.0.2") for line in lines) == edit(dns.hosts([("10.0.0.2", ["web"])], [("192.0.2.1", "added")])).count("192.0.2")
+
+
+def test_a_huge_or_binary_hosts_file_is_no_obstacle(hosts_file):
+    hosts_file.write_bytes(b"\xff\xfe own\n")
+    dns.rewrite_hosts(str(hosts_file), [("10.0.0.9", ["db"])])
+    assert hosts_file.read_bytes().startswith(b"\xff\xfe own\n") and b"10.0.0.9\tdb\n" in hosts_file.read_bytes()
+    os.truncate(hosts_file, 2 << 20)
+    dns.rewrite_hosts(str(hosts_file), [("10.0.0.8", ["other"])])
+    assert hosts_file.stat().st_size == 2 << 20
+    hosts_file.unlink()
+    dns.rewrite_hosts(str(hosts_file), [("10.0.0.8", ["other"])])
+    assert not hosts_file.exists()

@@ -55,7 +55,7 @@ class Subnet:
         if self.prefix > 29:
             raise ContainerError(f"The subnet {text} is too small: its prefix is at most 29, as in 10.9.8.0/29 ({said})")
         self.gateway = gateway or to_text(self.first + 1)
-        self.allotted = (self.first, self.last)
+        self.ip_range, self.allotted = ip_range, (self.first, self.last)
         if not self.is_machine(self.gateway):
             raise ContainerError(f"The gateway {self.gateway} must be an address in {text}, and neither its first nor its last one")
         if ip_range:

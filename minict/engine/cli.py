@@ -17,6 +17,8 @@ MODULES = {
     "containers": ("start", "stop", "restart", "kill", "rm", "pause", "unpause", "wait", "rename", "update", "attach", "exec"),
     "images": ("images", "history", "tag", "rmi", "image rm", "image prune", "image from-host", "import", "save", "load"),
     "registry": ("pull", "login", "logout"),
+    "networks": ("network ls", "network create", "network inspect", "network connect", "network disconnect", "network rm",
+                 "network prune"),
     "look": ("ps", "logs", "inspect", "container inspect", "stats", "top", "port"),
     "system": ("info", "system df", "system prune", "container prune", "doctor", "prune", "version"),
     "completion": ("completion", "__complete"),
@@ -24,7 +26,7 @@ MODULES = {
 INDEX = {name: module for module, names in MODULES.items() for name in names}
 
 # Second names.  Beside them `container X` is X, and `image X` is X, wherever there is no such command of two words.
-ALIASES = {"image ls": "images", "image list": "images", "-v": "version", "--version": "version"}
+ALIASES = {"network list": "network ls", "network remove": "network rm", "image ls": "images", "image list": "images", "-v": "version", "--version": "version"}
 
 
 def main(words: list[str] | None = None) -> None:

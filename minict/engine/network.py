@@ -60,16 +60,21 @@ class Network:
         return not self.id
 
     @property
+    def key(self) -> str:
+        """By which its addresses are kept: one that is made again under an old name has nothing to do with its forerunner."""
+        return self.id[:12] or self.name
+
+    @property
     def gateway(self) -> str:
         return self.subnet.gateway
 
     def ledger(self, id: str, number: int = 0) -> list[list[str]]:
         """What the container *id* is going to take from the host, as [kind, value] pairs for :func:`undo`."""
-        return [["address", f"{self.name}/{id}"], ["veth", host_end(id, number)]]
+        return [["address", f"{self.key}/{id}"], ["veth", host_end(id, number)]]
 
     def reserve(self, id: str, wanted: str | None = None) -> str:
         """Take an address for the container *id*, the *wanted* one or the next, and return it.  Raises :class:`ContainerError`."""
-        return addresses.reserve(self.name, id, self.subnet, wanted)
+        return addresses.reserve(self.key, id, self.subnet, wanted)
 
     def ensure_bridge(self) -> None:
         """Make the bridge and all that its containers need to reach the world, or as much of it as is missing.
@@ -107,8 +112,10 @@ class Network:
             _refuse_router_advertisements(self.bridge)
             host.set_up(bridge.index)
 
-    def connect(self, id: str, pid: int, address: str, number: int = 0) -> None:
+    def connect(self, id: str, pid: int, address: str, number: int = 0, ethernet: str | None = None) -> None:
         """Plug the container *id* in: its process *pid* gets the interface eth*number* on this bridge, with *address*, and lo.
+
+        *ethernet*: its Ethernet address, if it is not to be the one that goes with the other.
 
         The first interface with a way to the world gets the default route.  Raises :class:`ContainerError`; the caller
         then undoes the ledger.
@@ -117,7 +124,7 @@ class Network:
         try:
             with _asking_the_kernel(f"the network of container {id}"):
                 with Rtnetlink() as host:
-                    host.add_veth(host_end(id, number), f"eth{number}", mac(address), namespace, host.link(self.bridge).index)
+                    host.add_veth(host_end(id, number), f"eth{number}", ethernet or mac(address), namespace, host.link(self.bridge).index)
                 with Rtnetlink(namespace=namespace) as container:
                     container.set_up(container.link("lo").index)
                     eth = container.link(f"eth{number}").index
@@ -144,7 +151,7 @@ class Network:
         Its cable goes by itself, with the namespace that holds its other end; to remove it by hand
         would only mean to wait for the kernel, 7 to 19 ms.
         """
-        addresses.release(self.name, id)
+        addresses.release(self.key, id)
 
     def remove_bridge_if_unused(self) -> bool:
         """Leave the host as it was before :meth:`ensure_bridge`, unless a container uses the network.
@@ -152,22 +159,24 @@ class Network:
         A network with an address that is reserved, or with anything plugged in, is used.  Returns
         whether there was something to remove, and it is removed.  Raises :class:`ContainerError`.
         """
-        with lock() as held, _asking_the_kernel(f"the removal of the bridge {self.bridge}"):
-            return self.remove_bridge(held)
-
-    def remove_bridge(self, held) -> bool:
-        """The same for who has the lock *held*."""
-        addresses.release_orphans(self.name)
-        if addresses.holders(self.name):
-            return False
-        with Rtnetlink() as host:
-            bridge = host.link(self.bridge)
-            if bridge and not _remove_when_empty(host, bridge):
+        with lock() as held:
+            addresses.release_orphans(self.key)
+            if addresses.holders(self.key):
                 return False
-        rules = firewall.close_for(self.bridge)
-        forwarding = _restore_forwarding()
-        addresses.forget(self.name)
-        _remove_lock(held)
+            removed = self.remove_bridge()
+            remove_lock_if_alone(held)
+        return bool(removed)
+
+    def remove_bridge(self) -> bool | None:
+        """The same for who has the lock, and knows that no address is in use; None when something is plugged in."""
+        with _asking_the_kernel(f"the removal of the bridge {self.bridge}"):
+            with Rtnetlink() as host:
+                bridge = host.link(self.bridge)
+                if bridge and not _remove_when_empty(host, bridge):
+                    return None
+            rules = firewall.close_for(self.bridge)
+            forwarding = _restore_forwarding()
+            addresses.forget(self.key)
         return bool(bridge or rules or forwarding)
 
 
@@ -243,15 +252,14 @@ def lock():
             os.makedirs(directory, exist_ok=True)
 
 
-def _remove_lock(held) -> None:
-    """Remove the file of the lock that is held, and its directory, if there is nothing else in it."""
-    if sorted(os.listdir(os.path.dirname(held.name))) != ["lock"]:
-        return
-    os.unlink(held.name)
-    try:
-        os.rmdir(os.path.dirname(held.name))
-    except OSError:
-        pass
+def remove_lock_if_alone(held) -> None:
+    """Remove the file of the lock that is *held*, and its directory, when there is nothing else in it."""
+    if os.listdir(os.path.dirname(held.name)) == ["lock"]:
+        os.unlink(held.name)
+        try:
+            os.rmdir(os.path.dirname(held.name))
+        except OSError:
+            pass
 
 
 class _asking_the_kernel:

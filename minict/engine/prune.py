@@ -7,7 +7,7 @@ from minict.runtime import paths, state
 from minict.runtime.container import Container
 from minict.runtime.errors import ContainerError
 
-from . import life, names, network
+from . import life, names, networks
 from .image import prune as prune_images
 from .record import Record
 
@@ -28,9 +28,8 @@ def prune() -> list[str]:
             errors.append(error)
     removed += prune_names()
     removed += prune_images()
+    removed += networks.remove_unused_bridges()
     if not state.all_ids():
-        if network.Network("bridge").remove_bridge_if_unused():
-            removed.append("network bridge")
         for directory in (f"{paths.run_root()}/containers", f"{paths.data_root()}/containers", names.directory()):
             try:
                 os.rmdir(directory)

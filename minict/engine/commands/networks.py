@@ -1,0 +1,134 @@
+"""Commands about networks: ``minict network …``."""
+from __future__ import annotations
+
+from ..options import Command, Option, table
+
+_HEADINGS = {"ID": "NETWORK ID", "Name": "NAME", "Driver": "DRIVER", "Scope": "SCOPE", "Subnet": "SUBNET", "Internal": "INTERNAL",
+             "Labels": "LABELS", "CreatedAt": "CREATED AT"}
+
+
+def create(fields: dict, arguments: list[str]) -> None:
+    from .. import networks
+    made = networks.create(arguments[0], subnet=fields.get("subnet"), gateway=fields.get("gateway"), ip_range=fields.get("ip_range"),
+                           internal=fields.get("internal", False), labels=_labels(fields.get("label", ())),
+                           driver=fields.get("driver", "bridge"))
+    print(made.id)
+
+
+def _labels(words: list[str]) -> dict[str, str]:
+    return {name: value for name, _, value in (word.partition("=") for word in words)}
+
+
+def ls(fields: dict, arguments: list[str]) -> None:
+    from ..table import date, show
+    rows = [{"ID": each["Id"] if fields.get("no_trunc") else each["Id"][:12], "Name": each["Name"], "Driver": each["Driver"],
+             "Scope": each["Scope"], "Subnet": ", ".join(part["Subnet"] for part in each["IPAM"]["Config"]),
+             "Internal": str(each["Internal"]).lower(), "Labels": ",".join(f"{name}={value}" for name, value in each["Labels"].items()),
+             "CreatedAt": date(each["created"])}
+            for each in _all() if _passes(each, fields.get("filter", ()))]
+    print(show(rows, _HEADINGS, ["ID", "Name", "Driver", "Scope"], fields.get("format"), "ID" if fields.get("quiet") else None), end="")
+
+
+def _passes(one: dict, filters: list[str]) -> bool:
+    """``--filter name=PART``, ``driver=WORD``, ``label=NAME[=VALUE]``, ``id=BEGINNING``: those of one kind are alternatives."""
+    from minict.runtime.errors import ContainerError
+    tests = {"name": lambda value: value in one["Name"], "driver": lambda value: value == one["Driver"],
+             "id": lambda value: one["Id"].startswith(value),
+             "label": lambda value: value in one["Labels"] or value in [f"{key}={word}" for key, word in one["Labels"].items()]}
+    kinds: dict[str, list[bool]] = {}
+    for text in filters:
+        kind, given, value = text.partition("=")
+        if kind not in tests or not given:
+            raise ContainerError(f"--filter {text}: write one of {', '.join(f'{name}=…' for name in tests)}")
+        kinds.setdefault(kind, []).append(tests[kind](value))
+    return all(any(answers) for answers in kinds.values())
+
+
+def inspect(fields: dict, arguments: list[str]) -> None:
+    import json
+
+    from .. import networks
+    found = []
+    for name in arguments:
+        special = name if name in ("host", "none") else networks.find(name).name
+        found.append(next(each for each in _all() if each["Name"] == special))
+    for each in found:
+        each.pop("created")
+    if fields.get("format"):
+        from ..template import Template
+        template = Template(fields["format"])
+        print("\n".join(template.render(each) for each in found))
+    else:
+        print(json.dumps(found, indent=4))
+
+
+def _all() -> list[dict]:
+    """All networks in the words of ``docker network inspect``, by their names; ``created`` in seconds beside them."""
+    from .. import networks
+    found = [networks.describe(each) for each in networks.everyone()] + [networks.describe_special(name) for name in ("host", "none")]
+    return sorted(found, key=lambda each: each["Name"])
+
+
+def rm(fields: dict, arguments: list[str]) -> None:
+    from minict.runtime.errors import ContainerError
+
+    from .. import networks
+    errors = []
+    for name in arguments:
+        try:
+            print(networks.remove(name))
+        except ContainerError as error:
+            errors.append(str(error))
+    if errors:
+        raise ContainerError("; ".join(errors), status=1)
+
+
+def prune(fields: dict, arguments: list[str]) -> None:
+    from .. import networks, wiring
+    from ..record import records
+    kept = {name for record in records() for name in wiring.names_of_networks(record.settings["network"])}
+    removed = networks.prune(kept)
+    if removed:
+        print("\n".join(["Deleted Networks:", *removed]))
+
+
+def connect(fields: dict, arguments: list[str]) -> None:
+    from .. import wiring
+    from ..record import Record
+    network, name = arguments
+    with Record.find(name) as record:
+        wiring.connect(record, network, fields.get("ip"), fields.get("alias", []))
+
+
+def disconnect(fields: dict, arguments: list[str]) -> None:
+    from .. import wiring
+    from ..record import Record
+    network, name = arguments
+    with Record.find(name) as record:
+        wiring.disconnect(record, network)
+
+
+COMMANDS = table(
+    Command("network create", "[OPTION…] NAME", "Make a network: a bridge of its own, on which containers know each other by name.",
+            "minict network create --subnet 10.9.8.0/24 web", create,
+            [Option("-d --driver", "bridge, the only kind that there is", "DRIVER"),
+             Option("--subnet", "its addresses; else some that nobody uses", "ADDRESS/PREFIX"),
+             Option("--gateway", "the host's address in it (else the first)", "ADDRESS"),
+             Option("--ip-range", "the part of it that containers get addresses from", "ADDRESS/PREFIX"),
+             Option("--internal", "its containers reach each other, and not the world"),
+             Option("--label", "a label: NAME=VALUE", "LABEL", many=True)], (1, 1)),
+    Command("network ls", "[OPTION…]", "List the networks.", "minict network ls", ls,
+            [Option("-q --quiet", "their ids alone"), Option("--no-trunc", "whole ids"),
+             Option("--format", "json, table, or a template such as '{{.Name}} {{.Subnet}}'", "FORMAT"),
+             Option("-f --filter", "only those with name=, driver=, label= or id=", "FILTER", many=True)]),
+    Command("network inspect", "[OPTION…] NETWORK…", "Show all that is known of networks.", "minict network inspect bridge", inspect,
+            [Option("-f --format", "a template such as '{{.IPAM.Config}}'", "FORMAT")], (1, None)),
+    Command("network rm", "NETWORK…", "Remove networks that no container uses.", "minict network rm web", rm, arguments=(1, None)),
+    Command("network prune", "[OPTION…]", "Remove all networks that no container uses, nor wishes to.", "minict network prune", prune,
+            [Option("-f --force", "don't ask; nobody does")]),
+    Command("network connect", "[OPTION…] NETWORK CONTAINER", "Put a container on one more network.",
+            "minict network connect --alias db back postgres", connect,
+            [Option("--ip", "its address there", "ADDRESS"), Option("--alias", "a further name there", "NAME", many=True)], (2, 2)),
+    Command("network disconnect", "[OPTION…] NETWORK CONTAINER", "Take a container off a network.",
+            "minict network disconnect back postgres", disconnect, [Option("-f --force", "also one that is not there any more")], (2, 2)),
+)
