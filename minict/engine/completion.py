@@ -112,8 +112,8 @@ def names(kind: str) -> list[str]:
         from .volumes import volumes
         return [volume.name for volume in volumes()]
     if kind == "networks":
-        from .network import networks
-        return [network.name for network in networks()]
+        from .networks import everyone
+        return [network.name for network in everyone()]
     return []
 
 

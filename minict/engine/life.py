@@ -61,7 +61,8 @@ def create(image_name: str, args: list[str], settings: Settings, *, starting: bo
 def wish(record: Record, image: Image) -> tuple[spec.Spec, wiring.Wiring]:
     """What the runtime is to make of the container, and how it is connected.  Raises :class:`ContainerError`."""
     settings = record.settings_object()
-    wires = wiring.Wiring(settings, record.id, host_name(settings, record.id), image.config.get("ExposedPorts") or [])
+    wires = wiring.Wiring(settings, record.id, host_name(settings, record.id), image.config.get("ExposedPorts") or [],
+                         record.name)
     wished = specify(settings, record.id, image, record.args, f"{record.data}/root", overlay(record, image), etc_files(record))
     wished.linux.namespaces += wires.namespaces()
     return wished, wires

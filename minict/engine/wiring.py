@@ -13,7 +13,7 @@ from minict.runtime.errors import ContainerError
 from minict.runtime.state import State
 
 from . import address as addresses
-from . import names, network, networks, ports
+from . import network, networks, ports
 
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._")
 _GUEST = "guest-"  # and an id: a file in a container's state, for each that has joined its network namespace
@@ -173,12 +173,11 @@ def refuse_contradictions(settings, mode: str) -> None:
 
 def find_partner(mode: str) -> State:
     """The container of ``container:NAME``.  Raises :class:`ContainerError` when there is none."""
-    name = mode.partition(":")[2]
-    names.check(name)
-    state = State(names.find(name) or name)
-    if not os.path.isdir(state.directory):
-        raise ContainerError(f"--network {mode}: no container {name} is running")
-    return state
+    from .record import Record
+    try:
+        return Record.find(mode.partition(":")[2]).state
+    except ContainerError as error:
+        raise ContainerError(f"--network {mode}: {error}") from None
 
 
 def find_joints(settings) -> list[Joint]:
@@ -247,12 +246,9 @@ def find_host(text: str, gateway: str | None) -> tuple[str, str]:
 
 def find_link(text: str) -> list[str]:
     """``NAME[:ALIAS]`` of ``--link`` as [id, alias].  Raises :class:`ContainerError`."""
+    from .record import Record
     name, _, alias = text.partition(":")
-    names.check(name)
-    id = names.find(name) or name
-    if not os.path.isdir(paths.container_state(id)):
-        raise ContainerError(f"--link {text}: no container {name} is running; on one network containers know each other without --link")
-    return [id, check_name("--link", alias or name)]
+    return [Record.find(name).id, check_name("--link", alias or name)]
 
 
 def check_name(option: str, name: str) -> str:
