@@ -7,33 +7,25 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 
 import pytest
-from command import MINICT, begin, image, minict, output, refused, run, wait_until  # noqa: F401
-from forked import forked
+from command import image, output, refused, run, wait_until  # noqa: F401
 
+import minict as package
 from minict.engine import hardware, limits, policy, powers, units, variables
 from minict.engine.settings import Settings
-from minict.kernel import mount, namespaces
 from minict.runtime.cgroup import mode
 from minict.runtime.errors import ContainerError
 
 
 @pytest.fixture
 def partner(image):
-    """The name of a container that runs meanwhile, and whose memory others may share."""
-    with subprocess.Popen(
-        [*MINICT, "run", "--network", "none", "--name", "partner", "--ipc", "shareable", "-h", "partner", image]
-        + ["sh", "-c", "echo here > /dev/shm/note; echo ready; exec sleep 100"],
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout.readline() == "ready\n"
-        yield "partner"
-        process.send_signal(signal.SIGKILL)
-    assert minict("prune").returncode == 0
+    """The id of a container that runs meanwhile, and whose memory others may share."""
+    script = ["sh", "-c", "echo here > /dev/shm/note; echo ready; exec sleep 100"]
+    with package.run(image, script, network="none", hostname="partner", ipc="shareable", detach=True) as running:
+        wait_until(lambda: "ready" in running.logs())
+        yield running.id
 
 
 def limit(image: str, v1: str, v2: str, *flags: str) -> str:
@@ -234,8 +226,8 @@ def test_weights_become_those_of_the_specification():
 
 
 def test_the_processes_of_the_host(image):
-    pids = output(image, "ls -d /proc/[0-9]*", "--pid", "host").split()
-    assert f"/proc/{os.getpid()}" in pids
+    pids = output(image, "ls /proc", "--pid", "host").split()
+    assert str(os.getpid()) in pids
     assert output(image, "echo $$") == "1"
 
 
@@ -256,6 +248,11 @@ def test_the_memory_of_another_container(image, partner):
     assert note == "here" and own != os.readlink("/proc/self/ns/ipc")
     assert output(image, "cat /dev/shm/note", "--ipc", f"container:{partner}").split() == ["here", "more"]
     assert output(image, "ls /dev/shm") == ""
+
+
+def test_the_memory_of_a_private_container_is_not_shared(image):
+    with package.run(image, "sleep 100", network="none", detach=True) as one:
+        refused(run(image, "true", flags=["--ipc", f"container:{one.id}"]), "shareable", one.id)
 
 
 def test_the_memory_of_the_host(image):

@@ -46,7 +46,7 @@ def test_the_hosts_name_is_shared_and_can_not_be_changed(image):
     (["--uts", "theirs"], "write host, container:NAME or private"),
     (["--uts", "container:"], "container:NAME"),
     (["--uts", "container:../x"], "is no name for a container"),
-    (["--uts", "container:nobody"], "no container nobody is running"),
+    (["--uts", "container:nobody"], "no such container: nobody"),
     (["--uts", "host", "--hostname", "x"], "leave one of the two out"),
 ])
 def test_what_can_not_be(image, flags, words):

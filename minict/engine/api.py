@@ -228,7 +228,7 @@ class Running:
     def update(self, *, memory: str | int | None = None, cpus: str | float | None = None,
                pids_limit: str | int | None = None) -> None:
         """Change its limits while it runs.  Raises :class:`ContainerError`."""
-        from .settings import resources
+        from .limits import resources
         self._container.cgroup.limit(resources(Settings(memory=memory, cpus=cpus, pids_limit=pids_limit)))
 
     def pause(self) -> None:

@@ -14,15 +14,14 @@ from minict.runtime.container import Container
 from minict.runtime.errors import OUR_ERROR, ContainerError
 from minict.runtime.state import begin_time
 
-from . import names, seccomp, volumes, wiring
+from . import names, seccomp, sharing, volumes, wiring
 from .image import Image
 from .record import Record, now
 from .settings import Settings
-from .sharing import host_name
 from .specify import specify
 
 # How each kind of thing in a ledger is given back; "attached" only says that the container must not outlive its monitor.
-UNDO = {**RUNTIME_UNDO, **wiring.UNDO, "attached": lambda pid: None}
+UNDO = {**RUNTIME_UNDO, **wiring.UNDO, **sharing.UNDO, "attached": lambda pid: None}
 
 
 def create(image_name: str, args: list[str], settings: Settings, *, starting: bool = False) -> Record:
@@ -61,7 +60,7 @@ def create(image_name: str, args: list[str], settings: Settings, *, starting: bo
 def wish(record: Record, image: Image) -> tuple[spec.Spec, wiring.Wiring]:
     """What the runtime is to make of the container, and how it is connected.  Raises :class:`ContainerError`."""
     settings = record.settings_object()
-    wires = wiring.Wiring(settings, record.id, host_name(settings, record.id), image.config.get("ExposedPorts") or [],
+    wires = wiring.Wiring(settings, record.id, sharing.host_name(settings, record.id), image.config.get("ExposedPorts") or [],
                          record.name)
     wished = specify(settings, record.id, image, record.args, f"{record.data}/root", overlay(record, image), etc_files(record))
     wished.linux.namespaces += wires.namespaces()
@@ -83,6 +82,7 @@ def begin(record: Record, *, streams: tuple = (0, 1, 2), console: int = -1, laun
 
 
 def _begin(record: Record, streams: tuple, console: int, launcher, trace: bool) -> Container:
+    settings = record.settings_object()
     wished, wires = wish(record, Image.load(record.image, record.image_name))
     wished.mounts += volumes.spec_mounts(record.mounts)
     container = Container(record.id, UNDO)
@@ -92,12 +92,13 @@ def _begin(record: Record, streams: tuple, console: int, launcher, trace: bool) 
         record.write_life(started=now(), finished=None, exit_code=None, oom_killed=False, error="", restarting=False,
                           monitor=[os.getpid(), begin_time(os.getpid())])
         wires.reserve()
+        sharing.reserve(container.state, settings, wished)
         for name, text in {"hostname": wires.hostname + "\n", **wires.files()}.items():
             with open(record.state.path(name), "w") as file:
                 file.write(text)
-        container.run(wished, streams=streams, console=console, launcher=launcher, init=bool(record.settings.get("init")),
+        container.run(wished, streams=streams, console=console, launcher=launcher, init=settings.init,
                       die_with_parent=True, trace=trace,
-                      seccomp_filter=seccomp.program(record.settings_object(), wished),
+                      seccomp_filter=seccomp.program(settings, wished),
                       prepare=wires.connect if wires.waits else None)
         return container
     except BaseException:

@@ -145,10 +145,3 @@ def _read_profile(word: str) -> str:
     if not text.startswith("{"):
         raise ContainerError(f"--security-opt {word}: {path} is no seccomp profile, which is an object in JSON")
     return f"seccomp={text}"
-
-
-# for those who still look for them here
-from .limits import resources  # noqa: E402, F401
-from .sharing import host_name  # noqa: E402, F401
-from .specify import specify  # noqa: E402, F401
-from .users import find_user  # noqa: E402, F401

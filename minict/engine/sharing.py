@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 
-from minict.runtime import spec
+from minict.runtime import paths, spec
 from minict.runtime.errors import ContainerError
 from minict.runtime.state import State
 
 from . import names
+from .record import Record
 
 _HOST_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._")
 # Which words each option takes; the first is the default.
@@ -41,7 +42,7 @@ def namespaces(settings) -> list[spec.Namespace]:
     for option, kind in (("pid", "pid"), ("uts", "uts"), ("ipc", "ipc")):
         word = mode(settings, option)
         if word.startswith("container:"):
-            result.append(spec.Namespace(type=kind, path=f"/proc/{find_partner(option, word).pid()}/ns/{kind}"))
+            result.append(spec.Namespace(type=kind, path=f"/proc/{find_partner(option, word).pid}/ns/{kind}"))
         elif word != "host":
             result.append(spec.Namespace(type=kind))
     if mode(settings, "cgroupns") == "private":
@@ -69,14 +70,88 @@ def check_users(settings) -> None:
                              "leave one of the two out")
 
 
-def find_partner(option: str, word: str) -> State:
+# Each container with users of its own gets a range of ids on the host that no other has.  They begin where those end that
+# useradd(8) gives to people (SUB_UID_MAX in login.defs(5)).
+IDS = 65536
+_RANGES = range(1 << 31, 0xF000_0000, IDS)
+
+
+def reserve(state: State, settings, wished: spec.Spec) -> None:
+    """With ``--userns private``: take a range of ids for a life of the container, and let its mounts translate to them.
+
+    The files keep their own ids on the disk, so the next life may have another range.  Raises :class:`ContainerError`.
+    """
+    if mode(settings, "userns") != "private":
+        return
+    first = _take_ids(state)
+    for mappings in ("uidMappings", "gidMappings"):
+        setattr(wished.linux, mappings, [spec.IDMapping(containerID=0, hostID=first, size=IDS)])
+    files = state.path("")
+    for mount in wished.mounts:
+        if mount.destination == "/" or mount.type == "bind" and not mount.destination.startswith("/dev/"):
+            if mount.source.startswith(files) and not _tmpfs_maps():
+                continue  # our own /etc/hosts can be read by everybody
+            mount.options = [*mount.options, "ridmap" if "rbind" in mount.options else "idmap"]
+
+
+def _take_ids(state: State) -> int:
+    """The first id of a range that nobody has: the link ``ids/FIRST -> ID`` can be made only once."""
+    while True:
+        paths.make_directory(_ids())
+        try:
+            taken = set(os.listdir(_ids()))
+        except FileNotFoundError:  # the last one has just been given back, and the directory with it
+            continue
+        first = next((first for first in _RANGES if str(first) not in taken), None)
+        if first is None:
+            raise ContainerError(f"all {len(_RANGES)} ranges of ids for --userns private are in use: 'minict prune' gives back those "
+                                 "that nobody uses any more")
+        state.record([("ids", f"{first}/{state.id}")])
+        try:
+            os.symlink(state.id, f"{_ids()}/{first}")
+            return first
+        except (FileExistsError, FileNotFoundError):
+            continue  # somebody was faster
+
+
+def release_ids(value: str) -> None:
+    """Undo :func:`_take_ids`: *value* is ``FIRST/ID``, so that a range which another container has taken since stays."""
+    first, id = value.split("/")
+    try:
+        if os.readlink(f"{_ids()}/{first}") == id:
+            os.unlink(f"{_ids()}/{first}")
+    except FileNotFoundError:
+        pass
+    for directory in (_ids(), paths.run_root()):
+        try:
+            os.rmdir(directory)
+        except OSError:
+            break
+
+
+def _ids() -> str:
+    return f"{paths.run_root()}/ids"
+
+
+def _tmpfs_maps() -> bool:
+    """Whether files in a tmpfs, as /run is one, can be shown with other owners: from Linux 6.3 on."""
+    return tuple(int(word) for word in os.uname().release.split("-")[0].split(".")[:2]) >= (6, 3)
+
+
+# How the kinds of entries in the ledger are given back.
+UNDO = {"ids": release_ids}
+
+
+def find_partner(option: str, word: str) -> Record:
     """The running container of ``--uts container:NAME``; an id is a name too.  Raises :class:`ContainerError`."""
     name = word.partition(":")[2]
     names.check(name)
-    state = State(names.find(name) or name)
-    if state.pid() is None:
-        raise ContainerError(f"--{option} {word}: no container {name} is running")
-    return state
+    partner = Record.find(name)
+    if partner.pid is None:
+        raise ContainerError(f"--{option} {word}: the container {name} is not running: start it first")
+    if option == "ipc" and partner.settings.get("ipc") in (None, "private", "none"):
+        raise ContainerError(f"--ipc {word}: the memory of the container {name} is its own: start it with --ipc shareable")
+    return partner
 
 
 def host_name(settings, id: str) -> str:
@@ -93,7 +168,7 @@ def host_name(settings, id: str) -> str:
         return settings.hostname or (os.uname().nodename if shares else id)
     if settings.hostname:
         raise ContainerError(f"--hostname and --uts {word}: others have that host name too; leave one of the two out")
-    partners = None if word == "host" else find_partner("uts", word).read_spec().hostname
+    partners = None if word == "host" else find_partner("uts", word).state.read_spec().hostname
     return partners or os.uname().nodename  # a partner that has none shares the host's
 
 

@@ -105,7 +105,7 @@ def shared_memory(mount: spec.Mount, ipc: str) -> spec.Mount | None:
         bound = spec.Mount(destination=mount.destination, type="bind", source=mount.destination, options=["rbind"])
         return bound if os.path.isdir(mount.destination) else None
     if ipc.startswith("container:") and mount.destination == "/dev/shm":
-        source = f"/proc/{sharing.find_partner('ipc', ipc).pid()}/root{mount.destination}"
+        source = f"/proc/{sharing.find_partner('ipc', ipc).pid}/root{mount.destination}"
         return spec.Mount(destination=mount.destination, type="bind", source=source, options=["bind"])
     return mount
 

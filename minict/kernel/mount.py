@@ -58,6 +58,7 @@ MOUNT_ATTR__ATIME = 0x70
 MOUNT_ATTR_NOATIME = 0x10
 MOUNT_ATTR_STRICTATIME = 0x20
 MOUNT_ATTR_NODIRATIME = 0x80
+MOUNT_ATTR_IDMAP = 0x100000
 MOUNT_ATTR_NOSYMFOLLOW = 0x200000
 
 _mount = libc.mount
@@ -135,11 +136,13 @@ class _MountAttr(ctypes.Structure):
     _fields_ = [(name, ctypes.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd")]
 
 
-def mount_setattr(dirfd: int, path: str, flags: int, attr_set: int = 0, attr_clr: int = 0, propagation: int = 0) -> None:
+def mount_setattr(dirfd: int, path: str, flags: int, attr_set: int = 0, attr_clr: int = 0, propagation: int = 0,
+                  userns_fd: int = 0) -> None:
     """Change the attributes of the mount at *path*; with AT_RECURSIVE of every mount below it too.
 
-    This is the one way to make a bind mount read-only with all that is mounted inside it.
+    This is the one way to make a bind mount read-only with all that is mounted inside it.  With MOUNT_ATTR_IDMAP
+    the mount shows the owners of its files as the user namespace *userns_fd* maps them.
     Raises :class:`OSError`.  Source: mount_setattr(2), Linux 5.12.
     """
-    attributes = _MountAttr(attr_set, attr_clr, propagation, 0)
+    attributes = _MountAttr(attr_set, attr_clr, propagation, userns_fd)
     syscall("mount_setattr", dirfd, os.fsencode(path), flags, ctypes.byref(attributes), ctypes.sizeof(attributes), path=path)

@@ -27,7 +27,7 @@ from ..kernel import process as kernel
 from ..kernel.keyring import begin_session_keyring
 from ..kernel.namespaces import CLONE_NEWCGROUP, setns, unshare
 from ..kernel.network import loopback_up
-from . import capabilities, init, mounts, namespaces, process, rootfs, seccomp
+from . import capabilities, idmap, init, mounts, namespaces, process, rootfs, seccomp
 from .errors import OUR_ERROR, ContainerError
 from .spec import Spec
 from .trace import Trace
@@ -86,6 +86,8 @@ def become(birth: Birth, step: Trace) -> None:
     step("join the cgroups")
     for tasks in birth.tasks:
         write(tasks, "0")  # "0" is whoever writes; into tasks and not cgroup.procs, which waits 5 to 10 ms: Cgroup.join_files
+    if user_process.oomScoreAdj is not None:
+        write("/proc/self/oom_score_adj", str(user_process.oomScoreAdj))  # while we still are who made us
     step("begin a session")
     take_descriptors(birth)
     os.setsid()
@@ -153,7 +155,10 @@ def build_root(birth: Birth, step: Trace) -> None:
     step("stop mount propagation")
     mounts.make_private(mounts.PROPAGATION[birth.spec.linux.rootfsPropagation or "rslave"])
     step("mount the root file system")
-    rootfs.enter_root(birth.spec, birth.rootfs)
+    if idmap.wanted(birth.spec):
+        idmap.enter_root()
+    else:
+        rootfs.enter_root(birth.spec, birth.rootfs)
     root = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     for operation in birth.table:
         step(operation.describe())
@@ -162,7 +167,7 @@ def build_root(birth: Birth, step: Trace) -> None:
     os.close(mounts.open_in_root(root, birth.spec.process.cwd, make="directory"))  # Docker's habit, when the image has none
     os.close(root)
     step("pivot_root")
-    rootfs.pivot_root(birth.rootfs)
+    rootfs.pivot_root("." if idmap.wanted(birth.spec) else birth.rootfs)
 
 
 def close_root(spec: Spec, step: Trace) -> None:
@@ -181,8 +186,6 @@ def prepare_process(birth: Birth, user_process, step: Trace):
     capabilities, and seccomp comes last, because it may forbid all of these.  (Without no_new_privs only a
     privileged process may install a filter: then it has to come first.)
     """
-    if user_process.oomScoreAdj is not None:
-        write("/proc/self/oom_score_adj", str(user_process.oomScoreAdj))
     process.set_rlimits(user_process.rlimits)
     process.enter_directory(user_process.cwd)
     command = process.find(user_process.args[0], user_process.env)
@@ -347,6 +350,7 @@ def bear(birth: Birth, launch, prepare=None, step: Trace | None = None, born=Non
     Raises :class:`ContainerError` with the step that failed; then the child is gone.
     """
     step = step or Trace("parent")
+    give_pipes(birth)
     report, birth.descriptors["report"] = os.pipe2(os.O_CLOEXEC)
     try:
         birth.descriptors["gate"], gate = os.pipe2(os.O_CLOEXEC)
@@ -386,6 +390,29 @@ def bear(birth: Birth, launch, prepare=None, step: Trace | None = None, born=Non
         for name in ("report", "gate"):
             if name in birth.descriptors:
                 os.close(birth.descriptors[name])
+
+
+def give_pipes(birth: Birth) -> None:
+    """Make the command's user the owner of those of its standard streams that are pipes.
+
+    A process may write to a pipe that it has got, whoever owns it.  But to open ``/dev/stdout``, as the log of a server does, is
+    to open the pipe anew, and then the owner counts.
+    """
+    process, linux = birth.spec.process, birth.spec.linux
+    if "user" in birth.joins:
+        return  # whose ids we do not know here
+    owner = process.user.uid
+    for each in linux.uidMappings:
+        if each.containerID <= owner < each.containerID + each.size:
+            owner += each.hostID - each.containerID
+            break
+    for name in ("stdin", "stdout", "stderr"):
+        fd = birth.descriptors[name]
+        if fd >= 0 and owner and os.fstat(fd).st_mode & 0o170000 == 0o010000:
+            try:
+                os.fchown(fd, owner, -1)
+            except OSError:
+                pass  # not ours to give: a FIFO on a read-only disk
 
 
 def read_report(report: int) -> Trace:

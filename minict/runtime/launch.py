@@ -16,7 +16,7 @@ import os
 from ..kernel import process as kernel
 from ..kernel.namespaces import CLONE_PARENT, clone3, setns
 from . import birth as births
-from . import learner, namespaces
+from . import idmap, learner, namespaces
 
 
 def choose(birth: births.Birth):
@@ -86,6 +86,8 @@ def enter_and_clone(birth: births.Birth) -> int:
     if birth.joins:
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # nobody inside may trace us, or look at what we have open
         setns(birth.descriptors["join"], namespaces.flags(birth.joins))
+    if idmap.wanted(birth.spec):
+        idmap.prepare(birth)
     namespaces.join(birth.spec.linux.namespaces)
     if birth.makes("time"):
         namespaces.unshare_time(birth.spec.linux.timeOffsets)
@@ -107,7 +109,8 @@ def by_zygote(birth: births.Birth) -> tuple[int, int]:
 
 
 def needs_stage(birth: births.Birth) -> bool:
-    return bool(birth.joins) or birth.makes("time") or any(each.path for each in birth.spec.linux.namespaces)
+    return (bool(birth.joins) or birth.makes("time") or any(each.path for each in birth.spec.linux.namespaces)
+            or idmap.wanted(birth.spec))
 
 
 def open_cgroup(birth: births.Birth) -> int:

@@ -44,11 +44,12 @@ ATIMES = {k.MS_RELATIME: 0, k.MS_NOATIME: k.MOUNT_ATTR_NOATIME, k.MS_STRICTATIME
 class Options:
     """A list such as ``["ro", "nosuid", "size=64m", "rslave"]``, sorted by who wants which: *set* and *clear* are
     flags of mount(2), *recursive* those that go for the mounts inside as well (``rro``), *propagation* is a list of
-    flags, and *data* the rest, which only the file system understands."""
+    flags, *idmap* the word ``idmap`` or ``ridmap`` if it is there, and *data* the rest, which only the file system understands."""
 
     def __init__(self, options: list[str]):
         self.set = self.clear = self.recursive = 0
         self.propagation = []
+        self.idmap = ""
         data = []
         for option in options:
             if option in FLAGS:
@@ -56,6 +57,8 @@ class Options:
                 self.set, self.clear = self.set & ~off | on, self.clear & ~on | off
             elif option in PROPAGATION:
                 self.propagation.append(PROPAGATION[option])
+            elif option in ("idmap", "ridmap"):
+                self.idmap = option
             elif option[:1] == "r" and option[1:] in FLAGS:  # rro, rnosuid: runtime-spec, config.md, mounts
                 self.recursive |= FLAGS[option[1:]][0]
             else:
@@ -176,18 +179,19 @@ class Bind(Operation):
 
     def __init__(self, source: str, destination: str, options: list[str] = ("bind",)):
         self.source, self.destination, self.options = source, destination, Options(options)
+        self.tree = -1  # a descriptor of the copy, when it is there already: see idmap.prepare
 
     def describe(self):
         return f"bind {self.source} to {self.destination}"
 
     def execute(self, root):
-        is_directory = os.path.isdir(self.source)
-        tree = self.open_tree()
+        tree = self.tree if self.tree >= 0 else self.open_tree()
         try:
             self.set_attributes(tree)
+            is_directory = os.fstat(tree).st_mode & 0o170000 == 0o040000
             target = open_in_root(root, self.destination, make="directory" if is_directory else "file")
             try:
-                if not os.path.samestat(os.stat(self.source), os.stat("/proc")):
+                if not os.path.samestat(os.fstat(tree), os.stat("/proc")):
                     keep_proc(root, target, self.destination)
                 k.move_mount(tree, target)
             finally:

@@ -11,7 +11,8 @@ import shutil
 import tempfile
 
 from minict.engine import image, seccomp
-from minict.engine.settings import Settings, specify
+from minict.engine.settings import Settings
+from minict.engine.specify import specify
 from minict.engine.wiring import Wiring
 from minict.kernel import mount as k
 from minict.kernel.namespaces import CLONE_NEWNET, CLONE_NEWNS, unshare
