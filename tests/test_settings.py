@@ -384,14 +384,14 @@ def test_ports_and_pings_are_for_every_user(image):
 
 
 @pytest.mark.parametrize(
-    "flags,words",
+    "network,flags,words",
     [
-        (["--network", "host", "--sysctl", "net.ipv4.ip_forward=0"], ["net.ipv4.ip_forward"]),
-        (["--ipc", "host", "--sysctl", "kernel.msgmax=4096"], ["kernel.msgmax"]),
+        ("host", ["--sysctl", "net.ipv4.ip_forward=0"], ["net.ipv4.ip_forward"]),
+        ("none", ["--ipc", "host", "--sysctl", "kernel.msgmax=4096"], ["kernel.msgmax"]),
     ],
 )
-def test_a_sysctl_of_the_host_is_refused(image, flags, words):
-    refused(run(image, "true", flags=flags), "host", *words)
+def test_a_sysctl_of_the_host_is_refused(image, network, flags, words):
+    refused(run(image, "true", flags=flags, network=network), "host", *words)
 
 
 # ---- how it lives and ends -----------------------------------------------------------------------------------------
@@ -569,8 +569,11 @@ def test_a_bad_value_is_named_with_what_would_be_right(image, option, value, wor
         (["--pid", "host", "--userns", "private"], ["--pid", "--userns"]),
         (["--ipc", "host", "--userns", "private"], ["--ipc", "--userns"]),
         (["--cgroupns", "host", "--userns", "private"], ["--cgroupns", "--userns"]),
-        (["--network", "host", "--userns", "private"], ["--network", "--userns"]),
     ],
 )
 def test_two_options_that_contradict_each_other(image, flags, words):
     refused(run(image, "true", flags=flags), *words)
+
+
+def test_users_of_its_own_have_no_rights_in_the_hosts_network(image):
+    refused(run(image, "true", flags=["--userns", "private"], network="host"), "--network", "--userns")
