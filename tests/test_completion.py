@@ -107,6 +107,17 @@ def test_bash_completes_behind_a_colon_and_an_equals_sign(programs, tiny):
         assert minict("image", "rm", "tiny:one-two").returncode == 0
 
 
+def test_the_names_of_containers_are_known(programs, tiny):
+    assert minict("create", "--name", "completed-box", "--network", "none", tiny).returncode == 0
+    try:
+        for name in ("bash", "zsh"):
+            with Shell(name, programs) as shell:
+                assert shell.completed("minict rm -f compl") == "minict rm -f completed-box"
+                assert shell.completed("minict container inspect compl") == "minict container inspect completed-box"
+    finally:
+        assert minict("rm", "completed-box").returncode == 0
+
+
 def test_fish_completes(programs, tiny):
     """fish tells by itself what its key would offer (complete -C)."""
     script = minict("completion", "fish").stdout

@@ -56,7 +56,7 @@ def test_ps_shows_what_runs_and_with_a_what_has_ended(boxes):
     assert line.index("Up ") == heading.index("STATUS") and line.index('"sleep 1000"') == heading.index("COMMAND")
     both = said("ps", "-a").splitlines()[1:]
     assert [each.split()[-1] for each in both] == ["two", "one"] and "Exited (3)" in both[0] and "ago" in both[0]
-    assert said("ps", "-q").split() == [id]
+    assert said("ps", "-q").split() == [id] == said("container", "ls", "-q").split()
     assert said("ps", "-l", "--format", "{{.Names}}") == "two\n" == said("ps", "-n", "1", "--format", "{{.Names}}")
     assert json.loads(said("ps", "--format", "json"))["State"] == "running"
     assert said("ps", "-a", "--format", "table {{.Names}}\\t{{.State}}") == "NAMES     STATE\ntwo       exited\none       running\n"

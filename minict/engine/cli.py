@@ -26,8 +26,8 @@ MODULES = {
 INDEX = {name: module for module, names in MODULES.items() for name in names}
 
 # Second names.  Beside them `container X` is X, and `image X` is X, wherever there is no such command of two words.
-ALIASES = {"image ls": "images", "image list": "images", "network list": "network ls", "network remove": "network rm",
-           "-v": "version", "--version": "version"}
+ALIASES = {"container ls": "ps", "container list": "ps", "image ls": "images", "image list": "images",
+           "network list": "network ls", "network remove": "network rm", "-v": "version", "--version": "version"}
 
 
 def main(words: list[str] | None = None) -> None:
