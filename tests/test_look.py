@@ -181,6 +181,7 @@ def test_inspect_of_what_is_not_there_shows_the_rest(boxes):
     assert done.returncode == 1 and done.stdout == "/here\n" and "nowhere" in done.stderr and done.stderr.count("\n") == 1
     refused(minict("inspect", "--type", "elephant", "here"), "container, image, network")
     assert minict("inspect", "--type", "image", "here").returncode == 1
+    assert said("image", "inspect", "-f", "{{index .RepoTags 0}} {{.Os}}", "tiny") == "tiny:latest linux\n"
     refused(minict("inspect", "-f", "{{.Stat}}", "here"), "no field .Stat", "State")
 
 
@@ -269,10 +270,10 @@ def test_prune_asks_and_removes_only_what_has_ended(boxes):
     asked = minict("container", "prune", input="n\n")
     assert asked.returncode == 0 and "Are you sure?" in asked.stdout and "nothing was removed" in asked.stdout
     assert minict("container", "prune", input="").stdout.endswith("nothing was removed; -f does not ask\n")
-    assert "removed containers" not in said("container", "prune", "-f", "--filter", "label=x=z")
+    assert "Deleted Containers" not in said("container", "prune", "-f", "--filter", "label=x=z")
     assert said("ps", "-a", "--format", "{{.Names}}").split() == ["dead", "alive"]
     removed = minict("container", "prune", input="y\n").stdout
-    assert "removed containers:" in removed and "reclaimed space:" in removed
+    assert "Deleted Containers:" in removed and "Total reclaimed space:" in removed
     assert said("ps", "-a", "--format", "{{.Names}}").split() == ["alive"]
 
 

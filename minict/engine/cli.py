@@ -19,7 +19,7 @@ MODULES = {
     "registry": ("pull", "login", "logout"),
     "networks": ("network ls", "network create", "network inspect", "network connect", "network disconnect", "network rm",
                  "network prune"),
-    "look": ("ps", "logs", "inspect", "container inspect", "stats", "top", "port"),
+    "look": ("ps", "logs", "inspect", "container inspect", "image inspect", "stats", "top", "port"),
     "system": ("info", "system df", "system prune", "container prune", "doctor", "prune", "version"),
     "completion": ("completion", "__complete"),
 }

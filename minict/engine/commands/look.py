@@ -72,6 +72,10 @@ def inspect_container(fields: dict, arguments: list[str]) -> None:
     inspect({**fields, "type": "container"}, arguments)
 
 
+def inspect_image(fields: dict, arguments: list[str]) -> None:
+    inspect({**fields, "type": "image"}, arguments)
+
+
 def stats(fields: dict, arguments: list[str]) -> None:
     from .. import listing, usage
     from ..record import Record
@@ -143,6 +147,8 @@ COMMANDS = table(
             "minict container inspect web", inspect_container, [
                 Option("-f --format", "a template, or json", "TEMPLATE"), Option("-s --size", "how much of the disk they take")],
             (1, None)),
+    Command("image inspect", "[OPTION…] IMAGE…", "Show all that is known of images.", "minict image inspect tiny", inspect_image,
+            [Option("-f --format", "a template, or json", "TEMPLATE")], (1, None)),
     Command("stats", "[OPTION…] [CONTAINER…]", "Show what containers use, again and again.  Ctrl-C ends it.",
             "minict stats --no-stream", stats, [
                 Option("-a --all", "those that do not run, too"), Option("--no-stream", "only once"), FORMAT, NO_TRUNC], (0, None)),

@@ -64,14 +64,14 @@ def prune_all(fields: dict, arguments: list[str]) -> None:
     if not fields.get("force") and not agreed(doomed):
         return
     before = disk.total()
-    report("containers", disk.prune_containers())
-    report("networks", disk.prune_networks())
-    report("images", disk.prune_images(whole))
+    report("Containers", disk.prune_containers())
+    report("Networks", disk.prune_networks())
+    report("Images", disk.prune_images(whole))
     if volumes:
-        report("volumes", disk.prune_volumes())
+        report("Volumes", disk.prune_volumes())
     for line in prune.prune():
         print(f"removed {line}")
-    print(f"reclaimed space: {table.size(max(0, before - disk.total()))}")
+    print(f"Total reclaimed space: {table.size(max(0, before - disk.total()))}")
 
 
 def prune_containers(fields: dict, arguments: list[str]) -> None:
@@ -79,8 +79,8 @@ def prune_containers(fields: dict, arguments: list[str]) -> None:
     if not fields.get("force") and not agreed(["all containers that do not run"]):
         return
     before = disk.total()
-    report("containers", disk.prune_containers(fields.get("filter", ())))
-    print(f"reclaimed space: {table.size(max(0, before - disk.total()))}")
+    report("Containers", disk.prune_containers(fields.get("filter", ())))
+    print(f"Total reclaimed space: {table.size(max(0, before - disk.total()))}")
 
 
 def agreed(doomed: list[str]) -> bool:
@@ -98,7 +98,7 @@ def agreed(doomed: list[str]) -> bool:
 
 def report(kind: str, removed: list[str]) -> None:
     if removed:
-        print(f"removed {kind}:", *removed, "", sep="\n")
+        print(f"Deleted {kind}:", *removed, "", sep="\n")
 
 
 FORMAT = Option("-f --format", "json, or a template", "TEMPLATE")
