@@ -68,7 +68,9 @@ def _images(containers: list) -> Part:
     for image in found:
         for digest in image.digests:
             owners.setdefault(digest, set()).add(image.id)
-    sizes = {digest: layer_record(digest)["size"] for digest in owners}
+    layers = {digest: layer_record(digest) for digest in owners}
+    sizes = {digest: layer["size"] for digest, layer in layers.items()}
+    taken = {digest: layer["size"] + layer.get("blob_size", 0) for digest, layer in layers.items()}  # with what push sends
     used = {image.id for image in found if users[image.id]}
     rows = []
     for image in found:
@@ -79,8 +81,8 @@ def _images(containers: list) -> Part:
                      "Containers": str(users[image.id])})
     columns = {"Image": "IMAGE", "ID": "IMAGE ID", "Created": "CREATED", "Size": "SIZE", "SharedSize": "SHARED SIZE",
                "UniqueSize": "UNIQUE SIZE", "Containers": "CONTAINERS"}
-    free = sum(size for digest, size in sizes.items() if not owners[digest] & used)
-    return Part("Images", rows, columns, sum(sizes.values()), len(used), free)
+    free = sum(size for digest, size in taken.items() if not owners[digest] & used)
+    return Part("Images", rows, columns, sum(taken.values()), len(used), free)
 
 
 def _containers(containers: list) -> Part:
@@ -139,20 +141,6 @@ def prune_networks() -> list[str]:
     except ImportError:
         return []
     return prune()
-
-
-def prune_images(named_too: bool = False) -> list[str]:
-    """Remove the images that no container has: those without a name, or with *named_too* all; what was removed, as words."""
-    from . import image
-    from .record import records
-    removed, used = [], {record.image for record in records()}
-    for each in image.images():
-        if each.id not in used and (named_too or not each.full_names):
-            try:
-                removed += image.remove(each.id)
-            except ContainerError:
-                pass  # a container has been made of it in this moment, or somebody else has removed it
-    return removed
 
 
 def prune_volumes() -> list[str]:

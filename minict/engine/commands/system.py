@@ -56,7 +56,7 @@ def disk(fields: dict, arguments: list[str]) -> None:
 
 
 def prune_all(fields: dict, arguments: list[str]) -> None:
-    from .. import disk, prune, table
+    from .. import disk, image, prune, table
     whole, volumes = fields.get("all", False), fields.get("volumes", False)
     doomed = ["all containers that do not run", "all networks that no container has",
               "all images that no container has" if whole else "all images without a name that no container has"]
@@ -66,7 +66,7 @@ def prune_all(fields: dict, arguments: list[str]) -> None:
     before = disk.total()
     report("Containers", disk.prune_containers())
     report("Networks", disk.prune_networks())
-    report("Images", disk.prune_images(whole))
+    report("Images", image.remove_unused(whole))
     if volumes:
         report("Volumes", disk.prune_volumes())
     for line in prune.prune():
