@@ -21,7 +21,8 @@ def boxes(tiny):
 
     def make(*command: str, flags: tuple = (), name: str = "") -> str:
         name = name or f"box{len(made)}"
-        done = minict("run", "-d", "--network", "none", "--name", name, *flags, tiny, *(command or FOREVER))
+        network = () if "--network" in flags else ("--network", "none")
+        done = minict("run", "-d", *network, "--name", name, *flags, tiny, *(command or FOREVER))
         assert done.returncode == 0, done
         made.append(name)
         return done.stdout.strip()
@@ -292,6 +293,29 @@ def test_system_prune_leaves_what_is_used(boxes, tmp_path, monkeypatch):
     said("system", "prune", "-a", "-f", "--volumes")
     assert "unused" not in said("images") and "tiny" in said("images") and volumes.volumes() == []
     minict("rm", "-f", "user")
+
+
+@pytest.fixture
+def bridge():
+    yield
+    assert minict("prune").returncode == 0
+
+
+def test_published_ports_are_shown_everywhere(bridge, boxes, tiny):
+    boxes(name="web", flags=("--network", "bridge", "-p", "127.0.0.1::80", "-p", "18080:90/udp", "--expose", "7000-7001"))
+    port = said("port", "web", "80").strip()
+    assert port.startswith("127.0.0.1:") and said("port", "web").splitlines() == [f"80/tcp -> {port}", "90/udp -> 0.0.0.0:18080"]
+    refused(minict("port", "web", "81"), "81/tcp", "minict port web")
+    assert said("ps", "--format", "{{.Ports}}").strip() == f"{port}->80/tcp, 0.0.0.0:18080->90/udp, 7000-7001/tcp"
+    [found] = json.loads(said("inspect", "web"))
+    network = found["NetworkSettings"]
+    assert network["Ports"]["7000/tcp"] is None and network["Ports"]["90/udp"] == [{"HostIp": "0.0.0.0", "HostPort": "18080"}]
+    assert network["Networks"]["bridge"]["IPAddress"] == network["IPAddress"] and network["IPAddress"].count(".") == 3
+    assert found["HostConfig"]["PortBindings"] == {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": ""}],
+                                                   "90/udp": [{"HostIp": "", "HostPort": "18080"}]}
+    assert said("ps", "-q", "--filter", "network=bridge") != "" and said("ps", "--format", "{{.Networks}}") == "bridge\n"
+    assert network["IPAddress"] in said("network", "inspect", "bridge")
+    assert said("inspect", "--type", "network", "-f", "{{.Name}} {{.Driver}}", "bridge") == "bridge bridge\n"
 
 
 def test_ports_that_follow_upon_each_other_are_a_range():

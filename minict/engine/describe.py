@@ -8,7 +8,7 @@ from __future__ import annotations
 from minict.runtime import paths, spec
 from minict.runtime.errors import ContainerError
 
-from . import clock, disk, limits, logs, policy, sharing, specify, variables, wiring
+from . import clock, disk, limits, logs, policy, ports, sharing, specify, variables, wiring
 from .image import Image
 from .record import Record
 from .settings import Settings
@@ -109,11 +109,10 @@ def host_config(record: Record, settings: Settings) -> dict:
     wanted = limits.resources(settings)
     memory, cpu, disks = wanted.memory or spec.Memory(), wanted.cpu or spec.CPU(), wanted.blockIO or spec.BlockIO()
     name, most = policy.restart(settings)
-    network = wires(record)
     return {
         "Binds": settings.volume or None, "Mounts": settings.mount or None, "Tmpfs": _tmpfs(record) or None,
         "VolumesFrom": settings.volumes_from or None, "ReadonlyRootfs": settings.read_only, "ShmSize": limits.shm_size(settings),
-        "NetworkMode": settings.network[0], "PortBindings": network.get("PortBindings") or {},
+        "NetworkMode": settings.network[0], "PortBindings": port_bindings(settings),
         "PublishAllPorts": settings.publish_all, "Dns": settings.dns, "DnsOptions": settings.dns_option,
         "DnsSearch": settings.dns_search, "ExtraHosts": settings.add_host or None, "Links": settings.link or None,
         "AutoRemove": settings.rm, "RestartPolicy": {"Name": name, "MaximumRetryCount": most or 0}, "Init": settings.init,
@@ -158,27 +157,27 @@ def mount(each: dict) -> dict:
     return {**result, "Name": each["name"], "Source": source, "Driver": "local"}
 
 
-def wires(record: Record) -> dict:
-    """Its networks and ports, by the names of Docker's NetworkSettings; empty when it does not run or has none of its own."""
-    return wiring.describe(record.id) if hasattr(wiring, "describe") else {}
-
-
 def exposed(settings: Settings, image: Image | None) -> list[str]:
     """The ports that the image and the user name, each as ``80/tcp``."""
-    found = set()
-    for word in [*((image.config.get("ExposedPorts") or {}) if image else {}), *settings.expose]:
-        numbers, _, protocol = word.partition("/")
-        first, _, last = numbers.partition("-")
-        if first.isdecimal() and (last or first).isdecimal():  # an image may say anything
-            found.update((number, protocol or "tcp") for number in range(int(first), min(int(last or first), 65535) + 1))
+    words = [*((image.config.get("ExposedPorts") or {}) if image else {}), *settings.expose]
+    found = {(port.inside, port.protocol) for word in words for port in ports.parse_exposed(word)}
     return [f"{number}/{protocol}" for number, protocol in sorted(found)]
+
+
+def port_bindings(settings: Settings) -> dict[str, list[dict]]:
+    """What ``-p`` says: for each port of the container those of the host that were wished."""
+    found: dict[str, list[dict]] = {}
+    for port in (port for word in settings.publish for port in ports.parse(word)):
+        first, last = port.choices
+        found.setdefault(f"{port.inside}/{port.protocol}", []).append({
+            "HostIp": "" if port.address == ports.ANY else port.address,
+            "HostPort": "" if not first else str(first) if first == last else f"{first}-{last}"})
+    return found
 
 
 def network_settings(record: Record, image: Image | None) -> dict:
     """Its networks, and all of its ports: those that are only exposed have no port of the host."""
-    found = wires(record)
-    if not found:
-        return {"Networks": {}, "Ports": {}}
+    found = wiring.describe(record.id)
     return {**found, "Ports": {**dict.fromkeys(exposed(record.settings_object(), image)), **found["Ports"]}}
 
 

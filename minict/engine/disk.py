@@ -136,11 +136,9 @@ def prune_containers(filters: list[str] = ()) -> list[str]:
 
 def prune_networks() -> list[str]:
     """Remove the networks that people have made and no container has; those removed."""
-    try:
-        from .networks import prune
-    except ImportError:
-        return []
-    return prune()
+    from . import networks, wiring
+    from .record import records
+    return networks.prune({name for record in records() for name in wiring.names_of_networks(record.settings["network"])})
 
 
 def prune_volumes() -> list[str]:

@@ -60,8 +60,6 @@ def _describe(kind: str, name: str, size: bool) -> dict:
     if kind == "volume":
         from .volumes import Volume
         return Volume.find(name).describe()
-    try:
-        from . import networks
-    except ImportError:
-        raise ContainerError(f"there is no network {name}") from None
-    return networks.describe(networks.find(name))
+    from . import networks
+    found = networks.describe_special(name) if name in ("host", "none") else networks.describe(networks.find(name))
+    return {key: value for key, value in found.items() if key != "created"}  # which is for lists

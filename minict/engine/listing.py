@@ -143,9 +143,9 @@ def health_of(record: Record) -> str:
 
 
 def networks_of(record: Record) -> list[str]:
-    """The names of its networks."""
-    from .describe import wires
-    return list(wires(record).get("Networks") or record.settings_object().network)
+    """The names of its networks, those that it has or, when it does not run, will have."""
+    from .wiring import describe, names_of_networks
+    return list(describe(record.id)["Networks"]) or names_of_networks(record.settings["network"]) or record.settings["network"]
 
 
 def _image_of(record: Record):

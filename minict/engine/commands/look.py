@@ -115,11 +115,11 @@ def top(fields: dict, arguments: list[str]) -> None:
 def port(fields: dict, arguments: list[str]) -> None:
     from minict.runtime.errors import ContainerError
 
-    from .. import describe
+    from .. import wiring
     from ..listing import address
     from ..record import Record
     record = Record.find(arguments[0])
-    ports = describe.wires(record).get("Ports") or {}
+    ports = wiring.describe(record.id)["Ports"]
     wanted = [word if "/" in word else f"{word}/tcp" for word in arguments[1:]]
     for inside in wanted or ports:
         for each in ports.get(inside) or []:

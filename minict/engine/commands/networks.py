@@ -45,21 +45,8 @@ def _passes(one: dict, filters: list[str]) -> bool:
 
 
 def inspect(fields: dict, arguments: list[str]) -> None:
-    import json
-
-    from .. import networks
-    found = []
-    for name in arguments:
-        special = name if name in ("host", "none") else networks.find(name).name
-        found.append(next(each for each in _all() if each["Name"] == special))
-    for each in found:
-        each.pop("created")
-    if fields.get("format"):
-        from ..template import Template
-        template = Template(fields["format"])
-        print("\n".join(template.render(each) for each in found))
-    else:
-        print(json.dumps(found, indent=4))
+    from ..inspection import show
+    show(arguments, ["network"], format=fields.get("format"))
 
 
 def _all() -> list[dict]:
@@ -84,10 +71,8 @@ def rm(fields: dict, arguments: list[str]) -> None:
 
 
 def prune(fields: dict, arguments: list[str]) -> None:
-    from .. import networks, wiring
-    from ..record import records
-    kept = {name for record in records() for name in wiring.names_of_networks(record.settings["network"])}
-    removed = networks.prune(kept)
+    from ..disk import prune_networks
+    removed = prune_networks()
     if removed:
         print("\n".join(["Deleted Networks:", *removed]))
 
