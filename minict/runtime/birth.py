@@ -27,7 +27,7 @@ from ..kernel import process as kernel
 from ..kernel.keyring import begin_session_keyring
 from ..kernel.namespaces import CLONE_NEWCGROUP, setns, unshare
 from ..kernel.network import loopback_up
-from . import capabilities, idmap, init, mounts, namespaces, process, rootfs, seccomp
+from . import capabilities, init, mounts, namespaces, process, rootfs, seccomp
 from .errors import OUR_ERROR, ContainerError
 from .spec import Spec
 from .trace import Trace
@@ -155,10 +155,7 @@ def build_root(birth: Birth, step: Trace) -> None:
     step("stop mount propagation")
     mounts.make_private(mounts.PROPAGATION[birth.spec.linux.rootfsPropagation or "rslave"])
     step("mount the root file system")
-    if idmap.wanted(birth.spec):
-        idmap.enter_root()
-    else:
-        rootfs.enter_root(birth.spec, birth.rootfs)
+    rootfs.enter_root(birth.spec, birth.rootfs)
     root = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     for operation in birth.table:
         step(operation.describe())
@@ -167,7 +164,7 @@ def build_root(birth: Birth, step: Trace) -> None:
     os.close(mounts.open_in_root(root, birth.spec.process.cwd, make="directory"))  # Docker's habit, when the image has none
     os.close(root)
     step("pivot_root")
-    rootfs.pivot_root("." if idmap.wanted(birth.spec) else birth.rootfs)
+    rootfs.pivot_root(birth.rootfs)
 
 
 def close_root(spec: Spec, step: Trace) -> None:

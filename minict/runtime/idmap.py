@@ -46,6 +46,7 @@ def prepare(birth) -> None:
         mount_overlay(root, birth.rootfs, users, linux.uidMappings[0].hostID, linux.gidMappings[0].hostID)
     else:
         os.chdir(birth.rootfs)
+    birth.rootfs = "."  # the child may not walk there by the host's directories
     for number, bind in enumerate(operation for operation in birth.table if isinstance(operation, mounts.Bind)):
         bind.tree = birth.descriptors[f"tree {number}"] = bind.open_tree()
         if bind.options.idmap:

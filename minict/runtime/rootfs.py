@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 
 from ..kernel import mount as k
-from . import mounts
+from . import idmap, mounts
 from .errors import ContainerError
 
 # What every container finds in /dev (runtime-spec, config-linux.md, default devices); see null(4), random(4), tty(4).
@@ -75,9 +75,11 @@ def enter_root(spec, rootfs: str) -> None:
     """Make the directory *rootfs* a mount point, which pivot_root demands, and go there.
 
     It is either the mount of the spec whose destination is ``/`` (minict's overlay of the image's layers), or
-    the directory bound to itself.  Being made here, in the container's own mount namespace, it is never seen on the
+    the directory bound to itself, or what :mod:`.idmap` has prepared.  Being made here, in the container's own mount namespace, it is never seen on the
     host and needs no umount: it goes with the last process that is inside.
     """
+    if idmap.wanted(spec):
+        return idmap.enter_root()
     overlay = next((mount for mount in spec.mounts if mount.destination == "/"), None)
     if overlay:
         options = mounts.Options(overlay.options)
