@@ -90,10 +90,11 @@ def test_what_is_shown_in_a_notebook_is_escaped():
 
 
 def test_an_image_a_volume_and_the_doctors_findings_show_themselves(tiny):
-    from minict.engine import doctor, image, volumes
+    from minict.engine import doctor, image, network, volumes
     shown = image.Image.find(tiny)._repr_html_()
     assert "tiny:latest" in shown and "MB" in shown and "linux/" in shown
     volume = volumes.Volume("a&b", {"created": time.time(), "labels": {"x": "<y>"}, "options": {}, "anonymous": False})
+    assert "network bridge" in network.Network()._repr_html_() and network.Network().gateway in network.Network()._repr_html_()
     assert "a&amp;b" in volume._repr_html_() and "&lt;y&gt;" in volume._repr_html_()
     assert "&lt;no&gt;" in doctor.Findings([doctor.Finding("it", doctor.OK, "<no>")])._repr_html_()
 

@@ -124,8 +124,8 @@ _PREAMBLE = {
                      for kind in _KINDS.values()),
 }
 
-# What shtab's script for bash does not know of: bash splits words at colons and equals signs, so nginx:1.2 becomes one word again;
-# and --name=value becomes two, -it becomes -t, -m64m nothing.  From what was found is taken away what bash has already.
+# What shtab's script for bash does not know of: bash splits words at colons and equals signs, so nginx:1.2 becomes one word
+# again; and --name=value becomes two, -it becomes -t, -m64m nothing.  What bash has already is taken away from what was found.
 _BASH_END = r"""
 _minict() {
   local joined=() number word

@@ -81,8 +81,8 @@ def config(record: Record, settings: Settings, image: Image | None) -> dict:
     hostname = host_name(record, settings)
     return {
         "Hostname": hostname, "Domainname": settings.domainname or "", "User": settings.user or given.get("User") or "",
-        "ExposedPorts": {port: {} for port in exposed(settings, image)} or None, "Tty": settings.tty, "OpenStdin": settings.interactive,
-        "Env": _env(settings, given), "Cmd": cmd, "Image": record.image_name,
+        "ExposedPorts": {port: {} for port in exposed(settings, image)} or None,
+        "Tty": settings.tty, "OpenStdin": settings.interactive, "Env": _env(settings, given), "Cmd": cmd, "Image": record.image_name,
         "Volumes": given.get("Volumes") or None, "WorkingDir": settings.workdir or given.get("WorkingDir") or "",
         "Entrypoint": entrypoint, "Labels": labels_of(record, image), "Healthcheck": policy.healthcheck(settings, given),
         "StopSignal": str(settings.stop_signal or given.get("StopSignal") or "SIGTERM"),

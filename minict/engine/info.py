@@ -39,8 +39,8 @@ def operating_system() -> str:
 def text(found: dict) -> str:
     """The same for people."""
     from . import table
-    lines = [("Containers", found["Containers"]), ("  running", found["ContainersRunning"]), ("  paused", found["ContainersPaused"]),
-             ("  stopped", found["ContainersStopped"]), ("Images", found["Images"]), ("minict", found["ServerVersion"]),
+    lines = [("Containers", found["Containers"]), ("  running", found["ContainersRunning"]),
+             ("  paused", found["ContainersPaused"]), ("  stopped", found["ContainersStopped"]), ("Images", found["Images"]), ("minict", found["ServerVersion"]),
              ("Storage driver", found["Driver"]), ("Control groups", f"version {found['CgroupVersion']} ({found['CgroupMode']})"),
              ("Kernel", found["KernelVersion"]), ("Operating system", found["OperatingSystem"]),
              ("Architecture", found["Architecture"]), ("Processors", found["NCPU"]),

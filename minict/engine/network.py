@@ -55,6 +55,11 @@ class Network:
             raise ContainerError(f"{self.bridge!r} can't be a bridge's name: it takes 1 to 15 letters, digits and '-' "
                                  "(MINICT_BRIDGE)")
 
+    def _repr_html_(self):
+        from . import table
+        return table.html_object({"driver": "bridge", "subnet": self.subnet, "gateway": self.gateway, "bridge": self.bridge,
+                                  "reaches the world": "no" if self.internal else "yes"}, f"network {self.name}")
+
     @property
     def is_default(self) -> bool:
         return not self.id

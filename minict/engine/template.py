@@ -104,7 +104,7 @@ class _Parser:
                 continue
             if content.startswith("/*") and content.endswith("*/"):
                 continue
-            word = content.partition(" ")[0]
+            word = _first_word(content)
             if word in ("end", "else"):
                 return blocks, content
             blocks.append(self._block(word, content))
@@ -130,13 +130,18 @@ class _Parser:
         otherwise: list = []
         if end.startswith("else "):  # {{else if …}} is an if within the else, and has the same end
             inner = end.removeprefix("else ").strip()
-            otherwise = [self._block(inner.partition(" ")[0], inner)]
+            otherwise = [self._block(_first_word(inner), inner)]
         elif end == "else":
             otherwise, end = self._blocks(content)
             if end != "end":
                 raise mistake(f"{{{{{content}}}}} has two {{{{else}}}}")
         run = {"if": _if, "with": _with, "range": _range}[word]
         return lambda scope: run(scope, names, declares, value, body, otherwise)
+
+
+def _first_word(content: str) -> str:
+    """``range`` of ``range .Mounts``, and of ``range.Mounts`` too."""
+    return content[:len(content) - len(content.lstrip("abcdefghijklmnopqrstuvwxyz"))]
 
 
 class _Action:
@@ -303,6 +308,8 @@ def follow(value, fields: list[str], arguments: list):
     names of labels, write ``index .Labels "name"``, which finds nothing and goes on.
     """
     for number, field in enumerate(fields):
+        if value is None:
+            raise mistake(f"there is nothing of which .{field} could be asked: 'if' and 'with' go on without")
         if not isinstance(value, dict):
             raise mistake(f".{field} is asked of {text_of(value)[:40]!r}, which has no fields")
         if field not in value:

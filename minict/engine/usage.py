@@ -113,5 +113,5 @@ def processes(record: Record, options: list[str] = ()) -> str:
     if "PID" not in titles:
         raise ContainerError("top: ps has to show the PID, by which the container's processes are found: add -o pid")
     column, ours = titles.index("PID"), set(Cgroup(f"/{paths.cgroup_parent()}/{record.id}").processes())
-    rows = [line.split(None, len(titles) - 1) for line in lines]
-    return table.aligned([titles, *(row for row in rows if len(row) > column and row[column].isdecimal() and int(row[column]) in ours)])
+    rows = [row for row in (line.split(None, len(titles) - 1) for line in lines) if len(row) > column]
+    return table.aligned([titles, *(row for row in rows if row[column].isdecimal() and int(row[column]) in ours)])

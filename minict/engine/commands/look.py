@@ -141,8 +141,8 @@ COMMANDS = table(
         Option("--until", "up to a time", "TIME"), Option("-t --timestamps", "with the time of each line")], (1, 1)),
     Command("inspect", "[OPTION…] NAME…", "Show all that is known of containers, images, networks or volumes.",
             "minict inspect --format '{{.State.Pid}}' web", inspect, [
-                Option("-f --format", "a template, or json", "TEMPLATE"), Option("-s --size", "how much of the disk containers take"),
-                Option("--type", "only this: container, image, network or volume", "KIND")], (1, None)),
+                Option("-f --format", "a template, or json", "TEMPLATE"),
+                Option("-s --size", "how much of the disk containers take"), Option("--type", "only these", "container|image|network|volume")], (1, None)),
     Command("container inspect", "[OPTION…] CONTAINER…", "Show all that is known of containers.",
             "minict container inspect web", inspect_container, [
                 Option("-f --format", "a template, or json", "TEMPLATE"), Option("-s --size", "how much of the disk they take")],
@@ -151,7 +151,8 @@ COMMANDS = table(
             [Option("-f --format", "a template, or json", "TEMPLATE")], (1, None)),
     Command("stats", "[OPTION…] [CONTAINER…]", "Show what containers use, again and again.  Ctrl-C ends it.",
             "minict stats --no-stream", stats, [
-                Option("-a --all", "those that do not run, too"), Option("--no-stream", "only once"), FORMAT, NO_TRUNC], (0, None)),
+                Option("-a --all", "those that do not run, too"), Option("--no-stream", "only once"), FORMAT, NO_TRUNC],
+            (0, None)),
     Command("top", "CONTAINER [PS OPTION…]", "Show the processes of a container, as the host's ps sees them.",
             "minict top web -o pid,user,args", top, arguments=(1, None), words_follow=True),
     Command("port", "CONTAINER [PORT[/udp]]", "Show the published ports of a container.", "minict port web 80", port,

@@ -111,12 +111,12 @@ COMMANDS = table(
     Command("version", "[OPTION…]", "Say which version this is.", "minict version --format '{{.Server.Version}}'", version,
             [FORMAT], needs_root=False),
     Command("info", "[OPTION…]", "Say what this machine is, and what minict has on it.", "minict info", info, [FORMAT]),
-    Command("system df", "[OPTION…]", "Show how much of the disk images, containers and volumes take.", "minict system df -v", disk,
-            [Option("-v --verbose", "each of them"), Option("--format", "json, or a template", "TEMPLATE")]),
+    Command("system df", "[OPTION…]", "Show how much of the disk images, containers and volumes take.", "minict system df -v",
+            disk, [Option("-v --verbose", "each of them"), Option("--format", "json, or a template", "TEMPLATE")]),
     Command("system prune", "[OPTION…]", "Remove what nobody uses: containers that do not run, networks, images.",
             "minict system prune -f", prune_all, [
                 Option("-a --all", "all images that no container has, named or not"),
                 Option("--volumes", "volumes without a name, too"), FORCE]),
-    Command("container prune", "[OPTION…]", "Remove all containers that do not run.", "minict container prune -f", prune_containers,
-            [FORCE, Option("--filter", "only those that match: label=…, name=…", "KEY=VALUE", many=True)]),
+    Command("container prune", "[OPTION…]", "Remove all containers that do not run.", "minict container prune -f",
+            prune_containers, [FORCE, Option("--filter", "only those that match: label=…, name=…", "KEY=VALUE", many=True)]),
 )
