@@ -113,6 +113,7 @@ def test_the_names_of_containers_are_known(programs, tiny):
         for name in ("bash", "zsh"):
             with Shell(name, programs) as shell:
                 assert shell.completed("minict rm -f compl") == "minict rm -f completed-box"
+                assert shell.completed("minict inspect compl") == "minict inspect completed-box"
                 assert shell.completed("minict container inspect compl") == "minict container inspect completed-box"
     finally:
         assert minict("rm", "completed-box").returncode == 0

@@ -87,6 +87,7 @@ def test_a_template_gives_what_go_gives(template, expected):
     ('{{"a\\q"}}', "escape"),
     ("{{" + "(" * 5000 + "1" + ")" * 5000 + "}}", "too many blocks or brackets"),
     ("{{if 1}}" * 5000 + "{{end}}" * 5000, "too many blocks or brackets"),
+    ("{{println .ID | join}}", "join can't be done with (abc\\n)"),
     ("{{.__class__}}", "no field .__class__"),
 ])
 def test_a_mistake_gets_a_sentence(template, word):

@@ -15,7 +15,7 @@ from .options import Command
 SHELLS = ("bash", "zsh", "fish")
 PROGRAMS = ("minict", "mini-docker")
 # Words of a command's usage, and of an option's value, that stand for something that exists.
-_KINDS = {"CONTAINER": "containers", "IMAGE": "images", "NETWORK": "networks", "VOLUME": "volumes"}
+_KINDS = {"CONTAINER": "containers", "IMAGE": "images", "NETWORK": "networks", "VOLUME": "volumes", "NAME|ID": "objects"}
 _FILES = {"FILE", "FILE.tar", "PATH", "DIRECTORY"}
 
 
@@ -78,8 +78,8 @@ def _add(commands, verb: str, command: Command, shtab) -> None:
 
 
 def _plain(text: str) -> str:
-    """One line, in which argparse finds nothing to replace."""
-    return text.split("\n")[0].replace("%", "%%")
+    """The first sentence, in which argparse finds nothing to replace."""
+    return text.split(".  ")[0].split("\n")[0].replace("%", "%%")
 
 
 def _arguments(usage: str) -> list[str]:
@@ -101,7 +101,9 @@ def _complete(argument, word: str, shtab) -> None:
 
 
 def names(kind: str) -> list[str]:
-    """The names of all that there is of a *kind*: containers, images, networks or volumes."""
+    """The names of all that there is of a *kind*: containers, images, networks, volumes, or objects, which are all of these."""
+    if kind == "objects":
+        return [name for each in ("containers", "images", "networks", "volumes") for name in names(each)]
     if kind == "containers":
         from .record import records
         return [record.name or record.id for record in records()]

@@ -87,7 +87,8 @@ class Record:
     @property
     def life(self) -> dict:
         """What became of it: ``started`` and ``finished`` (seconds since 1970), ``exit_code``, ``oom_killed``, ``error``,
-        ``restarts``, ``health``, ``monitor`` (its pid, and when that began).  Empty before its first start."""
+        ``restarts``, ``health`` (what inspect shows as State.Health), ``monitor`` (its pid, and when that began).  Empty before
+        its first start."""
         try:
             return jsonfile.read(f"{self.data}/life.json")
         except (FileNotFoundError, NotADirectoryError, ValueError):

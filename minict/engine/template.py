@@ -59,7 +59,7 @@ class Scope:
 
 
 def mistake(reason: str) -> ContainerError:
-    return ContainerError(f"--format: {reason}")
+    return ContainerError("--format: " + reason.replace("\n", "\\n"))
 
 
 # ---- from text to functions --------------------------------------------------------------------------------------

@@ -19,9 +19,10 @@ def complete(fields: dict, arguments: list[str]) -> None:
 
 
 COMMANDS = table(
-    Command("completion", "bash|zsh|fish", "Write the script that completes minict's words in bash, zsh or fish.\n\n"
-            'bash: eval "$(minict completion bash)"; zsh: the same with zsh, after compinit;\n'
-            "fish: minict completion fish | source",
+    Command("completion", "bash|zsh|fish", "Write the script that completes minict's words in bash, zsh or fish.  To use it now:\n\n"
+            '  bash   eval "$(minict completion bash)"\n'
+            '  zsh    eval "$(minict completion zsh)"          after compinit\n'
+            "  fish   minict completion fish | source",
             "minict completion bash", completion, arguments=(1, 1), needs_root=False),
     Command("__complete", "KIND", "The names of all containers, images, networks or volumes.", "minict __complete images",
             complete, arguments=(1, 1), needs_root=False),

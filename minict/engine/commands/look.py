@@ -139,7 +139,7 @@ COMMANDS = table(
         Option("-n --tail", "only so many of the last lines, or all", "NUMBER"),
         Option("--since", "from a time on: 2026-11-25T15:26:00Z, or 10m ago", "TIME"),
         Option("--until", "up to a time", "TIME"), Option("-t --timestamps", "with the time of each line")], (1, 1)),
-    Command("inspect", "[OPTION…] NAME…", "Show all that is known of containers, images, networks or volumes.",
+    Command("inspect", "[OPTION…] NAME|ID…", "Show all that is known of containers, images, networks or volumes.",
             "minict inspect --format '{{.State.Pid}}' web", inspect, [
                 Option("-f --format", "a template, or json", "TEMPLATE"),
                 Option("-s --size", "how much of the disk containers take"), Option("--type", "only these", "container|image|network|volume")], (1, None)),
