@@ -142,7 +142,8 @@ class RegistryServer:
         """The method, path and status of each request so far."""
         self._log.flush()
         lines = (self.directory / "log").read_text()
-        return [(method, path, int(status)) for method, path, status in re.findall(r'"([A-Z]+) (\S+) HTTP/1.1" (\d+) ', lines)]
+        found = re.findall(r'"([A-Z]+) (\S+) HTTP/[0-9.]+" (\d+) ', lines)
+        return [(method, path, int(status)) for method, path, status in found]
 
 
 class Layout:
@@ -349,11 +350,13 @@ class Wire(_Listener):
     """A way to the server at *target*: ``received`` counts what comes back through it, in bytes.
 
     *rate*: bytes in a second; None for all that is possible.  *breaks*: after so many bytes each, connections are reset.
+    ``sent`` and ``breaks_up`` are the same for what goes there.
     """
 
     def __init__(self, target: str, rate: int | None = None, breaks: list[int] = ()):
         super().__init__()
         self._target, self.rate, self.breaks, self.received = target, rate, list(breaks), 0
+        self.breaks_up, self.sent = [], 0
 
     def serve(self, connection) -> None:
         host, _, port = self._target.partition(":")
@@ -365,22 +368,32 @@ class Wire(_Listener):
             self.received += len(chunk)
             if left is not None:
                 left -= len(chunk)
-                if left < 0:  # with SO_LINGER 0 a close is a reset
-                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-                    connection.close()
-                    onward.shutdown(socket.SHUT_RDWR)
-                    return
+                if left < 0:
+                    return self._reset(connection, onward)
             connection.sendall(chunk)
             if self.rate:
                 time.sleep(len(chunk) / self.rate)
 
     def _copy(self, connection, onward) -> None:
+        left = self.breaks_up.pop(0) if self.breaks_up else None
         try:
             while chunk := connection.recv(1 << 16):
+                self.sent += len(chunk)
+                if left is not None:
+                    left -= len(chunk)
+                    if left < 0:
+                        return self._reset(connection, onward)
                 onward.sendall(chunk)
             onward.shutdown(socket.SHUT_WR)
         except OSError:
             pass
+
+    def _reset(self, connection, onward) -> None:
+        """With SO_LINGER 0 a close is a reset."""
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        onward.shutdown(socket.SHUT_RDWR)
+        connection.shutdown(socket.SHUT_RD)  # the other thread must not hold it
+        connection.close()
 
 
 class Hostile(_Listener):
@@ -400,6 +413,8 @@ class Hostile(_Listener):
             if not chunk:
                 return
             data += chunk
+            if data.startswith(b"\x16"):  # the begin of TLS, and this is http
+                return connection.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")
         lines = data.split(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
         method, path, *_ = lines[0].split(" ")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:])}

@@ -14,11 +14,13 @@ import urllib.request
 import pytest
 
 from command import Terminal, begin, minict, refused, run, wait_until
-from minict.engine import compression, documents, image, pull, store
+from conftest import ROOT
+from minict.engine import compression, credentials, documents, pull, store
 from minict.engine.image import Image
+from minict.kernel import mount
 from minict.runtime.errors import ContainerError
-from registryserver import (PASSWORD, USER, RegistryServer, TokenServer, Wire, archive, certificate, debian, layout,  # noqa: F401
-                            registry)
+from registryserver import (PASSWORD, USER, Hostile, RegistryServer, TokenServer, Wire, answer, archive, certificate, debian,
+                            layout, registry)  # noqa: F401: fixtures
 
 
 @pytest.fixture(autouse=True)
@@ -97,11 +99,10 @@ def put_image(registry, repository: str, plain: bytes, media_type: str = documen
                            "rootfs": {"type": "layers", "diff_ids": [diff_id]}, **config}).encode()
     for data in (layer, document):
         put_blob(registry, repository, data)
-    manifest = json.dumps({"schemaVersion": 2, "mediaType": documents.MANIFEST,
-                           "config": documents.Descriptor(documents.CONFIG, documents.digest_of(document), len(document)).as_dict(),
-                           "layers": [documents.Descriptor(media_type, documents.digest_of(layer), len(layer)).as_dict()]}).encode()
-    registry.put_manifest(repository, documents.digest_of(manifest), manifest, documents.MANIFEST)
-    return manifest
+    made = documents.Manifest.of(documents.Descriptor(documents.CONFIG, documents.digest_of(document), len(document)),
+                                 [documents.Descriptor(media_type, documents.digest_of(layer), len(layer))])
+    registry.put_manifest(repository, made.digest, made.data, made.media_type)
+    return made.data
 
 
 def put_blob(registry, repository: str, data: bytes) -> None:
@@ -211,4 +212,283 @@ def test_a_registry_with_tokens(layout, tmp_path):
         assert minict("logout", server.address).returncode == 0
         assert minict("pull", "-q", server.name("public/app")).returncode == 0  # nobody in particular may do that
         refused(minict("pull", "-q", server.name("private/other")), "private/other", f"minict login {server.address}")
-        refused(minict("login", "-u", USER, "--password-stdin", server.address, input="wrong"), "does not accept the name 'learner'")
+        refused(minict("login", "-u", USER, "--password-stdin", server.address, input="wrong"),
+                "does not accept the name 'learner'")
+
+
+# ---- TLS, and Docker's own registry --------------------------------------------------------------------------------
+
+def test_a_certificate_is_verified_unless_that_is_not_wanted(layout, tmp_path):
+    layout.image("app", [{"a": "b"}])
+    with RegistryServer(tmp_path, tls=certificate(tmp_path, "127.0.0.1")) as server:
+        name = server.push(layout, "app")
+        refused(minict("pull", "-q", "--tls-verify=true", name), "certificate", "self-signed", "/etc/docker/certs.d/127.0.0.1:")
+        trusting = {**os.environ, "SSL_CERT_FILE": f"{tmp_path}/127.0.0.1.crt"}
+        assert minict("pull", "-q", "--tls-verify=true", name, env=trusting).returncode == 0
+        assert minict("pull", "-q", "--tls-verify=false", name).returncode == 0
+        assert minict("pull", "-q", name).returncode == 0  # as Docker has it for this machine itself
+        other = name.replace("127.0.0.1", "localhost")
+        refused(minict("pull", "-q", "--tls-verify=true", other, env=trusting), "certificate", "localhost")
+
+
+@pytest.fixture
+def dockers_registry(tmp_path):
+    """docker.io's real name, on this machine: its registry with TLS, its token server, an authority for both, and /etc/hosts."""
+    hosts = tmp_path / "hosts"
+    hosts.write_text("127.0.0.1 registry-1.docker.io auth.docker.io registry.example\n")
+    mount.mount(str(hosts), "/etc/hosts", None, mount.MS_BIND)
+    authority = certificate(tmp_path, "authority.example")
+    directory = tmp_path / "origin"
+    directory.mkdir()
+    try:
+        with RegistryServer(directory, tls=certificate(tmp_path, "registry-1.docker.io", authority=authority),
+                            address="127.0.0.1:443") as server:
+            server.environment = {**os.environ, "SSL_CERT_FILE": authority[0]}
+            yield server
+    finally:
+        mount.umount2("/etc/hosts")
+
+
+def test_a_short_name_is_one_of_docker_io(layout, dockers_registry):
+    layout.image("app", [{"a": "short"}])
+    dockers_registry.push(layout, "app", "library/app:latest")
+    refused(minict("pull", "-q", "app"), "the certificate of registry-1.docker.io can't be trusted")
+    done = minict("pull", "app", env=dockers_registry.environment)
+    assert done.returncode == 0 and done.stdout.startswith("latest: Pulling from library/app\n"), done
+    assert done.stdout.endswith("docker.io/library/app:latest\n")
+    assert content("app", "a") == "short"
+
+
+def test_other_machines_need_https(layout, registry, dockers_registry):
+    """registry.example is 127.0.0.1 as well, but that is not to be seen from its name."""
+    layout.image("app", [{"a": "b"}])
+    registry.push(layout, "app", "example")
+    name = f"registry.example:{registry.address.partition(':')[2]}/example"
+    refused(minict("pull", "-q", name), "speaks http and not https", "MINICT_INSECURE_REGISTRIES")
+    host = name.partition("/")[0]
+    refused(minict("pull", "-q", "--tls-verify=false", name), f"set MINICT_INSECURE_REGISTRIES={host}")
+    assert minict("pull", "-q", name, env={**os.environ, "MINICT_INSECURE_REGISTRIES": f"other,{host}"}).returncode == 0
+    with open(os.environ["MINICT_CONFIG"], "w") as file:
+        json.dump({"insecure-registries": [host]}, file)
+    assert minict("pull", "-q", name).returncode == 0
+    refused(minict("pull", "-q", "--tls-verify=true", name), "speaks http and not https")
+    with open(os.environ["MINICT_CONFIG"], "w") as file:
+        file.write('{"insecure-registries": "x"}')
+    refused(minict("pull", "-q", name), os.environ["MINICT_CONFIG"], "is no list of texts")
+
+
+# ---- mirrors -------------------------------------------------------------------------------------------------------
+
+def test_a_class_uses_one_cache(layout, dockers_registry, tmp_path):
+    """A real pull-through cache: the second learner's pull asks docker.io for nothing."""
+    layout.image("app", [{"a": "cached"}, {"b": noise(100_000).hex()}])
+    dockers_registry.push(layout, "app", "library/app:latest")
+    os.mkdir(tmp_path / "cache")
+    cache = RegistryServer(tmp_path / "cache", cache_of=dockers_registry.url.replace("127.0.0.1", "registry-1.docker.io"))
+    os.environ["SSL_CERT_FILE"] = dockers_registry.environment["SSL_CERT_FILE"]
+    try:
+        with cache:
+            environment = {**os.environ, "MINICT_MIRROR": cache.url}
+            for number in (1, 2):
+                before = len(dockers_registry.requests())
+                done = minict("pull", "-q", "app", env={**environment, "MINICT_ROOT": f"{tmp_path}/learner{number}"})
+                assert (done.returncode, done.stderr) == (0, "")
+                asked = {path for method, path, _ in dockers_registry.requests()[before:] if method == "GET"}
+                assert len([path for path in asked if "/blobs/" in path]) == (3 if number == 1 else 0), asked
+                wait_until(lambda: len(list((tmp_path / "cache").glob("blobs/**/sha256/*/*/data"))) == 4)  # with the manifest
+    finally:
+        del os.environ["SSL_CERT_FILE"]
+
+
+def test_without_its_mirror_docker_io_is_asked_itself(layout, registry, dockers_registry):
+    layout.image("app", [{"a": "from the origin"}])
+    dockers_registry.push(layout, "app", "library/app:latest")
+    with open(os.environ["MINICT_CONFIG"], "w") as file:
+        json.dump({"registry-mirrors": ["http://127.0.0.1:9", registry.url]}, file)  # one is down, the other does not have it
+    done = minict("pull", "app", env=dockers_registry.environment)
+    assert done.returncode == 0 and content("app", "a") == "from the origin"
+    assert "127.0.0.1:9 can't be reached (Connection refused)" in done.stdout and f"; asking {registry.address}" in done.stdout
+    assert "; asking docker.io" in done.stdout
+    refused(minict("pull", "-q", "app", env={**os.environ, "MINICT_MIRROR": "cache.example"}), "MINICT_MIRROR", "is no address")
+
+
+def test_a_mirror_does_not_get_the_password(layout, dockers_registry):
+    layout.image("app", [{"a": "b"}])
+    dockers_registry.push(layout, "app", "library/app:latest")
+    credentials.store("docker.io", credentials.Login(USER, PASSWORD))
+    with Hostile(lambda method, path, headers: answer("{}", "401 Unauthorized", WWW_Authenticate='Basic realm="x"')) as mirror:
+        done = minict("pull", "-q", "app", env={**dockers_registry.environment, "MINICT_MIRROR": f"http://{mirror.address}"})
+        assert done.returncode == 0
+        assert mirror.asked and not [headers for _, _, headers in mirror.asked if "authorization" in headers]
+
+
+# ---- interrupted ---------------------------------------------------------------------------------------------------
+
+SIZE = 3_000_000
+
+
+@pytest.fixture
+def big(layout, registry):
+    """The name of an image with three layers of 3 MB each, which can't be compressed."""
+    layout.image("big", [{f"file{number}": noise(SIZE, str(number))} for number in range(3)])
+    return registry.push(layout, "big")
+
+
+def test_a_pull_that_was_killed_goes_on_where_it_was(big, registry):
+    """What comes over the wire is counted: both pulls together are hardly more than one."""
+    with Wire(registry.address, rate=6_000_000) as wire:
+        name = big.replace(registry.address, wire.address)
+        killed = begin("pull", name, start_new_session=True)
+        wait_until(lambda: wire.received > SIZE)
+        os.killpg(killed.pid, signal.SIGKILL)
+        killed.communicate()
+        first, wire.rate = wire.received, None
+        assert first < 3 * SIZE and [name for name in unfinished() if name.startswith("partial/")]
+        done = minict("pull", name)
+        assert done.returncode == 0, done
+        assert wire.received < 3 * SIZE + 1_500_000, (first, wire.received)  # what was on its way when the first one died
+        for number in range(3):
+            path = next(f"{layer}/file{number}" for layer in Image.find(name).layers if os.path.exists(f"{layer}/file{number}"))
+            with open(path, "rb") as file:
+                assert file.read() == noise(SIZE, str(number))
+        minict("prune")
+        assert unfinished() == []
+
+
+def test_only_the_command_is_killed_and_its_workers_end_too(big, registry):
+    with Wire(registry.address, rate=2_000_000) as wire:
+        killed = begin("pull", big.replace(registry.address, wire.address), start_new_session=True)
+        wait_until(lambda: wire.received > 300_000)
+        killed.kill()
+        killed.wait()
+        done = minict("prune")
+        assert done.returncode == 0 and "part of layer" in done.stdout, done
+        wait_until(lambda: minict("prune").returncode == 0 and unfinished() == [])
+        killed.communicate()
+
+
+def test_ctrl_c_ends_a_pull_at_once_and_loses_nothing(big, registry):
+    with Wire(registry.address, rate=2_000_000) as wire:
+        name = big.replace(registry.address, wire.address)
+        stopped = begin("pull", name, start_new_session=True)
+        wait_until(lambda: wire.received > 1_000_000)
+        os.killpg(stopped.pid, signal.SIGINT)
+        before = time.monotonic()
+        output, error = stopped.communicate(timeout=20)
+        assert stopped.returncode == 130 and time.monotonic() - before < 3, (stopped.returncode, output, error)
+        assert "Traceback" not in error
+        assert [place for place in unfinished() if place.startswith("making/")] == []
+        assert [place for place in unfinished() if place.startswith("partial/")] != []
+        wire.rate, received = None, wire.received
+        assert minict("pull", "-q", name).returncode == 0
+        assert wire.received < 3 * SIZE + 1_500_000, (received, wire.received)
+
+
+def test_a_connection_that_is_reset_is_taken_up_again(big, registry):
+    with Wire(registry.address, rate=4_000_000, breaks=[10**9, 1_000_000, 2_000_000, 1_500_000, 500_000]) as wire:
+        name = big.replace(registry.address, wire.address)
+        done = minict("pull", name)
+        assert (done.returncode, done.stderr) == (0, "") and "Connection reset by peer" in done.stdout, done
+        assert done.stdout.count("; again in 0.") == 3
+        assert wire.breaks == [] and wire.received < 3 * SIZE + 1_500_000
+
+
+def test_two_pulls_of_one_image_at_once_fetch_it_once(big, registry):
+    with Wire(registry.address, rate=10_000_000) as wire:
+        name = big.replace(registry.address, wire.address)
+        both = [begin("pull", "-q", name) for _ in range(2)]
+        assert [each.communicate(timeout=60) for each in both] == [(f"{name}:latest\n", "")] * 2
+        assert wire.received < 3 * SIZE + 200_000
+    assert len(Image.find(name).layers) == 3 and unfinished() == []
+
+
+def test_the_other_goes_on_when_the_first_is_killed(big, registry):
+    with Wire(registry.address, rate=5_000_000) as wire:
+        name = big.replace(registry.address, wire.address)
+        first = begin("pull", "-q", name, start_new_session=True)
+        wait_until(lambda: wire.received > 500_000)
+        second = begin("pull", "-q", name)
+        wait_until(lambda: wire.received > SIZE)
+        os.killpg(first.pid, signal.SIGKILL)
+        first.communicate()
+        assert second.communicate(timeout=60) == (f"{name}:latest\n", "")
+        assert wire.received < 3 * SIZE + 2_000_000
+    assert Image.find(name)
+
+
+# ---- what is seen --------------------------------------------------------------------------------------------------
+
+def test_on_a_terminal_each_layer_has_a_bar(big, registry):
+    with Wire(registry.address, rate=3_000_000) as wire:
+        name = big.replace(registry.address, wire.address)
+        with Terminal("pull", name, columns=60) as terminal:
+            seen = terminal.expect("Digest: sha256:", 30)
+            assert terminal.status() == 0
+    assert "Downloading [=" in seen and ">" in seen and "of 3.0 MB" in seen and seen.count("Pull complete") >= 3
+    assert "\x1b[3F\x1b[J" in seen  # back over three lines
+    lines = [line for line in seen.replace("\x1b[J", "\n").split("\n") if "MB" in line]
+    assert all(len(line.strip("\r")) < 60 for line in lines)
+
+
+def test_quiet_says_the_name_alone(layout, registry):
+    layout.image("app", [{"a": "b"}])
+    name = registry.push(layout, "app")
+    assert minict("pull", "--quiet", name).stdout == f"{name}:latest\n"
+
+
+# ---- for run -------------------------------------------------------------------------------------------------------
+
+def test_ensure_pulls_what_is_missing(layout, registry, capfd):
+    layout.image("app", [{"a": "1"}])
+    name = registry.push(layout, "app", "ensured")
+    with pytest.raises(ContainerError, match="no image"):
+        pull.ensure(name, "never")
+    first = pull.ensure(name)
+    assert content(name, "a") == "1"
+    output, error = capfd.readouterr()
+    assert output == "" and error.startswith(f"Unable to find image '{name}:latest' locally\nlatest: Pulling from ensured\n")
+    layout.image("app2", [{"a": "2"}])
+    registry.push(layout, "app2", "ensured")
+    assert pull.ensure(name).id == pull.ensure(name, "never").id == first.id  # it is here
+    assert capfd.readouterr() == ("", "")
+    assert pull.ensure(name, "always", quiet=True).id != first.id and content(name, "a") == "2"
+    assert pull.ensure(first.id[:12], "always").id == first.id  # an id is in no registry
+    assert capfd.readouterr() == ("", "")
+    with pytest.raises(ContainerError, match="--pull: 'often' is none of missing, always, never"):
+        pull.ensure(name, "often")
+    with pytest.raises(ContainerError, match="no image .* here, and it can't be pulled: .* unknown"):
+        pull.ensure(registry.name("nowhere"), quiet=True)
+    with pytest.raises(ContainerError, match="no image"):
+        pull.ensure("0" * 64)
+
+
+def test_a_damaged_image_is_not_pulled_over(layout, registry):
+    layout.image("app", [{"a": "1"}])
+    name = registry.push(layout, "app", "damaged")
+    made = pull.pull(name)
+    with open(store.config_file(made.id), "w") as file:
+        file.write("{")
+    with pytest.raises(ContainerError, match="is damaged"):
+        pull.ensure(name)
+
+
+def test_an_image_that_is_here_loads_nothing_for_networks(tiny):
+    code = ("import sys; from minict.engine import image, pull; image.default_image('here'); pull.ensure('here')\n"
+            "print(*{'urllib3', 'ssl', 'socket', 'minict.engine.registry', 'minict.engine.progress'} & set(sys.modules))")
+    done = subprocess.run([sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {ROOT!r})\n{code}"],
+                          capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "\n"), done
+
+
+# ---- a real application --------------------------------------------------------------------------------------------
+
+def test_nginx_of_a_debian_is_pulled_and_answers(layout, registry):
+    """A Debian made by mmdebstrap, an image by umoci, brought by skopeo, pulled and run by minict."""
+    script = "nginx && exec 3<>/dev/tcp/127.0.0.1/80 && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3"
+    layout.image("nginx", [debian("nginx-light"), {"var/www/html/index.html": "served from a container\n"}],
+                 cmd=["/bin/bash", "-c", script])
+    name = registry.push(layout, "nginx")
+    done = minict("pull", "--tls-verify=false", name, timeout=120)
+    assert done.returncode == 0, done
+    done = run(name)
+    assert done.returncode == 0 and "HTTP/1.1 200 OK" in done.stdout and done.stdout.endswith("served from a container\n"), done

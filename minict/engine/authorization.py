@@ -59,8 +59,7 @@ class Authorization:
         if not same_origin(realm, self._transport.origin):
             context = self._transport.context if _same_host(realm, self._transport.origin) else default_context()
             server = Transport(realm, context, self._transport.say, nearest=self._transport.nearness)
-        scopes = dict.fromkeys([*scope.split(), *demand.get("scope", "").split()])
-        wishes = {"service": demand.get("service", ""), "scope": " ".join(scopes)}
+        wishes = {"service": demand.get("service", ""), "scope": scope or demand.get("scope", "")}
         wishes = {name: value for name, value in wishes.items() if value}
         if login and login.identity_token:
             form = {"grant_type": "refresh_token", "refresh_token": login.identity_token, "client_id": "minict", **wishes}

@@ -16,7 +16,7 @@ MODULES = {
     "run": ("run", "create"),
     "containers": ("start", "stop", "restart", "kill", "rm", "pause", "unpause", "wait", "rename", "update", "attach", "exec"),
     "images": ("images", "history", "tag", "rmi", "image rm", "image prune", "image from-host", "import", "save", "load"),
-    "registry": ("pull", "login", "logout"),
+    "registry": ("pull", "push", "login", "logout"),
     "networks": ("network ls", "network create", "network inspect", "network connect", "network disconnect", "network rm",
                  "network prune"),
     "look": ("ps", "logs", "inspect", "container inspect", "image inspect", "stats", "top", "port"),

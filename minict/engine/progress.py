@@ -8,7 +8,7 @@ import os
 import sys
 import time
 
-_BAR = 30  # letters
+_BAR = 40  # letters at most
 
 
 class Progress:
@@ -17,7 +17,7 @@ class Progress:
     def __init__(self, stream=None, quiet: bool = False):
         self._stream = stream or sys.stdout
         self._quiet = quiet
-        self._lines: dict[str, str] = {}
+        self._lines: dict[str, str | tuple] = {}  # a text, or what is behind a bar
         self._drawn = 0
         self._next = 0.0
         self._live = not quiet and self._stream.isatty()
@@ -35,22 +35,26 @@ class Progress:
         """The layer *name* is in a new state."""
         if self._quiet or self._lines.get(name) == text:
             return
+        self._lines[name] = text
         if self._live:
-            self._lines[name] = text
             self._draw(now=True)
         else:
-            self._lines[name] = text
             print(f"{name}: {text}", file=self._stream, flush=True)
 
     def bar(self, name: str, verb: str, done: int, total: int) -> None:
         """The layer *name* has got to *done* of *total* bytes."""
         if self._live:
-            filled = _BAR * done // max(total, 1)
-            bar = "=" * filled + ">" * (filled < _BAR) + " " * (_BAR - 1 - filled)
-            self._lines[name] = f"{verb:<11} [{bar}] {done / 1e6:.1f} of {total / 1e6:.1f} MB"
+            self._lines[name] = verb, done, total
             self._draw()
-        elif not self._quiet and not self._lines.get(name, "").startswith(verb):
+        else:
             self.state(name, verb)
+
+    def tell(self, name: str, verb: str, told: int | str, total: int) -> None:
+        """What the worker at the layer *name* has told: how far it is, or a sentence."""
+        if isinstance(told, str):
+            self.say(f"{name}: {told}")
+        else:
+            self.bar(name, verb, told, total)
 
     def close(self) -> None:
         """What is on the terminal stays there."""
@@ -64,7 +68,7 @@ class Progress:
             return
         self._next = time.monotonic() + 0.1
         columns, rows = self._size()
-        lines = [f"{name}: {text}"[:columns - 1] for name, text in self._lines.items()]
+        lines = [_line(name, text, columns - 1) for name, text in self._lines.items()]
         if len(lines) >= rows:  # what has left the screen upwards can't be drawn anew: the last are those that move
             lines = lines[-(rows - 1):]
         self._erase()
@@ -84,3 +88,14 @@ class Progress:
         except (OSError, ValueError):
             columns = rows = 0
         return columns or 80, rows or 24
+
+
+def _line(name: str, text: str | tuple, width: int) -> str:
+    """One line of *width* letters at most, with the bar as long as there is room."""
+    if isinstance(text, str):
+        return f"{name}: {text}"[:width]
+    verb, done, total = text
+    left, right = f"{name}: {verb} [", f"] {done / 1e6:.1f} of {total / 1e6:.1f} MB"
+    room = max(0, min(_BAR, width - len(left) - len(right)))
+    filled = room * done // max(total, 1)
+    return f"{left}{'=' * filled}{'>' * (filled < room)}{' ' * (room - 1 - filled)}{right}"[:width]

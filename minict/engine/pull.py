@@ -105,14 +105,16 @@ def _fetch_layers(making, source: Source, manifest, config: bytes, progress) -> 
         layer = layers[diff_id]
         return lambda report: making.layer(layer, diff_id, lambda offset: source.layer(layer, offset, report))
 
+    def heard(diff_id: str, told: int | str) -> None:
+        progress.tell(layers[diff_id].digest[7:19], "Downloading", told, layers[diff_id].size)
+
     def finished(diff_id: str, fetched: bool) -> None:
         came.append(fetched)
         progress.state(layers[diff_id].digest[7:19], "Pull complete" if fetched else "Already exists")
 
     for layer in layers.values():
         progress.state(layer.digest[7:19], "Pulling fs layer")
-    workers.run({diff_id: fetching(diff_id) for diff_id in layers}, _AT_ONCE, finished=finished, heard=lambda diff_id, done:
-                progress.bar(layers[diff_id].digest[7:19], "Downloading", done, layers[diff_id].size))
+    workers.run({diff_id: fetching(diff_id) for diff_id in layers}, _AT_ONCE, heard, finished)
     return any(came)
 
 
@@ -170,9 +172,12 @@ class Source:
         return data
 
     def layer(self, descriptor, offset: int, report):
-        """The layer's blob from *offset* on, as a file; *report* is told how far it is."""
+        """The layer's blob from *offset* on, as a file, in a worker of its own; *report* is told how far it is."""
         from .registry import Stream
-        return _Told(Stream(self._servers, self._path, descriptor, f"the layer {descriptor.digest[7:19]}", offset), offset, report)
+        for server in self._servers:
+            server.say = report
+        stream = Stream(self._servers, self._path, descriptor, f"the layer {descriptor.digest[7:19]}", offset)
+        return _Told(stream, offset, report)
 
 
 class _Told:

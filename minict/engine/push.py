@@ -46,7 +46,7 @@ def push(name: str, *, tls_verify: bool | None = None, progress=None) -> str:
             progress.state(digest[7:19], _SAID.get(how) or f"Mounted from {how}")
 
         workers.run({layer.digest: sending(layer) for layer in manifest.layers}, _AT_ONCE, finished=finished,
-                    heard=lambda digest, sent: progress.bar(digest[7:19], "Pushing", sent, sizes[digest]))
+                    heard=lambda digest, told: progress.tell(digest[7:19], "Pushing", told, sizes[digest]))
         progress.close()
         server.put_manifest(path, tag, manifest.data, manifest.media_type)
     progress.say(f"{tag}: digest: {manifest.digest} size: {len(manifest.data)}")
@@ -55,6 +55,7 @@ def push(name: str, *, tls_verify: bool | None = None, progress=None) -> str:
 
 def _send(server, path: str, descriptor, diff_id: str, other: str | None, report) -> str:
     """See that the registry has one layer; how it came there."""
+    server.say = report
     with open(store.layer_blob(diff_id)[1], "rb") as file:
         how = server.upload(path, descriptor, file, report, mount_from=other)
     return other if how == "mounted" else how

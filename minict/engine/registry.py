@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from urllib.parse import quote, urlencode, urljoin, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from urllib3 import exceptions
 
@@ -27,8 +27,8 @@ from ..runtime import jsonfile
 from ..runtime.errors import ContainerError
 from . import credentials, documents
 from .authorization import Authorization
-from .transport import (ATTEMPTS, Interrupted, RegistryError, Transport, default_context, explained, nearness, read_document,
-                        refusal)
+from .transport import (ATTEMPTS, Interrupted, RegistryError, Transport, default_context, explained, joined, nearness,
+                        read_document, refusal)
 
 _WITH_OTHER_ADDRESSES = {"docker.io": "registry-1.docker.io"}
 _KINDS = ", ".join((*documents.INDEXES, *documents.MANIFESTS))
@@ -101,14 +101,22 @@ class Registry:
     """
 
     def __init__(self, host: str, tls_verify: bool | None = None, say=None, origin: str | None = None, login=None):
-        self.host = host
+        self.host, self.say = host, say
         address = _WITH_OTHER_ADDRESSES.get(host, host)
         self._may_be_http = origin is None and insecure(host, tls_verify)
-        self._transport = Transport(origin or f"https://{address}", _context(address, self._may_be_http), say)
+        self._transport = Transport(origin or f"https://{address}", _context(address, self._may_be_http), self._say)
         self._authorization = Authorization(self._transport, login or credentials.find(host))
 
     def __repr__(self):
         return f"<Registry {self.host}>"
+
+    def _say(self, text: str) -> None:
+        if self.say:
+            self.say(text)
+
+    def wait(self, attempt: int, reason: str) -> None:
+        """Wait before the next attempt, longer each time."""
+        self._transport.wait(attempt, reason)
 
     def _request(self, method: str, url: str, scope: str, headers: dict | None = None, body=None, attempts: int = ATTEMPTS):
         """The answer.  A demand to say who we are (401) is met once: it may be that nothing satisfies the registry."""
@@ -210,7 +218,7 @@ class Registry:
             except Interrupted as error:
                 if attempt == ATTEMPTS:
                     raise
-                self._transport.wait(attempt, str(error))
+                self.wait(attempt, str(error))
                 self._resume(repository, descriptor, upload)
 
     def _begin_upload(self, repository: str, descriptor, mount_from: str | None) -> str:
@@ -232,7 +240,7 @@ class Registry:
     def _location(self, answer, repository: str) -> str:
         """Where the upload goes on: to the registry itself, as what is sent may be secret."""
         answer.drain_conn()
-        location = urljoin(f"{self._transport.origin}/v2/{repository}/blobs/uploads/", answer.headers.get("Location", ""))
+        location = joined(f"{self._transport.origin}/v2/{repository}/blobs/uploads/", answer.headers.get("Location", ""))
         if urlsplit(location)[:2] != urlsplit(self._transport.origin)[:2]:
             raise RegistryError(f"{self.host} wants the layers sent to {urlsplit(location).netloc!r}: refused")
         return location
@@ -312,7 +320,7 @@ class Stream:
                 if self._attempt == ATTEMPTS:
                     raise Interrupted(f"{error}, {ATTEMPTS} times: what has come is kept, pull again and it goes on "
                                       "there") from None
-                self._servers[0]._transport.wait(self._attempt, str(error))
+                self._servers[0].wait(self._attempt, str(error))
             except RegistryError:
                 self.close()
                 if len(self._servers) == 1:

@@ -136,7 +136,7 @@ class Transport:
             answer = self._send(method, url, headers, body)
             if answer.status not in (301, 302, 303, 307, 308):
                 return answer
-            target = urljoin(url, answer.headers.get("Location", ""))
+            target = joined(url, answer.headers.get("Location", ""))
             answer.close()
             if method not in ("GET", "HEAD"):
                 raise RegistryError(f"{host_of(url)} redirects an upload, which a registry does not do: nothing was sent there")
@@ -182,6 +182,14 @@ def read_document(answer, what: str) -> bytes:
 def host_of(url: str) -> str:
     """The host in *url*, with its port."""
     return urlsplit(url).netloc.rpartition("@")[2] or url
+
+
+def joined(url: str, target: str) -> str:
+    """Where *target* leads from *url*.  Raises :class:`RegistryError` when it is no address."""
+    try:
+        return urljoin(url, target)
+    except ValueError:
+        raise RegistryError(f"{host_of(url)} sends us to {_printable(target)!r}, which is no address") from None
 
 
 def same_origin(one: str, other: str) -> bool:

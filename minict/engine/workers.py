@@ -20,8 +20,8 @@ _OFTEN = 0.1  # seconds between two reports of one worker
 def run(jobs: dict[str, object], at_once: int, heard, finished) -> None:
     """Call the function of each of *jobs*, *at_once* at the same time, and *finished(name, result)* with what it returns.
 
-    A function is called with ``report``, and what it tells that way reaches *heard(name, value)*, though not every word.
-    Values and results are what JSON can hold.
+    A function is called with ``report``.  What it tells that way, how far it is as a number, or a sentence, reaches
+    *heard(name, value)*: every sentence, and now and then a number.  Results are what JSON can hold.
     The first that fails ends the others; its :class:`ContainerError` is raised when all have ended.
     """
     waiting, working = list(jobs.items()), {}
@@ -113,13 +113,13 @@ class Worker:
 
 
 class Reporter:
-    """What a worker calls to tell how far it is: as often as it likes, which is not as often as it is heard."""
+    """What a worker calls to tell how far it is, as often as it likes."""
 
     def __init__(self, fd: int):
         self._fd, self._next = fd, 0.0
 
     def __call__(self, value) -> None:
-        if time.monotonic() >= self._next:
+        if isinstance(value, str) or time.monotonic() >= self._next:
             self._next = time.monotonic() + _OFTEN
             _write(self._fd, {"report": value})
 
