@@ -44,7 +44,7 @@ def in_own_mounts(prepare, *words: str, **options) -> subprocess.CompletedProces
     ["nowhere", "no/such/image", "../../etc", "/etc", "a b", "", "UPPER", "x" * 300, "tiny:1:2", "ti\nny", "\udcff"],
 )
 def test_an_image_that_is_not_there(name):
-    done = run(os.fsencode(name), "true")
+    done = run(os.fsencode(name), "true", flags=["--pull", "never"])
     assert done.returncode == 125 and done.stdout == ""
     assert (
         done.stderr.startswith("minict: ")
@@ -54,7 +54,13 @@ def test_an_image_that_is_not_there(name):
 
 
 def test_an_unknown_image_is_named_with_the_way_to_make_one():
-    refused(run("nowhere", "true"), "nowhere", "minict import")
+    refused(run("nowhere", "true", flags=["--pull", "never"]), "nowhere", "minict import")
+
+
+def test_an_unknown_image_is_looked_for_at_its_registry():
+    done = run("127.0.0.1:9/nowhere", "true")
+    assert done.returncode == 125 and "127.0.0.1:9" in done.stderr.splitlines()[-1]
+    assert done.stderr.startswith("Unable to find image '127.0.0.1:9/nowhere:latest' locally\n")
 
 
 @pytest.mark.parametrize(

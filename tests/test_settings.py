@@ -10,7 +10,9 @@ import os
 import subprocess
 
 import pytest
-from command import image, output, refused, run, wait_until  # noqa: F401
+from command import image, minict, output, refused, run, wait_until  # noqa: F401
+
+from registryserver import registry, tool  # noqa: F401
 
 import minict as package
 from minict.engine import hardware, limits, policy, powers, units, variables
@@ -130,6 +132,34 @@ def test_the_own_group_can_not_be_dropped(image):
 
 def test_with_the_hosts_network_it_has_the_hosts_name(image):
     assert output(image, "hostname", network="host") == os.uname().nodename
+
+
+def test_its_id_is_written_into_a_new_file(image, tmp_path):
+    file = tmp_path / "cid"
+    name = output(image, "hostname", "--cidfile", str(file))
+    assert file.read_text().startswith(name)
+    refused(run(image, "true", flags=["--cidfile", str(file)]), str(file), "already")
+    refused(run(image, "true", flags=["--cidfile", "/nowhere/cid"]), "/nowhere/cid")
+
+
+def test_an_image_that_is_not_here_is_pulled(image, registry, tmp_path):
+    name, archive = f"{registry.address}/tiny", f"{tmp_path}/tiny.tar"
+    assert minict("save", "-o", archive, image).returncode == 0
+    tool("skopeo", "copy", "--dest-tls-verify=false", f"docker-archive:{archive}", f"docker://{name}")
+    refused(run(name, "true", flags=["--pull", "never"]), name)
+    try:
+        for flags, said in (([], "Unable to find image"), ([], ""), (["--pull", "always"], "Status: Image is up to date")):
+            done = run(name, "echo", "hi", flags=flags)
+            assert (done.returncode, done.stdout) == (0, "hi\n") and (said in done.stderr if said else done.stderr == "")
+    finally:
+        minict("rmi", name)
+
+
+def test_the_image_must_be_of_the_platform(image):
+    from minict.engine.documents import architecture
+
+    assert output(image, "echo hi", "--platform", f"linux/{architecture()}") == "hi"
+    refused(run(image, "true", flags=["--platform", "linux/s390x"]), "linux/s390x", architecture(), "--pull always")
 
 
 # ---- limits --------------------------------------------------------------------------------------------------------

@@ -153,6 +153,7 @@ def update(record: Record, **changes) -> None:
     with record:
         changed = Settings(**{**record.settings, **changes})
         limits = resources(changed)
+        policy.restart(changed)
         if record.pid is not None:
             Container(record.id).cgroup.limit(limits)
         record.settings = changed.to_dict()

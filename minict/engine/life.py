@@ -14,7 +14,7 @@ from minict.runtime.container import Container
 from minict.runtime.errors import OUR_ERROR, ContainerError
 from minict.runtime.state import begin_time
 
-from . import names, seccomp, sharing, volumes, wiring
+from . import documents, names, policy, pull, seccomp, sharing, volumes, wiring
 from .image import Image
 from .record import Record, now
 from .settings import Settings
@@ -30,7 +30,7 @@ def create(image_name: str, args: list[str], settings: Settings, *, starting: bo
     With *starting* the caller goes on to :func:`begin` at once, and the record stays locked until it unlocks it: should
     the caller be killed before, a container that removes itself does not stay.  Raises :class:`ContainerError`; then nothing is left.
     """
-    image = Image.find(image_name)
+    image = find_image(image_name, settings)
     settings = settings.resolved()  # it may be started again by somebody with other variables, in another directory
     if settings.name is not None:
         names.check(settings.name)
@@ -49,12 +49,37 @@ def create(image_name: str, args: list[str], settings: Settings, *, starting: bo
         if starting:
             record.write_life(started=now(), monitor=[os.getpid(), begin_time(os.getpid())])
         record.save()
+        if settings.cidfile is not None:
+            write_id(settings.cidfile, record.id)
     except BaseException:
         record.remove()
         raise
     if not starting:
         record.unlock()
     return record
+
+
+def find_image(name: str, settings: Settings) -> Image:
+    """The image of a new container, fetched from its registry as ``--pull`` and ``--platform`` say.
+
+    Raises :class:`ContainerError`, also when the one that is here is for another platform.
+    """
+    image = pull.ensure(name, policy.pull(settings), platform=settings.platform)
+    if settings.platform is not None and not documents.fits(image.document, documents.parse_platform(settings.platform)):
+        raise ContainerError(f"--platform {settings.platform}: the image {name} that is here is for {image.platform}: fetch the other one "
+                             "with --pull always")
+    return image
+
+
+def write_id(path: str, id: str) -> None:
+    """``--cidfile``: write the container's *id* into the new file *path*.  Raises :class:`ContainerError`."""
+    try:
+        with open(path, "x") as file:
+            file.write(id)
+    except FileExistsError:
+        raise ContainerError(f"--cidfile {path}: there is such a file already: remove it, or choose another name") from None
+    except OSError as error:
+        raise ContainerError(f"--cidfile {path}: {error.strerror}", errno=error.errno) from None
 
 
 def wish(record: Record, image: Image) -> tuple[spec.Spec, wiring.Wiring]:

@@ -25,7 +25,6 @@ def check(settings, config: dict) -> None:
     healthcheck(settings, config)
     log(settings)
     pull(settings)
-    platform(settings)
 
 
 def restart(settings) -> tuple[str, int | None]:
@@ -122,14 +121,3 @@ def pull(settings) -> str:
     if settings.pull is not None and settings.pull not in _PULLS:
         raise ContainerError(f"--pull {settings.pull}: write missing, always or never")
     return settings.pull or "missing"
-
-
-def platform(settings) -> tuple[str, str, str] | None:
-    """Operating system, processor and variant of ``--platform``, by the names of the OCI; None when it was not given."""
-    if settings.platform is None:
-        return None
-    system, _, rest = settings.platform.partition("/")
-    processor, _, variant = rest.partition("/")
-    if system != "linux":
-        raise ContainerError(f"--platform {settings.platform}: write linux/PROCESSOR, such as linux/amd64")
-    return system, {"x86_64": "amd64", "aarch64": "arm64"}.get(processor, processor), variant
