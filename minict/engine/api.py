@@ -148,6 +148,11 @@ class Running:
     def __repr__(self):
         return f"<container {self.name} of {self.image}: {self.status}>"
 
+    def _repr_html_(self):
+        from .table import html_object
+        return html_object({"image": self.image, "command": " ".join(self.command), "status": self.status,
+                            "network": ", ".join(self._record.settings["network"])}, f"container {self.name}")
+
     def __enter__(self):
         return self
 
