@@ -138,7 +138,7 @@ def prune_networks() -> list[str]:
     """Remove the networks that people have made and no container has; those removed."""
     from . import networks, wiring
     from .record import records
-    return networks.prune({name for record in records() for name in wiring.names_of_networks(record.settings["network"])})
+    return networks.prune({name for record in records() for name in wiring.names_of_networks(record.settings_object().network)})
 
 
 def prune_volumes() -> list[str]:

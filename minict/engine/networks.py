@@ -129,6 +129,7 @@ def remove_unused_bridges() -> list[str]:
                 except FileNotFoundError:
                     pass
                 network.remove_lock_if_alone(held)
+    _remove_directory()
     return lines
 
 
@@ -143,7 +144,7 @@ def still_there(one: Network) -> bool:
 # ---- for people ------------------------------------------------------------------------------------------------
 
 def describe(one: Network) -> dict:
-    """All that is known of a network, in the words of ``docker network inspect``; ``created``, in seconds, beside them."""
+    """All that is known of a network, in the words of ``docker network inspect``."""
     from .wiring import read
     containers = {}
     for address, id in sorted(addresses.holders(one.key).items()):
@@ -168,7 +169,7 @@ def _words(name: str, id: str, driver: str, created: float) -> dict:
 
     from .table import date
     id = id or hashlib.sha256(name.encode()).hexdigest()  # those that are always there have none; lists want one
-    return {"Name": name, "Id": id, "created": created, "Created": date(created), "Scope": "local", "Driver": driver,
+    return {"Name": name, "Id": id, "Created": date(created), "Scope": "local", "Driver": driver,
             "EnableIPv6": False}
 
 
@@ -192,6 +193,11 @@ def _load(name: str) -> Network:
 
 def _forget(one: Network) -> None:
     os.unlink(_file(one.name))
+    _remove_directory()
+
+
+def _remove_directory() -> None:
+    """An empty one is left by nobody."""
     try:
         os.rmdir(_directory())
     except OSError:

@@ -76,15 +76,17 @@ def parse(text: str) -> list[Port]:
                  (low, high) if one_of_many or not outside else (low + number - first,) * 2) for number in numbers]
 
 
-def wished(publish: list[str], publish_all: bool = False, exposed=()) -> list[Port]:
-    """The ports of ``-p`` and, with *publish_all* (``-P``), those *exposed* by the image and ``--expose`` that are not among them.
-
-    Raises :class:`ContainerError`.
+def wished(publish: list[str], publish_all: bool = False, expose=(), exposed=()) -> list[Port]:
+    """The ports of ``-p`` and, with *publish_all* (``-P``), those of ``--expose`` and those *exposed* by the image that are not
+    among them.  Raises :class:`ContainerError`.
     """
     ports = [port for text in publish for port in parse(str(text))]
-    there = {(port.protocol, port.inside) for port in ports}
-    all_exposed = [port for text in exposed for port in parse_exposed(text)]
-    ports += [port for port in all_exposed if publish_all and (port.protocol, port.inside) not in there]
+    more = [port for text in expose for port in parse_exposed(str(text))]
+    if publish_all:
+        more += [port for text in exposed for port in parse_exposed(str(text))]
+        for port in more:
+            if (port.protocol, port.inside) not in [(other.protocol, other.inside) for other in ports]:
+                ports.append(port)
     fixed = [(port.protocol, port.address, port.choices[0]) for port in ports if 0 < port.choices[0] == port.choices[1]]
     for protocol, address, number in fixed:
         if fixed.count((protocol, address, number)) > 1 or address != ANY and (protocol, ANY, number) in fixed:
@@ -96,9 +98,9 @@ def wished(publish: list[str], publish_all: bool = False, exposed=()) -> list[Po
 
 def parse_exposed(text: str) -> list[Port]:
     """``PORT[-LAST][/PROTOCOL]``, as an image's ExposedPorts and ``--expose`` have it.  Raises :class:`ContainerError`."""
-    if ":" in str(text):
+    if ":" in text:
         raise ContainerError(f"--expose {text}: write PORT[/udp]; -p publishes it at a port of the host")
-    return parse(str(text))
+    return parse(text)
 
 
 def _range(text: str, whole: str) -> tuple[int, int]:

@@ -51,7 +51,7 @@ class Wiring:
         self.partner = find_partner(self.mode) if self.mode.startswith("container:") else None
         refuse_contradictions(settings, self.mode)
         self.joints = find_joints(settings) if self.mode == "bridge" else []
-        self.ports = ports.wished(settings.publish, settings.publish_all, [*exposed, *settings.expose])
+        self.ports = ports.wished(settings.publish, settings.publish_all, settings.expose, exposed)
         self.links = [find_link(text) for text in settings.link]
         self.added = [find_host(text, self.joints[0].net.gateway if self.joints else None) for text in settings.add_host]
         self.resolver = {"servers": [check_server(text) for text in settings.dns],
@@ -241,7 +241,7 @@ def find_host(text: str, gateway: str | None) -> tuple[str, str]:
             raise ContainerError(f"--add-host {text}: without a network of its own the container has no gateway")
         address = gateway
     check_name("--add-host", name)
-    return check_address(f"--add-host {text}", address), name
+    return check_address(f"--add-host {text!r}", address), name
 
 
 def find_link(text: str) -> list[str]:
@@ -264,7 +264,7 @@ def check_word(option: str, text: str) -> str:
 
 
 def check_server(text: str) -> str:
-    return check_address(f"--dns {text}", text)
+    return check_address("--dns", text)
 
 
 def check_address(what: str, text: str) -> str:
@@ -353,19 +353,20 @@ def connect(record, name: str, wanted: str | None = None, aliases: list[str] = (
     """
     refuse_others(record)
     joint = find_joint(name, 0, wanted, aliases)
-    if joint.net.name in names_of_networks(record.settings["network"]):
+    before = record.settings_object().network
+    if joint.net.name in names_of_networks(before):
         raise ContainerError(f"The container {record.name or record.id} is on the network {joint.net.name} already")
     if record.pid is not None:
         join(record.id, name, wanted, aliases)
     words = [f"name={joint.net.name}", *([f"ip={wanted}"] if wanted else []), *(f"alias={alias}" for alias in aliases)]
-    record.settings["network"] = [*record.settings["network"], ",".join(words)]
+    record.settings["network"] = [*before, ",".join(words)]
     record.save()
 
 
 def disconnect(record, name: str) -> None:
     """Undo :func:`connect`, or a ``--network`` that the container was made with.  Raises :class:`ContainerError`."""
     refuse_others(record)
-    words = record.settings["network"]
+    words = record.settings_object().network
     known = names_of_networks(words)
     if name not in known:
         name = networks.find(name).name  # written as an id; and it may have been removed, as long as it is called by its name
@@ -379,7 +380,7 @@ def disconnect(record, name: str) -> None:
 
 def refuse_others(record) -> None:
     """Raises :class:`ContainerError` for a container that has no networks to be changed."""
-    mode = find_mode(record.settings["network"])
+    mode = find_mode(record.settings_object().network)
     if mode != "bridge":
         raise ContainerError(f"The container {record.name or record.id} was made with --network {mode}: that can't be changed, make it anew")
 

@@ -20,11 +20,11 @@ def _labels(words: list[str]) -> dict[str, str]:
 
 
 def ls(fields: dict, arguments: list[str]) -> None:
-    from ..table import date, show
+    from ..table import show
     rows = [{"ID": each["Id"] if fields.get("no_trunc") else each["Id"][:12], "Name": each["Name"], "Driver": each["Driver"],
              "Scope": each["Scope"], "Subnet": ", ".join(part["Subnet"] for part in each["IPAM"]["Config"]),
              "Internal": str(each["Internal"]).lower(), "Labels": ",".join(f"{name}={value}" for name, value in each["Labels"].items()),
-             "CreatedAt": date(each["created"])}
+             "CreatedAt": each["Created"]}
             for each in _all() if _passes(each, fields.get("filter", ()))]
     print(show(rows, _HEADINGS, ["ID", "Name", "Driver", "Scope"], fields.get("format"), "ID" if fields.get("quiet") else None), end="")
 
@@ -50,7 +50,7 @@ def inspect(fields: dict, arguments: list[str]) -> None:
 
 
 def _all() -> list[dict]:
-    """All networks in the words of ``docker network inspect``, by their names; ``created`` in seconds beside them."""
+    """All networks in the words of ``docker network inspect``, by their names."""
     from .. import networks
     found = [networks.describe(each) for each in networks.everyone()] + [networks.describe_special(name) for name in ("host", "none")]
     return sorted(found, key=lambda each: each["Name"])
@@ -110,10 +110,10 @@ COMMANDS = table(
             [Option("-f --format", "a template such as '{{.IPAM.Config}}'", "FORMAT")], (1, None)),
     Command("network rm", "NETWORK…", "Remove networks that no container uses.", "minict network rm web", rm, arguments=(1, None)),
     Command("network prune", "[OPTION…]", "Remove all networks that no container uses, nor wishes to.", "minict network prune", prune,
-            [Option("-f --force", "don't ask; nobody does")]),
+            [Option("-f --force", "as Docker has it; nobody asks")]),
     Command("network connect", "[OPTION…] NETWORK CONTAINER", "Put a container on one more network.",
             "minict network connect --alias db back postgres", connect,
             [Option("--ip", "its address there", "ADDRESS"), Option("--alias", "a further name there", "NAME", many=True)], (2, 2)),
     Command("network disconnect", "[OPTION…] NETWORK CONTAINER", "Take a container off a network.",
-            "minict network disconnect back postgres", disconnect, [Option("-f --force", "also one that is not there any more")], (2, 2)),
+            "minict network disconnect back postgres", disconnect, [Option("-f --force", "as Docker has it; it is never needed")], (2, 2)),
 )
