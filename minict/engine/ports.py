@@ -171,8 +171,8 @@ def _why(port: Port, error: OSError) -> ContainerError:
 
 # ---- in the kernel ---------------------------------------------------------------------------------------------
 
-def publish(id: str, address: str, bridge: str, ports: list[Port]) -> None:
-    """Let what comes to *ports* of the host go to the container *id*, which has the *address* on the *bridge*.
+def publish(id: str, address: str, bridge: str, cable: str, ports: list[Port]) -> None:
+    """Let what comes to *ports* of the host go to the container *id*, which has the *address* on the *bridge*, by its *cable*.
 
     To be called under the networks' lock (:func:`.network.lock`), by or for the process that holds the ports.
     Raises :class:`ContainerError`.
@@ -186,6 +186,7 @@ def publish(id: str, address: str, bridge: str, ports: list[Port]) -> None:
         lines.append(f'add element inet minict {map} {{ {key} comment "{id} {bridge}" : {address} . {port.inside} }}')
     nft.apply("\n".join(lines))
     _route_loopback(bridge, True)
+    _reflect(cable)
     _forget_conversations(ports)
 
 
@@ -214,6 +215,16 @@ def published() -> list[tuple[str, Port, str]]:
             id, _, bridge = comment.partition(" ")
             found.append((id, Port(protocol, int(target.split(" . ")[1]), *(address or [ANY]), outside=int(outside)), bridge))
     return found
+
+
+def _reflect(cable: str) -> None:
+    """Let a container reach itself through the host: where the bridge itself asks nftables (br_netfilter), the packet turns
+    round there, and does not come to the host at all.
+    """
+    with Rtnetlink() as host:
+        link = host.link(cable)
+        if link:  # else it has just ended
+            host.set_hairpin(link.index)
 
 
 def _route_loopback(bridge: str, on: bool) -> None:

@@ -340,7 +340,7 @@ def publish(id: str) -> None:
     ports.withdraw(id)
     way = next((joint for joint in wired["joints"] if not joint["internal"]), None)
     if way and wired["ports"]:
-        ports.publish(id, way["address"], networks.find(way["id"] or "bridge").bridge,
+        ports.publish(id, way["address"], networks.find(way["id"] or "bridge").bridge, network.host_end(id, way["number"]),
                       [ports.Port(protocol, inside, address, outside=outside) for protocol, address, outside, inside in wired["ports"]])
 
 

@@ -24,6 +24,7 @@ from .syscall import failure, libc
 
 # bits/socket.h, linux/netlink.h
 AF_INET = 2
+AF_BRIDGE = 7
 AF_NETLINK = 16
 SOCK_RAW = 3
 SOCK_CLOEXEC = 0o2000000
@@ -41,10 +42,11 @@ NLA_F_NESTED = 0x8000
 _NLA_TYPE_MASK = 0x3FFF
 
 # linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h, linux/veth.h, linux/if.h
-RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
 RTM_NEWADDR, RTM_GETADDR = 20, 22
 RTM_NEWROUTE, RTM_GETROUTE = 24, 26
-IFLA_ADDRESS, IFLA_IFNAME, IFLA_MASTER, IFLA_LINKINFO, IFLA_NET_NS_FD = 1, 3, 10, 18, 28
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_MASTER, IFLA_PROTINFO, IFLA_LINKINFO, IFLA_NET_NS_FD = 1, 3, 10, 12, 18, 28
+IFLA_BRPORT_MODE = 4
 IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
 VETH_INFO_PEER = 1
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST = 1, 2, 4
@@ -137,6 +139,11 @@ class Rtnetlink(Netlink):
     def set_up(self, index: int) -> None:
         """Switch the interface on."""
         self.request(RTM_NEWLINK, _link(index, IFF_UP), what=f"switch on the interface {index}")
+
+    def set_hairpin(self, index: int) -> None:
+        """Let the bridge send out of this port also what came in by it."""
+        self.request(RTM_SETLINK, _LINK.pack(AF_BRIDGE, 0, index, 0, 0) + attribute(IFLA_PROTINFO | NLA_F_NESTED, attribute(IFLA_BRPORT_MODE, b"\1")),
+                     what=f"the hairpin mode of the interface {index}")
 
     def remove_link(self, name: str) -> None:
         """Remove an interface, and with one end of a veth pair the other.  ENODEV when there is none."""
