@@ -9,7 +9,7 @@ import subprocess
 import tarfile
 
 import pytest
-from command import begin, image, minict, refused, wait_until  # noqa: F401
+from command import image, minict, refused, wait_until  # noqa: F401
 
 from minict.engine.record import Record
 from minict.runtime import paths
@@ -325,31 +325,32 @@ def test_links_of_a_container_lead_nowhere_outside(container, tmp_path):
     assert not (tmp_path / "new").exists() and f"{tmp_path.name}/new" in archive(container, str(tmp_path))
 
 
-def test_a_container_that_swaps_a_directory_and_a_link_gains_nothing(running, tmp_path):
+def test_a_container_that_swaps_a_directory_and_a_link_gains_nothing(image, tmp_path):
     """CVE-2018-15664: while cp is under way, the container lets a directory and a link to the host's take turns."""
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "secret").write_text("of the host")
     (tmp_path / "file").write_text("sent")
     script = f"""mkdir -p /data/real; ln -s {outside} /data/link; echo mine > /data/real/secret; touch /data/ready
-                 while :; do mv -T /data/real /data/x; mv -T /data/link /data/real; mv -T /data/real /data/link; mv -T /data/x /data/real; done"""
-    racer = begin("exec", running, "sh", "-c", script)
-    volume = f"{paths.data_root()}/volumes/{Record.find(running).mounts[0]['name']}/_data"
+                 while :; do mv -T /data/real /data/x; mv -T /data/link /data/real
+                 mv -T /data/real /data/link; mv -T /data/x /data/real; done"""
+    flags = ["-d", "--network", "none", "--name", "swapper", "-v", "/data"]
+    assert minict("run", *flags, image, "sh", "-c", script).returncode == 0
+    volume = f"{paths.data_root()}/volumes/{Record.find('swapper').mounts[0]['name']}/_data"
     wait_until(lambda: os.path.exists(f"{volume}/ready"))
     got = sent = 0
     try:
         for number in range(30):
             target = tmp_path / f"got-{number}"
-            done = minict("cp", f"{running}:/data/real/secret", str(target))
+            done = minict("cp", "swapper:/data/real/secret", str(target))
             if done.returncode == 0:
                 got += 1
                 assert target.is_symlink() or target.read_text() == "mine\n"
-            sent += minict("cp", str(tmp_path / "file"), f"{running}:/data/real/planted").returncode == 0
+            sent += minict("cp", str(tmp_path / "file"), "swapper:/data/real/planted").returncode == 0
             assert sorted(os.listdir(outside)) == ["secret"] and (outside / "secret").read_text() == "of the host"
         assert got and sent  # both have been seen to work now and then
     finally:
-        racer.kill()
-        racer.communicate()
+        assert minict("rm", "-f", "-v", "swapper").returncode == 0
 
 
 def test_nothing_of_a_container_is_loaded(running, tmp_path):

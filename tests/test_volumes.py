@@ -23,6 +23,8 @@ from minict.runtime.errors import ContainerError
 @pytest.fixture(autouse=True)
 def no_volume_is_left():
     yield
+    if ids := minict("ps", "-aq").stdout.split():
+        minict("rm", "-f", "-v", *ids)  # those of a test that has failed
     minict("volume", "prune", "-a", "-f")
     assert minict("volume", "ls", "-q").stdout == ""
 
@@ -73,7 +75,7 @@ def rich(tiny) -> str:
     return "rich"
 
 
-FULL = 3 + 1 + 1 + 1 + 200  # what is directly in /rich
+FULL = 5 + 200  # what is directly in /rich
 
 
 # ---- they outlive containers ---------------------------------------------------------------------------------------
@@ -92,7 +94,7 @@ def test_an_anonymous_volume_goes_with_its_container(image):
     assert len(names) == 1 and len(names[0]) == 64
     gone("one", flags=())
     assert minict("volume", "ls", "-q").stdout.split() == names  # as in Docker: rm alone leaves it
-    assert minict("volume", "prune", "-f").stdout.split()[2] == names[0]
+    assert minict("volume", "prune", "-f").stdout.startswith(f"Deleted volumes:\n{names[0]}\n")
     made("one", image, "-v", "/data", "-v", "named:/named")
     gone("one", flags=("-v",))
     assert minict("volume", "ls", "-q").stdout == "named\n"
@@ -114,8 +116,8 @@ def test_a_volume_that_a_container_has_is_not_removed(image):
 
 def test_volumes_from(image):
     made("giver", image, "-v", "shared:/data", "-v", "/anonymous", "--tmpfs", "/memory", command=("true",))
-    assert output(image, "echo hello > /data/x; echo y > /anonymous/y; ls -d /memory 2>&1 | wc -w; cat /data/x",
-                  "--rm", "--volumes-from", "giver") == "6\nhello" or True  # fmt: skip
+    script = "echo hello > /data/x; echo y > /anonymous/y; test -e /memory || echo no memory; cat /data/x"
+    assert output(image, script, "--rm", "--volumes-from", "giver") == "no memory\nhello"
     done = run(image, "sh", "-c", "cat /data/x; cat /anonymous/y; echo z > /data/z", flags=["--rm", "--volumes-from", "giver:ro"])
     assert done.stdout == "hello\ny\n" and "Read-only" in done.stderr
     anonymous = next(each["name"] for each in Record.find("giver").mounts if each.get("anonymous"))
@@ -181,11 +183,11 @@ def _killed_at(number: int, name: str, rich_image) -> bool:
     """Fill the volume *name* in a child that is killed at its *number*-th step of those above; whether it was killed."""
     pid = os.fork()
     if pid == 0:
-        steps = iter(range(number, -1, -1))
+        steps, filler = iter(range(number, -1, -1)), os.getpid()
 
         def counted(function):
             def step(*arguments, **options):
-                if next(steps) == 0:
+                if os.getpid() == filler and next(steps, 1) == 0:
                     os.kill(os.getpid(), signal.SIGKILL)
                 return function(*arguments, **options)
             return step
@@ -202,7 +204,7 @@ def _killed_at(number: int, name: str, rich_image) -> bool:
 def test_whoever_is_killed_leaves_an_empty_volume_or_one_that_the_next_completes(rich):
     """The filling is killed at each of its steps: to be filled it is still empty, or what is missing comes from beside it."""
     rich_image, number = Image.find(rich), 0
-    points = [*range(16), 100, 150, 205, 206, 207, 208, 209, 210, 211, 212, 213]
+    points = [*range(14), 100, 150, *range(212, 222), 1000]
     seen = set()
     for number in points:
         killed = _killed_at(number, "broken", rich_image)
@@ -264,7 +266,7 @@ def test_v_makes_a_missing_directory_and_mount_refuses(image, tmp_path):
     assert minict("start", "later").returncode == 0 and (tmp_path / "other").is_dir()
     assert minict("stop", "-t", "0", "later").returncode == 0
     os.rename(tmp_path / "new", tmp_path / "moved")
-    refused(minict("start", "later"), f"{tmp_path}/new")
+    refused(minict("start", "later"), f"{tmp_path}/new", status=1)
     gone("later")
 
 
@@ -272,8 +274,9 @@ def test_files_in_memory(image):
     seen = output(image, "grep -E ' /(a|b) ' /proc/mounts; stat -c '%a %u' /a /b",
                   "--rm", "--tmpfs", "/a:size=64k,mode=700,exec,uid=7",
                   "--mount", "type=tmpfs,target=/b,tmpfs-size=1m,tmpfs-mode=1750,readonly")  # fmt: skip
-    a, b, *modes = seen.splitlines()
-    a, b = (set(line.split()[3].split(",")) for line in (a, b))
+    lines = seen.splitlines()
+    a, b = (set(line.split()[3].split(",")) for line in sorted(lines[:2], key=lambda line: line.split()[1]))
+    modes = lines[2:]
     assert {"rw", "nosuid", "nodev", "size=64k"} <= a and "noexec" not in a and {"ro", "noexec", "size=1024k"} <= b
     assert modes == ["700 7", "1750 0"]
 
@@ -282,7 +285,7 @@ def test_what_lies_in_another_mount_is_mounted_after_it(image, tmp_path):
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner/file").write_text("inner")
     flags = ["-v", f"{tmp_path}/inner:/data/a/b", "--tmpfs", "/data/a", "-v", "outer:/data"]
-    assert output(image, "cat /data/a/b/file; ls /data", "--rm", *flags) == "inner\na"
+    assert output(image, "cat /data/a/b/file; ls /data", "--rm", *flags) == "innera"
     refused(run(image, "true", flags=["-v", "one:/data", "--tmpfs", "/data/"]), "/data", "two things")
 
 
@@ -424,7 +427,7 @@ def test_create_ls_inspect_rm(image):
     for text, names in (("dangling=true", {"one", anonymous}), ("dangling=false", {"two"}), ("label=use", {"one"}),
                         ("label=use=test", {"one"}), ("label=use=other", set()), ("name=w", {"two"}), ("driver=nfs", set())):
         assert set(minict("volume", "ls", "-q", "--filter", text).stdout.split()) == names, text
-    assert minict("volume", "ls", "--format", "{{.Name}} {{.Driver}} {{.Labels}}", "-f", "name=one").stdout == "one local odd=,use=test\n"
+    assert minict("volume", "ls", "--format", "{{.Name}} {{.Driver}} {{.Labels}}", "-f", "name=one").stdout == "one local use=test,odd=\n"
     shown = json.loads(minict("volume", "inspect", "one", "two").stdout)
     assert [each["Name"] for each in shown] == ["one", "two"] and shown[0]["Labels"] == {"use": "test", "odd": ""}
     assert os.path.isdir(shown[0]["Mountpoint"]) and shown[0]["Driver"] == "local" and shown[0]["Scope"] == "local"
@@ -432,6 +435,9 @@ def test_create_ls_inspect_rm(image):
     done = minict("volume", "rm", "one", "nothing", anonymous)
     assert done.returncode == 125 and done.stdout == f"one\n{anonymous}\n" and "nothing" in done.stderr
     assert minict("volume", "rm", "-f", "nothing").returncode == 0
+    for name in ("nothing", "../images"):
+        done = minict("volume", "inspect", name)
+        assert done.returncode == 1 and done.stdout == "[]\n" and name in done.stderr
     gone("user")
 
 
@@ -445,8 +451,6 @@ def test_create_ls_inspect_rm(image):
         (["create", "--driver", "nfs", "ok"], ["nfs", "local"]),
         (["create", "--opt", "type=nfs", "--opt", "o=addr=x", "--opt", "device=:/x", "ok"], ["o=bind"]),
         (["create", "--opt", "type=none", "--opt", "o=bind", "--opt", "device=/nowhere", "ok"], ["/nowhere"]),
-        (["inspect", "nothing"], ["no such volume", "nothing"]),
-        (["inspect", "../images"], ["'../images'"]),
         (["rm", "nothing"], ["no such volume"]),
         (["rm", ".."], ["'..'"]),
         (["ls", "--filter", "colour=red"], ["colour=red", "dangling"]),
@@ -464,12 +468,12 @@ def test_prune_asks_and_takes_the_anonymous_ones(image):
     named, anonymous = minict("volume", "create", "named").stdout, minict("volume", "create").stdout
     output(image, "head -c 100000 /dev/zero > /data/x", "--rm", "-v", f"{anonymous.strip()}:/data")
     done = minict("volume", "prune", input="n\n")
-    assert "[y/N]" in done.stdout and sorted(minict("volume", "ls", "-q").stdout.split()) == sorted([named.strip(), anonymous.strip()])
+    assert "[y/N]" in done.stdout and "nothing was removed" in done.stdout and sorted(minict("volume", "ls", "-q").stdout.split()) == sorted([named.strip(), anonymous.strip()])
     done = minict("volume", "prune", input="y\n")
     assert anonymous.strip() in done.stdout and "100kB" in done.stdout
     assert minict("volume", "prune", "-f").stdout == "Total reclaimed space: 0B\n"
     assert minict("volume", "prune", "-a", "-f", "--filter", "label=x").stdout == "Total reclaimed space: 0B\n"
-    assert minict("volume", "prune", "-a", "-f").stdout.split()[2] == "named"
+    assert minict("volume", "prune", "-a", "-f").stdout.startswith("Deleted volumes:\nnamed\n")
 
 
 def test_a_name_for_a_path_of_the_host(image, tmp_path):

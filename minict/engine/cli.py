@@ -19,6 +19,8 @@ MODULES = {
     "registry": ("pull", "push", "login", "logout"),
     "networks": ("network ls", "network create", "network inspect", "network connect", "network disconnect", "network rm",
                  "network prune"),
+    "files": ("cp", "diff", "commit", "export"),
+    "volumes": ("volume create", "volume ls", "volume inspect", "volume rm", "volume prune"),
     "look": ("ps", "logs", "inspect", "container inspect", "image inspect", "stats", "top", "port"),
     "system": ("info", "system df", "system prune", "container prune", "doctor", "prune", "version"),
     "completion": ("completion", "__complete"),

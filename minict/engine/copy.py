@@ -21,7 +21,7 @@ import tarfile
 from minict.runtime import mounts
 from minict.runtime.errors import ContainerError
 
-from . import compression, inside, unpack
+from . import compression, inside, members, unpack
 
 _CHUNK = 1 << 20
 _START = 512      # of an archive: enough to see how it is compressed
@@ -51,7 +51,12 @@ def copy(source: End, destination: End, *, follow: bool = False, owner: tuple[in
         receiver = inside.Child(destination.files, lambda: _receive(destination, lambda: open(reader, "rb", buffering=0), name, only_content, owner, adopt), [reader])
         os.close(reader)
         reader = -1
-        return _outcome(sender, receiver)
+        try:
+            size = int(receiver.wait())
+        except ContainerError as error:
+            inside.blame(sender, error)
+        sender.wait()
+        return size
     finally:
         for fd in (reader, writer):
             if fd >= 0:
@@ -59,22 +64,6 @@ def copy(source: End, destination: End, *, follow: bool = False, owner: tuple[in
         for child in (sender, receiver):
             if child:
                 child.stop()
-
-
-def _outcome(sender, receiver) -> int:
-    """Wait for both.  When both have failed, the one with something to say is who did not just find the other gone."""
-    first = None
-    try:
-        sender.wait()
-    except ContainerError as error:
-        first = error
-    try:
-        size = receiver.wait()
-    except ContainerError as error:
-        raise (first if first and first.errno != errno.EPIPE else error) from None
-    if first:
-        raise first
-    return int(size)
 
 
 def send(source: End, output: int, *, follow: bool = False, content_of: bool = False) -> None:
@@ -176,10 +165,7 @@ def _send(source: End, output: int, top: str, follow: bool, letter: bool) -> str
     os.fchdir(directory)
     if letter:
         os.write(output, b"d" if is_directory else b"f")
-    packer = Packer(_Output(output))
-    packer.add(name, top)
-    packer.close()
-    return str(packer.size)
+    return str(_pack(name, top, output))
 
 
 class _Output:
@@ -203,104 +189,28 @@ class _Output:
         self._pieces, self._waiting = [], 0
 
 
-class Packer:
-    """Writes files as an archive into *output*, a binary file, just as they are: with owners, modes, times, attributes and hard links.
+def _pack(path: str, name: str, output: int) -> int:
+    """Write *path* as *name*, and all that is below it, as an archive into *output*; without a name only what is below it.
 
-    The standard library's ``TarFile.add`` is not for a container's files: it asks for the names of users, for which the C
-    library loads modules that /etc/nsswitch.conf names (CVE-2019-14271), and it waits for ever at a FIFO that was a file a moment before.
+    What vanishes meanwhile is left out.  The bytes of all files.
     """
-
-    def __init__(self, output):
-        self._archive = tarfile.TarFile(fileobj=output, mode="w", format=tarfile.PAX_FORMAT, encoding="utf-8",
-                                        errors="surrogateescape")
-        self._output = output
-        self._first_names = {}
-        self.size = 0
-
-    def close(self) -> None:
-        self._archive.close()
-        self._output.flush()
-
-    def add(self, path: str, name: str) -> None:
-        """Add *path* as *name*, and all that is below it; without a name only what is below it.  What vanishes meanwhile is left out."""
-        waiting = [(path, name)]
-        while waiting:
-            path, name = waiting.pop()
-            try:
-                status = os.lstat(path)
-                if stat.S_ISSOCK(status.st_mode):
-                    continue  # there is nothing in it, and no archive has a word for it
-                if name:
-                    self._add_one(path, name, status)
-                    self._archive.members = []  # tarfile remembers each; there may be millions
-                if stat.S_ISDIR(status.st_mode):
-                    inner = sorted(os.listdir(path), reverse=True)
-                    waiting += [(f"{path}/{each}", f"{name}/{each}".lstrip("/")) for each in inner]
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-
-    def _add_one(self, path: str, name: str, status: os.stat_result) -> None:
-        member = describe(path, name, status)
-        if status.st_nlink > 1 and not member.isdir():
-            first = self._first_names.setdefault((status.st_dev, status.st_ino), name)
-            if first != name:
-                member.type, member.linkname, member.size = tarfile.LNKTYPE, first, 0
-                member.pax_headers = {}
-        if not member.isreg():
-            return self._archive.addfile(member)
-        with open(path, "rb", opener=_open_plain, buffering=_CHUNK) as file:
-            now = os.fstat(file.fileno())
-            if not stat.S_ISREG(now.st_mode):
-                raise FileNotFoundError  # the file that it was has vanished
-            member.size = now.st_size
-            self.size += now.st_size
-            self._archive.addfile(member, _Exactly(file, now.st_size))
-
-
-def describe(path: str, name: str, status: os.stat_result) -> tarfile.TarInfo:
-    """What an archive says of the file *path* before its content."""
-    member = tarfile.TarInfo(name)
-    mode = status.st_mode
-    member.mode, member.uid, member.gid = stat.S_IMODE(mode), status.st_uid, status.st_gid
-    member.mtime = status.st_mtime_ns // 10**9
-    member.type = _TYPES.get(stat.S_IFMT(mode), tarfile.REGTYPE)
-    if member.issym():
-        member.linkname = os.readlink(path)
-    if member.isdev():
-        member.devmajor, member.devminor = os.major(status.st_rdev), os.minor(status.st_rdev)
-    for attribute in sorted(os.listxattr(path, follow_symlinks=False)):
-        value = os.getxattr(path, attribute, follow_symlinks=False)
-        member.pax_headers[unpack.XATTR + attribute] = value.decode("utf-8", "surrogateescape")
-    if status.st_mtime_ns > 0 and status.st_mtime_ns % 10**9:
-        member.pax_headers["mtime"] = f"{member.mtime}.{status.st_mtime_ns % 10**9:09}"
-    return member
-
-
-_TYPES = {stat.S_IFDIR: tarfile.DIRTYPE, stat.S_IFLNK: tarfile.SYMTYPE, stat.S_IFIFO: tarfile.FIFOTYPE,
-          stat.S_IFCHR: tarfile.CHRTYPE, stat.S_IFBLK: tarfile.BLKTYPE}
-
-
-def _open_plain(path: str, flags: int) -> int:
-    """Open a file that may be something else by now: no link is followed, no FIFO waited for."""
-    try:
-        return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno == errno.ELOOP:  # a link by now: the file that it was has vanished
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from None
-        raise
-
-
-class _Exactly:
-    """As many bytes of *file* as its header has announced, whatever becomes of it: zeros for those that are cut off."""
-
-    def __init__(self, file, size: int):
-        self._file, self._left = file, size
-
-    def read(self, size: int) -> bytes:
-        size = min(size, self._left)
-        data = self._file.read(size)
-        self._left -= size
-        return data + bytes(size - len(data))
+    file, size, first_names = _Output(output), 0, {}
+    archive = tarfile.TarFile(fileobj=file, mode="w", format=tarfile.PAX_FORMAT, encoding="utf-8", errors="surrogateescape")
+    waiting = [(path, name)]
+    while waiting:
+        path, name = waiting.pop()
+        try:
+            status = os.lstat(path)
+            if name:
+                size += members.add(archive, path, name, status, first_names) or 0
+                archive.members = []  # tarfile remembers each; there may be millions
+            if stat.S_ISDIR(status.st_mode):
+                waiting += [(f"{path}/{each}", f"{name}/{each}".lstrip("/")) for each in sorted(os.listdir(path), reverse=True)]
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+    archive.close()
+    file.flush()
+    return size
 
 
 # ---- in the children: receive ------------------------------------------------------------------------------------------
@@ -323,7 +233,7 @@ def _receive(destination: End, open_orders, name: str | None, only_content: bool
     placer = _Placer(unpack.Stream(orders), top, owner, adopt)
     try:
         placer.run()
-    except (tarfile.TarError, unpack.Damaged) as error:
+    except (tarfile.TarError, unpack.NoTar, unpack.Damaged) as error:
         raise ContainerError(f"what was to be copied is no archive, or was cut short ({error})") from None
     except unpack.Refused as error:
         raise ContainerError(f"what was to be copied can't be unpacked: {error}") from None

@@ -17,12 +17,13 @@ Source: open_tree(2), move_mount(2), pivot_root(2).
 """
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
 from minict.kernel import capability, process
 from minict.kernel import mount as k
-from minict.kernel.namespaces import CLONE_NEWNS, setns, unshare
+from minict.kernel.namespaces import CLONE_NEWNS, CLONE_NEWUSER, setns, unshare
 from minict.runtime import mounts, rootfs, spec
 from minict.runtime.errors import ContainerError
 
@@ -69,18 +70,50 @@ class Mounted:
         rootfs.pivot_root(self.place)
 
 
+class Directories:
+    """Some *directories* of the host, and nothing else: each below the name that is its key, and none can be written to."""
+
+    def __init__(self, directories: dict[str, str]):
+        self.directories = directories
+
+    def enter(self) -> None:
+        unshare(CLONE_NEWNS)
+        mounts.make_private(k.MS_PRIVATE | k.MS_REC)
+        place = os.path.dirname(next(iter(self.directories.values())))
+        trees = {name: k.open_tree(k.AT_FDCWD, path, k.OPEN_TREE_CLONE) for name, path in self.directories.items()}
+        k.mount("tmpfs", place, "tmpfs")
+        for name, tree in trees.items():
+            k.mount_setattr(tree, "", k.AT_EMPTY_PATH, _HARMLESS | k.MOUNT_ATTR_RDONLY)
+            os.mkdir(f"{place}/{name}")
+            target = os.open(f"{place}/{name}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            k.move_mount(tree, target)
+            os.close(target)
+            os.close(tree)
+        rootfs.pivot_root(place)
+
+
 class Running:
     """What the process *pid* has as its root file system, with the mounts inside it at *destinations*; not those elsewhere,
-    such as /proc and /sys.  *place*: any directory of the host, to mount it on."""
+    such as /proc and /sys.  *place*: any directory of the host, to mount it on.
+
+    When the process has a user namespace of its own, its mounts show other owners than the files have (:mod:`minict.runtime.idmap`):
+    then it is entered too, in order that an id means what it means to the container."""
 
     def __init__(self, pid: int, place: str, destinations: list[str]):
         self.place, self.destinations = place, destinations
         self.theirs = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        self.users = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        self.keep = [self.theirs, self.users]
+
+    def close(self) -> None:
+        for fd in self.keep:
+            os.close(fd)
 
     def enter(self) -> None:
         unshare(CLONE_NEWNS)
         mounts.make_private(k.MS_PRIVATE | k.MS_REC)
         ours = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        self.own_users = os.path.samestat(os.fstat(self.users), os.stat("/proc/self/ns/user"))
         setns(self.theirs, CLONE_NEWNS)
         trees = self.clone()
         setns(ours, CLONE_NEWNS)
@@ -91,8 +124,12 @@ class Running:
             for fd in {root, target, tree}:
                 os.close(fd)
         os.close(ours)
-        os.close(self.theirs)
         rootfs.pivot_root(self.place)
+        if not self.own_users:
+            setns(self.users, CLONE_NEWUSER)
+            os.setresgid(0, 0, 0)
+            os.setresuid(0, 0, 0)
+        self.close()
 
     def clone(self) -> list[tuple[str, int]]:
         """Copies of the mounts, attached nowhere yet: of the root alone, and of each other with what is mounted in it."""
@@ -115,7 +152,8 @@ def of_container(record, volumes: bool = True):
     """The files of a container, running or not, as it sees them itself; without /proc, /sys and what else is the kernel's, and
     with *volumes* or without.
 
-    Of one that does not run, hold the lock as long as the work goes on, lest it be started.  Raises :class:`ContainerError`.
+    Of one that does not run, hold the lock as long as the work goes on, lest it be started; close() the files of one that
+    runs.  Raises :class:`ContainerError`.
     """
     pid = record.pid
     place = f"{record.data}/root"
@@ -130,7 +168,7 @@ def of_container(record, volumes: bool = True):
     except FileNotFoundError:
         raise ContainerError(f"the container {record.name} has just ended: do it again") from None
     if record.pid != pid:  # then the number may be another process's by now
-        os.close(found.theirs)
+        found.close()
         raise ContainerError(f"the container {record.name} has just ended: do it again")
     return found
 
@@ -149,7 +187,11 @@ def of_image(image, place: str) -> Mounted:
 def with_files(record, function, volumes: bool = True):
     """Call *function* with the files of a container, and return what it returns; one that does not run can't be started meanwhile."""
     if record.pid is not None:
-        return function(of_container(record, volumes))
+        files = of_container(record, volumes)
+        try:
+            return function(files)
+        finally:
+            files.close()
     with record:
         return function(of_container(record, volumes))
 
@@ -168,7 +210,7 @@ class Child:
         parent = os.getpid()
         self._pid = os.fork()
         if self._pid == 0:
-            _become(parent, report, files, work, {*keep, report, getattr(files, "theirs", report)})
+            _become(parent, report, files, work, {*keep, report, *getattr(files, "keep", ())})
         os.close(report)
 
     def wait(self) -> str:
@@ -189,6 +231,16 @@ class Child:
             os.waitpid(self._pid, 0)
             os.close(self._report)
             self._pid = 0
+
+
+def blame(writer: Child, error: ContainerError) -> None:
+    """Of two that work together, the one that reads has failed with *error*: raise that, unless the *writer* has failed before it."""
+    try:
+        writer.wait()
+    except ContainerError as first:
+        if first.errno != errno.EPIPE:
+            raise first from None
+    raise error
 
 
 def _become(parent: int, report: int, files, work, keep: set[int]) -> None:

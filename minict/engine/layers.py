@@ -18,9 +18,8 @@ from collections.abc import Iterator
 
 from minict.runtime.errors import ContainerError
 
-from .unpack import OPAQUE, XATTR, Contents
-
-_OVERLAYS_OWN = ("trusted.overlay.", "user.overlay.")
+from . import members
+from .unpack import OPAQUE, Contents
 
 
 def changes(upper: str, lowers: list[str], ignore: frozenset[str] = frozenset()) -> Iterator[tuple[str, str]]:
@@ -133,16 +132,14 @@ def pack(directory: str, file, ignore: frozenset[str] = frozenset()) -> Contents
                 continue
             if os.path.basename(name).startswith(".wh."):
                 raise ContainerError(f"{path} can't be part of a layer, where such a name means a file that is deleted: rename it")
-            member = _describe(archive, directory + path, name, status, first_names)
-            if member is None:  # a socket: it is of use to nobody but its maker
+            try:
+                added = members.add(archive, directory + path, name, status, first_names)
+            except FileNotFoundError:  # a container is changing it
                 continue
-            size, entries = size + member.size, entries + 1
-            if member.isreg():
-                with open(directory + path, "rb") as content:
-                    archive.addfile(member, content)
-            else:
-                archive.addfile(member)
-            if member.isdir() and is_opaque(directory + path):
+            if added is None:
+                continue
+            size, entries = size + added, entries + 1
+            if stat.S_ISDIR(status.st_mode) and is_opaque(directory + path):
                 archive.addfile(_mark(f"{name}/.wh..wh..opq"))
                 entries += 1
     return Contents(output.digest.hexdigest(), size, entries)
@@ -152,28 +149,6 @@ def _mark(name: str) -> tarfile.TarInfo:
     """A file that says that something is deleted."""
     member = tarfile.TarInfo(name)
     member.mode = 0o600
-    return member
-
-
-def _describe(archive, path: str, name: str, status, first_names: dict) -> tarfile.TarInfo | None:
-    """The header of one file, with all that is known of it."""
-    member = archive.gettarinfo(path, name)
-    if member is None:
-        return None
-    member.uname = member.gname = ""  # names would mean another user on another machine
-    first = first_names.setdefault((status.st_dev, status.st_ino), member.name)
-    if first != member.name and not member.isdir():  # tarfile sees this for ordinary files only
-        member.type, member.linkname, member.size = tarfile.LNKTYPE, first, 0
-        return member
-    if member.islnk():  # its first name was left out
-        member.type, member.linkname, member.size = tarfile.REGTYPE, "", status.st_size
-    for key in sorted(os.listxattr(path, follow_symlinks=False)):
-        if not key.startswith(_OVERLAYS_OWN):
-            value = os.getxattr(path, key, follow_symlinks=False)
-            member.pax_headers[XATTR + key] = value.decode("utf-8", "surrogateescape")
-    if status.st_mtime_ns > 0 and status.st_mtime_ns % 10**9:
-        member.pax_headers["mtime"] = f"{status.st_mtime_ns // 10**9}.{status.st_mtime_ns % 10**9:09}"
-        member.mtime = status.st_mtime_ns // 10**9
     return member
 
 
@@ -193,28 +168,46 @@ def copy_layer(upper: str, directory: str, ignore: frozenset[str] = frozenset())
 
     What it is can so never differ from what another machine unpacks.  Raises :class:`ContainerError`.
     """
-    import threading
+    from . import inside, unpack
+    reader, writer = os.pipe2(os.O_CLOEXEC)
 
-    from . import unpack
-    reader, writer = os.pipe()
-    failed: list[BaseException] = []
+    def write() -> str:
+        with open(writer, "wb", closefd=False) as file:
+            pack("/upper", file, ignore)
+        return ""
 
-    def write():
-        try:
-            with open(writer, "wb") as file:
-                pack(upper, file, ignore)
-        except BaseException as error:
-            failed.append(error)
-
-    packer = threading.Thread(target=write)
-    packer.start()
+    packer = inside.Child(inside.Directories({"upper": upper}), write, [writer])
+    os.close(writer)
     try:
         with open(reader, "rb", buffering=0) as archive:  # closed first: a packer that nobody reads from ends
             contents = unpack.unpack(archive, directory, whiteouts=True, name="the new layer")
     except ContainerError as error:
-        packer.join()
-        raise next((each for each in failed if not isinstance(each, BrokenPipeError)), error)
-    packer.join()
-    if failed:
-        raise failed[0]
-    return contents
+        inside.blame(packer, error)
+    else:
+        packer.wait()
+        return contents
+    finally:
+        packer.stop()
+
+
+def changes_now(upper: str, lowers: list[str], ignore: frozenset[str] = frozenset()) -> list[tuple[str, str]]:
+    """What :func:`changes` finds, when a container may be changing *upper* meanwhile: its links lead it nowhere else."""
+    from . import inside
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    names = {"upper": upper, **{str(number): lower for number, lower in enumerate(lowers)}}
+
+    def write() -> str:
+        with open(writer, "wb", closefd=False) as file:
+            for kind, path in changes("/upper", [f"/{number}" for number in range(len(lowers))], ignore):
+                file.write(f"{kind}{path}\0".encode("utf-8", "surrogateescape"))
+        return ""
+
+    child = inside.Child(inside.Directories(names), write, [writer])
+    os.close(writer)
+    try:
+        with open(reader, "rb") as file:
+            found = file.read().decode("utf-8", "surrogateescape").split("\0")[:-1]
+        child.wait()
+        return [(text[0], text[1:]) for text in found]
+    finally:
+        child.stop()

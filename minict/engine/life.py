@@ -53,6 +53,7 @@ def create(image_name: str, args: list[str], settings: Settings, *, starting: bo
             write_id(settings.cidfile, record.id)
     except BaseException:
         record.remove()
+        volumes.release(record.mounts, record.id)
         raise
     if not starting:
         record.unlock()
@@ -86,8 +87,9 @@ def wish(record: Record, image: Image) -> tuple[spec.Spec, wiring.Wiring]:
     """What the runtime is to make of the container, and how it is connected.  Raises :class:`ContainerError`."""
     settings = record.settings_object()
     wires = wiring.Wiring(settings, record.id, sharing.host_name(settings, record.id), image.config.get("ExposedPorts") or [],
-                         record.name)
-    wished = specify(settings, record.id, image, record.args, f"{record.data}/root", overlay(record, image), etc_files(record))
+                          record.name)
+    root = overlay(image, record.data, once=record.removes_itself)
+    wished = specify(settings, record.id, image, record.args, f"{record.data}/root", root, etc_files(record))
     wished.linux.namespaces += wires.namespaces()
     return wished, wires
 
@@ -110,6 +112,7 @@ def _begin(record: Record, streams: tuple, console: int, launcher, trace: bool) 
     settings = record.settings_object()
     wished, wires = wish(record, Image.load(record.image, record.image_name))
     wished.mounts += volumes.spec_mounts(record.mounts)
+    wished.linux.rootfsPropagation = volumes.root_propagation(record.mounts)
     container = Container(record.id, UNDO)
     container.state.make()
     try:
@@ -168,16 +171,16 @@ def settle(record: Record) -> bool:
     return True
 
 
-def overlay(record: Record, image: Image) -> spec.Mount:
-    """The root file system: the image's layers, read only, below a layer of the container's own (overlayfs).
+def overlay(image: Image, directory: str, once: bool = False) -> spec.Mount:
+    """The root file system: the image's layers, read only, below ``upper`` in *directory* (overlayfs).
 
-    ``volatile`` spares the sync to the disk at its end; the kernel refuses to mount such an upper layer a second
+    *once*: it is mounted only once.  ``volatile`` spares the sync to the disk at its end; the kernel refuses to mount such an upper layer a second
     time after a crash, so it is for a container that is started only once.
     """
     layers = ":".join(layer.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,") for layer in image.layers)
-    options = [f"lowerdir={layers}", f"upperdir={record.data}/upper", f"workdir={record.data}/work"]
+    options = [f"lowerdir={layers}", f"upperdir={directory}/upper", f"workdir={directory}/work"]
     return spec.Mount(destination="/", type="overlay", source="overlay",
-                      options=options + ["volatile"] * record.removes_itself)
+                      options=options + ["volatile"] * once)
 
 
 def etc_files(record: Record) -> list[spec.Mount]:

@@ -36,9 +36,6 @@ _CONSISTENCY = {"consistent", "cached", "delegated"}  # for other systems than L
 _PROPAGATION = {"private", "rprivate", "shared", "rshared", "slave", "rslave"}
 _GROUPS = (_ACCESS, _LABELS, _COPY, _CONSISTENCY, _PROPAGATION)
 
-# Files below /proc that may be covered: what lxcfs offers instead, as in runc.
-_COVERABLE = {f"/proc/{name}" for name in ("cpuinfo", "diskstats", "meminfo", "stat", "swaps", "uptime", "loadavg", "slabinfo",
-                                           "sys/kernel/ns_last_pid", "sys/crypto/fips_enabled")}
 _TMPFS_DEFAULT = ["nosuid", "nodev", "noexec"]
 _TMPFS_DATA = {"size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol", "huge"}
 _TRUE, _FALSE = {"", "1", "t", "T", "true", "True", "TRUE"}, {"0", "f", "F", "false", "False", "FALSE"}
@@ -231,8 +228,7 @@ def destination(path: str, what: str) -> str:
     place = "/" + os.path.normpath(path).strip("/")
     if place == "/":
         raise ContainerError(f"{what}: a volume can't take the place of the root directory: choose one below it")
-    if (place + "/").startswith("/proc/") and place not in _COVERABLE:
-        # what stands in /proc protects: it must be the kernel's own (CVE-2019-19921)
+    if (place + "/").startswith("/proc/") and place.removeprefix("/proc") not in runtime.STAND_INS:
         raise ContainerError(f"{what}: nothing can be mounted at /proc or below, it is the kernel's: choose another destination")
     return place
 

@@ -333,6 +333,8 @@ def commit(parent, upper: str | None, config: dict, history: dict, name: str | N
             digests.append(contents.digest)
         now = clock.stamp(time.time_ns())
         entry = {"created": now, **history, **({} if upper is not None else {"empty_layer": True})}
+        if "author" in entry:
+            document["author"] = entry["author"]
         document |= {"created": entry["created"], "config": config, "history": [*(document.get("history") or []), entry],
                      "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in digests]}}
         return making.finish(jsonfile.dumps(document).encode())

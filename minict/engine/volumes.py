@@ -17,6 +17,7 @@ it for each start; :func:`release` removes what goes with its container.
 """
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
@@ -25,7 +26,7 @@ from minict.runtime import jsonfile, paths, spec
 from minict.runtime.errors import ContainerError
 from minict.runtime.files import remove_tree
 
-from . import mountwords
+from . import fill, mountwords
 
 # ---- a container's mounts ------------------------------------------------------------------------------------------
 
@@ -65,8 +66,10 @@ def prepare(mounts: list[dict], image, id: str) -> None:
         if mount["type"] == "bind":
             _make_source(mount)
         elif mount["type"] == "volume":
-            create(mount["name"], labels=mount.get("labels"), options=mount.get("driver_opts"),
-                   anonymous=mount.get("anonymous", False))
+            volume = create(mount["name"], labels=mount.get("labels"), options=mount.get("driver_opts"),
+                            anonymous=mount.get("anonymous", False))
+            if mount.get("copy") and not volume.options:
+                fill.fill(volume, image, mount["destination"])
 
 
 def spec_mounts(mounts: list[dict]) -> list[spec.Mount]:
@@ -75,6 +78,11 @@ def spec_mounts(mounts: list[dict]) -> list[spec.Mount]:
     Raises :class:`ContainerError` for what is not there any more.
     """
     return [_spec_mount(mount) for mount in mounts]
+
+
+def root_propagation(mounts: list[dict]) -> str | None:
+    """What the specification must say of the root, lest what a mount shares with the host ends in between."""
+    return "shared" if any(word in ("shared", "rshared") for mount in mounts for word in mount.get("options", ())) else None
 
 
 def release(mounts: list[dict], id: str) -> None:
@@ -94,8 +102,11 @@ def _spec_mount(mount: dict) -> spec.Mount:
         return spec.Mount(destination=mount["destination"], type="tmpfs", source="tmpfs", options=options)
     if mount["type"] == "bind":
         source = _make_source(mount)
+        _check_propagation(source, options)
     else:
-        source = Volume.find(mount["name"]).source
+        volume = Volume.find(mount["name"])
+        fill.finish(volume)
+        source = volume.source
     if mount.get("read_only"):
         options += ["ro"] if mount.get("writable_inside") else ["ro", "rro"]
     return spec.Mount(destination=mount["destination"], type="bind", source=source,
@@ -117,6 +128,23 @@ def _make_source(mount: dict) -> str:
             raise ContainerError(f"there is no {mount['source']} on the host, and it can't be made ({error.strerror}): "
                                  "choose another path", errno=error.errno) from None
     return os.path.realpath(mount["source"])
+
+
+def _check_propagation(source: str, words: list[str]) -> None:
+    """What is to be shared with the host, or to be its slave, must be shared there.  Source: Docker's reference on bind mounts."""
+    wanted = next((word for word in words if word.removeprefix("r") in ("shared", "slave")), None)
+    if wanted is None:
+        return
+    fd = os.open(source, os.O_PATH | os.O_CLOEXEC)
+    with open(f"/proc/self/fdinfo/{fd}") as file:
+        mount_id = next(line.split()[1] for line in file if line.startswith("mnt_id:"))
+    os.close(fd)
+    with open("/proc/self/mountinfo") as file:
+        words = next(line.split(" - ")[0].split() for line in file if line.split(" ", 1)[0] == mount_id)
+    kinds = {word.partition(":")[0] for word in words[6:]}
+    if not kinds & ({"shared"} if wanted.endswith("shared") else {"shared", "master"}):
+        raise ContainerError(f"{source} can't be mounted as {wanted}: it lies in {words[4]}, which is no shared mount; "
+                             f"'mount --make-shared {words[4]}' makes it one")
 
 
 # ---- the store -----------------------------------------------------------------------------------------------------
@@ -147,7 +175,8 @@ class Volume:
         try:
             return cls(name, jsonfile.read(path))
         except (FileNotFoundError, NotADirectoryError):
-            raise ContainerError(f"no such volume: {name}; 'minict volume ls' lists those that are there") from None
+            raise ContainerError(f"no such volume: {name}; 'minict volume ls' lists those that are there",
+                                 errno=errno.ENOENT) from None
         except (ValueError, KeyError, TypeError):
             raise ContainerError(f"{path} is damaged: write it anew after the example of another volume, its content in "
                                  "_data is not touched") from None
@@ -248,14 +277,21 @@ def remove(name: str, but: str | None = None) -> None:
     remove_tree(doomed)
 
 
-def prune(all: bool = False) -> list[Volume]:
-    """Remove the anonymous volumes that no container has, or with *all* the named ones too; return those removed.
+def prune(all: bool = False, wanted=lambda volume: True) -> list[Volume]:
+    """Remove the anonymous volumes that no container has, or with *all* the named ones too; those removed.
+    *wanted* may choose among them.
 
     Also what a killed process has left of a volume on its way into or out of the world.
     """
     removed = []
+    if not os.path.isdir(directory()):
+        return removed
+    with _Locked():  # who makes one has the lock
+        rubbish = [f"{directory()}/{name}" for name in os.listdir(directory()) if name.startswith(".")]
+    for path in rubbish:
+        remove_tree(path)
     for volume in volumes():
-        if all or volume.anonymous:
+        if (all or volume.anonymous) and wanted(volume):
             try:
                 remove(volume.name)
                 removed.append(volume)

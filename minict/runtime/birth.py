@@ -153,7 +153,13 @@ def become(birth: Birth, step: Trace) -> None:
 def build_root(birth: Birth, step: Trace) -> None:
     """The mount namespace's own root file system, from the table of operations, and the step into it."""
     step("stop mount propagation")
-    mounts.make_private(mounts.PROPAGATION[birth.spec.linux.rootfsPropagation or "rslave"])
+    propagation = mounts.PROPAGATION[birth.spec.linux.rootfsPropagation or "rslave"]
+    if propagation & k.MS_SHARED:
+        for operation in birth.table:
+            operation.open()
+        mounts.make_private()  # all the same: else the host would see, and keep, what is mounted in the new root
+    else:
+        mounts.make_private(propagation)
     step("mount the root file system")
     rootfs.enter_root(birth.spec, birth.rootfs)
     root = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -165,6 +171,8 @@ def build_root(birth: Birth, step: Trace) -> None:
     os.close(root)
     step("pivot_root")
     rootfs.pivot_root(birth.rootfs)
+    if propagation & k.MS_SHARED:
+        k.mount(None, "/", None, propagation)
 
 
 def close_root(spec: Spec, step: Trace) -> None:

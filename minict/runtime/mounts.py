@@ -38,6 +38,7 @@ ATTRIBUTES = {k.MS_RDONLY: k.MOUNT_ATTR_RDONLY, k.MS_NOSUID: k.MOUNT_ATTR_NOSUID
 STAND_INS = frozenset(("/cpuinfo", "/diskstats", "/meminfo", "/stat", "/swaps", "/uptime", "/loadavg", "/slabinfo",
                        "/sys/kernel/ns_last_pid", "/sys/crypto/fips_enabled"))
 
+_PATIENCE = 1000  # how often a path is tried again that somebody else is changing
 ATIMES = {k.MS_RELATIME: 0, k.MS_NOATIME: k.MOUNT_ATTR_NOATIME, k.MS_STRICTATIME: k.MOUNT_ATTR_STRICTATIME}
 
 
@@ -83,6 +84,11 @@ def look_up(root: int, path: str) -> int:
     Raises :class:`OSError`.  Source: openat2(2), path_resolution(7).
     """
     resolve = k.RESOLVE_IN_ROOT | k.RESOLVE_NO_MAGICLINKS
+    for _ in range(_PATIENCE):
+        try:
+            return k.openat2(root, path, os.O_PATH, 0, resolve)
+        except BlockingIOError:  # EAGAIN: while it went up by "..", somebody renamed a directory, and where it is now is not sure
+            continue
     return k.openat2(root, path, os.O_PATH, 0, resolve)
 
 
@@ -141,6 +147,9 @@ def keep_proc(root: int, target: int, destination: str) -> None:
 class Operation:
     """One step of the file system's construction.  *root* is a descriptor of the container's root directory."""
 
+    def open(self) -> None:
+        """What has to be done while the host's mounts still share what happens to them."""
+
     def execute(self, root: int) -> None:
         raise NotImplementedError
 
@@ -179,10 +188,15 @@ class Bind(Operation):
 
     def __init__(self, source: str, destination: str, options: list[str] = ("bind",)):
         self.source, self.destination, self.options = source, destination, Options(options)
-        self.tree = -1  # a descriptor of the copy, when it is there already: see idmap.prepare
+        self.tree = -1  # a descriptor of the copy, when it is there already: see open, and idmap.prepare
 
     def describe(self):
         return f"bind {self.source} to {self.destination}"
+
+    def open(self):
+        """Copy a mount that is to go on sharing: a copy is one of its peers, but a slave's copy is a slave."""
+        if self.tree < 0 and any(flags & k.MS_SHARED for flags in self.options.propagation):
+            self.tree = self.open_tree()
 
     def execute(self, root):
         tree = self.tree if self.tree >= 0 else self.open_tree()

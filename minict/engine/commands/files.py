@@ -76,6 +76,21 @@ def export(fields: dict, arguments: list[str]) -> None:
         raise
 
 
+def diff(fields: dict, arguments: list[str]) -> None:
+    from .. import commit
+    from ..record import Record
+    for kind, path in commit.changes(Record.find(arguments[0])):
+        print(kind, path if path.isprintable() else repr(path))
+
+
+def commit(fields: dict, arguments: list[str]) -> None:
+    from .. import commit
+    from ..record import Record
+    image = commit.commit(Record.find(arguments[0]), arguments[1] if len(arguments) > 1 else None, message=fields.get("message", ""),
+                          author=fields.get("author", ""), change=fields.get("change", []), pause=fields.get("pause", True))
+    print(f"sha256:{image.id}")
+
+
 COMMANDS = table(
     Command("cp", "[OPTION…] CONTAINER:PATH PATH|-  or  PATH|- CONTAINER:PATH",
             "Copy files between a container, running or not, and the host; '-' is a tar archive on standard input or output.",
@@ -83,6 +98,13 @@ COMMANDS = table(
             [Option("-a --archive", "keep user and group also on the way out (else they are yours)"),
              Option("-L --follow-link", "when the source is a link, copy what it leads to"),
              Option("-q --quiet", "say nothing")], (2, 2)),
+    Command("diff", "CONTAINER", "List what a container has changed in its image: A added, C changed, D deleted.",
+            "minict diff web", diff, arguments=(1, 1)),
+    Command("commit", "[OPTION…] CONTAINER [NAME[:TAG]]", "Make an image of a container, without its volumes.",
+            "minict commit -m 'with nginx' -c 'CMD [\"nginx\"]' web my-nginx", commit,
+            [Option("-m --message", "what is new in it", "TEXT"), Option("-a --author", "who made it", "NAME"),
+             Option("-c --change", "an instruction of a Dockerfile: CMD, ENV, EXPOSE, LABEL, USER, WORKDIR…", "INSTRUCTION", many=True),
+             Option("-p --pause", "freeze the container meanwhile; it is unless --pause=false")], (1, 2)),
     Command("export", "[OPTION…] CONTAINER", "Write a container's root file system as a tar archive, without its volumes.",
             "minict export -o web.tar web", export, [Option("-o --output", "into a file", "FILE")], (1, 1)),
 )

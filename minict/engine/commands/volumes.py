@@ -4,6 +4,7 @@ from __future__ import annotations
 from minict.runtime.errors import ContainerError
 
 from ..options import Command, Option, table
+from .system import FORCE, agreed, report
 
 
 def create(fields: dict, arguments: list[str]) -> None:
@@ -61,16 +62,8 @@ def _has_label(volume, text: str) -> bool:
 
 
 def inspect(fields: dict, arguments: list[str]) -> None:
-    from .. import volumes
-    found = [volumes.Volume.find(name).describe() for name in arguments]
-    if fields.get("format") and fields["format"] != "json":
-        from ..template import Template
-        template = Template(fields["format"])
-        for each in found:
-            print(template.render(each))
-    else:
-        import json
-        print(json.dumps(found, indent=None if fields.get("format") else 4))
+    from .. import inspection
+    inspection.show(arguments, ["volume"], format=fields.get("format"))
 
 
 def remove(fields: dict, arguments: list[str]) -> None:
@@ -90,18 +83,19 @@ def remove(fields: dict, arguments: list[str]) -> None:
 def prune(fields: dict, arguments: list[str]) -> None:
     from .. import volumes
     from ..table import size
-    wanted = _filter(fields.get("filter", []), {"label", "label!"})
-    everything = fields.get("all", False)
-    if not fields.get("force"):
-        kind = "all volumes" if everything else "the anonymous volumes"
-        print(f"This removes {kind} that no container has.\nAre you sure? [y/N] ", end="", flush=True)
-        import sys
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            return
-    removed = volumes.prune(everything, wanted)
-    if removed:
-        print("Deleted Volumes:", *removed, sep="\n", end="\n\n")
-    print(f"Total reclaimed space: {size(sum(removed.values()))}")
+    wanted, everything = _filter(fields.get("filter", []), {"label", "label!"}), fields.get("all", False)
+    if not fields.get("force") and not agreed(["all volumes that no container has" if everything else
+                                               "all volumes without a name that no container has"]):
+        return
+    before = _size()
+    report("volumes", [volume.name for volume in volumes.prune(everything, wanted)])
+    print(f"Total reclaimed space: {size(max(0, before - _size()))}")
+
+
+def _size() -> int:
+    """The bytes of all files in all volumes."""
+    from .. import disk, volumes
+    return sum(disk.usage(volume.mountpoint) for volume in volumes.volumes())
 
 
 _FILTER = Option("-f --filter", "only those of which this is so: dangling=true, label=KEY[=VALUE], name=PART", "KEY=VALUE", many=True)
@@ -115,12 +109,12 @@ COMMANDS = table(
             (0, 1)),
     Command("volume ls", "[OPTION…]", "List the volumes.", "minict volume ls --filter dangling=true -q", ls,
             [_FILTER, Option("-q --quiet", "the names alone"), _FORMAT]),
-    Command("volume inspect", "[OPTION…] NAME…", "Show all that is known of volumes.",
+    Command("volume inspect", "[OPTION…] VOLUME…", "Show all that is known of volumes.",
             "minict volume inspect --format '{{.Mountpoint}}' db", inspect, [Option("-f --format", _FORMAT.help, "TEMPLATE")], (1, None)),
-    Command("volume rm", "[OPTION…] NAME…", "Remove volumes with all that is in them, unless a container has them, running or not.",
+    Command("volume rm", "[OPTION…] VOLUME…", "Remove volumes with all that is in them, unless a container has them, running or not.",
             "minict volume rm db", remove, [Option("-f --force", "one that is not there is no error")], (1, None)),
     Command("volume prune", "[OPTION…]", "Remove the volumes without a name of their own that no container has.",
             "minict volume prune -a -f", prune,
-            [Option("-a --all", "those with a name too"), Option("-f --force", "do not ask"),
+            [Option("-a --all", "those with a name too"), FORCE,
              Option("--filter", "only those of which this is so: label=KEY[=VALUE], label!=KEY", "KEY=VALUE", many=True)]),
 )
