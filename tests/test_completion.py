@@ -84,6 +84,7 @@ TYPED = {
     "minict run -it ti": "minict run -it tiny",
     "minict run -m 64m -e A=b --rm ti": "minict run -m 64m -e A=b --rm tiny",
     "minict container ru": "minict container run",
+    "minict run --pull al": "minict run --pull always",
     "minict completion ba": "minict completion bash",
     "mini-docker vers": "mini-docker version",
 }

@@ -10,6 +10,7 @@ import pytest
 
 from command import Terminal, begin, minict, refused, wait_until
 from minict.engine import volumes
+from minict.engine.record import Record
 
 FOREVER = ("sleep", "1000")
 
@@ -62,6 +63,19 @@ def test_ps_shows_what_runs_and_with_a_what_has_ended(boxes):
     assert json.loads(said("ps", "--format", "json"))["State"] == "running"
     states = said("ps", "-a", "--format", "table {{.Names}}\\t{{.State}}")
     assert states == "NAMES     STATE\ntwo       exited\none       running\n"
+
+
+def test_ps_tells_the_truth_when_the_monitor_was_killed(boxes):
+    boxes(name="orphan")
+    record, follower = Record.find("orphan"), begin("logs", "-f", "orphan")
+    os.kill(record.monitor, signal.SIGKILL)
+    wait_until(lambda: record.pid is None)
+    assert follower.communicate(timeout=20) == ("", "") and follower.returncode == 0
+    assert said("ps", "-q") == ""
+    assert said("ps", "-a", "--format", "{{.State}}: {{.Status}}") == "exited: Exited (137)\n"
+    assert said("inspect", "-f", "{{.State.Running}} {{.State.ExitCode}} {{.State.FinishedAt}}", "orphan").startswith("false 137 0001-")
+    assert minict("prune").returncode == 0
+    assert "second" in said("ps", "-a", "--format", "{{.Status}}")
 
 
 def test_ps_filters(boxes, tiny):

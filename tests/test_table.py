@@ -72,6 +72,7 @@ def test_a_status_says_what_is_and_since_when():
     assert table.status("paused", started=now - 5, health="healthy", now=now) == "Up 5 seconds (Paused)"
     assert table.status("exited", finished=now - 5, exit_code=137, now=now) == "Exited (137) 5 seconds ago"
     assert table.status("restarting", finished=now - 1, exit_code=1, now=now) == "Restarting (1) 1 second ago"
+    assert table.status("exited", exit_code=137) == "Exited (137)"
     assert table.status("created") == "Created"
 
 

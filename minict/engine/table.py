@@ -111,8 +111,8 @@ def status(word: str, *, started: float = 0, finished: float = 0, exit_code: int
         since = duration((time.time() if now is None else now) - started)
         note = "Paused" if word == "paused" else {"starting": "health: starting"}.get(health, health)
         return f"Up {since}" + (f" ({note})" if note and note != "none" else "")
-    if word in ("exited", "restarting"):
-        return f"{word.title()} ({exit_code}) {ago(finished, now)}"
+    if word in ("exited", "restarting"):  # when it ended is not known of one whose monitor was killed
+        return f"{word.title()} ({exit_code})" + (f" {ago(finished, now)}" if finished else "")
     return word.title()
 
 
