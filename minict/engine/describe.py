@@ -45,11 +45,10 @@ def image_of(record: Record) -> Image | None:
 
 
 def command_of(record: Record, image: Image | None) -> list[str]:
-    """The command with its arguments, entry point and all."""
-    try:
-        return specify.command_line(record.settings_object(), image.config if image else {}, record.args, image)
-    except (ContainerError, AttributeError):
+    """The command with its arguments, entry point and all; as far as that is known without the image."""
+    if image is None:
         return record.args or [""]
+    return specify.command_line(record.settings_object(), image.config, record.args, image)
 
 
 def labels_of(record: Record, image: Image | None) -> dict[str, str]:
