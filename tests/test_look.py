@@ -78,6 +78,20 @@ def test_ps_tells_the_truth_when_the_monitor_was_killed(boxes):
     assert "second" in said("ps", "-a", "--format", "{{.Status}}")
 
 
+def test_ps_names_the_image_only_as_long_as_the_name_means_it(tiny):
+    try:
+        assert minict("tag", tiny, "moving:1").returncode == 0
+        assert minict("create", "--name", "still", "--network", "none", "moving:1").returncode == 0
+        assert said("ps", "-a", "--format", "{{.Image}}") == "moving:1\n"
+        assert minict("image", "from-host", "moving:1", "true").returncode == 0
+        id = said("inspect", "-f", "{{.Image}}", "still").strip().removeprefix("sha256:")
+        assert said("ps", "-a", "--format", "{{.Image}}") == f"{id[:12]}\n"
+        assert said("ps", "-a", "--no-trunc", "--format", "{{.Image}}") == f"{id}\n"
+    finally:
+        minict("rm", "still")
+        minict("rmi", "moving:1")
+
+
 def test_ps_filters(boxes, tiny):
     boxes(name="front", flags=("--label", "tier=front", "--label", "a=b"))
     boxes(name="back", flags=("--label", "tier=back", "-v", "lookvolume:/data"))

@@ -125,7 +125,7 @@ def row(record: Record, *, whole: bool = False) -> dict:
         written, all_files = sizes(record, _image_of(record))
         return f"{table.size(written)} (virtual {table.size(all_files)})"
     return {
-        "ID": record.id, "Image": record.image_name, "Command": command, "CreatedAt": table.date(record.created),
+        "ID": record.id, "Image": lambda: image_name(record, whole), "Command": command, "CreatedAt": table.date(record.created),
         "RunningFor": table.ago(record.created), "State": status, "Names": record.name, "Size": size,
         "Status": table.status(status, started=life.get("started") or 0, finished=life.get("finished") or 0,
                                exit_code=record.exit_code, health=health_of(record)),
@@ -135,6 +135,21 @@ def row(record: Record, *, whole: bool = False) -> dict:
         "Mounts": ",".join(cut(each.get("name") or each.get("source", ""), 15) for each in mounts),
         "LocalVolumes": str(sum(each["type"] == "volume" for each in mounts)),
         "Networks": lambda: ",".join(networks_of(record))}
+
+
+def image_name(record: Record, whole: bool = False) -> str:
+    """The image as it was asked for, as long as that name still means this image; else its id."""
+    from .imagename import full_name
+    from .store import name_file
+    asked = record.image_name
+    try:
+        if not record.image.startswith(asked.removeprefix("sha256:")):
+            with open(name_file(full_name(asked)), encoding="utf-8") as file:
+                if file.read() == record.image:
+                    return asked
+    except (OSError, ContainerError):  # nothing has that name any more
+        pass
+    return record.image if whole else record.image[:12]
 
 
 def health_of(record: Record) -> str:
