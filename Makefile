@@ -28,9 +28,10 @@ test-vm: root ## the same tests on a kernel with cgroup v2, in a virtual machine
 	@MINICT_WITH_VM=1 sh vagrant/provision.sh
 	tests/vm/run.sh python -m pytest --nbval-cell-timeout=600 $(TESTS)
 
-bench: root ## how long a container takes, beside runc, crun, bwrap, unshare and podman
+bench: root ## how long a container takes, beside runc, crun, bwrap, unshare and podman; and a pull
 	@MINICT_WITH_BENCH=1 sh vagrant/provision.sh
 	$(PYTHON) -m tests.bench
+	$(PYTHON) -m tests.bench.pull
 
 notebooks: provision ## run all notebooks again, and save what they show
 	$(PYTHON) tests/execute_notebooks.py $(wildcard notebooks/*.ipynb)

@@ -9,10 +9,12 @@ A test module takes the fixtures by importing them::
         registry.push(layout, "app")                                     # skopeo copy
         minict("pull", registry.name("app"))                             # 127.0.0.1:PORT/app
 
-``debian("nginx-light")`` is the root file system of a Debian with these packages, as a tar archive, by mmdebstrap; it is made
-once and kept in ~/.cache/minict.  :class:`RegistryServer` takes passwords, tokens, TLS and the place of another registry that it
-is a cache of; :class:`TokenServer` hands out tokens that it accepts; :class:`Wire` is a way to a server that is slow, counts
-bytes and breaks; :class:`Hostile` is a server that answers whatever a test wants.
+``debian("nginx-light")`` is the root file system of a Debian with these packages, as a tar archive, made by mmdebstrap and kept
+in ~/.cache/minict for a week.  To make it takes the machine's network: ``with host_network(): …``, from conftest.
+
+:class:`RegistryServer` takes passwords, tokens, TLS, and the address of a registry of which it is a cache;
+:class:`TokenServer` hands out tokens that it accepts.  :class:`Wire` is a way to a server that is slow, counts bytes and
+breaks; :class:`Hostile` is a server that answers whatever a test wants.
 """
 from __future__ import annotations
 
@@ -35,7 +37,6 @@ import urllib.request
 
 import pytest
 
-from conftest import host_network
 from minict.engine import documents
 
 USER, PASSWORD = "learner", "very secret"
@@ -203,9 +204,8 @@ def debian(*packages: str) -> str:
     path = f"{directory}/debian-{name}.tar"
     os.makedirs(directory, exist_ok=True)
     if not os.path.exists(path) or time.time() - os.stat(path).st_mtime > 7 * 86400:
-        with host_network():
-            tool("mmdebstrap", "--quiet", "--variant=minbase", "--format=tar", f"--include={','.join(packages)}", "bookworm",
-                 f"{path}.{os.getpid()}", timeout=900)
+        tool("mmdebstrap", "--quiet", "--variant=minbase", "--format=tar", f"--include={','.join(packages)}", "bookworm",
+             f"{path}.{os.getpid()}", timeout=900)
         os.replace(f"{path}.{os.getpid()}", path)
     return path
 

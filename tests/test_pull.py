@@ -14,7 +14,7 @@ import urllib.request
 import pytest
 
 from command import Terminal, begin, minict, refused, run, wait_until
-from conftest import ROOT
+from conftest import ROOT, host_network
 from minict.engine import compression, credentials, documents, pull, store
 from minict.engine.image import Image
 from minict.kernel import mount
@@ -454,8 +454,6 @@ def test_ensure_pulls_what_is_missing(layout, registry, capfd):
     assert pull.ensure(name, "always", quiet=True).id != first.id and content(name, "a") == "2"
     assert pull.ensure(first.id[:12], "always").id == first.id  # an id is in no registry
     assert capfd.readouterr() == ("", "")
-    with pytest.raises(ContainerError, match="--pull: 'often' is none of missing, always, never"):
-        pull.ensure(name, "often")
     with pytest.raises(ContainerError, match="no image .* here, and it can't be pulled: .* unknown"):
         pull.ensure(registry.name("nowhere"), quiet=True)
     with pytest.raises(ContainerError, match="no image"):
@@ -484,8 +482,10 @@ def test_an_image_that_is_here_loads_nothing_for_networks(tiny):
 
 def test_nginx_of_a_debian_is_pulled_and_answers(layout, registry):
     """A Debian made by mmdebstrap, an image by umoci, brought by skopeo, pulled and run by minict."""
+    with host_network():
+        root = debian("nginx-light")
     script = "nginx && exec 3<>/dev/tcp/127.0.0.1/80 && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3"
-    layout.image("nginx", [debian("nginx-light"), {"var/www/html/index.html": "served from a container\n"}],
+    layout.image("nginx", [root, {"var/www/html/index.html": "served from a container\n"}],
                  cmd=["/bin/bash", "-c", script])
     name = registry.push(layout, "nginx")
     done = minict("pull", "--tls-verify=false", name, timeout=120)

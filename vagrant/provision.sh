@@ -53,7 +53,7 @@ PACKAGES_SERVICE="sudo"
 PACKAGES_TESTS="gcc libc6-dev iptables make sudo ruby zsh fish
     docker-registry apache2-utils openssl skopeo umoci mmdebstrap" # programs linked in odd ways, what minict shall live beside, registries
 PACKAGES_VM="qemu-system-x86 mmdebstrap e2fsprogs"
-PACKAGES_BENCH="runc crun bubblewrap podman"
+PACKAGES_BENCH="runc crun bubblewrap podman docker-registry skopeo umoci mmdebstrap"
 
 main() {
     for step in ${*:-$ALL_STEPS}; do

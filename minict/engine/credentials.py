@@ -71,8 +71,8 @@ def find(host: str) -> Login | None:
     for key, entry in _section(config, "auths").items():
         if _host(key) == _host(_key(host)) and isinstance(entry, dict):
             try:
-                user, _, password = base64.b64decode(entry.get("auth") or "").decode().partition(":")
-            except ValueError:
+                user, _, password = base64.b64decode(entry.get("auth") or "", validate=True).decode().partition(":")
+            except (ValueError, TypeError):
                 raise ContainerError(f"{path()}: what is kept for {key} is no base64: minict login {host}") from None
             user, password = user or entry.get("username", ""), password.rstrip("\0") or entry.get("password", "")
             if user or entry.get("identitytoken"):
@@ -141,7 +141,7 @@ def _read() -> dict:
 
 
 def _section(config: dict, name: str, make: bool = False) -> dict:
-    section = config.setdefault(name, {}) if make else config.get(name) or {}
+    section = config.setdefault(name, {}) if make else config.get(name, {})
     if not isinstance(section, dict):
         raise ContainerError(f"{path()} is damaged ({name} is no object): mend it, or remove it and log in again")
     return section

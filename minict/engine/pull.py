@@ -7,7 +7,6 @@ from ..runtime.errors import ContainerError
 from . import documents, imagename, store
 from .image import Image
 
-POLICIES = ("missing", "always", "never")
 _AT_ONCE = 3  # layers, as Docker has it
 _DEPTH = 4    # an index may list indexes; none that means well goes deeper
 
@@ -18,8 +17,6 @@ def ensure(name: str, policy: str = "missing", *, platform: str | None = None, q
 
     What there is to be told of a pull goes to standard error.  Raises :class:`ContainerError`.
     """
-    if policy not in POLICIES:
-        raise ContainerError(f"--pull: {policy!r} is none of {', '.join(POLICIES)}")
     if policy == "always" and not imagename.may_be_id(name):
         return _pull_for_run(name, platform, quiet)
     try:

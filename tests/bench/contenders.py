@@ -119,10 +119,15 @@ def oci(runtime: str, world: World) -> list[Program]:
     return result
 
 
+def podman_words(world: World) -> list[str]:
+    """How podman is called, with its storage in memory too."""
+    return ["podman", "--root", world.path("podman"), "--runroot", world.path("podman-run"),
+            "--tmpdir", world.path("podman-tmp"), "--cgroup-manager", "cgroupfs", "--events-backend", "none"]
+
+
 def podman(world: World) -> list[Program]:
-    """podman as it comes, with its storage in memory too; the limits are for machines that may not raise them."""
-    common = ["podman", "--root", world.path("podman"), "--runroot", world.path("podman-run"),
-              "--tmpdir", world.path("podman-tmp"), "--cgroup-manager", "cgroupfs", "--events-backend", "none"]
+    """podman as it comes; the limits are for machines that may not raise them."""
+    common = podman_words(world)
     if shutil.which("podman"):
         subprocess.run([*common, "import", world.archive, IMAGE], check=True, capture_output=True)
     run = [*common, "run", "--rm", "--cgroup-parent", f"/{NAME}",
