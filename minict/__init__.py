@@ -10,7 +10,7 @@
 __version__ = "0.1.0"
 
 _API = {"run": "minict.engine.api", "Running": "minict.engine.api", "Finished": "minict.engine.api",
-        "prune": "minict.engine.prune", "ContainerError": "minict.runtime.errors"}
+        "pull": "minict.engine.pull", "push": "minict.engine.push", "prune": "minict.engine.prune", "ContainerError": "minict.runtime.errors"}
 
 
 def __getattr__(name: str):

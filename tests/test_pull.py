@@ -8,14 +8,16 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 import urllib.request
 
 import pytest
 
+import minict as minict_package
 from command import Terminal, begin, minict, refused, run, wait_until
 from conftest import ROOT, host_network
-from minict.engine import compression, credentials, documents, pull, store
+from minict.engine import compression, credentials, documents, image, pull, store
 from minict.engine.image import Image
 from minict.kernel import mount
 from minict.runtime.errors import ContainerError
@@ -458,6 +460,32 @@ def test_ensure_pulls_what_is_missing(layout, registry, capfd):
         pull.ensure(registry.name("nowhere"), quiet=True)
     with pytest.raises(ContainerError, match="no image"):
         pull.ensure("0" * 64)
+
+
+def test_an_image_for_another_platform_is_missing(registry):
+    put_index(registry, "platforms", [{"os": "linux", "architecture": name} for name in (documents.architecture(), "s390x")])
+    name = registry.name("platforms")
+    here = pull.ensure(name, quiet=True)
+    assert pull.ensure(name, platform="linux/s390x", quiet=True).platform == "linux/s390x"
+    assert pull.ensure(name, "never").platform == "linux/s390x" and pull.ensure(here.id).platform == here.platform
+
+
+def test_run_pulls_what_is_missing(layout, registry, tiny, own_store):
+    """What there is to be told goes to the error output: the output is the container's."""
+    with tarfile.open(layout.directory / "tiny.tar", "w") as tar:
+        tar.add(image.from_host("shell", ["sh", "echo"]).layers[0], arcname=".")
+    layout.image("shell", [str(layout.directory / "tiny.tar")], cmd=["/bin/sh", "-c", "echo hello"])
+    name = registry.push(layout, "shell", "forrun")
+    done = run(name)
+    assert (done.returncode, done.stdout) == (0, "hello\n") and "Unable to find image" in done.stderr and "Digest: " in done.stderr
+    assert (run(name).returncode, run(name).stderr) == (0, "")
+    assert run(name, flags=["--pull", "always"]).stderr.startswith("latest: Pulling from forrun\n")
+    refused(run(registry.name("nowhere"), flags=["--pull", "never"]), "no image")
+
+
+def test_python_pulls_too(layout, registry):
+    layout.image("app", [{"a": "b"}])
+    assert minict_package.pull(registry.push(layout, "app", "api")).names == [registry.name("api:latest")]
 
 
 def test_a_damaged_image_is_not_pulled_over(layout, registry):

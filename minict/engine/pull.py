@@ -12,19 +12,33 @@ _DEPTH = 4    # an index may list indexes; none that means well goes deeper
 
 
 def ensure(name: str, policy: str = "missing", *, platform: str | None = None, quiet: bool = False) -> Image:
-    """The image *name* for a new container, pulled if *policy* wants that: ``missing`` (if it is not here), ``always`` or
-    ``never``.
+    """The image *name* for a new container, pulled if *policy* wants that: ``missing`` (if it is not here, or not for
+    *platform*), ``always`` or ``never``.
 
     What there is to be told of a pull goes to standard error.  Raises :class:`ContainerError`.
     """
     if policy == "always" and not imagename.may_be_id(name):
-        return _pull_for_run(name, platform, quiet)
+        return pull(name, platform=platform, progress=_progress(quiet))
     try:
-        return Image.find(name)
+        image = Image.find(name)
+        if policy == "never" or not platform or documents.fits(image.document, documents.parse_platform(platform)):
+            return image
     except ContainerError:
         if policy == "never" or not _is_missing(name):
             raise
-    return _pull_for_run(name, platform, quiet)
+    progress = _progress(quiet)
+    progress.say(f"Unable to find image '{imagename.short_name(imagename.full_name(name))}' locally")
+    try:
+        return pull(name, platform=platform, progress=progress)
+    except ContainerError as error:
+        raise ContainerError(f"no image {name} here, and it can't be pulled: {error}", errno=error.errno) from None
+
+
+def _progress(quiet: bool):
+    import sys
+
+    from .progress import Progress
+    return Progress(sys.stderr, quiet)
 
 
 def _is_missing(name: str) -> bool:
@@ -33,18 +47,6 @@ def _is_missing(name: str) -> bool:
     if imagename.may_be_id(start) and (imagename.is_id(start) or any(id.startswith(start) for id in store.ids())):
         return False
     return not os.path.exists(store.name_file(imagename.full_name(name)))
-
-
-def _pull_for_run(name: str, platform: str | None, quiet: bool) -> Image:
-    import sys
-
-    from .progress import Progress
-    progress = Progress(sys.stderr, quiet)
-    progress.say(f"Unable to find image '{imagename.short_name(imagename.full_name(name))}' locally")
-    try:
-        return pull(name, platform=platform, progress=progress)
-    except ContainerError as error:
-        raise ContainerError(f"no image {name} here, and it can't be pulled: {error}", errno=error.errno) from None
 
 
 def pull(name: str, *, platform: str | None = None, tls_verify: bool | None = None, progress=None) -> Image:
