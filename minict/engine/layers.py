@@ -37,7 +37,7 @@ def changes(upper: str, lowers: list[str], ignore: frozenset[str] = frozenset())
             continue
         yield "C" if below else "A", path
         if below and is_opaque(f"{upper}{path}"):
-            there = set(os.listdir(f"{upper}{path}"))
+            there = set(_names(f"{upper}{path}"))
             yield from (("D", os.path.join(path, name)) for name in sorted(merged_names(lowers, path) - there))
 
 
@@ -46,14 +46,24 @@ def _walk(upper: str, ignore: frozenset[str] = frozenset()) -> Iterator[tuple[st
     waiting = [f"/{name}" for name in sorted(os.listdir(upper), reverse=True)]
     while waiting:
         path = waiting.pop()
-        status = os.lstat(upper + path)
-        names = os.listdir(upper + path) if stat.S_ISDIR(status.st_mode) else []
+        try:
+            status = os.lstat(upper + path)
+            names = os.listdir(upper + path) if stat.S_ISDIR(status.st_mode) else []
+        except (FileNotFoundError, NotADirectoryError):  # a container has just removed it
+            continue
         if path in ignore and not names and (status.st_size == 0 or stat.S_ISDIR(status.st_mode)):
             continue
         if names and ignore and all(os.path.join(path, name) in ignore for name in names):
             continue  # it is there for the sake of them
         yield path, status
         waiting += [os.path.join(path, name) for name in sorted(names, reverse=True)]
+
+
+def _names(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def find(lowers: list[str], path: str) -> str | None:
