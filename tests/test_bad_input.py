@@ -13,6 +13,7 @@ from command import MINICT, bridge, containers, image, minict, minict_as_nobody,
 from forked import forked
 
 import minict as package
+from minict.engine import overlay
 from minict.engine.prune import prune
 from minict.kernel import mount, namespaces, process
 from minict.lab import host
@@ -320,6 +321,7 @@ def test_a_kernel_without_overlayfs_is_a_sentence(image, errno, words):
     """
     from seccomp_filter import fail_mount_without_flags
 
+    assert overlay.usable()  # it was there until now: else the image is copied
     refused(run(image, "true", preexec_fn=lambda: fail_mount_without_flags(errno)), *words)
 
 

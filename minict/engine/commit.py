@@ -1,7 +1,7 @@
 """What a container has changed in its image (``minict diff``), and the image that this makes (``minict commit``)."""
 from __future__ import annotations
 
-from . import control, describe, instructions, layers, specify, store
+from . import control, describe, instructions, layers, overlay, specify, store
 from .image import Image
 from .record import Record
 
@@ -19,7 +19,9 @@ def mounted(record: Record) -> frozenset[str]:
 
 def changes(record: Record) -> list[tuple[str, str]]:
     """What the container has added, changed and deleted: ``("A", "/new")``, by name.  Raises :class:`ContainerError`."""
-    return layers.changes_now(f"{record.data}/upper", Image.load(record.image, record.image_name).layers, mounted(record))
+    image = Image.load(record.image, record.image_name)
+    with overlay.Changes(image, record.data) as upper:
+        return layers.changes_now(upper, image.layers, mounted(record))
 
 
 def commit(record: Record, name: str | None = None, *, message: str = "", author: str = "", change: list[str] = (),
@@ -37,8 +39,9 @@ def commit(record: Record, name: str | None = None, *, message: str = "", author
     if frozen:
         control.pause(record)
     try:
-        return store.commit(image, f"{record.data}/upper", config, {key: value for key, value in history.items() if value}, name,
-                            ignore=mounted(record))
+        with overlay.Changes(image, record.data) as upper:
+            return store.commit(image, upper, config, {key: value for key, value in history.items() if value}, name,
+                                ignore=mounted(record))
     finally:
         if frozen:
             control.unpause(record)

@@ -33,7 +33,7 @@ PLAIN_LAYERS = (LAYER, DOCKER_LAYER)  # not compressed
 LAYERS = (*PLAIN_LAYERS, LAYER_GZIP, LAYER_ZSTD, DOCKER_LAYER_GZIP, "application/vnd.docker.image.rootfs.diff.tar.zstd")
 
 MAX_DOCUMENT = 4 << 20  # bytes, as registries and other runtimes have it
-MAX_LAYERS = 500  # so many overlayfs takes (OVL_MAX_STACK); Docker builds no more than 127
+MAX_LAYERS = 400  # so many fit on the page that mount(2) takes; Docker builds no more than 127
 MAX_BLOB = 128 << 30
 
 
@@ -124,7 +124,7 @@ def parse_manifest(data: bytes, name: str = "the manifest") -> Manifest:
     if not isinstance(layers, list):
         raise _lies(name, "it lists no layers")
     if len(layers) > MAX_LAYERS:
-        raise _lies(name, f"it has {len(layers)} layers, and {MAX_LAYERS} is the most that overlayfs takes")
+        raise _lies(name, f"it has {len(layers)} layers, and {MAX_LAYERS} is the limit")
     config = _descriptor(document.get("config"), f"{name}, config")
     if config.media_type not in (CONFIG, DOCKER_CONFIG):
         raise ContainerError(f"{name} is of no image but of {config.media_type[:100]!r}: no container can be made of that")
@@ -146,7 +146,7 @@ def parse_config(data: bytes, name: str = "the configuration") -> dict:
     if not isinstance(digests, list) or not all(map(is_digest, digests)):
         raise _lies(name, "its rootfs has no list of the layers' digests (diff_ids)")
     if len(digests) > MAX_LAYERS:
-        raise _lies(name, f"it has {len(digests)} layers, and {MAX_LAYERS} is the most that overlayfs takes")
+        raise _lies(name, f"it has {len(digests)} layers, and {MAX_LAYERS} is the limit")
     for field in ("architecture", "os", "variant", "created", "author", "comment"):
         if not isinstance(document.get(field, ""), (str, type(None))):
             raise _lies(name, f"its {field} is no text")

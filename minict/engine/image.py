@@ -78,6 +78,19 @@ class Image:
             raise ContainerError(f"{path} is damaged: remove this file and make the image again") from None
 
     @property
+    def links(self) -> list[str]:
+        """Short names of :attr:`layers`, below the store's directory ``links``.
+
+        Raises :class:`ContainerError` when a layer is not there any more.
+        """
+        found = []
+        for layer in self.layers:
+            if not os.path.isdir(layer):
+                raise ContainerError(f"the image {self.name} is damaged, {layer} is missing: remove the image and get it again")
+            found.append(_store.layer_record(os.path.basename(os.path.dirname(layer))).get("link") or layer)
+        return found
+
+    @property
     def full_names(self) -> list[str]:
         """All its names, ``docker.io/library/tiny:latest``, in alphabetical order; those with digests not."""
         return [name for name in _store.names().get(self.id, []) if "@" not in name]

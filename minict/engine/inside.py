@@ -71,10 +71,10 @@ class Mounted:
 
 
 class Directories:
-    """Some *directories* of the host, and nothing else: each below the name that is its key, and none can be written to."""
+    """Some *directories* of the host, and nothing else: each below the name that is its key.  Only *writable* can be written to."""
 
-    def __init__(self, directories: dict[str, str]):
-        self.directories = directories
+    def __init__(self, directories: dict[str, str], writable: str = ""):
+        self.directories, self.writable = directories, writable
 
     def enter(self) -> None:
         unshare(CLONE_NEWNS)
@@ -83,7 +83,7 @@ class Directories:
         trees = {name: k.open_tree(k.AT_FDCWD, path, k.OPEN_TREE_CLONE) for name, path in self.directories.items()}
         k.mount("tmpfs", place, "tmpfs")
         for name, tree in trees.items():
-            k.mount_setattr(tree, "", k.AT_EMPTY_PATH, _HARMLESS | k.MOUNT_ATTR_RDONLY)
+            k.mount_setattr(tree, "", k.AT_EMPTY_PATH, _HARMLESS | (name != self.writable and k.MOUNT_ATTR_RDONLY))
             os.mkdir(f"{place}/{name}")
             target = os.open(f"{place}/{name}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             k.move_mount(tree, target)
@@ -158,11 +158,11 @@ def of_container(record, volumes: bool = True):
     pid = record.pid
     place = f"{record.data}/root"
     if pid is None:
-        from . import life
+        from . import overlay
         from .image import Image
         from .volumes import spec_mounts
         own = [mount for mount in spec_mounts(record.mounts or []) if mount.type == "bind"] if volumes else []
-        return Mounted(life.overlay(Image.load(record.image), record.data), place, own, readonly=bool(record.settings.get("read_only")))
+        return Mounted(overlay.root(Image.load(record.image), record.data), place, own, readonly=bool(record.settings.get("read_only")))
     try:
         found = Running(pid, place, [mount.destination for mount in record.state.read_spec().mounts if volumes and _is_own(mount)])
     except FileNotFoundError:
@@ -180,8 +180,8 @@ def _is_own(mount: spec.Mount) -> bool:
 
 def of_image(image, place: str) -> Mounted:
     """The files of an *image*.  *place*: any directory of the host, to mount them on."""
-    from . import life
-    return Mounted(life.overlay(image, place), f"{place}/root", tmpfs=[f"{place}/{name}" for name in ("upper", "work", "root")])
+    from . import overlay
+    return Mounted(overlay.mount(image, place), f"{place}/root", tmpfs=[f"{place}/{name}" for name in ("upper", "work", "root")])
 
 
 def with_files(record, function, volumes: bool = True):

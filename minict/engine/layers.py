@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import shutil
 import stat
 import tarfile
 from collections.abc import Iterator
@@ -173,10 +174,13 @@ class _Hashed(io.RawIOBase):
         return self._file.write(data)
 
 
-def copy_layer(upper: str, directory: str, ignore: frozenset[str] = frozenset()) -> Contents:
+# ---- from directory to directory ------------------------------------------------------------------------------------
+
+def copy_layer(upper: str, directory: str, ignore: frozenset[str] = frozenset(), *, whiteouts: bool | str = True) -> Contents:
     """Make the empty *directory* a layer with the content of *upper*, by way of the archive that it is in the standard.
 
-    What it is can so never differ from what another machine unpacks.  Raises :class:`ContainerError`.
+    What it is can so never differ from what another machine unpacks.  *whiteouts*: see :func:`.unpack.unpack`.
+    Raises :class:`ContainerError`.
     """
     from . import inside, unpack
     reader, writer = os.pipe2(os.O_CLOEXEC)
@@ -190,7 +194,7 @@ def copy_layer(upper: str, directory: str, ignore: frozenset[str] = frozenset())
     os.close(writer)
     try:
         with open(reader, "rb", buffering=0) as archive:  # closed first: a packer that nobody reads from ends
-            contents = unpack.unpack(archive, directory, whiteouts=True, name="the new layer")
+            contents = unpack.unpack(archive, directory, whiteouts=whiteouts, name="the new layer")
     except ContainerError as error:
         inside.blame(packer, error)
     else:
@@ -221,3 +225,71 @@ def changes_now(upper: str, lowers: list[str], ignore: frozenset[str] = frozense
         return [(text[0], text[1:]) for text in found]
     finally:
         child.stop()
+
+
+def copy_merged(lowers: list[str], directory: str) -> None:
+    """Make the empty *directory* a copy of what overlayfs would show of the layers *lowers*, the top one first.
+
+    Raises :class:`ContainerError`.
+    """
+    for lower in reversed(lowers):
+        copy_layer(lower, directory, whiteouts="apply")
+
+
+def compare(changed: str, lowers: list[str], upper: str) -> None:
+    """Make the empty directory *upper* the layer that turns what the layers *lowers* show into the directory *changed*.
+
+    What has the same attributes, size and time is taken for the same.  Raises :class:`OSError`.
+    """
+    links: dict[int, str] = {}  # where a file with several names was copied to first
+    for path, status in [("", os.lstat(changed)), *_walk(changed)]:
+        below = find(lowers, path) if path else lowers[-1]
+        is_directory = stat.S_ISDIR(status.st_mode)
+        if below is None or not _is_same(changed + path, below, status, os.lstat(below)):
+            _make_parents(changed, upper, path)
+            _copy_one(changed + path, upper + path, status, links)
+        if is_directory and below and os.path.isdir(below):
+            for name in sorted(merged_names(lowers, path) - set(os.listdir(changed + path))):
+                _make_parents(changed, upper, f"{path}/{name}")
+                os.mknod(f"{upper}{path}/{name}", stat.S_IFCHR, os.makedev(0, 0))
+
+
+def _is_same(one: str, other: str, status: os.stat_result, below: os.stat_result) -> bool:
+    fields = ("st_mode", "st_uid", "st_gid", "st_rdev", "st_mtime_ns")
+    if any(getattr(status, field) != getattr(below, field) for field in fields) or _attributes(one) != _attributes(other):
+        return False
+    if stat.S_ISLNK(status.st_mode):
+        return os.readlink(one) == os.readlink(other)
+    return stat.S_ISDIR(status.st_mode) or status.st_size == below.st_size
+
+
+def _attributes(path: str) -> dict[str, bytes]:
+    return {name: os.getxattr(path, name, follow_symlinks=False) for name in os.listxattr(path, follow_symlinks=False)
+            if not name.startswith(_OVERLAYS_OWN)}
+
+
+def _make_parents(changed: str, upper: str, path: str) -> None:
+    parent = os.path.dirname(path)
+    if not os.path.isdir(upper + parent):
+        _make_parents(changed, upper, parent)
+        _copy_one(changed + parent, upper + parent, os.lstat(changed + parent), {})
+
+
+def _copy_one(source: str, target: str, status: os.stat_result, links: dict[int, str]) -> None:
+    """Copy one file, or a directory without what is in it, with all that is known of it."""
+    if stat.S_ISDIR(status.st_mode):
+        os.makedirs(target, exist_ok=True)
+    elif status.st_ino in links:
+        return os.link(links[status.st_ino], target, follow_symlinks=False)
+    elif stat.S_ISREG(status.st_mode):
+        shutil.copyfile(source, target)
+    elif stat.S_ISLNK(status.st_mode):
+        os.symlink(os.readlink(source), target)
+    elif not stat.S_ISSOCK(status.st_mode):
+        os.mknod(target, status.st_mode, status.st_rdev)
+    else:
+        return None
+    if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
+        links[status.st_ino] = target
+    os.chown(target, status.st_uid, status.st_gid, follow_symlinks=False)
+    return shutil.copystat(source, target, follow_symlinks=False)

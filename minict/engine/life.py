@@ -14,7 +14,7 @@ from minict.runtime.container import Container
 from minict.runtime.errors import OUR_ERROR, ContainerError
 from minict.runtime.state import begin_time
 
-from . import documents, names, policy, pull, seccomp, sharing, volumes, wiring
+from . import documents, names, overlay, policy, pull, seccomp, sharing, volumes, wiring
 from .image import Image
 from .record import Record, now
 from .settings import Settings
@@ -88,7 +88,7 @@ def wish(record: Record, image: Image) -> tuple[spec.Spec, wiring.Wiring]:
     settings = record.settings_object()
     wires = wiring.Wiring(settings, record.id, sharing.host_name(settings, record.id), image.config.get("ExposedPorts") or [],
                           record.name)
-    root = overlay(image, record.data, once=record.removes_itself)
+    root = overlay.root(image, record.data, once=record.removes_itself)
     wished = specify(settings, record.id, image, record.args, f"{record.data}/root", root, etc_files(record))
     wished.linux.namespaces += wires.namespaces()
     return wished, wires
@@ -110,7 +110,9 @@ def begin(record: Record, *, streams: tuple = (0, 1, 2), console: int = -1, laun
 
 def _begin(record: Record, streams: tuple, console: int, launcher, trace: bool) -> Container:
     settings = record.settings_object()
-    wished, wires = wish(record, Image.load(record.image, record.image_name))
+    image = Image.load(record.image, record.image_name)
+    wished, wires = wish(record, image)
+    overlay.prepare(image, record.data)
     wished.mounts += volumes.spec_mounts(record.mounts)
     wished.linux.rootfsPropagation = volumes.root_propagation(record.mounts)
     container = Container(record.id, UNDO)
@@ -169,18 +171,6 @@ def settle(record: Record) -> bool:
         record.write_life(finished=now(), exit_code=137, error="the process that looked after it was killed", restarting=False)
     container.delete(force=True)
     return True
-
-
-def overlay(image: Image, directory: str, once: bool = False) -> spec.Mount:
-    """The root file system: the image's layers, read only, below ``upper`` in *directory* (overlayfs).
-
-    *once*: it is mounted only once.  ``volatile`` spares the sync to the disk at its end; the kernel refuses to mount such an upper layer a second
-    time after a crash, so it is for a container that is started only once.
-    """
-    layers = ":".join(layer.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,") for layer in image.layers)
-    options = [f"lowerdir={layers}", f"upperdir={directory}/upper", f"workdir={directory}/work"]
-    return spec.Mount(destination="/", type="overlay", source="overlay",
-                      options=options + ["volatile"] * once)
 
 
 def etc_files(record: Record) -> list[spec.Mount]:

@@ -55,13 +55,13 @@ class Failure(ContainerError):
     """The archive can't be unpacked, and that is its own fault, or the disk's."""
 
 
-def unpack(archive, directory: str, *, whiteouts: bool = False, max_bytes: int = MAX_BYTES,
+def unpack(archive, directory: str, *, whiteouts: bool | str = False, max_bytes: int = MAX_BYTES,
            max_entries: int = MAX_ENTRIES, name: str = "the archive") -> Contents:
     """Unpack *archive*, a binary file or pipe, into the empty *directory*; return what was in it.
 
     Plain tar, gzip, bzip2, xz and zstd are told apart by their first bytes.  Owners, modes, times, extended
     attributes, hard links, devices and holes are kept.  With *whiteouts*, a layer's marks for what it deletes
-    (``.wh.NAME``) become overlayfs's own.  *name* is what messages call the archive.  It is read to its end.
+    (``.wh.NAME``) become overlayfs's own; with ``"apply"``, what they mark in *directory* is deleted.  *name* is what messages call the archive.  It is read to its end.
 
     Raises :class:`Failure`, and whatever reading raises; what was unpacked until then is left to the caller to remove.
     """
@@ -340,7 +340,7 @@ class Unpacker:
             if path == b"/":
                 raise Refused("it has a file in the place of its root directory")
             shutil.rmtree(path)
-        return self.whiteouts and for_directory and stat.S_ISCHR(mode) and device == 0
+        return self.whiteouts is True and for_directory and stat.S_ISCHR(mode) and device == 0
 
     def link(self, target: bytes, path: bytes) -> None:
         """A second name for the file *target*, which must be there already: the attributes are those of the first."""
@@ -387,16 +387,20 @@ class Unpacker:
             self.directory_times.pop(path, None)
             self.directory_times[path] = (time, time)
 
-    def white_out(self, parent: bytes, mark: bytes) -> None:
+    def white_out(self, parent: bytes, mark: bytes):
         """``.wh.NAME`` deletes NAME of the layers below, ``.wh..wh..opq`` all that they have in this directory."""
         name = mark.removeprefix(b".wh.")
         if mark == b".wh..wh..opq":
+            if self.whiteouts == "apply":
+                return [self.make_room(os.path.join(parent, each), False) for each in os.listdir(parent)]
             return os.setxattr(parent, OPAQUE, b"y")
         if mark.startswith(b".wh..wh."):  # notes that the old union file system AUFS kept for itself
             return None
         if name in (b"", b".", b".."):
             raise Refused(f"it deletes {os.fsdecode(parent)!r} itself, or what is above it, by {os.fsdecode(mark)!r}")
         path = os.path.join(parent, name)
+        if self.whiteouts == "apply":
+            return self.make_room(path, False)
         if not os.path.lexists(path):
             os.mknod(path, stat.S_IFCHR, os.makedev(0, 0))
         elif os.path.isdir(path) and not os.path.islink(path):  # deleted below and made anew in this same layer

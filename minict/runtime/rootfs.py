@@ -77,12 +77,16 @@ def enter_root(spec, rootfs: str) -> None:
     It is either the mount of the spec whose destination is ``/`` (minict's overlay of the image's layers), or
     the directory bound to itself, or what :mod:`.idmap` has prepared.  Being made here, in the container's own mount namespace, it is never seen on the
     host and needs no umount: it goes with the last process that is inside.
+
+    The layers of an overlay may be named relative to the directory that is its source: the kernel itself has no use for that.
     """
     if idmap.wanted(spec):
         return idmap.enter_root()
     overlay = next((mount for mount in spec.mounts if mount.destination == "/"), None)
     if overlay:
         options = mounts.Options(overlay.options)
+        if overlay.type == "overlay" and overlay.source.startswith("/"):
+            os.chdir(overlay.source)
         k.mount(overlay.source, rootfs, overlay.type, options.set, options.data)
     else:
         k.mount(rootfs, rootfs, None, k.MS_BIND | k.MS_REC)
