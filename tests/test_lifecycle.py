@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import time
@@ -299,9 +300,10 @@ def test_several_look_on_and_one_types(image):
     made("-i", "--name", "box", image, "sh")
     lookers = [begin("attach", "--no-stdin", "box") for _ in range(2)]
     typing = begin("attach", "box", stdin=subprocess.PIPE)
-    typing.stdin.write("echo all of you\n")
-    typing.stdin.flush()
     for each in (*lookers, typing):
+        while not select.select([each.stdout], [], [], 0.1)[0]:  # who is not there yet misses what was written before
+            typing.stdin.write("echo all of you\n")
+            typing.stdin.flush()
         assert each.stdout.readline() == "all of you\n"
     typing.stdin.write("exit 3\n")
     typing.stdin.flush()

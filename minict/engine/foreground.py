@@ -55,6 +55,10 @@ def in_background(record: Record, *, starter=None, trace: bool = False) -> str:
     from .monitor import detach
     try:
         return detach(record, starter=starter, trace=trace)
+    except ContainerError:
+        if record.removes_itself:  # its monitor would do it too, but only after we have ended
+            life.forget(record)
+        raise
     finally:
         record.unlock()
 
