@@ -289,6 +289,28 @@ def test_what_lies_in_another_mount_is_mounted_after_it(image, tmp_path):
     refused(run(image, "true", flags=["-v", "one:/data", "--tmpfs", "/data/"]), "/data", "two things")
 
 
+def test_a_file_and_a_directory_do_not_cover_each_other(image, tmp_path):
+    (tmp_path / "file").write_text("x")
+    for flag in (f"{tmp_path}/file:/etc", f"{tmp_path}:/etc/passwd", "vol:/etc/passwd"):
+        refused(run(image, "true", flags=["-v", flag]), flag.split(":")[1], "a file", "a directory", "choose another")
+
+
+def test_the_standard_mounts_beside_ones_own(image, tmp_path):
+    """/etc/hosts is seen in a volume on /etc; one's own /dev/shm or /dev is the only one, and no node is made in it."""
+    assert "localhost" in output(image, "cat /etc/hosts", "--rm", "-v", "etc:/etc")
+    assert os.stat(f"{data('etc')}/hosts").st_size == 0  # what is shown there did not go into the volume
+    lines = output(image, "grep ' /dev/shm ' /proc/mounts", "--rm", "--tmpfs", "/dev/shm:size=64k").splitlines()
+    assert len(lines) == 1 and "size=64k" in lines[0]
+    (tmp_path / "hosts").write_text("mine")
+    assert output(image, "cat /etc/hosts", "--rm", "-v", f"{tmp_path}/hosts:/etc/hosts") == "mine"
+    made("device", image, "--mount", f"type=bind,source={tmp_path},target=/dev")
+    minict("start", "device")
+    assert os.listdir(tmp_path) == ["hosts"]
+    gone("device")
+    script = "test -c /dev/null && mount | grep -c ' /dev '"
+    assert run(image, "sh", "-c", script, flags=["--rm", "-v", "/dev:/dev"]).stdout == "1\n"
+
+
 @pytest.mark.parametrize("flag", ["-v {}:/data:ro", "--mount type=bind,source={},target=/data,readonly", "-v ro-volume:/data:ro"])
 def test_read_only_goes_for_what_is_mounted_inside_too(image, tmp_path, flag):
     flags = flag.format(tmp_path).split()

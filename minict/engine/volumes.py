@@ -80,6 +80,18 @@ def spec_mounts(mounts: list[dict]) -> list[spec.Mount]:
     return [_spec_mount(mount) for mount in mounts]
 
 
+def arranged(standard: list[spec.Mount], own: list[spec.Mount]) -> list[spec.Mount]:
+    """All mounts of a container, in their order: its root, then what lies in another one after that.
+
+    Where the user mounts something of their *own*, none of the *standard* ones is made; a /dev of their own is taken as it is.
+    Source: moby, daemon/oci_linux.go, withMounts.
+    """
+    places = {mount.destination for mount in own}
+    kept = [mount for mount in standard if mount.destination not in places
+            and not ("/dev" in places and mount.destination.startswith("/dev/"))]
+    return sorted([*kept, *own], key=lambda mount: 0 if mount.destination == "/" else mount.destination.count("/"))
+
+
 def root_propagation(mounts: list[dict]) -> str | None:
     """What the specification must say of the root, lest what a mount shares with the host ends in between."""
     return "shared" if any(word in ("shared", "rshared") for mount in mounts for word in mount.get("options", ())) else None
@@ -161,6 +173,10 @@ class Volume:
 
     def __repr__(self):
         return f"<Volume {self.name}>"
+
+    def _repr_html_(self) -> str:
+        from . import table
+        return table.html_object(self.describe(), f"the volume {self.name}")
 
     def _repr_html_(self):
         from . import table

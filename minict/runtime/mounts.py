@@ -207,6 +207,10 @@ class Bind(Operation):
             try:
                 if not os.path.samestat(os.fstat(tree), os.stat("/proc")):
                     keep_proc(root, target, self.destination)
+                if is_directory != (os.fstat(target).st_mode & 0o170000 == 0o040000):
+                    kinds = ("a file", "a directory")
+                    raise ContainerError(f"{self.source} is {kinds[is_directory]}, and {self.destination} in the container is "
+                                         f"{kinds[not is_directory]}: choose another destination")
                 k.move_mount(tree, target)
             finally:
                 os.close(target)

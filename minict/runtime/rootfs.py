@@ -27,7 +27,8 @@ def table(spec, bundle: str, cgroups: dict[str, str], cgroup_v2: str | None) -> 
             operations += cgroup_mounts(mount, cgroups, cgroup_v2)
         elif mount.destination != "/":  # that one is the root itself: enter_root
             operations.append(mounts.operation(mount, bundle))
-    operations += devices(linux.devices, bind=in_user_namespace)
+    if not any(isinstance(each, mounts.Bind) and each.destination == "/dev" for each in operations):
+        operations += devices(linux.devices, bind=in_user_namespace)  # else nodes would be made where the host keeps something
     return operations
 
 
