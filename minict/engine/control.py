@@ -52,7 +52,7 @@ def stop(record: Record, timeout: float | None = None) -> None:
             unpause(record)  # who is frozen can't even end
         if not ended(record, timeout):
             send(record, 9)
-            ended(record, _PATIENCE)
+            must_end(record)
         wait_for_monitor(record)
 
 
@@ -68,7 +68,7 @@ def kill(record: Record, signal: str | int = "KILL") -> None:
     if number == 9:
         if record.status == "paused":
             unpause(record)
-        ended(record, _PATIENCE)
+        must_end(record)
         wait_for_monitor(record)
 
 
@@ -201,6 +201,13 @@ def ended(record: Record, seconds: float) -> bool:
         return record.pid != pid or bool(poll.poll(None if seconds < 0 else seconds * 1000))
     finally:
         os.close(pidfd)
+
+
+def must_end(record: Record) -> None:
+    """Wait for a container that was killed.  Raises :class:`ContainerError` when it does not end."""
+    if not ended(record, _PATIENCE):
+        raise ContainerError(f"the container {record.name} was killed and does not end: one of its processes waits for a device "
+                             "(state D in ps), or for a process outside that has started it and does not wait for it")
 
 
 def wake_monitor(record: Record) -> None:

@@ -72,6 +72,24 @@ def attached(record: Record, wanted: Process, interactive: bool = False) -> int:
     return exit_status(os.waitpid(pid, 0)[1])
 
 
+def in_background(record: Record, wanted: Process) -> None:
+    """Execute it, and leave it alone.  Raises :class:`ContainerError`.
+
+    A process of ours waits for it: the kernel takes a container's pid namespace apart only when every process in it
+    was waited for, and not everybody's process 1, who inherits orphans, does that.
+    """
+    from . import monitor
+
+    def work(told) -> None:
+        try:
+            pid, _ = execute(record, wanted, streams=(-1, 1, 2))
+        except (ContainerError, OSError) as error:
+            return told(error)
+        told(None)
+        os.waitpid(pid, 0)
+    monitor.fork_away(b"minict-exec", work)
+
+
 def _wait(pid: int, pidfd: int) -> int:
     """Wait for the process, and hand on to it meanwhile what is sent to us.
 

@@ -19,8 +19,9 @@ def run(image: str, args: list[str], settings: Settings, *, detach: bool = False
     if settings.tty and not detach and settings.interactive and not os.isatty(0):
         raise ContainerError("-t: the input is not a terminal: leave -t out to feed a container from a pipe")
     from .monitor import hold_signals
+    found = life.find_image(image, settings)  # to fetch one may take minutes, and can be interrupted
     hold_signals()
-    record = life.create(image, args, settings, starting=True)
+    record = life.create(image, args, settings, found=found, starting=True)
     if settings.tty and not detach:
         return join(record, detach_keys=detach_keys, trace=trace)
     if not detach:

@@ -24,13 +24,15 @@ from .specify import specify
 UNDO = {**RUNTIME_UNDO, **wiring.UNDO, **sharing.UNDO, "attached": lambda pid: None}
 
 
-def create(image_name: str, args: list[str], settings: Settings, *, starting: bool = False) -> Record:
+def create(image_name: str, args: list[str], settings: Settings, *, found: Image | None = None,
+           starting: bool = False) -> Record:
     """Make a container, up to the point where nothing of it runs yet.
 
-    With *starting* the caller goes on to :func:`begin` at once, and the record stays locked until it unlocks it: should
-    the caller be killed before, a container that removes itself does not stay.  Raises :class:`ContainerError`; then nothing is left.
+    *found*: what :func:`find_image` has found.  With *starting* the caller goes on to :func:`begin` at once, and the
+    record stays locked until it unlocks it: should the caller be killed before, a container that removes itself does not
+    stay.  Raises :class:`ContainerError`; then nothing is left.
     """
-    image = find_image(image_name, settings)
+    image = found or find_image(image_name, settings)
     settings = settings.resolved()  # it may be started again by somebody with other variables, in another directory
     if settings.name is not None:
         names.check(settings.name)

@@ -336,59 +336,77 @@ def send(pidfd: int, number: int) -> None:
         pass
 
 
-def detach(record: Record, *, starter=None, trace: bool = False):
+def detach(record: Record, *, starter=None, trace: bool = False) -> str:
     """Fork the monitor of *record*, and return when the container's command runs; the trace of its birth, if asked for.
 
     *starter*: the socket of its first client; it becomes the monitor's.  Raises :class:`ContainerError`.
     """
-    report, told = os.pipe2(os.O_CLOEXEC)
+    def work(told) -> None:
+        record.forget_lock()  # it is the command's
+        hold_signals()
+        monitor = Monitor(record, stdin=None if record.settings.get("interactive") else -1, starter=starter, trace=trace)
+
+        def born(error: Exception | None) -> None:
+            told(error, _trace(monitor) if not error else "")
+            # For a process in the background these mean: end, and what you look after with you.
+            take_signals(lambda number: number in (1, 2, 3, 15) and monitor.signal(15))
+        monitor.keep(born)
+
     hold_signals()
+    try:
+        return fork_away(b"minict-monitor", work, keep=[starter.fileno()] if starter else [])
+    finally:
+        if starter:
+            starter.close()
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, HANDED_ON | {SIGCHLD})
+
+
+def fork_away(name: bytes, work, keep: list[int] = ()) -> str:
+    """Fork a process that goes on in the background, where it calls *work*; return what it tells when it has begun.
+
+    *work* gets a function ``told(error, text)``, which it calls once: with None and a text, or with the error that this
+    call then raises.  Of our descriptors the process keeps only *keep*: it must hold no terminal, pipe or lock of ours.
+    Raises :class:`ContainerError`.
+    """
+    report, end = os.pipe2(os.O_CLOEXEC)
     if os.fork() == 0:
         try:
-            os.close(report)
-            _be_monitor(record, told, starter, trace)
+            _go_away(name, sorted({end, *keep}))
+
+            def told(error: Exception | None, text: str = "") -> None:
+                nonlocal end
+                if end >= 0:
+                    text = f"{getattr(error, 'status', OUR_ERROR)}\n{error}" if error else f"begun\n{text}"
+                    _write_all(end, text.encode(errors="replace"))
+                    os.close(end)
+                    end = -1
+            work(told)
         finally:
             os._exit(0)
-    os.close(told)
-    if starter:
-        starter.close()
+    os.close(end)
     with open(report, encoding="utf-8", errors="replace") as file:
         kind, _, text = file.read().partition("\n")
-    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, HANDED_ON | {SIGCHLD})
-    if kind == "born":
+    if kind == "begun":
         return text
     if kind.isdigit():
         raise ContainerError(text, status=int(kind))
-    raise ContainerError(f"the process that should look after the container {record.name} was killed: try again")
+    raise ContainerError(f"the process {name.decode()}, which was to go on in the background, was killed: try again")
 
 
-def _be_monitor(record: Record, told: int, starter, trace: bool) -> None:
-    """The whole life of the forked process.  Whoever forked it learns through the pipe *told* how the birth went."""
+def _go_away(name: bytes, keep: list[int]) -> None:
+    """Leave everything behind that ties a forked process to where it comes from."""
+    import ctypes
     os.setsid()
     os.chdir("/")
     null = os.open("/dev/null", os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
-    keep = sorted({told, *([starter.fileno()] if starter else [])})
     for first, last in zip([3, *(fd + 1 for fd in keep)], [*keep, 1 << 20]):
         if first < last:
-            kernel.close_range(first, last - 1)  # the lock of the record among them: that is the command's
-    record._lock = -1
-    _name_ourselves(b"minict-monitor")
+            kernel.close_range(first, last - 1)
+    text = ctypes.create_string_buffer(name)
+    kernel.prctl(kernel.PR_SET_NAME, ctypes.addressof(text))
     restore_signals()
-    hold_signals()
-    monitor = Monitor(record, stdin=None if record.settings.get("interactive") else -1, starter=starter, trace=trace)
-
-    def born(error: Exception | None) -> None:
-        nonlocal told
-        if told >= 0:
-            text = f"{getattr(error, 'status', OUR_ERROR)}\n{error}" if error else f"born\n{_trace(monitor)}"
-            _write_all(told, text.encode(errors="replace"))
-            os.close(told)
-            told = -1
-            # For a process in the background these mean: end, and what you look after with you.
-            take_signals(lambda number: number in (1, 2, 3, 15) and monitor.signal(15))
-    monitor.keep(born)
 
 
 def _log(record: Record, settings) -> Log | None:
@@ -400,12 +418,6 @@ def _log(record: Record, settings) -> Log | None:
 def _trace(monitor: Monitor) -> str:
     from minict.runtime.trace import table
     return table(monitor.container.traces) if monitor.trace else ""
-
-
-def _name_ourselves(name: bytes) -> None:
-    import ctypes
-    text = ctypes.create_string_buffer(name)
-    kernel.prctl(kernel.PR_SET_NAME, ctypes.addressof(text))
 
 
 class _Client:

@@ -170,6 +170,10 @@ class Record:
             os.close(self._lock)
             self._lock = -1
 
+    def forget_lock(self) -> None:
+        """In a fork: the lock is the parent's, and its descriptor is closed."""
+        self._lock = -1
+
     def __enter__(self) -> Record:
         if not self.lock() or not os.path.exists(f"{self.data}/container.json"):
             self.unlock()

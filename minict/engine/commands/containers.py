@@ -121,8 +121,7 @@ def execute(fields: dict, arguments: list[str]) -> int:
                           workdir=fields.get("workdir"), tty=tty and not detach, privileged=bool(fields.get("privileged")))
     if not detach:
         return exec.attached(record, wanted, interactive)
-    null = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
-    exec.execute(record, wanted, streams=(-1, null, null))
+    exec.in_background(record, wanted)
     return 0
 
 
