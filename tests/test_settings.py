@@ -46,6 +46,18 @@ def test_settings_are_a_json_object():
     assert (settings.env, settings.publish, settings.network, Settings().network) == (["A=1"], (), ["none"], ("bridge",))
 
 
+def test_numbers_will_do_for_texts_and_one_value_for_a_list():
+    settings = Settings(user=0, health_interval=3, group_add=4, stop_timeout=5, label=[6, "a=b"], cpus=0.5)
+    assert (settings.user, settings.health_interval, settings.group_add) == ("0", "3s", ["4"])
+    assert (settings.stop_timeout, settings.label, settings.cpus) == ("5", ["6", "a=b"], "0.5")
+
+
+@pytest.mark.parametrize("field", ["workdir", "env", "device", "env_file", "security_opt"])
+def test_a_zero_byte_is_refused_wherever_it_stands(field):
+    with pytest.raises(ContainerError, match="zero byte"):
+        Settings(**{field: "/a\0b"})
+
+
 def test_every_option_is_a_field_and_every_field_an_option():
     from minict.engine.commands.run import SETTINGS
 
@@ -422,6 +434,19 @@ def test_ports_and_pings_are_for_every_user(image):
 )
 def test_a_sysctl_of_the_host_is_refused(image, network, flags, words):
     refused(run(image, "true", flags=flags, network=network), "host", *words)
+
+
+@pytest.mark.parametrize("fake", ["link", "file", "zero"])
+def test_a_null_device_that_is_none_hides_nothing(image, tmp_path, fake):
+    """CVE-2025-31133: what covers a masked file is the container's /dev/null, and that may come from a volume."""
+    null = tmp_path / "null"
+    if fake == "link":
+        null.symlink_to("/proc/sys/kernel/core_pattern")
+    elif fake == "file":
+        null.write_text("")
+    else:
+        os.mknod(null, 0o020666, os.makedev(1, 5))
+    refused(run(image, "cat", "/proc/interrupts", flags=["-v", f"{tmp_path}:/dev"]), "/dev/null", "null device")
 
 
 # ---- how it lives and ends -----------------------------------------------------------------------------------------

@@ -38,13 +38,13 @@ def memory(settings) -> spec.Memory | None:
             raise ContainerError(f"--memory: {settings.memory} is too little to start anything in: the least is 6m")
         if swap_is_counted():
             result.swap = 2 * result.limit
-    if str(settings.memory_swap or 0) != "0":
+    if settings.memory_swap not in (None, "0"):
         result.swap = _swap(settings, result.limit)
     if settings.memory_reservation is not None:
         result.reservation = units.bytes_of(settings.memory_reservation, "--memory-reservation")
         if result.limit and result.reservation > result.limit:
             raise ContainerError(f"--memory-reservation: {settings.memory_reservation} is more than --memory {settings.memory}")
-    if str(settings.memory_swappiness or "-1") != "-1" or settings.memory_swappiness == 0:
+    if settings.memory_swappiness not in (None, "-1"):
         result.swappiness = units.whole(settings.memory_swappiness, "--memory-swappiness", 0, 100)
     if settings.oom_kill_disable:
         result.disableOOMKiller = True
@@ -53,7 +53,7 @@ def memory(settings) -> spec.Memory | None:
 
 def _swap(settings, limit: int | None) -> int:
     """``--memory-swap``: memory and swap together."""
-    if str(settings.memory_swap) == "-1":
+    if settings.memory_swap == "-1":
         return -1
     swap = units.bytes_of(settings.memory_swap, "--memory-swap")
     if limit is None:
@@ -87,7 +87,7 @@ def cpu(settings) -> spec.CPU | None:
         result.quota = units.whole(settings.cpu_quota, "--cpu-quota", -1)
         if 0 < result.quota < 1000:
             raise ContainerError(f"--cpu-quota: {settings.cpu_quota} microseconds are too few: the least is 1000")
-    if settings.cpu_shares is not None and str(settings.cpu_shares) != "0":
+    if settings.cpu_shares not in (None, "0"):
         result.shares = units.whole(settings.cpu_shares, "--cpu-shares", 2, 262_144)
     if settings.cpuset_cpus is not None:
         result.cpus = units.numbers(settings.cpuset_cpus, "--cpuset-cpus", "/sys/devices/system/cpu/online")
@@ -102,7 +102,7 @@ def cpu(settings) -> spec.CPU | None:
 def disks(settings) -> spec.BlockIO | None:
     """``--blkio-weight``, and the rates of single disks."""
     result = spec.BlockIO()
-    if settings.blkio_weight is not None and str(settings.blkio_weight) != "0":
+    if settings.blkio_weight not in (None, "0"):
         result.weight = units.whole(settings.blkio_weight, "--blkio-weight", 10, 1000)
     for field, name in (("throttleReadBpsDevice", "device_read_bps"), ("throttleWriteBpsDevice", "device_write_bps"),
                         ("throttleReadIOPSDevice", "device_read_iops"), ("throttleWriteIOPSDevice", "device_write_iops")):

@@ -10,12 +10,16 @@ from minict.runtime import spec
 from minict.runtime.errors import ContainerError
 
 
+_TIMES = ("health_interval", "health_timeout", "health_start_period", "health_start_interval")
+
+
 class Settings(spec.Record):
     """What ``minict run`` takes: a field for each of its options, by the option's name.
 
-    Values are as a person types them (``memory="128m"``), numbers may be numbers; an option that can be given several times
-    is a list, for which one text will do.  What a text means is found where it is needed, and an error says so there.
-    An object is also a JSON object: ``Settings(**settings.to_dict())``.  Raises :class:`TypeError` for a field that there is not.
+    Values are texts as a person types them (``memory="128m"``), for which numbers will do (those of times are seconds); an
+    option that can be given several times is a list, for which one value will do.  What a text means is found where it is
+    needed, and an error says so there.  An object is also a JSON object: ``Settings(**settings.to_dict())``.
+    Raises :class:`TypeError` for a field that there is not, and :class:`ContainerError` for a text with a zero byte in it.
     """
 
     # its command, and what it finds
@@ -111,7 +115,10 @@ class Settings(spec.Record):
         super().__init__(**fields)
         for name, value in fields.items():
             if self.__annotations__[name] == "list":
-                setattr(self, name, [value] if isinstance(value, str) else list(value or ()))
+                values = value if isinstance(value, (list, tuple)) else [] if value is None else [value]
+                setattr(self, name, [_text(name, each) for each in values])
+            elif self.__annotations__[name] == "str" and value is not None:
+                setattr(self, name, _text(name, value))
 
     def resolved(self) -> Settings:
         """A copy that means the same wherever and by whomever it is read: files are read, and what was the caller's is named.
@@ -129,6 +136,15 @@ class Settings(spec.Record):
         if self.security_opt:
             changes.update(security_opt=[_read_profile(word) for word in self.security_opt])
         return Settings(**{**self.to_dict(), **changes})
+
+
+def _text(name: str, value: object) -> object:
+    """*value* as a person types it.  Raises :class:`ContainerError`: the kernel would take a zero byte for the end."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return f"{value}s" if name in _TIMES else str(value)
+    if isinstance(value, str) and "\0" in value:
+        raise ContainerError(f"--{name.replace('_', '-')}: {value!r} has a zero byte in it")
+    return value
 
 
 def _read_profile(word: str) -> str:

@@ -12,7 +12,7 @@ _FACTORS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 4
 _LARGEST = 1 << 63  # what the kernel counts bytes with
 
 
-def bytes_of(text: str | int, what: str) -> int:
+def bytes_of(text: str, what: str) -> int:
     """``128m`` in bytes; the units are b, k, m, g, t and p, each 1024 times the one before, with or without a b behind."""
     word = str(text).strip().lower()
     number = word.rstrip("bkmgtpi")
@@ -53,11 +53,9 @@ def whole(text: str | int, what: str, least: int | None = None, most: int | None
     return number
 
 
-def nanoseconds(text: str | float, what: str) -> int:
-    """A length of time such as ``1m30s``, in nanoseconds; a number from Python is one of seconds."""
-    from .clock import SECOND, duration_of
-    if isinstance(text, (int, float)):
-        return int(text * SECOND)
+def nanoseconds(text: str, what: str) -> int:
+    """A length of time such as ``1m30s``, in nanoseconds."""
+    from .clock import duration_of
     try:
         length = duration_of(text)
     except ValueError:

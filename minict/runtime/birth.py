@@ -231,7 +231,7 @@ def open_terminal(birth: Birth) -> None:
     if size and size.height:
         terminal.set_size(master, size.height, size.width)
     if birth.makes("mount"):
-        os.close(os.open("/dev/console", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        os.close(os.open("/dev/console", os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
         k.mount(os.ttyname(slave), "/dev/console", None, k.MS_BIND)
     os.fchown(slave, birth.spec.process.user.uid, -1)
     terminal.send(birth.descriptors["console"], master)
@@ -413,11 +413,8 @@ def give_pipes(birth: Birth) -> None:
             break
     for name in ("stdin", "stdout", "stderr"):
         fd = birth.descriptors[name]
-        if fd >= 0 and owner and os.fstat(fd).st_mode & 0o170000 == 0o010000:
-            try:
-                os.fchown(fd, owner, -1)
-            except OSError:
-                pass  # not ours to give: a FIFO on a read-only disk
+        if fd >= 0 and owner and os.readlink(f"/proc/self/fd/{fd}").startswith("pipe:"):  # and no FIFO, which is a file
+            os.fchown(fd, owner, -1)
 
 
 def read_report(report: int) -> Trace:

@@ -326,6 +326,22 @@ def hide(path: str) -> None:
         k.mount("/dev/null", path, None, k.MS_BIND)
 
 
+def check_null(root: int) -> None:
+    """Refuse a /dev/null that is something else: a volume in its place may have a link there, and what should be hidden
+    would be covered with a file that nobody may write to, such as core_pattern (CVE-2025-31133).
+
+    Raises :class:`ContainerError`.
+    """
+    null = k.openat2(root, "dev/null", os.O_PATH | os.O_NOFOLLOW, 0, k.RESOLVE_IN_ROOT | k.RESOLVE_NO_MAGICLINKS)
+    try:
+        status = os.fstat(null)
+    finally:
+        os.close(null)
+    if status.st_mode & 0o170000 != 0o020000 or status.st_rdev != os.makedev(1, 3):
+        raise ContainerError("/dev/null in the container is not the null device, with which files of the host are hidden: mount "
+                             "nothing on /dev or /dev/null")
+
+
 class Mask(Operation):
     """Hide what the container must not see: a file behind /dev/null, a directory behind an empty one."""
 
@@ -341,6 +357,7 @@ class Mask(Operation):
         except (FileNotFoundError, NotADirectoryError):
             return  # nothing there to hide
         try:
+            check_null(root)
             hide(f"/proc/self/fd/{target}")
         finally:
             os.close(target)
