@@ -7,7 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from command import Terminal, begin, bridge, containers, image, output, refused, run  # noqa: F401
+from command import Terminal, begin, bridge, containers, image, minict, output, refused, run  # noqa: F401
 from forked import forked
 
 import minict as package
@@ -161,6 +161,26 @@ def test_a_range_whose_container_was_killed_is_given_back(image):
     process.communicate()
     prune()
     assert containers() == [] and not os.path.exists(f"{paths.run_root()}/ids")
+
+
+def test_the_next_life_may_have_another_range(image):
+    assert minict("create", "--name", "lives", "--network", "none", *PRIVATE, image, "sh", "-c",
+                  "cat /proc/self/uid_map; stat -c %u /mine || touch /mine; stat -c %u /etc/passwd").returncode == 0
+    try:
+        first = minict("start", "-a", "lives").stdout.split()
+        with package.run(image, "sleep 100", network="none", userns="private", detach=True):
+            second = minict("start", "-a", "lives").stdout.split()
+        assert first[0::2] == ["0", "65536"] and first[3:] == ["0"] and second[3:] == ["0", "0"] and first[1] != second[1]
+    finally:
+        assert minict("rm", "-f", "lives").returncode == 0
+
+
+def test_where_the_image_was_copied_its_files_are_the_containers_too(image, monkeypatch, capfd):
+    from minict.engine import overlay
+
+    monkeypatch.setattr(overlay, "usable", lambda: False)
+    assert package.run(image, "stat -c %u /etc/passwd /", network="none", userns="private").output == "0\n0\n"
+    assert "are copied" in capfd.readouterr().err
 
 
 def test_a_range_of_another_is_not_given_back():

@@ -42,7 +42,10 @@ def prepare(birth) -> None:
     mounts.make_private()
     users = user_namespace(linux.uidMappings, linux.gidMappings)
     root = next((mount for mount in birth.spec.mounts if mount.destination == "/"), None)
-    if root and set(root.options) & set(_WORDS):
+    if root and root.type != "overlay":
+        attach(root.source, birth.rootfs, users)
+        os.chdir(birth.rootfs)
+    elif root:
         mount_overlay(root, birth.rootfs, users, linux.uidMappings[0].hostID, linux.gidMappings[0].hostID)
     else:
         os.chdir(birth.rootfs)
@@ -108,23 +111,19 @@ def mount_overlay(root, rootfs: str, users: int, uid: int, gid: int) -> None:
     """
     options = mounts.Options([word for word in root.options if not word.startswith(("lowerdir=", "upperdir=", "workdir="))
                               and word not in _WORDS])
-    given = dict(word.split("=", 1) for word in root.options if "=" in word)
-    layers = split_layers(given["lowerdir"])
-    own = os.path.dirname(given["upperdir"])
-    if own != os.path.dirname(given["workdir"]):
+    given = {name: [os.path.join(root.source, path) for path in split_layers(value)]
+             for name, _, value in (word.partition("=") for word in root.options) if name in ("lowerdir", "upperdir", "workdir")}
+    (upper,), (work,), layers = given["upperdir"], given["workdir"], given["lowerdir"]
+    own = os.path.dirname(upper)
+    if own != os.path.dirname(work):
         raise ContainerError("the upperdir and the workdir of an idmapped overlay must lie in the same directory")
     k.mount("layers", rootfs, "tmpfs", 0, "mode=755")
     os.chdir(rootfs)
     for name, path in [("own", own), *((str(number), layer) for number, layer in enumerate(layers))]:
         os.mkdir(name)
-        tree, place = k.open_tree(k.AT_FDCWD, path, k.OPEN_TREE_CLONE), os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        map_ids(tree, users, path)
-        k.move_mount(tree, place)
-        os.close(tree)
-        os.close(place)
-    lower = ":".join(map(str, range(len(layers))))
-    upper, work = (os.path.basename(given[name]) for name in ("upperdir", "workdir"))
-    data = [f"lowerdir={lower}", f"upperdir=own/{upper}", f"workdir=own/{work}", *([options.data] if options.data else [])]
+        attach(path, name, users)
+    data = [f"lowerdir={':'.join(map(str, range(len(layers))))}", f"upperdir=own/{os.path.basename(upper)}",
+            f"workdir=own/{os.path.basename(work)}", *([options.data] if options.data else [])]
     kernel.prctl(kernel.PR_SET_SECUREBITS, kernel.SECBIT_NO_SETUID_FIXUP)  # another id, and all capabilities
     os.setresgid(-1, gid, -1)
     os.setresuid(-1, uid, -1)
@@ -140,6 +139,17 @@ def mount_overlay(root, rootfs: str, users: int, uid: int, gid: int) -> None:
         os.setresgid(-1, 0, -1)
         kernel.prctl(kernel.PR_SET_SECUREBITS, 0)
     os.chdir(rootfs)
+
+
+def attach(source: str, target: str, users: int) -> None:
+    """An idmapped bind mount of the directory *source* on the directory *target*.  Raises as :func:`map_ids`."""
+    tree, place = k.open_tree(k.AT_FDCWD, source, k.OPEN_TREE_CLONE), os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        map_ids(tree, users, source)
+        k.move_mount(tree, place)
+    finally:
+        os.close(tree)
+        os.close(place)
 
 
 def split_layers(text: str) -> list[str]:

@@ -76,8 +76,8 @@ def enter_root(spec, rootfs: str) -> None:
     """Make the directory *rootfs* a mount point, which pivot_root demands, and go there.
 
     It is either the mount of the spec whose destination is ``/`` (minict's overlay of the image's layers), or
-    the directory bound to itself, or what :mod:`.idmap` has prepared.  Being made here, in the container's own mount namespace, it is never seen on the
-    host and needs no umount: it goes with the last process that is inside.
+    the directory bound to itself, or what :mod:`.idmap` has prepared.  Being made in the container's own mount namespace, it is
+    never seen on the host and needs no umount: it goes with the last process that is inside.
 
     The layers of an overlay may be named relative to the directory that is its source: the kernel itself has no use for that.
     """
