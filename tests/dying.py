@@ -39,13 +39,19 @@ CHANGES = {
     "flock",
     "kill",
     "waitpid",
+    "bind",
+    "link",
 }
 # Modules of which each function is a point, for they call what the profiler does not see; and those that only look.
-MODULES = ("/minict/kernel/", "/minict/engine/network.py", "/minict/engine/nft.py", "/minict/engine/firewall.py")
+MODULES = (
+    "/minict/kernel/",
+    *("/minict/engine/network.py", "/minict/engine/nft.py", "/minict/engine/firewall.py", "/minict/engine/ports.py"),
+)
 ONLY_LOOK = {
     *("failure", "syscall", "openat2", "prctl", "host_end", "mac", "ledger", "find", "gateway", "capget", "is_default"),
     *("attribute", "attributes", "messages", "text", "_link", "link", "links", "addresses", "routes", "_answers"),
     *("__init__", "__enter__", "__exit__", "close", "_chains", "_transaction", "_handles", "_library", "_bridges"),
+    *("key", "parse", "parse_exposed", "wished", "_range", "published", "_conversations"),
 }
 
 said, go, wanted = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]

@@ -36,12 +36,12 @@ COMMAND = [
 class Doomed:
     """A ``minict run`` that stops at *point* and is killed there.  Its command leaves a file behind as a witness."""
 
-    def __init__(self, image: str, point: str, network: str):
+    def __init__(self, image: str, point: str, network: str, *flags: str):
         said, say = os.pipe()
         go, self._go = os.pipe()
         self._directory = tempfile.TemporaryDirectory()
         os.chmod(self._directory.name, 0o777)
-        words = ["run", "--rm", "--network", network, "-v", f"{self._directory.name}:/witness", *COMMAND]
+        words = ["run", "--rm", "--network", network, *flags, "-v", f"{self._directory.name}:/witness", *COMMAND]
         self.process = subprocess.Popen(
             [sys.executable, DYING, str(say), str(go), point, *words, image, "touch", "/witness/alive"],
             pass_fds=[say, go],
@@ -79,21 +79,21 @@ def bury() -> None:
         pass
 
 
-def points(image: str, who: str, network: str) -> list[list[str]]:
+def points(image: str, who: str, network: str, *flags: str) -> list[list[str]]:
     """The points of *who* in a life without a fault: [id, name] each."""
-    one = Doomed(image, "list", network)
+    one = Doomed(image, "list", network, *flags)
     assert one.end(), "the command was not executed"
     return [line.rstrip("\n").split("\t") for line in one.points if line.startswith(who)]
 
 
-def faults(image: str, who: str, network: str, choose=lambda points: points) -> list[str]:
+def faults(image: str, who: str, network: str, *flags: str, choose=lambda points: points) -> list[str]:
     """Kill at each point; what then went wrong, a line each."""
     wrong = []
-    chosen = choose(points(image, who, network))
+    chosen = choose(points(image, who, network, *flags))
     prune()
     before = host.snapshot()
     for id, name in chosen:
-        one = Doomed(image, id, network)
+        one = Doomed(image, id, network, *flags)
         if one.points == [""]:
             wrong.append(f"{id} {name}: was never reached")
         executed = one.kill()
@@ -118,7 +118,19 @@ def test_killed_at_any_step_of_the_child(image):
 def test_killed_at_any_change_for_the_network(image, bridge):
     """Those points that a container without a network does not have."""
     common = {name for _, name in points(image, "parent", "none")}
-    assert faults(image, "parent", "bridge", lambda points: [point for point in points if point[1] not in common]) == []
+    assert faults(image, "parent", "bridge", choose=lambda points: [point for point in points if point[1] not in common]) == []
+
+
+def test_killed_at_any_change_for_ports_and_for_a_second_network(image, bridge):
+    """Those points that a container without a port does not have: of each kind the first, and all that speak of ports."""
+    flags = ["--network", "name=back,ip=10.9.8.7,alias=db", "-p", "8080:80", "-p", "127.0.0.1:8081:81/udp"]
+    assert minict("network", "create", "--subnet", "10.9.8.0/24", "back").returncode == 0
+    common = {name for _, name in points(image, "parent", "none")}
+
+    def choose(points):
+        return [point for point in {name: point for point in reversed(points) for name in [point[1]]}.values() if point[1] not in common]
+    assert faults(image, "parent", "bridge", *flags, choose=choose) == []
+    assert minict("network", "rm", "back").returncode == 0
 
 
 def test_after_all_that_a_new_one_takes_the_same_name(image):

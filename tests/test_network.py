@@ -16,7 +16,7 @@ import pytest
 from forked import exit_code, forked
 from internet import HOST, WORLD, Here, Machine, host, host_state, reach, sh, unreachable, world  # noqa: F401
 
-from minict.engine import address, nft, network
+from minict.engine import address, dns, nft, network  # noqa: F401
 from minict.engine.settings import Settings
 from minict.engine.wiring import Wiring
 from minict.kernel import namespaces
@@ -378,7 +378,8 @@ def test_no_thread_no_descriptor_and_no_other_namespace_is_left_in_the_caller(co
 
 def die_at_line(number: int, function) -> None:
     """Call *function*; this process is killed when it comes to the *number*-th distinct line of the network's modules."""
-    modules = {sys.modules[f"minict.engine.{name}"].__file__ for name in ("network", "address", "firewall", "nft")}
+    modules = {sys.modules[f"minict.engine.{name}"].__file__
+               for name in ("network", "networks", "address", "firewall", "nft", "ports", "wiring", "dns")}
     seen = set()
 
     def trace(frame, event, argument):

@@ -8,15 +8,19 @@ import ipaddress
 import json
 import os
 import shutil
+import signal
 import subprocess
+import sys
 
 import pytest
 from command import MINICT, image, minict, refused, wait_until  # noqa: F401
+from forked import exit_code
 from internet import HOST, WORLD, Machine, host, reach, sh, unreachable, world  # noqa: F401
 from pyroute2 import IPRoute
+from test_network import die_at_line
 
-from minict.engine import networks, wiring
-from minict.engine.record import Record
+from minict.engine import address, networks, ports, wiring
+from minict.engine.record import Record, records
 from minict.runtime import paths
 from minict.runtime.state import State
 
@@ -32,6 +36,8 @@ class Box(Machine):
     """A container in the background, which sleeps."""
 
     def __init__(self, image: str, *flags: str):
+        if "--dns" not in flags and not any(flag.startswith("container:") for flag in flags):
+            flags = ("--dns", "127.0.0.1", *flags)  # nobody is there: an unknown name is unknown at once
         self.id = done("run", "-d", *flags, image, "sleep", "1000")[:12]
 
     @property
@@ -383,3 +389,115 @@ def test_after_a_reboot_a_network_is_made_again_when_it_is_needed(boxes, world):
     done("start", "one")
     assert one.ip == "10.9.8.2" and bridges() == {networks.find("back").bridge: ["10.9.8.1/24"]}
     assert reach(one, world, WORLD) == HOST and reach(world, one, HOST, 8080, inside=(one.ip, 80)) == WORLD
+
+
+# ---- killed, and all at once -------------------------------------------------------------------------------------
+
+def killed_at_every_line(function, after, step: int = 1) -> int:
+    """Call *function* in a fork that is killed at its first line, its second (or *step* further), and so on, and each time *after*;
+    how many there were."""
+    number = 1
+    while exit_code(die_at_line, number, function) == -signal.SIGKILL:
+        after()
+        number += step
+    return number
+
+
+def test_who_is_killed_while_making_or_removing_a_network_leaves_one_or_none(bare):
+    def either() -> None:
+        for each in networks.made_by_people():
+            networks.remove(each.name)
+        networks.remove_unused_bridges()
+        assert not os.path.exists(f"{paths.data_root()}/networks") and not os.path.exists(f"{paths.run_root()}/networks")
+    assert killed_at_every_line(lambda: networks.create("net", subnet="10.9.8.0/24"), either) > 60
+    either()
+
+    def made() -> None:
+        networks.create("net", subnet="10.9.8.0/24").ensure_bridge()
+
+    def removed() -> None:
+        either()
+        assert bridges() == {} and sh("nft", "list", "tables") == ""
+        made()
+    made()
+    assert killed_at_every_line(lambda: networks.remove("net"), removed) > 60
+
+
+def test_who_is_killed_while_connecting_or_disconnecting_can_do_it_again(boxes):
+    done("network", "create", "back")
+    one, db = boxes("--name", "one", "-p", "8080:80"), boxes("--name", "db", "--network", "back")
+
+    def as_before() -> bool:
+        return (list(wiring.describe(one.id)["Networks"]), sorted(address.holders(networks.find("back").key).values()), db.knows("one"),
+                one.sh("ip", "-o", "link").count(": eth"), sh("ip", "-o", "link").count(": veth")) == (["bridge"], [db.id], None, 1, 2)
+    assert as_before()
+    looked = []
+
+    def change(what) -> None:
+        with Record.find("one") as record:
+            what(record, "back")
+
+    def wished() -> bool:
+        return "back" in wiring.names_of_networks(Record.find("one").settings_object().network)
+
+    def again() -> None:
+        if not wished():
+            change(wiring.connect)
+        looked.append(one.on("back")["IPAddress"] in [line.split()[0] for line in open(State(db.id).path("hosts")) if "one" in line])
+        change(wiring.disconnect)
+        assert len(looked) % 20 or as_before()
+    assert killed_at_every_line(lambda: change(wiring.connect), again, 5) > 100 and all(looked)
+    again()
+    assert as_before()
+
+    def left() -> None:
+        if wished():
+            change(wiring.disconnect)
+        assert "one" not in open(State(db.id).path("hosts")).read()
+        change(wiring.connect)
+    change(wiring.connect)
+    assert killed_at_every_line(lambda: change(wiring.disconnect), left, 3) > 100
+    left()
+    change(wiring.disconnect)
+    assert as_before()
+
+
+_OPERATIONS = """
+import random, subprocess, sys
+chance = random.Random(int(sys.argv[1]))
+minict, image = sys.argv[2:5], sys.argv[5]
+for _ in range(25):
+    net, box = chance.choice("abc"), chance.choice("wxyz")
+    words = chance.choice([
+        ["network", "create", net], ["network", "rm", net], ["network", "prune"], ["prune"], ["rename", box, chance.choice("wxyz")],
+        ["run", "-d", "--name", box, "--network", net, "-p", str(chance.choice([8080, 8081])) + ":80", image, "sleep", "1000"],
+        ["run", "-d", "--name", box, "--network", net, "--network-alias", "web", image, "sleep", "1000"],
+        ["run", "--rm", image, "true"], ["rm", "-f", box], ["restart", "-t", "0", box],
+        ["network", "connect", net, box], ["network", "disconnect", net, box]])
+    result = subprocess.run([*minict, *words], capture_output=True, text=True, timeout=120)
+    if "mistake of minict" in result.stderr or "Traceback" in result.stderr or result.returncode not in (0, 1, 125):
+        print(words, result.returncode, result.stderr.strip(), flush=True)
+"""
+
+
+def test_two_hundred_operations_by_eight_processes_at_once_end_in_order(world, image, bare):
+    workers = [subprocess.Popen([sys.executable, "-c", _OPERATIONS, str(seed), *MINICT, image], stdout=subprocess.PIPE, text=True)
+               for seed in range(8)]
+    assert [worker.communicate(timeout=300)[0] for worker in workers] == [""] * 8
+    alive = {record.id: record for record in records() if record.status == "running"}
+    held = {id: (key, ip) for key in ["bridge", *(each.key for each in networks.made_by_people())]
+            for ip, id in address.holders(key).items()}
+    assert set(held) <= set(alive), "an address whose container does not run"
+    for id, record in alive.items():
+        for joint in wiring.read(id)["joints"]:
+            assert joint["address"] in sh("nsenter", "-t", str(record.pid), "-n", "ip", "-o", "address", "show", f"eth{joint['number']}")
+            with open(State(id).path("hosts")) as file:
+                lines = [line.split() for line in file]
+            members = {other: wiring.read(other) for other in address.holders(joint["key"]).values()}
+            for other, wired in members.items():
+                place = next(each for each in wired["joints"] if each["key"] == joint["key"])
+                assert any(line[0] == place["address"] and wired["name"] in line for line in lines), (id, other, lines)
+    wired_ports = sorted((id, port[2]) for id in alive for port in wiring.read(id)["ports"] if wiring.read(id)["joints"])
+    assert sorted((id, port.outside) for id, port, _ in ports.published()) == wired_ports
+    for id in [record.id for record in records()]:
+        done("rm", "-f", id)

@@ -112,12 +112,13 @@ class Wiring:
         for joint in self.joints:
             joint.net.ensure_bridge()
             joint.net.connect(self.id, pid, joint.address, joint.number, joint.mac)
-        write(self.id, {"name": self.name, "hostname": self.hostname, "links": self.links,
-                        "ports": [[port.protocol, port.address, port.outside, port.inside] for port in self.ports],
-                        "joints": [joint.to_dict() for joint in self.joints]})
+        wired = {"name": self.name, "hostname": self.hostname, "links": self.links,
+                 "ports": [[port.protocol, port.address, port.outside, port.inside] for port in self.ports],
+                 "joints": [joint.to_dict() for joint in self.joints]}
+        write(self.id, wired)
         if self.joints:
             with network.lock():
-                publish(self.id)
+                publish(self.id, wired)
                 introduce([joint.net.key for joint in self.joints])
 
     def disconnect(self) -> None:
@@ -332,10 +333,12 @@ class _Members:
         return [*filter(None, [self.wired(id).get("name")]), id[:12], *joint["aliases"]]
 
 
-def publish(id: str) -> None:
-    """Send what comes to the container's ports to its first address that the world may reach.  Raises :class:`ContainerError`."""
-    wired = read(id)
-    if not wired or State(id).pid() is None:
+def publish(id: str, wired: dict) -> None:
+    """Send what comes to the ports of the container *id* to its first address that the world may reach, of those in *wired*.
+
+    Raises :class:`ContainerError`.
+    """
+    if State(id).pid() is None:
         return  # it is just ending: whoever looks after it withdraws them
     ports.withdraw(id)
     way = next((joint for joint in wired["joints"] if not joint["internal"]), None)
@@ -356,7 +359,10 @@ def connect(record, name: str, wanted: str | None = None, aliases: list[str] = (
     before = record.settings_object().network
     if joint.net.name in names_of_networks(before):
         raise ContainerError(f"The container {record.name or record.id} is on the network {joint.net.name} already")
-    if record.pid is not None:
+    if record.pid is not None and joint.net.key in keys(record.id):  # whoever did it before us was killed before the end
+        with network.lock():
+            introduce([joint.net.key])
+    elif record.pid is not None:
         join(record.id, name, wanted, aliases)
     words = [f"name={joint.net.name}", *([f"ip={wanted}"] if wanted else []), *(f"alias={alias}" for alias in aliases)]
     record.settings["network"] = [*before, ",".join(words)]
@@ -403,47 +409,60 @@ def join(id: str, name: str, wanted: str | None = None, aliases: list[str] = ())
     if pid is None or not wired:
         raise ContainerError(f"The container {id} has no network of its own that could be changed: it is not running, or shares another's")
     joint = find_joint(name, 1 + max([each["number"] for each in wired["joints"]], default=-1), wanted, aliases)
-    if joint.net.key in [each["key"] for each in wired["joints"]]:
+    if joint.net.key in keys(id):
         raise ContainerError(f"The container {id} is on the network {joint.net.name} already")
+    entries = joint.net.ledger(id, joint.number)
+    take_back(entries)  # whoever began the same was killed in the midst of it
     try:
-        state.record(joint.net.ledger(id, joint.number))
+        state.record(entries)
         with network.lock():
             reserve(id, joint)
         joint.net.ensure_bridge()
         joint.net.connect(id, pid, joint.address, joint.number)
         wired["joints"].append(joint.to_dict())
         with network.lock():
+            publish(id, wired)
             write(id, wired)
-            publish(id)
             introduce([joint.net.key])
     except BaseException as error:
-        for kind, value in reversed(joint.net.ledger(id, joint.number)):
-            network.undo(kind, value)
+        take_back(entries)
         if isinstance(error, FileNotFoundError):
             raise ContainerError(f"The container {id} has just ended") from None
         raise
 
 
 def leave(id: str, name: str) -> None:
-    """Take the running container *id* off a network.  Raises :class:`ContainerError` when it is not on it."""
+    """Take the running container *id* off a network; one that it is not on is no error.  Raises :class:`ContainerError`.
+
+    What is written of it changes late: who is killed before can do it once more.
+    """
     wired, net = read(id), networks.find(name)
-    gone = next((joint for joint in wired.get("joints", ()) if joint["key"] == net.key), None)
-    if gone is None:
-        raise ContainerError(f"The container {id} is not on the network {net.name}")
-    wired["joints"].remove(gone)
-    with network.lock():
+    gone = [joint for joint in wired.get("joints", ()) if joint["key"] == net.key]
+    if gone:
+        wired["joints"].remove(gone[0])
+        with network.lock():
+            publish(id, wired)
+        take_back(net.ledger(id, gone[0]["number"]))
+        way, pid = next((joint for joint in wired["joints"] if not joint["internal"]), None), State(id).pid()
+        if way and pid:
+            networks.find(way["id"] or "bridge").route_through(id, pid)
         write(id, wired)
-        publish(id)
-    for kind, value in reversed(net.ledger(id, gone["number"])):
-        network.undo(kind, value)
-    way, pid = next((joint for joint in wired["joints"] if not joint["internal"]), None), State(id).pid()
-    if way and pid:
-        networks.find(way["id"] or "bridge").route_through(id, pid)
-    with network.lock():
-        introduce([net.key, *(joint["key"] for joint in wired["joints"])])
-        if not wired["joints"]:
+    if wired:
+        with network.lock():
             from . import dns
-            dns.rewrite_hosts(State(id).path("hosts"), [])
+            dns.rewrite_hosts(State(id).path("hosts"), _Members().lines_for(id))
+            introduce([net.key])
+
+
+def take_back(entries: list) -> None:
+    """Undo part of a ledger, by hand, because the container lives."""
+    for kind, value in reversed(entries):
+        network.undo(kind, value)
+
+
+def keys(id: str) -> list[str]:
+    """The networks that a running container is on."""
+    return [joint["key"] for joint in read(id).get("joints", ())]
 
 
 def rename(id: str, name: str) -> None:
