@@ -163,13 +163,17 @@ def test_a_network_that_is_always_there_can_not_be_removed(bare, name):
     refused(minict("network", "rm", name), name, "always there", status=1)
 
 
-def test_a_damaged_file_is_named(bare):
+def test_a_damaged_file_is_named(image, bare):
     done("network", "create", "back")
     path = f"{paths.data_root()}/networks/back.json"
-    with open(path, "w") as file:
-        file.write('{"subnet": 7')
-    refused(minict("network", "inspect", "back"), path, "damaged")
-    os.unlink(path)
+    try:
+        for text in ('{"subnet": 7', "{}", '{"subnet": "x", "id": "abc"}', "[]"):
+            with open(path, "w") as file:
+                file.write(text)
+            refused(minict("run", "--network", "back", image, "true"), path, "damaged")
+            refused(minict("network", "create", "other"), path, "damaged")
+    finally:
+        os.unlink(path)
 
 
 def test_a_network_in_use_stays_and_prune_takes_the_others(boxes):

@@ -187,8 +187,8 @@ def _load(name: str) -> Network:
         subnet = addresses.Subnet(read["subnet"], read["gateway"], read["ip_range"])
         return Network(name, _bridge(read["id"]), subnet, internal=read["internal"], id=read["id"], labels=read["labels"],
                        created=read["created"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ContainerError(f"{_file(name)} is damaged ({error}): remove it, and make the network {name} again") from None
+    except (ValueError, KeyError, TypeError, AttributeError, ContainerError):
+        raise ContainerError(f"{_file(name)} is damaged: remove it, and make the network {name} again") from None
 
 
 def _forget(one: Network) -> None:
