@@ -10,7 +10,7 @@ WORDS = echo "  my host name is $$(hostname)"; \
         echo "  I am process $$$$"; \
         echo "  my address is $$(hostname -i)"
 
-.PHONY: help lab test test-vm bench notebooks clean uninstall provision root
+.PHONY: help lab vm test test-vm bench notebooks clean uninstall provision root
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -20,12 +20,16 @@ lab: provision ## set everything up, run a first container, open the course (LAB
 	@$(MINICT) run tiny sh -c '$(WORDS)' || { $(MINICT) doctor; exit 1; }
 	@$(PYTHON) -m minict.lab.server
 
+vm: root ## the course in a virtual machine, and its address for this computer's browser
+	@MINICT_WITH_VM=1 sh vagrant/provision.sh system_packages
+	@vagrant/vm.sh
+
 test: root ## every test, the notebooks among them (TESTS="tests/test_cgroup.py": those alone)
 	@MINICT_WITH_TESTS=1 sh vagrant/provision.sh
 	$(PYTHON) -m pytest $(TESTS)
 
 test-vm: root ## the same tests on a kernel with cgroup v2, in a virtual machine
-	@MINICT_WITH_VM=1 sh vagrant/provision.sh
+	@MINICT_WITH_VM=1 sh vagrant/provision.sh system_packages
 	tests/vm/run.sh python -m pytest --nbval-cell-timeout=600 $(TESTS)
 
 bench: root ## how long a container takes, beside runc, crun, bwrap, unshare and podman; and a pull
@@ -36,7 +40,7 @@ bench: root ## how long a container takes, beside runc, crun, bwrap, unshare and
 notebooks: provision ## run all notebooks again, and save what they show
 	$(PYTHON) tests/execute_notebooks.py $(wildcard notebooks/*.ipynb)
 
-clean: ## remove what was made in this folder, and the test machine's disk
+clean: ## remove what was made in this folder, and the virtual machines' disks with all that is on them
 	rm -rf .venv .pytest_cache build *.egg-info "$${MINICT_VM_CACHE:-$$HOME/.cache/minict}"
 	find . -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
 

@@ -40,6 +40,14 @@ _SETTINGS = {
 }
 
 
+# Have the page show its inside as window.jupyterapp, which tells when all has been done.
+_EXPOSE = """new MutationObserver(() => {
+    const settings = document.getElementById('jupyter-config-data');
+    if (settings && settings.textContent.includes('"exposeAppInBrowser": false'))
+        settings.textContent = settings.textContent.replace('"exposeAppInBrowser": false', '"exposeAppInBrowser": true');
+}).observe(document, {childList: true, subtree: true});"""
+
+
 class Lab:
     """JupyterLab and Chromium, for one test.  To be used with ``with``."""
 
@@ -58,16 +66,14 @@ class Lab:
         self.server = self._start_server()
         try:
             self._wait_for_server()
-            self.playwright = sync_playwright().start()
-            self.browser = self.playwright.chromium.launch(executable_path=_browser(), headless=True, args=_FLAGS)
+            self.browser = Browser(self.directory).__enter__()
         except BaseException:
             self._stop_server()
             raise
         return self
 
     def __exit__(self, *exception):
-        self.browser.close()
-        self.playwright.stop()
+        self.browser.__exit__(*exception)
         self._stop_server()
 
     def _start_server(self) -> subprocess.Popen:
@@ -81,8 +87,7 @@ class Lab:
         with open(f"{self.directory}/server.log", "w") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1",
-                 f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--ServerApp.root_dir={self.files}",
-                 "--LabApp.expose_app_in_browser=True"],  # as window.jupyterapp, which tells when all has been done
+                 f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--ServerApp.root_dir={self.files}"],
                 cwd=self.files, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def _wait_for_server(self) -> None:
@@ -109,9 +114,34 @@ class Lab:
         """Open a copy of the file *notebook* in a new tab, and wait until its kernel is there."""
         name = os.path.basename(notebook)
         shutil.copy(notebook, f"{self.files}/{name}")
+        return self.browser.open(f"{self.address}/doc/tree/{name}?token={self.token}")
+
+
+class Browser:
+    """A Chromium that nobody sees, with its screenshots in *directory*.  To be used with ``with``."""
+
+    def __init__(self, directory):
+        self.directory = str(directory)
+
+    def __enter__(self):
+        self.playwright = sync_playwright().start()
+        try:
+            self.browser = self.playwright.chromium.launch(executable_path=_browser(), headless=True, args=_FLAGS)
+        except BaseException:
+            self.playwright.stop()
+            raise
+        return self
+
+    def __exit__(self, *exception):
+        self.browser.close()
+        self.playwright.stop()
+
+    def open(self, address: str) -> Page:
+        """Open a notebook's *address* in a new tab, and wait until its kernel is there."""
         tab = self.browser.new_page(viewport={"width": 1280, "height": 900})
         tab.set_default_timeout(PATIENCE * 1000)
-        tab.goto(f"{self.address}/doc/tree/{name}?token={self.token}")
+        tab.add_init_script(_EXPOSE)
+        tab.goto(address)
         tab.wait_for_function("window.jupyterapp && window.jupyterapp.shell.currentWidget")
         page = Page(tab, self.directory)
         page.wait_until_idle()

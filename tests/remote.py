@@ -21,6 +21,10 @@ import websocket
 PATIENCE = 300  # seconds that an answer may take on a slow, emulated machine
 
 
+class Died(Exception):
+    """The process behind a kernel has ended; the server starts another one by itself."""
+
+
 class Remote:
     """The server at *address* (``http://HOST:PORT``), with the right *token* or another one."""
 
@@ -104,11 +108,14 @@ class Kernel:
         self.lab("DELETE", f"kernels/{self.id}")
 
     def _next(self, number: str) -> tuple[str, dict]:
-        """The next message that answers the request *number*."""
+        """The next message that answers the request *number*.  Raises Died."""
         while True:
             message = json.loads(self.channels.recv())
+            kind, content = message["msg_type"], message["content"]
+            if kind == "status" and content["execution_state"] in ("restarting", "dead"):
+                raise Died
             if message["parent_header"].get("msg_id") == number:
-                return message["msg_type"], message["content"]
+                return kind, content
 
 
 class Terminal:

@@ -50,8 +50,9 @@ CACHE=${MINICT_CACHE:-$SOURCE/vagrant/cache}
 PACKAGES="python3 python3-venv ca-certificates util-linux procps
     iproute2 nftables libnftables1 libseccomp2 busybox-static"
 PACKAGES_SERVICE="sudo"
-PACKAGES_TESTS="gcc libc6-dev iptables make sudo ruby zsh fish
-    docker-registry apache2-utils openssl skopeo umoci mmdebstrap" # programs linked in odd ways, what minict shall live beside, registries
+# programs linked in odd ways, the machine's Vagrantfile, what minict shall live beside, registries
+PACKAGES_TESTS="gcc libc6-dev make sudo ruby rsync iptables zsh fish
+    docker-registry apache2-utils openssl skopeo umoci mmdebstrap"
 PACKAGES_VM="qemu-system-x86 mmdebstrap e2fsprogs"
 PACKAGES_BENCH="runc crun bubblewrap podman docker-registry skopeo umoci mmdebstrap"
 
@@ -198,14 +199,14 @@ python_environment() (
         pip uninstall --quiet --yes rfc3987-syntax
         # Its list of fonts: made by the first picture, it would take seconds and print a warning into a notebook.
         "$VENV/bin/python" -I -c 'import matplotlib.font_manager'
-        # what `pip install --editable` comes down to, without a build
-        echo "$SOURCE" > "$(site_packages)/minict.pth"
         echo "$stamp" > "$VENV/.stamp"
     fi
     if [ -n "${MINICT_WITH_CACHE:-}" ] && [ -z "${MINICT_OFFLINE:-}" ]; then
         pip download --quiet --dest "$CACHE/wheels" --requirement "$SOURCE/requirements.txt" ||
             die "pip could not download all that is to be kept: run this again."
     fi
+    # what `pip install --editable` comes down to, without a build
+    echo "$SOURCE" | put 644 "$(site_packages)/minict.pth"
     # Compiled now and not by the first container, nor never, where PYTHONDONTWRITEBYTECODE is set.
     "$VENV/bin/python" -I -m compileall -q "$SOURCE/minict"
 ) 9<"$SOURCE"
@@ -309,6 +310,7 @@ service() {
         die "$USER_ can't write to $SOURCE/notebooks, so no notebook could be saved: move the checkout, chown it, or name another MINICT_USER."
     root_kernel
     root_command
+    user_namespaces
     service_unit
     command -v systemctl >/dev/null || { say "there is no systemd here: start JupyterLab with  sudo make lab"; return 0; }
     systemctl --quiet enable minict-lab
@@ -365,6 +367,13 @@ Defaults!MINICT !use_pty, !pam_session, !pam_setcred, !requiretty
 Defaults!MINICT env_keep += "JPY_PARENT_PID MINICT_ROOT MINICT_RUN MINICT_CGROUP"
 $USER_ ALL=(root) NOPASSWD: MINICT
 SUDO
+}
+
+# Ubuntu takes the powers from an ordinary user's namespaces; the chapter on rootless containers needs them.
+user_namespaces() {
+    [ -e /proc/sys/kernel/apparmor_restrict_unprivileged_userns ] || return 0
+    echo "kernel.apparmor_restrict_unprivileged_userns = 0" | put 644 /etc/sysctl.d/60-minict.conf
+    ! systemd_runs || sysctl --quiet --load=/etc/sysctl.d/60-minict.conf
 }
 
 service_unit() {

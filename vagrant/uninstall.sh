@@ -21,7 +21,7 @@ if [ -e $UNIT ]; then
     for name in minict mini-docker; do
         if grep -qs "$VENV/bin/minict" "$BIN/$name"; then rm "$BIN/$name"; fi
     done
-    rm -rf /etc/minict /etc/sudoers.d/minict "$VENV" # the unit last: it says where the environment is
+    rm -rf /etc/minict /etc/sudoers.d/minict /etc/sysctl.d/60-minict.conf "$VENV" # the unit last: it says where the environment is
     rm $UNIT
     if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 fi

@@ -1,0 +1,115 @@
+"""The course in a virtual machine, from outside: what a learner has who typed `make vm`, or `vagrant up`.
+
+Slow, and no part of the suite; as root::
+
+    python -m pytest tests/vm/course.py                            # boots the machine of `make vm`, with a disk of its own
+    MINICT_COURSE=ADDRESS python -m pytest tests/vm/course.py      # one that runs: the address that it has printed
+
+By emulation it takes some ten minutes.
+"""
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.error
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests"))
+
+from browser import Browser  # noqa: E402
+from remote import Died, Remote  # noqa: E402
+
+CHAPTER = "notebooks/00-what-is-a-container.ipynb"
+
+
+class Machine:
+    """The machine of `make vm`.  To be used with ``with``, which gives its address."""
+
+    def __enter__(self) -> str:
+        self.process = subprocess.Popen([f"{ROOT}/vagrant/vm.sh"], stdout=subprocess.PIPE, text=True, start_new_session=True)
+        for line in self.process.stdout:
+            print(line, end="")
+            if found := re.search(r"The course:  (\S+)", line):
+                return found[1]
+        raise AssertionError(f"it ended with status {self.process.wait()}")
+
+    def __exit__(self, *exception):
+        self.process.send_signal(signal.SIGINT)
+        assert self.process.wait(120) == 0
+
+
+@pytest.fixture(scope="module")
+def address():
+    if "MINICT_COURSE" in os.environ:
+        yield os.environ["MINICT_COURSE"]
+    else:
+        with Machine() as address:
+            yield address
+
+
+@pytest.fixture
+def lab(address) -> Remote:
+    begin, token = re.fullmatch(r"(http://[^/]+)/lab\S*\?token=(\w+)", address).groups()
+    return Remote(begin, token)
+
+
+def test_the_printed_address_is_chapter_00_and_it_runs_to_its_end(address, tmp_path):
+    with Browser(tmp_path) as browser:
+        page = browser.open(address)
+        page.run_all()
+        cells = page.cells()
+        page.screenshot("chapter")
+        assert len(cells) > 5 and [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+        assert not [output for cell in cells for output in cell["outputs"] if output["output_type"] == "error"]
+
+
+def test_the_kernel_is_root_on_cgroup_v2_and_the_server_is_not(lab):
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        Remote(lab.address, "another token")("GET", "kernels")
+    kernel = lab.kernel()
+    assert kernel.run("import os; print(os.getuid(), os.stat(f'/proc/{os.getppid()}').st_uid >= 1000)") == "0 True\n"
+    assert kernel.run("!stat -f -c %T /sys/fs/cgroup").strip() == "cgroup2fs"
+    assert "can run containers" in kernel.run("!minict doctor")
+    assert kernel.run("!minict run tiny hostname -i").startswith("10.210.")
+    assert kernel.run("!minict run --memory 64m tiny tail /dev/zero; echo $?").strip() == "137"
+    kernel.end()
+
+
+def test_interrupt_and_restart_also_of_a_kernel_that_hangs(lab):
+    kernel = lab.kernel()
+    kernel.run("import ctypes, time")
+    running = kernel.start("time.sleep(600)")
+    kernel.interrupt()
+    assert kernel.finish(running) == "KeyboardInterrupt"
+    kernel.start("ctypes.PyDLL(None).sleep(3600)")
+    kernel.restart()
+    assert kernel.run("print(6 * 7)") == "42\n"
+    kernel.end()
+
+
+def test_a_terminal_runs_a_container_with_a_terminal(lab):
+    terminal = lab.terminal()
+    terminal.type("echo I am $(id -u); minict run -it tiny sh -c 'tty; id -u'; echo status $?; minict prune")
+    assert terminal.wait_for(r"I am (\d+)")[1] != "0"
+    assert terminal.wait_for(r"/dev/\S+\r\n0\r\nstatus 0")
+    terminal.end()
+
+
+def test_a_kernel_that_eats_all_memory_dies_alone(lab):
+    kernel = lab.kernel()
+    with pytest.raises(Died):
+        kernel.run("eaten = []\nwhile True: eaten.append(b'x' * 10 ** 7)")
+    kernel.end()
+    other = lab.kernel()
+    assert other.run("print(6 * 7)") == "42\n"
+    other.end()
+
+
+def test_what_is_saved_is_there_after_the_power_was_cut_and_the_course_came_again(lab, address):
+    if "MINICT_COURSE" in os.environ:
+        pytest.fail("deselect this test for a machine that is not ours to restart")
