@@ -17,7 +17,7 @@ help: ## this list
 
 lab: provision ## set everything up, run a first container, open the course (LAB_BACKGROUND=1: give the prompt back)
 	@echo "The words of a container:"
-	@$(MINICT) run tiny sh -c '$(WORDS)' || { $(MINICT) doctor; exit 1; }
+	@$(MINICT) run --rm tiny sh -c '$(WORDS)' || { $(MINICT) doctor; exit 1; }
 	@$(PYTHON) -m minict.lab.server
 
 vm: root ## the course in a virtual machine, and its address for this computer's browser

@@ -171,7 +171,7 @@ def test_the_kernel_is_root_and_the_rest_is_not(lab):
     parent = kernel.run("print(open(f'/proc/{os.getppid()}/cmdline').read().split(chr(0))[1:3], os.stat(f'/proc/{os.getppid()}').st_uid != 0)")
     assert parent == "['-m', 'jupyterlab'] True\n", "nothing stands between JupyterLab and its kernel"
     assert kernel.run("print(os.getuid(), os.environ['HOME'], open('/proc/self/oom_score_adj').read())") == "0 /root 300\n\n"
-    assert kernel.run("!minict run --network none tiny echo hello") == "hello\r\n"
+    assert kernel.run("!minict run --rm --network none tiny echo hello") == "hello\r\n"
 
     running = kernel.start("time.sleep(600)")
     kernel.interrupt()
@@ -186,7 +186,7 @@ def test_the_kernel_is_root_and_the_rest_is_not(lab):
 
 def test_a_terminal_is_the_users_and_minict_in_it_is_roots(lab):
     terminal = lab.terminal()
-    terminal.type("echo I am $(id -u); minict run -it --network none tiny sh -c 'tty; id -u; stty size'; echo status $?")
+    terminal.type("echo I am $(id -u); minict run -it --rm --network none tiny sh -c 'tty; id -u; stty size'; echo status $?")
     assert terminal.wait_for(r"I am (\d+)")[1] != "0"
     assert terminal.wait_for(r"(/dev/\S+)\r\n0\r\n(\d+ \d+)\r\nstatus 0")
     terminal.end()

@@ -295,7 +295,7 @@ chapter_images() {
     done
 }
 
-has_image() { "$VENV/bin/minict" images | grep -q "^${1}[: ]"; }
+has_image() { "$VENV/bin/minict" image inspect "$1" >/dev/null 2>&1; }
 
 # ---- JupyterLab as a service ----------------------------------------------------------------------------------------
 

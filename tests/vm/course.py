@@ -75,8 +75,8 @@ def test_the_kernel_is_root_on_cgroup_v2_and_the_server_is_not(lab):
     assert kernel.run("import os; print(os.getuid(), os.stat(f'/proc/{os.getppid()}').st_uid >= 1000)") == "0 True\n"
     assert kernel.run("!stat -f -c %T /sys/fs/cgroup").strip() == "cgroup2fs"
     assert "can run containers" in kernel.run("!minict doctor")
-    assert kernel.run("!minict run tiny hostname -i").startswith("10.210.")
-    assert kernel.run("!minict run --memory 64m tiny tail /dev/zero; echo $?").strip() == "137"
+    assert kernel.run("!minict run --rm tiny hostname -i").startswith("10.210.")
+    assert kernel.run("!minict run --rm --memory 64m tiny tail /dev/zero; echo $?").strip() == "137"
     kernel.end()
 
 
@@ -94,7 +94,7 @@ def test_interrupt_and_restart_also_of_a_kernel_that_hangs(lab):
 
 def test_a_terminal_runs_a_container_with_a_terminal(lab):
     terminal = lab.terminal()
-    terminal.type("echo I am $(id -u); minict run -it tiny sh -c 'tty; id -u'; echo status $?; minict prune")
+    terminal.type("echo I am $(id -u); minict run -it --rm tiny sh -c 'tty; id -u'; echo status $?; minict prune")
     assert terminal.wait_for(r"I am (\d+)")[1] != "0"
     assert terminal.wait_for(r"/dev/\S+\r\n0\r\nstatus 0")
     terminal.end()
