@@ -67,10 +67,13 @@ def find_image(name: str, settings: Settings) -> Image:
 
     Raises :class:`ContainerError`, also when the one that is here is for another platform.
     """
-    image = pull.ensure(name, policy.pull(settings), platform=settings.platform)
-    if settings.platform is not None and not documents.fits(image.document, documents.parse_platform(settings.platform)):
-        raise ContainerError(f"--platform {settings.platform}: the image {name} that is here is for {image.platform}: fetch the other one "
-                             "with --pull always")
+    platform = settings.platform
+    if platform is not None and documents.parse_platform(platform)["os"] != "linux":
+        raise ContainerError(f"--platform {platform}: only images for Linux run here, such as linux/{documents.architecture()}")
+    image = pull.ensure(name, policy.pull(settings), platform=platform)
+    if platform is not None and not documents.fits(image.document, documents.parse_platform(platform)):
+        raise ContainerError(f"--platform {platform}: the image {name} that is here is for {image.platform}: fetch the other one with "
+                             "--pull missing")
     return image
 
 
