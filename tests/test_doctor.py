@@ -47,6 +47,11 @@ def test_what_is_missing_is_found(change, name):
     assert findings[name] == doctor.MISSING and findings["status"] == "1"
 
 
+def test_a_disk_that_can_not_show_other_owners_is_a_warning(tmp_path):
+    findings = findings_after(f"k.mount('none', '{tmp_path}', 'ramfs'); os.environ['MINICT_ROOT'] = '{tmp_path}/data'")
+    assert findings["idmapped layers"] == doctor.WARNING
+
+
 def test_a_read_only_proc_is_a_warning():
     findings = findings_after("k.mount('proc', '/proc', 'proc', k.MS_RDONLY)")
     assert findings["/proc"] == doctor.WARNING and findings["status"] == "0"

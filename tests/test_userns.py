@@ -32,7 +32,7 @@ def test_root_inside_is_somebody_else_outside(box):
         inside, outside, size = map(int, file.read().split())
     assert (inside, size) == (0, 65536) and outside >= 1 << 31
     with open(f"/proc/{box.pid}/status") as file:
-        status = dict(line.rstrip().split(":\t", 1) for line in file if ":\t" in line)
+        status = dict(line.split(":\t", 1) for line in file)
     assert status["Uid"].split() == status["Gid"].split() == [str(outside)] * 4
     program = os.stat(f"/proc/{box.pid}/exe")
     assert (program.st_uid, program.st_gid) == (outside, outside), "a file of the image, seen from outside"

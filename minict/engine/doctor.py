@@ -151,22 +151,42 @@ def cgroup_made() -> Finding:
 
 def overlay() -> Finding:
     """On the very file system where the containers' layers will be: not every one can be an overlay's upper layer."""
-    def mount() -> None:
-        ns.unshare(ns.CLONE_NEWNS)
-        k.mount(None, "/", None, k.MS_PRIVATE | k.MS_REC)
-        base = nearest(paths.data_root())
-        place = f"{base}/.minict-doctor-{os.getpid()}"
-        names = [f"{place}/{name}" for name in ("lower", "upper", "work", "root")]
-        try:
-            for name in names:
-                os.makedirs(name)
-            k.mount("overlay", names[3], "overlay", 0, f"lowerdir={names[0]},upperdir={names[1]},workdir={names[2]}")
-            k.umount2(names[3])
-        finally:
-            from minict.runtime.files import remove_tree
-            remove_tree(place)
-    return tried("overlayfs", mount, f"modprobe overlay; or set MINICT_ROOT to another file system than {nearest(paths.data_root())}'s",
+    def mount(lower: str, upper: str, work: str, root: str) -> None:
+        k.mount("overlay", root, "overlay", 0, f"lowerdir={lower},upperdir={upper},workdir={work}")
+    return tried("overlayfs", lambda: among_layers(mount),
+                 f"modprobe overlay; or set MINICT_ROOT to another file system than {nearest(paths.data_root())}'s",
                  fact=f"works on {nearest(paths.data_root())}")
+
+
+def users() -> Finding:
+    """An overlay whose layers show other owners than they have, for a container with users of its own."""
+    def mount(lower: str, upper: str, work: str, root: str) -> None:
+        from minict.runtime import idmap
+        from minict.runtime.spec import IDMapping, Mount
+        maps = [IDMapping(containerID=0, hostID=1 << 31, size=65536)]
+        options = [f"lowerdir={lower}", f"upperdir={upper}", f"workdir={work}"]
+        idmap.mount_overlay(Mount(type="overlay", source="overlay", options=options), root, idmap.user_namespace(maps, maps),
+                            1 << 31, 1 << 31)
+        os.chdir("/")
+    return tried("idmapped layers", lambda: among_layers(mount), "do without --userns private; it needs Linux 5.19, and ext4, xfs or "
+                 "btrfs below MINICT_ROOT", WARNING)
+
+
+def among_layers(mount) -> None:
+    """Call *mount* with four new directories on the file system of the containers' layers, in a mount namespace of our own."""
+    ns.unshare(ns.CLONE_NEWNS)
+    k.mount(None, "/", None, k.MS_PRIVATE | k.MS_REC)
+    place = f"{nearest(paths.data_root())}/.minict-doctor-{os.getpid()}"
+    names = [f"{place}/{name}" for name in ("lower", "upper", "work", "root")]
+    try:
+        for name in names:
+            os.makedirs(name)
+        mount(*names)
+    finally:
+        while os.path.ismount(names[3]):
+            k.umount2(names[3], k.MNT_DETACH)
+        from minict.runtime.files import remove_tree
+        remove_tree(place)
 
 
 def nearest(path: str) -> str:
@@ -264,10 +284,10 @@ def leftovers() -> Finding:
 
 
 CHECKS = (linux, processor, python, root, proc, *map(namespace, namespaces.FLAGS), apparmor, cgroups,
-          *map(controller, ("cpu", "cpuset", "memory", "pids", "io", "hugetlb")), cgroup_made, overlay, pivot, handles,
+          *map(controller, ("cpu", "cpuset", "memory", "pids", "io", "hugetlb")), cgroup_made, overlay, users, pivot, handles,
           filters, bridge, firewall, room, memory, default_image, jupyter, leftovers)
 # Without root these can't even be tried.
-_NEED_ROOT = (cgroup_made, overlay, pivot, bridge, firewall, leftovers)
+_NEED_ROOT = (cgroup_made, overlay, users, pivot, bridge, firewall, leftovers)
 
 
 def checks() -> Findings:
