@@ -395,3 +395,22 @@ def test_a_stopped_container_can_be_started_afterwards(image, tmp_path):
     assert (done.returncode, done.stdout) == (0, "hello from outside")
     cp("later:/greeting", tmp_path / "again")
     assert minict("rm", "later").returncode == 0
+
+
+@pytest.mark.parametrize("delay", [0.2, 0.35])
+def test_whoever_copies_may_be_killed(container, tmp_path, delay):
+    """Its children go with it, nothing stays mounted, and the next one does it all."""
+    (tmp_path / "big").mkdir()
+    for number in range(20):
+        (tmp_path / f"big/{number}").write_bytes(os.urandom(1 << 20))
+    process = subprocess.Popen([os.sys.executable, "-m", "minict", "cp", str(tmp_path / "big"), f"{container}:/"],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
+    try:
+        process.wait(delay)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    cp(tmp_path / "big", f"{container}:/")
+    cp(f"{container}:/big", tmp_path / "back")
+    assert tree(tmp_path / "back") == tree(tmp_path / "big")
+    assert all((tmp_path / f"back/{number}").read_bytes() == (tmp_path / f"big/{number}").read_bytes() for number in range(20))

@@ -517,6 +517,28 @@ def test_a_name_for_a_path_of_the_host(image, tmp_path):
     assert (tmp_path / "made").exists()  # the name is gone, and nothing else
 
 
+def test_whoever_makes_a_container_may_be_killed_before_its_volumes_are_there(rich):
+    """At each step between the record and the volume: the next start makes what is missing, and fills it."""
+    id = made("half", rich, "-v", "lost:/rich", command=("sh", "-c", "ls /rich | wc -l"))
+    volumes.remove("lost", but=id)
+    done = minict("start", "-a", "half")
+    assert done.stdout == f"{FULL}\n", done
+    gone("half")
+
+
+def test_containers_and_rm_at_once(image):
+    """A volume that is given to a container in the moment in which somebody removes it is there all the same."""
+    remover = subprocess.Popen(["sh", "-c", f"while :; do {os.sys.executable} -m minict volume rm contested; done"],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
+    try:
+        for _ in range(12):
+            assert output(image, "echo x > /data/x && cat /data/x", "--rm", "-v", "contested:/data") == "x"
+    finally:
+        os.killpg(remover.pid, signal.SIGKILL)
+        remover.wait()
+        wait_until(lambda: minict("volume", "ls", "-q").returncode == 0)
+
+
 def test_many_at_once(image):
     """Volumes come and go by many processes at once: each finds a whole one or none."""
     script = "for n in 1 2 3 4 5 6; do {0} volume create same; {0} volume rm same; {0} volume ls; {0} volume prune -a -f; done"

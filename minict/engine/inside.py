@@ -193,6 +193,8 @@ def with_files(record, function, volumes: bool = True):
         finally:
             files.close()
     with record:
+        if record.status == "restarting":
+            raise ContainerError(f"the container {record.name} is about to be started again: stop it, or do it again when it runs")
         return function(of_container(record, volumes))
 
 

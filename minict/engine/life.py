@@ -47,10 +47,10 @@ def create(image_name: str, args: list[str], settings: Settings, *, found: Image
             record.name = names.make_up(record.id)
         for name in ("upper", "work", "root"):
             os.mkdir(f"{record.data}/{name}", 0o755)
-        volumes.prepare(record.mounts, image, record.id)
         if starting:
             record.write_life(started=now(), monitor=[os.getpid(), begin_time(os.getpid())])
         record.save()
+        volumes.prepare(record.mounts, image, record.id)  # now that the record names them, nobody removes them
         if settings.cidfile is not None:
             write_id(settings.cidfile, record.id)
     except BaseException:
@@ -118,6 +118,7 @@ def _begin(record: Record, streams: tuple, console: int, launcher, trace: bool) 
     image = Image.load(record.image, record.image_name)
     wished, wires = wish(record, image)
     overlay.prepare(image, record.data)
+    volumes.prepare([mount for mount in record.mounts if volumes.is_missing(mount)], image, record.id)
     wished.mounts = volumes.arranged(wished.mounts, volumes.spec_mounts(record.mounts))
     wished.linux.rootfsPropagation = volumes.root_propagation(record.mounts)
     container = Container(record.id, UNDO)

@@ -72,6 +72,11 @@ def prepare(mounts: list[dict], image, id: str) -> None:
                 fill.fill(volume, image, mount["destination"])
 
 
+def is_missing(mount: dict) -> bool:
+    """Whether a volume of a container is not there: whoever made the container was killed before the volume was made."""
+    return mount["type"] == "volume" and not os.path.isdir(f"{directory()}/{mount['name']}")
+
+
 def spec_mounts(mounts: list[dict]) -> list[spec.Mount]:
     """The *mounts* in the language of the specification; to be asked at each start, because the host may have changed.
 
