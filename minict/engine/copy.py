@@ -34,8 +34,11 @@ _NO_LIMIT = 1 << 62
 End = collections.namedtuple("End", "files path label")
 
 
-def copy(source: End, destination: End, *, follow: bool = False, owner: tuple[int, int] | None = None, adopt: bool = False) -> int:
-    """Copy *source* to *destination*, which is a new name or, if it is there, a directory to copy into; return the bytes of its files.
+def copy(source: End, destination: End, *, follow: bool = False, owner: tuple[int, int] | None = None,
+         adopt: bool = False) -> int:
+    """Copy *source* to *destination*, which is a new name or, if it is there, a directory to copy into.
+
+    Returns the bytes of its files.
 
     *follow*: when the source is a link, copy what it leads to.  *owner*: user and group of what is made; None keeps those
     of the source.  *adopt*: a directory that was there gets owner, mode and attributes of the source too.
@@ -48,7 +51,8 @@ def copy(source: End, destination: End, *, follow: bool = False, owner: tuple[in
         sender = inside.Child(source.files, lambda: _send(source, writer, _TOP, follow, letter=True), [writer])
         os.close(writer)
         writer = -1
-        receiver = inside.Child(destination.files, lambda: _receive(destination, lambda: open(reader, "rb", buffering=0), name, only_content, owner, adopt), [reader])
+        receiver = inside.Child(destination.files, lambda: _receive(destination, open(reader, "rb", 0, closefd=False), name,
+                                                                    only_content, owner, adopt), [reader])
         os.close(reader)
         reader = -1
         try:
@@ -89,10 +93,8 @@ def receive(archive, destination: End, owner: tuple[int, int] | None = None) -> 
     digest = hashlib.sha256()
     reader, writer = os.pipe2(os.O_CLOEXEC)
 
-    def plain():
-        return unpack.Plain(reader, make, digest, _NO_LIMIT)
-
-    child = inside.Child(destination.files, lambda: _receive(destination, plain, None, True, owner), [reader])
+    child = inside.Child(destination.files, lambda: _receive(destination, unpack.Plain(reader, make, digest, _NO_LIMIT), None,
+                                                             True, owner), [reader])
     os.close(reader)
     try:
         unpack.feed(start, archive, writer, "the archive")
@@ -216,13 +218,12 @@ def _pack(path: str, name: str, output: int) -> int:
 # ---- in the children: receive ------------------------------------------------------------------------------------------
 
 
-def _receive(destination: End, open_orders, name: str | None, only_content: bool, owner: tuple[int, int] | None,
+def _receive(destination: End, orders, name: str | None, only_content: bool, owner: tuple[int, int] | None,
              adopt: bool = False) -> str:
-    """Unpack what comes out of the raw file that *open_orders* opens; the bytes of its files.
+    """Unpack what comes out of the raw file *orders*; the bytes of its files.
 
     *name*: what the top of the archive is to be called; None: it has no top, nor a letter before it.
     """
-    orders = open_orders()
     letter = b"" if name is None else orders.read(1)
     if name is not None and not letter:
         return "0"  # the sender has failed
@@ -241,7 +242,7 @@ def _receive(destination: End, open_orders, name: str | None, only_content: bool
 
 
 def _place(destination: End, letter: bytes, name: str | None, only_content: bool) -> tuple[int, str | None]:
-    """Docker's rules: the directory to unpack into, as a descriptor, and what the top is called there (``.``: the directory itself)."""
+    """Docker's rules: the directory to unpack into, as a descriptor, and what the top is called there (``.``: itself)."""
     label, is_directory = destination.label, letter != b"f"
     look = _opener(destination.files)
     try:
@@ -289,8 +290,8 @@ class _Placer(unpack.Unpacker):
             return False
         if there != for_directory:
             kinds = ("a directory", "a file")
-            raise ContainerError(f"{os.fsdecode(path)!r} is {kinds[for_directory]} at the destination and {kinds[there]} at the source: "
-                                 "remove it first")
+            raise ContainerError(f"{os.fsdecode(path)!r} is {kinds[for_directory]} at the destination and {kinds[there]} at the "
+                                 "source: remove it first")
         return super().make_room(path, for_directory)
 
     def set_attributes(self, member: tarfile.TarInfo, path: bytes) -> None:

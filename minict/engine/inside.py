@@ -71,7 +71,7 @@ class Mounted:
 
 
 class Directories:
-    """Some *directories* of the host, and nothing else: each below the name that is its key.  Only *writable* can be written to."""
+    """Some *directories* of the host, and nothing else: each below the name that is its key, and only *writable* can change."""
 
     def __init__(self, directories: dict[str, str], writable: str = ""):
         self.directories, self.writable = directories, writable
@@ -96,8 +96,9 @@ class Running:
     """What the process *pid* has as its root file system, with the mounts inside it at *destinations*; not those elsewhere,
     such as /proc and /sys.  *place*: any directory of the host, to mount it on.
 
-    When the process has a user namespace of its own, its mounts show other owners than the files have (:mod:`minict.runtime.idmap`):
-    then it is entered too, in order that an id means what it means to the container."""
+    When the process has a user namespace of its own, its mounts show other owners than the files have
+    (:mod:`minict.runtime.idmap`): then it is entered too, in order that an id means what it means to the container.
+    """
 
     def __init__(self, pid: int, place: str, destinations: list[str]):
         self.place, self.destinations = place, destinations
@@ -162,9 +163,11 @@ def of_container(record, volumes: bool = True):
         from .image import Image
         from .volumes import spec_mounts
         own = [mount for mount in spec_mounts(record.mounts or []) if mount.type == "bind"] if volumes else []
-        return Mounted(overlay.root(Image.load(record.image), record.data), place, own, readonly=bool(record.settings.get("read_only")))
+        root = overlay.root(Image.load(record.image), record.data)
+        return Mounted(root, place, own, readonly=bool(record.settings.get("read_only")))
     try:
-        found = Running(pid, place, [mount.destination for mount in record.state.read_spec().mounts if volumes and _is_own(mount)])
+        own = filter(_is_own, record.state.read_spec().mounts) if volumes else []
+        found = Running(pid, place, [mount.destination for mount in own])
     except FileNotFoundError:
         raise ContainerError(f"the container {record.name} has just ended: do it again") from None
     if record.pid != pid:  # then the number may be another process's by now
@@ -185,7 +188,7 @@ def of_image(image, place: str) -> Mounted:
 
 
 def with_files(record, function, volumes: bool = True):
-    """Call *function* with the files of a container, and return what it returns; one that does not run can't be started meanwhile."""
+    """Call *function* with the files of a container, and return what it returns; who does not run can't be started meanwhile."""
     if record.pid is not None:
         files = of_container(record, volumes)
         try:
@@ -194,7 +197,7 @@ def with_files(record, function, volumes: bool = True):
             files.close()
     with record:
         if record.status == "restarting":
-            raise ContainerError(f"the container {record.name} is about to be started again: stop it, or do it again when it runs")
+            raise ContainerError(f"the container {record.name} is about to start again: stop it, or wait until it runs")
         return function(of_container(record, volumes))
 
 
@@ -236,7 +239,7 @@ class Child:
 
 
 def blame(writer: Child, error: ContainerError) -> None:
-    """Of two that work together, the one that reads has failed with *error*: raise that, unless the *writer* has failed before it."""
+    """Of two that work together, the one that reads has failed with *error*: raise that, unless the *writer* failed before."""
     try:
         writer.wait()
     except ContainerError as first:

@@ -19,7 +19,8 @@ def apply(config: dict, texts: list[str]) -> None:
         word, _, rest = text.strip().partition(" ")
         instruction = _ALL.get(word.upper())
         if instruction is None:
-            raise ContainerError(f"--change {text!r}: {word or 'nothing'} is no instruction that can stand here; these can: {', '.join(_ALL)}")
+            raise ContainerError(f"--change {text!r}: {word or 'nothing'} is no instruction that can stand here; these can: "
+                                 f"{', '.join(_ALL)}")
         if not rest.strip():
             raise ContainerError(f"--change {text!r}: {word.upper()} needs something after it")
         try:

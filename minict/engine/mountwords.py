@@ -49,7 +49,7 @@ def volume(text: str) -> dict:
     what = f"-v {text}"
     parts = text.split(":")
     if len(parts) > 3 or not all(parts):
-        raise ContainerError(f"{what}: write SOURCE:DESTINATION[:ro], or only a DESTINATION; a path with a colon in it needs --mount")
+        raise ContainerError(f"{what}: write SOURCE:DESTINATION[:ro], or only a DESTINATION; a path with a colon needs --mount")
     source = parts[0] if len(parts) > 1 else ""
     mount = {"type": "volume", "destination": destination(parts[1] if source else parts[0], what)}
     if not source:
@@ -112,7 +112,8 @@ def mount(text: str) -> dict:
     for key in values:
         if key not in _KEYS[type] | _KEYS["all"]:
             known = next((each for each in ("bind", "volume", "tmpfs") if key in _KEYS[each]), None)
-            reason = f"is for type={known}" if known else f"is no key; a {type} has {', '.join(sorted(_KEYS[type] | _KEYS['all']))}"
+            keys = ", ".join(sorted(_KEYS[type] | _KEYS["all"]))
+            reason = f"is for type={known}" if known else f"is no key; a {type} has {keys}"
             raise ContainerError(f"{what}: {key} {reason}")
     if not values.get("target"):
         raise ContainerError(f"{what}: it has no target: write target=/where/it/is/seen")
@@ -239,8 +240,8 @@ _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345
 def check_name(name: str) -> str:
     """*name*, if a volume can be called so: it becomes the name of a directory.  Raises :class:`ContainerError`."""
     if len(name) < 2 or name[0] not in _LETTERS or not _LETTERS.issuperset(name.translate(_PUNCTUATION)) or len(name) > 255:
-        raise ContainerError(f"{name!r} is no name for a volume: it has 2 to 255 letters, digits and _.- and begins with a letter "
-                             "or a digit; a path of the host begins with / or ./")
+        raise ContainerError(f"{name!r} is no name for a volume: it has 2 to 255 letters, digits and _.- and begins with a "
+                             "letter or a digit; a path of the host begins with / or ./")
     return name
 
 

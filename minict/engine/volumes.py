@@ -148,7 +148,7 @@ def _make_source(mount: dict) -> str:
 
 
 def _check_propagation(source: str, words: list[str]) -> None:
-    """What is to be shared with the host, or to be its slave, must be shared there.  Source: Docker's reference on bind mounts."""
+    """What shares with the host, or is its slave, must be shared there.  Source: Docker's reference on bind mounts."""
     wanted = next((word for word in words if word.removeprefix("r") in ("shared", "slave")), None)
     if wanted is None:
         return
@@ -276,8 +276,8 @@ def _check_options(options: dict, name: str) -> dict:
     device = options.get("device", "")
     if options.get("type", "none") not in ("none", "bind") or "bind" not in words and "rbind" not in words or set(options) - {
             "type", "o", "device"}:
-        raise ContainerError(f"the volume {name}: of the local driver's options only type=none, o=bind and device=PATH are known; "
-                             "for a file system in memory use --tmpfs")
+        raise ContainerError(f"the volume {name}: of the local driver's options only type=none, o=bind and device=PATH are "
+                             "known; for a file system in memory use --tmpfs")
     if not os.path.isabs(device) or not os.path.isdir(device):
         raise ContainerError(f"the volume {name}: device={device} is no directory of the host: give an absolute path")
     return options

@@ -64,7 +64,7 @@ def export(fields: dict, arguments: list[str]) -> None:
     record = Record.find(arguments[0])
     path = fields.get("output")
     if not path and sys.stdout.isatty():
-        raise ContainerError("export: standard output is a terminal, where an archive makes no sense: redirect it, or use -o FILE")
+        raise ContainerError("export: standard output is a terminal, where an archive makes no sense: use -o FILE")
     output = os.open(f"{path}.{os.getpid()}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600) if path else 1
     try:
         inside.with_files(record, lambda files: copy.send(copy.End(files, "/.", "/"), output, content_of=True), volumes=False)
@@ -86,8 +86,9 @@ def diff(fields: dict, arguments: list[str]) -> None:
 def commit(fields: dict, arguments: list[str]) -> None:
     from .. import commit
     from ..record import Record
-    image = commit.commit(Record.find(arguments[0]), arguments[1] if len(arguments) > 1 else None, message=fields.get("message", ""),
-                          author=fields.get("author", ""), change=fields.get("change", []), pause=fields.get("pause", True))
+    name = arguments[1] if len(arguments) > 1 else None
+    image = commit.commit(Record.find(arguments[0]), name, message=fields.get("message", ""), author=fields.get("author", ""),
+                          change=fields.get("change", []), pause=fields.get("pause", True))
     print(f"sha256:{image.id}")
 
 
@@ -103,7 +104,7 @@ COMMANDS = table(
     Command("commit", "[OPTION…] CONTAINER [NAME[:TAG]]", "Make an image of a container, without its volumes.",
             "minict commit -m 'with nginx' -c 'CMD [\"nginx\"]' web my-nginx", commit,
             [Option("-m --message", "what is new in it", "TEXT"), Option("-a --author", "who made it", "NAME"),
-             Option("-c --change", "an instruction of a Dockerfile: CMD, ENV, EXPOSE, LABEL, USER, WORKDIR…", "INSTRUCTION", many=True),
+             Option("-c --change", "an instruction of a Dockerfile: CMD, ENV, EXPOSE, USER…", "INSTRUCTION", many=True),
              Option("-p --pause", "freeze the container meanwhile; it is unless --pause=false")], (1, 2)),
     Command("export", "[OPTION…] CONTAINER", "Write a container's root file system as a tar archive, without its volumes.",
             "minict export -o web.tar web", export, [Option("-o --output", "into a file", "FILE")], (1, 1)),

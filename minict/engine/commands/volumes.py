@@ -98,23 +98,24 @@ def _size() -> int:
     return sum(disk.usage(volume.mountpoint) for volume in volumes.volumes())
 
 
-_FILTER = Option("-f --filter", "only those of which this is so: dangling=true, label=KEY[=VALUE], name=PART", "KEY=VALUE", many=True)
+_FILTER = Option("-f --filter", "only those that match: dangling=true, label=KEY[=VALUE], name=PART", "KEY=VALUE", many=True)
 _FORMAT = Option("--format", "json, or a template such as '{{.Name}}'", "TEMPLATE")
 
 COMMANDS = table(
-    Command("volume create", "[OPTION…] [NAME]", "Make a volume: a directory that outlives containers.  Without a name it gets one.",
+    Command("volume create", "[OPTION…] [NAME]", "Make a volume: a directory that outlives containers.",
             "minict volume create --label use=test db", create,
             [Option("--label", "a label", "KEY=VALUE", many=True), Option("-d --driver", "local, the only one", "NAME"),
-             Option("-o --opt", "of the driver: type=none, o=bind and device=/path make it a name for that path", "KEY=VALUE", many=True)],
+             Option("-o --opt", "type=none, o=bind and device=/path make it a name for that path", "KEY=VALUE", many=True)],
             (0, 1)),
     Command("volume ls", "[OPTION…]", "List the volumes.", "minict volume ls --filter dangling=true -q", ls,
             [_FILTER, Option("-q --quiet", "the names alone"), _FORMAT]),
     Command("volume inspect", "[OPTION…] VOLUME…", "Show all that is known of volumes.",
-            "minict volume inspect --format '{{.Mountpoint}}' db", inspect, [Option("-f --format", _FORMAT.help, "TEMPLATE")], (1, None)),
-    Command("volume rm", "[OPTION…] VOLUME…", "Remove volumes with all that is in them, unless a container has them, running or not.",
+            "minict volume inspect --format '{{.Mountpoint}}' db", inspect,
+            [Option("-f --format", _FORMAT.help, "TEMPLATE")], (1, None)),
+    Command("volume rm", "[OPTION…] VOLUME…", "Remove volumes with all that is in them, unless a container has them.",
             "minict volume rm db", remove, [Option("-f --force", "one that is not there is no error")], (1, None)),
     Command("volume prune", "[OPTION…]", "Remove the volumes without a name of their own that no container has.",
             "minict volume prune -a -f", prune,
             [Option("-a --all", "those with a name too"), FORCE,
-             Option("--filter", "only those of which this is so: label=KEY[=VALUE], label!=KEY", "KEY=VALUE", many=True)]),
+             Option("--filter", "only those that match: label=KEY[=VALUE], label!=KEY", "KEY=VALUE", many=True)]),
 )
