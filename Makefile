@@ -10,7 +10,7 @@ WORDS = echo "  my host name is $$(hostname)"; \
         echo "  I am process $$$$"; \
         echo "  my address is $$(hostname -i)"
 
-.PHONY: help lab vm test test-vm bench notebooks clean uninstall provision root
+.PHONY: help lab vm test test-vm test-course bench notebooks clean uninstall provision root
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -31,6 +31,10 @@ test: root ## every test, the notebooks among them (TESTS="tests/test_cgroup.py"
 test-vm: root ## the same tests on a kernel with cgroup v2, in a virtual machine
 	@MINICT_WITH_VM=1 sh vagrant/provision.sh system_packages
 	tests/vm/run.sh python -m pytest --nbval-cell-timeout=600 $(TESTS)
+
+test-course: root ## the virtual machine of `make vm`, used from outside: a browser, a terminal, a kernel that hangs
+	@MINICT_WITH_TESTS=1 MINICT_WITH_VM=1 sh vagrant/provision.sh
+	$(PYTHON) -m pytest --noconftest tests/vm/course.py
 
 bench: root ## how long a container takes, beside runc, crun, bwrap, unshare and podman; and a pull
 	@MINICT_WITH_BENCH=1 sh vagrant/provision.sh

@@ -5,6 +5,7 @@ There is no systemd in it, so the test does what the unit says: the same user, v
 """
 from __future__ import annotations
 
+import glob
 import os
 import re
 import shutil
@@ -14,8 +15,10 @@ import sys
 import time
 import urllib.error
 
+import nbformat
 import pytest
 from conftest import ROOT, WORLD
+from registryserver import RegistryServer, layout  # noqa: F401: a fixture
 from remote import Remote
 
 USER, TOKEN = "minict-learner", "a0b1c2d3e4f5"
@@ -74,8 +77,12 @@ class Machine:
     def provision(self, *steps: str, **variables: str) -> subprocess.CompletedProcess:
         return self.do("sh", "/course/vagrant/provision.sh", *steps, MINICT_USER=USER, **variables)
 
+    def path(self, path: str) -> str:
+        """Where we find what is *path* in it."""
+        return f"/proc/{self.pid}/root{self.directory}/root{path}"
+
     def read(self, path: str) -> str:
-        with open(f"/proc/{self.pid}/root{self.directory}/root{path}") as file:
+        with open(self.path(path)) as file:
             return file.read()
 
     def files(self) -> dict[str, tuple]:
@@ -126,7 +133,7 @@ def test_what_a_second_run_finds_done_it_leaves_alone(machine):
     assert first.returncode == 0, first.stderr
     assert machine.do("visudo", "--check", "--quiet").returncode == 0
     assert "MINICT_TOKEN" not in machine.read("/etc/systemd/system/minict-lab.service")
-    assert not os.path.exists(f"/proc/{machine.pid}/root{machine.directory}/root/etc/minict/lab.env"), "a token for all machines of an image"
+    assert not os.path.exists(machine.path("/etc/minict/lab.env")), "a token for all machines of an image"
     before = machine.files()
     assert machine.provision("commands", "service").returncode == 0
     assert machine.files() == before
@@ -161,6 +168,47 @@ def test_what_cannot_be_is_said_in_a_sentence(machine, variables, sentence):
 def test_a_step_that_there_is_none_is_named(machine):
     done = machine.provision("comands")
     assert done.returncode == 1 and done.stderr.startswith("minict: there is no step 'comands': check_machine ")
+
+
+def test_the_address_of_no_service(machine):
+    done = machine.provision("address")
+    assert (done.returncode, done.stderr) == (1, "minict: there is no service minict-lab here: MINICT_USER=somebody makes one.\n")
+
+
+def test_images_of_chapters_are_pulled_and_kept_and_had_again_without_a_registry(machine, layout, tmp_path_factory):  # noqa: F811
+    def images(root: str, **variables: str) -> subprocess.CompletedProcess:
+        done = machine.provision("commands", "chapter_images", MINICT_ROOT=root, **variables)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    def run(root: str) -> str:
+        return machine.do("/opt/minict/bin/minict", "image", "inspect", "--format", "{{.Config.Cmd}}", name, MINICT_ROOT=root).stdout
+
+    with RegistryServer(tmp_path_factory.mktemp("registry")) as registry:
+        layout.image("app", [{"etc/motd": "hello"}], cmd="/bin/hello")
+        registry.push(layout, "app")
+        name = registry.name("app")
+        with open(machine.path("/course/vagrant/images.txt"), "w") as file:
+            file.write(f"# what the chapters use\n\n{name}  07 and 18  # an example\n")
+        images("/run/one", MINICT_WITH_CACHE="1")
+        assert "/bin/hello" in run("/run/one")
+    assert "hello" not in run("/run/two")
+    images("/run/two", MINICT_OFFLINE="1")
+    assert "/bin/hello" in run("/run/two")
+    assert f"{name} is not in /empty/images: chapter 07 and 18 will need a network" in images(
+        "/run/three", MINICT_OFFLINE="1", MINICT_CACHE="/empty").stderr
+    assert f"{name} could not be pulled: chapter 07 and 18 needs it" in images("/run/three", MINICT_CACHE="/empty").stderr
+
+
+def test_the_list_of_images_names_what_the_notebooks_use():
+    with open(f"{ROOT}/vagrant/images.txt") as file:
+        named = {line.split()[0] for line in file if line.split("#")[0].strip()}
+    used = set()
+    for path in glob.glob(f"{ROOT}/notebooks/*.ipynb"):
+        for cell in nbformat.read(path, as_version=4).cells:
+            if cell.cell_type == "code":
+                used |= set(re.findall(r"""(?:minict pull |pull\(["'])((?!127\.|localhost)[a-z][\w./:-]*)""", cell.source))
+    assert used == named
 
 
 def test_the_kernel_is_root_and_the_rest_is_not(lab):

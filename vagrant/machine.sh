@@ -46,6 +46,7 @@ make_image() {
 
 make_disk() (
     cd "$1"
+    unset MINICT_ROOT MINICT_RUN MINICT_CGROUP PYTHONPATH # they are this machine's
     mkdir -p in/course/vagrant in/ca
     cp -r "$PROJECT"/{requirements.txt,minict,notebooks} in/course/
     cp "$PROJECT"/vagrant/{provision.sh,images.txt} in/course/vagrant/

@@ -5,6 +5,7 @@
 # the virtual machines of Vagrant, `make vm`, Lima, Multipass and WSL.
 #
 #   provision.sh [STEP...]   all steps, in their order, or those alone (their names: see ALL_STEPS)
+#   provision.sh address     print the address of the service again
 #
 #   MINICT_SOURCE      the checkout                                     (the folder above this script's)
 #   MINICT_VENV        its Python environment                           (MINICT_SOURCE/.venv; for a service /opt/minict)
@@ -58,7 +59,7 @@ PACKAGES_BENCH="runc crun bubblewrap podman docker-registry skopeo umoci mmdebst
 
 main() {
     for step in ${*:-$ALL_STEPS}; do
-        case " $(echo $ALL_STEPS) " in *" $step "*) $step ;; *) die "there is no step '$step': $(echo $ALL_STEPS)" ;; esac
+        case " $(echo $ALL_STEPS) address " in *" $step "*) $step ;; *) die "there is no step '$step': $(echo $ALL_STEPS)" ;; esac
     done
 }
 
@@ -318,7 +319,14 @@ service() {
     service_settings
     systemctl daemon-reload
     if [ -n "$changed" ]; then systemctl restart minict-lab; else systemctl start minict-lab; fi
-    "$VENV/bin/python" -m minict.lab.server address ||
+    address
+}
+
+# Wait until the service answers, and print its address.
+address() {
+    [ -e /etc/minict/lab.env ] || die "there is no service minict-lab here: MINICT_USER=somebody makes one."
+    python=$(sed -n 's|^ExecStart=\(.*/python\) .*|\1|p' /etc/systemd/system/minict-lab.service)
+    (set -a && . /etc/minict/lab.env && "$python" -m minict.lab.server address) ||
         die "the service minict-lab does not answer; it wrote last: $(journalctl --quiet --unit minict-lab --lines 10 --output cat)"
 }
 
@@ -405,15 +413,12 @@ UNIT
 service_settings() {
     mkdir -p /etc/minict
     token=${MINICT_TOKEN:-$(sed -n 's/^JUPYTER_TOKEN=//p' /etc/minict/lab.env 2>/dev/null || true)}
-    MINICT_PORT=${MINICT_PORT:-8888}
-    JUPYTER_TOKEN=${token:-$(od -An -tx1 -N24 /dev/urandom | tr -d ' \n')}
-    export MINICT_PORT JUPYTER_TOKEN
     mask=$(umask)
     umask 077 # nobody else reads it, not even while it is written
     put 600 /etc/minict/lab.env <<ENV
-MINICT_PORT=$MINICT_PORT
+MINICT_PORT=${MINICT_PORT:-8888}
 MINICT_BIND=${MINICT_BIND:-127.0.0.1}
-JUPYTER_TOKEN=$JUPYTER_TOKEN
+JUPYTER_TOKEN=${token:-$(od -An -tx1 -N24 /dev/urandom | tr -d ' \n')}
 ENV
     umask "$mask"
 }
