@@ -133,6 +133,17 @@ def test_killed_at_any_change_for_ports_and_for_a_second_network(image, bridge):
     assert minict("network", "rm", "back").returncode == 0
 
 
+def test_killed_while_it_gets_users_of_its_own(image):
+    """From the taking of its ids on until the child is there, which a stage has made that must not outlive us either."""
+
+    def choose(points):
+        first = [name for _, name in points].index("symlink in _take_ids") - 3
+        return points[first : first + 20]
+
+    assert faults(image, "parent", "none", "--userns", "private", choose=choose) == []
+    assert faults(image, "child", "none", "--userns", "private", choose=lambda points: points[::3]) == []
+
+
 def test_after_all_that_a_new_one_takes_the_same_name(image):
     point = points(image, "child", "none")[-1][0]
     Doomed(image, point, "none").kill()

@@ -17,7 +17,7 @@ from .record import Record
 _HOST_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._")
 # Which words each option takes; the first is the default.
 MODES = {"pid": ("private", "host", "container:NAME"), "uts": ("private", "host", "container:NAME"),
-         "ipc": ("private", "shareable", "host", "none", "container:NAME"), "userns": ("host", "private"),
+         "ipc": ("private", "shareable", "host", "none", "container:NAME"), "userns": ("host", "private", "auto"),
          "cgroupns": ("private", "host")}
 
 
@@ -30,7 +30,7 @@ def mode(settings, option: str) -> str:
     if word not in (default, *others) or word == "container:NAME":
         if kind != "container" or not name or "container:NAME" not in others:
             raise ContainerError(f"--{option} {word}: write {', '.join(others)} or {default}, which is the default")
-    return word
+    return "private" if word == "auto" else word  # Podman's word for it
 
 
 def namespaces(settings) -> list[spec.Namespace]:
