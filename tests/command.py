@@ -122,6 +122,7 @@ class Terminal:
 
         def take_terminal():
             terminal.attach(os.dup(slave))
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell that has put the tests into the background had it ignored
 
         self.process = subprocess.Popen(
             [*MINICT, *words], stdin=slave, stdout=slave, stderr=slave, start_new_session=True, preexec_fn=take_terminal
