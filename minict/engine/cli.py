@@ -16,6 +16,7 @@ MODULES = {
     "run": ("run", "create"),
     "containers": ("start", "stop", "restart", "kill", "rm", "pause", "unpause", "wait", "rename", "update", "attach", "exec"),
     "images": ("images", "history", "tag", "rmi", "image rm", "image prune", "image from-host", "import", "save", "load"),
+    "build": ("build", "builder prune"),
     "registry": ("pull", "push", "login", "logout"),
     "networks": ("network ls", "network create", "network inspect", "network connect", "network disconnect", "network rm",
                  "network prune"),
@@ -28,7 +29,7 @@ MODULES = {
 INDEX = {name: module for module, names in MODULES.items() for name in names}
 
 # Second names.  Beside them `container X` is X, and `image X` is X, wherever there is no such command of two words.
-ALIASES = {"container ls": "ps", "container list": "ps", "image ls": "images", "image list": "images",
+ALIASES = {"container ls": "ps", "container list": "ps", "image ls": "images", "image list": "images", "image build": "build",
            "network list": "network ls", "network remove": "network rm", "-v": "version", "--version": "version"}
 
 

@@ -293,10 +293,14 @@ def remove_unused(named_too: bool = False, wanted=lambda image: True) -> list[st
 
     *wanted*: a function that says of an image whether it may go.  Raises the first error, after all has been tried.
     """
+    from .build import cache
     done, errors = [], []
+    if named_too:
+        cache.forget()
+    steps = cache.images()  # they have no name, but the next build needs them
     for image in images():
         try:
-            if (named_too or not image.names) and wanted(image) and not used_by(image):
+            if (named_too or not image.names and image.id not in steps) and wanted(image) and not used_by(image):
                 done += remove(image.id, force=True)
         except ContainerError as error:  # a container has been made of it in this moment, or it has been removed
             if os.path.exists(_store.config_file(image.id)) and not used_by(image):

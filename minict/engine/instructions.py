@@ -31,7 +31,7 @@ def apply(config: dict, texts: list[str]) -> None:
         config.pop("Cmd", None)  # the arguments were those of another program
 
 
-def _list(text: str) -> list[str] | None:
+def words_of(text: str) -> list[str] | None:
     """The words of ``["a", "b"]``; None when it is something else."""
     import json
     try:
@@ -43,7 +43,7 @@ def _list(text: str) -> list[str] | None:
 
 def _command(config: dict, text: str) -> list[str]:
     """A list as it is, or a text for the shell."""
-    words = _list(text)
+    words = words_of(text)
     return [*(config.get("Shell") or ["/bin/sh", "-c"]), text] if words is None else words
 
 
@@ -106,7 +106,7 @@ def _workdir(config: dict, text: str) -> None:
 
 
 def _volume(config: dict, text: str) -> None:
-    words = _list(text)
+    words = words_of(text)
     config["Volumes"] = {**(config.get("Volumes") or {}), **{path: {} for path in (_words(text) if words is None else words)}}
 
 
@@ -121,5 +121,36 @@ def _stopsignal(config: dict, text: str) -> None:
     config["StopSignal"] = text
 
 
-_ALL = {"CMD": _cmd, "ENTRYPOINT": _entrypoint, "ENV": _env, "EXPOSE": _expose, "LABEL": _label, "ONBUILD": _onbuild,
+def _shell(config: dict, text: str) -> None:
+    words = words_of(text)
+    if not words:
+        raise ValueError('write a list, such as ["/bin/bash", "-c"]')
+    config["Shell"] = words
+
+
+def _healthcheck(config: dict, text: str) -> None:
+    """``NONE``, or options and ``CMD`` with a command: as the image's ``Healthcheck``, its times in nanoseconds."""
+    from . import units
+    names = {"interval": "Interval", "timeout": "Timeout", "start-period": "StartPeriod", "start-interval": "StartInterval"}
+    found = {}
+    while text.startswith("--"):
+        word, _, text = text.partition(" ")
+        key, _, value = word[2:].partition("=")
+        if key == "retries" and value.isdecimal():
+            found["Retries"] = int(value)
+        elif key in names:
+            found[names[key]] = units.nanoseconds(value, f"HEALTHCHECK --{key}")
+        else:
+            raise ValueError(f"{word} is no option of HEALTHCHECK")
+        text = text.lstrip()
+    word, _, command = text.partition(" ")
+    if word.upper() not in ("NONE", "CMD") or (word.upper() == "CMD") != bool(command.strip()):
+        raise ValueError("write HEALTHCHECK NONE, or HEALTHCHECK CMD and a command")
+    words = words_of(command)
+    test = ["NONE"] if word.upper() == "NONE" else ["CMD-SHELL", command.strip()] if words is None else ["CMD", *words]
+    config["Healthcheck"] = {"Test": test, **found}
+
+
+_ALL = {"CMD": _cmd, "ENTRYPOINT": _entrypoint, "ENV": _env, "EXPOSE": _expose, "HEALTHCHECK": _healthcheck, "LABEL": _label,
+        "ONBUILD": _onbuild, "SHELL": _shell,
         "STOPSIGNAL": _stopsignal, "USER": _user, "VOLUME": _volume, "WORKDIR": _workdir}

@@ -1,0 +1,403 @@
+"""Step after step, from the base image to the new one.
+
+An instruction that changes files makes a layer, and with it an image without a name, which the cache remembers.  RUN makes it of
+what a container has changed, COPY and ADD of what was copied into a container that was never started: they come in
+by the same door as ``minict cp``, and can no more than that lead out of it.  All others only change what the image says of
+itself, and wait for the next layer, or the end.
+"""
+from __future__ import annotations
+
+import os
+import posixpath
+
+from minict.runtime.errors import ContainerError
+
+from .. import commit, copy, inside, instructions, life, overlay, pull, store, unpack, users
+from ..documents import architecture
+from ..image import Image
+from ..imagename import full_name
+from ..settings import Settings
+from . import cache, recipe
+from .archive import Archive, opened
+from .context import Context
+from .recipe import Instruction, Stage
+
+_SUBSTITUTED = ("ADD", "COPY", "ENV", "EXPOSE", "LABEL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR")
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")  # ARGs that need no ARG
+
+
+class Builder:
+    """Makes an image of a recipe.
+
+    *args*: the values of ARGs; *options* of :func:`build`.  *say* is called with each line for the person who waits.
+    """
+
+    def __init__(self, text: str, context: Context, *, args: dict[str, str], target: str | None, use_cache: bool, pull_policy: str,
+                 network: str | None, say, output: int):
+        self.context, self.args, self.use_cache, self.pull_policy = context, args, use_cache, pull_policy
+        self.network, self.say, self.output = network, say, output
+        given, self.stages = recipe.parse(text)
+        self.globals = {"TARGETPLATFORM": f"linux/{architecture()}", "TARGETOS": "linux", "TARGETARCH": architecture()}
+        for each in given:
+            name, value = self._argument(each.text, self.globals)
+            self.globals[name] = value or ""
+        if target is not None:
+            names = [stage.name for stage in self.stages]
+            if target.lower() not in names:
+                raise ContainerError(f"--target {target}: the Dockerfile has no stage of that name; it has {', '.join(names)}")
+            self.stages = self.stages[:names.index(target.lower()) + 1]
+        self.done: dict[str, _Stage] = {}
+
+    def build(self, names: list[str], labels: dict[str, str]) -> Image:
+        """Do all steps, and give the image of the last stage its *names* and *labels*."""
+        for number, stage in enumerate(self.stages):
+            self.done[str(number)] = self.done[stage.name] = self._stage(stage)
+        return self.done[self.stages[-1].name].finish(names, labels)
+
+    def _stage(self, stage: Stage) -> _Stage:
+        base = recipe.substitute(stage.base, self.globals)
+        self.say(f"FROM {base}")
+        if not base:
+            raise ContainerError(f"FROM {stage.base}: nothing is left of it; give the ARG a value with --build-arg")
+        state = _Stage(self, self.find_base(base))
+        for each in state.triggers():
+            state.do(each)
+        for each in stage.instructions:
+            state.do(each)
+        return state
+
+    def find_base(self, name: str) -> Image | None:
+        """The image of FROM, or of --from: a stage's, or any other; None for ``scratch``, which is nothing."""
+        if name in self.done:
+            return self.done[name].image_now()
+        return None if name == "scratch" else pull.ensure(name, self.pull_policy)
+
+    def _argument(self, text: str, variables: dict[str, str]) -> tuple[str, str | None]:
+        """``ARG NAME=DEFAULT``: the name and the value that it has here."""
+        name, given, default = text.strip().partition("=")
+        default = recipe.substitute(default.strip("\"'"), variables) if given else None
+        return name, self.args.get(name, default)
+
+
+class _Stage:
+    """What has become of a stage so far.
+
+    *image*: the last one that was made, None while there is nothing.  *config*: what the next one will say of containers.
+    *pending*: the history of instructions since.  *key*: what the cache calls all of it.  *doing*: the instruction at work.
+    """
+
+    def __init__(self, builder: Builder, image: Image | None):
+        self.builder, self.image = builder, image
+        self.config = dict(image.config) if image else {"Env": []}
+        self.key = cache.key("FROM", image.id if image else "scratch")
+        self.pending: list[str] = []
+        self.arguments: dict[str, str] = {}
+        self.doing = ""
+
+    def triggers(self) -> list[Instruction]:
+        """The ONBUILD instructions of the base image: they are for us, and not for who builds on us."""
+        return [each for text in self.config.pop("OnBuild", None) or [] for each in recipe.instructions(text)]
+
+    # ---- one instruction
+
+    def do(self, each: Instruction) -> None:
+        """Do one instruction.  Raises :class:`ContainerError`, naming its line."""
+        self.doing = " ".join([each.name, *(f"--{key}={value}" for key, value in each.flags.items()), each.text])
+        self.builder.say(self.doing)
+        try:
+            text = recipe.substitute(each.text, self.variables()) if each.name in _SUBSTITUTED else each.text
+            flags = {key: recipe.substitute(value, self.variables()) for key, value in each.flags.items()}
+            if each.name == "ARG":
+                self.declare(text)
+            elif each.name == "RUN":
+                self.run(text)
+            elif each.name in ("COPY", "ADD"):
+                self.copy(each.name, flags, text)
+            elif each.name == "MAINTAINER":
+                self.note(each.name, f"LABEL maintainer={text!r}")
+            else:
+                options = "".join(f"--{key}={value} " for key, value in flags.items())  # of HEALTHCHECK
+                self.note(each.name, f"{each.name} {options}{text}")
+        except ContainerError as error:
+            raise ContainerError(f"line {each.number} of the Dockerfile, {each.name}: {error}", errno=error.errno,
+                                 status=error.status) from error
+
+    def variables(self) -> dict[str, str]:
+        """What ``$NAME`` stands for: ARGs, and the variables of the image, which are stronger."""
+        return {**self.arguments, **dict(word.split("=", 1) for word in self.config.get("Env") or [] if "=" in word)}
+
+    def declare(self, text: str) -> None:
+        for word in text.split() if "=" not in text.split()[0] else [text]:
+            name, value = self.builder._argument(word, self.variables())
+            value = self.builder.globals.get(name) if value is None else value
+            if value is not None:
+                self.arguments[name] = value
+        self.key = cache.key(self.key, "ARG", text)
+        self.pending.append(f"ARG {text}")
+
+    def note(self, name: str, text: str) -> None:
+        """An instruction that only says something; WORKDIR also sees that the directory is there."""
+        instructions.apply(self.config, [text])
+        self.key = cache.key(self.key, text)
+        if name != "WORKDIR" or not self.make_directory(self.config["WorkingDir"]):
+            self.pending.append(text)
+
+    def run(self, text: str) -> None:
+        words = instructions.words_of(text)
+        command = [*(self.config.get("Shell") or ["/bin/sh", "-c"]), text] if words is None else words
+        proxies = {name: value for name, value in self.builder.args.items() if name.upper() in _PROXIES}  # not in the key, as in Docker
+        # all ARGs count: nobody knows which of them the command looks at
+        self.layer(cache.key(self.key, "RUN", command, sorted(self.arguments.items())),
+                   lambda: self.changed_by(command, {**proxies, **self.arguments}))
+
+    def copy(self, name: str, flags: dict, text: str) -> None:
+        words = instructions.words_of(text)
+        *sources, target = text.split() if words is None else words
+        if not sources:
+            raise ContainerError("write at least one source and the destination")
+        place = posixpath.normpath(posixpath.join("/", self.config.get("WorkingDir") or "/", target))
+        archive = Archive(self.owner(flags.get("chown")), _mode(flags.get("chmod")))
+        several = len(sources) > 1 or target.endswith("/") or target in (".", "..")
+        if len(sources) > 1 and not target.endswith("/") and target not in (".", ".."):
+            raise ContainerError(f"of several sources the destination is a directory: write {target}/")
+        directory, file = (place, None) if several else posixpath.split(place)
+        for source in sources:
+            if "from" in flags:
+                self._from_image(archive, flags["from"], source, file)
+            elif name == "ADD" and source.startswith(("http://", "https://")):
+                archive.add_bytes(_fetched(source), file or posixpath.basename(source.rstrip("/")))
+            else:
+                for path in self.builder.context.find(source):
+                    self._from_context(archive, path, file, unpacked=name == "ADD")
+        digest = archive.finish()
+        self.layer(cache.key(self.key, name, directory, digest), lambda: self.placed(archive, directory))
+
+    def _from_context(self, archive: Archive, path: str, file: str | None, unpacked: bool) -> None:
+        """A directory's content, an archive's content, or a file, below the name that it is to have."""
+        context = self.builder.context
+        found = list(context.walk(path))
+        top = context._inside(path)
+        if os.path.isdir(top) and not os.path.islink(top):
+            if file:
+                archive.add(top, file)
+            for full, below in found:
+                if below:
+                    archive.add(full, posixpath.join(file or "", below))
+        elif unpacked and (inner := opened(top)):
+            with inner:
+                archive.add_archive(inner, lambda name: posixpath.join(file or "", posixpath.normpath("/" + name).lstrip("/")) or ".")
+        else:
+            archive.add(top, file or posixpath.basename(path))
+
+    def _from_image(self, archive: Archive, name: str, source: str, file: str | None) -> None:
+        """The same from a stage that was done before, or from any other image."""
+        import tarfile
+        import tempfile
+        image = self.builder.find_base(name.lower() if name.lower() in self.builder.done else name)
+        if image is None:
+            raise ContainerError(f"--from={name}: there is nothing in it")
+        with store.Making(None) as place, tempfile.TemporaryFile() as stream:
+            files = inside.of_image(image, place.path)
+            path = posixpath.normpath(posixpath.join("/", source))
+            kind = inside.Child(files, lambda: "directory" if os.path.isdir(path) else "file").wait()
+            copy.send(copy.End(files, path + "/." * (kind == "directory"), f"{source} in {name}"), stream.fileno(),
+                      follow=kind == "file", content_of=kind == "directory")
+            stream.seek(0)
+            with tarfile.open(fileobj=stream, mode="r|", encoding="utf-8", errors="surrogateescape") as inner:
+                if kind == "file":
+                    archive.add_archive(inner, lambda each: file or posixpath.basename(path))
+                else:
+                    archive.add_archive(inner, lambda each: posixpath.join(file or "", posixpath.normpath("/" + each).lstrip("/")) or file)
+
+    def owner(self, text: str | None) -> tuple[int, int]:
+        """``--chown=USER[:GROUP]`` by the image's own tables; a user alone has the group of the same number, as in Docker."""
+        if not text:
+            return 0, 0
+        user, _, group = text.partition(":")
+        if self.image is None:
+            if not (user.isdecimal() and (group or user).isdecimal()):
+                raise ContainerError(f"--chown={text}: there is no /etc/passwd in which these names could stand: write numbers")
+            return int(user), int(group or user)
+        found, _ = users.find_user(text, self.image_now())
+        return found.uid, found.gid if group or not user.isdecimal() else found.uid
+
+    # ---- layers
+
+    def layer(self, key: str, make) -> None:
+        """The layer that *make* makes, or that the cache has: *make* returns the new image."""
+        found = cache.recall(key) if self.builder.use_cache else None
+        if found is None:
+            found = make()
+            cache.remember(key, found)
+        else:
+            self.builder.say("  (from the cache)")
+        self.image, self.key, self.pending = found, key, []
+
+    def changed_by(self, command: list[str], variables: dict[str, str]) -> Image:
+        """Run *command* in a container of what there is so far, and make an image of what it has changed."""
+        config = self.config
+        settings = Settings(entrypoint="", env=[*(config.get("Env") or []), *(f"{name}={value}" for name, value in variables.items())],
+                            user=config.get("User"), workdir=config.get("WorkingDir"), no_healthcheck=True, rm=True,
+                            **({"network": self.builder.network} if self.builder.network else {}))
+        record = life.create(self.image_now().id, command, settings, starting=True)
+        try:
+            container = life.begin(record, streams=(-1, self.builder.output, self.builder.output))
+            record.unlock()
+            status = 137
+            try:
+                status = container.wait()
+                if status:
+                    raise ContainerError(f"the command ended with the status {status}", status=status if status < 126 else 125)
+                return self.committed(record)
+            finally:
+                life.end(record, container, status)
+        finally:
+            if os.path.isdir(record.data) and record.pid is None:
+                life.forget(record)
+
+    def placed(self, archive: Archive, directory: str) -> Image:
+        """Unpack *archive* into *directory* of what there is so far, and make an image of that."""
+        if self.image is None:
+            return self._first_layer(archive, directory)
+        return self._in_container(lambda files: self._unpack(files, archive, directory))
+
+    def _unpack(self, files, archive: Archive, directory: str) -> None:
+        inside.Child(files, lambda: os.makedirs(directory, 0o755, exist_ok=True) or "").wait()
+        copy.receive(archive.file, copy.End(files, directory, directory))
+
+    def _in_container(self, work) -> Image:
+        """Let *work* change the files of a container that is never started, and make an image of that."""
+        record = life.create(self.image_now().id, ["-"], Settings(entrypoint="", network="none", rm=True), starting=True)
+        try:
+            work(inside.of_container(record))
+            return self.committed(record)
+        finally:
+            life.forget(record)
+
+    def _first_layer(self, archive: Archive, directory: str) -> Image:
+        """From scratch: there is nothing to copy into, so the archive itself is the layer."""
+        with store.Making(None) as making:
+            layer = making.new_layer()
+            if directory != "/":
+                os.makedirs(f"{layer}/diff{posixpath.normpath(directory)}", 0o755)
+            inner = inside.Directories({"layer": f"{layer}/diff"}, writable="layer")
+            copy.receive(archive.file, copy.End(inner, posixpath.join("/layer", directory.lstrip("/")), directory))
+            return store.commit(None, f"{layer}/diff", self.config, {"created_by": self.doing})
+
+    def make_directory(self, path: str) -> bool:
+        """WORKDIR: the directory is made if it is not there; whether that was a layer."""
+        if self.image is None:
+            archive = Archive()
+            archive.finish()
+            self.layer(cache.key(self.key, "mkdir"), lambda: self._first_layer(archive, path))
+            return True
+        made = f"if {path} is not there"
+        found = cache.recall(cache.key(self.key, made)) if self.builder.use_cache else None
+        if found is None:
+            with store.Making(None) as place:
+                files = inside.of_image(self.image_now(), place.path)
+                there = inside.Child(files, lambda: "yes" if os.path.isdir(path) else "").wait()
+            if there:
+                return False
+        self.layer(cache.key(self.key, made), lambda: self._in_container(
+            lambda files: inside.Child(files, lambda: os.makedirs(path, 0o755) or "").wait()))
+        return True
+
+    def committed(self, record) -> Image:
+        """An image of what the container *record* has changed."""
+        parent = self._with_history()
+        with overlay.Changes(parent, record.data) as upper:
+            return store.commit(parent, upper, self.config, {"created_by": self.doing}, ignore=commit.mounted(record))
+
+    def image_now(self) -> Image:
+        """The image as it is by now, to run or copy in; raises :class:`ContainerError` when there is nothing yet."""
+        if self.image is None:
+            raise ContainerError("there is nothing yet to run or to look into: COPY something into it first")
+        return self.finish([], {}) if self.pending else self.image
+
+    def _with_history(self) -> Image:
+        """The last image, with the instructions since then in its history."""
+        document = dict(self.image.document)
+        notes = [{"created": document.get("created"), "created_by": text, "empty_layer": True} for text in self.pending]
+        return Image(self.image.id, {**document, "history": [*(document.get("history") or []), *notes]}, self.image.name)
+
+    def finish(self, names: list[str], labels: dict[str, str]) -> Image:
+        """The image of all that was done, with these *names* and further *labels*."""
+        if labels:
+            self.config["Labels"] = {**(self.config.get("Labels") or {}), **labels}
+            text = f"LABEL {' '.join(f'{key}={value}' for key, value in labels.items())}"
+            self.key = cache.key(self.key, text)
+            self.pending.append(text)
+        if self.image is None:
+            raise ContainerError("the Dockerfile puts nothing into the image: it has neither a base nor a COPY")
+        key = cache.key(self.key, "is done")
+        image = cache.recall(key) if self.builder.use_cache else None
+        if image is None:
+            image = self.image
+            if self.pending:
+                *before, last = self.pending
+                self.pending = before
+                image = store.commit(self._with_history(), None, self.config, {"created_by": last})
+                self.pending = [*before, last]
+            cache.remember(key, image)
+        from .. import image as images
+        for name in names:
+            images.tag(image.id, name)
+        return image
+
+
+def _mode(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        return int(text, 8)
+    except ValueError:
+        raise ContainerError(f"--chmod={text}: write the mode as octal digits, such as 755") from None
+
+
+def _fetched(address: str) -> bytes:
+    """What is at *address*.  Raises :class:`ContainerError`."""
+    import urllib.request
+    try:
+        with urllib.request.urlopen(address, timeout=60) as answer:
+            data = answer.read(unpack.MAX_HEADER * 64 + 1)
+    except OSError as error:
+        raise ContainerError(f"{address} can't be fetched: {error}") from None
+    if len(data) > unpack.MAX_HEADER * 64:
+        raise ContainerError(f"{address} is larger than 1 GiB: fetch it in a RUN step")
+    return data
+
+
+def build(directory: str, *, file: str | None = None, tag: list[str] = (), args: dict[str, str] | None = None,
+          labels: dict[str, str] | None = None, target: str | None = None, use_cache: bool = True, pull: bool = False,
+          network: str | None = None, say=print, output: int = 1) -> Image:
+    """Make the image that the Dockerfile of *directory* describes, and call it by the names *tag*.
+
+    *file*: the Dockerfile, if it is another one; ``-`` is standard input.  *args*: values for its ARGs.  *target*: the stage to
+    end with.  *use_cache*: take what the same steps have made before.  *pull*: fetch base images anew.  *network*: of RUN.
+    *say* is called with a line for each step; what RUN writes goes to the descriptor *output*.
+    Raises :class:`ContainerError`.
+    """
+    for name in tag:
+        full_name(name)
+    context = Context(directory)
+    builder = Builder(_read(directory, file), context, args=args or {}, target=target, use_cache=use_cache,
+                      pull_policy="always" if pull else "missing", network=network, say=say, output=output)
+    return builder.build(list(tag), labels or {})
+
+
+def _read(directory: str, file: str | None) -> str:
+    """The text of the Dockerfile.  Raises :class:`ContainerError`."""
+    import sys
+    if file == "-":
+        return sys.stdin.read()
+    paths = [file] if file else [os.path.join(directory, name) for name in ("Dockerfile", "Containerfile")]
+    for path in paths:
+        try:
+            with open(path, encoding="utf-8") as lines:
+                return lines.read()
+        except FileNotFoundError:
+            continue
+        except (OSError, UnicodeDecodeError) as error:
+            raise ContainerError(f"{path} can't be read: {getattr(error, 'strerror', None) or 'it is no text'}") from None
+    raise ContainerError(f"there is no {paths[0]}: write one, or name it with -f")

@@ -1,0 +1,52 @@
+"""``minict build``, and its cache."""
+from __future__ import annotations
+
+from ..options import Command, Option, table
+
+
+def build(fields: dict, arguments: list[str]) -> None:
+    import os
+    import sys
+
+    from .. import variables
+    from ..build import builder
+    quiet = fields.get("quiet", False)
+    args = {}
+    for word in fields.get("build_arg", ()):
+        name, given, value = word.partition("=")
+        if given or name in os.environ:
+            args[name] = value if given else os.environ[name]
+    sys.stdout.flush()
+    null = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
+    image = builder.build(arguments[0], file=fields.get("file"), tag=fields.get("tag", ()), args=args,
+                          labels=variables.pairs(fields.get("label", ()), "--label"), target=fields.get("target"),
+                          use_cache=not fields.get("no_cache"), pull=fields.get("pull", False), network=fields.get("network"),
+                          say=(lambda line: None) if quiet else (lambda line: print(line, flush=True)), output=null if quiet else 1)
+    if fields.get("iidfile"):
+        with open(fields["iidfile"], "w") as file:
+            file.write(f"sha256:{image.id}")
+    print(f"sha256:{image.id}" if quiet else f"built {image.id[:12]}{''.join(f', {name}' for name in image.names)}")
+
+
+def prune(fields: dict, arguments: list[str]) -> None:
+    from ..build import cache
+    from ..image import remove_unused
+    print(f"forgot {cache.forget()} steps")
+    for line in remove_unused():
+        print(f"removed {line}")
+
+
+COMMANDS = table(
+    Command("build", "[OPTION…] DIRECTORY", "Make an image by the recipe in a Dockerfile.", "minict build -t my-app .", build, [
+        Option("-t --tag", "a name for the image", "NAME[:TAG]", many=True),
+        Option("-f --file", "the recipe (DIRECTORY/Dockerfile); - is standard input", "FILE"),
+        Option("--build-arg", "the value of an ARG, or NAME for our own variable", "NAME=VALUE", many=True),
+        Option("--target", "the stage to end with", "NAME"),
+        Option("--label", "a label of the image", "NAME=VALUE", many=True),
+        Option("--no-cache", "do each step anew"),
+        Option("--pull", "fetch base images anew"),
+        Option("--network", "the network of RUN steps (bridge)", "NAME"),
+        Option("--iidfile", "write the image's id into this file", "FILE"),
+        Option("-q --quiet", "print only the id")], (1, 1)),
+    Command("builder prune", "", "Forget what the build cache remembers, and remove images without a name.", "minict builder prune", prune),
+)
