@@ -19,6 +19,7 @@ from minict.engine import hardware, limits, policy, powers, units, variables
 from minict.engine.settings import Settings
 from minict.runtime.cgroup import mode
 from minict.runtime.errors import ContainerError
+from minict.runtime.state import State
 
 
 @pytest.fixture
@@ -123,6 +124,20 @@ def test_a_damaged_file_of_variables_is_refused(image, tmp_path, content, words)
     refused(run(image, "true", flags=["--env-file", str(file)]), str(file), *words)
 
 
+def test_labels_and_annotations_are_told_to_who_asks(image, tmp_path):
+    (tmp_path / "labels").write_text("# mine\na=1\nb=2\n")
+    flags = ["--label-file", str(tmp_path / "labels"), "-l", "b=3", "--label", "c", "--annotation", "org.example.x=y"]
+    made = minict("create", *flags, image, "true")
+    try:
+        told = json.loads(minict("inspect", made.stdout.strip()).stdout)[0]["Config"]["Labels"]
+        assert {name: told[name] for name in "abc"} == {"a": "1", "b": "3", "c": ""}
+    finally:
+        minict("rm", made.stdout.strip())
+    settings = {"annotation": ["org.example.x=y"], "network": "none"}
+    with package.run(image, "sleep 100", detach=True, **settings) as running:
+        assert State(running.id).read_spec().annotations == {"org.example.x": "y"}
+
+
 # ---- who it is -----------------------------------------------------------------------------------------------------
 
 
@@ -218,6 +233,22 @@ def test_swappiness_is_of_version_1(image):
         refused(done, "memory.swappiness", "v1")
     else:
         assert done.stdout == "0\n"
+
+
+def test_out_of_memory_it_waits(image):
+    done = run(image, "head", "-1", "/sys/fs/cgroup/memory/memory.oom_control", flags=["-m", "64m", "--oom-kill-disable"])
+    if mode() == "v2":
+        refused(done, "memory.disableOOMKiller", "v1")
+    else:
+        assert done.stdout == "oom_kill_disable 1\n"
+
+
+def test_its_weight_at_disks_where_the_kernel_has_one(image):
+    done = run(image, "sh", "-c", "cd /sys/fs/cgroup; cat blkio/blkio*.weight io*.weight", flags=["--blkio-weight", "300"])
+    if done.returncode == 125:
+        refused(done, "blockIO.weight", "leave it out")
+    else:
+        assert {"300", "default 300", "default 2930"} & set(done.stdout.splitlines()), done
 
 
 def test_who_is_killed_first(image):
