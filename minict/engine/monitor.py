@@ -31,6 +31,7 @@ from minict.runtime.errors import OUR_ERROR, ContainerError
 from minict.runtime.process import restore_signals
 
 from . import life, policy
+from .image import Image
 from .logs import MAX_FILE, MAX_SIZE, Log
 from .record import Record, now
 
@@ -69,6 +70,7 @@ class Monitor:
         self.typed = b""                     # what waits for room in there
         self.ends_with_client = starter is not None
         self.health = None
+        self.image_config = Image.load(record.image).config
 
     # ---- one life
 
@@ -104,6 +106,17 @@ class Monitor:
         if self.input >= 0:
             os.set_blocking(self.input, False)
         self.listener = _listen(self.record)
+        self.health = self._health()
+
+    def _health(self):
+        """Who asks for the container's health, if anybody is to."""
+        if self.settings.health_cmd is None and not self.image_config.get("Healthcheck"):
+            return None
+        wish = policy.healthcheck(self.settings, self.image_config)
+        if wish is None:
+            return None
+        from .health import Health
+        return Health(self.record, wish)
 
     def look_after(self) -> int:
         """Do all there is to do until the container's first process has ended; its exit status."""
@@ -114,6 +127,8 @@ class Monitor:
             self._drain()
         finally:
             wake.close()
+            if self.health:
+                self.health.stop()
         return self.container.wait()
 
     def _serve(self, wake: _Wake) -> bool:
@@ -127,7 +142,8 @@ class Monitor:
         for client in self.clients:
             events = (0 if self.typed else select.POLLIN) | (select.POLLOUT if client.waiting else 0)
             poll.register(client.fileno, events)
-        for fd in (self.container.pidfd, self.listener.fileno(), wake.fd):
+        checks = [self.health.fd] if self.health and self.health.fd >= 0 else []
+        for fd in (self.container.pidfd, self.listener.fileno(), wake.fd, *checks):
             poll.register(fd, select.POLLIN)
         ready = dict(poll.poll(self._timeout(waiting)))
         if wake.fd in ready:
@@ -142,14 +158,14 @@ class Monitor:
             self._copy(fd)
         self._lose_patience(waiting)
         if self.health:
-            self.health.look()
+            self.health.look(self.health.fd in ready)
         return self.container.pidfd in ready
 
     def _timeout(self, waiting: list) -> float | None:
         """Milliseconds until there is something to do even when nothing happens."""
         times = [_PATIENCE * 1000] * bool(waiting)
-        if self.health:
-            times.append(self.health.timeout())
+        if self.health and (time := self.health.timeout()) is not None:
+            times.append(time)
         return min(times, default=None)
 
     def _copy(self, fd: int) -> None:

@@ -1,0 +1,70 @@
+"""A container that is asked how it is."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from command import containers, image, minict, run, wait_until  # noqa: F401
+
+from minict.engine.record import Record
+from minict.runtime import state
+
+
+@pytest.fixture
+def box(image):
+    """Run ``box`` in the background with these flags; it is removed afterwards."""
+    def start(*flags: str) -> Record:
+        done = minict("run", "-d", "--name", "box", "--network", "none", *flags, image, "sleep", "1000")
+        assert done.returncode == 0, done
+        return Record.find("box")
+    yield start
+    minict("rm", "-f", "box")
+    assert containers() == []
+
+
+def health(record: Record) -> dict:
+    return record.life.get("health") or {}
+
+
+def test_without_a_command_nobody_asks(box):
+    assert box().life.get("health") is None
+
+
+def test_it_is_starting_then_healthy_then_not_and_then_again(box):
+    record = box("--health-cmd", "cat /ok", "--health-interval", "50ms", "--health-retries", "2")
+    assert health(record)["Status"] in ("starting", "unhealthy")
+    wait_until(lambda: health(record)["Status"] == "unhealthy")
+    assert health(record)["FailingStreak"] >= 2 and "No such file" in health(record)["Log"][-1]["Output"]
+    assert "(unhealthy)" in minict("ps").stdout
+    minict("exec", "box", "touch", "/ok")
+    wait_until(lambda: health(record)["Status"] == "healthy")
+    assert health(record)["FailingStreak"] == 0 and health(record)["Log"][-1]["ExitCode"] == 0
+    assert minict("inspect", "--format", "{{.State.Health.Status}}", "box").stdout == "healthy\n"
+    wait_until(lambda: len(health(record)["Log"]) == 5)
+    time.sleep(0.3)
+    assert len(health(record)["Log"]) == 5, "and no more are kept"
+
+
+def test_a_check_that_hangs_is_killed_and_counts_as_a_failure(box):
+    record = box("--health-cmd", "echo begun; sleep 1000", "--health-interval", "20ms", "--health-timeout", "200ms", "--health-retries", "1")
+    wait_until(lambda: health(record)["Status"] == "unhealthy")
+    assert "took longer" in health(record)["Log"][-1]["Output"]
+    wait_until(lambda: len(health(record)["Log"]) > 2)
+    assert minict("top", "box").stdout.count("sleep 1000") <= 3, "the commands before it are gone"
+
+
+def test_failures_while_it_starts_do_not_count(box):
+    record = box("--health-cmd", "false", "--health-interval", "20ms", "--health-retries", "1", "--health-start-period", "100s",
+                 "--health-start-interval", "20ms")
+    wait_until(lambda: len(health(record)["Log"]) > 2)
+    assert health(record)["Status"] == "starting"
+
+
+def test_the_container_ends_while_a_check_is_under_way(box):
+    record = box("--health-cmd", "sleep 1000", "--health-interval", "10ms")
+    wait_until(lambda: minict("top", "box").stdout.count("sleep 1000") == 2)
+    monitor = record.monitor
+    assert minict("stop", "-t", "0", "box").returncode == 0
+    wait_until(lambda: state.begin_time(monitor) is None)
+    assert record.status == "exited"
