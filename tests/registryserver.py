@@ -27,6 +27,7 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import tarfile
 import threading
@@ -215,7 +216,9 @@ def certificate(directory, *names: str, authority=None):
     base = f"{directory}/{names[0]}"
     places = ",".join(f"{'IP' if name[0].isdigit() else 'DNS'}:{name}" for name in names)
     by = ["-CA", authority[0], "-CAkey", authority[1]] if authority else []
-    extensions = ["-addext", f"subjectAltName={places}", *(() if authority else ("-addext", "basicConstraints=critical,CA:TRUE"))]
+    kind, usage = ("CA:FALSE", "digitalSignature") if authority else ("CA:TRUE", "digitalSignature,keyCertSign")
+    extensions = ["-addext", f"subjectAltName={places}", "-addext", f"basicConstraints=critical,{kind}",
+                  "-addext", f"keyUsage=critical,{usage}"]
     tool("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={names[0]}", *extensions, *by,
          "-keyout", f"{base}.key", "-out", f"{base}.crt")
     return f"{base}.crt", f"{base}.key"
@@ -399,14 +402,20 @@ class Wire(_Listener):
 class Hostile(_Listener):
     """A server that answers what *script(method, path, headers)* gives: bytes, or an iterator of bytes.
 
-    ``asked`` are the requests, as (method, path, headers).
+    *tls*: a certificate and its key, as paths.  ``asked`` are the requests, as (method, path, headers).
     """
 
-    def __init__(self, script, host: str = "127.0.0.1"):
+    def __init__(self, script, host: str = "127.0.0.1", tls=None):
         super().__init__(host)
-        self.script, self.asked = script, []
+        self.script, self.asked, self._tls = script, [], None
+        if tls:
+            self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            self._tls.load_cert_chain(*tls)
 
     def serve(self, connection) -> None:
+        if self._tls:
+            connection = self._tls.wrap_socket(connection, server_side=True)
+            self._open.append(connection)
         data = b""
         while b"\r\n\r\n" not in data:
             chunk = connection.recv(65536)

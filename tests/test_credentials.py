@@ -186,7 +186,8 @@ def test_login_without_anybody_to_ask(registry):
 
 def test_a_registry_that_is_none(tmp_path):
     with Hostile(lambda *_: answer("<html>", "404 Not Found")) as server:
-        refused(minict("login", "-u", "me", "--password-stdin", server.address, input="x"), "is not as a registry should be", "404")
+        refused(minict("login", "-u", "me", "--password-stdin", server.address, input="x"),
+                "is not as a registry should be", "404")
     assert not os.path.exists(credentials.path())
 
 

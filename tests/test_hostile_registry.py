@@ -349,7 +349,8 @@ def redirecting(target: str):
     ("http://[fe80::1]/", "address of this machine's own link"),
     ("http://[::ffff:169.254.169.254]/", "address of this machine's own link"),
     ("http://user:word@127.0.0.1/", "no address of a web"), ("http://127.0.0.1:99999999/", "which is no address"),
-    ("http://[", "which is no address"), ("http://", "redirects again and again"), ("/again", "redirects again and again"), ("", "redirects again and again")])
+    ("http://[", "which is no address"), ("http://", "redirects again and again"), ("/again", "redirects again and again"),
+    ("", "redirects again and again")])
 def test_a_redirect_to_where_nobody_should_go(target, words):
     with Hostile(redirecting(target)) as server:
         fails(server, words)
@@ -379,6 +380,9 @@ def test_the_connection_itself_is_looked_at(other):
 
 
 def test_from_https_never_to_http(tmp_path, other):
+    with Hostile(redirecting(f"http://{other.address}/v2/x/manifests/latest"), tls=certificate(tmp_path, "127.0.0.1")) as server:
+        fails(server, f"from https to 'http://{other.address}/v2/x/manifests/latest'", "refused")
+    assert other.asked == []
     with pytest.raises(transport.RegistryError, match="from https to .*: refused"):
         transport.check_step("https://registry.example/v2/", f"http://{other.address}/")
     transport.check_step("https://registry.example/v2/", "https://blobs.example/")
@@ -503,6 +507,17 @@ def test_who_asks_to_wait_is_waited_for(monkeypatch):
 def test_who_asks_to_wait_too_long_is_told_of(wait, words):
     with Hostile(lambda method, path, headers: answer("{}", "429 Too Many Requests", Retry_After=wait)) as server:
         fails(server, words)
+
+
+def test_no_word_of_a_registry_reaches_the_terminal_as_an_order():
+    contents = Contents()
+    contents.config["architecture"] = "\x1b]0;title\x07"
+    contents.describe_config()
+    for script in (contents.answer, lambda *_: answer("", "404 \x1b[2Jgone")):
+        with Hostile(script) as server:
+            done = minict("pull", f"{server.address}/x")
+            assert "\x1b" not in done.stdout + done.stderr and "\x07" not in done.stdout + done.stderr, done
+    assert "gone" in done.stderr
 
 
 def test_the_command_says_it_in_a_sentence():

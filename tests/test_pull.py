@@ -227,8 +227,9 @@ def test_a_certificate_is_verified_unless_that_is_not_wanted(layout, tmp_path):
         refused(minict("pull", "-q", "--tls-verify=true", name), "certificate", "self-signed", "/etc/docker/certs.d/127.0.0.1:")
         trusting = {**os.environ, "SSL_CERT_FILE": f"{tmp_path}/127.0.0.1.crt"}
         assert minict("pull", "-q", "--tls-verify=true", name, env=trusting).returncode == 0
-        assert minict("pull", "-q", "--tls-verify=false", name).returncode == 0
-        assert minict("pull", "-q", name).returncode == 0  # as Docker has it for this machine itself
+        for flags in (["--tls-verify=false"], []):  # as Docker has it for this machine itself
+            done = minict("pull", "-q", *flags, name)
+            assert (done.returncode, done.stdout, done.stderr) == (0, f"{name}:latest\n", "")
         other = name.replace("127.0.0.1", "localhost")
         refused(minict("pull", "-q", "--tls-verify=true", other, env=trusting), "certificate", "localhost")
 
@@ -322,6 +323,21 @@ def test_a_mirror_does_not_get_the_password(layout, dockers_registry):
         done = minict("pull", "-q", "app", env={**dockers_registry.environment, "MINICT_MIRROR": f"http://{mirror.address}"})
         assert done.returncode == 0
         assert mirror.asked and not [headers for _, _, headers in mirror.asked if "authorization" in headers]
+
+
+def test_a_proxy_is_asked_where_the_environment_names_one(layout, registry):
+    """The proxy alone knows registry.example; the name means nothing here."""
+    layout.image("app", [{"a": "by proxy"}])
+    registry.push(layout, "app", "proxied")
+    with Wire(registry.address) as proxy:  # docker-registry takes requests as proxies get them
+        environment = {**os.environ, "http_proxy": f"http://{proxy.address}", "https_proxy": f"http://{proxy.address}",
+                       "MINICT_INSECURE_REGISTRIES": "registry.example:5000"}
+        assert minict("pull", "-q", "registry.example:5000/proxied", env=environment).returncode == 0
+        assert content("registry.example:5000/proxied", "a") == "by proxy" and proxy.received > 0
+        refused(minict("pull", "-q", "registry.example:5000/proxied", env={**environment, "no_proxy": "registry.example"}),
+                "there is no host of this name")
+        proxy.received = 0
+        assert minict("pull", "-q", registry.name("proxied"), env=environment).returncode == 0 and proxy.received == 0
 
 
 # ---- interrupted ---------------------------------------------------------------------------------------------------

@@ -52,7 +52,8 @@ def main(words: list[str] | None = None) -> None:
         if debug:
             raise
         status = getattr(error, "status", OUR_ERROR)
-        os.write(2, f"minict: {sentence(error)}\n".encode(errors="replace"))
+        from .progress import printable
+        os.write(2, f"minict: {printable(sentence(error))}\n".encode(errors="replace"))
     os._exit(status)  # nothing is left to be tidied up, and the interpreter's own end takes 2 ms
 
 

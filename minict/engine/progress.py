@@ -11,6 +11,11 @@ import time
 _BAR = 40  # letters at most
 
 
+def printable(text: object) -> str:
+    """*text* without what a terminal would obey: others may have written it."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
+
+
 class Progress:
     """*stream*: where to, standard output or error; *quiet*: nowhere."""
 
@@ -27,7 +32,7 @@ class Progress:
         if self._quiet:
             return
         self._erase()
-        print(text, file=self._stream)
+        print(printable(text), file=self._stream)
         self._draw(now=True)
         self._stream.flush()
 

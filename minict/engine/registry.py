@@ -27,7 +27,7 @@ from ..runtime import jsonfile
 from ..runtime.errors import ContainerError
 from . import credentials, documents
 from .authorization import Authorization
-from .transport import (ATTEMPTS, Interrupted, RegistryError, Transport, default_context, explained, joined, nearness,
+from .transport import (ATTEMPTS, Interrupted, RegistryError, Transport, default_context, explained, is_loopback, joined,
                         read_document, refusal)
 
 _WITH_OTHER_ADDRESSES = {"docker.io": "registry-1.docker.io"}
@@ -60,19 +60,12 @@ def insecure(host: str, tls_verify: bool | None = None) -> bool:
     So it is for this machine itself, as for Docker, and for what MINICT_INSECURE_REGISTRIES names.  *tls_verify* True makes
     it strict for both; False is refused for others, as a person in a hurry would type it for the whole Internet.
     """
-    known = _is_loopback(host) or host in settings("MINICT_INSECURE_REGISTRIES", "insecure-registries")
+    named = settings("MINICT_INSECURE_REGISTRIES", "insecure-registries")
+    known = host in named or is_loopback(urlsplit(f"//{host}").hostname or "")
     if tls_verify is False and not known:
         raise ContainerError(f"--tls-verify=false is for registries on this machine: if anybody on the way to {host} may see and "
                              f"change what goes there, set MINICT_INSECURE_REGISTRIES={host}")
     return known and tls_verify is not True
-
-
-def _is_loopback(host: str) -> bool:
-    name = urlsplit(f"//{host}").hostname or ""
-    try:
-        return name == "localhost" or nearness(name) == 2
-    except ValueError:
-        return False
 
 
 def settings(variable: str, key: str) -> list[str]:

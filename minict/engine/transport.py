@@ -29,6 +29,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from .. import __version__
 from ..runtime.errors import ContainerError
 from .documents import MAX_DOCUMENT
+from .progress import printable
 
 ATTEMPTS = 5
 _SLOWEST = 1024        # bytes in a second; what comes slower than that for a while has stalled
@@ -38,6 +39,8 @@ _PASSING = (408, 429, 500, 502, 503, 504)
 # Where clouds tell a machine its secrets, as far as the address is not link-local anyway: AWS, Alibaba, Azure.
 _METADATA = ("fd00:ec2::254", "100.100.100.200", "168.63.129.16")
 _LINK_LOCAL = 3
+
+urllib3.disable_warnings(exceptions.InsecureRequestWarning)  # any certificate will do where a person has said so
 
 
 class RegistryError(ContainerError):
@@ -231,6 +234,14 @@ def nearness(address: str) -> int:
     return 2 if ip.is_loopback or ip.is_unspecified else 1 if ip.is_private else 0
 
 
+def is_loopback(host: str) -> bool:
+    """Whether the name *host* says that it is this machine."""
+    try:
+        return host == "localhost" or nearness(host) == 2
+    except ValueError:
+        return False
+
+
 def check_nearness(address: str, nearest: int, host: str) -> None:
     """Refuse that *host*, which is *nearest* itself, sends us to *address*, which is nearer.  Raises :class:`RegistryError`."""
     found = nearness(address)
@@ -240,9 +251,11 @@ def check_nearness(address: str, nearest: int, host: str) -> None:
 
 
 def _proxy(origin: str) -> str | None:
-    """The proxy that the environment wants for *origin* (HTTPS_PROXY, NO_PROXY…)."""
+    """The proxy that the environment wants for *origin* (HTTPS_PROXY, NO_PROXY…); none leads to this machine itself."""
     parts = urlsplit(origin)
-    return None if urllib.request.proxy_bypass(parts.hostname) else urllib.request.getproxies().get(parts.scheme)
+    if is_loopback(parts.hostname or "") or urllib.request.proxy_bypass(parts.hostname):
+        return None
+    return urllib.request.getproxies().get(parts.scheme)
 
 
 def default_context() -> ssl.SSLContext:
@@ -344,7 +357,8 @@ def refusal(answer, what: str) -> RegistryError:
         body = read_document(answer, what)
     except RegistryError:
         body = b""
-    return RegistryError(f"{what}: {told(body) or answer.reason or 'no reason given'} (HTTP {answer.status})", answer.status)
+    reason = told(body) or _printable(answer.reason or "no reason given")
+    return RegistryError(f"{what}: {reason} (HTTP {answer.status})", answer.status)
 
 
 def told(body: bytes) -> str:
@@ -358,7 +372,7 @@ def told(body: bytes) -> str:
 
 
 def _printable(text: object) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in str(text)[:200])
+    return printable(str(text)[:200])
 
 
 def _retry_after(answer) -> float:

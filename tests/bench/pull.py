@@ -95,7 +95,8 @@ def main() -> None:
     for contender in everybody:
         samples = table[contender.name]
         failed = f"   {len(samples.errors)} FAILED: {samples.errors[0]}" if samples.errors else ""
-        print(f"  {contender.name:<28}{samples.median:8.2f} {samples.quartile:8.2f} {samples.least:8.2f}   {contender.does}{failed}")
+        times = " ".join(f"{seconds:8.2f}" for seconds in (samples.median, samples.quartile, samples.least))
+        print(f"  {contender.name:<28}{times}   {contender.does}{failed}")
     ours, *theirs = (table[each.name] for each in everybody)
     ratios = [getattr(ours, word) / min(getattr(each, word) for each in theirs) for word in ("median", "quartile", "least")]
     print(f"\n  {'minict pull / the faster':<28}{' '.join(f'{ratio:8.2f}' for ratio in ratios)}   at most {GOAL}: "
