@@ -27,6 +27,12 @@ def box(image):
         yield running
 
 
+def first_id(pid: int) -> int:
+    """What the container's user 0 is out here."""
+    with open(f"/proc/{pid}/uid_map") as file:
+        return int(file.read().split()[1])
+
+
 def test_root_inside_is_somebody_else_outside(box):
     with open(f"/proc/{box.pid}/uid_map") as file:
         inside, outside, size = map(int, file.read().split())
@@ -52,11 +58,7 @@ def test_what_it_writes_lies_on_the_disk_with_its_own_ids(box):
 
 def test_two_containers_have_nothing_in_common(image, box):
     with package.run(image, "sleep 100", network="none", userns="auto", detach=True) as other:
-        firsts = set()
-        for each in (box, other):
-            with open(f"/proc/{each.pid}/uid_map") as file:
-                firsts.add(int(file.read().split()[1]))
-        assert len(firsts) == 2 == len(os.listdir(f"{paths.run_root()}/ids"))
+        assert len({first_id(box.pid), first_id(other.pid)}) == 2 == len(os.listdir(f"{paths.run_root()}/ids"))
     assert len(os.listdir(f"{paths.run_root()}/ids")) == 1
 
 
@@ -145,12 +147,18 @@ def test_a_terminal(image):
 
 
 def test_ten_at_once_get_ten_ranges(image):
-    def first(_):
-        return run(image, "sh", "-c", "cat /proc/self/uid_map; sleep 1", flags=PRIVATE).stdout.split()[1]
+    def start(_):
+        return package.run(image, "sleep 100", network="none", userns="private", detach=True)
 
     with ThreadPoolExecutor(10) as pool:
-        found = list(pool.map(first, range(10)))
-    assert len(set(found)) == 10 and not os.path.exists(f"{paths.run_root()}/ids")
+        running = list(pool.map(start, range(10)))
+    try:
+        firsts = {first_id(each.pid) for each in running}
+        assert len(firsts) == 10 == len(os.listdir(f"{paths.run_root()}/ids"))
+    finally:
+        for each in running:
+            each.stop(timeout=0)
+    assert not os.path.exists(f"{paths.run_root()}/ids")
 
 
 def test_a_range_whose_container_was_killed_is_given_back(image):
