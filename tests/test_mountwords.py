@@ -103,6 +103,10 @@ def _refused(read, text, words):
                 "driver_opts": {"type": "none", "o": "bind"},
             },
         ),
+        (
+            "type=volume,source=db,target=/data,volume-subpath=a/b",
+            {"type": "volume", "destination": "/data", "copy": False, "name": "db", "subpath": "a/b"},
+        ),
         ("type=bind,source=/srv,target=/data", {"type": "bind", "destination": "/data", "source": "/srv"}),
         (
             '"type=bind","source=/a,b",target=/data,bind-propagation=rshared',
@@ -146,6 +150,8 @@ def test_mount(text, mount):
         ("type=volume,source=/srv,target=/data", ["/srv", "name"]),
         ("type=volume,source=db,target=/data,volume-driver=nfs", ["nfs", "local"]),
         ("type=volume,source=db,target=/data,volume-label==x", ["KEY=VALUE"]),
+        ("type=volume,source=db,target=/data,volume-subpath=/a", ["volume-subpath"]),
+        ("type=volume,source=db,target=/data,volume-subpath=a/../../b", ["volume-subpath"]),
         ("type=tmpfs,target=/data,tmpfs-size=much", ["much"]),
         ("type=tmpfs,target=/data,tmpfs-mode=999", ["999"]),
         ("type=tmpfs,target=/data,tmpfs-mode=777777", ["777777"]),

@@ -434,6 +434,19 @@ def test_a_second_container_that_shares_the_volume_cannot_turn_the_destination_r
         gone("racer")
 
 
+def test_a_part_of_a_volume(image, tmp_path):
+    """volume-subpath: what a container has put into the volume leads the mount to no other place."""
+    (tmp_path / "secret").write_text("of the host")
+    script = f"mkdir -p /data/a/b; echo part > /data/a/b/x; ln -s {tmp_path} /data/abs; ln -s ../../../../../..{tmp_path} /data/up; ln -s a/b /data/in"
+    output(image, script, "--rm", "-v", "whole:/data")
+    mounted = "type=volume,source=whole,target=/part,volume-subpath="
+    assert output(image, "cat /part/x; echo y > /part/y", "--rm", "--mount", f"{mounted}a/b") == "part"
+    assert output(image, "ls /part", "--rm", "--mount", f"{mounted}in,readonly") == "x\ny"
+    assert run(image, "cat", "/part", flags=["--rm", "--mount", f"{mounted}a/b/x"]).stdout == "part\n"
+    for part in ("abs", "up", "nothing"):
+        refused(run(image, "ls", "/part", flags=["--rm", "--mount", mounted + part]))
+
+
 @pytest.mark.parametrize("path", ["/", "/proc", "/proc/sys", "relative", "/x/../.."])
 def test_an_image_that_wants_its_volume_in_a_bad_place(path):
     class Hostile:

@@ -12,6 +12,7 @@ A mount is written down with its container, and so holds only what JSON can:
 ``alone``        without the mounts inside the source
 ``create``       of a bind: make the directory when the host has none.  ``-v`` does, ``--mount`` refuses, as in Docker
 ``copy``         of a volume: an empty one gets the image's content
+``subpath``      of a volume: only this part of it is seen
 ``anonymous``    of a volume: nobody has named it, it goes with its container
 ``labels``       of a volume that is made here
 ``driver_opts``  of a volume that is made here: see :func:`minict.engine.volumes.create`
@@ -128,7 +129,7 @@ _MANY = {"volume-label", "volume-opt"}
 _KEYS = {
     "all": {"target", "readonly", "consistency"},
     "bind": {"source", "bind-propagation", "bind-nonrecursive", "bind-recursive", "bind-create-src"},
-    "volume": {"source", "volume-nocopy", "volume-label", "volume-driver", "volume-opt"},
+    "volume": {"source", "volume-nocopy", "volume-label", "volume-driver", "volume-opt", "volume-subpath"},
     "tmpfs": {"tmpfs-size", "tmpfs-mode"},
 }
 
@@ -183,6 +184,11 @@ def _volume(values: dict, what: str) -> dict:
         raise ContainerError(f"{what}: there is no driver {values['volume-driver']!r}: the only one is local")
     result = {"copy": not _is_true(values, "volume-nocopy", what)}
     result |= {"name": check_name(values["source"])} if values.get("source") else {"anonymous": True}
+    if "volume-subpath" in values:
+        part = values["volume-subpath"]
+        if not part or part.startswith("/") or ".." in part.split("/"):
+            raise ContainerError(f"{what}: volume-subpath={part} is no path in the volume: write one such as data/2026")
+        result |= {"subpath": part, "copy": False}
     if "volume-label" in values:
         result["labels"] = labels(values["volume-label"], what)
     if "volume-opt" in values:

@@ -25,6 +25,7 @@ import time
 from minict.runtime import jsonfile, paths, spec
 from minict.runtime.errors import ContainerError
 from minict.runtime.files import remove_tree
+from minict.runtime.mounts import SUBPATH
 
 from . import fill, mountwords
 
@@ -124,6 +125,8 @@ def _spec_mount(mount: dict) -> spec.Mount:
         volume = Volume.find(mount["name"])
         fill.finish(volume)
         source = volume.source
+        if "subpath" in mount:
+            options.append(SUBPATH + mount["subpath"])
     if mount.get("read_only"):
         options += ["ro"] if mount.get("writable_inside") else ["ro", "rro"]
     return spec.Mount(destination=mount["destination"], type="bind", source=source,

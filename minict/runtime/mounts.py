@@ -38,6 +38,7 @@ ATTRIBUTES = {k.MS_RDONLY: k.MOUNT_ATTR_RDONLY, k.MS_NOSUID: k.MOUNT_ATTR_NOSUID
 STAND_INS = frozenset(("/cpuinfo", "/diskstats", "/meminfo", "/stat", "/swaps", "/uptime", "/loadavg", "/slabinfo",
                        "/sys/kernel/ns_last_pid", "/sys/crypto/fips_enabled"))
 
+SUBPATH = "x-minict.subpath="  # an option that is no business of the kernel's; see x-* in mount(8)
 _PATIENCE = 1000  # how often a path is tried again that somebody else is changing
 ATIMES = {k.MS_RELATIME: 0, k.MS_NOATIME: k.MOUNT_ATTR_NOATIME, k.MS_STRICTATIME: k.MOUNT_ATTR_STRICTATIME}
 
@@ -184,10 +185,14 @@ class Bind(Operation):
 
     A copy of the mount is made (open_tree), gets its own attributes while nobody can see it (mount_setattr) and is
     then attached (move_mount).  The older way, mount and remount, leaves a moment in which ``ro`` does not hold.
+
+    With the option ``x-minict.subpath=PATH`` only a part of the source is shown.  What is in the source may be a container's
+    work: so its links can't lead out of it.
     """
 
     def __init__(self, source: str, destination: str, options: list[str] = ("bind",)):
         self.source, self.destination, self.options = source, destination, Options(options)
+        self.subpath = next((word.removeprefix(SUBPATH) for word in options if word.startswith(SUBPATH)), None)
         self.tree = -1  # a descriptor of the copy, when it is there already: see open, and idmap.prepare
 
     def describe(self):
@@ -227,7 +232,15 @@ class Bind(Operation):
         words = self.source.split("/", 4)
         if words[1:2] + words[3:4] == ["proc", "root"] and words[2].isdecimal() and len(words) == 5:
             return open_elsewhere(int(words[2]), "/" + words[4], recursive)
-        return k.open_tree(k.AT_FDCWD, self.source, k.OPEN_TREE_CLONE | recursive)
+        if self.subpath is None:
+            return k.open_tree(k.AT_FDCWD, self.source, k.OPEN_TREE_CLONE | recursive)
+        source = os.open(self.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        part = look_up(source, self.subpath)
+        try:
+            return k.open_tree(part, "", k.AT_EMPTY_PATH | k.OPEN_TREE_CLONE | recursive)
+        finally:
+            os.close(part)
+            os.close(source)
 
     def set_attributes(self, tree: int) -> None:
         options = self.options
