@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import time
 
 import pytest
 from command import begin, bridge, containers, image, interrupted, minict, output, run, wait_until  # noqa: F401
+from doomed import Doomed, bury
 
 import minict as package
 from minict.engine.prune import prune
@@ -20,7 +20,6 @@ from minict.lab import host
 from minict.runtime import files, paths, state
 from minict.runtime.cgroup import Cgroup
 
-DYING = os.path.join(os.path.dirname(__file__), "dying.py")
 COMMAND = [
     "--hostname",
     "doomed",
@@ -33,57 +32,33 @@ COMMAND = [
 ]  # to change the user is to lose PDEATHSIG
 
 
-class Doomed:
+class Life(Doomed):
     """A ``minict run`` that stops at *point* and is killed there.  Its command leaves a file behind as a witness."""
 
     def __init__(self, image: str, point: str, network: str, *flags: str):
-        said, say = os.pipe()
-        go, self._go = os.pipe()
         self._directory = tempfile.TemporaryDirectory()
         os.chmod(self._directory.name, 0o777)
         words = ["run", "--rm", "--network", network, *flags, "-v", f"{self._directory.name}:/witness", *COMMAND]
-        self.process = subprocess.Popen(
-            [sys.executable, DYING, str(say), str(go), point, *words, image, "touch", "/witness/alive"],
-            pass_fds=[say, go],
-        )
-        for fd in (say, go):
-            os.close(fd)
-        self._said = open(said)
-        self.points = [self._said.readline()] if point != "list" else self._said.readlines()
+        super().__init__(point, *words, image, "touch", "/witness/alive")
 
     def kill(self) -> bool:
-        """kill -9, and let those go on who were stopped with it; when none is left: whether the command was executed."""
+        """Kill the command, also when it is its child that has come to the point: whether the container's command was executed."""
         self.process.kill()
         self.process.wait()
         return self.end()
 
     def end(self) -> bool:
-        os.close(self._go)
-        while True:  # the pipe in which they say where they are ends with the last of them
-            assert select.select([self._said], [], [], 10)[0], "a process has survived"
-            if not self._said.read(100):
-                break
-        self._said.close()
-        self.process.wait()
+        super().end()
         alive = os.path.exists(f"{self._directory.name}/alive")
         self._directory.cleanup()
         return alive
 
 
-def bury() -> None:
-    """Wait for the orphans, whose parent this process has become."""
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        pass
-
-
 def points(image: str, who: str, network: str, *flags: str) -> list[list[str]]:
     """The points of *who* in a life without a fault: [id, name] each."""
-    one = Doomed(image, "list", network, *flags)
+    one = Life(image, "list", network, *flags)
     assert one.end(), "the command was not executed"
-    return [line.rstrip("\n").split("\t") for line in one.points if line.startswith(who)]
+    return [point[:2] for point in one.points if point[0].startswith(who)]
 
 
 def faults(image: str, who: str, network: str, *flags: str, choose=lambda points: points) -> list[str]:
@@ -93,8 +68,8 @@ def faults(image: str, who: str, network: str, *flags: str, choose=lambda points
     prune()
     before = host.snapshot()
     for id, name in chosen:
-        one = Doomed(image, id, network, *flags)
-        if one.points == [""]:
+        one = Life(image, id, network, *flags)
+        if not one.points:
             wrong.append(f"{id} {name}: was never reached")
         executed = one.kill()
         if executed and who == "child":
@@ -146,7 +121,7 @@ def test_killed_while_it_gets_users_of_its_own(image):
 
 def test_after_all_that_a_new_one_takes_the_same_name(image):
     point = points(image, "child", "none")[-1][0]
-    Doomed(image, point, "none").kill()
+    Life(image, point, "none").kill()
     bury()
     assert containers() != []
     assert run(image, "true", flags=["--name", "doomed"]).returncode == 0, "whoever wants the name tidies up first"

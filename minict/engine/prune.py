@@ -7,7 +7,7 @@ from minict.runtime import paths, state
 from minict.runtime.container import Container
 from minict.runtime.errors import ContainerError
 
-from . import life, names, networks
+from . import life, names, networks, volumes
 from .image import prune as prune_images
 from .record import Record
 
@@ -27,6 +27,7 @@ def prune() -> list[str]:
         except (OSError, ContainerError) as error:
             errors.append(error)
     removed += prune_names()
+    removed += [f"unfinished volume {name.lstrip('.')}" for name in volumes.sweep()]
     removed += prune_images()
     removed += networks.remove_unused_bridges()
     if not state.all_ids():
@@ -84,10 +85,22 @@ def should_be_gone(record: Record) -> bool:
 
 
 def prune_names() -> list[str]:
-    """Release the names whose container is gone."""
+    """Release the names whose container is gone, or has another name, because somebody was killed who gave it a new one."""
     directory = names.directory()
-    gone = [name for name in (os.listdir(directory) if os.path.isdir(directory) else ())
-            if not os.path.isdir(paths.container_data(names.find(name) or "-"))]
-    for name in gone:
-        names.release(f"{name}/{names.find(name)}")
-    return [f"name {name}" for name in gone]
+    there = os.listdir(directory) if os.path.isdir(directory) else ()
+    return [f"name {name}" for name in there if release_stale(name, names.find(name) or "-")]
+
+
+def release_stale(name: str, id: str) -> bool:
+    """Release *name* if it leads to a container *id* that is not there, or does not know of it; not while somebody works at that."""
+    record = Record(id)
+    locked = record.lock(wait=False)
+    try:
+        stale = Record.load(id).name != name if locked else not os.path.isdir(record.data)
+        if stale:
+            names.release(f"{name}/{id}")
+        return stale
+    except ContainerError:  # half made
+        return False
+    finally:
+        record.unlock()

@@ -407,11 +407,14 @@ def set_aside_layers(digests) -> dict[str, str]:
     return moved
 
 
-def delete(directories) -> None:
-    """Remove the *directories* that were set aside, with what points to them."""
+def delete(paths) -> None:
+    """Remove what was set aside, directories and single files, with what points to them."""
     import shutil
-    for path in directories:
-        shutil.rmtree(path, ignore_errors=True)
+    for path in paths:
+        if os.path.isdir(path):
+            shutil.rmtree(path, ignore_errors=True)
+        elif os.path.exists(path):
+            os.unlink(path)
     with Locked():
         for name in entries(f"{store()}/links"):
             if not os.path.exists(f"{store()}/links/{name}"):

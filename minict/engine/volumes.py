@@ -304,16 +304,9 @@ def remove(name: str, but: str | None = None) -> None:
 def prune(all: bool = False, wanted=lambda volume: True) -> list[Volume]:
     """Remove the anonymous volumes that no container has, or with *all* the named ones too; those removed.
     *wanted* may choose among them.
-
-    Also what a killed process has left of a volume on its way into or out of the world.
     """
+    sweep()
     removed = []
-    if not os.path.isdir(directory()):
-        return removed
-    with _Locked():  # who makes one has the lock
-        rubbish = [f"{directory()}/{name}" for name in os.listdir(directory()) if name.startswith(".")]
-    for path in rubbish:
-        remove_tree(path)
     for volume in volumes():
         if (all or volume.anonymous) and wanted(volume):
             try:
@@ -322,6 +315,17 @@ def prune(all: bool = False, wanted=lambda volume: True) -> list[Volume]:
             except ContainerError:
                 pass  # a container has it
     return removed
+
+
+def sweep() -> list[str]:
+    """Remove what a killed process has left of volumes on their way into or out of the world; their provisional names."""
+    if not os.path.isdir(directory()):
+        return []
+    with _Locked():  # who makes one has the lock
+        rubbish = [name for name in os.listdir(directory()) if name.startswith(".")]
+    for name in rubbish:
+        remove_tree(f"{directory()}/{name}")
+    return rubbish
 
 
 def directory() -> str:

@@ -1,0 +1,97 @@
+"""What must hold on a host whatever was done to its containers: contradictions(), a sentence for each that there is."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+
+from minict.engine import describe, image
+from minict.engine.names import directory as names_directory
+from minict.engine.record import Record, records
+from minict.lab import host
+from minict.runtime import paths
+
+
+def contradictions() -> list[str]:
+    """What does not fit together on this host.  Nobody may be at work meanwhile."""
+    containers = [describe.container(record) for record in records()]
+    alive = [each for each in containers if each["State"]["Running"]]
+    return [*untrue(), *names(containers), *addresses(alive), *mounts(), *groups(alive), *monitors(alive), *links(alive),
+            *images(containers)]
+
+
+def untrue() -> list[str]:
+    """Whether a container runs, as ``ps`` tells it, is whether its process lives and somebody looks after it."""
+    wrong = []
+    for record in records():
+        pid, told = record.pid, record.status
+        if (told in ("running", "paused")) != (pid is not None and os.path.exists(f"/proc/{pid}")):
+            wrong.append(f"{record.name} is said to be {told}; its process: {pid}")
+        if told in ("running", "paused", "restarting") and not record.monitor:
+            wrong.append(f"{record.name} is {told}, and nobody looks after it")
+    return wrong
+
+
+def names(containers: list[dict]) -> list[str]:
+    """Every name leads to a container and back."""
+    told = [each["Name"].removeprefix("/") for each in containers]
+    wrong = [f"two containers are called {name}" for name in set(told) if told.count(name) > 1]
+    wrong += [f"the name {each['Name']} does not lead to {each['Id']}" for each in containers
+              if Record.find(each["Name"]).id != each["Id"]]
+    there = os.listdir(names_directory()) if os.path.isdir(names_directory()) else ()
+    return wrong + [f"the name {name} leads nowhere" for name in sorted(set(there) - set(told))]
+
+
+def addresses(alive: list[dict]) -> list[str]:
+    """No address twice, and each is what the container really has."""
+    wrong, seen = [], {}
+    for each in alive:
+        told = {of["IPAddress"] for of in each["NetworkSettings"]["Networks"].values() if of["IPAddress"]}
+        for address in told:
+            if address in seen:
+                wrong.append(f"{each['Id']} and {seen[address]} both have {address}")
+            seen[address] = each["Id"]
+        real = subprocess.run(["nsenter", "-t", str(each["State"]["Pid"]), "-n", "ip", "-4", "-o", "address", "show",
+                               "scope", "global"], capture_output=True, text=True)
+        found = set(re.findall(r"inet ([0-9.]+)/", real.stdout))
+        if each["HostConfig"]["NetworkMode"] != "host" and found != told:
+            wrong.append(f"{each['Id']} says that it has {told}, and has {found}")
+    return wrong
+
+
+def mounts() -> list[str]:
+    """What a container mounts, it mounts in a namespace of its own."""
+    own = (f"{paths.data_root()}/", f"{paths.run_root()}/")
+    return [f"there is a mount on {each['point']}" for each in host.mount_table() if each["point"].startswith(own)]
+
+
+def groups(alive: list[dict]) -> list[str]:
+    """A control group belongs to a container that runs."""
+    ids = {each["Id"] for each in alive}
+    return [f"the control group {tree}/{name} is nobody's" for tree in host.cgroup_trees() for name in os.listdir(tree)
+            if os.path.isdir(f"{tree}/{name}") and name not in ids]
+
+
+def monitors(alive: list[dict]) -> list[str]:
+    """A monitor has a container that runs, or will again."""
+    table, pids = host.process_table(), {each["State"]["Pid"] for each in alive}
+    waiting = {record.monitor for record in records() if record.status == "restarting"}
+    monitors = [pid for pid in host.descendants(table, os.getpid()) if table[pid].name == "minict-monitor"]
+    return [f"the monitor {pid} looks after nobody" for pid in monitors if table[pid].state != "Z" and pid not in waiting
+            and not pids & {child.pid for child in table.values() if child.parent == pid}]
+
+
+def links(alive: list[dict]) -> list[str]:
+    """As many ends of cables on the host as containers have networks."""
+    there = [name for name in host.snapshot().kinds["links"] if re.match("mv|veth", name)]
+    plugged = sum(bool(of["IPAddress"]) for each in alive for of in each["NetworkSettings"]["Networks"].values())
+    return [] if len(there) == plugged else [f"{plugged} are plugged in, by {len(there)} cables: {there}"]
+
+
+def images(containers: list[dict]) -> list[str]:
+    """Every image has its layers, and every container its image."""
+    there = image.images()
+    wrong = [f"the image {each.id} lacks the layer {layer}" for each in there for layer in each.layers if not os.path.isdir(layer)]
+    ids = {each.id.removeprefix("sha256:") for each in there}
+    return wrong + [f"the image of {each['Name']} is gone" for each in containers if each["Image"].removeprefix("sha256:") not in ids]
