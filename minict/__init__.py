@@ -9,8 +9,10 @@
 """
 __version__ = "0.1.0"
 
-_API = {"run": "minict.engine.api", "Running": "minict.engine.api", "Finished": "minict.engine.api",
-        "pull": "minict.engine.pull", "push": "minict.engine.push", "prune": "minict.engine.prune", "ContainerError": "minict.runtime.errors"}
+_API = {**dict.fromkeys(("run", "create", "container", "containers", "image", "images", "volumes", "networks", "Container",
+                         "Running", "Finished"), "minict.engine.api"),
+        "build": "minict.engine.build.builder", "pull": "minict.engine.pull", "push": "minict.engine.push",
+        "prune": "minict.engine.prune", "ContainerError": "minict.runtime.errors"}
 
 
 def __getattr__(name: str):

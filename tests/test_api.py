@@ -261,6 +261,48 @@ def test_it_ends_with_the_python_that_made_it(image):
     assert len(prune()) == 1
 
 
+# ---- containers that stay --------------------------------------------------------------------------------------------
+
+
+def test_a_container_is_created_started_and_outlives_this_python(image):
+    code = f"import minict; print(minict.create({image!r}, ['sh', '-c', 'echo here; sleep 1000'], name='stays', network='none').start().pid)"
+    pid = int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    box = minict.container("stays")
+    try:
+        assert box.pid == pid and box.status == "running" and repr(box) == f"<container stays of {image}: running>"
+        wait_until(lambda: box.logs())
+        assert box.logs() == "here\n" and box.exec("hostname").output.strip() == box.id
+        assert box.inspect()["State"]["Pid"] == pid
+        box.exec(["sh", "-c", "echo new > /new"])
+        assert ("A", "/new") in box.diff()
+        box.rename("other")
+        assert [each.name for each in minict.containers()] == ["other"]
+        box.pause()
+        assert box.status == "paused"
+        box.unpause()
+        assert box.stop(timeout=0) == 137 and minict.containers(all=False) == []
+        assert box.restart().status == "running"
+        wait_until(lambda: box.logs().count("here") == 2)
+        assert box.logs(tail=1) == "here\n"
+        with pytest.raises(minict.ContainerError, match="remove it with -f"):
+            box.remove()
+    finally:
+        box.remove(force=True)
+    assert minict.containers() == []
+    with pytest.raises(minict.ContainerError, match="no such container"):
+        minict.container("stays")
+
+
+def test_lists_show_themselves_as_tables_in_which_all_is_escaped(image):
+    box = minict.create(image, ["echo", "<b>&"], name="box", network="none")
+    try:
+        assert "&lt;b&gt;&amp;" in minict.containers()._repr_html_() and "<b>" not in box._repr_html_()
+        assert image in minict.images()._repr_html_() and image in minict.image(image)._repr_html_()
+        assert "bridge" in minict.networks()._repr_html_() and minict.volumes()._repr_html_() is not None
+    finally:
+        box.remove()
+
+
 # ---- who forks -----------------------------------------------------------------------------------------------------
 
 

@@ -1,7 +1,15 @@
 """What a notebook or a script calls: ``minict.run("tiny", "hostname")``.
 
-The words are those of the command line.  A container that runs in the background is a :class:`Running`; one that has
-ended is a :class:`Finished`, which shows itself as what the command wrote.
+The words are those of the command line.
+
+================  ==================================================================================================
+``minict.run``    a command in a new container: a :class:`Finished`, which shows itself as what the command wrote
+                  (with ``detach=True`` a :class:`Running`, which ends with this Python at the latest)
+``.create``       a :class:`Container` to be started, which outlives this Python, and goes when it is removed
+``.container``    the :class:`Container` with a name; ``.containers()`` all of them
+``.image``        the image with a name; ``.images()`` all of them; ``.pull``, ``.build``, ``.push``
+``.volumes()``    the volumes; ``.networks()`` the networks
+================  ==================================================================================================
 """
 from __future__ import annotations
 
@@ -11,7 +19,9 @@ import threading
 from minict.runtime import namespaces
 from minict.runtime.errors import ContainerError
 
-from . import exec, life
+from . import control, exec, life
+from .image import Image
+from .record import Record, records
 from .settings import Settings
 
 # Of fifty threads that start a container at the same moment, eight make progress at a time: more would only get into
@@ -127,23 +137,12 @@ def _spool(text: str | None) -> int:
     return fd
 
 
-running: set[Running] = set()  # those of this Python that were not stopped or waited for yet
+class Container:
+    """A container by its :class:`.record.Record`, running or not.  All its methods raise :class:`ContainerError`."""
 
-
-class Running:
-    """A container in the background of this Python."""
-
-    def __init__(self, image: str, command: list[str], settings: Settings, trace: bool):
-        self._log, self._last_words = os.memfd_create("log", os.MFD_CLOEXEC), ""
-        self.image, self.command = image, command
-        try:
-            self._record, self._container = _bear(image, command, settings, (-1, self._log, self._log), trace)
-        except BaseException:
-            os.close(self._log)
-            raise
-        self.id = self._container.id
-        self.name = self._record.name
-        running.add(self)
+    def __init__(self, record: Record):
+        self._record = record
+        self.id, self.image, self.command = record.id, record.image_name, list(record.args)
 
     def __repr__(self):
         return f"<container {self.name} of {self.image}: {self.status}>"
@@ -153,23 +152,27 @@ class Running:
         return html_object({"image": self.image, "command": " ".join(self.command), "status": self.status,
                             "network": ", ".join(self._record.settings["network"])}, f"container {self.name}")
 
-    def __enter__(self):
-        return self
+    @property
+    def name(self) -> str:
+        return self._record.name
 
-    def __exit__(self, *_):
-        self.stop(timeout=0)
+    @property
+    def status(self) -> str:
+        """``created``, ``running``, ``paused``, ``restarting`` or ``exited``."""
+        return self._record.status
+
+    @property
+    def exit_code(self) -> int:
+        """Of its last life."""
+        return self._record.exit_code
 
     @property
     def pid(self) -> int:
         """The first process, as the host numbers it; inside it is number 1."""
-        pid = self._container.pid
+        pid = self._record.pid
         if pid is None:
             raise ContainerError(f"the container {self.name} has ended")
         return pid
-
-    @property
-    def status(self) -> str:
-        return "running" if self._container.pid else "ended"
 
     @property
     def namespaces(self) -> dict[str, int]:
@@ -179,7 +182,7 @@ class Running:
     @property
     def cgroups(self) -> dict[str, str]:
         """For each controller the directory in which the container's limits are files."""
-        return dict(self._container.cgroup.directories)
+        return dict(self._life.cgroup.directories)
 
     @property
     def root(self) -> str:
@@ -191,9 +194,9 @@ class Running:
 
     @property
     def address(self) -> str | None:
-        """Its address on the bridge; None when it is not plugged in there."""
+        """Its address on its first network; None when it has none."""
         from .address import holders
-        networks = [value.partition("/")[0] for kind, value in self._container.state.ledger() if kind == "address"]
+        networks = [value.partition("/")[0] for kind, value in self._record.state.ledger() if kind == "address"]
         return next((address for each in networks for address, id in holders(each).items() if id == self.id), None)
 
     @property
@@ -203,8 +206,17 @@ class Running:
         from minict.runtime.capabilities import names
         return names(capget(self.pid)[0])
 
+    @property
+    def _life(self) -> life.Container:
+        return life.Container(self.id)
+
+    def inspect(self) -> dict:
+        """All that is known of it, under Docker's names."""
+        from . import describe
+        return describe.container(self._record)
+
     def exec(self, command: str | list[str], *, user: str | None = None, workdir: str = "/") -> Finished:
-        """Execute a further *command* inside, and return what became of it.  Raises :class:`ContainerError`."""
+        """Execute a further *command* inside, and return what became of it."""
         from minict.runtime.process import exit_status
         wanted = exec.process(self._record, _words(command), user=user, workdir=workdir)
         output, written = os.pipe2(os.O_CLOEXEC)
@@ -220,31 +232,175 @@ class Running:
             text = stream.read()
         return Finished(exit_status(os.waitpid(pid, 0)[1]), text, [])
 
+    def logs(self, tail: int | None = None) -> str:
+        """What its command has written; with *tail* only so many of the last lines."""
+        from . import logs
+        return b"".join(text for _, _, text in logs.read(self._record.data, tail=tail)).decode(errors="replace")
+
     def stats(self) -> dict:
         """What it uses now: see :meth:`minict.runtime.cgroup.Cgroup.stats`."""
-        return self._container.cgroup.stats()
+        return self._life.cgroup.stats()
 
-    def logs(self) -> str:
-        """What its command has written so far."""
-        if self._log < 0:
-            return self._last_words
-        return os.pread(self._log, os.fstat(self._log).st_size, 0).decode(errors="replace")
+    def start(self) -> Container:
+        """Start it, if it does not run."""
+        # by the command: the monitor is a fork, and one of a large Python with threads would be large, and not safe
+        _command("start", self.id)
+        return self
 
-    def update(self, *, memory: str | int | None = None, cpus: str | float | None = None,
-               pids_limit: str | int | None = None) -> None:
-        """Change its limits while it runs.  Raises :class:`ContainerError`."""
-        from .limits import resources
-        self._container.cgroup.limit(resources(Settings(memory=memory, cpus=cpus, pids_limit=pids_limit)))
+    def stop(self, timeout: float | None = None) -> int:
+        """Ask it to end, kill it after *timeout* seconds (10, or its own); its exit status."""
+        control.stop(self._record, timeout)
+        return self.exit_code
+
+    def restart(self, timeout: float | None = None) -> Container:
+        """Stop it and start it again."""
+        self.stop(timeout)
+        return self.start()
+
+    def kill(self, signal: int | str = 9) -> None:
+        """Send *signal* to its first process."""
+        control.kill(self._record, signal)
 
     def pause(self) -> None:
         """Freeze all its processes where they are."""
-        self._container.cgroup.freeze()
+        control.pause(self._record)
 
     def unpause(self) -> None:
-        self._container.cgroup.thaw()
+        control.unpause(self._record)
+
+    def wait(self) -> int:
+        """Wait until it ends by itself; its exit status."""
+        return control.wait(self._record)
+
+    def update(self, **limits) -> None:
+        """Change its limits, such as ``memory="64m"``, while it runs: see ``minict update --help``."""
+        control.update(self._record, **limits)
+
+    def rename(self, name: str) -> None:
+        control.rename(self._record, name)
+
+    def commit(self, name: str | None = None, **options):
+        """Make an image of it: see :func:`.commit.commit`."""
+        from .commit import commit
+        return commit(self._record, name, **options)
+
+    def diff(self) -> list[tuple[str, str]]:
+        """What it has changed in its image: ``[("A", "/new"), ...]``; A added, C changed, D deleted."""
+        from .commit import changes
+        return changes(self._record)
+
+    def remove(self, force: bool = False) -> None:
+        """Remove it, with *force* even when it runs."""
+        control.remove(self._record, force=force, volumes=False)
+
+
+def _command(*words: str) -> str:
+    """Do what ``minict WORDS…`` does, in a process of its own; what it wrote.  Raises :class:`ContainerError`."""
+    import subprocess
+    import sys
+    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    done = subprocess.run([sys.executable, "-m", "minict", *words], capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                          env={**os.environ, "PYTHONPATH": package})
+    if done.returncode:
+        raise ContainerError(done.stderr.strip().removeprefix("minict: "), status=done.returncode)
+    return done.stdout
+
+
+def create(image: str, command: str | list[str] = (), **options) -> Container:
+    """Make a container, to be started later; *options* as for :func:`run`.  Raises :class:`ContainerError`."""
+    return Container(life.create(image, _words(command), Settings(**options)))
+
+
+def container(name: str) -> Container:
+    """The container with this name, or whose id begins so.  Raises :class:`ContainerError`."""
+    return Container(Record.find(name))
+
+
+class List(list):
+    """A list that shows itself in a notebook as a table."""
+
+    def _repr_html_(self):
+        from .table import html
+        return html([_row(each) for each in self])
+
+
+def _row(thing) -> dict:
+    """What a table shows of a container, an image, a volume or a network."""
+    from . import table
+    if isinstance(thing, Container):
+        return {"name": thing.name, "image": thing.image, "command": " ".join(thing.command), "status": thing.status, "id": thing.id}
+    if isinstance(thing, Image):
+        return {"name": ", ".join(thing.names), "id": thing.id[:12], "created": table.ago(thing.created), "size": table.size(thing.size)}
+    return {"name": thing.name, **({"subnet": str(thing.subnet)} if hasattr(thing, "subnet") else {})}
+
+
+def containers(all: bool = True) -> List:
+    """The containers, the newest first; only those that run, if not *all*."""
+    return List(Container(record) for record in records() if all or record.pid is not None)
+
+
+def images() -> List:
+    """The images that have a name."""
+    from .image import images
+    return List(image for image in images() if image.names)
+
+
+def image(name: str) -> Image:
+    """The image with this name, or whose id begins so.  Raises :class:`ContainerError`."""
+    return Image.find(name)
+
+
+def volumes() -> List:
+    """The volumes."""
+    from .volumes import volumes
+    return List(volumes())
+
+
+def networks() -> List:
+    """The networks."""
+    from .networks import everyone
+    return List(everyone())
+
+
+running: set[Running] = set()  # those of this Python that were not stopped or waited for yet
+
+
+class Running(Container):
+    """A container in the background of this Python, which looks after it itself: it ends with this Python, and then goes."""
+
+    def __init__(self, image: str, command: list[str], settings: Settings, trace: bool):
+        self._log, self._last_words = os.memfd_create("log", os.MFD_CLOEXEC), ""
+        try:
+            record, self._container = _bear(image, command, settings, (-1, self._log, self._log), trace)
+        except BaseException:
+            os.close(self._log)
+            raise
+        super().__init__(record)
+        running.add(self)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop(timeout=0)
+
+    @property
+    def _life(self) -> life.Container:
+        return self._container
+
+    @property
+    def status(self) -> str:
+        return "running" if self._container.pid else "ended"
+
+    def logs(self, tail: int | None = None) -> str:
+        """What its command has written so far; with *tail* only so many of the last lines."""
+        text = self._last_words
+        if self._log >= 0:
+            text = os.pread(self._log, os.fstat(self._log).st_size, 0).decode(errors="replace")
+        return text if tail is None else "".join(text.splitlines(keepends=True)[-tail:])
 
     def kill(self, signal: int = 9) -> None:
-        """Send *signal* to its first process.  Raises :class:`ContainerError` when it has ended."""
+        """Send *signal* to its first process; that it has ended is for :meth:`wait` to see."""
         self._container.kill(signal)
 
     def wait(self) -> int:
