@@ -294,6 +294,25 @@ def test_a_read_only_root_is_one_for_cp_too(image, tmp_path):
         assert minict("rm", "-f", "-v", "read-only").returncode == 0
 
 
+def test_an_id_is_the_one_that_the_container_knows(image, tmp_path):
+    """With users of its own, too, whether it runs or not: the mounts of one that runs translate."""
+    (tmp_path / "file").write_text("x")
+    os.chown(tmp_path / "file", 12, 34)
+    assert minict("run", "-d", "--name", "users", "--userns", "private", "-v", "/v", "--network", "none", image, "sleep", "1000").returncode == 0
+    try:
+        for place in ("/one", "/v/one"):
+            cp(tmp_path / "file", f"users:{place}")
+            assert minict("exec", "users", "stat", "-c", "%u %g", place).stdout == "12 34\n"
+            assert (archive("users", place)["one"].uid, archive("users", place)["one"].gid) == (12, 34)
+        assert minict("stop", "-t", "0", "users").returncode == 0
+        assert archive("users", "/one")["one"].uid == archive("users", "/v/one")["one"].uid == 12
+        cp(tmp_path / "file", "users:/two")
+        assert minict("start", "users").returncode == 0
+        assert minict("exec", "users", "stat", "-c", "%u %g", "/two").stdout == "12 34\n"
+    finally:
+        assert minict("rm", "-f", "-v", "users").returncode == 0
+
+
 # ---- hostile containers --------------------------------------------------------------------------------------------
 
 

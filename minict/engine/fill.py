@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 
 from minict.runtime.errors import ContainerError
 from minict.runtime.files import remove_tree
@@ -19,8 +20,8 @@ from minict.runtime.files import remove_tree
 
 def fill(volume, image, path: str) -> None:
     """Copy what *image* has in the directory *path* into the *volume*, if that is empty.  Raises :class:`ContainerError`."""
-    if not _may_want(volume):  # most often: then not even the lock is taken
-        return
+    if not _may_want(volume) or not _may_have(image, path):  # most often: then not even the lock is taken
+        return finish(volume)
     lock = os.open(volume.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -45,6 +46,23 @@ def finish(volume) -> None:
 
 def _may_want(volume) -> bool:
     return os.path.isdir(f"{volume.directory}/filled") or not os.listdir(volume.mountpoint)
+
+
+def _may_have(image, path: str) -> bool:
+    """Whether a layer of the image has *path*, or a link on the way there; if none has, the image has not."""
+    for layer in image.layers:
+        place = layer
+        for name in path.split("/")[1:]:
+            place = f"{place}/{name}"  # all above is a directory: no link is followed here
+            try:
+                mode = os.lstat(place).st_mode
+            except (FileNotFoundError, NotADirectoryError):
+                break
+            if stat.S_ISLNK(mode):
+                return True
+        else:
+            return True
+    return False
 
 
 def _copy(volume, image, path: str) -> None:

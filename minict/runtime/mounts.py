@@ -235,7 +235,12 @@ class Bind(Operation):
         if self.subpath is None:
             return k.open_tree(k.AT_FDCWD, self.source, k.OPEN_TREE_CLONE | recursive)
         source = os.open(self.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        part = look_up(source, self.subpath)
+        try:
+            part = look_up(source, self.subpath)
+        except OSError as error:
+            os.close(source)
+            raise ContainerError(f"{self.subpath} is not to be found in {self.source} ({os.strerror(error.errno)}): make it first",
+                                 errno=error.errno) from None
         try:
             return k.open_tree(part, "", k.AT_EMPTY_PATH | k.OPEN_TREE_CLONE | recursive)
         finally:
