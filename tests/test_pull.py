@@ -373,6 +373,20 @@ def test_a_pull_that_was_killed_goes_on_where_it_was(big, registry):
         assert unfinished() == []
 
 
+def test_killed_again_and_again_it_comes_to_its_end(big):
+    """At whatever instant: nothing is half there, and each goes on where the one before was."""
+    for number in range(12):
+        killed = begin("pull", "-q", big, start_new_session=True)
+        time.sleep(0.1 + 0.05 * number)
+        os.killpg(killed.pid, signal.SIGKILL)
+        killed.communicate()
+    assert minict("pull", "-q", big).returncode == 0
+    for number, layer in enumerate(reversed(Image.find(big).layers)):
+        with open(f"{layer}/file{number}", "rb") as file:
+            assert file.read() == noise(SIZE, str(number))
+    assert minict("prune").returncode == 0 and unfinished() == []
+
+
 def test_only_the_command_is_killed_and_its_workers_end_too(big, registry):
     with Wire(registry.address, rate=2_000_000) as wire:
         killed = begin("pull", big.replace(registry.address, wire.address), start_new_session=True)
@@ -520,6 +534,13 @@ def test_an_image_that_is_here_loads_nothing_for_networks(tiny):
     done = subprocess.run([sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {ROOT!r})\n{code}"],
                           capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "\n"), done
+
+
+def test_without_urllib3_the_remedy_is_told():
+    code = "import sys; sys.modules['urllib3'] = None; from minict.engine import cli; cli.main(['pull', 'app'])"
+    done = subprocess.run([sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {ROOT!r})\n{code}"],
+                          capture_output=True, text=True)
+    refused(done, "the package urllib3 is not installed: pip install urllib3")
 
 
 # ---- a real application --------------------------------------------------------------------------------------------

@@ -2,17 +2,17 @@
 from __future__ import annotations
 
 import json
-import os
+import time
 
 import pytest
 
-from command import begin, minict, refused
-from minict.engine import documents, image, push, store
+from command import minict, refused
+from minict.engine import documents, image, push, transport
 from minict.engine.image import Image
 from minict.engine.registry import Registry
 from minict.engine.transport import RegistryError
-from registryserver import (PASSWORD, USER, Hostile, RegistryServer, TokenServer, Wire, answer, archive, layout,  # noqa: F401
-                            registry, tool)
+from registryserver import (PASSWORD, USER, Hostile, RegistryServer, TokenServer, Wire, answer, layout, registry,  # noqa: F401
+                            tool)
 from test_pull import content, noise, own_store  # noqa: F401: a fixture
 
 
@@ -139,6 +139,24 @@ def uploads_to(location: str):
             return answer("", "202 Accepted", Location=location)
         return answer("", "404 Not Found") if method == "HEAD" else answer("", "201 Created")
     return script
+
+
+def test_a_registry_that_does_not_take_what_is_sent(tmp_path, monkeypatch):
+    """It answers until the blob comes, and then reads no more."""
+    monkeypatch.setenv("MINICT_REGISTRY_TIMEOUT", "0.5")
+    monkeypatch.setattr(transport.random, "uniform", lambda *_: 0.01)
+
+    def script(method, path, headers):
+        if method in ("PATCH", "PUT"):
+            time.sleep(1.5)
+        if method == "POST":
+            return answer("", "202 Accepted", Location=f"http://{headers['host']}/upload")
+        return answer("", "404 Not Found") if method == "HEAD" else answer("", "204 No Content", Range="0-0")
+    descriptor, file = big_blob(tmp_path)
+    with Hostile(script) as server, file:
+        with pytest.raises(RegistryError, match="fell silent|broke off"):
+            Registry(server.address).upload("x", descriptor, file)
+        assert len([method for method, _, _ in server.asked if method == "PATCH"]) == transport.ATTEMPTS
 
 
 def test_what_is_sent_goes_to_the_registry_alone(tmp_path):

@@ -21,14 +21,12 @@ import os
 import ssl
 from urllib.parse import quote, urlencode, urlsplit
 
-from urllib3 import exceptions
-
 from ..runtime import jsonfile
 from ..runtime.errors import ContainerError
 from . import credentials, documents
 from .authorization import Authorization
-from .transport import (ATTEMPTS, Interrupted, RegistryError, Transport, default_context, explained, is_loopback, joined,
-                        read_document, refusal)
+from .transport import (ATTEMPTS, Interrupted, RegistryError, Transport, default_context, is_loopback, joined,
+                        read_document, read_some, refusal)
 
 _WITH_OTHER_ADDRESSES = {"docker.io": "registry-1.docker.io"}
 _KINDS = ", ".join((*documents.INDEXES, *documents.MANIFESTS))
@@ -341,10 +339,7 @@ class Stream:
             skip -= len(chunk)
 
     def _body(self, size: int) -> bytes:
-        try:
-            return self._answer.read1(size)
-        except (exceptions.HTTPError, OSError, ValueError) as error:
-            raise explained(error, self._servers[0].host) from error
+        return read_some(self._answer, size, self._servers[0].host)
 
     def _end(self) -> bytes:
         """Nothing may follow.  An empty blob is not asked for at all."""

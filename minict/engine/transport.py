@@ -22,12 +22,16 @@ import time
 import urllib.request
 from urllib.parse import urljoin, urlsplit
 
-import urllib3
-from urllib3 import exceptions
-from urllib3.connection import HTTPConnection, HTTPSConnection
-
 from .. import __version__
 from ..runtime.errors import ContainerError
+
+try:
+    import urllib3
+    from urllib3 import exceptions
+    from urllib3.connection import HTTPConnection, HTTPSConnection
+except ImportError:
+    raise ContainerError("registries can't be asked, as the package urllib3 is not installed: pip install urllib3") from None
+
 from .documents import MAX_DOCUMENT
 from .progress import printable
 
@@ -167,17 +171,22 @@ class Transport:
 def read_document(answer, what: str) -> bytes:
     """The whole body of *answer*, which is *what*.  Raises :class:`RegistryError` when it is too large or breaks off."""
     body = b""
-    try:
-        while chunk := answer.read1(MAX_DOCUMENT):
-            body += chunk
-            if len(body) > MAX_DOCUMENT:
-                answer.close()
-                raise RegistryError(f"{what} is larger than {MAX_DOCUMENT >> 20} MiB, which none needs: the registry lies")
-    except (exceptions.HTTPError, OSError, ValueError) as error:
-        answer.close()
-        raise explained(error, what) from error
+    while chunk := read_some(answer, MAX_DOCUMENT, what):
+        body += chunk
+        if len(body) > MAX_DOCUMENT:
+            answer.close()
+            raise RegistryError(f"{what} is larger than {MAX_DOCUMENT >> 20} MiB, which none needs: the registry lies")
     answer.release_conn()
     return body
+
+
+def read_some(answer, size: int, host: str) -> bytes:
+    """What has come of the body of *answer*, at most *size* bytes; nothing at its end.  Raises :class:`RegistryError`."""
+    try:
+        return answer.read1(size)
+    except (exceptions.HTTPError, OSError, ValueError) as error:
+        answer.close()
+        raise explained(error, host) from error
 
 
 # ---- where a server may send us ------------------------------------------------------------------------------------
