@@ -126,13 +126,12 @@ def test_a_kernel_that_eats_all_memory_dies_alone(lab):
     other.end()
 
 
-def test_what_is_saved_is_there_after_a_new_start(machine, lab):
-    if not machine:
-        return  # it is somebody's, and not ours to restart
-    notebook = lab("GET", f"contents/{CHAPTER}")
-    notebook["content"]["cells"][0]["source"] = "a learner was here"
-    lab("PUT", f"contents/{CHAPTER}", {"type": "notebook", "format": "json", "content": notebook["content"]})
-    machine.stop()
-    machine.start()
-    again = Remote(*parts(machine.address))("GET", f"contents/{CHAPTER}")
-    assert again["content"]["cells"][0]["source"] == "a learner was here"
+if not ADDRESS:  # else it is somebody's machine, and not ours to restart
+    def test_what_is_saved_is_there_after_a_new_start(machine, lab):
+        notebook = lab("GET", f"contents/{CHAPTER}")
+        notebook["content"]["cells"][0]["source"] = "a learner was here"
+        lab("PUT", f"contents/{CHAPTER}", {"type": "notebook", "format": "json", "content": notebook["content"]})
+        machine.stop()
+        machine.start()
+        again = Remote(*parts(machine.address))("GET", f"contents/{CHAPTER}")
+        assert again["content"]["cells"][0]["source"] == "a learner was here"
