@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 
 import pytest
 from command import containers, image, minict, run, wait_until  # noqa: F401
 
 from minict.engine.record import Record
+from minict.kernel import mount
 from minict.runtime import state
 
 
@@ -68,3 +71,37 @@ def test_the_container_ends_while_a_check_is_under_way(box):
     assert minict("stop", "-t", "0", "box").returncode == 0
     wait_until(lambda: state.begin_time(monitor) is None)
     assert record.status == "exited"
+
+
+def test_who_is_paused_is_not_asked(box):
+    record = box("--health-cmd", "true", "--health-interval", "100ms", "--health-retries", "1")
+    wait_until(lambda: health(record)["Status"] == "healthy")
+    assert minict("pause", record.name).returncode == 0
+    time.sleep(0.3)  # an answer that was on its way
+    asked = health(record)["Log"][-1]["End"]
+    time.sleep(0.5)
+    assert health(record)["Log"][-1]["End"] == asked and health(record)["Status"] == "healthy"
+    assert minict("unpause", record.name).returncode == 0
+    wait_until(lambda: health(record)["Log"][-1]["End"] > asked)
+
+
+def test_a_check_that_hangs_keeps_nothing_when_the_monitor_was_killed(box):
+    record = box("--health-cmd", "sleep 1000", "--health-interval", "50ms", "--health-timeout", "1h")
+    wait_until(lambda: "sleep 1000" in minict("top", record.name, "-o", "pid,args").stdout.split("\n", 2)[2])
+    os.kill(record.monitor, signal.SIGKILL)
+    wait_until(lambda: record.pid is None)
+    assert minict("prune").returncode == 0
+    assert not os.path.isdir(record.state.directory)
+
+
+def test_a_full_disk_ends_no_container(box):
+    record = box("--health-cmd", "true", "--health-interval", "100ms")
+    wait_until(lambda: health(record)["Status"] == "healthy")
+    mount.mount("minict-test", record.data, "tmpfs", mount.MS_RDONLY, "size=4k")  # as seen by the monitor: nothing can be written
+    try:
+        time.sleep(0.5)
+        assert record.pid is not None
+    finally:
+        mount.umount2(record.data, mount.MNT_DETACH)
+    before = health(record)["Log"][-1]["End"]
+    wait_until(lambda: health(record)["Log"][-1]["End"] > before)

@@ -12,6 +12,7 @@ import os
 import time
 
 from minict.runtime.errors import ContainerError
+from minict.runtime.process import exit_status
 
 from . import clock, exec
 from .record import Record
@@ -42,7 +43,12 @@ class Health:
         if ended:
             self._take_result()
         elif self.fd < 0 and time.monotonic() >= self.next:
-            self._begin()
+            self.next = time.monotonic() + self._pause()
+            if not os.path.exists(self.record.state.path("paused")):  # who is frozen answers nobody
+                try:
+                    self._begin()
+                except OSError:  # no process or no descriptor is to be had just now: the next time
+                    pass
 
     def stop(self) -> None:
         """The container has ended: a check that is under way ends with it."""
@@ -61,17 +67,23 @@ class Health:
         return time.monotonic() - self.began < self.wish["StartPeriod"] / 1e9
 
     def _begin(self) -> None:
-        self.fd, told = os.pipe2(os.O_CLOEXEC)
+        fd, told = os.pipe2(os.O_CLOEXEC)
         self._started = time.time_ns()
-        self._pid = os.fork()
+        try:
+            self._pid = os.fork()
+        except OSError:
+            os.close(fd)
+            os.close(told)
+            raise
         if self._pid == 0:
             try:
-                os.close(self.fd)
+                os.close(fd)
                 status, output = _check(self.record, self.wish)
                 os.write(told, f"{status}\n".encode() + output[:_LONGEST])
             finally:
                 os._exit(0)
         os.close(told)
+        self.fd = fd
 
     def _take_result(self) -> None:
         with open(self.fd, "rb") as pipe:
@@ -92,7 +104,11 @@ class Health:
         self._write()
 
     def _write(self) -> None:
-        self.record.write_life(health={"Status": self.status, "FailingStreak": self.failures, "Log": self.results})
+        """Let others know.  On a full disk they wait for the next time: the monitor, and with it the container, must not end."""
+        try:
+            self.record.write_life(health={"Status": self.status, "FailingStreak": self.failures, "Log": self.results})
+        except OSError:
+            pass
 
 
 def _check(record: Record, wish: dict) -> tuple[int, bytes]:
@@ -119,7 +135,7 @@ def _check(record: Record, wish: dict) -> tuple[int, bytes]:
                 continue
             poll.unregister(output)
         if pidfd in ready:
-            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), text
+            return exit_status(os.waitpid(pid, 0)[1]), text
     os.kill(pid, _KILL)
     os.waitpid(pid, 0)
     return -1, b"the check took longer than its time-out, and was killed"
