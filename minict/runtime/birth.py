@@ -154,12 +154,7 @@ def build_root(birth: Birth, step: Trace) -> None:
     """The mount namespace's own root file system, from the table of operations, and the step into it."""
     step("stop mount propagation")
     propagation = mounts.PROPAGATION[birth.spec.linux.rootfsPropagation or "rslave"]
-    if propagation & k.MS_SHARED:
-        for operation in birth.table:
-            operation.open()
-        mounts.make_private()  # all the same: else the host would see, and keep, what is mounted in the new root
-    else:
-        mounts.make_private(propagation)
+    mounts.isolate(propagation, birth.table)
     step("mount the root file system")
     rootfs.enter_root(birth.spec, birth.rootfs)
     root = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -171,8 +166,7 @@ def build_root(birth: Birth, step: Trace) -> None:
     os.close(root)
     step("pivot_root")
     rootfs.pivot_root(birth.rootfs)
-    if propagation & k.MS_SHARED:
-        k.mount(None, "/", None, propagation)
+    mounts.share(propagation)
 
 
 def close_root(spec: Spec, step: Trace) -> None:

@@ -78,6 +78,25 @@ def make_private(propagation: int = k.MS_SLAVE | k.MS_REC) -> None:
     k.mount(None, "/", None, propagation)
 
 
+def isolate(propagation: int, operations: list[Operation]) -> None:
+    """:func:`make_private`, with the *propagation* that a spec wishes; for what is to be shared, :func:`share` then does the rest.
+
+    Even then the host must not see, and keep, what is mounted in the new root.  But volumes whose mounts it is to see
+    have to be copied while they still are its peers: a slave's copy is a slave.
+    """
+    if propagation & k.MS_SHARED:
+        for operation in operations:
+            operation.open()
+        propagation = k.MS_SLAVE | k.MS_REC
+    make_private(propagation)
+
+
+def share(propagation: int) -> None:
+    """Let the mounts of the new root share what happens to them, if the *propagation* that a spec wishes is that."""
+    if propagation & k.MS_SHARED:
+        k.mount(None, "/", None, propagation)
+
+
 def look_up(root: int, path: str) -> int:
     """Open *path* as a process inside would find it, were the directory *root* its ``/``; an O_PATH descriptor.
 
