@@ -146,17 +146,6 @@ def html(rows: list[dict], caption: str = "") -> str:
     return f"<table>{''.join(lines)}</table>"
 
 
-class Shown(list):
-    """A list that shows itself in a notebook as a table; *row* makes a dictionary of each element."""
-
-    def __init__(self, things, row):
-        super().__init__(things)
-        self._row = row
-
-    def _repr_html_(self) -> str:
-        return html([self._row(each) for each in self])
-
-
 def html_object(fields: dict, caption: str = "") -> str:
     """One thing for ``_repr_html_``: a line for each of its *fields*, under the *caption*; every value escaped."""
     return html([{"": key, caption or " ": value} for key, value in fields.items()])

@@ -59,7 +59,7 @@ def prune_all(fields: dict, arguments: list[str]) -> None:
     from .. import disk, image, prune, table
     whole, volumes = fields.get("all", False), fields.get("volumes", False)
     doomed = ["all containers that do not run", "all networks that no container has",
-              "all images that no container has" if whole else "all images without a name that no container has"]
+              "all images that no container has, and the build cache" if whole else "all images without a name that no container has"]
     doomed += ["all volumes without a name that no container has"] * volumes
     if not fields.get("force") and not agreed(doomed):
         return
