@@ -324,6 +324,14 @@ def test_a_client_that_stands_still_does_not_stop_the_container_for_ever(image):
     stopped.communicate()
 
 
+def test_much_goes_through_a_monitor_and_comes_back(image):
+    """Both directions are full at the same time, and the end of the one is the end of the other."""
+    text = "".join(f"{number}\n" for number in range(300000))
+    assert minict("create", "-i", "--rm", "--network", "none", "--name", "box", image, "cat").returncode == 0
+    done = minict("start", "-a", "-i", "box", input=text)
+    assert (done.returncode, done.stdout == text) == (0, True)
+
+
 def test_attach_to_nothing_is_a_sentence(image):
     made("--name", "box", image, "true")
     minict("wait", "box")

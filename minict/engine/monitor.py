@@ -68,6 +68,7 @@ class Monitor:
         self.outputs: dict[int, bytes] = {}  # descriptor that the container writes to -> OUT or ERR
         self.input = -1                      # descriptor that the container reads from
         self.typed = b""                     # what waits for room in there
+        self.input_ends = False              # nothing will follow it
         self.ends_with_client = starter is not None
         self.health = None
         self.image_config = Image.load(record.image).config
@@ -105,8 +106,13 @@ class Monitor:
             self.outputs = {out: OUT, err: ERR}
         if self.input >= 0:
             os.set_blocking(self.input, False)
-        self.listener = _listen(self.record)
-        self.health = self._health()
+        self.input_ends = False
+        try:
+            self.listener = _listen(self.record)
+            self.health = self._health()
+        except BaseException:
+            life.end(self.record, self.container, OUR_ERROR)
+            raise
 
     def _health(self):
         """Who asks for the container's health, if anybody is to."""
@@ -237,23 +243,20 @@ class Monitor:
             while self.typed:
                 self.typed = self.typed[os.write(self.input, self.typed):]
         except BlockingIOError:
-            pass
+            return
         except OSError:  # nobody reads it any more
             self.typed = b""
+        if self.input_ends and self.input >= 0:
+            os.close(self.input)
+            self.input = -1
 
     def _end_input(self) -> None:
         """The client that has begun the container has no more to say: neither has anyone for the container to read."""
         if self.settings.tty:
             self.typed += b"\x04"  # the terminal's way to say end of file
-            self._pass_on()
-        elif self.ends_with_client and self.input >= 0:
-            os.set_blocking(self.input, True)
-            try:
-                _write_all(self.input, self.typed)
-            except OSError:
-                pass
-            os.close(self.input)
-            self.input, self.typed = -1, b""
+        else:
+            self.input_ends = self.ends_with_client
+        self._pass_on()
 
     def _forget(self, client: _Client) -> None:
         client.close()
