@@ -67,46 +67,46 @@ def _names(directory: str) -> list[str]:
         return []
 
 
+def stack(lowers: list[str], directory: str) -> list[str]:
+    """The directories of the layers *lowers*, the top one first, that overlayfs shows as one at *directory*.
+
+    No link is followed: what is no directory in one layer hides whatever the layers below it have there.
+    """
+    found = lowers
+    for name in directory.split("/"):
+        above, found = found, []
+        for each in above:
+            here = f"{each}/{name}" if name else each
+            try:
+                if not stat.S_ISDIR(os.lstat(here).st_mode):
+                    break
+            except FileNotFoundError:
+                continue
+            found.append(here)
+            if is_opaque(here):
+                break
+    return found
+
+
 def find(lowers: list[str], path: str) -> str | None:
     """The file of the layers *lowers*, the top one first, that is seen at *path*; None when there is none."""
-    for lower in lowers:
-        here = lower + path
+    directory, _, name = path.rpartition("/")
+    for each in stack(lowers, directory):
         try:
-            return None if is_whiteout(os.lstat(here)) else here
-        except (FileNotFoundError, NotADirectoryError):
+            return None if is_whiteout(os.lstat(f"{each}/{name}")) else f"{each}/{name}"
+        except FileNotFoundError:
             pass
-        if _hides(lower, os.path.dirname(path)):
-            return None
     return None
-
-
-def _hides(lower: str, directory: str) -> bool:
-    """Whether the layer *lower* hides what the layers below it have in *directory*."""
-    here = lower
-    for name in ["", *directory.split("/")[1:]]:
-        here = os.path.join(here, name) if name else here
-        try:
-            status = os.lstat(here)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        if not stat.S_ISDIR(status.st_mode) or is_opaque(here):
-            return True
-    return False
 
 
 def merged_names(lowers: list[str], directory: str) -> set[str]:
     """The names that are seen in *directory* of the layers *lowers*, the top one first."""
-    names, hidden = set(), set()
-    for lower in lowers:
-        try:
-            for name in os.listdir(lower + directory):
-                if name not in names | hidden:
-                    (hidden if is_whiteout(os.lstat(f"{lower}{directory}/{name}")) else names).add(name)
-        except (FileNotFoundError, NotADirectoryError):
-            pass
-        if _hides(lower, directory):
-            break
-    return names
+    names: dict[str, bool] = {}  # and whether it is there, or hidden
+    for each in stack(lowers, directory):
+        for name in os.listdir(each):
+            if name not in names:
+                names[name] = not is_whiteout(os.lstat(f"{each}/{name}"))
+    return {name for name, there in names.items() if there}
 
 
 def is_whiteout(status: os.stat_result) -> bool:
@@ -254,6 +254,22 @@ def compare(changed: str, lowers: list[str], upper: str) -> None:
                 os.mknod(f"{upper}{path}/{name}", stat.S_IFCHR, os.makedev(0, 0))
 
 
+def adopt(layer: str, lowers: list[str], paths: list[str]) -> None:
+    """Give the directories *paths* of *layer* owner, mode, time and attributes of those that they lie above in the layers *lowers*.
+
+    An archive may leave out a directory in which it changes something; overlayfs shows what the upper directory has.
+    Raises :class:`OSError`.
+    """
+    for path in paths:
+        below = find(lowers, path)
+        if below and stat.S_ISDIR((status := os.lstat(below)).st_mode):
+            os.chown(layer + path, status.st_uid, status.st_gid)
+            os.chmod(layer + path, stat.S_IMODE(status.st_mode))
+            for name, value in _attributes(below).items():  # and not overlayfs's own: that it hides what is below is another's
+                os.setxattr(layer + path, name, value)
+            os.utime(layer + path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
 def _is_same(one: str, other: str, status: os.stat_result, below: os.stat_result) -> bool:
     fields = ("st_mode", "st_uid", "st_gid", "st_rdev", "st_mtime_ns")
     if any(getattr(status, field) != getattr(below, field) for field in fields) or _attributes(one) != _attributes(other):
@@ -265,7 +281,7 @@ def _is_same(one: str, other: str, status: os.stat_result, below: os.stat_result
 
 def _attributes(path: str) -> dict[str, bytes]:
     return {name: os.getxattr(path, name, follow_symlinks=False) for name in os.listxattr(path, follow_symlinks=False)
-            if not name.startswith(_OVERLAYS_OWN)}
+            if not name.startswith(members.OVERLAYS_OWN)}
 
 
 def _make_parents(changed: str, upper: str, path: str) -> None:

@@ -14,7 +14,7 @@ import tarfile
 from .unpack import XATTR
 
 _CHUNK = 1 << 20
-_OVERLAYS_OWN = ("trusted.overlay.", "user.overlay.")  # orders to the kernel's mount, not data
+OVERLAYS_OWN = ("trusted.overlay.", "user.overlay.")  # orders to the kernel's mount, not data
 _TYPES = {stat.S_IFREG: tarfile.REGTYPE, stat.S_IFDIR: tarfile.DIRTYPE, stat.S_IFLNK: tarfile.SYMTYPE,
           stat.S_IFIFO: tarfile.FIFOTYPE, stat.S_IFCHR: tarfile.CHRTYPE, stat.S_IFBLK: tarfile.BLKTYPE}
 
@@ -58,7 +58,7 @@ def add(archive: tarfile.TarFile, path: str, name: str, status: os.stat_result, 
 def _more(path: str, status: os.stat_result):
     """What only the headers of the pax format can say: attributes, and the time to the nanosecond."""
     for key in sorted(os.listxattr(path, follow_symlinks=False)):
-        if not key.startswith(_OVERLAYS_OWN):
+        if not key.startswith(OVERLAYS_OWN):
             value = os.getxattr(path, key, follow_symlinks=False)
             yield XATTR + key, value.decode("utf-8", "surrogateescape")
     if status.st_mtime_ns > 0 and status.st_mtime_ns % 10**9:

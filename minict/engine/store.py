@@ -9,7 +9,8 @@ Below ``MINICT_ROOT/images``:
 ``manifests/ID.json``    the manifest with which it came, to the last byte; none for what was made here
 ``layers/DIFFID/``       a layer, held once however many images share it.  DIFFID is the sha256 of the layer as a
                          tar archive.  ``diff``: its files.  ``layer.json``: their ``size`` and number (``entries``),
-                         ``link``, and of the ``blob``, if there is one, ``mediaType``, ``digest``, ``blob_size``
+                         ``link``, and of the ``blob``, if there is one, ``mediaType``, ``digest``, ``blob_size``;
+                         ``implied``: directories that the archive did not list, until an image has the layer
 ``links/LINK``           a short symbolic link to a layer's ``diff``: what mount(2) is told fits on a page of 4096 bytes
 ``partial/DIGEST``       a blob on its way, by its own digest: its maker holds a lock (flock) on it.  What an interrupted
                          pull has left is where the next one goes on
@@ -254,6 +255,8 @@ class Making:
                 return
             record = {"size": contents.size, "entries": contents.entries, "link": _make_link(contents.digest)}
             record |= _blob_record(descriptor) if descriptor else {}
+            if contents.implied:
+                record["implied"] = list(contents.implied)
             jsonfile.write(f"{directory}/layer.json", record)
             os.rename(directory, layer_directory(contents.digest))
 
@@ -280,6 +283,7 @@ class Making:
                     if not has_layer(diff_id.removeprefix("sha256:")):
                         raise ContainerError(f"the image {imagename.short_name(self.full or id[:12])} can't be made: its layer "
                                              f"{diff_id[7:19]} is missing")
+                _adopt([diff_id.removeprefix("sha256:") for diff_id in document["rootfs"]["diff_ids"]])
                 if manifest:
                     os.replace(f"{self.path}/manifest", manifest_file(id))
                 os.replace(f"{self.path}/config", config_file(id))
@@ -292,6 +296,21 @@ class Making:
     def _write(self, name: str, data: bytes) -> None:
         with open(f"{self.path}/{name}", "wb") as file:
             file.write(data)
+
+
+def _adopt(digests: list[str]) -> None:
+    """Directories that a layer's archive did not list take after those below them, as the image *digests* has it, lowest first.
+
+    That is done for the first image that has the layer: those of others may be in use.
+    """
+    lowers: list[str] = []
+    for digest in digests:
+        record, layer = layer_record(digest), f"{layer_directory(digest)}/diff"
+        if implied := record.pop("implied", None):
+            from . import layers
+            layers.adopt(layer, lowers, implied)
+            jsonfile.write(f"{layer_directory(digest)}/layer.json", record)
+        lowers.insert(0, layer)
 
 
 def _make_link(digest: str) -> str:

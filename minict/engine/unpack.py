@@ -41,14 +41,16 @@ from . import compression
 MAX_BYTES = 128 << 30
 MAX_ENTRIES = 4_000_000
 MAX_HEADER = 16 << 20  # the names and attributes of one file
+_MAX_IMPLIED = 100_000
 
 _CHUNK = 1 << 20
 XATTR = "SCHILY.xattr."  # in a pax header, before the name of an extended attribute: a custom that became the standard
 _OVERLAYS_OWN = (XATTR + "trusted.overlay.", XATTR + "user.overlay.")  # orders to the kernel's mount, not data
 OPAQUE = "trusted.overlay.opaque"
 
-#: digest: the sha256 of the archive, decompressed (the image-spec's DiffID); size: of all files, in bytes.
-Contents = collections.namedtuple("Contents", "digest size entries")
+#: digest: the sha256 of the archive, decompressed (the image-spec's DiffID); size: of all files, in bytes; implied: the
+#: directories that it needs and does not list.
+Contents = collections.namedtuple("Contents", "digest size entries implied", defaults=((),))
 
 
 class Failure(ContainerError):
@@ -78,7 +80,7 @@ def unpack(archive, directory: str, *, whiteouts: bool | str = False, max_bytes:
     os.close(orders_in)
     os.close(report_out)
     try:
-        with open(report_in, encoding="utf-8") as report:
+        with open(report_in, encoding="utf-8", errors="surrogateescape", newline="\n") as report:
             try:
                 feed(start, archive, orders_out, name)
             finally:
@@ -91,8 +93,9 @@ def unpack(archive, directory: str, *, whiteouts: bool | str = False, max_bytes:
         os.waitpid(pid, 0)
     if kind != "done":
         raise _failure(name, directory, kind, text)
-    hexdigest, size, entries = text.split()
-    return Contents(hexdigest, int(size), int(entries))
+    numbers, *implied = text.split("\0")
+    hexdigest, size, entries = numbers.split()
+    return Contents(hexdigest, int(size), int(entries), tuple(implied))
 
 
 def feed(chunk: bytes, archive, orders: int, name: str) -> None:
@@ -149,6 +152,8 @@ def _child(parent: int, orders: int, report: int, directory: str, make, digest, 
         unpacker.directory_times[b"/"] = (0, 0)  # unless the archive says another
         unpacker.run()
         text = f"done\n{digest.hexdigest()} {unpacker.size} {unpacker.entries}"
+        text = "\0".join([text, *(path.decode("utf-8", "surrogateescape") for path in unpacker.implied_directories())])
+        write_all(report, text.encode("utf-8", "surrogateescape"))  # however much it is: by now the parent reads
     except NoTar as error:
         text = f"no tar\n{error}"
     except (tarfile.TarError, Damaged) as error:
@@ -161,7 +166,8 @@ def _child(parent: int, orders: int, report: int, directory: str, make, digest, 
     except BaseException as error:
         text = f"refused\n{type(error).__name__}: {error}"
     try:
-        os.write(report, text[:1000].encode("utf-8", "backslashreplace"))  # the pipe holds more: no waiting
+        if not text.startswith("done\n"):
+            os.write(report, text[:1000].encode("utf-8", "backslashreplace"))  # the pipe holds more: no waiting
     finally:
         os._exit(0)
 
@@ -255,6 +261,7 @@ class Unpacker:
         self.stream, self.whiteouts = stream, whiteouts
         self.max_bytes, self.max_entries = max_bytes, max_entries
         self.size = self.entries = 0
+        self.implied: set[bytes] = set()  # directories that the archive needs, and has not listed yet
         self.directory_times = {}  # set at the end: making a file in a directory changes the directory's time
 
     def run(self) -> None:
@@ -295,9 +302,9 @@ class Unpacker:
         """Make the one file, directory, link or device that *member* orders."""
         path = inside(member.name)
         parent, name = os.path.split(path)
-        self.make_parents(parent)
         if self.whiteouts and name.startswith(b".wh."):
             return self.white_out(parent, name)
+        self.make_parents(parent)
         if member.islnk():
             return self.link(inside(member.linkname), path)
         opaque = self.make_room(path, member.isdir())
@@ -324,6 +331,13 @@ class Unpacker:
             os.unlink(directory)
         os.mkdir(directory, 0o755)
         self.directory_times[directory] = (0, 0)
+        self.implied.add(directory)
+        if len(self.implied) > _MAX_IMPLIED:
+            raise Refused(f"it leaves out more than {_MAX_IMPLIED} directories that it needs, which is the limit")
+
+    def implied_directories(self) -> list[bytes]:
+        """The directories that the archive needed and never listed, as far as they are really in this place."""
+        return sorted(path for path in self.implied if os.path.realpath(path) == path and os.path.isdir(path))
 
     def make_room(self, path: bytes, for_directory: bool) -> bool:
         """Remove what is at *path*, so that nothing is written through a link or into a device; directories are merged.
@@ -373,6 +387,15 @@ class Unpacker:
             write_all(fd, chunk)
             size -= len(chunk)
 
+    def is_free(self, directory: bytes) -> bool:
+        """Whether *directory* is one, or could be made, without anything taking its place: what is no directory has hidden
+        all that was in it already, and what is deleted there need not be noted."""
+        while directory != b"/":
+            if os.path.lexists(directory) and (os.path.islink(directory) or not os.path.isdir(directory)):
+                return False
+            directory = os.path.dirname(directory)
+        return True
+
     def set_attributes(self, member: tarfile.TarInfo, path: bytes) -> None:
         """Owner, then mode, then attributes: a change of owner takes set-user-ID bits and file capabilities away."""
         os.chown(path, member.uid, member.gid, follow_symlinks=False)
@@ -384,6 +407,7 @@ class Unpacker:
         time = nanoseconds(member)
         os.utime(path, ns=(time, time), follow_symlinks=False)
         if member.isdir():
+            self.implied.discard(path)
             self.directory_times.pop(path, None)
             self.directory_times[path] = (time, time)
 
@@ -391,17 +415,28 @@ class Unpacker:
         """``.wh.NAME`` deletes NAME of the layers below, ``.wh..wh..opq`` all that they have in this directory."""
         name = mark.removeprefix(b".wh.")
         if mark == b".wh..wh..opq":
+            if not self.is_free(parent):
+                return None
+            self.make_parents(parent)
             if self.whiteouts == "apply":
                 return [self.make_room(os.path.join(parent, each), False) for each in os.listdir(parent)]
+            for each in os.scandir(parent):  # overlayfs would show them where there is nothing that they could hide
+                if stat.S_ISCHR((status := each.stat(follow_symlinks=False)).st_mode) and status.st_rdev == 0:
+                    os.unlink(each.path)
             return os.setxattr(parent, OPAQUE, b"y")
         if mark.startswith(b".wh..wh."):  # notes that the old union file system AUFS kept for itself
             return None
         if name in (b"", b".", b".."):
             raise Refused(f"it deletes {os.fsdecode(parent)!r} itself, or what is above it, by {os.fsdecode(mark)!r}")
+        if not self.is_free(parent):
+            return None
+        self.make_parents(parent)
         path = os.path.join(parent, name)
         if self.whiteouts == "apply":
             return self.make_room(path, False)
         if not os.path.lexists(path):
+            if OPAQUE in os.listxattr(parent):
+                return None
             os.mknod(path, stat.S_IFCHR, os.makedev(0, 0))
         elif os.path.isdir(path) and not os.path.islink(path):  # deleted below and made anew in this same layer
             os.setxattr(path, OPAQUE, b"y")
