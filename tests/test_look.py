@@ -283,9 +283,10 @@ def test_system_df_counts_what_is_shared_once(boxes, tiny):
     try:
         assert minict("exec", "writer", "sh", "-c", "head -c 7000 /dev/zero > /data/file").returncode == 0
         wait_until(lambda: '"5kB"' in said("system", "df", "--format", "json"))
-        images, containers, kept = map(json.loads, said("system", "df", "--format", "json").splitlines())
+        images, containers, kept, cache = map(json.loads, said("system", "df", "--format", "json").splitlines())
         assert (images["Type"], containers["TotalCount"], containers["Active"]) == ("Images", "1", "1")
         assert containers["Reclaimable"] == "0B (0%)" and kept["Size"] == "7kB" and kept["Reclaimable"] == "0B (0%)"
+        assert cache["Type"] == "Build Cache" and cache["TotalCount"] == "0"
         whole = said("system", "df", "-v")
         assert "dfvolume" in whole and "writer" in whole and "tiny:latest" in whole
         minict("stop", "-t", "0", "writer")
@@ -293,6 +294,23 @@ def test_system_df_counts_what_is_shared_once(boxes, tiny):
     finally:
         minict("rm", "-f", "writer")
         volumes.remove("dfvolume")
+
+
+def test_system_df_counts_the_steps_of_builds_apart(tmp_path, monkeypatch, tiny):
+    monkeypatch.setenv("MINICT_ROOT", str(tmp_path / "data"))
+    monkeypatch.setenv("MINICT_RUN", str(tmp_path / "run"))
+    (tmp_path / "built").mkdir()
+    (tmp_path / "built/file").write_bytes(bytes(3000))
+    (tmp_path / "built/Dockerfile").write_text("FROM scratch\nCOPY file /one\nCOPY file /two\n")
+    assert minict("build", "-t", "made", str(tmp_path / "built")).returncode == 0
+    said("system", "df", "-v")
+    images, *_, cache = map(json.loads, said("system", "df", "--format", "json").splitlines())
+    assert images["TotalCount"] == "1" and int(cache["TotalCount"]) >= 1 and cache["Size"] == "0B"  # they are the image's layers
+    assert minict("rmi", "made").returncode == 0
+    images, *_, cache = map(json.loads, said("system", "df", "--format", "json").splitlines())
+    assert images["TotalCount"] == "0" == images["Size"][0] and cache["Size"] != "0B"
+    said("system", "prune", "-af")
+    assert json.loads(said("system", "df", "--format", "json").splitlines()[-1])["TotalCount"] == "0"
 
 
 def test_prune_asks_and_removes_only_what_has_ended(boxes):

@@ -53,36 +53,52 @@ SUMMARY = {"Type": "TYPE", "TotalCount": "TOTAL", "Active": "ACTIVE", "Size": "S
 
 
 def parts() -> list[Part]:
-    """What takes the disk: images, containers, volumes."""
+    """What takes the disk: images, containers, volumes, and the steps that builds remember."""
     from .record import records
     containers = records()
-    return [_images(containers), _containers(containers), _volumes(containers)]
+    images, cache = _images(containers)
+    return [images, _containers(containers), _volumes(containers), cache]
 
 
-def _images(containers: list) -> Part:
+def _images(containers: list) -> list[Part]:
+    """The images, and those that are only steps of builds: the build cache."""
+    from .build import cache
     from .image import images
-    from .store import layer_record
-    found = images()
+    found, remembered = images(), cache.images()
     users = {image.id: sum(record.image == image.id for record in containers) for image in found}
-    owners: dict[str, set[str]] = {}
+    steps = [image for image in found if image.id in remembered and not image.names and not users[image.id]]
+    kept = [image for image in found if image not in steps]
+    owners: dict[str, list] = {}
     for image in found:
-        for digest in image.digests:
-            owners.setdefault(digest, set()).add(image.id)
-    layers = {digest: layer_record(digest) for digest in owners}
-    sizes = {digest: layer["size"] for digest, layer in layers.items()}
+        for digest in set(image.digests):
+            owners.setdefault(digest, []).append(image)
+    layers = {digest: _layer(digest) for digest in owners}
     taken = {digest: layer["size"] + layer.get("blob_size", 0) for digest, layer in layers.items()}  # with what push sends
-    used = {image.id for image in found if users[image.id]}
     rows = []
-    for image in found:
-        whole = sum(sizes[digest] for digest in set(image.digests))
-        own = sum(sizes[digest] for digest in set(image.digests) if len(owners[digest]) == 1)
+    for image in kept:
+        whole = sum(layers[digest]["size"] for digest in set(image.digests))
+        own = sum(layers[digest]["size"] for digest in set(image.digests) if len(owners[digest]) == 1)
         rows.append({"Image": (image.names or ["<none>"])[0], "ID": image.id[:12], "Created": table.ago(image.created),
                      "Size": table.size(whole), "SharedSize": table.size(whole - own), "UniqueSize": table.size(own),
                      "Containers": str(users[image.id])})
     columns = {"Image": "IMAGE", "ID": "IMAGE ID", "Created": "CREATED", "Size": "SIZE", "SharedSize": "SHARED SIZE",
                "UniqueSize": "UNIQUE SIZE", "Containers": "CONTAINERS"}
-    free = sum(size for digest, size in taken.items() if not owners[digest] & used)
-    return Part("Images", rows, columns, sum(taken.values()), len(used), free)
+    of_images = [digest for digest in owners if any(image in kept for image in owners[digest])]
+    free = sum(taken[digest] for digest in of_images if not any(users[image.id] for image in owners[digest]))
+    active = sum(bool(users[image.id]) for image in kept)
+    of_steps = sum(taken[digest] for digest in owners if digest not in of_images)
+    return [Part("Images", rows, columns, sum(taken[digest] for digest in of_images), active, free),
+            Part("Build Cache", [{"ID": step.id[:12], "Created": table.ago(step.created)} for step in steps],
+                 {"ID": "IMAGE ID", "Created": "CREATED"}, of_steps, 0, of_steps)]
+
+
+def _layer(digest: str) -> dict:
+    """What the store has written down of a layer; nothing of one that is removed in this moment."""
+    from .store import layer_record
+    try:
+        return layer_record(digest)
+    except FileNotFoundError:
+        return {"size": 0}
 
 
 def _containers(containers: list) -> Part:
