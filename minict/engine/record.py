@@ -16,13 +16,12 @@ directory of its own in ``MINICT_RUN``: see :mod:`minict.runtime.state`.
 """
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 
 from minict.runtime import jsonfile, paths
 from minict.runtime.errors import ContainerError
-from minict.runtime.files import remove_tree
+from minict.runtime.files import lock_directory, remove_tree
 from minict.runtime.state import State, begin_time
 
 from . import names
@@ -146,19 +145,8 @@ class Record:
 
         Also usable as ``with record:``, which waits, and raises :class:`ContainerError` when the container is gone.
         """
-        try:
-            fd = os.open(self.data, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            if os.path.samestat(os.fstat(fd), os.stat(self.data)):
-                self._lock = fd
-                return True
-        except (BlockingIOError, FileNotFoundError):
-            pass
-        os.close(fd)
-        return False
+        self._lock = lock_directory(self.data, wait)
+        return self._lock >= 0
 
     @property
     def locked(self) -> bool:

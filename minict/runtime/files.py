@@ -10,6 +10,26 @@ from .errors import ContainerError
 _IS_MOUNT = "there is a mount in {}, which is not minict's: unmount it first"
 
 
+def lock_directory(path: str, wait: bool) -> int:
+    """Lock the directory *path* (flock(2)); a descriptor that holds the lock as long as it is open, -1 when there is none to hold.
+
+    That is: somebody else has it (and we are not to *wait*), or the directory is gone, perhaps for another of the same name.
+    """
+    import fcntl
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return -1
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        if os.path.samestat(os.fstat(fd), os.stat(path)):
+            return fd
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(fd)
+    return -1
+
+
 def remove_tree(path: str) -> None:
     """Remove the directory *path* with all that is in it, never following a link and never crossing into a mount.
 

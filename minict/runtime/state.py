@@ -15,11 +15,11 @@ is no error.  That is all that ``minict prune`` needs.
 """
 from __future__ import annotations
 
-import fcntl
 import os
 
 from . import jsonfile, paths
 from .errors import ContainerError
+from .files import lock_directory
 
 
 class State:
@@ -51,19 +51,8 @@ class State:
 
         False when a living process has it (unless we are to *wait*), or when there is no such container any more.
         """
-        try:
-            fd = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            if os.path.samestat(os.fstat(fd), os.stat(self.directory)):
-                self.lock_fd = fd
-                return True
-        except (BlockingIOError, FileNotFoundError):
-            pass
-        os.close(fd)
-        return False
+        self.lock_fd = lock_directory(self.directory, wait)
+        return self.lock_fd >= 0
 
     def unlock(self) -> None:
         if self.lock_fd >= 0:
