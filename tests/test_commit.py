@@ -153,7 +153,7 @@ def test_instructions():
     instructions.apply(config, ["ENTRYPOINT [\"x\"]"])
     assert config["Entrypoint"] == ["x"] and "Cmd" not in config  # its arguments were those of another program
     with pytest.raises(ContainerError):
-        instructions.apply(config, ["HEALTHCHECK NONE"])
+        instructions.apply(config, ["COPY a b"])
 
 
 def test_links_of_a_container_that_runs_lead_the_commit_nowhere(image, tmp_path, no_image_is_left):
