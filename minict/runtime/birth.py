@@ -371,10 +371,10 @@ def bear(birth: Birth, launch, prepare=None, step: Trace | None = None, born=Non
         if birth.makes("user"):
             step("write the id maps")
             namespaces.write_id_maps(pid, birth.spec.linux.uidMappings, birth.spec.linux.gidMappings)
-            os.write(gate, b"u")
+            let_go_on(gate, b"u")
         if prepare:
             prepare(pid)
-            os.write(gate, b"n")
+            let_go_on(gate, b"n")
         step("wait for execve")
         trace = read_report(report)
         step(None)
@@ -409,6 +409,14 @@ def give_pipes(birth: Birth) -> None:
         fd = birth.descriptors[name]
         if fd >= 0 and owner and os.readlink(f"/proc/self/fd/{fd}").startswith("pipe:"):  # and no FIFO, which is a file
             os.fchown(fd, owner, -1)
+
+
+def let_go_on(gate: int, byte: bytes) -> None:
+    """Write the *byte* that the child waits for.  If somebody has killed it meanwhile, whoever waits for it will learn that."""
+    try:
+        os.write(gate, byte)
+    except BrokenPipeError:
+        pass
 
 
 def read_report(report: int) -> Trace:
