@@ -36,10 +36,9 @@ test-course: root ## the virtual machine of `make vm`, used from outside: a brow
 	@MINICT_WITH_TESTS=1 MINICT_WITH_VM=1 sh vagrant/provision.sh
 	$(PYTHON) -m pytest --noconftest tests/vm/course.py
 
-bench: root ## how long a container takes, beside runc, crun, bwrap, unshare and podman; and a pull
+bench: root ## how long everything takes, beside runc, crun, bwrap, unshare and podman
 	@MINICT_WITH_BENCH=1 sh vagrant/provision.sh
-	$(PYTHON) -m tests.bench
-	$(PYTHON) -m tests.bench.pull
+	$(PYTHON) -m tests.bench.all
 
 notebooks: provision ## run all notebooks again, and save what they show
 	$(PYTHON) tests/execute_notebooks.py $(wildcard notebooks/*.ipynb)

@@ -11,8 +11,9 @@ import os
 import platform
 import sys
 
-from .contenders import Failed, all_contenders
-from .measure import Rounds, Samples
+from .contenders import all_contenders
+from .measure import Rounds
+from .report import prepare, print_goals, print_table
 from .world import World
 
 AT_ONCE = 50
@@ -22,7 +23,7 @@ GOALS = [
     ("minict run", "crun run", 1.4),
     ("minict.run, notebook", "crun run", 0.3),
     ("minict.run, notebook", "bwrap", 1.0),
-    ("minict run, bridge", "podman run, bridge", 0.6),
+    ("minict run, bridge", "podman run, bridge", 0.5),
     ("minict run", "runc run, plain", None),
     ("minict run", "crun run, plain", None),
     ("minict.run, notebook", "crun run, plain", None),
@@ -70,46 +71,6 @@ def main() -> None:
         with open(options.json, "w") as file:
             json.dump({title: {name: vars(samples) for name, samples in table.items()}
                        for title, table in (("alone", alone), ("at once", together))}, file, indent=1)
-
-
-def prepare(contenders: list) -> tuple[list, dict[str, str]]:
-    """Two runs each, to warm the caches; who can take part, and why the others can't, by name."""
-    ready, missing = [], {}
-    for contender in contenders:
-        try:
-            contender.open()
-        except Failed as error:
-            missing[contender.name] = str(error)
-            continue
-        errors = contender.run()[1] + contender.run()[1]
-        if errors:
-            missing[contender.name] = errors[0]
-            contender.close()
-        else:
-            ready.append(contender)
-    return ready, missing
-
-
-def print_table(title: str, table: dict[str, Samples], rounds: int, does: dict[str, str]) -> None:
-    print(f"{title + f', {rounds} rounds':<34}{'median':>8} {'p25':>8} {'min':>8}   ms")
-    for name, samples in table.items():
-        times = " ".join(f"{seconds * 1000:8.1f}" for seconds in (samples.median, samples.quartile, samples.least))
-        failed = f"   {len(samples.errors)} FAILED: {samples.errors[0]}" if samples.errors else ""
-        print(f"  {name:<32}{times}   {does.get(name, '')}{failed}")
-    print()
-
-
-def print_goals(title: str, goals: list, table: dict[str, Samples]) -> None:
-    print(f"\n{title:<52}{'median':>8} {'p25':>8} {'min':>8}   at most")
-    for name, other, limit in goals:
-        if name not in table or other not in table:
-            print(f"  {name} / {other}: not measured")
-            continue
-        ours, theirs = table[name], table[other]
-        ratio = ours.median / theirs.median
-        ratios = (ratio, ours.quartile / theirs.quartile, ours.least / theirs.least)
-        verdict = "" if limit is None else "not reached" if ratio > limit or ours.errors else "reached"
-        print(f"  {f'{name} / {other}':<50}{' '.join(f'{each:8.2f}' for each in ratios)}   {limit or '-':<5} {verdict}")
 
 
 main()

@@ -17,6 +17,7 @@ from minict.engine.wiring import Wiring
 from minict.kernel import mount as k
 from minict.kernel.namespaces import CLONE_NEWNET, CLONE_NEWNS, unshare
 from minict.kernel.network import loopback_up
+from minict.lab import host
 from minict.runtime import devices
 
 NAME = f"minict-bench-{os.getpid()}"  # of every cgroup that is made here
@@ -54,10 +55,10 @@ class World:
         os.rmdir(self._directory)
         with open("/proc/self/mounts") as file:
             mounts = [line.split() for line in file]
-        for hierarchy in [point for _, point, kind, *_ in mounts if kind.startswith("cgroup")]:
-            for tree in (f"{hierarchy}/{name}" for name in os.listdir(hierarchy) if name.startswith(NAME)):
-                for directory, _, _ in os.walk(tree, topdown=False):
-                    os.rmdir(directory)
+        hierarchies = [point for _, point, kind, *_ in mounts if kind.startswith("cgroup")]
+        # what the last containers were looked after by may still be on its way out
+        host.remove_cgroups([f"{hierarchy}/{name}" for hierarchy in hierarchies for name in os.listdir(hierarchy)
+                             if name.startswith(NAME)])
 
     def _cover(self, directory: str) -> None:
         """Lay a layer of our own over *directory*: what podman keeps there, whatever its options say, stays in it."""

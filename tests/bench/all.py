@@ -1,0 +1,26 @@
+"""All benchmarks, one after the other, and in the end all that is to be reached: ``make bench``."""
+from __future__ import annotations
+
+import subprocess
+import sys
+
+MODULES = ("tests.bench", "tests.bench.engine", "tests.bench.pull", "tests.bench.ports")
+
+
+def main() -> None:
+    goals, failed = [], []
+    for module in MODULES:
+        with subprocess.Popen([sys.executable, "-m", module], stdout=subprocess.PIPE, text=True) as process:
+            for line in process.stdout:
+                print(line, end="", flush=True)
+                if line.rstrip().endswith(" reached"):  # and so does "not reached"
+                    goals.append(line.rstrip())
+        failed += [module] * bool(process.returncode)
+        print(flush=True)
+    print(f"All goals{'':<43}{'median':>8}")
+    print("\n".join(goals))
+    if failed:
+        sys.exit(f"{', '.join(failed)} failed: see above")
+
+
+main()

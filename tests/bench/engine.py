@@ -1,0 +1,156 @@
+"""How long a further command and a start in the background take, and what a monitor costs: ``python -m tests.bench.engine``.
+
+* ``exec true`` in a container that runs, beside runc, crun and podman;
+* fifty starts in the background at once, until the last of the commands has come back;
+* the private memory of the process that looks after an idle container, beside podman's conmon.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+from .contenders import Failed, Program, podman_words
+from .measure import Rounds
+from .world import IMAGE, NAME, World
+
+AT_ONCE = 50
+GOAL_MEMORY = 12  # MB
+ASLEEP = ["sleep", "100000"]
+LIMITS = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]  # podman's are for machines that may raise them
+# (who, beside whom, how many times as long at most; None: said for completeness)
+GOALS = [("minict exec", "podman exec", 0.5), ("minict exec", "runc exec", None), ("minict exec", "crun exec", None)]
+GOALS_AT_ONCE = [("minict run -d", "podman run -d", 0.5)]
+
+
+class Exec(Program):
+    """A command in a container that *start* begins and *stop* removes; neither is measured."""
+
+    def __init__(self, name: str, words: list[str], start: list[str], stop: list[str]):
+        super().__init__(name, "true in a container that runs", words)
+        self._start, self._stop = start, stop
+
+    def open(self) -> None:
+        super().open()
+        call(self._start)
+
+    def close(self) -> None:
+        call(self._stop)
+        super().close()
+
+
+class Detached(Program):
+    """Starts in the background; what they have started is removed by *stop* after each sample, which is not measured."""
+
+    def __init__(self, name: str, words: list[str], stop: list[str]):
+        super().__init__(name, "until the command comes back", words)
+        self._stop = stop
+
+    def run(self, count: int = 1) -> tuple[float, list[str]]:
+        try:
+            return super().run(count)
+        finally:
+            subprocess.run(["sh", "-c", " ".join(self._stop)], capture_output=True)
+
+
+def call(words: list[str]) -> str:
+    """Call a program.  Its output may be held open by what it leaves in the background, so that goes into a file."""
+    with open(os.memfd_create("output"), "w+b") as output:
+        if subprocess.run(words, stdin=subprocess.DEVNULL, stdout=output, stderr=output).returncode:
+            output.seek(0)
+            raise Failed(f"{' '.join(words)}: {output.read().decode(errors='replace').strip()}")
+        output.seek(0)
+        return output.read().decode().strip()
+
+
+def contenders(world: World) -> tuple[list, list]:
+    """Those of ``exec``, and those of the starts in the background."""
+    minict = f"{os.path.dirname(sys.executable)}/minict"
+    podman = podman_words(world)
+    podman_run = [*podman, "run", "-d", "--network", "none", "--cgroup-parent", f"/{NAME}", *LIMITS]
+    execs = [Exec("minict exec", [minict, "exec", "idle", "true"],
+                  [minict, "run", "-d", "--name", "idle", "--network", "none", IMAGE, *ASLEEP], [minict, "rm", "-f", "idle"])]
+    for runtime in ("runc", "crun"):
+        if shutil.which(runtime):
+            config = world.same_config()
+            words = [runtime, "--root", world.path(f"{runtime}-state")]
+            bundle = world.bundle(f"{runtime}-idle", config)
+            config["process"]["args"] = ASLEEP
+            with open(f"{bundle}/config.json", "w") as file:
+                json.dump(config, file)
+            execs.append(Exec(f"{runtime} exec", [*words, "exec", f"{NAME}-{runtime}", "true"],
+                              [*words, "run", "--detach", "--bundle", bundle, f"{NAME}-{runtime}"],
+                              [*words, "delete", "--force", f"{NAME}-{runtime}"]))
+    if shutil.which("podman"):
+        call([*podman, "import", world.archive, IMAGE])
+        execs.append(Exec("podman exec", [*podman, "exec", "idle", "true"], [*podman_run, "--name", "idle", IMAGE, *ASLEEP],
+                          [*podman, "rm", "-f", "-t", "0", "idle"]))
+    detached = [Detached("minict run -d", [minict, "run", "-d", "--network", "none", IMAGE, *ASLEEP],
+                         [minict, "rm", "-f", f"$({minict} ps -a -q)"]),
+                Detached("podman run -d", [*podman_run, IMAGE, *ASLEEP], [*podman, "rm", "-f", "-t", "0", "-a"])]
+    return execs, detached
+
+
+def private_memory(name: str) -> float:
+    """In MB, what the process with this *name* has for itself alone: smaps_rollup in proc_pid_smaps(5)."""
+    pid = int(subprocess.run(["pgrep", "-n", "-x", name], capture_output=True, text=True, check=True).stdout)
+    with open(f"/proc/{pid}/smaps_rollup") as file:
+        sizes = [int(line.split()[1]) for line in file if line.startswith("Private_")]
+    return sum(sizes) * 1024 / 1e6
+
+
+def measure_memory(detached: list) -> dict[str, float]:
+    """The monitors' private memory, by their names."""
+    found = {}
+    for contender, monitor in zip(detached, ("minict-monitor", "conmon")):
+        try:
+            contender.open()
+            call(contender.words)
+            found[monitor] = private_memory(monitor)
+        except (Failed, subprocess.CalledProcessError) as error:
+            print(f"the memory of {monitor} was not measured: {error}")
+        finally:
+            contender.run(0)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.engine", description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=25, help="samples of each exec (default: 25)")
+    parser.add_argument("--rounds-at-once", type=int, default=5, help=f"samples with {AT_ONCE} starts at once (default: 5)")
+    options = parser.parse_args()
+    if os.geteuid() != 0:
+        sys.exit("Containers need root, so type: sudo make bench")
+    from .report import prepare, print_goals, print_table
+    rounds = Rounds()
+    with World() as world:
+        execs, detached = contenders(world)
+        memory = measure_memory(detached)
+        ready, missing = prepare(execs)
+        try:
+            alone = rounds.measure(ready, options.rounds)
+        finally:
+            for each in ready:
+                each.close()
+        able, unable = prepare(detached)
+        together = rounds.measure(able, options.rounds_at_once, AT_ONCE)
+    print_table("A further command", alone, options.rounds, {each.name: each.does for each in ready})
+    print_table(f"{AT_ONCE} starts in the background at once", together, options.rounds_at_once,
+                {each.name: each.does for each in able})
+    print("Private memory of the process that looks after an idle container")
+    for name, megabytes in memory.items():
+        print(f"  {name:<32}{megabytes:8.1f} MB")
+    for name, reason in {**missing, **unable}.items():
+        print(f"{name} did not take part: {reason}")
+    print_goals("Goals", GOALS, alone)
+    print_goals(f"Goals, {AT_ONCE} at once", GOALS_AT_ONCE, together)
+    if "minict-monitor" in memory:
+        reached = "reached" if memory["minict-monitor"] <= GOAL_MEMORY else "not reached"
+        print(f"  {'private memory of a monitor, in MB':<50}{memory['minict-monitor']:8.1f}{'':18}   {GOAL_MEMORY:<5} {reached}")
+
+
+if __name__ == "__main__":
+    main()
