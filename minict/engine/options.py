@@ -59,7 +59,7 @@ class Command:
             if not word.startswith("--"):  # -it, -m128m, -m=128m: letters, of which the last may have a value
                 name, value = word[:2], word[2:]
                 given = value
-                if name in known and known[name].value is None and value:
+                if name in known and known[name].value is None and value and value[0] != "=":
                     words.insert(0, "-" + value)
                     value = given = ""
                 value = value.removeprefix("=")
@@ -68,7 +68,7 @@ class Command:
             option = known[name]
             if option.value is None:
                 if given and value not in ("true", "false"):
-                    raise ContainerError(f"{self.name}: {name} takes no value")
+                    raise ContainerError(f"{self.name}: {name}={value}: {name} is a switch: leave ={value} out, or write =true or =false")
                 fields[option.field] = value != "false"
                 if option.field == "help":
                     return fields, []
