@@ -191,6 +191,59 @@ def test_a_firewall_that_drops_what_is_forwarded_lets_containers_pass(world, hos
             sh(command, *words.split())
 
 
+def firewalld_like(directory) -> None:
+    """The chains of firewalld 1.3 that decide about our packets, and a firewall-cmd that changes them as the real one does.
+
+    (The real one would take over the firewall of the machine on which it is installed.)
+    """
+    sh("nft", """add table inet firewalld
+        add chain inet firewalld filter_FORWARD { type filter hook forward priority filter + 10; policy accept; }
+        add chain inet firewalld filter_FORWARD_ZONES
+        add chain inet firewalld filter_INPUT_ZONES
+        add chain inet firewalld filter_FWD_trusted
+        add chain inet firewalld filter_IN_trusted
+        add rule inet firewalld filter_FWD_trusted accept
+        add rule inet firewalld filter_FORWARD ct state { established, related } accept
+        add rule inet firewalld filter_FORWARD ct status dnat accept
+        add rule inet firewalld filter_FORWARD jump filter_FORWARD_ZONES
+        add rule inet firewalld filter_FORWARD reject with icmpx admin-prohibited""")
+    command = directory / "firewall-cmd"
+    command.write_text("""#!/bin/sh
+        [ "$1" = --zone=trusted ] || exit 2
+        interface=${2#*=}
+        case $2 in
+        --change-interface=*)
+            nft add rule inet firewalld filter_FORWARD_ZONES iifname "$interface" goto filter_FWD_trusted
+            nft add rule inet firewalld filter_INPUT_ZONES iifname "$interface" goto filter_IN_trusted ;;
+        --remove-interface=*)
+            nft flush chain inet firewalld filter_FORWARD_ZONES
+            nft flush chain inet firewalld filter_INPUT_ZONES ;;
+        esac\n""")
+    command.chmod(0o755)
+
+
+def test_firewalld_takes_the_bridge_into_its_zone_trusted(world, host, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    firewalld_like(tmp_path)
+    before = host_state()
+    net = network.Network()
+    one, two = Container(net), Container(net)
+    assert reach(one, world, WORLD) == HOST and reach(one, two, two.address) == one.address
+    rules = sh("nft", "list", "table", "inet", "firewalld")
+    net.ensure_bridge()
+    assert sh("nft", "list", "table", "inet", "firewalld") == rules and rules.count("minict0") == 2
+    sh("firewall-cmd", "--zone=trusted", "--remove-interface=minict0")
+    assert unreachable(one, world, WORLD)
+    (tmp_path / "firewall-cmd").write_text("#!/bin/sh\necho INVALID_ZONE >&2; exit 1\n")
+    assert "INVALID_ZONE" in refusal(net.ensure_bridge)
+    sh("nft", 'add rule inet firewalld filter_INPUT_ZONES iifname "minict0" goto filter_IN_trusted')
+    net.ensure_bridge()  # somebody has put it where it belongs
+    sh("nft", "flush chain inet firewalld filter_INPUT_ZONES")
+    one.end()
+    two.end()
+    assert net.remove_bridge_if_unused() and host_state() == before
+
+
 def test_our_rules_are_found_again_after_others_saved_and_restored_theirs(container, net, host):
     docker_like()
     before = sh("iptables", "-S")
