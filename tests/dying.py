@@ -52,7 +52,7 @@ ONLY_LOOK = {
     *("failure", "syscall", "openat2", "prctl", "host_end", "mac", "ledger", "find", "gateway", "capget", "is_default"),
     *("attribute", "attributes", "messages", "text", "_link", "link", "links", "addresses", "routes", "_answers"),
     *("__init__", "__enter__", "__exit__", "close", "_chains", "_transaction", "_handles", "_library", "_bridges"),
-    *("key", "parse", "parse_exposed", "wished", "_range", "published", "_conversations"),
+    *("key", "parse", "parse_exposed", "wished", "_range", "published", "_conversations", "wait_for_carrier"),
 }
 
 said, go, wanted = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]

@@ -20,6 +20,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import time
 
 from minict.kernel.netlink import Rtnetlink
 from minict.runtime import paths
@@ -137,6 +138,9 @@ class Network:
                     container.set_up(eth)
                     if not self.internal and all(route.prefix for route in container.routes()):
                         container.add_default_route(addresses.to_bytes(self.gateway))
+                    wait_for_carrier(container, f"eth{number}")
+                with Rtnetlink() as host:
+                    wait_for_carrier(host, host_end(id, number))
         finally:
             os.close(namespace)
 
@@ -187,7 +191,6 @@ class Network:
 
 def _remove_when_empty(host: Rtnetlink, bridge) -> bool:
     """Remove the *bridge* as soon as nothing is plugged in; False when something stays."""
-    import time
     for _ in range(_PATIENCE):
         if not any(link.master == bridge.index for link in host.links()):
             host.remove_link(bridge.name)
@@ -204,6 +207,18 @@ def undo(kind: str, value: str) -> None:
     elif kind == "veth":
         with _asking_the_kernel(f"the removal of {value}"), Rtnetlink() as host:
             remove_cable(host, value)
+
+
+def wait_for_carrier(namespace: Rtnetlink, name: str) -> None:
+    """Wait until the kernel has noted that a cable has two ends that are up: some milliseconds later.
+
+    Until then it drops what the bridge sends to the container, and who opens a connection waits a second to ask again.
+    """
+    for _ in range(_PATIENCE):
+        link = namespace.link(name)
+        if link is None or link.running:
+            return
+        time.sleep(0.001)
 
 
 def remove_cable(host: Rtnetlink, name: str) -> None:

@@ -52,7 +52,7 @@ VETH_INFO_PEER = 1
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST = 1, 2, 4
 RTA_DST, RTA_OIF, RTA_GATEWAY = 1, 4, 5
 RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RTN_UNICAST = 254, 3, 0, 1
-IFF_UP = 1
+IFF_UP, IFF_RUNNING = 0x1, 0x40
 
 _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, kind, flags, sequence, port
 _ATTRIBUTE = struct.Struct("=HH")  # struct nlattr: length, kind
@@ -192,7 +192,7 @@ class Rtnetlink(Netlink):
 
 class Link:
     """An interface: *index*, *name*, *kind* ("bridge", "veth", or "" for hardware), *master* (the index of its bridge, or 0),
-    *up* (whether it is switched on)."""
+    *up* (whether it is switched on), *running* (whether it carries packets, because its cable has another end that is up)."""
 
     def __init__(self, body: bytes):
         _, _, self.index, flags, _ = _LINK.unpack_from(body)
@@ -200,7 +200,7 @@ class Link:
         self.name = text(parts[IFLA_IFNAME])
         self.kind = text(attributes(parts.get(IFLA_LINKINFO, b"")).get(IFLA_INFO_KIND, b""))
         self.master = int.from_bytes(parts.get(IFLA_MASTER, b""), sys.byteorder)
-        self.up = bool(flags & IFF_UP)
+        self.up, self.running = bool(flags & IFF_UP), bool(flags & IFF_RUNNING)
 
 
 class Route:
