@@ -279,6 +279,57 @@ def test_what_came_with_a_manifest_is_given_away_with_it():
     assert image.Image.find("y").make_manifest().layers[0].digest == part.descriptor.digest
 
 
+# ---- what an archive leaves out ------------------------------------------------------------------------------------
+
+def tarred(*members: tarfile.TarInfo) -> Layer:
+    """A layer of empty files, directories and links."""
+    part, buffer = Layer(), io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for member in members:
+            tar.addfile(member)
+    part.diff_id = f"sha256:{hashlib.sha256(buffer.getvalue()).hexdigest()}"
+    part.blob = gzip.compress(buffer.getvalue())
+    part.descriptor = Descriptor(documents.LAYER_GZIP, documents.digest_of(part.blob), len(part.blob))
+    return part
+
+
+def member(name: str, kind=tarfile.REGTYPE, **fields) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.mode, info.mtime = kind, 0o755, 1000
+    for field, value in fields.items():
+        setattr(info, field, value)
+    return info
+
+
+def test_a_directory_that_an_archive_leaves_out_is_as_it_was_below():
+    below = tarred(member("tmp", tarfile.DIRTYPE, mode=0o1777, uid=5, pax_headers={"SCHILY.xattr.user.mine": "1"}))
+    made = make("x", below, tarred(member("tmp/new"), member("own/new")))
+    found = os.stat(f"{made.layers[0]}/tmp")
+    assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_mtime) == (0o1777, 5, 1000)
+    assert os.getxattr(f"{made.layers[0]}/tmp", "user.mine") == b"1"
+    assert stat.S_IMODE(os.stat(f"{made.layers[0]}/own").st_mode) == 0o755
+    assert "implied" not in store.layer_record(made.digests[1])
+
+
+def test_a_link_below_leads_nobody_to_the_hosts_files(tmp_path):
+    """Neither are the host's owners and modes taken over, nor are they changed."""
+    (tmp_path / "host/sub").mkdir(parents=True)
+    os.chmod(tmp_path / "host/sub", 0o700)
+    below = tarred(member("out", tarfile.SYMTYPE, linkname=str(tmp_path / "host")))
+    made = make("x", below, tarred(member("out/sub/new")))
+    assert stat.S_IMODE(os.stat(f"{made.layers[0]}/out/sub").st_mode) == 0o755
+    above = tarred(member("d/sub/new"), member("d", tarfile.SYMTYPE, linkname=str(tmp_path / "host")))
+    made = make("y", tarred(member("d/sub", tarfile.DIRTYPE, mode=0o777)), above)
+    assert os.path.islink(f"{made.layers[0]}/d") and stat.S_IMODE(os.stat(tmp_path / "host/sub").st_mode) == 0o700
+
+
+def test_in_an_empty_directory_nothing_more_is_deleted():
+    """overlayfs would list the mark as a file that is not there."""
+    for order in (("d/.wh.x", "d/.wh..wh..opq"), ("d/.wh..wh..opq", "d/.wh.x")):
+        part = tarred(member("d", tarfile.DIRTYPE), *map(member, order), member("d/new"))
+        assert os.listdir(f"{make('x', part).layers[0]}/d") == ["new"]
+
+
 # ---- changes and commit --------------------------------------------------------------------------------------------
 
 @pytest.fixture

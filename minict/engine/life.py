@@ -50,6 +50,7 @@ def create(image_name: str, args: list[str], settings: Settings, *, found: Image
         if starting:
             record.write_life(started=now(), monitor=[os.getpid(), begin_time(os.getpid())])
         record.save()
+        Image.load(image.id)  # as from now on nobody removes it, it is enough to look once
         volumes.prepare(record.mounts, image, record.id)  # now that the record names them, nobody removes them
         if settings.cidfile is not None:
             write_id(settings.cidfile, record.id)
