@@ -226,7 +226,8 @@ def test_the_kernel_is_root_and_the_rest_is_not(lab):
     assert kernel.finish(running) == "KeyboardInterrupt"
     assert kernel.run("print(6 * 7)") == "42\n"
 
-    kernel.start("ctypes.PyDLL(None).sleep(3600)  # holds the interpreter's lock: nothing but a signal ends it")
+    kernel.start("time.sleep(0.5); ctypes.PyDLL(None).sleep(3600)  # holds the interpreter's lock: nothing but a signal ends it")
+    time.sleep(1)
     kernel.restart()
     assert kernel.run("print(6 * 7)") == "42\n"
     kernel.end()

@@ -14,6 +14,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 
 import pytest
@@ -102,7 +103,8 @@ def test_interrupt_and_restart_also_of_a_kernel_that_hangs(lab):
     running = kernel.start("time.sleep(600)")
     kernel.interrupt()
     assert kernel.finish(running) == "KeyboardInterrupt"
-    kernel.start("ctypes.PyDLL(None).sleep(3600)")
+    kernel.start("time.sleep(1); ctypes.PyDLL(None).sleep(3600)  # holds the interpreter's lock: nothing but a signal ends it")
+    time.sleep(3)
     kernel.restart()
     assert kernel.run("print(6 * 7)") == "42\n"
     kernel.end()
