@@ -149,7 +149,10 @@ def end(record: Record, container: Container, status: int, restarting: bool = Fa
     *restarting*: another life follows.  A container that was made with ``--rm`` goes.
     """
     memory = container.cgroup.stats().get("memory") or {}
-    record.write_life(finished=now(), exit_code=status, oom_killed=bool(memory.get("oom_kills")), restarting=restarting)
+    try:
+        record.write_life(finished=now(), exit_code=status, oom_killed=bool(memory.get("oom_kills")), restarting=restarting)
+    except OSError:
+        pass  # a full disk: then its end has no date and no cause, but all the same everything is given back
     container.delete(force=True)
     if record.removes_itself and not restarting:
         forget(record)
