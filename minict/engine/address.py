@@ -57,7 +57,7 @@ class Subnet:
         self.gateway = gateway or to_text(self.first + 1)
         self.ip_range, self.allotted = ip_range, (self.first, self.last)
         if not self.is_machine(self.gateway):
-            raise ContainerError(f"The gateway {self.gateway} must be an address in {text}, and neither its first nor its last one")
+            raise ContainerError(f"The gateway {self.gateway} must be an address in {text}, and neither its first nor its last")
         if ip_range:
             first, _, last = _range(ip_range, "--ip-range")
             if first < self.first or last > self.last:

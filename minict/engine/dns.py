@@ -70,7 +70,7 @@ def hosts_of_the_host(hostname: str, added: list[tuple[str, str]] = ()) -> str:
 
 
 def rewrite_hosts(path: str, lines: list[tuple[str, list[str]]]) -> None:
-    """Put *lines*, as (address, names), into the place of those that were there, in the very file: it is mounted in the container.
+    """Put *lines*, as (address, names), into the place of those that were there, in the very file: it is mounted inside.
 
     The rest of it stays, for it may be the container's own.  A file that the container has made unreadable,
     immutable or huge is left as it is: that is its own loss.

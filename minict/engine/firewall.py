@@ -150,7 +150,7 @@ def _firewalld(bridge: str, join: bool) -> None:
         refusal = str(error)
     if refusal and join:
         raise ContainerError(f"firewalld rejects the containers' packets, and did not take {bridge} into its zone trusted: "
-                             f"{' '.join(refusal.split())}; run 'firewall-cmd --zone=trusted --change-interface={bridge}' and see")
+                             f"{' '.join(refusal.split())}; run 'firewall-cmd --zone=trusted --change-interface={bridge}'")
 
 
 def _legacy(operation: str, bridge: str) -> None:

@@ -79,7 +79,7 @@ class Network:
         return [["address", f"{self.key}/{id}"], ["veth", host_end(id, number)]]
 
     def reserve(self, id: str, wanted: str | None = None) -> str:
-        """Take an address for the container *id*, the *wanted* one or the next, and return it.  Raises :class:`ContainerError`."""
+        """Take an address for the container *id*, the *wanted* one or the next; return it.  Raises :class:`ContainerError`."""
         return addresses.reserve(self.key, id, self.subnet, wanted)
 
     def ensure_bridge(self) -> None:
@@ -130,7 +130,8 @@ class Network:
         try:
             with _asking_the_kernel(f"the network of container {id}"):
                 with Rtnetlink() as host:
-                    host.add_veth(host_end(id, number), f"eth{number}", ethernet or mac(address), namespace, host.link(self.bridge).index)
+                    bridge = host.link(self.bridge).index
+                    host.add_veth(host_end(id, number), f"eth{number}", ethernet or mac(address), namespace, bridge)
                 with Rtnetlink(namespace=namespace) as container:
                     container.set_up(container.link("lo").index)
                     eth = container.link(f"eth{number}").index

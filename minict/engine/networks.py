@@ -58,8 +58,8 @@ def create(name: str, *, subnet: str | None = None, gateway: str | None = None, 
     if driver != "bridge":
         raise ContainerError(f"--driver {driver}: the only kind of network that can be made is a bridge")
     if not _is_name(name) or name in RESERVED:
-        raise ContainerError(f"{name!r} can't be a network's name: it begins with a letter or a digit, goes on with letters, digits "
-                             f"and _.- up to 64, and is none of {', '.join(RESERVED)}")
+        raise ContainerError(f"{name!r} can't be a network's name: it begins with a letter or a digit, goes on with letters, "
+                             f"digits and _.- up to 64, and is none of {', '.join(RESERVED)}")
     if subnet is None and (gateway or ip_range):
         raise ContainerError("--gateway and --ip-range are parts of a subnet: say which one with --subnet")
     asked = addresses.Subnet(subnet, gateway, ip_range, "--subnet") if subnet else None
@@ -67,12 +67,13 @@ def create(name: str, *, subnet: str | None = None, gateway: str | None = None, 
     with network.lock() as held:
         try:
             if os.path.exists(_file(name)):
-                raise ContainerError(f"There is a network {name} already: choose another name, or remove it with 'minict network rm {name}'")
+                raise ContainerError(f"There is a network {name} already: choose another name, or remove it with "
+                                     f"'minict network rm {name}'")
             chosen = asked or addresses.Subnet(_choose_subnet())
             for other in everyone():
                 if chosen.overlaps(other.subnet.first, other.subnet.last):
-                    raise ContainerError(f"The subnet {chosen} overlaps {other.subnet}, that of the network {other.name}: choose another "
-                                         "one, or leave --subnet out")
+                    raise ContainerError(f"The subnet {chosen} overlaps {other.subnet}, that of the network {other.name}: "
+                                         "choose another one, or leave --subnet out")
             addresses.check_free(chosen, _bridge(id), "choose another one")
             made = Network(name, _bridge(id), chosen, internal=internal, id=id, labels=labels, created=_now())
             paths.make_directory(_directory())
@@ -92,7 +93,7 @@ def remove(name: str) -> str:
             addresses.release_orphans(one.key)
             users = sorted(set(addresses.holders(one.key).values()))
             if users:
-                raise ContainerError(f"The network {one.name} is in use by {'the container' if len(users) == 1 else 'the containers'} "
+                raise ContainerError(f"The network {one.name} is in use by the container{'s' * (len(users) > 1)} "
                                      f"{', '.join(users)}: stop or disconnect them first")
             if one.remove_bridge() is None:
                 raise ContainerError(f"Something is plugged into {one.bridge}, the bridge of the network {one.name}: "
@@ -104,7 +105,7 @@ def remove(name: str) -> str:
 
 
 def prune(keep=()) -> list[str]:
-    """Remove every network made by people that no container uses, nor is wished by one, as the names in *keep* are; their names."""
+    """Remove the networks made by people that no container is on, nor wishes to be on (*keep*); the names of those removed."""
     removed = []
     for one in made_by_people():
         if one.name not in keep and one.id not in keep and not addresses.holders(one.key):
@@ -152,7 +153,9 @@ def describe(one: Network) -> dict:
         for joint in (joint for joint in wired.get("joints", ()) if joint["key"] == one.key):
             containers[id] = {"Name": wired["name"] or id, "EndpointID": network.host_end(id, joint["number"]),
                               "MacAddress": joint["mac"], "IPv4Address": f"{address}/{one.subnet.prefix}", "IPv6Address": ""}
-    config = {"Subnet": str(one.subnet), "Gateway": one.gateway, **({"IPRange": one.subnet.ip_range} if one.subnet.ip_range else {})}
+    config = {"Subnet": str(one.subnet), "Gateway": one.gateway}
+    if one.subnet.ip_range:
+        config["IPRange"] = one.subnet.ip_range
     return {**_words(one.name, one.id, "bridge", one.created), "Internal": one.internal,
             "IPAM": {"Driver": "default", "Options": {}, "Config": [config]}, "Containers": containers,
             "Options": {"com.docker.network.bridge.name": one.bridge}, "Labels": one.labels}

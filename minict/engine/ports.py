@@ -90,7 +90,8 @@ def wished(publish: list[str], publish_all: bool = False, expose=(), exposed=())
     fixed = [(port.protocol, port.address, port.choices[0]) for port in ports if 0 < port.choices[0] == port.choices[1]]
     for protocol, address, number in fixed:
         if fixed.count((protocol, address, number)) > 1 or address != ANY and (protocol, ANY, number) in fixed:
-            raise ContainerError(f"The port {number}/{protocol} of the host is wished for two ports of the container: give each its own")
+            raise ContainerError(f"The port {number}/{protocol} of the host is wished for two ports of the container: "
+                                 "give each its own")
     if len(ports) > _MOST:
         raise ContainerError(f"At most {_MOST} ports of a container can be published, and not {len(ports)}")
     return ports
@@ -107,7 +108,8 @@ def _range(text: str, whole: str) -> tuple[int, int]:
     first, dash, last = text.partition("-")
     for number in (first, last) if dash else (first,):
         if not (number.isascii() and number.isdigit() and 0 < int(number) < 65536):
-            raise ContainerError(f"-p {whole}: {number!r} is no port: write [IP:][HOST:]CONTAINER[/udp] with numbers from 1 to 65535")
+            raise ContainerError(f"-p {whole}: {number!r} is no port: write [IP:][HOST:]CONTAINER[/udp] with numbers from 1 "
+                                 "to 65535")
     if int(last or first) < int(first):
         raise ContainerError(f"-p {whole}: the range {text} ends before it begins")
     return int(first), int(last or first)
@@ -159,14 +161,15 @@ def _why(port: Port, error: OSError) -> ContainerError:
     low, high = port.choices
     numbers = f"port {low}" if low == high else f"ports {low} to {high}"
     if error.errno == errno.EADDRNOTAVAIL:
-        return ContainerError(f"The host has no address {port.address} at which a port could be published: 'ip address' shows those "
-                              "it has")
+        return ContainerError(f"The host has no address {port.address} at which a port could be published: 'ip address' shows "
+                              "those it has")
     if error.errno != errno.EADDRINUSE:
         return ContainerError(f"The {numbers}/{port.protocol} of the host can't be taken: {error.strerror}", errno=error.errno)
     owner = next((id for id, other, _ in published() if low == high == other.outside and other.protocol == port.protocol), None)
-    by = f"published by the container {owner}" if owner else f"in use on the host ('ss -lntup' shows by whom)"
-    return ContainerError(f"The {numbers}/{port.protocol} of the host {'is' if low == high else 'are'} {by}: stop that one, or publish at "
-                          f"another port: -p {'' if port.address == ANY else port.address + ':'}OTHER:{port.inside}", errno=error.errno)
+    by = f"published by the container {owner}" if owner else "in use on the host ('ss -lntup' shows by whom)"
+    other = f"{'' if port.address == ANY else port.address + ':'}OTHER:{port.inside}"
+    return ContainerError(f"The {numbers}/{port.protocol} of the host {'is' if low == high else 'are'} {by}: stop that one, or "
+                          f"publish at another port: -p {other}", errno=error.errno)
 
 
 # ---- in the kernel ---------------------------------------------------------------------------------------------

@@ -108,7 +108,10 @@ class Wiring:
         return {"hosts": text, "resolv.conf": dns.resolv_conf(self.mode != "host", **self.resolver)}
 
     def connect(self, pid: int) -> None:
-        """Give the process *pid*, which is in its new namespace, its interfaces, and publish its ports.  Raises :class:`ContainerError`."""
+        """Give the process *pid*, which is in its new namespace, its interfaces, and publish its ports.
+
+        Raises :class:`ContainerError`.
+        """
         for joint in self.joints:
             joint.net.ensure_bridge()
             joint.net.connect(self.id, pid, joint.address, joint.number, joint.mac)
@@ -168,7 +171,7 @@ def refuse_contradictions(settings, mode: str) -> None:
         del given["-p"], given["-P"]
     wrong = next((option for option, value in given.items() if value), None)
     if mode != "bridge" and wrong:
-        whose = {"host": "that is the host's network", "none": "there is no network"}.get(mode, "that is the other container's to say")
+        whose = {"host": "that is the host's network", "none": "there is no network"}.get(mode, "that is the other container's")
         raise ContainerError(f"{wrong} with --network {mode}: {whose}; leave one of the two out")
 
 
@@ -188,10 +191,12 @@ def find_joints(settings) -> list[Joint]:
     """
     wishes = [parse_network(text) for text in settings.network]
     if len(wishes) > 1 and (settings.ip or settings.mac_address):
-        raise ContainerError("--ip and --mac-address: there are several networks: write --network name=NETWORK,ip=ADDRESS for each")
+        raise ContainerError("--ip and --mac-address: there are several networks: write --network "
+                             "name=NETWORK,ip=ADDRESS for each")
     joints = []
     for number, (name, wanted, aliases, mac) in enumerate(wishes):
-        joints.append(find_joint(name, number, settings.ip or wanted, [*settings.network_alias, *aliases], settings.mac_address or mac))
+        joints.append(find_joint(name, number, settings.ip or wanted, [*settings.network_alias, *aliases],
+                                 settings.mac_address or mac))
         if joints[-1].net.key in [joint.net.key for joint in joints[:-1]]:
             raise ContainerError(f"--network {name} is given twice")
     return joints
@@ -227,7 +232,8 @@ def parse_network(text: str) -> tuple[str, str | None, list[str], str | None]:
         elif key == "mac-address":
             mac = value
         else:
-            raise ContainerError(f"--network {text}: there is no {key!r}: write name=NETWORK,ip=ADDRESS,alias=NAME,mac-address=MAC")
+            raise ContainerError(f"--network {text}: there is no {key!r}: write "
+                                 "name=NETWORK,ip=ADDRESS,alias=NAME,mac-address=MAC")
     if not name:
         raise ContainerError(f"--network {text}: the network's name is missing: name=NETWORK")
     return name, wanted, aliases, mac
@@ -344,7 +350,8 @@ def publish(id: str, wired: dict) -> None:
     way = next((joint for joint in wired["joints"] if not joint["internal"]), None)
     if way and wired["ports"]:
         ports.publish(id, way["address"], networks.find(way["id"] or "bridge").bridge, network.host_end(id, way["number"]),
-                      [ports.Port(protocol, inside, address, outside=outside) for protocol, address, outside, inside in wired["ports"]])
+                      [ports.Port(protocol, inside, address, outside=outside)
+                       for protocol, address, outside, inside in wired["ports"]])
 
 
 # ---- changed afterwards ------------------------------------------------------------------------------------------
@@ -388,7 +395,8 @@ def refuse_others(record) -> None:
     """Raises :class:`ContainerError` for a container that has no networks to be changed."""
     mode = find_mode(record.settings_object().network)
     if mode != "bridge":
-        raise ContainerError(f"The container {record.name or record.id} was made with --network {mode}: that can't be changed, make it anew")
+        raise ContainerError(f"The container {record.name or record.id} was made with --network {mode}: that can't be changed, "
+                             "make it anew")
 
 
 def names_of_networks(words: list[str]) -> list[str]:
@@ -407,7 +415,8 @@ def join(id: str, name: str, wanted: str | None = None, aliases: list[str] = ())
     state, wired = State(id), read(id)
     pid = state.pid()
     if pid is None or not wired:
-        raise ContainerError(f"The container {id} has no network of its own that could be changed: it is not running, or shares another's")
+        raise ContainerError(f"The container {id} has no network of its own that could be changed: it is not running, or "
+                             "shares another's")
     joint = find_joint(name, 1 + max([each["number"] for each in wired["joints"]], default=-1), wanted, aliases)
     if joint.net.key in keys(id):
         raise ContainerError(f"The container {id} is on the network {joint.net.name} already")
@@ -477,7 +486,10 @@ def rename(id: str, name: str) -> None:
 # ---- what is known of it -----------------------------------------------------------------------------------------
 
 def describe(id: str) -> dict:
-    """The container's networks and ports, in the words of Docker's NetworkSettings; empty when it does not run or has none of its own."""
+    """The container's networks and ports, in the words of Docker's NetworkSettings.
+
+    Both are empty when it does not run, or has none of its own.
+    """
     wired = read(id)
     networks = {joint["network"]: {
         "IPAddress": joint["address"], "IPPrefixLen": joint["prefix"], "Gateway": joint["gateway"], "MacAddress": joint["mac"],
@@ -487,7 +499,8 @@ def describe(id: str) -> dict:
         published.setdefault(f"{inside}/{protocol}", []).append({"HostIp": address, "HostPort": str(outside)})
     first = next(iter(networks.values()), {})
     return {"Networks": networks, "Ports": published, "IPAddress": first.get("IPAddress", ""),
-            "IPPrefixLen": first.get("IPPrefixLen", 0), "Gateway": first.get("Gateway", ""), "MacAddress": first.get("MacAddress", "")}
+            "IPPrefixLen": first.get("IPPrefixLen", 0), "Gateway": first.get("Gateway", ""),
+            "MacAddress": first.get("MacAddress", "")}
 
 
 def read(id: str) -> dict:
@@ -520,7 +533,7 @@ def _undo_ports(id: str) -> None:
 
 
 def _undo_cable(name: str) -> None:
-    """A cable goes with the namespace that its other end is in; to remove it by hand would mean to wait for the kernel, 7 to 19 ms.
+    """A cable goes with the namespace that its other end is in; to remove it by hand would be to wait for the kernel, 7 to 19 ms.
 
     But that namespace stays when another container has joined it: that one would keep an address that is not its own.
     """

@@ -109,8 +109,9 @@ class Netlink:
                 if kind in (NLMSG_ERROR, NLMSG_DONE):
                     errno = -int.from_bytes(body[:4], sys.byteorder, signed=True) if body else 0
                     if errno:
-                        words = attributes(body[4 + _HEADER.size:] if kind == NLMSG_ERROR else body[4:]).get(NLMSGERR_ATTR_MSG, b"")
-                        raise OSError(errno, ": ".join(filter(None, (os.strerror(errno), what, text(words)))))
+                        told = attributes(body[4 + _HEADER.size:] if kind == NLMSG_ERROR else body[4:])
+                        words = text(told.get(NLMSGERR_ATTR_MSG, b""))
+                        raise OSError(errno, ": ".join(filter(None, (os.strerror(errno), what, words))))
                     return whole, bodies
                 bodies.append(body)
 
@@ -121,7 +122,7 @@ class Rtnetlink(Netlink):
     def add_bridge(self, name: str, mac: str) -> None:
         """Make a bridge with the Ethernet address *mac*; it is down."""
         info = attribute(IFLA_INFO_KIND, b"bridge")
-        self.request(RTM_NEWLINK, _link() + attribute(IFLA_IFNAME, name) + attribute(IFLA_ADDRESS, bytes.fromhex(mac.replace(":", "")))
+        self.request(RTM_NEWLINK, _link() + attribute(IFLA_IFNAME, name) + attribute(IFLA_ADDRESS, _ethernet(mac))
                      + attribute(IFLA_LINKINFO | NLA_F_NESTED, info), NLM_F_CREATE | NLM_F_EXCL, f"make the bridge {name}")
 
     def add_veth(self, name: str, peer: str, mac: str, namespace: int, master: int) -> None:
@@ -129,12 +130,13 @@ class Rtnetlink(Netlink):
 
         One request: both ends are born where they belong, so nothing half-made can be left behind.
         """
-        other = (_link() + attribute(IFLA_IFNAME, peer) + attribute(IFLA_ADDRESS, bytes.fromhex(mac.replace(":", "")))
+        other = (_link() + attribute(IFLA_IFNAME, peer) + attribute(IFLA_ADDRESS, _ethernet(mac))
                  + attribute(IFLA_NET_NS_FD, namespace))
         info = (attribute(IFLA_INFO_KIND, b"veth")
                 + attribute(IFLA_INFO_DATA | NLA_F_NESTED, attribute(VETH_INFO_PEER | NLA_F_NESTED, other)))
         self.request(RTM_NEWLINK, _link(flags=IFF_UP) + attribute(IFLA_IFNAME, name) + attribute(IFLA_MASTER, master)
-                     + attribute(IFLA_LINKINFO | NLA_F_NESTED, info), NLM_F_CREATE | NLM_F_EXCL, f"make the veth pair {name}, {peer}")
+                     + attribute(IFLA_LINKINFO | NLA_F_NESTED, info), NLM_F_CREATE | NLM_F_EXCL,
+                     f"make the veth pair {name}, {peer}")
 
     def set_up(self, index: int) -> None:
         """Switch the interface on."""
@@ -142,7 +144,8 @@ class Rtnetlink(Netlink):
 
     def set_hairpin(self, index: int) -> None:
         """Let the bridge send out of this port also what came in by it."""
-        self.request(RTM_SETLINK, _LINK.pack(AF_BRIDGE, 0, index, 0, 0) + attribute(IFLA_PROTINFO | NLA_F_NESTED, attribute(IFLA_BRPORT_MODE, b"\1")),
+        mode = attribute(IFLA_BRPORT_MODE, b"\1")
+        self.request(RTM_SETLINK, _LINK.pack(AF_BRIDGE, 0, index, 0, 0) + attribute(IFLA_PROTINFO | NLA_F_NESTED, mode),
                      what=f"the hairpin mode of the interface {index}")
 
     def remove_link(self, name: str) -> None:
@@ -254,6 +257,11 @@ def text(value: bytes) -> str:
 def _link(index: int = 0, flags: int = 0) -> bytes:
     """struct ifinfomsg; of the flags of the interface only IFF_UP is ever changed here."""
     return _LINK.pack(0, 0, index, flags, flags)
+
+
+def _ethernet(mac: str) -> bytes:
+    """``02:00:0a:d2:00:02`` as six bytes."""
+    return bytes.fromhex(mac.replace(":", ""))
 
 
 # ---- the socket ------------------------------------------------------------------------------------------------

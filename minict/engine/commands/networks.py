@@ -9,9 +9,9 @@ _HEADINGS = {"ID": "NETWORK ID", "Name": "NAME", "Driver": "DRIVER", "Scope": "S
 
 def create(fields: dict, arguments: list[str]) -> None:
     from .. import networks
-    made = networks.create(arguments[0], subnet=fields.get("subnet"), gateway=fields.get("gateway"), ip_range=fields.get("ip_range"),
-                           internal=fields.get("internal", False), labels=_labels(fields.get("label", ())),
-                           driver=fields.get("driver", "bridge"))
+    made = networks.create(arguments[0], subnet=fields.get("subnet"), gateway=fields.get("gateway"),
+                           ip_range=fields.get("ip_range"), internal=fields.get("internal", False),
+                           labels=_labels(fields.get("label", ())), driver=fields.get("driver", "bridge"))
     print(made.id)
 
 
@@ -23,10 +23,12 @@ def ls(fields: dict, arguments: list[str]) -> None:
     from ..table import show
     rows = [{"ID": each["Id"] if fields.get("no_trunc") else each["Id"][:12], "Name": each["Name"], "Driver": each["Driver"],
              "Scope": each["Scope"], "Subnet": ", ".join(part["Subnet"] for part in each["IPAM"]["Config"]),
-             "Internal": str(each["Internal"]).lower(), "Labels": ",".join(f"{name}={value}" for name, value in each["Labels"].items()),
+             "Internal": str(each["Internal"]).lower(),
+             "Labels": ",".join(f"{name}={value}" for name, value in each["Labels"].items()),
              "CreatedAt": each["Created"]}
             for each in _all() if _passes(each, fields.get("filter", ()))]
-    print(show(rows, _HEADINGS, ["ID", "Name", "Driver", "Scope"], fields.get("format"), "ID" if fields.get("quiet") else None), end="")
+    quiet = "ID" if fields.get("quiet") else None
+    print(show(rows, _HEADINGS, ["ID", "Name", "Driver", "Scope"], fields.get("format"), quiet), end="")
 
 
 def _passes(one: dict, filters: list[str]) -> bool:
@@ -52,7 +54,8 @@ def inspect(fields: dict, arguments: list[str]) -> None:
 def _all() -> list[dict]:
     """All networks in the words of ``docker network inspect``, by their names."""
     from .. import networks
-    found = [networks.describe(each) for each in networks.everyone()] + [networks.describe_special(name) for name in ("host", "none")]
+    found = [networks.describe(each) for each in networks.everyone()]
+    found += [networks.describe_special(name) for name in ("host", "none")]
     return sorted(found, key=lambda each: each["Name"])
 
 
@@ -94,7 +97,7 @@ def disconnect(fields: dict, arguments: list[str]) -> None:
 
 
 COMMANDS = table(
-    Command("network create", "[OPTION…] NAME", "Make a network: a bridge of its own, on which containers know each other by name.",
+    Command("network create", "[OPTION…] NAME", "Make a network: a bridge on which containers know each other by name.",
             "minict network create --subnet 10.9.8.0/24 web", create,
             [Option("-d --driver", "bridge, the only kind that there is", "DRIVER"),
              Option("--subnet", "its addresses; else some that nobody uses", "ADDRESS/PREFIX"),
@@ -106,14 +109,19 @@ COMMANDS = table(
             [Option("-q --quiet", "their ids alone"), Option("--no-trunc", "whole ids"),
              Option("--format", "json, table, or a template such as '{{.Name}} {{.Subnet}}'", "FORMAT"),
              Option("-f --filter", "only those with name=, driver=, label= or id=", "FILTER", many=True)]),
-    Command("network inspect", "[OPTION…] NETWORK…", "Show all that is known of networks.", "minict network inspect bridge", inspect,
+    Command("network inspect", "[OPTION…] NETWORK…", "Show all that is known of networks.", "minict network inspect bridge",
+            inspect,
             [Option("-f --format", "a template such as '{{.IPAM.Config}}'", "FORMAT")], (1, None)),
-    Command("network rm", "NETWORK…", "Remove networks that no container uses.", "minict network rm web", rm, arguments=(1, None)),
-    Command("network prune", "[OPTION…]", "Remove all networks that no container uses, nor wishes to.", "minict network prune", prune,
+    Command("network rm", "NETWORK…", "Remove networks that no container uses.", "minict network rm web", rm,
+            arguments=(1, None)),
+    Command("network prune", "[OPTION…]", "Remove all networks that no container uses, nor wishes to.", "minict network prune",
+            prune,
             [Option("-f --force", "as Docker has it; nobody asks")]),
     Command("network connect", "[OPTION…] NETWORK CONTAINER", "Put a container on one more network.",
             "minict network connect --alias db back postgres", connect,
-            [Option("--ip", "its address there", "ADDRESS"), Option("--alias", "a further name there", "NAME", many=True)], (2, 2)),
+            [Option("--ip", "its address there", "ADDRESS"),
+             Option("--alias", "a further name there", "NAME", many=True)], (2, 2)),
     Command("network disconnect", "[OPTION…] NETWORK CONTAINER", "Take a container off a network.",
-            "minict network disconnect back postgres", disconnect, [Option("-f --force", "as Docker has it; it is never needed")], (2, 2)),
+            "minict network disconnect back postgres", disconnect,
+            [Option("-f --force", "as Docker has it; it is never needed")], (2, 2)),
 )
