@@ -118,11 +118,13 @@ class Wiring:
         wired = {"name": self.name, "hostname": self.hostname, "links": self.links,
                  "ports": [[port.protocol, port.address, port.outside, port.inside] for port in self.ports],
                  "joints": [joint.to_dict() for joint in self.joints]}
-        write(self.id, wired)
-        if self.joints:
-            with network.lock():
-                publish(self.id, wired)
-                introduce([joint.net.key for joint in self.joints])
+        if not self.joints:
+            return write(self.id, wired)
+        with network.lock():
+            publish(self.id, wired)
+            write(self.id, wired)
+            introduce([joint.net.key for joint in self.joints])
+        return None
 
     def disconnect(self) -> None:
         """The container has ended: give back what it had.  May be repeated."""
