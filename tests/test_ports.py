@@ -261,3 +261,8 @@ def test_conversations_are_forgotten_and_no_others(host):
             assert memory.forget(conntrack.IPPROTO_UDP, {5000}, lambda address: True) == 1
             assert memory.forget(conntrack.IPPROTO_UDP, {5000, 6000}, lambda address: True) == 2
     sh("nft", "delete", "table", "ip", "t")
+
+
+def test_with_the_hosts_network_a_wish_for_a_port_is_said_to_be_without_effect(image):
+    done = minict("run", "--rm", "--network", "host", "-p", "80:80", image, "echo", "fine")
+    assert (done.returncode, done.stdout) == (0, "fine\n") and "without effect" in done.stderr

@@ -27,12 +27,15 @@ def create(fields: dict, arguments: list[str]) -> None:
 
 def tell(settings) -> None:
     """Tell of wishes that are without effect."""
+    import os
+    notes = []
     if settings.security_opt:
-        import os
-
-        from ..powers import notes
-        for note in notes(settings):
-            os.write(2, f"minict: {note}\n".encode())
+        from .. import powers
+        notes += powers.notes(settings)
+    if "host" in settings.network and (settings.publish or settings.publish_all):
+        notes.append("-p is without effect: with --network host, what the container listens at is the host's port already")
+    for note in notes:
+        os.write(2, f"minict: {note}\n".encode())
 
 
 # What `run` and `create` take alike: the fields of minict.engine.settings.Settings.
