@@ -6,6 +6,7 @@ Where a command has hundreds of steps, one of each name and a few more are taken
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 
 import pytest
@@ -18,6 +19,7 @@ from minict.engine import image as images
 from minict.engine.prune import prune
 from minict.engine.record import records
 from minict.lab import host
+from minict.runtime import files, paths
 
 MOST = 8  # points of one command
 ASLEEP = ("sleep", "1000")
@@ -162,3 +164,50 @@ def eventually_nothing(look, seconds: float = 3.0) -> list[str]:
         bury()
         time.sleep(0.02)
     return found
+
+
+# ---- a reboot ------------------------------------------------------------------------------------------------------
+
+
+def power_off() -> None:
+    """What a reboot takes away: all processes, control groups, links and rules, and what is in /run."""
+    for record in records():
+        for pid in (record.monitor, record.pid):
+            if pid:
+                os.kill(pid, 9)
+    wait_until(lambda: not any(record.monitor or record.pid for record in records()))
+    bury()
+    host.remove_cgroups([f"{tree}/{name}" for tree in host.cgroup_trees() for name in os.listdir(tree)
+                         if os.path.isdir(f"{tree}/{name}")])
+    for words in (["ip", "link", "del", "minict0"], ["nft", "delete", "table", "inet", "minict"]):
+        subprocess.run(words, check=True)
+    for name in os.listdir(paths.run_root()):
+        files.remove_tree(f"{paths.run_root()}/{name}") if os.path.isdir(f"{paths.run_root()}/{name}") \
+            else os.unlink(f"{paths.run_root()}/{name}")
+
+
+def told(name: str) -> tuple[str, int]:
+    """What ``inspect`` says of a container: its status and exit code."""
+    status, code = minict("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", name).stdout.split()
+    return status, int(code)
+
+
+def test_after_a_reboot_everything_is_known_and_can_be_started(image, kept, bridge):
+    there = ["--name", "lasting", "-p", "8088:80", "-v", "kept:/data", "--hostname", "lasting"]
+    type_("run", "-d", *there, image, "sh", "-c", "echo once more >> /count; exec sleep 1000")
+    type_("run", "-d", "--rm", "--name", "passing", image, *ASLEEP)
+    type_("run", "-d", "--restart", "always", "--name", "stubborn", image, *ASLEEP)
+    type_("create", "--name", "never", image, "true")
+    try:
+        power_off()
+        assert [told(name) for name in ("lasting", "stubborn", "never")] == [("exited", 137), ("exited", 137), ("created", 0)]
+        assert "passing" not in minict("ps", "-q", "--format", "{{.Names}}").stdout
+        assert minict("prune").stdout.count("container") == 1, "only the one that removes itself goes"
+        assert minict("prune").stdout == ""
+        type_("start", "lasting", "stubborn", "never")
+        assert minict("exec", "lasting", "cat", "/count", "/data/file").stdout == "once more\nonce more\nprecious\n"
+        assert minict("exec", "lasting", "hostname").stdout == "lasting\n"
+        assert minict("port", "lasting").stdout.strip() == "80/tcp -> 0.0.0.0:8088"
+        assert eventually_nothing(contradictions) == []
+    finally:
+        tidy()
