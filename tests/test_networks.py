@@ -367,6 +367,7 @@ def test_networks_of_a_stopped_container_are_those_of_its_next_life(boxes):
     done("network", "disconnect", "back", "one")
     done("restart", "-t", "0", "one")
     assert wiring.describe(one.id)["Networks"] == {}
+    assert minict("inspect", "-f", "{{.HostConfig.NetworkMode}}", "one").stdout == "none\n"
     done("network", "connect", "bridge", "one")
     assert one.ip.startswith("10.210.")
 

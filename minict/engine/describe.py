@@ -111,7 +111,7 @@ def host_config(record: Record, settings: Settings) -> dict:
     return {
         "Binds": settings.volume or None, "Mounts": settings.mount or None, "Tmpfs": _tmpfs(record) or None,
         "VolumesFrom": settings.volumes_from or None, "ReadonlyRootfs": settings.read_only, "ShmSize": limits.shm_size(settings),
-        "NetworkMode": settings.network[0], "PortBindings": port_bindings(settings),
+        "NetworkMode": (settings.network or ["none"])[0], "PortBindings": port_bindings(settings),
         "PublishAllPorts": settings.publish_all, "Dns": settings.dns, "DnsOptions": settings.dns_option,
         "DnsSearch": settings.dns_search, "ExtraHosts": settings.add_host or None, "Links": settings.link or None,
         "AutoRemove": settings.rm, "RestartPolicy": {"Name": name, "MaximumRetryCount": most or 0}, "Init": settings.init,
