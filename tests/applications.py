@@ -1,27 +1,18 @@
-"""Images with real servers in them, and a real registry to pull them from: for test_applications.py and its like.
+"""Images with real servers in them, for test_applications.py: ``web`` (nginx) and ``db`` (MariaDB), which share their layers.
 
-The root file system is Debian's own packages, put together by mmdebstrap; umoci makes two images of it, ``web`` (nginx) and
-``db`` (MariaDB), which share their layers; skopeo brings them into docker-registry.  The images are made once and kept:
-below MINICT_TEST_CACHE, or ~/.cache/minict, under a name that stands for all that they are made of.
+The lower layer is Debian's own packages, as registryserver.debian keeps them; the upper one is FILES, and what the scripts of
+the packages would have made.
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import io
-import os
-import platform
-import shutil
-import socket
-import subprocess
 import tarfile
-import time
 
-from conftest import on_the_machines_network
+from conftest import host_network
+from registryserver import Layout, debian
 
-PACKAGES = "nginx-light,mariadb-server-core,mariadb-client-core,busybox-static"
-PORT = 5000  # each session of the tests has a network of its own
+PACKAGES = ("nginx-light", "mariadb-server-core", "mariadb-client-core", "busybox-static")
 
 APPLETS = "sh ls cat cp mv rm mkdir rmdir ln chmod chown chgrp touch sed grep cut tr sort head tail wc sleep true false kill ps id " \
           "hostname uname date dirname basename expr test [ env nc wget ping ip find printf echo seq mktemp sync dd sha256sum"
@@ -46,57 +37,18 @@ FILES = {
 }
 DIRECTORIES = {"tmp": (0o1777, 0), "run": (0o755, 0), "var/lib/mysql": (0o755, 100), "var/log/nginx": (0o755, 0),
                "var/lib/nginx": (0o755, 0), "root": (0o700, 0), "proc": (0o755, 0), "sys": (0o755, 0), "dev": (0o755, 0)}
-IMAGES = {"web": ["--config.cmd", "nginx", "--config.exposedports", "80/tcp"],
-          "db": ["--config.cmd", "database", "--config.exposedports", "3306/tcp", "--config.volume", "/var/lib/mysql"]}
+CONFIG = {"web": {"cmd": "nginx", "exposedports": "80/tcp"},
+          "db": {"cmd": "database", "exposedports": "3306/tcp", "volume": "/var/lib/mysql"}}
 
 
-def call(*words: str, seconds: float = 600) -> str:
-    """Call a program that must succeed; what it wrote."""
-    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=seconds)
-    assert done.returncode == 0, f"{' '.join(words)}: {done.stdout}"
-    return done.stdout
-
-
-def layout() -> str:
-    """The directory of an OCI layout with the images ``web`` and ``db``; made when it is not there."""
-    with open(__file__, "rb") as file:
-        inputs = file.read() + repr((release(), platform.machine())).encode()
-    cache = os.environ.get("MINICT_TEST_CACHE") or os.path.expanduser("~/.cache/minict")
-    place = f"{cache}/applications-{hashlib.sha256(inputs).hexdigest()[:12]}"
-    os.makedirs(cache, exist_ok=True)
-    with open(f"{cache}/applications.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two sessions of the tests at once
-        if not os.path.isdir(place):
-            unfinished = f"{place}.new"
-            shutil.rmtree(unfinished, ignore_errors=True)
-            os.makedirs(unfinished)
-            make(unfinished)
-            os.rename(unfinished, place)
-    return f"{place}/layout"
-
-
-def release() -> tuple[str, str]:
-    """The name of this machine's release, and the parts of its archive to look into."""
-    os_release = platform.freedesktop_os_release()
-    return os_release["VERSION_CODENAME"], "main,universe" if os_release["ID"] == "ubuntu" else "main"
-
-
-def make(directory: str) -> None:
-    suite, components = release()
-    packages, ours = f"{directory}/packages.tar", f"{directory}/ours.tar"
-    # "extract": the packages' files and nothing else; their scripts would make users and services that no container needs
-    call(*on_the_machines_network(), "mmdebstrap", "--quiet", "--variant=extract", f"--include={PACKAGES}", f"--components={components}",
-         "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*", suite, packages)
+def make(layout: Layout) -> None:
+    """Make the two images in *layout*."""
+    with host_network():  # in case the packages have to be fetched
+        packages = debian(*PACKAGES, variant="extract")
+    ours = f"{layout.directory}/ours.tar"
     add_ours(packages, ours)
-    call("umoci", "init", "--layout", f"{directory}/layout")
-    for name, config in IMAGES.items():
-        image = f"{directory}/layout:{name}"
-        call("umoci", "new", "--image", image)
-        for layer in (packages, ours):
-            call("umoci", "raw", "add-layer", "--image", image, layer)
-        call("umoci", "config", "--image", image, "--config.env", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", *config)
-    os.unlink(packages)
-    os.unlink(ours)
+    for name, config in CONFIG.items():
+        layout.image(name, [packages, ours], env="PATH=/usr/sbin:/usr/bin:/sbin:/bin", **config)
 
 
 def add_ours(packages: str, ours: str) -> None:
@@ -125,39 +77,3 @@ def add(tar, name: str, text: str = "", mode: int = 0o777, owner: int = 0, link:
     entry.type = tarfile.SYMTYPE if link else tarfile.DIRTYPE if directory else tarfile.REGTYPE
     entry.size = len(text.encode())
     tar.addfile(entry, io.BytesIO(text.encode()))
-
-
-class Registry:
-    """docker-registry on loopback, with the images in it, as long as it is needed: ``with Registry(directory) as address``."""
-
-    def __init__(self, directory: str):
-        self.address = f"127.0.0.1:{PORT}"
-        self._config = f"{directory}/registry.yml"
-        with open(self._config, "w") as file:
-            file.write(f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {directory}/registry}}}}\n"
-                       f"http: {{addr: '{self.address}'}}\n")
-
-    def __enter__(self) -> str:
-        self._process = subprocess.Popen(["docker-registry", "serve", self._config], stdout=subprocess.DEVNULL,
-                                         stderr=subprocess.DEVNULL)
-        wait_for_port("127.0.0.1", PORT)
-        for name in IMAGES:
-            call("skopeo", "copy", "--quiet", "--dest-tls-verify=false", f"oci:{layout()}:{name}",
-                 f"docker://{self.address}/{name}:latest", seconds=120)
-        return self.address
-
-    def __exit__(self, *_) -> None:
-        self._process.kill()
-        self._process.wait()
-
-
-def wait_for_port(host: str, port: int, seconds: float = 20) -> None:
-    """Wait until somebody listens there."""
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            socket.create_connection((host, port), timeout=1).close()
-            return
-        except OSError:
-            assert time.monotonic() < end, f"nobody listens at {host}:{port}"
-            time.sleep(0.02)

@@ -43,7 +43,6 @@ def _enter_own_world() -> str:
         pytest.exit("the tests make containers and need root: sudo make test", returncode=1)
     global _machines_network
     _machines_network = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    _machine_network.append(os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
     namespaces.unshare(namespaces.CLONE_NEWNS | namespaces.CLONE_NEWNET)
     mount.mount(None, "/", None, mount.MS_REC | mount.MS_PRIVATE)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:  # the kernels of notebooks talk over lo
@@ -128,14 +127,6 @@ def _leave_own_world(world: str, owner: int) -> None:
         if entry["point"].startswith(f"{world}/"):
             mount.umount2(entry["point"], mount.MNT_DETACH)
     shutil.rmtree(world, ignore_errors=True)
-
-
-_machine_network: list[int] = []
-
-
-def on_the_machines_network() -> list[str]:
-    """The words before a command that is to run in the machine's own network, such as one that fetches packages."""
-    return ["nsenter", f"--net=/proc/{os.getpid()}/fd/{_machine_network[0]}"]
 
 
 WORLD = _enter_own_world()

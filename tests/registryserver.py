@@ -198,14 +198,17 @@ def archive(files: dict) -> bytes:
     return buffer.getvalue()
 
 
-def debian(*packages: str) -> str:
-    """The root file system of a Debian with *packages*, as the path of a tar archive; made by mmdebstrap, kept for a week."""
-    name = hashlib.sha256(" ".join(packages).encode()).hexdigest()[:12]
+def debian(*packages: str, variant: str = "minbase") -> str:
+    """The root file system of a Debian with *packages*, as the path of a tar archive; made by mmdebstrap, kept for a week.
+
+    With the *variant* ``extract`` it is the packages' files, without what their scripts would do, and nothing else.
+    """
+    name = hashlib.sha256(" ".join([variant, *packages]).encode()).hexdigest()[:12]
     directory = os.path.expanduser("~/.cache/minict/tests")
     path = f"{directory}/debian-{name}.tar"
     os.makedirs(directory, exist_ok=True)
     if not os.path.exists(path) or time.time() - os.stat(path).st_mtime > 7 * 86400:
-        tool("mmdebstrap", "--quiet", "--variant=minbase", "--format=tar", f"--include={','.join(packages)}", "bookworm",
+        tool("mmdebstrap", "--quiet", f"--variant={variant}", "--format=tar", f"--include={','.join(packages)}", "bookworm",
              f"{path}.{os.getpid()}", timeout=900)
         os.replace(f"{path}.{os.getpid()}", path)
     return path

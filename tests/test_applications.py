@@ -7,8 +7,9 @@ import subprocess
 import time
 
 import pytest
-from applications import IMAGES, Registry, call
+from applications import CONFIG, make
 from command import minict
+from registryserver import Layout, RegistryServer, tool
 
 
 def type_(*words: str) -> str:
@@ -21,10 +22,12 @@ def type_(*words: str) -> str:
 @pytest.fixture(scope="module")
 def images(tmp_path_factory) -> dict[str, str]:
     """The names of the images ``web`` and ``db``, pulled from a registry on this machine."""
-    with Registry(str(tmp_path_factory.mktemp("registry"))) as address:
-        names = {name: f"{address}/{name}" for name in IMAGES}
+    layout = Layout(tmp_path_factory.mktemp("applications") / "layout")
+    make(layout)
+    with RegistryServer(tmp_path_factory.mktemp("registry")) as registry:
+        names = {name: registry.push(layout, name) for name in CONFIG}
         for name in names.values():
-            type_("pull", "--tls-verify=false", name)
+            type_("pull", name)
     yield names
     type_("rmi", *names.values())
 
@@ -33,9 +36,11 @@ def images(tmp_path_factory) -> dict[str, str]:
 def tidy():
     """Afterwards nothing is left of what a test made; its names say what that can be."""
     yield
-    minict("rm", "-f", "-v", "web", "db", "front")
-    minict("network", "rm", "shop")
-    minict("volume", "rm", "rows")
+    if there := type_("ps", "-a", "-q").split():
+        type_("rm", "-f", "-v", *there)
+    for kind in ("network", "volume"):
+        if {"shop", "rows"} & set(type_(kind, "ls", "-q", "--format", "{{.Name}}").split()):
+            type_(kind, "rm", "shop" if kind == "network" else "rows")
     type_("prune")
 
 
@@ -46,10 +51,10 @@ def elsewhere():
         try:
             there = ["nsenter", "--target", str(machine.pid), "--net"]
             wait_until_in_another_network(machine.pid)
-            call("ip", "link", "add", "cable", "type", "veth", "peer", "name", "cable", "netns", str(machine.pid))
+            tool("ip", "link", "add", "cable", "type", "veth", "peer", "name", "cable", "netns", str(machine.pid))
             for prefix, address in (([], "192.0.2.1/24"), (there, "192.0.2.2/24")):
-                call(*prefix, "ip", "address", "add", address, "dev", "cable")
-                call(*prefix, "ip", "link", "set", "cable", "up")
+                tool(*prefix, "ip", "address", "add", address, "dev", "cable")
+                tool(*prefix, "ip", "link", "set", "cable", "up")
             yield there
         finally:
             machine.kill()
