@@ -192,11 +192,10 @@ def test_a_file_may_stand_in_for_one_of_proc(image, tmp_path):
 def test_no_file_of_the_host_in_proc_and_sys_can_be_written(attack, powers):
     """The whole tree: core_pattern, sysrq-trigger, modprobe, uevent_helper, release_agent, devices.allow and all the others.
 
-    What is left is a question and no order: "tell me when the processors are busy" (the kernel's Documentation, psi.rst), and
-    to who has all powers, as in Docker, the table of how processors cache memory.
+    What is left is a question and no order: "tell me when the processors are busy" (the kernel's Documentation, psi.rst).
     """
     written = attack("writable_files", "/proc", flags=powers).split() + attack("writable_files", "/sys", flags=powers).split()
-    assert {path for path in written if not path.startswith("/proc/pressure/")} <= ({"/proc/mtrr"} if powers else set())
+    assert [path for path in written if not path.startswith("/proc/pressure/")] == []
 
 
 def test_the_host_could_write_there(attacks):
@@ -212,7 +211,7 @@ def test_the_agent_of_a_control_group_is_out_of_reach(image):
     done = run(image, "sh", "-c", script)
     assert done.stdout == "tried\n"
     lines = [line for line in done.stderr.splitlines() if not re.search("Read-only|Permission denied|permission denied|"
-                                                                       "not permitted|File exists|nonexistent", line)]
+                                                                       "not permitted|File exists|nonexistent|Not a directory", line)]
     assert lines == []
 
 
@@ -228,10 +227,14 @@ def test_of_all_devices_only_the_harmless_ones_open(attack):
 
 def test_a_node_that_the_host_can_read_is_dead_inside(image, tmp_path):
     """The kernel's log, of all nodes the one that can be read everywhere and does no harm."""
-    os.mknod(tmp_path / "log", 0o020600, os.makedev(1, 11))
-    os.close(os.open(tmp_path / "log", os.O_RDONLY))
-    done = run(image, "cat", "/volume/log", flags=["-v", f"{tmp_path}:/volume", "--cap-add", "ALL"])
-    assert done.returncode == 1 and "Operation not permitted" in done.stderr
+    mount.mount("none", str(tmp_path), "tmpfs")  # where /tmp is mounted with nodev, no node of the host's works either
+    try:
+        os.mknod(tmp_path / "log", 0o020600, os.makedev(1, 11))
+        os.close(os.open(tmp_path / "log", os.O_RDONLY))
+        done = run(image, "cat", "/volume/log", flags=["-v", f"{tmp_path}:/volume", "--cap-add", "ALL"])
+        assert done.returncode == 1 and "Operation not permitted" in done.stderr
+    finally:
+        mount.umount2(str(tmp_path))
 
 
 # ---- who enters ----------------------------------------------------------------------------------------------------

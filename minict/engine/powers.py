@@ -12,7 +12,8 @@ from minict.runtime.errors import ContainerError
 MASKED = ["/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
           "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
           "/sys/devices/virtual/powercap"]
-READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+# The last two are ours: there root, whoever's, could have the kernel fill the host's log, or change how memory is cached.
+READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger", "/proc/dynamic_debug", "/proc/mtrr"]
 _THERMAL = "/sys/devices/system/cpu/cpu{}/thermal_throttle"  # it tells what the neighbours compute (the same source)
 
 _OPTIONS = ("no-new-privileges", "seccomp=FILE", "seccomp=unconfined", "systempaths=unconfined", "mask=PATH[:PATH]",
