@@ -22,8 +22,8 @@ GOAL_MEMORY = 12  # MB
 ASLEEP = ["sleep", "100000"]
 LIMITS = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]  # podman's are for machines that may raise them
 # (who, beside whom, how many times as long at most; None: said for completeness)
-GOALS = [("minict exec", "podman exec", 0.5), ("minict exec", "runc exec", None), ("minict exec", "crun exec", None)]
-GOALS_AT_ONCE = [("minict run -d", "podman run -d", 0.5)]
+GOALS = [("minict exec", "podman exec", None), ("minict exec", "runc exec", None), ("minict exec", "crun exec", None)]
+GOALS_AT_ONCE = [("minict run -d", "podman run -d", None)]
 
 
 class Exec(Program):
