@@ -24,6 +24,7 @@ GOALS = [
     ("minict.run, notebook", "crun run", 0.3),
     ("minict.run, notebook", "bwrap", 1.0),
     ("minict run, bridge", "podman run, bridge", 0.5),
+    ("minict run, bridge", "docker run, bridge", 0.5),
     ("minict run", "runc run, plain", None),
     ("minict run", "crun run, plain", None),
     ("minict.run, notebook", "crun run, plain", None),

@@ -54,6 +54,23 @@ class Program:
         os.close(self._errors)
 
 
+class Docker(Program):
+    """Docker, where its daemon runs: the image goes into its store, and out again."""
+
+    def __init__(self, name: str, does: str, words: list[str], archive: str):
+        super().__init__(name, does, words)
+        self._archive = archive
+
+    def open(self) -> None:
+        super().open()
+        if subprocess.run(["docker", "import", self._archive, IMAGE], capture_output=True).returncode:
+            raise Failed("docker's daemon does not run here")
+
+    def close(self) -> None:
+        subprocess.run(["docker", "rmi", IMAGE], capture_output=True)
+        super().close()
+
+
 class Call:
     """A contender that is a function call in a Python that is already running: see caller.py."""
 
@@ -97,6 +114,7 @@ def all_contenders(world: World) -> list:
                 ["unshare", "--mount", "--pid", "--uts", "--ipc", "--net", "--cgroup", "--fork", "--mount-proc",
                  f"--root={world.rootfs}", "/bin/true"]),
         *podman(world),
+        Docker("docker run, bridge", "the same, by a daemon that runs already", ["docker", "run", "--rm", IMAGE, "true"], world.archive),
         Program("python -IS", "no container: an interpreter that does nothing", [sys.executable, "-IS", "-c", "pass"]),
         Program("true", "no container: the command alone", [f"{world.rootfs}/bin/true"]),
     ]
