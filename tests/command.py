@@ -16,6 +16,7 @@ import pytest
 from minict.runtime import paths, terminal
 
 MINICT = [sys.executable, "-m", "minict"]
+PATIENCE = 120  # seconds after which it will never come, also on an emulated processor that many share
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +65,7 @@ def minict_as_nobody(*words: str) -> subprocess.CompletedProcess:
 
 def minict(*words: str, **options) -> subprocess.CompletedProcess:
     """Type ``minict WORDS…`` and wait for its end; output and error are text."""
-    return subprocess.run([*MINICT, *words], **{"capture_output": True, "text": True, "timeout": 60, **options})
+    return subprocess.run([*MINICT, *words], **{"capture_output": True, "text": True, "timeout": PATIENCE, **options})
 
 
 def run(
@@ -88,12 +89,32 @@ def begin(*words: str, **options) -> subprocess.Popen:
     )
 
 
-def wait_until(true, seconds: float = 10) -> None:
+def wait_until(true, seconds: float = PATIENCE) -> None:
     """Wait until *true()* is so; an AssertionError when it takes too long."""
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it never came"
         time.sleep(0.005)
+
+
+def comes_to_rest(look, seconds: float = 1.0) -> None:
+    """Wait until *look()* has given the same for so long: what was under way has come, and nothing follows."""
+    seen, since = look(), time.monotonic()
+
+    def rests() -> bool:
+        nonlocal seen, since
+        before, seen = seen, look()
+        if seen != before:
+            since = time.monotonic()
+        return time.monotonic() - since > seconds
+    wait_until(rests)
+
+
+def catches(pid: int, number: int) -> bool:
+    """Whether the process has a handler for the signal.  Source: SigCgt in proc_pid_status(5)."""
+    with open(f"/proc/{pid}/status") as file:
+        mask = next(line.split()[1] for line in file if line.startswith("SigCgt"))
+    return bool(int(mask, 16) >> number - 1 & 1)
 
 
 def refused(done: subprocess.CompletedProcess, *words: str, status: int = 125) -> None:
@@ -141,7 +162,7 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self.keyboard, text.encode())
 
-    def expect(self, text: str, seconds: float = 10) -> str:
+    def expect(self, text: str, seconds: float = PATIENCE) -> str:
         """Wait until *text* is on the screen; return what came since the last call, up to and with it."""
         end = time.monotonic() + seconds
         while text not in self.seen:
@@ -162,7 +183,7 @@ class Terminal:
 
     def _drain(self) -> None:
         """Wait for the end, and read on meanwhile: a terminal that nobody reads stops who writes to it."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + PATIENCE
         while self.process.poll() is None:
             assert time.monotonic() < end, f"the command does not end; on the screen: {self.seen!r}"
             if select.select([self.keyboard], [], [], 0.02)[0]:
@@ -172,5 +193,5 @@ class Terminal:
 def interrupted(process: subprocess.Popen, number: int = signal.SIGTERM) -> int:
     """Send *process* the signal *number*, and wait for its exit status."""
     process.send_signal(number)
-    process.communicate(timeout=20)
+    process.communicate(timeout=PATIENCE)
     return process.returncode

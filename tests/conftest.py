@@ -29,6 +29,7 @@ from minict.lab import host  # noqa: E402
 
 TINY = "tiny"  # the default image: a shell and the usual small tools, made from the host's own files
 _PREFIX = "minict-test-"
+_PATIENCE = 30  # seconds in which a slow machine, too, has taken apart what a test has left
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 
 
@@ -140,7 +141,7 @@ def no_trace():
     """Fail the test after which the host is not as it was before it."""
     before = host.snapshot()
     yield
-    left = host.settle(before, meanwhile=_bury_orphans)
+    left = host.settle(before, _PATIENCE, _bury_orphans)
     if left:
         pytest.fail("the test left on the host:\n  " + "\n  ".join(left), pytrace=False)
 

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 
+from command import PATIENCE
+
 from minict.lab import host
 from minict.runtime.state import begin_time
 
@@ -45,12 +47,12 @@ class Doomed:
         """Wait until none of them is left."""
         os.close(self._go)
         while True:  # the pipe in which they say where they are ends with the last of them
-            assert select.select([self._said], [], [], 20)[0], "a process has survived"
+            assert select.select([self._said], [], [], PATIENCE)[0], "a process has survived"
             if not self._said.read(100):
                 break
         self._said.close()
-        self.process.wait(timeout=20)
-        end = time.monotonic() + 5
+        self.process.wait(timeout=PATIENCE)
+        end = time.monotonic() + PATIENCE
         while left_behind() and time.monotonic() < end:
             time.sleep(0.002)
 

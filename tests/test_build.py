@@ -9,7 +9,7 @@ import tarfile
 import time
 
 import pytest
-from command import begin, containers, image, minict, refused, run, wait_until  # noqa: F401
+from command import PATIENCE, begin, containers, image, minict, refused, run, wait_until  # noqa: F401
 
 from minict.engine import image as images
 from minict.engine import store
@@ -322,7 +322,7 @@ def test_two_builds_at_once(place):
     (place / "Dockerfile").write_text(RECIPE.replace("echo first", "sleep 0.3; echo first"))
     both = [begin("build", "--network", "none", "-t", f"made{number}", str(place)) for number in range(3)]
     for each in both:
-        each.communicate(timeout=60)
+        each.communicate(timeout=PATIENCE)
     assert [each.returncode for each in both] == [0, 0, 0]
     assert shell("cat /hello", "made2") == "hello\n"
 

@@ -13,7 +13,7 @@ import threading
 import time
 
 import pytest
-from command import MINICT, image, minict  # noqa: F401
+from command import MINICT, PATIENCE, image, minict  # noqa: F401
 from consistency import contradictions
 from doomed import bury
 
@@ -66,7 +66,7 @@ def begin_all(seed: int, image: str, killed: bool) -> list[str]:
                 if doomed:
                     time.sleep(dice.random() * 0.4)
                     command.kill()
-                output, error = command.communicate(timeout=60)
+                output, error = command.communicate(timeout=PATIENCE)
             except subprocess.TimeoutExpired:
                 command.kill()
                 command.communicate()
@@ -107,7 +107,7 @@ def test_two_hundred_operations_at_once(image, seed, killed):
         assert [each.names for each in images.images() if minict("run", "--rm", "--network", "none", each.id, "true").returncode] == []
     finally:
         clean_up()
-    assert host.settle(before, meanwhile=bury) == []
+    assert host.settle(before, PATIENCE, bury) == []
     assert minict("prune").stdout == ""
 
 

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from command import minict, refused
+from command import PATIENCE, minict, refused
 from conftest import ROOT
 
 START = {
@@ -63,7 +63,7 @@ class Shell:
     def type(self, text: str) -> None:
         os.write(self.master, text.encode())
 
-    def expect(self, text: str, seconds: float = 30) -> str:
+    def expect(self, text: str, seconds: float = PATIENCE) -> str:
         end = time.monotonic() + seconds
         while text not in self.seen:
             assert select.select([self.master], [], [], max(0, end - time.monotonic()))[0], f"no {text!r}, but {self.seen!r}"
@@ -126,7 +126,7 @@ def test_fish_completes(programs, tiny):
 
     def offered(line: str) -> list[str]:
         done = subprocess.run(["fish", "--no-config", "-c", f"{script}\ncomplete -C '{line}'"], env=programs, capture_output=True,
-                              text=True, timeout=60)
+                              text=True, timeout=PATIENCE)
         assert done.returncode == 0, done
         return [found.partition("\t")[0] for found in done.stdout.splitlines()]
     assert "doctor" in offered("minict ") and offered("minict doct") == ["doctor"]

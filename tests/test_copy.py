@@ -9,7 +9,7 @@ import subprocess
 import tarfile
 
 import pytest
-from command import image, minict, refused, wait_until  # noqa: F401
+from command import PATIENCE, image, minict, refused, wait_until  # noqa: F401
 
 from minict.engine.record import Record
 from minict.runtime import paths
@@ -236,7 +236,7 @@ def test_an_archive_comes_from_standard_input(container, tmp_path):
 def test_who_reads_only_the_beginning_is_no_error(container):
     done = subprocess.run(
         f"{os.sys.executable} -m minict export {container} | head -c 100 | wc -c; echo ${{PIPESTATUS[0]}}",
-        shell=True, executable="/bin/bash", capture_output=True, text=True, timeout=60,
+        shell=True, executable="/bin/bash", capture_output=True, text=True, timeout=PATIENCE,
     )  # fmt: skip
     assert done.stdout.split() == ["100", "141"] and done.stderr == ""
 
@@ -381,7 +381,7 @@ def test_nothing_of_a_container_is_loaded(running, tmp_path):
     for words in (["cp", str(tmp_path / "source"), f"{running}:/data/in"], ["cp", f"{running}:/data/in", str(tmp_path / "out")],
                   ["export", running, "-o", str(tmp_path / "x.tar")]):
         subprocess.run(["strace", "-ff", "-qq", "-e", "trace=pivot_root,setns,openat,open,openat2,execve,mmap", "-o", str(tmp_path / "trace"),
-                        os.sys.executable, "-m", "minict", *words], check=True, timeout=120, capture_output=True)  # fmt: skip
+                        os.sys.executable, "-m", "minict", *words], check=True, timeout=PATIENCE, capture_output=True)  # fmt: skip
         seen = 0
         for name in [name for name in os.listdir(tmp_path) if name.startswith("trace.")]:
             lines = (tmp_path / name).read_text().splitlines()

@@ -19,7 +19,7 @@ import termios
 import time
 
 import pytest
-from command import Terminal, begin, image, output, refused, run  # noqa: F401
+from command import PATIENCE, Terminal, begin, image, output, refused, run  # noqa: F401
 from conftest import ROOT
 from forked import forked
 
@@ -38,7 +38,7 @@ SOURCE = os.path.join(ROOT, "tests", "attacks.c")
 def attacks(tmp_path_factory) -> str:
     """The program of all attacks: one file without libraries, so that it runs in any root file system."""
     program = str(tmp_path_factory.mktemp("attacks") / "attacks")
-    subprocess.run(["gcc", "-O1", "-Wall", "-Werror", "-static", "-o", program, SOURCE], check=True, timeout=60)
+    subprocess.run(["gcc", "-O1", "-Wall", "-Werror", "-static", "-o", program, SOURCE], check=True, timeout=PATIENCE)
     return program
 
 
@@ -57,7 +57,7 @@ def attack(image, attacks):
 def outside(program: str, *words: str) -> str:
     """What an attack says with all rights of the host's root, in namespaces where it harms nobody."""
     words = ["unshare", "--mount", "--uts", "--ipc", "--net", "--propagation", "private", program, *words]
-    return subprocess.run(words, capture_output=True, text=True, timeout=30, check=True).stdout.strip()
+    return subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=True).stdout.strip()
 
 
 # ---- single system calls -------------------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ def test_a_link_that_changes_while_a_volume_is_mounted_leads_nowhere(image, atta
         assert sorted(os.listdir(tmp_path)) == ["precious", "volume"] and os.listdir(tmp_path / "precious") == ["mine"]
     finally:
         accomplice.terminate()
-        accomplice.communicate(timeout=10)
+        accomplice.communicate(timeout=PATIENCE)
     assert len(told) > 1, "there was no race"
 
 
@@ -199,7 +199,7 @@ def test_no_file_of_the_host_in_proc_and_sys_can_be_written(attack, powers):
 
 
 def test_the_host_could_write_there(attacks):
-    written = subprocess.run([attacks, "writable_files", "/proc"], capture_output=True, text=True, timeout=30).stdout.split()
+    written = subprocess.run([attacks, "writable_files", "/proc"], capture_output=True, text=True, timeout=PATIENCE).stdout.split()
     assert {"/proc/sys/kernel/core_pattern", "/proc/sys/vm/drop_caches", "/proc/sys/kernel/printk"} <= set(written)
 
 
@@ -310,7 +310,7 @@ def enter_carelessly(box, command: list[str]) -> None:
     os.waitpid(pid, 0)
 
 
-def wait_for_words(box, words: str, seconds: float = 15) -> None:
+def wait_for_words(box, words: str, seconds: float = PATIENCE) -> None:
     end = time.monotonic() + seconds
     while words not in box.logs():
         assert time.monotonic() < end, box.logs()
@@ -418,7 +418,7 @@ def test_nothing_is_typed_into_the_persons_terminal(image, attacks, flags, descr
     words = ["run", "--rm", "--network", "none", *flags, "-v", f"{attacks}:/attacks:ro", image, "/attacks", "type_into", descriptor]
     with Terminal(*words) as terminal:
         said = terminal.expect("\n")
-        terminal.process.wait(timeout=20)
+        terminal.process.wait(timeout=PATIENCE)
         waiting = int.from_bytes(fcntl.ioctl(terminal.slave, termios.FIONREAD, bytes(4)), sys.byteorder)
         assert terminal.status() == 0 and waiting == 0 and said.split()[-1] in answers, said
 

@@ -10,7 +10,7 @@ import tempfile
 import time
 
 import pytest
-from command import begin, bridge, containers, image, interrupted, minict, output, run, wait_until  # noqa: F401
+from command import PATIENCE, begin, bridge, containers, image, interrupted, minict, output, run, wait_until  # noqa: F401
 from doomed import Doomed, bury
 
 import minict as package
@@ -75,7 +75,7 @@ def faults(image: str, who: str, network: str, *flags: str, choose=lambda points
         if executed and who == "child":
             wrong.append(f"{id} {name}: the command was executed without a parent")
         prune()
-        wrong += [f"{id} {name}: {left}" for left in host.settle(before, meanwhile=bury)]
+        wrong += [f"{id} {name}: {left}" for left in host.settle(before, PATIENCE, bury)]
         if again := prune():
             wrong.append(f"{id} {name}: the second prune found {again}")
     assert len(chosen) > 10, "the points have not been found"
@@ -138,7 +138,7 @@ def test_killed_while_the_container_runs(image, network):
     assert one.stdout.readline() == "ready\n"
     assert interrupted(one, signal.SIGKILL) == -9
     assert [line for line in prune() if line.startswith("container")]
-    assert host.settle(before, meanwhile=bury) == []
+    assert host.settle(before, PATIENCE, bury) == []
 
 
 def test_the_owner_of_a_zygote_is_killed(image):
@@ -195,7 +195,7 @@ def test_prune_leaves_the_living_alone(image, bridge):
     assert minict("prune").stdout == ""
     assert sorted(os.listdir(f"{paths.data_root()}/names")) == ["living", "ours"]
     assert ours.status == "running" and ours.stats()
-    assert living.communicate("still here\n", timeout=10)[0] == "1\nstill here\n"
+    assert living.communicate("still here\n", timeout=PATIENCE)[0] == "1\nstill here\n"
     ours.stop(timeout=0)
     bury()
 

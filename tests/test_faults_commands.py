@@ -10,7 +10,7 @@ import subprocess
 import time
 
 import pytest
-from command import begin, bridge, image, interrupted, minict, wait_until  # noqa: F401
+from command import PATIENCE, begin, bridge, image, interrupted, minict, wait_until  # noqa: F401
 from consistency import contradictions, untrue
 from doomed import Doomed, bury
 
@@ -122,7 +122,7 @@ def test_killed_at_any_of_its_steps(image, kept, scene, tmp_path):
     points = sample([point for point in whole.points if point[0].startswith(who)])
     tidy()
     assert len(points) > 3, "the points have not been found"
-    wrong = [f"without a fault: {left}" for left in host.settle(before, meanwhile=bury)]
+    wrong = [f"without a fault: {left}" for left in host.settle(before, PATIENCE, bury)]
     for id, name, _ in points:
         prepare()
         one = Doomed(id, *fill(words, image, tmp_path))
@@ -132,7 +132,7 @@ def test_killed_at_any_of_its_steps(image, kept, scene, tmp_path):
             minict(*fill(words, image, tmp_path))
         wrong += [f"{id} {name}: {fault}" for fault in afterwards(there)]
         tidy()
-        wrong += [f"{id} {name}: {left}" for left in host.settle(before, meanwhile=bury)]
+        wrong += [f"{id} {name}: {left}" for left in host.settle(before, PATIENCE, bury)]
     assert wrong == []
 
 
@@ -157,7 +157,7 @@ def afterwards(there: dict) -> list[str]:
                     if name not in now.get(id, ())]
 
 
-def eventually_nothing(look, seconds: float = 3.0) -> list[str]:
+def eventually_nothing(look, seconds: float = PATIENCE) -> list[str]:
     """What *look* finds when all has settled: a killed process takes a moment to be gone, and its container with it."""
     end = time.monotonic() + seconds
     while (found := look()) and time.monotonic() < end:

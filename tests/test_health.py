@@ -7,7 +7,7 @@ import signal
 import time
 
 import pytest
-from command import containers, image, minict, run, wait_until  # noqa: F401
+from command import comes_to_rest, containers, image, minict, run, wait_until  # noqa: F401
 
 from minict.engine.record import Record
 from minict.kernel import mount
@@ -45,7 +45,8 @@ def test_it_is_starting_then_healthy_then_not_and_then_again(box):
     assert health(record)["FailingStreak"] == 0 and health(record)["Log"][-1]["ExitCode"] == 0
     assert minict("inspect", "--format", "{{.State.Health.Status}}", "box").stdout == "healthy\n"
     wait_until(lambda: len(health(record)["Log"]) == 5)
-    time.sleep(0.3)
+    latest = health(record)["Log"][-1]
+    wait_until(lambda: health(record)["Log"][-1] != latest)
     assert len(health(record)["Log"]) == 5, "and no more are kept"
 
 
@@ -77,7 +78,7 @@ def test_who_is_paused_is_not_asked(box):
     record = box("--health-cmd", "true", "--health-interval", "100ms", "--health-retries", "1")
     wait_until(lambda: health(record)["Status"] == "healthy")
     assert minict("pause", record.name).returncode == 0
-    time.sleep(0.3)  # an answer that was on its way
+    comes_to_rest(lambda: health(record)["Log"][-1]["End"])  # an answer that was on its way
     asked = health(record)["Log"][-1]["End"]
     time.sleep(0.5)
     assert health(record)["Log"][-1]["End"] == asked and health(record)["Status"] == "healthy"

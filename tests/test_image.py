@@ -15,6 +15,7 @@ import threading
 import time
 
 import pytest
+from command import PATIENCE
 
 from minict.engine import image, store
 from minict.engine.image import Image
@@ -186,7 +187,7 @@ def test_standard_input_that_is_a_terminal_is_refused():
     terminal, other = os.openpty()
     process = in_another_process("try: image.import_archive('-', 'x')\nexcept Exception as e: print(e)", stdin=other,
                                  stdout=subprocess.PIPE, text=True)
-    assert "is a terminal" in process.communicate(timeout=60)[0]
+    assert "is a terminal" in process.communicate(timeout=PATIENCE)[0]
     os.close(terminal)
     os.close(other)
 
@@ -287,7 +288,7 @@ def half_an_import(name: str) -> tuple[subprocess.Popen, str]:
     data = archive(first="1" * 3000, second="2" * (4 << 20)).getvalue()
     process.stdin.write(data[:3 << 20])
     process.stdin.flush()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         for directory in os.listdir(f"{image.store()}/making") if os.path.isdir(image.store()) else []:
             if glob.glob(f"{image.store()}/making/{directory}/*/diff/second"):
@@ -307,7 +308,7 @@ def test_a_killed_import_leaves_only_what_prune_removes():
     assert unfinished() == [directory]
     with pytest.raises(ContainerError, match="no image x"):
         Image.find("x")
-    removed, deadline = [], time.monotonic() + 10
+    removed, deadline = [], time.monotonic() + PATIENCE
     while not removed and time.monotonic() < deadline:  # the unpacking child dies with its parent, a moment later
         removed = image.prune()
     assert removed == [f"unfinished image {directory}"]
@@ -318,7 +319,7 @@ def test_an_interrupted_import_cleans_up_itself():
     process, directory = half_an_import("x")
     process.send_signal(signal.SIGINT)
     process.stdin.close()
-    process.wait(20)
+    process.wait(PATIENCE)
     assert unfinished() == [] and stored() == []
 
 

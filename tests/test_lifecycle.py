@@ -10,7 +10,19 @@ import subprocess
 import time
 
 import pytest
-from command import Terminal, begin, containers, image, interrupted, minict, refused, wait_until  # noqa: F401
+from command import (
+    PATIENCE,
+    Terminal,
+    begin,
+    catches,
+    comes_to_rest,
+    containers,
+    image,  # noqa: F401
+    interrupted,
+    minict,
+    refused,
+    wait_until,
+)
 
 from minict.engine import attach, logs
 from minict.engine.record import Record
@@ -189,9 +201,8 @@ def test_paused_it_stands_still_and_can_be_stopped(image):
     made("--name", "box", image, "sh", "-c", "while :; do echo x; sleep 0.01; done")
     wait_until(lambda: words_of("box"))
     assert minict("pause", "box").returncode == 0 and Record.find("box").status == "paused"
+    comes_to_rest(lambda: len(words_of("box")))
     size = len(words_of("box"))
-    time.sleep(0.15)
-    assert len(words_of("box")) == size
     assert "is paused" in minict("pause", "box").stderr
     assert "is paused" in minict("exec", "box", "true").stderr
     assert minict("unpause", "box").returncode == 0 and Record.find("box").status == "running"
@@ -203,7 +214,7 @@ def test_paused_it_stands_still_and_can_be_stopped(image):
 def test_wait_tells_the_status_also_of_one_that_has_ended(image):
     made("--name", "box", image, "sh", "-c", "sleep 0.2; exit 4")
     waiting = [begin("wait", "box") for _ in range(3)]
-    assert [each.communicate(timeout=10)[0] for each in waiting] == ["4\n"] * 3
+    assert [each.communicate(timeout=PATIENCE)[0] for each in waiting] == ["4\n"] * 3
     assert minict("wait", "box").stdout == "4\n"
 
 
@@ -309,17 +320,20 @@ def test_several_look_on_and_one_types(image):
         assert each.stdout.readline() == "all of you\n"
     typing.stdin.write("exit 3\n")
     typing.stdin.flush()
-    assert [each.wait(10) for each in (*lookers, typing)] == [3, 3, 3]
+    assert [each.wait(PATIENCE) for each in (*lookers, typing)] == [3, 3, 3]
     for each in (*lookers, typing):
         each.communicate()
 
 
 def test_a_client_that_stands_still_does_not_stop_the_container_for_ever(image):
-    made("--name", "box", image, "sh", "-c", "read x < /dev/null; sleep 0.5; yes | head -c 20000000; echo end > /end; sleep 1000")
+    made("--name", "box", image, "sh", "-c", "until [ -e /go ]; do sleep 0.02; done; yes | head -c 20000000; echo end > /end; sleep 1000")
+    monitor = Record.find("box").monitor
+    alone = len(os.listdir(f"/proc/{monitor}/fd"))
     stopped = begin("attach", "--no-stdin", "box")
-    time.sleep(0.3)
+    wait_until(lambda: len(os.listdir(f"/proc/{monitor}/fd")) > alone)
     stopped.send_signal(signal.SIGSTOP)
-    wait_until(lambda: minict("exec", "box", "cat", "/end").returncode == 0, 30)
+    assert minict("exec", "box", "touch", "/go").returncode == 0
+    wait_until(lambda: minict("exec", "box", "cat", "/end").returncode == 0)
     stopped.kill()
     stopped.communicate()
 
@@ -342,7 +356,7 @@ def test_signals_go_through_attach(image):
     made("--name", "box", image, "sh", "-c", "trap 'echo got it; exit 8' USR1; echo ready; while :; do sleep 0.02; done")
     one = begin("attach", "box")
     wait_until(lambda: "ready" in words_of("box"))
-    time.sleep(0.3)
+    wait_until(lambda: catches(one.pid, signal.SIGUSR1))
     assert interrupted(one, signal.SIGUSR1) == 8
 
 
@@ -382,7 +396,7 @@ def test_with_its_monitor_killed_the_container_ends_and_everybody_knows(image):
     pid, waiting = record.pid, begin("wait", "box")
     os.kill(record.monitor, signal.SIGKILL)
     wait_until(lambda: state.begin_time(pid) is None)
-    assert waiting.communicate(timeout=10)[0] == "137\n"
+    assert waiting.communicate(timeout=PATIENCE)[0] == "137\n"
     assert (record.status, record.exit_code) == ("exited", 137)
     assert minict("start", "box").returncode == 0, "and it can be started again"
     assert record.status == "running"
@@ -399,7 +413,7 @@ def test_a_log_is_bounded(image):
 def test_two_who_start_the_same_one_start_it_once(image):
     minict("create", "--network", "none", "--name", "box", image, "sh", "-c", "echo begun; sleep 1000")
     both = [begin("start", "box") for _ in range(6)]
-    assert [each.communicate(timeout=20)[0] for each in both] == ["box\n"] * 6
+    assert [each.communicate(timeout=PATIENCE)[0] for each in both] == ["box\n"] * 6
     wait_until(lambda: words_of("box"))
     assert words_of("box") == "begun\n"
 

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from command import wait_until
+from command import PATIENCE, wait_until
 from conftest import ROOT
 from minict.engine import clock, logs
 from minict.kernel import mount
@@ -217,7 +217,7 @@ def test_a_follower_sees_what_comes_at_once_and_ends_with_the_writer(tmp_path):
     assert time.monotonic() - begin < 0.5  # told by the kernel: it does not look once a second
     log.write("stdout", b"er\nlast\n")
     over.set()
-    thread.join(5)
+    thread.join(PATIENCE)
     assert not thread.is_alive() and b"".join(got) == b"old\nnewer\nlast\n"
 
 
@@ -229,7 +229,7 @@ def test_a_follower_loses_nothing_over_many_rotations(tmp_path):
         if number % 1000 == 0:
             wait_until(lambda: len(got) > number - 1000)  # not so far ahead that the files are gone before they are read
     over.set()
-    thread.join(20)
+    thread.join(PATIENCE)
     assert not thread.is_alive() and b"".join(got).split() == [b"%d" % number for number in range(20_000)]
 
 
@@ -240,14 +240,14 @@ def test_a_follower_may_be_there_before_the_first_word(tmp_path):
     log.write("stdout", b"first\n")
     wait_until(lambda: got == [b"first\n"])
     over.set()
-    thread.join(5)
+    thread.join(PATIENCE)
     assert not thread.is_alive()
 
 
 def test_following_ends_at_a_point_in_time(tmp_path):
     logs.Log(str(tmp_path)).write("stdout", b"now\n")
     got, thread, over = follower(tmp_path, until=time.time_ns() + clock.SECOND // 2)
-    thread.join(5)
+    thread.join(PATIENCE)
     assert not thread.is_alive() and got == [b"now\n"] and not over.is_set()
 
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from command import Terminal, begin, minict, refused, wait_until
+from command import PATIENCE, Terminal, begin, minict, refused, wait_until
 from minict.engine import volumes
 from minict.engine.record import Record
 
@@ -70,7 +70,7 @@ def test_ps_tells_the_truth_when_the_monitor_was_killed(boxes):
     record, follower = Record.find("orphan"), begin("logs", "-f", "orphan")
     os.kill(record.monitor, signal.SIGKILL)
     wait_until(lambda: record.pid is None)
-    assert follower.communicate(timeout=20) == ("", "") and follower.returncode == 0
+    assert follower.communicate(timeout=PATIENCE) == ("", "") and follower.returncode == 0
     assert said("ps", "-q") == ""
     assert said("ps", "-a", "--format", "{{.State}}: {{.Status}}") == "exited: Exited (137)\n"
     assert said("inspect", "-f", "{{.State.Running}} {{.State.ExitCode}} {{.State.FinishedAt}}", "orphan").startswith("false 137 0001-")
@@ -157,7 +157,7 @@ def test_logs_follow_until_the_container_ends(boxes):
         assert follower.stdout.readline() == "one\n"
         assert follower.poll() is None
         assert minict("exec", "slow", "touch", "/go").returncode == 0
-        assert follower.communicate(timeout=20) == ("two\n", "") and follower.returncode == 0
+        assert follower.communicate(timeout=PATIENCE) == ("two\n", "") and follower.returncode == 0
     finally:
         follower.kill()
         follower.wait()

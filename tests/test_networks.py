@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 import pytest
-from command import MINICT, image, minict, refused, wait_until  # noqa: F401
+from command import MINICT, PATIENCE, image, minict, refused, wait_until  # noqa: F401
 from forked import exit_code
 from internet import HOST, WORLD, Machine, host, reach, sh, unreachable, world  # noqa: F401
 from pyroute2 import IPRoute
@@ -488,7 +488,7 @@ for _ in range(25):
 def test_two_hundred_operations_by_eight_processes_at_once_end_in_order(world, image, bare):
     workers = [subprocess.Popen([sys.executable, "-c", _OPERATIONS, str(seed), *MINICT, image], stdout=subprocess.PIPE, text=True)
                for seed in range(8)]
-    assert [worker.communicate(timeout=300)[0] for worker in workers] == [""] * 8
+    assert [worker.communicate(timeout=8 * PATIENCE)[0] for worker in workers] == [""] * 8
     alive = {record.id: record for record in records() if record.status == "running"}
     held = {id: (key, ip) for key in ["bridge", *(each.key for each in networks.made_by_people())]
             for ip, id in address.holders(key).items()}

@@ -15,7 +15,7 @@ import urllib.request
 import pytest
 
 import minict as minict_package
-from command import Terminal, begin, minict, refused, run, wait_until
+from command import PATIENCE, Terminal, begin, minict, refused, run, wait_until
 from conftest import ROOT, host_network
 from minict.engine import compression, credentials, documents, image, pull, store
 from minict.engine.image import Image
@@ -406,7 +406,7 @@ def test_ctrl_c_ends_a_pull_at_once_and_loses_nothing(big, registry):
         wait_until(lambda: wire.received > 1_000_000)
         os.killpg(stopped.pid, signal.SIGINT)
         before = time.monotonic()
-        output, error = stopped.communicate(timeout=20)
+        output, error = stopped.communicate(timeout=PATIENCE)
         assert stopped.returncode == 130 and time.monotonic() - before < 3, (stopped.returncode, output, error)
         assert "Traceback" not in error
         assert [place for place in unfinished() if place.startswith("making/")] == []
@@ -429,7 +429,7 @@ def test_two_pulls_of_one_image_at_once_fetch_it_once(big, registry):
     with Wire(registry.address, rate=10_000_000) as wire:
         name = big.replace(registry.address, wire.address)
         both = [begin("pull", "-q", name) for _ in range(2)]
-        assert [each.communicate(timeout=60) for each in both] == [(f"{name}:latest\n", "")] * 2
+        assert [each.communicate(timeout=PATIENCE) for each in both] == [(f"{name}:latest\n", "")] * 2
         assert wire.received < 3 * SIZE + 200_000
     assert len(Image.find(name).layers) == 3 and unfinished() == []
 
@@ -443,7 +443,7 @@ def test_the_other_goes_on_when_the_first_is_killed(big, registry):
         wait_until(lambda: wire.received > SIZE)
         os.killpg(first.pid, signal.SIGKILL)
         first.communicate()
-        assert second.communicate(timeout=60) == (f"{name}:latest\n", "")
+        assert second.communicate(timeout=PATIENCE) == (f"{name}:latest\n", "")
         assert wire.received < 3 * SIZE + 2_000_000
     assert Image.find(name)
 
@@ -553,7 +553,7 @@ def test_nginx_of_a_debian_is_pulled_and_answers(layout, registry):
     layout.image("nginx", [root, {"var/www/html/index.html": "served from a container\n"}],
                  cmd=["/bin/bash", "-c", script])
     name = registry.push(layout, "nginx")
-    done = minict("pull", "--tls-verify=false", name, timeout=120)
+    done = minict("pull", "--tls-verify=false", name, timeout=PATIENCE)
     assert done.returncode == 0, done
     done = run(name)
     assert done.returncode == 0 and "HTTP/1.1 200 OK" in done.stdout and done.stdout.endswith("served from a container\n"), done

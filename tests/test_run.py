@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from command import (
     MINICT,
+    PATIENCE,
     Terminal,
     begin,
     bridge,
@@ -421,7 +422,7 @@ def test_sigterm_to_the_command_reaches_the_process_inside(image, init):
     one = begin("run", "--rm", "--network", "none", *init, image, "sh", "-c", script)
     assert one.stdout.readline() == "ready\n"
     one.send_signal(signal.SIGTERM)
-    assert one.communicate(timeout=10) == ("tidied up\n", "") and one.returncode == 3
+    assert one.communicate(timeout=PATIENCE) == ("tidied up\n", "") and one.returncode == 3
 
 
 def test_with_an_init_a_plain_program_ends_on_sigterm(image):
@@ -486,7 +487,7 @@ def test_when_the_reader_leaves_the_command_ends(image):
     one = begin("run", "--rm", "--network", "none", image, "yes")
     one.stdout.readline()
     one.stdout.close()
-    assert one.wait(10) != 0
+    assert one.wait(PATIENCE) != 0
     one.stderr.close()
 
 

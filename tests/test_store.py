@@ -11,6 +11,7 @@ import tarfile
 import threading
 
 import pytest
+from command import PATIENCE
 
 from minict.engine import documents, image, layers, store
 from minict.engine.documents import Descriptor
@@ -195,7 +196,7 @@ def test_stopping_ends_the_threads_that_fetch():
     class Slow(io.BytesIO):
         def read(self, size=-1):
             reached.set()
-            go_on.wait(20)
+            go_on.wait(PATIENCE)
             return super().read(1000)
 
     caught = []
@@ -209,10 +210,10 @@ def test_stopping_ends_the_threads_that_fetch():
     with store.Making(None) as making:
         thread = threading.Thread(target=fetch)
         thread.start()
-        reached.wait(20)
+        reached.wait(PATIENCE)
         making.stop()
         go_on.set()
-        thread.join(20)
+        thread.join(PATIENCE)
     assert len(caught) == 1 and "could not be had" in caught[0]
 
 

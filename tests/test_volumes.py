@@ -11,7 +11,7 @@ import subprocess
 import tarfile
 
 import pytest
-from command import begin, image, minict, output, refused, run, wait_until  # noqa: F401
+from command import PATIENCE, begin, image, minict, output, refused, run, wait_until  # noqa: F401
 
 from minict.engine import fill, volumes
 from minict.engine.image import Image, import_archive
@@ -162,7 +162,7 @@ def test_containers_that_start_at_once_all_find_it_full(rich):
     for _ in range(3):
         started = [begin("run", "--rm", "--network", "none", "-v", "race:/rich", rich, "sh", "-c", "ls /rich | wc -l; stat -c %u /rich")
                    for _ in range(6)]  # fmt: skip
-        answers = [process.communicate(timeout=60) for process in started]
+        answers = [process.communicate(timeout=PATIENCE) for process in started]
         assert answers == [(f"{FULL}\n70\n", "")] * 6
         assert minict("volume", "rm", "race").returncode == 0
 
@@ -558,7 +558,7 @@ def test_many_at_once(image):
     shells = [subprocess.Popen(["sh", "-c", script.format(f"{os.sys.executable} -m minict")], stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, text=True) for _ in range(3)]  # fmt: skip
     for shell in shells:
-        _, errors = shell.communicate(timeout=120)
+        _, errors = shell.communicate(timeout=PATIENCE)
         assert [line for line in errors.splitlines() if "no such volume" not in line] == []
     assert os.listdir(volumes.directory()) in (["same"], [])
 
