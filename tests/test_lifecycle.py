@@ -326,16 +326,19 @@ def test_several_look_on_and_one_types(image):
 
 
 def test_a_client_that_stands_still_does_not_stop_the_container_for_ever(image):
-    made("--name", "box", image, "sh", "-c", "until [ -e /go ]; do sleep 0.02; done; yes | head -c 20000000; echo end > /end; sleep 1000")
+    much = "until [ -e /go ]; do sleep 0.02; done; yes $(seq 200) | head -c 3000000; echo end > /end; sleep 1000"
+    made("--name", "box", image, "sh", "-c", much)  # much more than the pipe and the socket on the way hold
     monitor = Record.find("box").monitor
     alone = len(os.listdir(f"/proc/{monitor}/fd"))
     stopped = begin("attach", "--no-stdin", "box")
-    wait_until(lambda: len(os.listdir(f"/proc/{monitor}/fd")) > alone)
-    stopped.send_signal(signal.SIGSTOP)
-    assert minict("exec", "box", "touch", "/go").returncode == 0
-    wait_until(lambda: minict("exec", "box", "cat", "/end").returncode == 0)
-    stopped.kill()
-    stopped.communicate()
+    try:
+        wait_until(lambda: len(os.listdir(f"/proc/{monitor}/fd")) > alone)
+        stopped.send_signal(signal.SIGSTOP)
+        assert minict("exec", "box", "touch", "/go").returncode == 0
+        wait_until(lambda: minict("exec", "box", "cat", "/end").returncode == 0)
+    finally:
+        stopped.kill()
+        stopped.communicate()
 
 
 def test_much_goes_through_a_monitor_and_comes_back(image):
