@@ -117,9 +117,12 @@ def catches(pid: int, number: int) -> bool:
     return bool(int(mask, 16) >> number - 1 & 1)
 
 
-def refused(done: subprocess.CompletedProcess, *words: str, status: int = 125) -> None:
-    """Check that *done* ended with *status* and one sentence, which has all *words* in it, and wrote nothing else."""
-    assert done.returncode == status, done
+def refused(done: subprocess.CompletedProcess, *words: str, status: int | None = None) -> None:
+    """Check that *done* ended with *status* and one sentence, which has all *words* in it, and wrote nothing else.
+
+    *status*: by default 125 of ``run``, and 1 of every other command, as Docker's.
+    """
+    assert done.returncode == ((125 if "run" in done.args else 1) if status is None else status), done
     assert done.stdout == "" and done.stderr.startswith("minict: ") and done.stderr.count("\n") == 1, done.stderr
     assert not [word for word in ("Traceback", "mistake of minict's", "Error:") if word in done.stderr], done.stderr
     assert not [word for word in words if word not in done.stderr], done.stderr

@@ -266,7 +266,7 @@ def test_the_way_of_an_image_on_the_command_line(tmp_path):
     assert "DIGEST" in minict("images", "--digests").stdout
     refused(minict("images", "--filter", "colour=red"), "--filter colour=red", "reference")
     assert minict("history", "app:1", "--format", "{{.ID}} {{.Size}}").stdout == f"{made.id[:12]} 2B\n<missing> 1B\n"
-    refused(minict("save", "-o", str(tmp_path / "out.tar"), "nothing"), "no image nothing")
+    refused(minict("save", "-o", str(tmp_path / "out.tar"), "nothing"), "no such image: nothing")
     refused(minict("save", "-o", "/no/such/place", "app:1"), "/no/such/place", "can't be written")
     assert not (tmp_path / "out.tar").exists()
     assert minict("rmi", "app:1").stdout == "Untagged: app:1\n"

@@ -55,7 +55,7 @@ def test_an_image_that_is_not_there(name):
 
 
 def test_an_unknown_image_is_named_with_the_way_to_make_one():
-    refused(run("nowhere", "true", flags=["--pull", "never"]), "nowhere", "minict import")
+    refused(run("nowhere", "true", flags=["--pull", "never"]), "nowhere", "minict pull")
 
 
 def test_an_unknown_image_is_looked_for_at_its_registry():

@@ -270,7 +270,7 @@ def test_steps_are_not_in_the_list_and_go_with_the_cache(place):
 # ---- mistakes, and interruptions -------------------------------------------------------------------------------------
 
 
-def refused_build(place, *words: str, status: int = 125) -> None:
+def refused_build(place, *words: str, status: int = 1) -> None:
     done = minict("build", "--network", "none", str(place))
     assert done.returncode == status and done.stderr.splitlines()[-1].startswith("minict: "), done
     assert "Traceback" not in done.stderr and "mistake of minict's" not in done.stderr

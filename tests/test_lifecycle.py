@@ -426,3 +426,17 @@ def test_the_record_is_plain_json(image):
     with open(f"{paths.container_data(id)}/container.json") as file:
         values = json.load(file)
     assert values["name"] == "box" and values["args"] == ["sleep", "1000"] and values["settings"]["memory"] == "64m"
+
+
+@pytest.mark.parametrize("words", [["rm"], ["wait"], ["stop"], ["volume", "rm"], ["network", "rm"], ["rmi"]])
+def test_each_name_that_is_wrong_is_told_and_the_others_are_seen_to(image, words):
+    """The status is 1, as Docker's; 125 is for run alone."""
+    made = {"volume": ["volume", "create", "good"], "network": ["network", "create", "good"], "rmi": ["tag", image, "good"]}
+    assert minict(*made.get(words[0], ["create", "--name", "good", "--network", "none", image, "true"])).returncode == 0
+    try:
+        done = minict(*words, "bad1", "good", "bad2")
+        assert done.returncode == 1 and len(done.stdout.splitlines()) == 1, done
+        assert [line.split()[:3] + line.split()[4:5] for line in done.stderr.splitlines()] == \
+            [["minict:", "no", "such", f"{name};"] for name in ("bad1", "bad2")], done.stderr
+    finally:
+        minict("rm", "good")

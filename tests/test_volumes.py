@@ -478,7 +478,7 @@ def test_create_ls_inspect_rm(image):
     assert os.path.isdir(shown[0]["Mountpoint"]) and shown[0]["Driver"] == "local" and shown[0]["Scope"] == "local"
     assert minict("volume", "inspect", "--format", "{{.Mountpoint}}", "one").stdout == shown[0]["Mountpoint"] + "\n"
     done = minict("volume", "rm", "one", "nothing", anonymous)
-    assert done.returncode == 125 and done.stdout == f"one\n{anonymous}\n" and "nothing" in done.stderr
+    assert done.returncode == 1 and done.stdout == f"one\n{anonymous}\n" and "nothing" in done.stderr
     assert minict("volume", "rm", "-f", "nothing").returncode == 0
     for name in ("nothing", "../images"):
         done = minict("volume", "inspect", name)

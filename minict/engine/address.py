@@ -53,15 +53,15 @@ class Subnet:
     def __init__(self, text: str, gateway: str | None = None, ip_range: str | None = None, said: str = "MINICT_SUBNET"):
         self.first, self.prefix, self.last = _range(text, said)
         if self.prefix > 29:
-            raise ContainerError(f"The subnet {text} is too small: its prefix is at most 29, as in 10.9.8.0/29 ({said})")
+            raise ContainerError(f"the subnet {text} is too small: its prefix is at most 29, as in 10.9.8.0/29 ({said})")
         self.gateway = gateway or to_text(self.first + 1)
         self.ip_range, self.allotted = ip_range, (self.first, self.last)
         if not self.is_machine(self.gateway):
-            raise ContainerError(f"The gateway {self.gateway} must be an address in {text}, and neither its first nor its last")
+            raise ContainerError(f"the gateway {self.gateway} must be an address in {text}, and neither its first nor its last")
         if ip_range:
             first, _, last = _range(ip_range, "--ip-range")
             if first < self.first or last > self.last:
-                raise ContainerError(f"The range {ip_range} must be a part of the subnet {text} (--ip-range)")
+                raise ContainerError(f"the range {ip_range} must be a part of the subnet {text} (--ip-range)")
             self.allotted = (first, last)
 
     def __str__(self):
@@ -100,7 +100,7 @@ def _range(text: str, said: str) -> tuple[int, int, int]:
         raise ContainerError(f"{text!r} is no subnet: write one as {DEFAULT_SUBNET} ({said})")
     last = first | (1 << 32 - bits) - 1
     if first & (1 << 32 - bits) - 1:
-        raise ContainerError(f"The subnet {text} must have zeros after its prefix, as in {DEFAULT_SUBNET} ({said})")
+        raise ContainerError(f"the subnet {text} must have zeros after its prefix, as in {DEFAULT_SUBNET} ({said})")
     return first, bits, last
 
 
@@ -133,7 +133,7 @@ def check_free(subnet: Subnet, bridge: str, remedy: str = "set MINICT_SUBNET to 
         if subnet.overlaps(first, last):
             free = [other for other in _OTHERS if not any(Subnet(other).overlaps(*route[1:]) for route in taken)]
             raise ContainerError(
-                f"The containers' subnet {subnet} overlaps {to_text(first)} to {to_text(last)}, which the host reaches "
+                f"the containers' subnet {subnet} overlaps {to_text(first)} to {to_text(last)}, which the host reaches "
                 f"through {interface}: {remedy}" + f", such as {free[0]}" * bool(free))
 
 
@@ -175,7 +175,7 @@ def _take(network: str, id: str, wanted: str) -> str:
     try:
         os.symlink(f"../../../containers/{id}", f"{network_state(network)}/addresses/{wanted}")
     except FileExistsError:
-        raise ContainerError(f"The address {wanted} of the network {network} is in use by the container "
+        raise ContainerError(f"the address {wanted} of the network {network} is in use by the container "
                              f"{holders(network).get(wanted, 'that has just ended')}: choose another one with --ip") from None
     return wanted
 

@@ -34,7 +34,7 @@ ALIASES = {"container ls": "ps", "container list": "ps", "image ls": "images", "
 
 
 def main(words: list[str] | None = None) -> None:
-    """The command ``minict``.  Ends the process with an exit status as Docker's: 125 for an error of our own."""
+    """The command ``minict``.  Ends the process with an exit status as Docker's: see :func:`status_of`."""
     words = list(sys.argv[1:] if words is None else words)
     open_streams()
     debug = bool(words) and words[0] in ("--debug", "-D")
@@ -51,9 +51,8 @@ def main(words: list[str] | None = None) -> None:
     except BaseException as error:
         if debug:
             raise
-        status = getattr(error, "status", OUR_ERROR)
-        from .progress import printable
-        os.write(2, f"minict: {printable(sentence(error))}\n".encode(errors="replace"))
+        tell(error)
+        status = status_of(error, words[debug:])
     os._exit(status)  # nothing is left to be tidied up, and the interpreter's own end takes 2 ms
 
 
@@ -118,6 +117,18 @@ def overview(group: str = "") -> str:
         shown = [name for name in names if name[0] != "_" and (not group or name.startswith(f"{group} "))]
         lines += ["", *(f"  {name:<{width}}  {load(name).help.split('.  ')[0].rstrip('.')}" for name in shown)] if shown else []
     return "\n".join([*lines, "", "minict COMMAND --help says more.  --debug shows the traceback of an error."])
+
+
+def tell(error: BaseException) -> None:
+    """Say on the error output what went wrong."""
+    from .progress import printable
+    os.write(2, f"minict: {printable(sentence(error))}\n".encode(errors="replace"))
+
+
+def status_of(error: BaseException, words: list[str]) -> int:
+    """The exit status for an *error* of our own: 125 for ``run``, where 1 would be the container's, and else 1."""
+    status = getattr(error, "status", OUR_ERROR)
+    return 1 if status == OUR_ERROR and "run" not in (words[:1], words[1:2])[words[:1] == ["container"]] else status
 
 
 def sentence(error: BaseException) -> str:

@@ -155,8 +155,8 @@ class Image:
 
 
 def _no_image(name: str, many: bool = False) -> ContainerError:
-    remedy = "more than one image has an id that begins so" if many else "see minict image ls"
-    return ContainerError(f"no image {name}: make it with minict import or minict image from-host, or {remedy}")
+    remedy = "more than one has an id that begins so" if many else "'minict pull' gets one, and 'minict images' lists those that are there"
+    return ContainerError(f"no such image: {name}; {remedy}")
 
 
 # ---- what the commands do ------------------------------------------------------------------------------------------

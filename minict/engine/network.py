@@ -107,11 +107,11 @@ class Network:
                 host.add_bridge(self.bridge, mac(self.gateway))
             bridge = host.link(self.bridge)
             if bridge.kind != "bridge":
-                raise ContainerError(f"There is an interface {self.bridge}, but it is no bridge: set "
+                raise ContainerError(f"there is an interface {self.bridge}, but it is no bridge: set "
                                      "MINICT_BRIDGE to another name")
             present = [addresses.to_text(int.from_bytes(address, "big")) for address, _ in host.addresses(bridge.index)]
             if present and present != [self.gateway]:
-                raise ContainerError(f"The bridge {self.bridge} has the address {present[0]} and not {self.gateway}: "
+                raise ContainerError(f"the bridge {self.bridge} has the address {present[0]} and not {self.gateway}: "
                                      "end its containers and run 'minict prune', or set MINICT_SUBNET back")
             if not present:
                 host.add_address(bridge.index, addresses.to_bytes(self.gateway), self.subnet.prefix)
@@ -236,10 +236,10 @@ def open_namespace(id: str, pid: int) -> int:
     try:
         namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise ContainerError(f"The container {id} ended before it had its network", errno=error.errno) from None
+        raise ContainerError(f"the container {id} ended before it had its network", errno=error.errno) from None
     if os.path.samestat(os.fstat(namespace), os.stat("/proc/thread-self/ns/net")):
         os.close(namespace)
-        raise ContainerError(f"The process {pid} is in the host's network namespace: it can't get an eth0 of its own")
+        raise ContainerError(f"the process {pid} is in the host's network namespace: it can't get an eth0 of its own")
     return namespace
 
 
@@ -294,7 +294,7 @@ class _asking_the_kernel:
 
     def __exit__(self, kind, error, traceback):
         if isinstance(error, OSError):
-            raise ContainerError(f"The kernel refused {self.what}: {error.strerror}", errno=error.errno) from error
+            raise ContainerError(f"the kernel refused {self.what}: {error.strerror}", errno=error.errno) from error
         return False
 
 
@@ -308,7 +308,7 @@ def _forward_packets() -> None:
         with open(_IP_FORWARD, "w") as file:
             file.write("1")
     except OSError as error:
-        raise ContainerError(f"The host can't forward the containers' packets, for {_IP_FORWARD} can't be set to 1: "
+        raise ContainerError(f"the host can't forward the containers' packets, for {_IP_FORWARD} can't be set to 1: "
                              f"{error.strerror}; set it yourself, or use --network none", errno=error.errno) from None
 
 

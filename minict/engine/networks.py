@@ -27,7 +27,7 @@ def find(name: str) -> Network:
     found = [each for each in made_by_people() if name and each.id.startswith(name)]
     if len(found) != 1:
         known = ", ".join(["bridge", *(each.name for each in made_by_people()), "host", "none"])
-        raise ContainerError(f"There is no network {name!r}: there are {known}; 'minict network create' makes one")
+        raise ContainerError(f"no such network: {name}; there are {known}; 'minict network create' makes one")
     return found[0]
 
 
@@ -67,12 +67,12 @@ def create(name: str, *, subnet: str | None = None, gateway: str | None = None, 
     with network.lock() as held:
         try:
             if os.path.exists(_file(name)):
-                raise ContainerError(f"There is a network {name} already: choose another name, or remove it with "
+                raise ContainerError(f"there is a network {name} already: choose another name, or remove it with "
                                      f"'minict network rm {name}'")
             chosen = asked or addresses.Subnet(_choose_subnet())
             for other in everyone():
                 if chosen.overlaps(other.subnet.first, other.subnet.last):
-                    raise ContainerError(f"The subnet {chosen} overlaps {other.subnet}, that of the network {other.name}: "
+                    raise ContainerError(f"the subnet {chosen} overlaps {other.subnet}, that of the network {other.name}: "
                                          "choose another one, or leave --subnet out")
             addresses.check_free(chosen, _bridge(id), "choose another one")
             made = Network(name, _bridge(id), chosen, internal=internal, id=id, labels=labels, created=_now())
@@ -86,17 +86,17 @@ def create(name: str, *, subnet: str | None = None, gateway: str | None = None, 
 def remove(name: str) -> str:
     """Remove a network that nobody uses; its name.  Raises :class:`ContainerError`."""
     if name in RESERVED:
-        raise ContainerError(f"The network {name} is always there: it can't be removed")
+        raise ContainerError(f"the network {name} is always there: it can't be removed")
     one = find(name)
     with network.lock() as held:
         try:
             addresses.release_orphans(one.key)
             users = sorted(set(addresses.holders(one.key).values()))
             if users:
-                raise ContainerError(f"The network {one.name} is in use by the container{'s' * (len(users) > 1)} "
+                raise ContainerError(f"the network {one.name} is in use by the container{'s' * (len(users) > 1)} "
                                      f"{', '.join(users)}: stop or disconnect them first")
             if one.remove_bridge() is None:
-                raise ContainerError(f"Something is plugged into {one.bridge}, the bridge of the network {one.name}: "
+                raise ContainerError(f"something is plugged into {one.bridge}, the bridge of the network {one.name}: "
                                      f"'ip link show master {one.bridge}' shows what")
             _forget(one)  # last: whoever is killed before that has removed nothing but what is made again at need
             return one.name

@@ -90,10 +90,10 @@ def wished(publish: list[str], publish_all: bool = False, expose=(), exposed=())
     fixed = [(port.protocol, port.address, port.choices[0]) for port in ports if 0 < port.choices[0] == port.choices[1]]
     for protocol, address, number in fixed:
         if fixed.count((protocol, address, number)) > 1 or address != ANY and (protocol, ANY, number) in fixed:
-            raise ContainerError(f"The port {number}/{protocol} of the host is wished for two ports of the container: "
+            raise ContainerError(f"the port {number}/{protocol} of the host is wished for two ports of the container: "
                                  "give each its own")
     if len(ports) > _MOST:
-        raise ContainerError(f"At most {_MOST} ports of a container can be published, and not {len(ports)}")
+        raise ContainerError(f"at most {_MOST} ports of a container can be published, and not {len(ports)}")
     return ports
 
 
@@ -161,14 +161,14 @@ def _why(port: Port, error: OSError) -> ContainerError:
     low, high = port.choices
     numbers = f"port {low}" if low == high else f"ports {low} to {high}"
     if error.errno == errno.EADDRNOTAVAIL:
-        return ContainerError(f"The host has no address {port.address} at which a port could be published: 'ip address' shows "
+        return ContainerError(f"the host has no address {port.address} at which a port could be published: 'ip address' shows "
                               "those it has")
     if error.errno != errno.EADDRINUSE:
-        return ContainerError(f"The {numbers}/{port.protocol} of the host can't be taken: {error.strerror}", errno=error.errno)
+        return ContainerError(f"the {numbers}/{port.protocol} of the host can't be taken: {error.strerror}", errno=error.errno)
     owner = next((id for id, other, _ in published() if low == high == other.outside and other.protocol == port.protocol), None)
     by = f"published by the container {owner}" if owner else "in use on the host ('ss -lntup' shows by whom)"
     other = f"{'' if port.address == ANY else port.address + ':'}OTHER:{port.inside}"
-    return ContainerError(f"The {numbers}/{port.protocol} of the host {'is' if low == high else 'are'} {by}: stop that one, or "
+    return ContainerError(f"the {numbers}/{port.protocol} of the host {'is' if low == high else 'are'} {by}: stop that one, or "
                           f"publish at another port: -p {other}", errno=error.errno)
 
 
@@ -240,9 +240,9 @@ def _route_loopback(bridge: str, on: bool) -> None:
             file.write("1" if on else "0")
     except FileNotFoundError:
         if on:
-            raise ContainerError(f"The bridge {bridge} is gone: somebody has removed it in this moment") from None
+            raise ContainerError(f"the bridge {bridge} is gone: somebody has removed it in this moment") from None
     except OSError as error:
-        raise ContainerError(f"The host can't hand its own packets to {bridge}: {error.strerror}", errno=error.errno) from None
+        raise ContainerError(f"the host can't hand its own packets to {bridge}: {error.strerror}", errno=error.errno) from None
 
 
 def _forget_conversations(ports: list[Port]) -> None:

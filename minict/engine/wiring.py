@@ -294,7 +294,7 @@ def check_address(what: str, text: str) -> str:
 def reserve(id: str, joint: Joint) -> None:
     """Take an address for the container *id*.  Raises :class:`ContainerError`."""
     if not networks.still_there(joint.net):
-        raise ContainerError(f"The network {joint.net.name} has just been removed")
+        raise ContainerError(f"the network {joint.net.name} has just been removed")
     joint.address = joint.net.reserve(id, joint.wanted)
 
 
@@ -367,7 +367,7 @@ def connect(record, name: str, wanted: str | None = None, aliases: list[str] = (
     joint = find_joint(name, 0, wanted, aliases)
     before = record.settings_object().network
     if joint.net.name in names_of_networks(before):
-        raise ContainerError(f"The container {record.name or record.id} is on the network {joint.net.name} already")
+        raise ContainerError(f"the container {record.name or record.id} is on the network {joint.net.name} already")
     if record.pid is not None and joint.net.key in keys(record.id):  # whoever did it before us was killed before the end
         with network.lock():
             introduce([joint.net.key])
@@ -386,7 +386,7 @@ def disconnect(record, name: str) -> None:
     if name not in known:
         name = networks.find(name).name  # written as an id; and it may have been removed, as long as it is called by its name
     if name not in known:
-        raise ContainerError(f"The container {record.name or record.id} is not on the network {name}")
+        raise ContainerError(f"the container {record.name or record.id} is not on the network {name}")
     if record.pid is not None:
         leave(record.id, name)
     record.settings["network"] = [word for word, each in zip(words, known) if each != name]
@@ -397,7 +397,7 @@ def refuse_others(record) -> None:
     """Raises :class:`ContainerError` for a container that has no networks to be changed."""
     mode = find_mode(record.settings_object().network)
     if mode != "bridge":
-        raise ContainerError(f"The container {record.name or record.id} was made with --network {mode}: that can't be changed, "
+        raise ContainerError(f"the container {record.name or record.id} was made with --network {mode}: that can't be changed, "
                              "make it anew")
 
 
@@ -417,11 +417,11 @@ def join(id: str, name: str, wanted: str | None = None, aliases: list[str] = ())
     state, wired = State(id), read(id)
     pid = state.pid()
     if pid is None or not wired:
-        raise ContainerError(f"The container {id} has no network of its own that could be changed: it is not running, or "
+        raise ContainerError(f"the container {id} has no network of its own that could be changed: it is not running, or "
                              "shares another's")
     joint = find_joint(name, 1 + max([each["number"] for each in wired["joints"]], default=-1), wanted, aliases)
     if joint.net.key in keys(id):
-        raise ContainerError(f"The container {id} is on the network {joint.net.name} already")
+        raise ContainerError(f"the container {id} is on the network {joint.net.name} already")
     entries = joint.net.ledger(id, joint.number)
     take_back(entries)  # whoever began the same was killed in the midst of it
     try:
@@ -438,7 +438,7 @@ def join(id: str, name: str, wanted: str | None = None, aliases: list[str] = ())
     except BaseException as error:
         take_back(entries)
         if isinstance(error, FileNotFoundError):
-            raise ContainerError(f"The container {id} has just ended") from None
+            raise ContainerError(f"the container {id} has just ended") from None
         raise
 
 

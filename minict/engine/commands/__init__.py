@@ -3,3 +3,22 @@
 A function gets the options as a dictionary and the arguments as a list, says what a person wants to
 know, and leaves the work to the module of :mod:`minict.engine` that does it.  What it needs is imported inside of it.
 """
+from __future__ import annotations
+
+
+def each(names: list[str], do) -> int:
+    """Call *do* with each of the *names*, and print what it returns; the exit status.
+
+    What goes wrong with one is said, and does not keep the others from it; the exit status is then 1, as Docker's.
+    """
+    from minict.runtime.errors import ContainerError
+
+    from ..cli import tell
+    status = 0
+    for name in names:
+        try:
+            print(do(name), flush=True)
+        except ContainerError as error:
+            tell(error)
+            status = 1
+    return status

@@ -2,27 +2,17 @@
 from __future__ import annotations
 
 from ..options import Command, Option, table
+from . import each
 
 
-def each(arguments: list[str], function, **options) -> int:
-    """Do something with each container that *arguments* name, and say its name when it is done.
-
-    What goes wrong with one is said, and does not keep the others from it; the exit status is then 1, as Docker's.
-    """
-    import os
-
-    from minict.runtime.errors import ContainerError
-
+def with_each(arguments: list[str], function, **options) -> int:
+    """Do something with each container that *arguments* name, and say its name when it is done; the exit status."""
     from ..record import Record
-    status = 0
-    for name in arguments:
-        try:
-            function(Record.find(name), **options)
-            print(name, flush=True)
-        except ContainerError as error:
-            os.write(2, f"minict: {error}\n".encode(errors="replace"))
-            status = 1
-    return status
+
+    def do(name: str) -> str:
+        function(Record.find(name), **options)
+        return name
+    return each(arguments, do)
 
 
 def seconds(text: str | None, option: str) -> float | None:
@@ -35,7 +25,7 @@ def start(fields: dict, arguments: list[str]) -> int:
     from .. import control
     attach = fields.get("attach") or fields.get("interactive")
     if not attach:
-        return each(arguments, control.start)
+        return with_each(arguments, control.start)
     from minict.runtime.errors import ContainerError
 
     from ..record import Record
@@ -47,39 +37,38 @@ def start(fields: dict, arguments: list[str]) -> int:
 
 def stop(fields: dict, arguments: list[str]) -> int:
     from .. import control
-    return each(arguments, control.stop, timeout=seconds(fields.get("time"), "--time"))
+    return with_each(arguments, control.stop, timeout=seconds(fields.get("time"), "--time"))
 
 
 def restart(fields: dict, arguments: list[str]) -> int:
     from .. import control
-    return each(arguments, control.restart, timeout=seconds(fields.get("time"), "--time"))
+    return with_each(arguments, control.restart, timeout=seconds(fields.get("time"), "--time"))
 
 
 def kill(fields: dict, arguments: list[str]) -> int:
     from .. import control
-    return each(arguments, control.kill, signal=fields.get("signal", "KILL"))
+    return with_each(arguments, control.kill, signal=fields.get("signal", "KILL"))
 
 
 def remove(fields: dict, arguments: list[str]) -> int:
     from .. import control
-    return each(arguments, control.remove, force=bool(fields.get("force")), volumes=bool(fields.get("volumes")))
+    return with_each(arguments, control.remove, force=bool(fields.get("force")), volumes=bool(fields.get("volumes")))
 
 
 def pause(fields: dict, arguments: list[str]) -> int:
     from .. import control
-    return each(arguments, control.pause)
+    return with_each(arguments, control.pause)
 
 
 def unpause(fields: dict, arguments: list[str]) -> int:
     from .. import control
-    return each(arguments, control.unpause)
+    return with_each(arguments, control.unpause)
 
 
-def wait(fields: dict, arguments: list[str]) -> None:
+def wait(fields: dict, arguments: list[str]) -> int:
     from .. import control
     from ..record import Record
-    for record in [Record.find(name) for name in arguments]:
-        print(control.wait(record), flush=True)
+    return each(arguments, lambda name: control.wait(Record.find(name)))
 
 
 def rename(fields: dict, arguments: list[str]) -> None:
@@ -94,7 +83,7 @@ def update(fields: dict, arguments: list[str]) -> int:
     from .. import control
     if not fields:
         raise ContainerError("update: say what to change: 'minict update --help' lists what can be")
-    return each(arguments, control.update, **fields)
+    return with_each(arguments, control.update, **fields)
 
 
 def attach(fields: dict, arguments: list[str]) -> int:

@@ -6,6 +6,8 @@ import sys
 from minict.runtime.errors import ContainerError
 
 from ..options import Command, Option, table
+from . import each
+from .system import FORCE, NAMELESS_IMAGES, UNUSED_IMAGES, agreed, report
 
 
 def images(fields: dict, arguments: list[str]) -> None:
@@ -40,32 +42,20 @@ def from_host(fields: dict, arguments: list[str]) -> None:
     print(f"{name}: {made.id[:12]}")
 
 
-def remove(fields: dict, arguments: list[str]) -> None:
+def remove(fields: dict, arguments: list[str]) -> int:
     from .. import image
-    errors = []
-    for name in arguments:
-        try:
-            print(*image.remove(name, fields.get("force", False)), sep="\n")
-        except ContainerError as error:
-            errors.append(error)
-    if errors:
-        raise errors[0]
+    return each(arguments, lambda name: "\n".join(image.remove(name, fields.get("force", False))))
 
 
 def prune(fields: dict, arguments: list[str]) -> None:
     from .. import image, imagelist, store
     from ..table import size
     everything, wanted = fields.get("all", False), imagelist.wanted(fields.get("filter", []))
-    if not fields.get("force"):
-        kind = "all images that no container was made of" if everything else "the images without a name that no container was made of"
-        print(f"This removes {kind}.\nAre you sure? [y/N] ", end="", flush=True)
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            return
+    if not fields.get("force") and not agreed([UNUSED_IMAGES if everything else NAMELESS_IMAGES]):
+        return
     before = store.size()
-    removed = image.remove_unused(everything, wanted)
+    report("Images", image.remove_unused(everything, wanted))
     store.prune()
-    if removed:
-        print("Deleted Images:", *removed, sep="\n", end="\n\n")
     print(f"Total reclaimed space: {size(max(0, before - store.size()))}")
 
 
@@ -120,7 +110,7 @@ COMMANDS = table(
     Command("rmi", "[OPTION…] " + _REMOVE[0], _REMOVE[1], "minict rmi small", remove, *_REMOVE[2:]),
     Command("image rm", "[OPTION…] " + _REMOVE[0], _REMOVE[1], "minict image rm small", remove, *_REMOVE[2:]),
     Command("image prune", "[OPTION…]", "Remove images that no container was made of.", "minict image prune -f --filter until=24h", prune,
-            [Option("-a --all", "also those that have a name"), Option("-f --force", "do not ask"),
+            [Option("-a --all", "also those that have a name"), FORCE,
              Option("--filter", "only those of which this is so: until=TIME, label=KEY[=VALUE], label!=KEY", "KEY=VALUE", many=True)]),
     Command("image from-host", "NAME COMMAND…", "Make an image of the host's own programs, with exactly the libraries that they need.",
             "minict image from-host small bash ls cat", from_host, arguments=(2, None)),

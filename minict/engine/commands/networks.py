@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 from ..options import Command, Option, table
+from . import each
+from .system import FORCE, agreed, report
 
 _HEADINGS = {"ID": "NETWORK ID", "Name": "NAME", "Driver": "DRIVER", "Scope": "SCOPE", "Subnet": "SUBNET", "Internal": "INTERNAL",
              "Labels": "LABELS", "CreatedAt": "CREATED AT"}
@@ -59,25 +61,15 @@ def _all() -> list[dict]:
     return sorted(found, key=lambda each: each["Name"])
 
 
-def rm(fields: dict, arguments: list[str]) -> None:
-    from minict.runtime.errors import ContainerError
-
+def rm(fields: dict, arguments: list[str]) -> int:
     from .. import networks
-    errors = []
-    for name in arguments:
-        try:
-            print(networks.remove(name))
-        except ContainerError as error:
-            errors.append(str(error))
-    if errors:
-        raise ContainerError("; ".join(errors), status=1)
+    return each(arguments, networks.remove)
 
 
 def prune(fields: dict, arguments: list[str]) -> None:
     from ..disk import prune_networks
-    removed = prune_networks()
-    if removed:
-        print("\n".join(["Deleted Networks:", *removed]))
+    if fields.get("force") or agreed(["all networks that no container has"]):
+        report("Networks", prune_networks())
 
 
 def connect(fields: dict, arguments: list[str]) -> None:
@@ -114,9 +106,8 @@ COMMANDS = table(
             [Option("-f --format", "a template such as '{{.IPAM.Config}}'", "FORMAT")], (1, None)),
     Command("network rm", "NETWORK…", "Remove networks that no container uses.", "minict network rm web", rm,
             arguments=(1, None)),
-    Command("network prune", "[OPTION…]", "Remove all networks that no container uses, nor wishes to.", "minict network prune",
-            prune,
-            [Option("-f --force", "as Docker has it; nobody asks")]),
+    Command("network prune", "[OPTION…]", "Remove all networks that no container uses, nor wishes to.", "minict network prune -f",
+            prune, [FORCE]),
     Command("network connect", "[OPTION…] NETWORK CONTAINER", "Put a container on one more network.",
             "minict network connect --alias db back postgres", connect,
             [Option("--ip", "its address there", "ADDRESS"),

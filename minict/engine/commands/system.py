@@ -59,7 +59,7 @@ def prune_all(fields: dict, arguments: list[str]) -> None:
     from .. import disk, image, prune, table
     whole, volumes = fields.get("all", False), fields.get("volumes", False)
     doomed = ["all containers that do not run", "all networks that no container has",
-              "all images that no container has, and the build cache" if whole else "all images without a name that no container has"]
+              f"{UNUSED_IMAGES}, and the build cache" if whole else NAMELESS_IMAGES]
     doomed += ["all volumes without a name that no container has"] * volumes
     if not fields.get("force") and not agreed(doomed):
         return
@@ -103,6 +103,7 @@ def report(kind: str, removed: list[str]) -> None:
 
 FORMAT = Option("-f --format", "json, or a template", "TEMPLATE")
 FORCE = Option("-f --force", "do not ask")
+UNUSED_IMAGES, NAMELESS_IMAGES = "all images that no container has", "all images without a name that no container has"
 
 COMMANDS = table(
     Command("doctor", "", "Say what this machine can do for containers, and what to do about what it can't.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 from minict.runtime.errors import ContainerError
 
 from ..options import Command, Option, table
+from . import each
 from .system import FORCE, agreed, report
 
 
@@ -66,18 +67,17 @@ def inspect(fields: dict, arguments: list[str]) -> None:
     inspection.show(arguments, ["volume"], format=fields.get("format"))
 
 
-def remove(fields: dict, arguments: list[str]) -> None:
+def remove(fields: dict, arguments: list[str]) -> int:
     from .. import volumes
-    errors = []
-    for name in arguments:
+
+    def do(name: str) -> str:
         try:
             volumes.remove(name)
-            print(name)
         except ContainerError as error:
             if not (fields.get("force") and error.errno == 2):
-                errors.append(error)
-    if errors:
-        raise errors[0]
+                raise
+        return name
+    return each(arguments, do)
 
 
 def prune(fields: dict, arguments: list[str]) -> None:
@@ -88,7 +88,7 @@ def prune(fields: dict, arguments: list[str]) -> None:
                                                "all volumes without a name that no container has"]):
         return
     before = _size()
-    report("volumes", [volume.name for volume in volumes.prune(everything, wanted)])
+    report("Volumes", [volume.name for volume in volumes.prune(everything, wanted)])
     print(f"Total reclaimed space: {size(max(0, before - _size()))}")
 
 
