@@ -135,9 +135,9 @@ def containers() -> list[str]:
 
 
 class Terminal:
-    """A person at a terminal of *rows* by *columns*, who has typed ``minict WORDS…``."""
+    """A person at a terminal of *rows* by *columns*, who has typed ``minict WORDS…``, or another *command*."""
 
-    def __init__(self, *words: str, rows: int = 30, columns: int = 100):
+    def __init__(self, *words: str, rows: int = 30, columns: int = 100, command: list[str] = MINICT):
         self.keyboard, self.slave = pty.openpty()
         terminal.set_size(self.slave, rows, columns)
         self.before = termios.tcgetattr(self.slave)
@@ -149,7 +149,7 @@ class Terminal:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell that has put the tests into the background had it ignored
 
         self.process = subprocess.Popen(
-            [*MINICT, *words], stdin=slave, stdout=slave, stderr=slave, start_new_session=True, preexec_fn=take_terminal
+            [*command, *words], stdin=slave, stdout=slave, stderr=slave, start_new_session=True, preexec_fn=take_terminal
         )
 
     def __enter__(self):

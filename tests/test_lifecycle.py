@@ -7,10 +7,12 @@ import os
 import select
 import signal
 import subprocess
+import termios
 import time
 
 import pytest
 from command import (
+    MINICT,
     PATIENCE,
     Terminal,
     begin,
@@ -21,6 +23,7 @@ from command import (
     interrupted,
     minict,
     refused,
+    run,
     wait_until,
 )
 
@@ -363,7 +366,92 @@ def test_signals_go_through_attach(image):
     assert interrupted(one, signal.SIGUSR1) == 8
 
 
+def test_the_terminal_has_its_size_from_the_first_moment_also_when_nothing_is_typed(image):
+    with Terminal("run", "-t", "--rm", "--network", "none", image, "stty", "size", "-F", "/dev/console", rows=21, columns=77) as screen:
+        screen.expect("21 77")
+        assert screen.status() == 0
+
+
+@pytest.fixture
+def shell():
+    """A person in a shell with job control."""
+    with Terminal(command=["bash", "--norc", "-i"]) as screen:
+        screen.type(f"PS1='$ '; bind 'set enable-bracketed-paste off'; minict() {{ {' '.join(MINICT)} \"$@\"; }}; echo be''gin\n")
+        screen.expect("begin\r\n")
+        yield screen
+
+
+@pytest.mark.parametrize("number", [signal.SIGTSTP, signal.SIGSTOP])
+def test_a_command_at_a_terminal_that_was_stopped_goes_on_with_fg(image, shell, number):
+    minict("create", "-it", "--network", "none", "--name", "box", image, "sh")
+    shell.type("minict start -ai box\n")
+    wait_until(lambda: Record.find("box").pid)
+    shell.type("PS1='% '; echo here-$((1+1))\n")
+    shell.expect("here-2")
+    os.kill(foreground(shell), number)
+    shell.expect("Stopped")
+    shell.expect("$ ")
+    shell.type("fg\n")
+    shell.expect("minict \"$@\"")
+    wait_until(lambda: not termios.tcgetattr(shell.slave)[3] & termios.ICANON)
+    shell.type("echo back-$((3*4))\n")
+    seen = shell.expect("back-12")
+    assert seen.count("echo") == 1, f"raw again: the container's terminal alone shows what is typed: {seen}"
+    shell.type("exit\n")
+    shell.expect("$ ")
+    shell.type("echo status-$?\n")
+    shell.expect("status-0")
+
+
+def test_in_the_background_it_waits_for_the_terminal(image, shell):
+    shell.type(f"minict run -it --rm --network none --name box {image} sh &\n")
+    shell.expect("] ")
+    job = int(shell.expect("\r\n"))
+    wait_until(lambda: stat(job)[0] == "T")
+    shell.type("\njobs\n")
+    shell.expect("Stopped")
+    shell.expect("$ ")
+    shell.type("fg\n")
+    shell.expect("sh\r\n")
+    wait_until(lambda: not termios.tcgetattr(shell.slave)[3] & termios.ICANON)
+    shell.type("echo here-$((1+1)); exit 3\n")
+    shell.expect("here-2")
+    shell.expect("$ ")
+    shell.type("echo status-$?\n")
+    shell.expect("status-3")
+
+
+def foreground(screen: Terminal) -> int:
+    """The process group that is in the foreground of the terminal."""
+    return int(stat(screen.process.pid)[5])
+
+
+def stat(pid: int) -> list[str]:
+    """What proc_pid_stat(5) has after the process's name: state, parent, group, session, terminal, its foreground group…"""
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()
+
+
+def test_attach_with_a_pipe_is_refused_by_a_container_with_a_terminal(image):
+    """Or the end of the pipe would be Ctrl-D to the shell inside, and end it."""
+    made("-it", "--name", "box", image, "sh")
+    refused(minict("attach", "box", stdin=subprocess.DEVNULL), "box", "--no-stdin")
+    assert Record.find("box").status == "running"
+
+
+def test_what_can_not_be_written_is_told(image):
+    with open("/dev/full", "w") as full:
+        done = run(image, "echo", "lost", stdout=full, stderr=subprocess.PIPE, capture_output=False)
+    assert done.returncode == 125 and "No space left on device" in done.stderr and done.stderr.count("\n") == 1, done
+
+
 # ---- exec ----------------------------------------------------------------------------------------------------------
+
+
+def test_exec_in_a_directory_that_is_not_there(image):
+    made("--name", "box", image, "sleep", "1000")
+    refused(minict("exec", "-w", "/nowhere", "box", "true"), "the working directory /nowhere can't be entered: No such file or directory\n",
+            status=126)
 
 
 def test_exec_has_the_surroundings_of_the_container(image):

@@ -18,7 +18,6 @@ from .monitor import END_OF_INPUT, ERR, EXIT, HANDED_ON, OUT, SIGNAL, SIZE, TYPE
 from .record import Record
 
 _CHUNK = 65536
-_SIGWINCH = 28
 _DETACH = "ctrl-p,ctrl-q"
 KILLED = 137  # nobody is left to tell the exit status: the monitor was killed, and the kernel has killed its container
 
@@ -52,25 +51,19 @@ def attach(channel, *, tty: bool, stdin: bool = True, signals: bool = True, deta
     """
     keys = parse_keys(_DETACH if detach_keys is None else detach_keys)
     typed = stdin and tty and os.isatty(0)
-    before = None
     wake = _Wake()
-    handlers = {number: _signal.getsignal(number) for number in HANDED_ON | {_SIGWINCH}}
-
-    def resize(*_) -> None:
-        _send(channel, SIZE + "{} {}".format(*terminal.size(0)).encode())
-
+    handlers = {number: _signal.getsignal(number) for number in HANDED_ON}
+    screen = None
     try:
         if signals:
             for number in HANDED_ON:
                 _signal.signal(number, lambda number, frame: _send(channel, SIGNAL + str(number).encode()))
-        if typed:
-            before = terminal.raw(0)
-            _signal.signal(_SIGWINCH, resize)
-            resize()
+        if tty:
+            screen = terminal.Screen(typed, lambda rows, columns: _send(channel, SIZE + f"{rows} {columns}".encode()))
         return _relay(channel, wake, stdin, keys if typed else b"")
     finally:
-        if before:
-            terminal.restore(0, before)
+        if screen:
+            screen.leave()
         for number, handler in handlers.items():
             _signal.signal(number, handler if handler is not None else _signal.SIG_DFL)
         wake.close()

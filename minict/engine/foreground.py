@@ -45,6 +45,9 @@ def here(record: Record, trace: bool = False) -> int:
     status = monitor.keep(born)
     if failed:
         raise failed
+    if monitor.lost and not status:
+        raise ContainerError(f"what the container {record.name} has written could not be passed on: {monitor.lost.strerror}; "
+                             "'minict logs' has it, unless --rm was given")
     if trace:
         from minict.runtime.trace import table
         print_trace(table(monitor.container.traces))

@@ -147,9 +147,10 @@ class Image:
     @property
     def history(self) -> list[dict]:
         """How it came to be, a step after the other, as the standard has it (``created_by``, ``empty_layer`` …), and of each
-        step the ``size`` of its layer in bytes."""
+        step the ``size`` of its layer in bytes.  Layers of which nothing is said are the lowest ones: what was built on knows of itself."""
         digests = iter(self.digests)
-        steps = self.document.get("history") or [{} for _ in self.digests]
+        steps = self.document.get("history") or []
+        steps = [{}] * (len(self.digests) - sum(not step.get("empty_layer") for step in steps)) + steps
         layers = ("" if step.get("empty_layer") else next(digests, "") for step in steps)
         return [{**step, "size": _store.layer_record(digest)["size"] if digest else 0} for step, digest in zip(steps, layers)]
 

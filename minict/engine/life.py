@@ -100,26 +100,30 @@ def wish(record: Record, image: Image) -> tuple[spec.Spec, wiring.Wiring]:
     return wished, wires
 
 
-def begin(record: Record, *, streams: tuple = (0, 1, 2), console: int = -1, launcher=None, trace: bool = False) -> Container:
+def begin(record: Record, *, streams: tuple = (0, 1, 2), console: int = -1, size: tuple[int, int] | None = None, launcher=None,
+          trace: bool = False) -> Container:
     """Begin a life of the container: execute its command, and return as soon as it runs.
 
     The calling process looks after it from then on: it is the parent of the container's first process, and when it
     ends, so does the container.  *streams* and *console*: see :meth:`minict.runtime.container.Container._bear`.
+    *size*: rows and columns of its terminal.
     Raises :class:`ContainerError`; then the life has ended before it began, as if the command had failed.
     """
     try:
-        return _begin(record, streams, console, launcher, trace)
+        return _begin(record, streams, console, size, launcher, trace)
     except BaseException as error:
         record.write_life(finished=now(), exit_code=getattr(error, "status", OUR_ERROR), error=str(error))
         raise
 
 
-def _begin(record: Record, streams: tuple, console: int, launcher, trace: bool) -> Container:
+def _begin(record: Record, streams: tuple, console: int, size, launcher, trace: bool) -> Container:
     settings = record.settings_object()
     image = Image.load(record.image, record.image_name)
     wished, wires = wish(record, image)
     overlay.prepare(image, record.data)
     volumes.prepare([mount for mount in record.mounts if volumes.is_missing(mount)], image, record.id)
+    if size:
+        wished.process.consoleSize = spec.Box(height=size[0], width=size[1])
     wished.mounts = volumes.arranged(wished.mounts, volumes.spec_mounts(record.mounts))
     wished.linux.rootfsPropagation = volumes.root_propagation(record.mounts)
     container = Container(record.id, UNDO)

@@ -37,9 +37,10 @@ from .record import Record, now
 
 _CHUNK = 65536
 SIGCHLD = 17
-# Not handed on: those that nobody can catch, SIGCHLD, SIGWINCH, and those with which the kernel tells a process of its own
-# fault.
-HANDED_ON = frozenset(range(1, 32)) - {9, 19, SIGCHLD, 28, 11, 7, 8, 4, 5, 6}
+EPIPE = 32
+# Not handed on: those that nobody can catch, SIGCHLD, SIGWINCH, those with which the kernel tells a process of its own
+# fault, and SIGTTIN and SIGTTOU, which stop who uses a terminal from the background (else it would try again for ever).
+HANDED_ON = frozenset(range(1, 32)) - {9, 19, SIGCHLD, 28, 11, 7, 8, 4, 5, 6, 21, 22}
 
 # What a message on the socket begins with; see attach.py for the other end.
 TYPED, END_OF_INPUT, SIZE, SIGNAL = b"i", b"e", b"s", b"k"  # from a client
@@ -55,11 +56,12 @@ class Monitor:
 
     *screen*: descriptors for its output and error when this process is the foreground command itself.
     *stdin*: what its command reads, -1 for nothing; None: what clients type.  *starter*: the socket of a client
-    that is there from the beginning.
+    that is there from the beginning.  *size*: rows and columns of the terminal in which the container is started.
     """
 
     def __init__(self, record: Record, *, screen: tuple[int, int] | None = None, stdin: int | None = -1, starter=None,
-                 trace: bool = False):
+                 size: tuple[int, int] | None = None, trace: bool = False):
+        self.size = size
         self.record, self.screen, self.stdin, self.trace = record, screen, stdin, trace
         self.settings = record.settings_object()
         self.log = _log(record, self.settings)
@@ -71,6 +73,7 @@ class Monitor:
         self.input_ends = False              # nothing will follow it
         self.ends_with_client = starter is not None
         self.health = None
+        self.lost: OSError | None = None     # why its words did not get onto the screen
         self.image_config = Image.load(record.image).config
 
     # ---- one life
@@ -80,8 +83,8 @@ class Monitor:
         if self.settings.tty:
             ours, theirs = _socket.socketpair()
             try:
-                self.container = life.begin(self.record, streams=(-1, 1, 2), console=theirs.fileno(), launcher=launch.here,
-                                            trace=self.trace)
+                self.container = life.begin(self.record, streams=(-1, 1, 2), console=theirs.fileno(), size=self.size,
+                                            launcher=launch.here, trace=self.trace)
                 theirs.close()
                 self.input = terminal.receive(ours.fileno())
             finally:
@@ -188,7 +191,9 @@ class Monitor:
         if self.screen:
             try:
                 _write_all(self.screen[kind == ERR], data)
-            except OSError:  # nobody reads any more: let the container notice, as it would have without us
+            except OSError as error:  # let the container notice, as it would have without us
+                if error.errno != EPIPE:  # nobody reads any more, and nobody misses it
+                    self.lost = error
                 return self._close(fd)
         for client in list(self.clients):
             if not client.send(kind + data):
@@ -360,10 +365,13 @@ def detach(record: Record, *, starter=None, trace: bool = False) -> str:
 
     *starter*: the socket of its first client; it becomes the monitor's.  Raises :class:`ContainerError`.
     """
+    size = terminal.size(fd) if record.settings.get("tty") and (fd := terminal.screen()) >= 0 else None
+
     def work(told) -> None:
         record.forget_lock()  # it is the command's
         hold_signals()
-        monitor = Monitor(record, stdin=None if record.settings.get("interactive") else -1, starter=starter, trace=trace)
+        monitor = Monitor(record, stdin=None if record.settings.get("interactive") else -1, starter=starter, size=size,
+                          trace=trace)
 
         def born(error: Exception | None) -> None:
             told(error, _trace(monitor) if not error else "")

@@ -104,7 +104,8 @@ def enter_directory(path: str) -> None:
         directory = k.openat2(k.AT_FDCWD, path, os.O_PATH | os.O_DIRECTORY, 0, k.RESOLVE_NO_MAGICLINKS)
     except OSError as error:
         refuse_loop(path, error)
-        raise
+        raise ContainerError(f"the working directory {path} can't be entered: {os.strerror(error.errno)}",
+                             errno=error.errno, status=NOT_EXECUTABLE) from None
     os.fchdir(directory)
     os.close(directory)
     if not os.getcwd().startswith("/"):

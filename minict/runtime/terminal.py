@@ -34,6 +34,11 @@ def size(fd: int) -> tuple[int, int]:
     return int.from_bytes(answer[0:2], "little"), int.from_bytes(answer[2:4], "little")
 
 
+def screen() -> int:
+    """The descriptor of the person's terminal, standard input or else output; -1 when there is none."""
+    return next((fd for fd in (0, 1) if os.isatty(fd)), -1)
+
+
 def attach(slave: int) -> None:
     """Make *slave* the controlling terminal of this session, and its standard input, output and error."""
     fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
@@ -65,8 +70,15 @@ def receive(console: int) -> int:
 def raw(fd: int) -> list:
     """Let the terminal *fd* pass on every byte as it is typed, Ctrl-C too; return its settings from before.
 
-    Source: termios(3), raw mode.
+    In the background this stops us, until it is our turn: the shell uses the terminal then, in its own way.
+    Sources: termios(3), raw mode; credentials(7).
     """
+    import signal
+    try:
+        if os.tcgetpgrp(fd) != os.getpgrp():
+            os.killpg(0, signal.SIGTTOU)
+    except OSError:
+        pass  # not the terminal that controls our session: nobody's job control is in the way
     before = termios.tcgetattr(fd)
     import tty
     tty.setraw(fd, termios.TCSADRAIN)
@@ -78,25 +90,54 @@ def restore(fd: int, before: list) -> None:
     termios.tcsetattr(fd, termios.TCSADRAIN, before)
 
 
-def relay(master: int, pidfd: int, stdin: int = 0, stdout: int = 1) -> None:
-    """Join the person's terminal to the container's until its process ends.
+class Screen:
+    """The person's terminal while it is joined to a container's.
 
-    What is typed goes in byte by byte (raw mode: Ctrl-C is a byte for the container's terminal, not a signal
-    for us), what is written comes out, a change of size is passed on.  The person's terminal is as before
-    whatever happens.
+    With *typed*, what is typed is for the container, byte by byte (raw mode: Ctrl-C is a byte for the container's
+    terminal, not a signal for us), also after the shell's fg.  *resized* is called with rows and columns, now and after each change.
+    """
+
+    def __init__(self, typed: bool, resized):
+        import signal
+        self._fd = screen()
+        self._resized = resized
+        self._before = raw(0) if typed else None
+        handlers = {signal.SIGWINCH: self._resize} if self._fd >= 0 else {}
+        if typed:
+            handlers |= {signal.SIGCONT: self._go_on, signal.SIGTSTP: signal.SIG_DFL}
+        self._handlers = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        self._resize()
+
+    def _resize(self, *_) -> None:
+        if self._fd >= 0:
+            self._resized(*size(self._fd))
+
+    def _go_on(self, *_) -> None:
+        """We were stopped, and the shell has used the terminal in the meantime, in its own way."""
+        raw(0)
+        self._resize()
+
+    def leave(self) -> None:
+        """Make the terminal as it was before."""
+        import signal
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+        if self._before:
+            restore(0, self._before)
+
+
+def relay(master: int, pidfd: int, stdin: int = 0, stdout: int = 1) -> None:
+    """Join the person's terminal to the container's until its process ends: see :class:`Screen`.
+
+    What is written comes out.  The person's terminal is as before whatever happens.
     """
     import select
     import signal
-    typed = stdin >= 0 and os.isatty(stdin)
-    before = None
-    old_handler = signal.getsignal(signal.SIGWINCH)
+    screen = None
     woken, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)  # or a signal just before select would wait for what comes next
     try:
-        if typed:
-            before = raw(stdin)
-            signal.signal(signal.SIGWINCH, lambda *_: set_size(master, *size(stdin)))
-            set_size(master, *size(stdin))
+        screen = Screen(stdin >= 0 and os.isatty(stdin), lambda rows, columns: set_size(master, rows, columns))
         sources = [master, pidfd, woken] + [stdin] * (stdin >= 0)
         while True:
             ready = select.select(sources, [], [])[0]
@@ -113,9 +154,8 @@ def relay(master: int, pidfd: int, stdin: int = 0, stdout: int = 1) -> None:
         signal.set_wakeup_fd(-1)
         os.close(woken)
         os.close(wake)
-        if before:
-            signal.signal(signal.SIGWINCH, old_handler or signal.SIG_DFL)
-            restore(stdin, before)
+        if screen:
+            screen.leave()
 
 
 def _copy(source: int, target: int) -> bool:

@@ -87,9 +87,15 @@ def update(fields: dict, arguments: list[str]) -> int:
 
 
 def attach(fields: dict, arguments: list[str]) -> int:
+    import os
+
+    from minict.runtime.errors import ContainerError
+
     from .. import attach
     from ..record import Record
     record = Record.find(arguments[0])
+    if record.settings.get("tty") and record.settings.get("interactive") and not fields.get("no_stdin") and not os.isatty(0):
+        raise ContainerError(f"the container {record.name} has a terminal, and the input is none: --no-stdin only looks on")
     return attach.attach_or_leave(attach.connect(record), tty=bool(record.settings.get("tty")),
                                   stdin=bool(record.settings.get("interactive")) and not fields.get("no_stdin"),
                                   signals=fields.get("sig_proxy", True), detach_keys=fields.get("detach_keys"))
@@ -157,5 +163,5 @@ COMMANDS = table(
                 Option("-e --env", "a variable: NAME=VALUE, or NAME for our own", "NAME=VALUE", many=True),
                 Option("-w --workdir", "where it begins", "DIRECTORY"),
                 Option("-u --user", "who it runs as: UID or NAME, and :GID", "USER[:GROUP]"),
-                Option("--privileged", "with all capabilities"), KEYS], (2, None), words_follow=True),
+                Option("--privileged", "with all capabilities")], (2, None), words_follow=True),
 )
