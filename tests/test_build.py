@@ -262,7 +262,7 @@ def test_steps_are_not_in_the_list_and_go_with_the_cache(place):
     assert sorted(names) == ["made", "tiny"]
     assert minict("image", "prune", "-f").returncode == 0
     assert cached(built(place, RECIPE)) == ["RUN", "COPY", "RUN"], "a prune of images leaves the steps"
-    assert minict("builder", "prune").returncode == 0
+    assert minict("builder", "prune", "-f").returncode == 0
     assert len(store.ids()) == 2
     assert shell("cat /hello") == "hello\n", "the image itself stays"
 

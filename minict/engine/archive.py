@@ -114,11 +114,11 @@ def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
 
 # ---- load ----------------------------------------------------------------------------------------------------------
 
-def load(file, name: str = "the archive", platform: str | None = None) -> list[Image]:
+def load(file, name: str = "the archive", platform: str | None = None, tell=lambda image, names: None) -> list[Image]:
     """Take all images of the archive *file*, a binary file or pipe, into the store.  *name* is what messages call it.
 
-    Of an image for several machines, this machine's is taken, or that for *platform*.
-    Raises :class:`ContainerError`; images that were whole by then stay.
+    Of an image for several machines, this machine's is taken, or that for *platform*.  *tell* is called with each image and the
+    names that the archive gives it.  Raises :class:`ContainerError`; images that were whole by then stay.
     """
     with store.Making(None) as making, contextlib.ExitStack() as stack:
         archive = Archive(_seekable(file, making, name, stack), name)
@@ -132,7 +132,11 @@ def load(file, name: str = "the archive", platform: str | None = None) -> list[I
         else:
             raise ContainerError(f"{name} is no archive of images, as save makes them: of a root file system's archive an image is "
                                  "made by minict import")
-        return [each.store() for each in _merged(found)]
+        images = []
+        for each in _merged(found):
+            images.append(each.store())
+            tell(images[-1], [imagename.short_name(name) for name in each.names])
+        return images
 
 
 class Found:

@@ -28,8 +28,12 @@ MODULES = {
 }
 INDEX = {name: module for module, names in MODULES.items() for name in names}
 
-# Second names.  Beside them `container X` is X, and `image X` is X, wherever there is no such command of two words.
-ALIASES = {"container ls": "ps", "container list": "ps", "image ls": "images", "image list": "images", "image build": "build",
+# What has a longer name as well: `container start` is start.
+LONGER = {"container": (*MODULES["run"], *MODULES["containers"], *MODULES["files"], "ps", "logs", "stats", "top", "port"),
+          "image": ("images", "history", "tag", "import", "save", "load", "build", "pull", "push"), "system": ("info",)}
+
+# Second names.
+ALIASES = {"container ls": "ps", "container list": "ps", "image ls": "images", "image list": "images", 
            "network list": "network ls", "network remove": "network rm", "-v": "version", "--version": "version"}
 
 
@@ -90,17 +94,17 @@ def find(words: list[str]) -> tuple[str, list[str]]:
         return pair, words[2:]
     if single in INDEX:
         return single, words[1:]
-    if words[0] in ("container", "image") and words[1:2] and words[1] in INDEX:
+    if words[1:2] and words[1] in LONGER.get(words[0], ()):
         return words[1], words[2:]
     if words[0] in groups():
-        known = ", ".join(name.partition(" ")[2] for name in INDEX if name.startswith(f"{words[0]} "))
+        known = ", ".join([*LONGER.get(words[0], ()), *(name.partition(" ")[2] for name in INDEX if name.startswith(f"{words[0]} "))])
         raise ContainerError(f"usage: minict {words[0]} COMMAND: {known}; 'minict {words[0]} --help' says more")
     raise ContainerError(f"there is no command {words[0]!r}: 'minict --help' lists them")
 
 
 def groups() -> set[str]:
     """The first words of commands of two words."""
-    return {"container", *(name.split()[0] for name in INDEX if " " in name)}
+    return {name.split()[0] for name in INDEX if " " in name}
 
 
 def load(name: str):
@@ -112,9 +116,11 @@ def load(name: str):
 def overview(group: str = "") -> str:
     """All commands, or those of one *group*, with a line each."""
     width = max(map(len, INDEX))
-    lines = ["usage: minict [--debug] COMMAND …", "", "A container runtime in Python that can be read."]
+    lines = [f"usage: minict {group or '[--debug]'} COMMAND …", "", "A container runtime in Python that can be read."]
+    if group in LONGER:
+        lines[-1] = f"Most of these are commands without the word {group}, too."
     for names in MODULES.values():
-        shown = [name for name in names if name[0] != "_" and (not group or name.startswith(f"{group} "))]
+        shown = [name for name in names if name[0] != "_" and (not group or name.startswith(f"{group} ") or name in LONGER.get(group, ()))]
         lines += ["", *(f"  {name:<{width}}  {load(name).help.split('.  ')[0].rstrip('.')}" for name in shown)] if shown else []
     return "\n".join([*lines, "", "minict COMMAND --help says more.  --debug shows the traceback of an error."])
 

@@ -48,16 +48,10 @@ def parser(shtab) -> argparse.ArgumentParser:
         command = cli.load(name)
         if not verb.startswith("_"):
             _add(groups[group] if group else commands, verb, command, shtab)
-        about = _about(command)
-        if not group and about in groups:  # `container X` is X
-            _add(groups[about], verb, command, shtab)
+        for longer, names in cli.LONGER.items():
+            if name in names:
+                _add(groups[longer], verb, command, shtab)
     return top
-
-
-def _about(command: Command) -> str:
-    """``container`` or ``image``, when a command without a group is about one."""
-    first = _arguments(command.usage)[:1]
-    return "container" if command.name in ("run", "create", "ps") else first[0].rstrip("…").lower() if first else ""
 
 
 def _add(commands, verb: str, command: Command, shtab) -> None:

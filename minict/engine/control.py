@@ -34,11 +34,14 @@ def start(record: Record, *, attach: bool = False, interactive: bool = False, de
     return 0
 
 
-def stop(record: Record, timeout: float | None = None) -> None:
+def stop(record: Record, timeout: float | None = None, signal: str | int | None = None) -> None:
     """Ask the container to end, and kill it after *timeout* seconds (its own ``--stop-timeout``, or 10; negative: never).
+
+    *signal*: what asks it, if not its own ``--stop-signal``.
 
     Returns when it has given everything back.  A container that does not run is no error.
     """
+    number = None if signal is None else units.signal_of(signal, "stop")
     with record:
         mark(record)
     if timeout is None:
@@ -47,7 +50,7 @@ def stop(record: Record, timeout: float | None = None) -> None:
         if status == "restarting":
             wake_monitor(record)
             continue
-        send(record, stop_signal(record))
+        send(record, number or stop_signal(record))
         if status == "paused":
             unpause(record)  # who is frozen can't even end
         if not ended(record, timeout):
@@ -72,11 +75,11 @@ def kill(record: Record, signal: str | int = "KILL") -> None:
         wait_for_monitor(record)
 
 
-def restart(record: Record, timeout: float | None = None) -> None:
+def restart(record: Record, timeout: float | None = None, signal: str | int | None = None) -> None:
     """Stop it and start it again."""
     if record.removes_itself and record.pid is not None:
         raise ContainerError(f"the container {record.name} was made with --rm: it would be gone before it can start again")
-    stop(record, timeout)
+    stop(record, timeout, signal)
     start(record)
 
 

@@ -15,8 +15,8 @@ from .image import Image
 from .record import Record
 
 
-def process(record: Record, command: list[str], *, env: list[str] = (), user: str | None = None, workdir: str | None = None,
-            tty: bool = False, privileged: bool = False) -> Process:
+def process(record: Record, command: list[str], *, env: list[str] = (), env_file: list[str] = (), user: str | None = None,
+            workdir: str | None = None, tty: bool = False, privileged: bool = False) -> Process:
     """What is to be executed: the *command* in the surroundings of the container's own, but for what is given here.
 
     Raises :class:`ContainerError`.
@@ -42,7 +42,7 @@ def process(record: Record, command: list[str], *, env: list[str] = (), user: st
     if privileged:
         everything = capabilities.known()
         result.capabilities = Capabilities(bounding=everything, permitted=everything, effective=everything)
-    variables.update(word.split("=", 1) for word in words.handed_on(Settings(env=env)) if "=" in word)
+    variables.update(word.split("=", 1) for word in words.handed_on(Settings(env=env, env_file=env_file)) if "=" in word)
     result.env = [f"{name}={value}" for name, value in variables.items()]
     return result
 

@@ -25,13 +25,15 @@ def rows(pattern: str | None = None, filters: list[str] = (), *, all: bool = Fal
     """A row for each name of each image, the youngest image first.
 
     *pattern*: only this repository, or this name.  *filters*: see :func:`wanted`.  *all*: also the images without a name on
-    which others are built.  Raises :class:`ContainerError`.
+    which others are built, and those that the build cache holds.  Raises :class:`ContainerError`.
     """
+    from .build import cache
     found, fits = images(), wanted(filters)
+    steps = cache.images()
     built_on = {tuple(image.digests[:length]) for image in found for length in range(len(image.digests))}
     shown = []
     for image in sorted(found, key=lambda image: -image.created):
-        if not fits(image) or not all and not image.full_names and tuple(image.digests) in built_on:
+        if not fits(image) or not all and not image.full_names and (tuple(image.digests) in built_on or image.id in steps):
             continue
         shown += [_row(image, *names, whole_ids) for names in _names(image) if _is_asked(*names, pattern)
                   and _has_reference(*names, filters)]

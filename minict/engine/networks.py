@@ -170,9 +170,9 @@ def describe_special(name: str) -> dict:
 def _words(name: str, id: str, driver: str, created: float) -> dict:
     import hashlib
 
-    from .table import date
+    from .describe import stamp
     id = id or hashlib.sha256(name.encode()).hexdigest()  # those that are always there have none; lists want one
-    return {"Name": name, "Id": id, "Created": date(created), "Scope": "local", "Driver": driver,
+    return {"Name": name, "Id": id, "Created": stamp(created), "created": created, "Scope": "local", "Driver": driver,
             "EnableIPv6": False}
 
 

@@ -371,7 +371,8 @@ def _fetched(address: str) -> bytes:
 def build(directory: str, *, file: str | None = None, tag: list[str] = (), args: dict[str, str] | None = None,
           labels: dict[str, str] | None = None, target: str | None = None, use_cache: bool = True, pull: bool = False,
           network: str | None = None, say=print, output: int = 1) -> Image:
-    """Make the image that the Dockerfile of *directory* describes, and call it by the names *tag*.
+    """Make the image that the Dockerfile of *directory* describes, and call it by the names *tag*.  ``-`` is a directory
+    without files, and a Dockerfile on standard input.
 
     *file*: the Dockerfile, if it is another one; ``-`` is standard input.  *args*: values for its ARGs.  *target*: the stage to
     end with.  *use_cache*: take what the same steps have made before.  *pull*: fetch base images anew.  *network*: of RUN.
@@ -380,6 +381,11 @@ def build(directory: str, *, file: str | None = None, tag: list[str] = (), args:
     """
     for name in tag:
         full_name(name)
+    if directory == "-":
+        import tempfile
+        with tempfile.TemporaryDirectory() as empty:
+            return build(empty, file="-", tag=tag, args=args, labels=labels, target=target, use_cache=use_cache, pull=pull,
+                         network=network, say=say, output=output)
     context = Context(directory)
     builder = Builder(_read(directory, file), context, args=args or {}, target=target, use_cache=use_cache,
                       pull_policy="always" if pull else "missing", network=network, say=say, output=output)

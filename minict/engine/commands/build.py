@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from ..options import Command, Option, table
+from .system import FORCE, NAMELESS_IMAGES, agreed, report
 
 
 def build(fields: dict, arguments: list[str]) -> None:
@@ -31,13 +32,13 @@ def build(fields: dict, arguments: list[str]) -> None:
 def prune(fields: dict, arguments: list[str]) -> None:
     from ..build import cache
     from ..image import remove_unused
-    print(f"forgot {cache.forget()} steps")
-    for line in remove_unused():
-        print(f"removed {line}")
+    if fields.get("force") or agreed(["what the build cache remembers", NAMELESS_IMAGES]):
+        print(f"forgot {cache.forget()} steps")
+        report("Images", remove_unused())
 
 
 COMMANDS = table(
-    Command("build", "[OPTION…] DIRECTORY", "Make an image by the recipe in a Dockerfile.", "minict build -t my-app .", build, [
+    Command("build", "[OPTION…] DIRECTORY|-", "Make an image by the recipe in a Dockerfile; with - the Dockerfile is standard input.", "minict build -t my-app .", build, [
         Option("-t --tag", "a name for the image", "NAME[:TAG]", many=True),
         Option("-f --file", "the recipe (DIRECTORY/Dockerfile); - is standard input", "FILE"),
         Option("--build-arg", "the value of an ARG, or NAME for our own variable", "NAME=VALUE", many=True),
@@ -48,5 +49,6 @@ COMMANDS = table(
         Option("--network", "the network of RUN steps (bridge)", "NAME"),
         Option("--iidfile", "write the image's id into this file", "FILE"),
         Option("-q --quiet", "print only the id")], (1, 1)),
-    Command("builder prune", "", "Forget what the build cache remembers, and remove images without a name.", "minict builder prune", prune),
+    Command("builder prune", "[OPTION…]", "Forget what the build cache remembers, and remove images without a name.",
+            "minict builder prune -f", prune, [FORCE]),
 )

@@ -15,10 +15,11 @@ def with_each(arguments: list[str], function, **options) -> int:
     return each(arguments, do)
 
 
-def seconds(text: str | None, option: str) -> float | None:
-    """A time-out as it was typed.  Raises :class:`minict.runtime.errors.ContainerError`."""
+def patience(fields: dict) -> dict:
+    """How to stop a container, as it was typed.  Raises :class:`minict.runtime.errors.ContainerError`."""
     from .. import units
-    return None if text is None else float(units.whole(text, option))
+    text = fields.get("time")
+    return {"timeout": None if text is None else float(units.whole(text, "--time")), "signal": fields.get("signal")}
 
 
 def start(fields: dict, arguments: list[str]) -> int:
@@ -37,12 +38,12 @@ def start(fields: dict, arguments: list[str]) -> int:
 
 def stop(fields: dict, arguments: list[str]) -> int:
     from .. import control
-    return with_each(arguments, control.stop, timeout=seconds(fields.get("time"), "--time"))
+    return with_each(arguments, control.stop, **patience(fields))
 
 
 def restart(fields: dict, arguments: list[str]) -> int:
     from .. import control
-    return with_each(arguments, control.restart, timeout=seconds(fields.get("time"), "--time"))
+    return with_each(arguments, control.restart, **patience(fields))
 
 
 def kill(fields: dict, arguments: list[str]) -> int:
@@ -112,7 +113,7 @@ def execute(fields: dict, arguments: list[str]) -> int:
     interactive, tty, detach = (bool(fields.get(name)) for name in ("interactive", "tty", "detach"))
     if tty and interactive and not detach and not os.isatty(0):
         raise ContainerError("-t: the input is not a terminal: leave -t out to feed a command from a pipe")
-    wanted = exec.process(record, arguments[1:], env=fields.get("env", ()), user=fields.get("user"),
+    wanted = exec.process(record, arguments[1:], env=fields.get("env", ()), env_file=fields.get("env_file", ()), user=fields.get("user"),
                           workdir=fields.get("workdir"), tty=tty and not detach, privileged=bool(fields.get("privileged")))
     if not detach:
         return exec.attached(record, wanted, interactive)
@@ -120,7 +121,8 @@ def execute(fields: dict, arguments: list[str]) -> int:
     return 0
 
 
-TIME = Option("-t --time", "seconds until it is killed (its --stop-timeout, or 10; -1: never)", "SECONDS")
+STOP = [Option("-t --timeout --time", "seconds until it is killed (its --stop-timeout, or 10; -1: never)", "SECONDS"),
+        Option("-s --signal", "what asks it to end (its --stop-signal)", "SIGNAL")]
 KEYS = Option("--detach-keys", "the keys that leave it alone (ctrl-p,ctrl-q)", "KEYS")
 
 COMMANDS = table(
@@ -128,9 +130,9 @@ COMMANDS = table(
         Option("-a --attach", "join its output to ours, and end with its exit status"),
         Option("-i --interactive", "join its input too"), KEYS], (1, None)),
     Command("stop", "[OPTION…] CONTAINER…", "Ask containers to end, and kill those that do not.", "minict stop -t 3 web", stop,
-            [TIME], (1, None)),
+            STOP, (1, None)),
     Command("restart", "[OPTION…] CONTAINER…", "Stop containers, and start them again.", "minict restart web", restart,
-            [TIME], (1, None)),
+            STOP, (1, None)),
     Command("kill", "[OPTION…] CONTAINER…", "Send a signal to containers.", "minict kill -s HUP web", kill,
             [Option("-s --signal", "its name or number (KILL)", "SIGNAL")], (1, None)),
     Command("rm", "[OPTION…] CONTAINER…", "Remove containers.", "minict rm -f web", remove, [
@@ -147,6 +149,9 @@ COMMANDS = table(
         Option("--memory-reservation", "what it keeps when memory is short", "BYTES"),
         Option("--cpus", "processors, such as 0.5", "NUMBER"),
         Option("--cpu-shares", "its weight among others (1024)", "NUMBER"),
+        Option("--cpu-quota", "processor time in each period", "MICROSECONDS"),
+        Option("--cpu-period", "the length of the period (100000)", "MICROSECONDS"),
+        Option("--blkio-weight", "its weight at disks: 10 to 1000", "NUMBER"),
         Option("--cpuset-cpus", "on which processors it may run, such as 0-2,5", "LIST"),
         Option("--cpuset-mems", "from which memory nodes it may take", "LIST"),
         Option("--pids-limit", "processes; 0 for any number", "NUMBER"),
@@ -161,6 +166,7 @@ COMMANDS = table(
                 Option("-t --tty", "it gets a terminal, joined to ours"),
                 Option("-d --detach", "in the background"),
                 Option("-e --env", "a variable: NAME=VALUE, or NAME for our own", "NAME=VALUE", many=True),
+                Option("--env-file", "a file with a variable in each line", "FILE", many=True),
                 Option("-w --workdir", "where it begins", "DIRECTORY"),
                 Option("-u --user", "who it runs as: UID or NAME, and :GID", "USER[:GROUP]"),
                 Option("--privileged", "with all capabilities")], (2, None), words_follow=True),

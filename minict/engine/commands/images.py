@@ -85,11 +85,12 @@ def load(fields: dict, arguments: list[str]) -> None:
         file = sys.stdin.buffer if path is None else open(path, "rb")
     except OSError as error:
         raise ContainerError(f"{path} can't be opened: {error.strerror}", errno=error.errno) from None
+
+    def tell(image, names: list[str]) -> None:
+        if not fields.get("quiet"):
+            print(*([f"Loaded image: {name}" for name in names] or [f"Loaded image ID: sha256:{image.id}"]), sep="\n")
     with file:
-        for image in archive.load(file, path or "the archive on standard input", fields.get("platform")):
-            for name in image.names or [f"sha256:{image.id}"]:
-                if not fields.get("quiet"):
-                    print(f"Loaded image: {name}" if image.names else f"Loaded image ID: {name}")
+        archive.load(file, path or "the archive on standard input", fields.get("platform"), tell)
 
 
 _FORMAT = Option("--format", "table, json, or a template such as '{{.ID}}'", "TEMPLATE")

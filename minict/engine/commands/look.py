@@ -121,7 +121,7 @@ def port(fields: dict, arguments: list[str]) -> None:
     record = Record.find(arguments[0])
     ports = wiring.describe(record.id)["Ports"]
     wanted = [word if "/" in word else f"{word}/tcp" for word in arguments[1:]]
-    for inside in wanted or ports:
+    for inside in wanted or sorted(ports, key=lambda port: (int(port.partition("/")[0]), port)):
         for each in ports.get(inside) or []:
             show(("" if wanted else f"{inside} -> ") + f"{address(each['HostIp'])}:{each['HostPort']}\n")
         if wanted and not ports.get(inside):

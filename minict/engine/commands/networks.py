@@ -22,12 +22,12 @@ def _labels(words: list[str]) -> dict[str, str]:
 
 
 def ls(fields: dict, arguments: list[str]) -> None:
-    from ..table import show
+    from ..table import date, show
     rows = [{"ID": each["Id"] if fields.get("no_trunc") else each["Id"][:12], "Name": each["Name"], "Driver": each["Driver"],
              "Scope": each["Scope"], "Subnet": ", ".join(part["Subnet"] for part in each["IPAM"]["Config"]),
              "Internal": str(each["Internal"]).lower(),
              "Labels": ",".join(f"{name}={value}" for name, value in each["Labels"].items()),
-             "CreatedAt": each["Created"]}
+             "CreatedAt": date(each["created"])}
             for each in _all() if _passes(each, fields.get("filter", ()))]
     quiet = "ID" if fields.get("quiet") else None
     print(show(rows, _HEADINGS, ["ID", "Name", "Driver", "Scope"], fields.get("format"), quiet), end="")
