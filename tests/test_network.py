@@ -554,7 +554,7 @@ def test_a_second_cable_of_the_same_name_is_refused_with_the_kernels_reason(cont
 
 
 def test_an_unknown_network_is_refused():
-    assert "'nonesuch'" in refusal(Wiring, Settings(network="nonesuch"), "0123456789ab", "web")
+    assert "nonesuch" in refusal(Wiring, Settings(network="nonesuch"), "0123456789ab", "web")
 
 
 def test_forwarding_that_can_not_be_switched_on_is_refused(host):

@@ -182,7 +182,7 @@ def test_a_network_in_use_stays_and_prune_takes_the_others(boxes):
     one, two = boxes("--network", "used", "--name", "one"), boxes("--network", "wished")
     done("stop", "-t", "0", two.id)
     refused(minict("network", "rm", "used"), "used", one.id, status=1)
-    assert done("network", "prune", "-f").splitlines() == ["Deleted Networks:", "idle", ""]
+    assert done("network", "prune", "-f").splitlines() == ["Deleted Networks:", "idle"]
     assert done("network", "inspect", "-f", "{{range .Containers}}{{.Name}} {{.IPv4Address}}{{end}}", "used") == f"one {one.ip}/24"
 
 

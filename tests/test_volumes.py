@@ -94,7 +94,7 @@ def test_an_anonymous_volume_goes_with_its_container(image):
     assert len(names) == 1 and len(names[0]) == 64
     gone("one", flags=())
     assert minict("volume", "ls", "-q").stdout.split() == names  # as in Docker: rm alone leaves it
-    assert minict("volume", "prune", "-f").stdout.startswith(f"Deleted volumes:\n{names[0]}\n")
+    assert minict("volume", "prune", "-f").stdout.startswith(f"Deleted Volumes:\n{names[0]}\n")
     made("one", image, "-v", "/data", "-v", "named:/named")
     gone("one", flags=("-v",))
     assert minict("volume", "ls", "-q").stdout == "named\n"
@@ -518,7 +518,7 @@ def test_prune_asks_and_takes_the_anonymous_ones(image):
     assert anonymous.strip() in done.stdout and "100kB" in done.stdout
     assert minict("volume", "prune", "-f").stdout == "Total reclaimed space: 0B\n"
     assert minict("volume", "prune", "-a", "-f", "--filter", "label=x").stdout == "Total reclaimed space: 0B\n"
-    assert minict("volume", "prune", "-a", "-f").stdout.startswith("Deleted volumes:\nnamed\n")
+    assert minict("volume", "prune", "-a", "-f").stdout.startswith("Deleted Volumes:\nnamed\n")
 
 
 def test_a_name_for_a_path_of_the_host(image, tmp_path):

@@ -118,10 +118,11 @@ def wait(record: Record) -> int:
 
 def pause(record: Record) -> None:
     """Freeze all processes of the container."""
-    if record.status != "running":
-        raise ContainerError(f"the container {record.name} is {record.status}: only a running one can be paused")
-    open(record.state.path("paused"), "w").close()
-    Container(record.id).cgroup.freeze()
+    with record:  # not while it is being born: who starts it would wait for ever for the child that is frozen
+        if record.status != "running":
+            raise ContainerError(f"the container {record.name} is {record.status}: only a running one can be paused")
+        open(record.state.path("paused"), "w").close()
+        Container(record.id).cgroup.freeze()
 
 
 def unpause(record: Record) -> None:

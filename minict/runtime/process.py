@@ -105,7 +105,7 @@ def enter_directory(path: str) -> None:
     except OSError as error:
         refuse_loop(path, error)
         raise ContainerError(f"the working directory {path} can't be entered: {os.strerror(error.errno)}",
-                             errno=error.errno, status=NOT_EXECUTABLE) from None
+                             errno=error.errno) from None
     os.fchdir(directory)
     os.close(directory)
     if not os.getcwd().startswith("/"):
