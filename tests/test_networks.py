@@ -306,7 +306,8 @@ def test_a_wish_that_makes_no_sense_is_refused_before_anything_is_taken(image, b
 
 def test_none_is_lo_alone_and_host_is_the_hosts(image, world, bare):
     assert done("run", "--rm", "--network", "none", image, "sh", "-c", "ip -o link | wc -l; cat /etc/hosts | grep -c 127.0.1.1") == "1\n1"
-    assert "uplink0" in done("run", "--rm", "--network", "host", "-p", "8080:80", image, "ip", "-o", "link")
+    ran = minict("run", "--rm", "--network", "host", "-p", "8080:80", image, "ip", "-o", "link")
+    assert ran.returncode == 0 and "uplink0" in ran.stdout and "-p is without effect" in ran.stderr, ran
     assert done("run", "--rm", "--network", "host", "--add-host", "x:192.0.2.1", image, "tail", "-2", "/etc/hosts").split()[:2] == ["192.0.2.1", "x"]
     for mode, flags in (("none", ["-p", "80:80"]), ("none", ["-P"]), ("none", ["--ip", "10.210.0.9"]), ("host", ["--network-alias", "x"]),
                         ("none", ["--link", "x"]), ("none", ["--add-host", "x:host-gateway"])):
