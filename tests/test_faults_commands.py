@@ -14,8 +14,9 @@ from command import PATIENCE, begin, bridge, image, interrupted, minict, wait_un
 from consistency import contradictions, untrue
 from doomed import Doomed, bury
 
-from minict.engine import networks, volumes
+from minict.engine import networks, store, volumes
 from minict.engine import image as images
+from minict.engine.build import cache
 from minict.engine.prune import prune
 from minict.engine.record import records
 from minict.lab import host
@@ -96,11 +97,18 @@ REPEATED = ("network connect",)
 
 @pytest.fixture
 def kept(image):
-    """A volume with a file, which must outlive everything."""
+    """A volume with a file, which must outlive everything; and afterwards only the images that were there before."""
+    there = {each.id: each.names for each in images.images()}
     volumes.create("kept")
     type_("run", "--rm", "--network", "none", "-v", "kept:/data", image, "sh", "-c", "echo precious > /data/file")
     yield
     volumes.remove("kept")
+    cache.forget()
+    for each in images.images():
+        for name in set(each.names) - set(there.get(each.id, ())):
+            images.remove(name)
+        if each.id not in there and each.id in store.ids():
+            images.remove(each.id, force=True)
 
 
 @pytest.mark.parametrize("scene", SCENES)
