@@ -455,7 +455,7 @@ def test_killed_outright_it_takes_its_processes_along(image):
 def test_with_an_init_orphans_are_buried(image):
     script = "(sleep 0.05 & ) ; sleep 0.3; ps -o stat | grep -c Z"
     assert run(image, "sh", "-c", script, flags=["--init"]).stdout == "0\n"
-    assert output(image, "cat /proc/1/comm", "--init") == "minict-init"
+    assert output(image, "cat /proc/1/comm; tr -d '\\0' < /proc/1/cmdline", "--init") == "minict-init\nminict-init"
 
 
 # ---- what goes in and comes out ------------------------------------------------------------------------------------

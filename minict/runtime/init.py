@@ -44,12 +44,28 @@ def run(command) -> None:
 
     Does not return.
     """
-    name = ctypes.create_string_buffer(b"minict-init")
-    prctl(PR_SET_NAME, ctypes.addressof(name))  # ps would show our own command line
+    call_ourselves(b"minict-init")
     pid = spawn(lambda: begin(command))
     forward_signals(pid)
     os.closerange(0, 1024)  # the last writer of a pipe must be the command, not its init
     os._exit(exit_status(reap(pid)))
+
+
+def call_ourselves(name: bytes) -> None:
+    """Let ps, and whoever looks inside, see *name*, and not the command line of the host's with all that was typed there.
+
+    That is overwritten where the kernel reads it from: proc_pid_cmdline(5), and arg_start and arg_end in proc_pid_stat(5).
+    """
+    text = ctypes.create_string_buffer(name)
+    prctl(PR_SET_NAME, ctypes.addressof(text))
+    try:
+        with open("/proc/self/stat") as file:
+            start, end = map(int, file.read().rpartition(")")[2].split()[45:47])  # fields 48 and 49, counted from the third
+    except (OSError, ValueError):  # a container without /proc shows it to nobody
+        return
+    if end > start > 0:
+        ctypes.memset(start, 0, end - start)
+        ctypes.memmove(start, name, min(len(name), end - start - 1))
 
 
 def begin(command) -> None:
