@@ -39,7 +39,17 @@ def minict_as_nobody(*words: str) -> subprocess.CompletedProcess:
     In a fork of this process, because nobody may not even be able to execute a Python, or to read a checkout, that lies in
     root's home.
     """
-    from minict.engine import cli, doctor, image, seccomp  # noqa: F401: read while we can
+    import importlib
+    import pkgutil
+
+    import minict.engine
+    import minict.kernel
+    import minict.runtime
+    from minict.engine import cli
+
+    for package in (minict.kernel, minict.runtime, minict.engine):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)  # read while we can
 
     streams = [os.memfd_create(name) for name in ("stdout", "stderr")]
     pid = os.fork()
