@@ -42,6 +42,7 @@ def _enter_own_world() -> str:
     """
     if os.geteuid() != 0:
         pytest.exit("the tests make containers and need root: sudo make test", returncode=1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # who starts us in the background lets us ignore it: so would all that we start
     global _machines_network
     _machines_network = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     namespaces.unshare(namespaces.CLONE_NEWNS | namespaces.CLONE_NEWNET)

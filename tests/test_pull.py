@@ -473,7 +473,7 @@ def test_quiet_says_the_name_alone(layout, registry):
 def test_ensure_pulls_what_is_missing(layout, registry, capfd):
     layout.image("app", [{"a": "1"}])
     name = registry.push(layout, "app", "ensured")
-    with pytest.raises(ContainerError, match="no image"):
+    with pytest.raises(ContainerError, match="no such image"):
         pull.ensure(name, "never")
     first = pull.ensure(name)
     assert content(name, "a") == "1"
@@ -488,7 +488,7 @@ def test_ensure_pulls_what_is_missing(layout, registry, capfd):
     assert capfd.readouterr() == ("", "")
     with pytest.raises(ContainerError, match="no image .* here, and it can't be pulled: .* unknown"):
         pull.ensure(registry.name("nowhere"), quiet=True)
-    with pytest.raises(ContainerError, match="no image"):
+    with pytest.raises(ContainerError, match="no such image"):
         pull.ensure("0" * 64)
 
 
@@ -510,7 +510,7 @@ def test_run_pulls_what_is_missing(layout, registry, tiny, own_store):
     assert (done.returncode, done.stdout) == (0, "hello\n") and "Unable to find image" in done.stderr and "Digest: " in done.stderr
     assert (run(name).returncode, run(name).stderr) == (0, "")
     assert run(name, flags=["--pull", "always"]).stderr.startswith("latest: Pulling from forrun\n")
-    refused(run(registry.name("nowhere"), flags=["--pull", "never"]), "no image")
+    refused(run(registry.name("nowhere"), flags=["--pull", "never"]), "no such image")
 
 
 def test_python_pulls_too(layout, registry):

@@ -85,7 +85,7 @@ def test_who_may_push_is_asked(layout, tmp_path):
 
 
 def test_what_can_not_be_pushed_is_told(registry):
-    refused(minict("push", "-q", registry.name("nothing")), "no image")
+    refused(minict("push", "-q", registry.name("nothing")), "no such image")
     refused(minict("push", "-q", registry.name("x@sha256:" + "0" * 64)), "push it by a name with a tag")
     image.default_image("mine")
     image.tag("mine", "127.0.0.1:1/mine")
