@@ -30,11 +30,11 @@ test: root ## every test, the notebooks among them (TESTS="tests/test_cgroup.py"
 
 test-vm: root ## the same tests on a kernel with cgroup v2, in a virtual machine
 	@MINICT_WITH_VM=1 sh vagrant/provision.sh system_packages
-	tests/vm/run.sh python -m pytest --nbval-cell-timeout=600 $(TESTS)
+	tests/vm/run.sh python -m pytest --timeout=3600 --nbval-cell-timeout=600 $(TESTS)
 
 test-course: root ## the virtual machine of `make vm`, used from outside: a browser, a terminal, a kernel that hangs
 	@MINICT_WITH_TESTS=1 MINICT_WITH_VM=1 sh vagrant/provision.sh
-	$(PYTHON) -m pytest --noconftest tests/vm/course.py
+	$(PYTHON) -m pytest --noconftest --timeout=3600 tests/vm/course.py
 
 bench: root ## how long everything takes, beside runc, crun, bwrap, unshare and podman
 	@MINICT_WITH_BENCH=1 sh vagrant/provision.sh

@@ -54,6 +54,24 @@ class Remote:
         url = f"{self.address.replace('http', 'ws', 1)}/{path}"
         return websocket.create_connection(f"{url}?token={self.token}", timeout=PATIENCE)
 
+    @staticmethod
+    def receive(stream: websocket.WebSocket, end: float):
+        """The next message of *stream*, when it comes before *end* (of time.monotonic).  Raises TimeoutError.
+
+        The library's own recv() would wait for ever: the server's ping, every 30 seconds, begins its time anew.
+        """
+        while (left := end - time.monotonic()) > 0:
+            stream.settimeout(left)
+            try:
+                kind, frame = stream.recv_data_frame(control_frame=True)
+            except websocket.WebSocketTimeoutException:
+                break
+            if kind == websocket.ABNF.OPCODE_TEXT:
+                return json.loads(frame.data)
+            if kind == websocket.ABNF.OPCODE_CLOSE:
+                raise ConnectionError("the server has closed the web socket")
+        raise TimeoutError("nothing came over the web socket")
+
     def kernel(self) -> Kernel:
         """A new kernel, of the kind that the course's notebooks ask for."""
         return Kernel(self, self("POST", "kernels", {"name": "python3"})["id"])
@@ -67,15 +85,36 @@ class Kernel:
 
     def __init__(self, lab: Remote, id: str):
         self.lab, self.id = lab, id
-        self.channels = lab.socket(f"api/kernels/{id}/channels")
+        self._connect()
+
+    def _connect(self) -> None:
+        """Open the channels.  They are open before the server listens at the kernel for what it prints, and what comes
+        before that is lost: so ask for a small thing until it is answered, as the page in the browser does."""
+        self.channels = self.lab.socket(f"api/kernels/{self.id}/channels")
+        end = time.monotonic() + PATIENCE
+        while True:
+            number = self._send("kernel_info_request", {})
+            try:
+                while self._next(number, patience=1)[0] != "status":
+                    pass
+                return
+            except TimeoutError:
+                if time.monotonic() > end:
+                    raise
+
+    def _send(self, kind: str, content: dict) -> str:
+        """Send a request; its number."""
+        number = uuid.uuid4().hex
+        header = {"msg_id": number, "msg_type": kind, "username": "", "session": "test", "date": "", "version": "5.4"}
+        self.channels.send(json.dumps({"header": header, "parent_header": {}, "metadata": {}, "content": content,
+                                       "channel": "shell", "buffers": []}))
+        return number
 
     def start(self, code: str) -> str:
         """Send *code* to be run; the number of the request.  The code runs when this returns."""
-        number = uuid.uuid4().hex
-        header = {"msg_id": number, "msg_type": "execute_request", "username": "", "session": "test", "date": "", "version": "5.4"}
-        content = {"code": f"print('begun', flush=True)\n{code}", "silent": False, "store_history": False, "user_expressions": {}, "allow_stdin": False}
-        self.channels.send(json.dumps({"header": header, "parent_header": {}, "metadata": {}, "content": content,
-                                       "channel": "shell", "buffers": []}))
+        begun = r"print('begun\n', end='', flush=True)"  # one write, so that it comes in one message
+        number = self._send("execute_request", {"code": f"{begun}\n{code}", "silent": False, "store_history": False,
+                                                "user_expressions": {}, "allow_stdin": False})
         while self._next(number)[0] != "stream":  # to be busy is not enough: an interrupt would come before the code
             pass
         return number
@@ -101,16 +140,17 @@ class Kernel:
     def restart(self) -> None:
         self.lab("POST", f"kernels/{self.id}/restart")
         self.channels.close()
-        self.channels = self.lab.socket(f"api/kernels/{self.id}/channels")
+        self._connect()
 
     def end(self) -> None:
         self.channels.close()
         self.lab("DELETE", f"kernels/{self.id}")
 
-    def _next(self, number: str) -> tuple[str, dict]:
-        """The next message that answers the request *number*.  Raises Died."""
+    def _next(self, number: str, patience: float = PATIENCE) -> tuple[str, dict]:
+        """The next message that answers the request *number*.  Raises Died, TimeoutError."""
+        end = time.monotonic() + patience
         while True:
-            message = json.loads(self.channels.recv())
+            message = self.lab.receive(self.channels, end)
             kind, content = message["msg_type"], message["content"]
             if kind == "status" and content["execution_state"] in ("restarting", "dead"):
                 raise Died
@@ -130,8 +170,9 @@ class Terminal:
 
     def wait_for(self, pattern: str) -> re.Match:
         """Wait until the shown text matches the regular expression *pattern*; what comes before the match is forgotten."""
+        end = time.monotonic() + PATIENCE
         while not (found := re.search(pattern, self.shown)):
-            kind, *words = json.loads(self.stream.recv())
+            kind, *words = self.lab.receive(self.stream, end)
             self.shown += words[0] if kind == "stdout" else ""
         self.shown = self.shown[found.end():]
         return found

@@ -50,7 +50,7 @@ class Machine:
         self.directory = str(directory)
 
     def __enter__(self):
-        self.life = subprocess.Popen(["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", _MACHINE,
+        self.life = subprocess.Popen(["setpriv", "--pdeathsig=KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", _MACHINE,
                                       "sh", self.directory, ROOT, sys.prefix, WORLD], start_new_session=True)
         children = f"/proc/{self.life.pid}/task/{self.life.pid}/children"
         while True:
