@@ -33,8 +33,10 @@ LONGER = {"container": (*MODULES["run"], *MODULES["containers"], *MODULES["files
           "image": ("images", "history", "tag", "import", "save", "load", "build", "pull", "push"), "system": ("info",)}
 
 # Second names.
-ALIASES = {"container ls": "ps", "container list": "ps", "image ls": "images", "image list": "images", 
+ALIASES = {"container ls": "ps", "container list": "ps", "image ls": "images", "image list": "images",
            "network list": "network ls", "network remove": "network rm", "-v": "version", "--version": "version"}
+
+HELP = ("-h", "--help", "help")
 
 
 def main(words: list[str] | None = None) -> None:
@@ -70,21 +72,30 @@ def open_streams() -> None:
 
 def dispatch(words: list[str]) -> int:
     """Find the command, and do it; its exit status."""
-    asked = words[:1] in (["-h"], ["--help"], ["help"])
-    if asked:
-        words = words[1:]
-    if not words or words[0] in groups() and (asked and len(words) == 1 or words[1:] in (["-h"], ["--help"])):
-        print(overview(words[0] if words else ""))
-        return 0
+    if not words or words[0] in HELP:
+        return helped(words[1:])
+    if words[0] in groups() and words[1:2] and words[1] in HELP:
+        return helped([words[0], *words[2:]])
     name, rest = find(words)
     command = load(name)
-    fields, arguments = ({"help": True}, []) if asked else command.parse(rest)
-    if fields.pop("help", False):
-        print(command.describe())
-        return 0
+    fields, arguments = command.parse(rest)
+    if "help" in fields:
+        return helped([*name.split(), *["all"] * fields["help"]])
     if command.needs_root and os.geteuid() != 0:
         raise ContainerError("to make namespaces, mounts and cgroups takes root: run it with sudo")
     return command.function(fields, arguments) or 0
+
+
+def helped(words: list[str]) -> int:
+    """Print the help of the command or group that *words* name, or the overview; ``all`` after them unfolds it."""
+    from . import help
+    everything = words[-1:] == ["all"]
+    words = words[:len(words) - everything]
+    if not words or len(words) == 1 and words[0] in groups():
+        print(help.overview(" ".join(words), everything))
+    else:
+        print(help.describe(load(find(words)[0]), everything))
+    return 0
 
 
 def find(words: list[str]) -> tuple[str, list[str]]:
@@ -111,18 +122,6 @@ def load(name: str):
     """The :class:`minict.engine.options.Command` with this *name*."""
     module = INDEX[name]
     return getattr(__import__(f"minict.engine.commands.{module}", fromlist=["COMMANDS"]), "COMMANDS")[name]
-
-
-def overview(group: str = "") -> str:
-    """All commands, or those of one *group*, with a line each."""
-    width = max(map(len, INDEX))
-    lines = [f"usage: minict {group or '[--debug]'} COMMAND …", "", "A container runtime in Python that can be read."]
-    if group in LONGER:
-        lines[-1] = f"Most of these are commands without the word {group}, too."
-    for names in MODULES.values():
-        shown = [name for name in names if name[0] != "_" and (not group or name.startswith(f"{group} ") or name in LONGER.get(group, ()))]
-        lines += ["", *(f"  {name:<{width}}  {load(name).help.split('.  ')[0].rstrip('.')}" for name in shown)] if shown else []
-    return "\n".join([*lines, "", "minict COMMAND --help says more.  --debug shows the traceback of an error."])
 
 
 def tell(error: BaseException) -> None:

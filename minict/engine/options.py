@@ -9,10 +9,11 @@ from minict.runtime.errors import ContainerError
 
 class Option:
     """One option.  *names* such as ``-m --memory``; *value* what stands for its argument in the help, None for a switch;
-    *many* when it may be given several times; *heading* under which one it stands in the help: see :func:`under`."""
+    *many* when it may be given several times; *heading* the concern that it belongs to, see :func:`under`; *often* when its
+    explanation stands in the short help, too, although it has a heading: see :mod:`.help`."""
 
-    def __init__(self, names: str, help: str, value: str | None = None, many: bool = False):
-        self.names, self.help, self.value, self.many = names.split(), help, value, many
+    def __init__(self, names: str, help: str, value: str | None = None, many: bool = False, often: bool = False):
+        self.names, self.help, self.value, self.many, self.often = names.split(), help, value, many, often
         self.heading = ""
 
     @property
@@ -69,9 +70,9 @@ class Command:
             if option.value is None:
                 if given and value not in ("true", "false"):
                     raise ContainerError(f"{self.name}: {name}={value}: {name} is a switch: leave ={value} out, or write =true or =false")
+                if option.field == "help":  # --help all shows more
+                    return {"help": words[:1] == ["all"]}, []
                 fields[option.field] = value != "false"
-                if option.field == "help":
-                    return fields, []
                 continue
             if not given:
                 if not words:
@@ -85,19 +86,6 @@ class Command:
         if len(arguments) < least or most is not None and len(arguments) > most:
             raise ContainerError(f"usage: minict {self.name} {self.usage}")
         return fields, arguments
-
-    def describe(self) -> str:
-        """The help: one screen, with an example."""
-        lines = [f"usage: minict {self.name} {self.usage}".rstrip(), "", self.help]
-        rows = [(", ".join(option.names) + (f" {option.value}" if option.value else ""), option.help) for option in self.options]
-        width = max(len(left) for left, _ in rows)
-        heading = None
-        for option, (left, right) in zip(self.options, rows):
-            if option.heading != heading:
-                lines += ["", f"{option.heading}:"] if option.heading else [""]
-            heading = option.heading
-            lines.append(f"  {left:<{width}}  {right}")
-        return "\n".join([*lines, "", f"example: {self.example}"])
 
 
 def under(heading: str, *options: Option) -> list[Option]:

@@ -38,7 +38,8 @@ def prune(fields: dict, arguments: list[str]) -> None:
 
 
 COMMANDS = table(
-    Command("build", "[OPTION…] DIRECTORY|-", "Make an image by the recipe in a Dockerfile; with - the Dockerfile is standard input.", "minict build -t my-app .", build, [
+    Command("build", "[OPTION…] DIRECTORY|-", "Make an image by the recipe in a Dockerfile.  With - that is the standard input.",
+            "minict build -t my-app .", build, [
         Option("-t --tag", "a name for the image", "NAME[:TAG]", many=True),
         Option("-f --file", "the recipe (DIRECTORY/Dockerfile); - is standard input", "FILE"),
         Option("--build-arg", "the value of an ARG, or NAME for our own variable", "NAME=VALUE", many=True),

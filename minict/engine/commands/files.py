@@ -94,7 +94,7 @@ def commit(fields: dict, arguments: list[str]) -> None:
 
 COMMANDS = table(
     Command("cp", "[OPTION…] CONTAINER:PATH PATH|-  or  PATH|- CONTAINER:PATH",
-            "Copy files between a container, running or not, and the host; '-' is a tar archive on standard input or output.",
+            "Copy files between a container and the host.  '-' is a tar archive on standard input or output.",
             "minict cp web:/etc/nginx/. ./nginx", cp,
             [Option("-a --archive", "keep user and group also on the way out (else they are yours)"),
              Option("-L --follow-link", "when the source is a link, copy what it leads to"),
