@@ -19,7 +19,7 @@ from internet import HOST, WORLD, Machine, host, reach, sh, unreachable, world  
 from pyroute2 import IPRoute
 from test_network import die_at_line
 
-from minict.engine import address, networks, ports, wiring
+from minict.engine import address, networks, networkwords, ports, rewiring, wiring
 from minict.engine.record import Record, records
 from minict.runtime import paths
 from minict.runtime.state import State
@@ -444,27 +444,27 @@ def test_who_is_killed_while_connecting_or_disconnecting_can_do_it_again(boxes):
             what(record, "back")
 
     def wished() -> bool:
-        return "back" in wiring.names_of_networks(Record.find("one").settings_object().network)
+        return "back" in networkwords.names_of_networks(Record.find("one").settings_object().network)
 
     def again() -> None:
         if not wished():
-            change(wiring.connect)
+            change(rewiring.connect)
         looked.append(one.on("back")["IPAddress"] in [line.split()[0] for line in open(State(db.id).path("hosts")) if "one" in line])
-        change(wiring.disconnect)
+        change(rewiring.disconnect)
         assert len(looked) % 20 or as_before()
-    assert killed_at_every_line(lambda: change(wiring.connect), again, 5) > 100 and all(looked)
+    assert killed_at_every_line(lambda: change(rewiring.connect), again, 5) > 100 and all(looked)
     again()
     assert as_before()
 
     def left() -> None:
         if wished():
-            change(wiring.disconnect)
+            change(rewiring.disconnect)
         assert "one" not in open(State(db.id).path("hosts")).read()
-        change(wiring.connect)
-    change(wiring.connect)
-    assert killed_at_every_line(lambda: change(wiring.disconnect), left, 3) > 100
+        change(rewiring.connect)
+    change(rewiring.connect)
+    assert killed_at_every_line(lambda: change(rewiring.disconnect), left, 3) > 100
     left()
-    change(wiring.disconnect)
+    change(rewiring.disconnect)
     assert as_before()
 
 

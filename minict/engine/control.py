@@ -11,7 +11,7 @@ from minict.kernel import process as kernel
 from minict.runtime.container import Container
 from minict.runtime.errors import ContainerError
 
-from . import foreground, life, names, policy, units, wiring
+from . import foreground, life, names, policy, rewiring, units
 from .record import Record
 
 _PATIENCE = 15.0  # seconds for a monitor to give back what its container held
@@ -147,7 +147,7 @@ def rename(record: Record, name: str) -> None:
         record.settings["name"] = name
         record.save()
         names.release(f"{before}/{record.id}")
-        wiring.rename(record.id, name)
+        rewiring.rename(record.id, name)
 
 
 def update(record: Record, **changes) -> None:

@@ -152,9 +152,9 @@ def prune_containers(filters: list[str] = ()) -> list[str]:
 
 def prune_networks() -> list[str]:
     """Remove the networks that people have made and no container has; those removed."""
-    from . import networks, wiring
+    from . import networks, networkwords
     from .record import records
-    return networks.prune({name for record in records() for name in wiring.names_of_networks(record.settings_object().network)})
+    return networks.prune({name for record in records() for name in networkwords.names_of_networks(record.settings_object().network)})
 
 
 def prune_volumes() -> list[str]:

@@ -159,7 +159,8 @@ def health_of(record: Record) -> str:
 
 def networks_of(record: Record) -> list[str]:
     """The names of its networks, those that it has or, when it does not run, will have."""
-    from .wiring import describe, names_of_networks
+    from .networkwords import names_of_networks
+    from .wiring import describe
     return list(describe(record.id)["Networks"]) or names_of_networks(record.settings["network"]) or record.settings["network"]
 
 

@@ -73,19 +73,19 @@ def prune(fields: dict, arguments: list[str]) -> None:
 
 
 def connect(fields: dict, arguments: list[str]) -> None:
-    from .. import wiring
+    from .. import rewiring
     from ..record import Record
     network, name = arguments
     with Record.find(name) as record:
-        wiring.connect(record, network, fields.get("ip"), fields.get("alias", []))
+        rewiring.connect(record, network, fields.get("ip"), fields.get("alias", []))
 
 
 def disconnect(fields: dict, arguments: list[str]) -> None:
-    from .. import wiring
+    from .. import rewiring
     from ..record import Record
     network, name = arguments
     with Record.find(name) as record:
-        wiring.disconnect(record, network)
+        rewiring.disconnect(record, network)
 
 
 COMMANDS = table(
