@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import fcntl
 import json
 import os
 import shutil
@@ -415,6 +416,20 @@ def test_a_command_that_is_our_own_interpreter_is_refused(bundle, command):
     os.symlink("/proc/self/exe", f"{bundle.rootfs}/link")
     bundle.process["args"] = [command]
     bundle.refused("out of the container", status=126)
+
+
+def test_where_others_can_change_the_command_our_interpreter_is_a_sealed_copy(bundle, tmp_path):
+    """The look at the command and its execution are two moments, and a volume may have a second, hostile user."""
+    def interpreter() -> str:
+        return os.readlink(f"/proc/{bundle.create('true').pid}/exe")
+
+    assert interpreter() == os.path.realpath("/proc/self/exe")
+    bundle.config["mounts"].append({"destination": "/srv", "type": "bind", "source": str(tmp_path), "options": ["rbind", "noexec"]})
+    assert interpreter() == os.path.realpath("/proc/self/exe")
+    bundle.config["mounts"][-1]["options"] = ["rbind", "ro"]
+    assert "memfd:python" in interpreter()
+    with open(f"/proc/{bundle.made[-1].pid}/exe", "rb") as file:
+        assert fcntl.fcntl(file, fcntl.F_GET_SEALS) & fcntl.F_SEAL_WRITE
 
 
 def test_the_console_goes_over_the_socket(bundle):

@@ -100,7 +100,7 @@ def wish(record: Record, image: Image) -> tuple[spec.Spec, wiring.Wiring]:
     return wished, wires
 
 
-def begin(record: Record, *, streams: tuple = (0, 1, 2), console: int = -1, size: tuple[int, int] | None = None, launcher=None,
+def begin(record: Record, *, streams: tuple = (0, 1, 2), console: int = -1, size: tuple[int, int] | None = None,
           trace: bool = False) -> Container:
     """Begin a life of the container: execute its command, and return as soon as it runs.
 
@@ -110,13 +110,13 @@ def begin(record: Record, *, streams: tuple = (0, 1, 2), console: int = -1, size
     Raises :class:`ContainerError`; then the life has ended before it began, as if the command had failed.
     """
     try:
-        return _begin(record, streams, console, size, launcher, trace)
+        return _begin(record, streams, console, size, trace)
     except BaseException as error:
         record.write_life(finished=now(), exit_code=getattr(error, "status", OUR_ERROR), error=str(error))
         raise
 
 
-def _begin(record: Record, streams: tuple, console: int, size, launcher, trace: bool) -> Container:
+def _begin(record: Record, streams: tuple, console: int, size, trace: bool) -> Container:
     settings = record.settings_object()
     image = Image.load(record.image, record.image_name)
     wished, wires = wish(record, image)
@@ -137,8 +137,7 @@ def _begin(record: Record, streams: tuple, console: int, size, launcher, trace: 
         for name, text in {"hostname": wires.hostname + "\n", **wires.files()}.items():
             with open(record.state.path(name), "w") as file:
                 file.write(text)
-        container.run(wished, streams=streams, console=console, launcher=launcher, init=settings.init,
-                      die_with_parent=True, trace=trace,
+        container.run(wished, streams=streams, console=console, init=settings.init, die_with_parent=True, trace=trace,
                       seccomp_filter=seccomp.program(settings, wished),
                       prepare=wires.connect if wires.waits else None)
         return container
@@ -189,5 +188,6 @@ def settle(record: Record) -> bool:
 
 def etc_files(record: Record) -> list[spec.Mount]:
     """The files that the engine writes and the container sees in its /etc: they are not the image's to know."""
-    return [spec.Mount(destination=f"/etc/{name}", type="bind", source=record.state.path(name), options=["bind"])
+    options = ["bind", "nosuid", "nodev", "noexec"]
+    return [spec.Mount(destination=f"/etc/{name}", type="bind", source=record.state.path(name), options=options)
             for name in ("hosts", "hostname", "resolv.conf")]

@@ -26,7 +26,7 @@ import _socket
 import select
 
 from minict.kernel import process as kernel
-from minict.runtime import launch, terminal
+from minict.runtime import terminal
 from minict.runtime.errors import OUR_ERROR, ContainerError
 from minict.runtime.process import restore_signals
 
@@ -84,7 +84,7 @@ class Monitor:
             ours, theirs = _socket.socketpair()
             try:
                 self.container = life.begin(self.record, streams=(-1, 1, 2), console=theirs.fileno(), size=self.size,
-                                            launcher=launch.here, trace=self.trace)
+                                            trace=self.trace)
                 theirs.close()
                 self.input = terminal.receive(ours.fileno())
             finally:
@@ -96,8 +96,7 @@ class Monitor:
             err, err_end = os.pipe2(os.O_CLOEXEC)
             stdin_end, self.input = os.pipe2(os.O_CLOEXEC) if self.stdin is None else (self.stdin, -1)
             try:
-                self.container = life.begin(self.record, streams=(stdin_end, out_end, err_end), launcher=launch.here,
-                                            trace=self.trace)
+                self.container = life.begin(self.record, streams=(stdin_end, out_end, err_end), trace=self.trace)
             except BaseException:
                 for fd in {out, err, self.input} - {-1}:
                     os.close(fd)

@@ -74,13 +74,13 @@ class Container:
         finally:
             os.close(error)
 
-    def _bear(self, spec, *, hold: bool, rootfs_path: str | None = None, bundle: str = "/", prepare=None, launcher=None,
+    def _bear(self, spec, *, hold: bool, rootfs_path: str | None = None, bundle: str = "/", prepare=None,
               streams: tuple = (0, 1, 2), console: int = -1, seccomp_filter: bytes | None = None, init: bool = False,
               die_with_parent: bool = False, trace: bool = False) -> None:
         """Make the container of *spec*; when that fails, give back what it has taken so far.
 
         *rootfs_path*: its root, if not the spec's.  *bundle*: where the spec's relative paths begin.
-        *prepare*: called with the pid, to connect the network.  *launcher*: who forks, of :mod:`.launch`.
+        *prepare*: called with the pid, to connect the network.
         *streams*: standard input (-1: nothing to read), output and error.  *console*: a Unix socket that gets the
         terminal.  *seccomp_filter*: the compiled program, if it is not to be made from the spec.  *init*: run a tiny init
         as process 1.  *die_with_parent*: the kernel kills the container when this process ends.
@@ -114,8 +114,7 @@ class Container:
                 seccomp_flags=seccomp.flags(spec.linux.seccomp) if spec.linux.seccomp else 0, wait_for_network=prepare is not None,
                 init=init, die_with_parent=die_with_parent, traced=trace,
                 descriptors={"stdin": streams[0], "stdout": streams[1], "stderr": streams[2], "console": console, **fifos})
-            launcher = launcher or launch.choose(birth)
-            self._child, self.pidfd, child = births.bear(birth, launcher, prepare, step, self.state.write_pid)
+            self._child, self.pidfd, child = births.bear(birth, launch.choose(birth), prepare, step, self.state.write_pid)
             self.traces = [step, child]
         except BaseException:
             self.delete(force=True)

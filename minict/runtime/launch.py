@@ -3,7 +3,8 @@
 =================  =====================================================================================
 :func:`here`       clone3 from this process: the command line, which is small and has one thread
 :func:`staged`     fork first, clone3 from the copy: to join namespaces, or to run a learner's own functions
-:func:`by_zygote`  a small helper process clones for us: a notebook kernel, which is large and has a dozen threads
+:func:`by_zygote`  a small helper process clones for us: a notebook kernel, which is large and has a dozen threads; and
+                   wherever somebody else can write to what the container executes
 =================  =====================================================================================
 
 To fork copies the page tables: 3 ms for a small Python, 10 for a notebook, 50 with a large array in it.  And a
@@ -25,18 +26,16 @@ def choose(birth: births.Birth):
     A passed exercise has replaced a function in this process and nowhere else: then the container must come from
     this process.
     """
-    if len(os.listdir("/proc/self/task")) > 1 and not learner.replaced:
+    if not learner.replaced and (has_threads() or shares_programs(birth)):
         return by_zygote
     return staged if learner.replaced or needs_stage(birth) else here
 
 
 def here(birth: births.Birth) -> tuple[int, int]:
-    """Clone from this very process, which must have one thread; through a stage where one is needed.
+    """Clone from this very process, which must have one thread.
 
     Returns (pid, pidfd).  Raises :class:`OSError`.
     """
-    if needs_stage(birth):
-        return staged(birth)
     births.preload(birth)
     pid, pidfd = clone(birth, open_cgroup(birth))
     if pid == 0:
@@ -106,6 +105,21 @@ def by_zygote(birth: births.Birth) -> tuple[int, int]:
     from . import zygote
     pid = zygote.request(birth)
     return pid, kernel.pidfd_open(pid) if pid > 0 else -1
+
+
+def has_threads() -> bool:
+    return len(os.listdir("/proc/self/task")) > 1
+
+
+def shares_programs(birth: births.Birth) -> bool:
+    """Whether what the container executes may lie in a place to which others write: in a directory or file of the host.
+
+    That a command is no link to ``/proc/self/exe``, and no script for it, is looked up before execve; in such a place
+    a hostile second container could put one there in between.  It shall find the sealed interpreter of the zygote, and
+    not the host's (CVE-2019-5736).
+    """
+    return any("noexec" not in mount.options and (mount.type == "bind" or {"bind", "rbind"} & set(mount.options))
+               for mount in birth.spec.mounts)
 
 
 def needs_stage(birth: births.Birth) -> bool:

@@ -37,10 +37,11 @@ def request(birth: births.Birth) -> int:
     """Have a container made; return the pid of its first process, or -1 when the reason is in the birth's report.
 
     The first call starts the zygote (20 to 40 ms).  A birth that joins namespaces gets a zygote for itself alone,
-    because there may be no way back from them.
+    because there may be no way back from them; and so does one for a process without threads, such as the command line,
+    which will not ask again.
     """
-    from .launch import needs_stage
-    if needs_stage(birth):
+    from .launch import has_threads, needs_stage
+    if needs_stage(birth) or not has_threads():
         channel, pid = start()
         try:
             return ask(channel, birth)
