@@ -388,6 +388,7 @@ def test_a_command_at_a_terminal_that_was_stopped_goes_on_with_fg(image, shell, 
     wait_until(lambda: Record.find("box").pid)
     shell.type("PS1='% '; echo here-$((1+1))\n")
     shell.expect("here-2")
+    shell.expect("% ")  # only now does the container's shell itself show what is typed
     os.kill(foreground(shell), number)
     shell.expect("Stopped")
     shell.expect("$ ")

@@ -51,9 +51,9 @@ CACHE=${MINICT_CACHE:-$SOURCE/vagrant/cache}
 PACKAGES="python3 python3-venv ca-certificates util-linux procps
     iproute2 nftables libnftables1 libseccomp2 busybox-static"
 PACKAGES_SERVICE="sudo"
-# programs linked in odd ways, the machine's Vagrantfile, what minict shall live beside, registries
+# programs linked in odd ways, the machine's Vagrantfile, what minict shall live beside, registries and their clients
 PACKAGES_TESTS="gcc libc6-dev make sudo ruby rsync iptables zsh fish
-    docker-registry apache2-utils openssl skopeo umoci mmdebstrap"
+    docker-registry apache2-utils openssl skopeo umoci podman strace mmdebstrap"
 PACKAGES_VM="qemu-system-x86 mmdebstrap e2fsprogs"
 PACKAGES_BENCH="runc crun bubblewrap podman docker-registry skopeo umoci mmdebstrap"
 
