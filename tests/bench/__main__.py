@@ -1,4 +1,4 @@
-"""How long a container takes, beside runc, crun, bwrap, unshare and podman: ``make bench``.
+"""How long a container takes, beside runc, crun, bwrap, unshare, podman and docker: ``make bench``.
 
 Measured is wall time, from just before the process is started (or the function called) until it has ended and all
 is removed.  What is measured with what is in contenders.py, and how in measure.py.
@@ -9,9 +9,11 @@ import argparse
 import json
 import os
 import platform
+import re
 import sys
 
 from .contenders import all_contenders
+from .dockerd import Docker
 from .measure import Rounds
 from .report import prepare, print_goals, print_table
 from .world import World
@@ -37,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=25, help="samples of each contender (default: 25)")
     parser.add_argument("--rounds-at-once", type=int, default=7, help=f"samples with {AT_ONCE} at once (default: 7)")
-    parser.add_argument("--only", metavar="NAME,…", help="only the contenders with these names")
+    parser.add_argument("--only", metavar="NAME,…", help="only the contenders with these names (a comma and a blank belong to a name)")
     parser.add_argument("--json", metavar="FILE", help="also write all samples there, in seconds")
     options = parser.parse_args()
     if min(options.rounds, options.rounds_at_once) < 2:
@@ -47,10 +49,11 @@ def main() -> None:
     os.nice(-20)  # all that is started here inherits it
 
     rounds = Rounds()
-    with World() as world:
-        contenders = all_contenders(world)
+    docker = Docker()
+    with World() as world, docker.running(world) as words:
+        contenders = all_contenders(world, words)
         if options.only:
-            contenders = [each for each in contenders if each.name in options.only.split(",")]
+            contenders = [each for each in contenders if each.name in re.split(",(?! )", options.only)]
         ready, missing = prepare(contenders)
         try:
             alone = rounds.measure(ready, options.rounds)
@@ -64,7 +67,7 @@ def main() -> None:
           f"{rounds.restless} of {rounds.samples} samples began in a restless moment.\n")
     print_table("One container", alone, options.rounds, {each.name: each.does for each in ready})
     print_table(f"{AT_ONCE} at once", together, options.rounds_at_once, {})
-    for name, reason in missing.items():
+    for name, reason in {**missing, **({"docker": docker.why} if docker.why else {})}.items():
         print(f"{name} did not take part: {reason}")
     print_goals("Goals", GOALS, alone)
     print_goals(f"Goals, {AT_ONCE} at once", GOALS_AT_ONCE, together)

@@ -12,13 +12,9 @@ import subprocess
 import sys
 from time import perf_counter
 
-from .world import IMAGE, NAME, World
+from .world import IMAGE, NAME, Failed, World
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-
-
-class Failed(Exception):
-    """Why a contender can't take part."""
 
 
 class Program:
@@ -54,23 +50,6 @@ class Program:
         os.close(self._errors)
 
 
-class Docker(Program):
-    """Docker, where its daemon runs: the image goes into its store, and out again."""
-
-    def __init__(self, name: str, does: str, words: list[str], archive: str):
-        super().__init__(name, does, words)
-        self._archive = archive
-
-    def open(self) -> None:
-        super().open()
-        if subprocess.run(["docker", "import", self._archive, IMAGE], capture_output=True).returncode:
-            raise Failed("docker's daemon does not run here")
-
-    def close(self) -> None:
-        subprocess.run(["docker", "rmi", IMAGE], capture_output=True)
-        super().close()
-
-
 class Call:
     """A contender that is a function call in a Python that is already running: see caller.py."""
 
@@ -96,8 +75,8 @@ class Call:
         self._python.wait()
 
 
-def all_contenders(world: World) -> list:
-    """Everybody, in the order of the table."""
+def all_contenders(world: World, docker: list[str]) -> list:
+    """Everybody, in the order of the table.  *docker*: the words that call it, if it takes part."""
     minict = f"{os.path.dirname(sys.executable)}/minict"
     small, large = "minict.run, small", "minict.run, notebook"
     features = "6 namespaces, cgroups, overlay, masked paths, 14 capabilities, seccomp"
@@ -114,7 +93,7 @@ def all_contenders(world: World) -> list:
                 ["unshare", "--mount", "--pid", "--uts", "--ipc", "--net", "--cgroup", "--fork", "--mount-proc",
                  f"--root={world.rootfs}", "/bin/true"]),
         *podman(world),
-        Docker("docker run, bridge", "the same, by a daemon that runs already", ["docker", "run", "--rm", IMAGE, "true"], world.archive),
+        *([Program("docker run, bridge", "the same, by a daemon that runs already", [*docker, "run", "--rm", IMAGE, "true"])] if docker else []),
         Program("python -IS", "no container: an interpreter that does nothing", [sys.executable, "-IS", "-c", "pass"]),
         Program("true", "no container: the command alone", [f"{world.rootfs}/bin/true"]),
     ]

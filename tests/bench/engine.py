@@ -1,6 +1,6 @@
 """How long a further command and a start in the background take, and what a monitor costs: ``python -m tests.bench.engine``.
 
-* ``exec true`` in a container that runs, beside runc, crun and podman;
+* ``exec true`` in a container that runs, beside runc, crun, podman and docker;
 * fifty starts in the background at once, until the last of the commands has come back;
 * the private memory of the process that looks after an idle container, beside podman's conmon.
 """
@@ -14,6 +14,7 @@ import subprocess
 import sys
 
 from .contenders import Failed, Program, podman_words
+from .dockerd import Docker
 from .measure import Rounds
 from .world import IMAGE, NAME, World
 
@@ -22,8 +23,8 @@ GOAL_MEMORY = 12  # MB
 ASLEEP = ["sleep", "100000"]
 LIMITS = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]  # podman's are for machines that may raise them
 # (who, beside whom, how many times as long at most; None: said for completeness)
-GOALS = [("minict exec", "podman exec", None), ("minict exec", "runc exec", None), ("minict exec", "crun exec", None)]
-GOALS_AT_ONCE = [("minict run -d", "podman run -d", None)]
+GOALS = [("minict exec", f"{peer} exec", None) for peer in ("podman", "docker", "runc", "crun")]
+GOALS_AT_ONCE = [("minict run -d", f"{peer} run -d", None) for peer in ("podman", "docker")]
 
 
 class Exec(Program):
@@ -66,8 +67,8 @@ def call(words: list[str]) -> str:
         return output.read().decode().strip()
 
 
-def contenders(world: World) -> tuple[list, list]:
-    """Those of ``exec``, and those of the starts in the background."""
+def contenders(world: World, docker: list[str]) -> tuple[list, list]:
+    """Those of ``exec``, and those of the starts in the background.  *docker*: the words that call it, if it takes part."""
     minict = f"{os.path.dirname(sys.executable)}/minict"
     podman = podman_words(world)
     podman_run = [*podman, "run", "-d", "--network", "none", "--cgroup-parent", f"/{NAME}", *LIMITS]
@@ -91,6 +92,12 @@ def contenders(world: World) -> tuple[list, list]:
     detached = [Detached("minict run -d", [minict, "run", "-d", "--network", "none", IMAGE, *ASLEEP],
                          [minict, "rm", "-f", f"$({minict} ps -a -q)"]),
                 Detached("podman run -d", [*podman_run, IMAGE, *ASLEEP], [*podman, "rm", "-f", "-t", "0", "-a"])]
+    if docker:
+        docker_run = [*docker, "run", "-d", "--network", "none"]
+        execs.append(Exec("docker exec", [*docker, "exec", "idle", "true"], [*docker_run, "--name", "idle", IMAGE, *ASLEEP],
+                          [*docker, "rm", "-f", "idle"]))
+        detached.append(Detached("docker run -d", [*docker_run, IMAGE, *ASLEEP],
+                                 [*docker, "rm", "-f", f"$({' '.join(docker)} ps -a -q)"]))
     return execs, detached
 
 
@@ -126,8 +133,9 @@ def main() -> None:
         sys.exit("Containers need root, so type: sudo make bench")
     from .report import prepare, print_goals, print_table
     rounds = Rounds()
-    with World() as world:
-        execs, detached = contenders(world)
+    docker = Docker()
+    with World() as world, docker.running(world) as words:
+        execs, detached = contenders(world, words)
         memory = measure_memory(detached)
         ready, missing = prepare(execs)
         try:
@@ -143,7 +151,7 @@ def main() -> None:
     print("Private memory of the process that looks after an idle container")
     for name, megabytes in memory.items():
         print(f"  {name:<32}{megabytes:8.1f} MB")
-    for name, reason in {**missing, **unable}.items():
+    for name, reason in {**missing, **unable, **({"docker": docker.why} if docker.why else {})}.items():
         print(f"{name} did not take part: {reason}")
     print_goals("Goals", GOALS, alone)
     print_goals(f"Goals, {AT_ONCE} at once", GOALS_AT_ONCE, together)

@@ -25,6 +25,10 @@ IMAGE = "bench"
 _UNIFIED = "/sys/fs/cgroup/unified"
 
 
+class Failed(Exception):
+    """Why a contender can't take part."""
+
+
 class World:
     """``with World() as world:`` enters it; ``world.path("x")`` is a path in its tmpfs."""
 
