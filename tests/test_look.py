@@ -9,7 +9,7 @@ import time
 import pytest
 
 from command import PATIENCE, Terminal, begin, minict, refused, wait_until
-from minict.engine import volumes
+from minict.engine import api, volumes
 from minict.engine.record import Record
 
 FOREVER = ("sleep", "1000")
@@ -348,6 +348,15 @@ def test_system_prune_leaves_what_is_used(boxes, tmp_path, monkeypatch):
 def bridge():
     yield
     assert minict("prune").returncode == 0
+
+
+def test_a_container_is_listed_with_the_default_network_before_it_was_ever_on_it(tiny):
+    said("create", "--name", "later", tiny, "true")
+    try:
+        assert said("ps", "-a", "--format", "{{.Networks}}") == "bridge\n"
+        assert "bridge" in api.containers()[0]._repr_html_()
+    finally:
+        said("rm", "later")
 
 
 def test_published_ports_are_shown_everywhere(bridge, boxes, tiny):

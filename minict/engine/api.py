@@ -150,7 +150,7 @@ class Container:
     def _repr_html_(self):
         from .table import html_object
         return html_object({"image": self.image, "command": " ".join(self.command), "status": self.status,
-                            "network": ", ".join(self._record.settings["network"])}, f"container {self.name}")
+                            "network": ", ".join(self._record.settings_object().network)}, f"container {self.name}")
 
     @property
     def name(self) -> str:

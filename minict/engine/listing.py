@@ -161,7 +161,8 @@ def networks_of(record: Record) -> list[str]:
     """The names of its networks, those that it has or, when it does not run, will have."""
     from .networkwords import names_of_networks
     from .wiring import describe
-    return list(describe(record.id)["Networks"]) or names_of_networks(record.settings["network"]) or record.settings["network"]
+    wanted = record.settings_object().network
+    return list(describe(record.id)["Networks"]) or names_of_networks(wanted) or list(wanted)
 
 
 def _image_of(record: Record):
