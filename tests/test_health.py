@@ -50,6 +50,20 @@ def test_it_is_starting_then_healthy_then_not_and_then_again(box):
     assert len(health(record)["Log"]) == 5, "and no more are kept"
 
 
+def test_a_command_in_one_string_is_given_to_the_shell_of_the_image(box, image):
+    box()
+    assert minict("commit", "-c", "SHELL [\"/bin/sh\", \"-c\", \"echo given $0\"]", "-c", "HEALTHCHECK --interval=20ms CMD all of it", "box",
+                  "with-shell").returncode == 0
+    try:
+        assert minict("run", "-d", "--name", "asked", "--network", "none", "with-shell", "sleep", "1000").returncode == 0
+        record = Record.find("asked")
+        wait_until(lambda: health(record)["Log"])
+        assert health(record)["Log"][0]["Output"] == "given all of it\n" and health(record)["Status"] == "healthy"
+    finally:
+        minict("rm", "-f", "asked")
+        minict("rmi", "-f", "with-shell")
+
+
 def test_a_check_that_hangs_is_killed_and_counts_as_a_failure(box):
     record = box("--health-cmd", "echo begun; sleep 1000", "--health-interval", "20ms", "--health-timeout", "200ms", "--health-retries", "1")
     wait_until(lambda: health(record)["Status"] == "unhealthy")

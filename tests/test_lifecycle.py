@@ -197,7 +197,12 @@ def test_who_runs_is_removed_only_by_force(image):
     assert done.returncode == 1 and "stop it first, or remove it with -f" in done.stderr
     assert minict("rm", "-f", "box").stdout == "box\n"
     assert containers() == []
-    assert minict("rm", "-f", "box").returncode == 1
+
+
+@pytest.mark.parametrize("words", [["rm"], ["rmi"], ["network", "rm"], ["volume", "rm"]])
+def test_force_has_nothing_against_what_is_not_there(image, words):
+    refused(minict(*words, "nowhere"), "no such", "nowhere", status=1)
+    assert minict(*words, "-f", "nowhere").returncode == 0
 
 
 def test_paused_it_stands_still_and_can_be_stopped(image):

@@ -54,13 +54,15 @@ def test_ps_shows_what_runs_and_with_a_what_has_ended(boxes):
     boxes("sh", "-c", "exit 3", name="two")
     ended("two")
     heading, line = said("ps").splitlines()
-    assert line.split()[:3] == [id, "tiny", '"sleep'] and line.endswith(" one") and " Up " in line
+    assert line.split()[:3] == [id[:12], "tiny", '"sleep'] and line.endswith(" one") and " Up " in line
     assert line.index("Up ") == heading.index("STATUS") and line.index('"sleep 1000"') == heading.index("COMMAND")
     both = said("ps", "-a").splitlines()[1:]
     assert [each.split()[-1] for each in both] == ["two", "one"] and "Exited (3)" in both[0] and "ago" in both[0]
-    assert said("ps", "-q").split() == [id] == said("container", "ls", "-q").split()
+    assert said("ps", "-q").split() == [id[:12]] == said("container", "ls", "-q").split()
+    assert said("ps", "-q", "--no-trunc").split() == [id] and len(id) == 64
     assert said("ps", "-l", "--format", "{{.Names}}") == "two\n" == said("ps", "-n", "1", "--format", "{{.Names}}")
     assert json.loads(said("ps", "--format", "json"))["State"] == "running"
+    assert json.loads(said("ps", "--format", "{{json .}}")) == json.loads(said("ps", "--format", "json"))
     states = said("ps", "-a", "--format", "table {{.Names}}\\t{{.State}}")
     assert states == "NAMES     STATE\ntwo       exited\none       running\n"
 
@@ -187,8 +189,10 @@ def test_inspect_knows_a_container_that_runs(boxes, tiny, tmp_path):
     assert config["Hostname"] == "heinz" and config["Image"] == tiny
     assert host["Memory"] == 64 << 20 and host["NanoCpus"] == 500_000_000 and host["CapAdd"] == ["NET_ADMIN"]
     assert host["RestartPolicy"] == {"Name": "on-failure", "MaximumRetryCount": 3} and host["NetworkMode"] == "none"
+    assert not {"Health", "Healthcheck", "ExposedPorts"} & {*state, *config}, "what it has not is left out"
     [mounted] = found["Mounts"]
     assert (mounted["Type"], mounted["Source"], mounted["Destination"], mounted["RW"]) == ("bind", str(tmp_path), "/host", False)
+    assert mounted["Mode"] == "ro"
     assert os.path.isdir(found["GraphDriver"]["Data"]["UpperDir"]) and os.path.isfile(found["HostsPath"])
     asked = said("inspect", "-f", "{{.State.Pid}} {{index .Config.Labels \"tier\"}}", "known")
     assert asked.split() == [str(state["Pid"]), "front"]
@@ -339,6 +343,9 @@ def test_system_prune_leaves_what_is_used(boxes, tmp_path, monkeypatch):
     assert "unused" in said("images")  # it has a name
     assert said("ps", "-a", "--format", "{{.Names}}") == "user\n"
     assert len(volumes.volumes()) == 1
+    refused(minict("system", "prune", "-af", "--volumes", "--filter", "until=1h"), "until", "--volumes", status=1)
+    said("system", "prune", "-af", "--volumes", "--filter", "label=nobody-has-it")
+    assert "unused" in said("images") and len(volumes.volumes()) == 1
     said("system", "prune", "-a", "-f", "--volumes")
     assert "unused" not in said("images") and "tiny" in said("images") and volumes.volumes() == []
     minict("rm", "-f", "user")

@@ -38,7 +38,7 @@ class Box(Machine):
     def __init__(self, image: str, *flags: str):
         if "--dns" not in flags and not any(flag.startswith("container:") for flag in flags):
             flags = ("--dns", "127.0.0.1", *flags)  # nobody is there: an unknown name is unknown at once
-        self.id = done("run", "-d", *flags, image, "sleep", "1000")[:12]
+        self.id = done("run", "-d", *flags, image, "sleep", "1000")
 
     @property
     def pid(self) -> int:
@@ -182,7 +182,11 @@ def test_a_network_in_use_stays_and_prune_takes_the_others(boxes):
     one, two = boxes("--network", "used", "--name", "one"), boxes("--network", "wished")
     done("stop", "-t", "0", two.id)
     refused(minict("network", "rm", "used"), "used", one.id, status=1)
-    assert done("network", "prune", "-f").splitlines() == ["Deleted Networks:", "idle"]
+    done("network", "create", "--label", "keep=yes", "labelled")
+    refused(minict("network", "prune", "-f", "--filter", "name=idle"), "label, label!, until", status=1)
+    assert done("network", "prune", "-f", "--filter", "until=1h") == "" == done("network", "prune", "-f", "--filter", "label=keep=no")
+    assert done("network", "prune", "-f", "--filter", "label!=keep").splitlines() == ["Deleted Networks:", "idle"]
+    assert done("network", "prune", "-f").splitlines() == ["Deleted Networks:", "labelled"]
     assert done("network", "inspect", "-f", "{{range .Containers}}{{.Name}} {{.IPv4Address}}{{end}}", "used") == f"one {one.ip}/24"
 
 

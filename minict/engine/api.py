@@ -328,7 +328,8 @@ def _row(thing) -> dict:
     """What a table shows of a container, an image, a volume or a network."""
     from . import table
     if isinstance(thing, Container):
-        return {"name": thing.name, "image": thing.image, "command": " ".join(thing.command), "status": thing.status, "id": thing.id}
+        return {"name": thing.name, "image": thing.image, "command": " ".join(thing.command), "status": thing.status,
+                "id": thing.id[:12]}
     if isinstance(thing, Image):
         return {"name": ", ".join(thing.names), "id": thing.id[:12], "created": table.ago(thing.created), "size": table.size(thing.size)}
     return {"name": thing.name, **({"subnet": str(thing.subnet)} if hasattr(thing, "subnet") else {})}

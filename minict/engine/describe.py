@@ -14,6 +14,15 @@ from .record import Record
 from .settings import Settings
 
 
+class Facts(dict):
+    """Fields under Docker's names.  Those that are *optional* are left out when they are empty; and yet a template may ask for
+    them, ``{{if .State.Health}}``, as for a pointer of Go's that is nil."""
+
+    def __init__(self, fields: dict, optional: tuple[str, ...]):
+        super().__init__({name: value for name, value in fields.items() if value or name not in optional})
+        self.optional = optional
+
+
 def container(record: Record, *, size: bool = False) -> dict:
     """The container as ``inspect`` shows it; with *size* also how much of the disk it takes."""
     settings, image = record.settings_object(), image_of(record)
@@ -68,7 +77,7 @@ def state_of(record: Record) -> dict:
              "Restarting": status == "restarting", "OOMKilled": bool(life.get("oom_killed")), "Dead": False,
              "Pid": record.pid or 0, "ExitCode": 0 if status in ("running", "paused") else record.exit_code,
              "Error": life.get("error") or "", "StartedAt": stamp(life.get("started")), "FinishedAt": stamp(life.get("finished"))}
-    return {**found, "Health": life.get("health")}
+    return Facts({**found, "Health": life.get("health")}, optional=("Health",))
 
 
 def config(record: Record, settings: Settings, image: Image | None) -> dict:
@@ -78,14 +87,14 @@ def config(record: Record, settings: Settings, image: Image | None) -> dict:
     if settings.entrypoint is not None:  # a new entry point makes the image's command void
         entrypoint, cmd = [settings.entrypoint] if settings.entrypoint else None, record.args or None
     hostname = host_name(record, settings)
-    return {
+    return Facts({
         "Hostname": hostname, "Domainname": settings.domainname or "", "User": settings.user or given.get("User") or "",
         "ExposedPorts": {port: {} for port in exposed(settings, image)} or None,
         "Tty": settings.tty, "OpenStdin": settings.interactive, "Env": _env(settings, given), "Cmd": cmd, "Image": record.image_name,
         "Volumes": given.get("Volumes") or None, "WorkingDir": settings.workdir or given.get("WorkingDir") or "",
         "Entrypoint": entrypoint, "Labels": labels_of(record, image), "Healthcheck": policy.healthcheck(settings, given),
         "StopSignal": str(settings.stop_signal or given.get("StopSignal") or "SIGTERM"),
-        "StopTimeout": int(policy.stop_timeout(settings))}
+        "StopTimeout": int(policy.stop_timeout(settings))}, optional=("ExposedPorts", "Healthcheck"))
 
 
 def _env(settings: Settings, given: dict) -> list[str]:
@@ -144,7 +153,7 @@ def mount(each: dict) -> dict:
     options = list(each.get("options", ()))
     propagation = [word for word in options if word.lstrip("r") in ("private", "slave", "shared")]
     result = {"Type": each["type"], "Source": each.get("source", ""), "Destination": each["destination"],
-              "Mode": ",".join(options), "RW": not each.get("read_only"),
+              "Mode": ",".join([*options, *["ro"] * bool(each.get("read_only"))]), "RW": not each.get("read_only"),
               "Propagation": propagation[0] if propagation else "rprivate" if each["type"] == "bind" else ""}
     if each["type"] != "volume":
         return result

@@ -150,17 +150,20 @@ def prune_containers(filters: list[str] = ()) -> list[str]:
     return removed
 
 
-def prune_networks() -> list[str]:
-    """Remove the networks that people have made and no container has; those removed."""
-    from . import networks, networkwords
+def prune_networks(given: dict[str, list[str]]) -> list[str]:
+    """Remove the networks that people have made, that no container has, and that match the filters *given*; those removed."""
+    from . import filters, networks, networkwords
     from .record import records
-    return networks.prune({name for record in records() for name in networkwords.names_of_networks(record.settings_object().network)})
+    before = filters.until(given)
+    kept = {name for record in records() for name in networkwords.names_of_networks(record.settings_object().network)}
+    return networks.prune(kept, lambda one: one.created < before and filters.labelled(one.labels, given))
 
 
-def prune_volumes() -> list[str]:
-    """Remove the volumes without a name that no container has; those removed."""
+def prune_volumes(given: dict[str, list[str]]) -> list[str]:
+    """Remove the volumes without a name that no container has, and that match the filters *given*; those removed."""
+    from .filters import labelled
     from .volumes import prune
-    return [volume.name for volume in prune()]
+    return [volume.name for volume in prune(wanted=lambda volume: labelled(volume.labels, given))]
 
 
 def total() -> int:

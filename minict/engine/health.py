@@ -23,10 +23,13 @@ _KILL = 9
 
 
 class Health:
-    """The checks of one life of the container *record*.  *wish* is what :func:`.policy.healthcheck` returns."""
+    """The checks of one life of the container *record*.  *wish* is what :func:`.policy.healthcheck` returns, *shell* the image's
+    SHELL, which a command in one string is given to."""
 
-    def __init__(self, record: Record, wish: dict):
+    def __init__(self, record: Record, wish: dict, shell: list[str] | None = None):
         self.record, self.wish = record, wish
+        kind, *words = wish["Test"]
+        self.command = words if kind == "CMD" else [*(shell or ["/bin/sh", "-c"]), words[0]]
         self.began = time.monotonic()
         self.status, self.failures, self.results = "starting", 0, []
         self.fd = self._pid = -1  # of the check that is under way
@@ -78,7 +81,7 @@ class Health:
         if self._pid == 0:
             try:
                 os.close(fd)
-                status, output = _check(self.record, self.wish)
+                status, output = _check(self.record, self.command, self.wish["Timeout"] / 1e9)
                 os.write(told, f"{status}\n".encode() + output[:_LONGEST])
             finally:
                 os._exit(0)
@@ -111,11 +114,9 @@ class Health:
             pass
 
 
-def _check(record: Record, wish: dict) -> tuple[int, bytes]:
-    """Execute the command, and wait for it; its exit status and output.  -1: it could not be executed, or took too long."""
+def _check(record: Record, command: list[str], seconds: float) -> tuple[int, bytes]:
+    """Execute the *command*, and wait for it; its exit status and output.  -1: it could not be executed, or took longer."""
     import select
-    kind, *words = wish["Test"]
-    command = words if kind == "CMD" else ["/bin/sh", "-c", words[0]]
     output, written = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     os.set_blocking(written, True)
     try:
@@ -123,7 +124,7 @@ def _check(record: Record, wish: dict) -> tuple[int, bytes]:
     except (ContainerError, OSError) as error:
         return -1, str(error).encode()
     os.close(written)
-    text, end = b"", time.monotonic() + wish["Timeout"] / 1e9
+    text, end = b"", time.monotonic() + seconds
     poll = select.poll()
     for fd in (output, pidfd):
         poll.register(fd, select.POLLIN)

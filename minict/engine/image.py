@@ -5,6 +5,7 @@ there whole or not at all: :mod:`minict.engine.store`.
 """
 from __future__ import annotations
 
+import errno
 import os
 
 from ..runtime import jsonfile, paths
@@ -157,7 +158,7 @@ class Image:
 
 def _no_image(name: str, many: bool = False) -> ContainerError:
     remedy = "more than one has an id that begins so" if many else "'minict pull' gets one, and 'minict images' lists those that are there"
-    return ContainerError(f"no such image: {name}; {remedy}")
+    return ContainerError(f"no such image: {name}; {remedy}", errno=None if many else errno.ENOENT)
 
 
 # ---- what the commands do ------------------------------------------------------------------------------------------

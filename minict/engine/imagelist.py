@@ -18,7 +18,7 @@ HEADINGS = {"Repository": "REPOSITORY", "Tag": "TAG", "Digest": "DIGEST", "ID": 
 HISTORY_HEADINGS = {"ID": "IMAGE", "CreatedSince": "CREATED", "CreatedAt": "CREATED AT", "CreatedBy": "CREATED BY", "Size": "SIZE",
                     "Comment": "COMMENT"}
 _NONE = "<none>"
-FILTERS = ("before", "dangling", "label", "reference", "since")
+FILTERS = ("before", "dangling", "label", "label!", "reference", "since", "until")
 
 
 def rows(pattern: str | None = None, filters: list[str] = (), *, all: bool = False, whole_ids: bool = False) -> list[dict]:
@@ -79,38 +79,19 @@ def _row(image: Image, repository: str, tag: str, digest: str, whole_ids: bool) 
             "SharedSize": "N/A", "UniqueSize": "N/A", "Containers": lambda: str(len(used_by(image)))}
 
 
-def wanted(filters: list[str]):
+def wanted(texts: list[str]):
     """What ``--filter KEY=VALUE`` says, as a function that takes an image.  Raises :class:`ContainerError`."""
-    given: dict[str, list[str]] = {}
-    for text in filters:
-        key, equals, value = text.partition("=")
-        if not equals or key not in (*FILTERS, "label!", "until"):
-            raise ContainerError(f"--filter {text}: write one of {', '.join(FILTERS)}, then = and a value")
-        given.setdefault(key, []).append(value)
-    if not {"true", "1", "false", "0"}.issuperset(given.get("dangling", [])):
-        raise ContainerError(f"--filter dangling={given['dangling'][0]}: write true or false")
+    from .filters import is_true, labelled, parse, until
+    given = parse(texts, FILTERS)
+    dangling, before = is_true(given, "dangling"), until(given)
     older = min((Image.find(name).created for name in given.get("before", [])), default=None)
     younger = max((Image.find(name).created for name in given.get("since", [])), default=None)
-    until = min(map(_until, given.get("until", [])), default=None)
 
     def fits(image: Image) -> bool:
         return ((older is None or image.created < older) and (younger is None or image.created > younger)
-                and (until is None or image.created < until)
-                and all(_has_label(image, text) for text in given.get("label", []))
-                and not any(_has_label(image, text) for text in given.get("label!", []))
-                and ("dangling" not in given or (given["dangling"][-1] in ("true", "1")) == (not image.full_names)))
+                and image.created < before and labelled(image.config.get("Labels") or {}, given)
+                and (dangling is None or dangling == (not image.full_names)))
     return fits
-
-
-def _until(text: str) -> float:
-    from .clock import SECOND, moment_of
-    return moment_of(text, "--filter until") / SECOND
-
-
-def _has_label(image: Image, text: str) -> bool:
-    labels = image.config.get("Labels") or {}
-    key, equals, value = text.partition("=")
-    return key in labels and (not equals or labels[key] == value)
 
 
 def history_rows(image: Image, *, human: bool = True, whole: bool = False) -> list[dict]:

@@ -24,7 +24,7 @@ HEALTHS = ("starting", "healthy", "unhealthy", "none")
 def select(filters: list[str] = (), *, ended_too: bool = False, newest: int | None = None) -> list[Record]:
     """The containers that match all *filters*, the newest first: those that are active, or with *ended_too* all.
 
-    A filter is ``KEY=VALUE``, with the keys of :data:`FILTERS`.  Of several with one key one has to match; but of labels all.
+    A filter is ``KEY=VALUE``, with the keys of :data:`FILTERS`.  Of several with one key one has to match; but of labels and times all.
     *newest*: only so many of them, active or not.  Raises :class:`ContainerError` for what is no filter.
     """
     tests: dict[str, list] = {}
@@ -37,7 +37,7 @@ def select(filters: list[str] = (), *, ended_too: bool = False, newest: int | No
     if not (ended_too or newest is not None or {"status", "exited"} & set(tests)):
         found = [record for record in found if record.status in ACTIVE]
     for key, each in tests.items():
-        among = all if key == "label" else any
+        among = all if key in ("label", "label!", "until") else any
         found = [record for record in found if among(test(record) for test in each)]
     return found[:newest]
 
@@ -65,13 +65,17 @@ def _by_exit(value: str):
     return lambda record: record.status == "exited" and record.exit_code == int(value)
 
 
-def _by_label(value: str):
-    name, given, wanted = value.partition("=")
+def _by_label(wanted: bool):
+    def of(value: str):
+        from .filters import has_label
+        return lambda record: has_label(_labels_of(record), value) == wanted
+    return of
 
-    def test(record: Record) -> bool:
-        labels = _labels_of(record)
-        return labels.get(name) == wanted if given else name in labels
-    return test
+
+def _by_moment(value: str):
+    from .filters import until
+    moment = until({"until": [value]})
+    return lambda record: record.created < moment
 
 
 def _by_image(value: str):
@@ -95,12 +99,14 @@ def _by_age(sign: int):
 FILTERS = {
     "id": lambda value: lambda record: record.id.startswith(value),
     "name": _by_name,
-    "label": _by_label,
+    "label": _by_label(True),
+    "label!": _by_label(False),
     "status": _by_word("status", STATUSES, lambda record: record.status),
     "exited": _by_exit,
     "ancestor": _by_image,
     "before": _by_age(-1),
     "since": _by_age(1),
+    "until": _by_moment,
     "network": lambda value: lambda record: value in networks_of(record),
     "volume": lambda value: lambda record: any(value in (each.get("name"), each["destination"]) for each in record.mounts or []),
     "health": _by_word("health", HEALTHS, lambda record: health_of(record)),
@@ -125,7 +131,7 @@ def row(record: Record, *, whole: bool = False) -> dict:
         written, all_files = sizes(record, _image_of(record))
         return f"{table.size(written)} (virtual {table.size(all_files)})"
     return {
-        "ID": record.id, "Image": lambda: image_name(record, whole), "Command": command, "CreatedAt": table.date(record.created),
+        "ID": record.id if whole else record.id[:12], "Image": lambda: image_name(record, whole), "Command": command, "CreatedAt": table.date(record.created),
         "RunningFor": table.ago(record.created), "State": status, "Names": record.name, "Size": size,
         "Status": table.status(status, started=life.get("started") or 0, finished=life.get("finished") or 0,
                                exit_code=record.exit_code, health=health_of(record)),

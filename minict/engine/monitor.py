@@ -124,7 +124,7 @@ class Monitor:
         if wish is None:
             return None
         from .health import Health
-        return Health(self.record, wish)
+        return Health(self.record, wish, self.image_config.get("Shell"))
 
     def look_after(self) -> int:
         """Do all there is to do until the container's first process has ended; its exit status."""

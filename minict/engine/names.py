@@ -21,8 +21,8 @@ _PEOPLE = ("allen babbage bartik bell berners boole cerf clark corbato dijkstra 
 
 
 def new_id() -> str:
-    """Twelve random hexadecimal digits, of which the host name is made and by which a person finds the container."""
-    return os.urandom(6).hex()
+    """64 random hexadecimal digits, as Docker has them.  The first twelve are what a person sees, and the host name."""
+    return os.urandom(32).hex()
 
 
 def check(name: str) -> None:
@@ -53,7 +53,7 @@ def take(name: str, id: str) -> None:
     """Give *name* to the container *id*.  Raises :class:`ContainerError` when another one has it."""
     while not _link(name, id):
         if not _take_back(name):
-            raise ContainerError(f"the name {name!r} is in use by the container {find(name)}: remove or rename that one, or "
+            raise ContainerError(f"the name {name!r} is in use by the container {(find(name) or '')[:12]}: remove or rename that one, or "
                                  "choose another name")
 
 

@@ -5,6 +5,7 @@ have to: it is made when a container comes that needs it.  Sources: docker-netwo
 """
 from __future__ import annotations
 
+import errno
 import os
 
 from minict.runtime import jsonfile, paths
@@ -27,7 +28,8 @@ def find(name: str) -> Network:
     found = [each for each in made_by_people() if name and each.id.startswith(name)]
     if len(found) != 1:
         known = ", ".join(["bridge", *(each.name for each in made_by_people()), "host", "none"])
-        raise ContainerError(f"no such network: {name}; there are {known}; 'minict network create' makes one")
+        raise ContainerError(f"no such network: {name}; there are {known}; 'minict network create' makes one",
+                             errno=None if found else errno.ENOENT)
     return found[0]
 
 
@@ -104,11 +106,14 @@ def remove(name: str) -> str:
             network.remove_lock_if_alone(held)
 
 
-def prune(keep=()) -> list[str]:
-    """Remove the networks made by people that no container is on, nor wishes to be on (*keep*); the names of those removed."""
+def prune(keep=(), wanted=lambda one: True) -> list[str]:
+    """Remove the networks made by people that no container is on, nor wishes to be on (*keep*); the names of those removed.
+
+    *wanted*: a function that says of a network whether it may go.
+    """
     removed = []
     for one in made_by_people():
-        if one.name not in keep and one.id not in keep and not addresses.holders(one.key):
+        if wanted(one) and one.name not in keep and one.id not in keep and not addresses.holders(one.key):
             try:
                 removed.append(remove(one.name))
             except ContainerError:

@@ -16,6 +16,7 @@ directory of its own in ``MINICT_RUN``: see :mod:`minict.runtime.state`.
 """
 from __future__ import annotations
 
+import errno
 import os
 import time
 
@@ -46,7 +47,7 @@ class Record:
             setattr(self, name, fields.get(name))
 
     def __repr__(self):
-        return f"<Record {self.name} ({self.id}): {self.status}>"
+        return f"<Record {self.name} ({self.id[:12]}): {self.status}>"
 
     @classmethod
     def load(cls, id: str) -> Record:
@@ -54,7 +55,7 @@ class Record:
         try:
             return cls(id, **jsonfile.read(f"{paths.container_data(id)}/container.json"))
         except (FileNotFoundError, NotADirectoryError):
-            raise ContainerError(f"no such container: {id}") from None
+            raise ContainerError(f"no such container: {id}", errno=errno.ENOENT) from None
         except (ValueError, TypeError):
             raise ContainerError(f"{paths.container_data(id)}/container.json is damaged: 'minict rm -f {id}' removes the "
                                  "container") from None
@@ -69,7 +70,7 @@ class Record:
         if len(ids) > 1:
             raise ContainerError(f"more than one container has an id that begins with {name}: write more of it")
         if not ids:
-            raise ContainerError(f"no such container: {name}; 'minict ps -a' lists those that are there")
+            raise ContainerError(f"no such container: {name}; 'minict ps -a' lists those that are there", errno=errno.ENOENT)
         return cls.load(ids[0])
 
     def save(self) -> None:

@@ -159,13 +159,13 @@ def host_name(settings, id: str) -> str:
 
     Raises :class:`ContainerError` when it is to have a name of its own and somebody else's.
     """
-    if settings.hostname is not None and not set(settings.hostname).issubset(_HOST_NAME) or len(settings.hostname or id) > 64:
+    if settings.hostname is not None and (not set(settings.hostname).issubset(_HOST_NAME) or len(settings.hostname) > 64):
         # it also goes into /etc/hosts, where a newline would begin a line of its own
         raise ContainerError(f"--hostname {settings.hostname!r}: a host name has letters, digits, '-' and '.', at most 64 of them")
     word = mode(settings, "uts")
     if word == "private":
         shares = settings.network[-1:] == ["host"]  # then it is reached by the host's name, as in Docker
-        return settings.hostname or (os.uname().nodename if shares else id)
+        return settings.hostname or (os.uname().nodename if shares else id[:12])
     if settings.hostname:
         raise ContainerError(f"--hostname and --uts {word}: others have that host name too; leave one of the two out")
     partners = None if word == "host" else find_partner("uts", word).state.read_spec().hostname

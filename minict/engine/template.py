@@ -312,6 +312,9 @@ def follow(value, fields: list[str], arguments: list):
             raise mistake(f"there is nothing of which .{field} could be asked: 'if' and 'with' go on without")
         if not isinstance(value, dict):
             raise mistake(f".{field} is asked of {text_of(value)[:40]!r}, which has no fields")
+        if field not in value and field in getattr(value, "optional", ()):
+            value = None
+            continue
         if field not in value:
             known = ", ".join(sorted(map(str, value))) or "none at all"
             raise mistake(f"there is no field .{field}: there are {known}")
@@ -339,7 +342,8 @@ def text_of(value) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):
-        return "map[" + " ".join(f"{key}:{text_of(_called(item, [], key))}" for key, item in sorted(value.items())) + "]"
+        return "map[" + " ".join(f"{key}:{text_of(_called(item, [], key))}" for key, item in sorted(value.items())
+                                 if not _is_method(item)) + "]"
     if isinstance(value, (list, tuple)):
         return "[" + " ".join("<nil>" if item is None else text_of(item) for item in value) + "]"
     if isinstance(value, float):
@@ -368,12 +372,17 @@ def call(name: str, arguments: list, scope: Scope):
         raise mistake(f"{name} can't be done with ({shown}){reason}") from None
 
 
+def _is_method(value) -> bool:
+    """Whether it is a function that wants an argument, as in ``{{.Label "x"}}``: no field that could be shown without."""
+    return callable(value) and (not hasattr(value, "__code__") or value.__code__.co_argcount > 0)
+
+
 def plain(value):
     """*value* without functions, as JSON wants it."""
     if callable(value):
         return plain(value())
     if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items() if not _is_method(item)}
     return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 

@@ -39,7 +39,7 @@ class Sample:
         limit = min(memory.get("limit") or 1 << 62, memory_of_the_host()) if memory else 0
         used = max(0, (memory.get("usage") or 0) - (memory.get("inactive_file") or 0))
         return {
-            "Container": self.record.name, "ID": self.record.id, "Name": self.record.name,
+            "Container": self.record.name, "ID": self.record.id if whole else self.record.id[:12], "Name": self.record.name,
             "CPUPerc": f"{self.processors(before):.2f}%", "MemUsage": f"{table.binary_size(used)} / {table.binary_size(limit)}",
             "MemPerc": f"{100 * used / limit if limit else 0:.2f}%",
             "NetIO": f"{table.size(self.received)} / {table.size(self.sent)}",
@@ -76,16 +76,17 @@ def memory_of_the_host() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def follow(find, show, *, interval: float = 1.0, once: bool = False) -> None:
+def follow(find, show, *, interval: float = 1.0, once: bool = False, whole: bool = False) -> None:
     """Show what the containers use, again and again until interrupted; with *once* a single time.
 
     *find* is called for the records each time, so that one that begins comes into the picture; *show* gets their rows.
+    *whole*: with whole ids (``--no-trunc``).
     """
     before = {record.id: Sample(record) for record in find()}
     time.sleep(min(interval, 0.5))
     while True:
         samples = [Sample(record) for record in find()]
-        show([sample.row(before.get(sample.record.id)) for sample in samples])
+        show([sample.row(before.get(sample.record.id), whole=whole) for sample in samples])
         if once:
             return
         before = {sample.record.id: sample for sample in samples}

@@ -6,11 +6,14 @@ know, and leaves the work to the module of :mod:`minict.engine` that does it.  W
 from __future__ import annotations
 
 
-def each(names: list[str], do) -> int:
+def each(names: list[str], do, missing_ok: bool = False) -> int:
     """Call *do* with each of the *names*, and print what it returns; the exit status.
 
     What goes wrong with one is said, and does not keep the others from it; the exit status is then 1, as Docker's.
+    *missing_ok*: not so for what is not there, as with ``rm --force``.
     """
+    from errno import ENOENT
+
     from minict.runtime.errors import ContainerError
 
     from ..cli import tell
@@ -20,5 +23,5 @@ def each(names: list[str], do) -> int:
             print(do(name), flush=True)
         except ContainerError as error:
             tell(error)
-            status = 1
+            status = status if missing_ok and error.errno == ENOENT else 1
     return status

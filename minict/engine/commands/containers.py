@@ -5,14 +5,14 @@ from ..options import Command, Option, table
 from . import each
 
 
-def with_each(arguments: list[str], function, **options) -> int:
+def with_each(arguments: list[str], function, missing_ok: bool = False, **options) -> int:
     """Do something with each container that *arguments* name, and say its name when it is done; the exit status."""
     from ..record import Record
 
     def do(name: str) -> str:
         function(Record.find(name), **options)
         return name
-    return each(arguments, do)
+    return each(arguments, do, missing_ok)
 
 
 def patience(fields: dict) -> dict:
@@ -53,7 +53,8 @@ def kill(fields: dict, arguments: list[str]) -> int:
 
 def remove(fields: dict, arguments: list[str]) -> int:
     from .. import control
-    return with_each(arguments, control.remove, force=bool(fields.get("force")), volumes=bool(fields.get("volumes")))
+    force = fields.get("force", False)
+    return with_each(arguments, control.remove, missing_ok=force, force=force, volumes=fields.get("volumes", False))
 
 
 def pause(fields: dict, arguments: list[str]) -> int:
@@ -136,7 +137,7 @@ COMMANDS = table(
     Command("kill", "[OPTION…] CONTAINER…", "Send a signal to containers.", "minict kill -s HUP web", kill,
             [Option("-s --signal", "its name or number (KILL)", "SIGNAL")], (1, None)),
     Command("rm", "[OPTION…] CONTAINER…", "Remove containers.", "minict rm -f web", remove, [
-        Option("-f --force", "kill it first if it runs"),
+        Option("-f --force", "kill it first if it runs; that there is none is no error"),
         Option("-v --volumes", "and its anonymous volumes")], (1, None)),
     Command("pause", "CONTAINER…", "Freeze all processes of containers.", "minict pause web", pause, arguments=(1, None)),
     Command("unpause", "CONTAINER…", "Let them go on.", "minict unpause web", unpause, arguments=(1, None)),

@@ -44,7 +44,8 @@ def from_host(fields: dict, arguments: list[str]) -> None:
 
 def remove(fields: dict, arguments: list[str]) -> int:
     from .. import image
-    return each(arguments, lambda name: "\n".join(image.remove(name, fields.get("force", False))))
+    force = fields.get("force", False)
+    return each(arguments, lambda name: "\n".join(image.remove(name, force)), missing_ok=force)
 
 
 def prune(fields: dict, arguments: list[str]) -> None:

@@ -95,7 +95,7 @@ def stats(fields: dict, arguments: list[str]) -> None:
     if whole_screen:
         show("\x1b[2J")
     try:
-        usage.follow(find, draw, once=once)
+        usage.follow(find, draw, once=once, whole=fields.get("no_trunc", False))
     except KeyboardInterrupt:
         pass
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from ..options import Command, Option, table
 from . import each
-from .system import FORCE, agreed, report
+from .system import FORCE, PRUNE_FILTER, agreed, report
 
 _HEADINGS = {"ID": "NETWORK ID", "Name": "NAME", "Driver": "DRIVER", "Scope": "SCOPE", "Subnet": "SUBNET", "Internal": "INTERNAL",
              "Labels": "LABELS", "CreatedAt": "CREATED AT"}
@@ -63,13 +63,15 @@ def _all() -> list[dict]:
 
 def rm(fields: dict, arguments: list[str]) -> int:
     from .. import networks
-    return each(arguments, networks.remove)
+    return each(arguments, networks.remove, missing_ok=fields.get("force", False))
 
 
 def prune(fields: dict, arguments: list[str]) -> None:
-    from ..disk import prune_networks
+    from .. import disk, filters
+    given = filters.parse(fields.get("filter", ()), filters.PRUNE)
+    filters.until(given)
     if fields.get("force") or agreed(["all networks that no container has"]):
-        report("Networks", prune_networks())
+        report("Networks", disk.prune_networks(given))
 
 
 def connect(fields: dict, arguments: list[str]) -> None:
@@ -104,10 +106,10 @@ COMMANDS = table(
     Command("network inspect", "[OPTION…] NETWORK…", "Show all that is known of networks.", "minict network inspect bridge",
             inspect,
             [Option("-f --format", "a template such as '{{.IPAM.Config}}'", "FORMAT")], (1, None)),
-    Command("network rm", "NETWORK…", "Remove networks that no container uses.", "minict network rm web", rm,
-            arguments=(1, None)),
+    Command("network rm", "[OPTION…] NETWORK…", "Remove networks that no container uses.", "minict network rm web", rm,
+            [Option("-f --force", "one that is not there is no error")], (1, None)),
     Command("network prune", "[OPTION…]", "Remove all networks that no container uses, nor wishes to.", "minict network prune -f",
-            prune, [FORCE]),
+            prune, [FORCE, PRUNE_FILTER]),
     Command("network connect", "[OPTION…] NETWORK CONTAINER", "Put a container on one more network.",
             "minict network connect --alias db back postgres", connect,
             [Option("--ip", "its address there", "ADDRESS"),

@@ -56,19 +56,24 @@ def disk(fields: dict, arguments: list[str]) -> None:
 
 
 def prune_all(fields: dict, arguments: list[str]) -> None:
-    from .. import disk, image, prune, table
-    whole, volumes = fields.get("all", False), fields.get("volumes", False)
+    from minict.runtime.errors import ContainerError
+
+    from .. import disk, filters, image, imagelist, prune, table
+    whole, volumes, texts = fields.get("all", False), fields.get("volumes", False), fields.get("filter", ())
+    given, wanted = filters.parse(texts, filters.PRUNE), imagelist.wanted(texts)
+    if volumes and "until" in given:
+        raise ContainerError("--filter until and --volumes: a volume's age says nothing about its use; leave one of the two out")
     doomed = ["all containers that do not run", "all networks that no container has",
               f"{UNUSED_IMAGES}, and the build cache" if whole else NAMELESS_IMAGES]
     doomed += ["all volumes without a name that no container has"] * volumes
     if not fields.get("force") and not agreed(doomed):
         return
     before = disk.total()
-    report("Containers", disk.prune_containers())
-    report("Networks", disk.prune_networks())
-    report("Images", image.remove_unused(whole))
+    report("Containers", disk.prune_containers(texts))
+    report("Networks", disk.prune_networks(given))
+    report("Images", image.remove_unused(whole, wanted))
     if volumes:
-        report("Volumes", disk.prune_volumes())
+        report("Volumes", disk.prune_volumes(given))
     for line in prune.prune():
         print(f"removed {line}")
     print(f"Total reclaimed space: {table.size(max(0, before - disk.total()))}")
@@ -103,6 +108,7 @@ def report(kind: str, removed: list[str]) -> None:
 
 FORMAT = Option("-f --format", "json, or a template", "TEMPLATE")
 FORCE = Option("-f --force", "do not ask")
+PRUNE_FILTER = Option("--filter", "only those that match: label=KEY[=VALUE], label!=KEY, until=TIME", "KEY=VALUE", many=True)
 UNUSED_IMAGES, NAMELESS_IMAGES = "all images that no container has", "all images without a name that no container has"
 
 COMMANDS = table(
@@ -117,7 +123,7 @@ COMMANDS = table(
     Command("system prune", "[OPTION…]", "Remove what nobody uses: containers that do not run, networks, images.",
             "minict system prune -f", prune_all, [
                 Option("-a --all", "all images that no container has, named or not"),
-                Option("--volumes", "volumes without a name, too"), FORCE]),
+                Option("--volumes", "volumes without a name, too"), FORCE, PRUNE_FILTER]),
     Command("container prune", "[OPTION…]", "Remove all containers that do not run.", "minict container prune -f",
-            prune_containers, [FORCE, Option("--filter", "only those that match: label=…, name=…", "KEY=VALUE", many=True)]),
+            prune_containers, [FORCE, PRUNE_FILTER]),
 )

@@ -24,7 +24,7 @@ HEADINGS = {"Driver": "DRIVER", "Name": "VOLUME NAME", "Availability": "AVAILABI
 def ls(fields: dict, arguments: list[str]) -> None:
     from .. import volumes
     from ..table import show
-    wanted = _filter(fields.get("filter", []), {"dangling", "label", "name", "driver"})
+    wanted = _filter(fields.get("filter", []), ("dangling", "driver", "label", "name"))
     print(show([_row(volume) for volume in volumes.volumes() if wanted(volume)], HEADINGS, ["Driver", "Name"],
                format=fields.get("format"), quiet="Name" if fields.get("quiet") else None), end="")
 
@@ -36,30 +36,18 @@ def _row(volume) -> dict:
             "Links": "N/A", "Size": "N/A", "Group": "N/A", "Status": "N/A", "Label": lambda key: labels.get(key, "")}
 
 
-def _filter(texts: list[str], known: set[str]):
+def _filter(texts: list[str], known: tuple):
     """What ``--filter KEY=VALUE`` says, as a function that takes a volume.  The same key twice: one of the two must be so,
     but of labels all.  Raises :class:`ContainerError`."""
-    given: dict[str, list[str]] = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals or key not in known:
-            raise ContainerError(f"--filter {text}: write one of {', '.join(sorted(known))}, then = and a value")
-        given.setdefault(key, []).append(value)
-    if not {"true", "1", "false", "0"}.issuperset(given.get("dangling", [])):
-        raise ContainerError(f"--filter dangling={given['dangling'][0]}: write true or false")
+    from .. import filters
+    given = filters.parse(texts, known)
+    dangling = filters.is_true(given, "dangling")
 
     def wanted(volume) -> bool:
-        return (all(_has_label(volume, text) for text in given.get("label", []))
-                and not any(_has_label(volume, text) for text in given.get("label!", []))
-                and any(text in volume.name for text in given.get("name", [volume.name]))
+        return (filters.labelled(volume.labels, given) and any(text in volume.name for text in given.get("name", [volume.name]))
                 and any(text == "local" for text in given.get("driver", ["local"]))
-                and ("dangling" not in given or (given["dangling"][-1] in ("true", "1")) == (not volume.users())))
+                and (dangling is None or dangling == (not volume.users())))
     return wanted
-
-
-def _has_label(volume, text: str) -> bool:
-    key, equals, value = text.partition("=")
-    return key in volume.labels and (not equals or volume.labels[key] == value)
 
 
 def inspect(fields: dict, arguments: list[str]) -> None:
@@ -83,7 +71,7 @@ def remove(fields: dict, arguments: list[str]) -> int:
 def prune(fields: dict, arguments: list[str]) -> None:
     from .. import volumes
     from ..table import size
-    wanted, everything = _filter(fields.get("filter", []), {"label", "label!"}), fields.get("all", False)
+    wanted, everything = _filter(fields.get("filter", []), ("label", "label!")), fields.get("all", False)
     if not fields.get("force") and not agreed(["all volumes that no container has" if everything else
                                                "all volumes without a name that no container has"]):
         return
