@@ -297,6 +297,31 @@ def test_who_types_the_detach_keys_leaves_it_running_and_comes_back(image):
     assert "still-kept" in words_of("box")
 
 
+def test_who_leaves_an_exec_by_the_detach_keys_leaves_its_command_running(image):
+    made("--name", "box", image, "sleep", "1000")
+    script = "stty -echo; echo ready; read word; while :; do echo $word; printf %01000d 0; echo >> /said; sleep 0.01; done"
+    with Terminal("exec", "-it", "--detach-keys", "ctrl-x,y", "box", "sh", "-c", script) as screen:
+        screen.expect("ready")
+        screen.type("here\n")
+        screen.expect("here")
+        screen.type("\x18y")
+        assert screen.status() == 0
+    size = len(minict("exec", "box", "cat", "/said").stdout)
+    wait_until(lambda: len(minict("exec", "box", "cat", "/said").stdout) > size + 20)  # 20 kB: more than a terminal holds
+    refused(minict("exec", "-t", "--detach-keys", "ctrl-ä", "box", "true"), "ctrl-ä", status=1)
+
+
+def test_an_exec_whose_window_is_closed_is_hung_up(image):
+    made("--name", "box", image, "sleep", "1000")
+    with Terminal("exec", "-it", "box", "sh", "-c", "trap 'echo over > /over; exit' HUP; echo ready; while :; do sleep 0.01; done") as screen:
+        screen.expect("ready")
+        screen.process.kill()
+        wait_until(lambda: minict("exec", "box", "cat", "/over").stdout == "over\n")
+    with Terminal("exec", "-t", "box", "sh", "-c", "echo once; exit 3") as screen:
+        screen.expect("once")
+        assert screen.status() == 3
+
+
 def test_other_detach_keys(image):
     with Terminal("run", "-it", "--rm", "--detach-keys", "ctrl-x,y", "--network", "none", "--name", "box", image, "sh") as screen:
         screen.type("echo \x10\x11here-$((1+1))\r")

@@ -49,7 +49,7 @@ def attach(channel, *, tty: bool, stdin: bool = True, signals: bool = True, deta
     as ``ctrl-p,ctrl-q`` that leaves the container alone; for terminals only.
     Raises :class:`Detached`, and :class:`ContainerError` when *detach_keys* are none.
     """
-    keys = parse_keys(_DETACH if detach_keys is None else detach_keys)
+    keys = DetachKeys(detach_keys)
     typed = stdin and tty and os.isatty(0)
     wake = _Wake()
     handlers = {number: _signal.getsignal(number) for number in HANDED_ON}
@@ -60,7 +60,7 @@ def attach(channel, *, tty: bool, stdin: bool = True, signals: bool = True, deta
                 _signal.signal(number, lambda number, frame: _send(channel, SIGNAL + str(number).encode()))
         if tty:
             screen = terminal.Screen(typed, lambda rows, columns: _send(channel, SIZE + f"{rows} {columns}".encode()))
-        return _relay(channel, wake, stdin, keys if typed else b"")
+        return _relay(channel, wake, stdin, keys if typed else DetachKeys(""))
     finally:
         if screen:
             screen.leave()
@@ -79,9 +79,8 @@ def attach_or_leave(channel, **options) -> int:
         return 0
 
 
-def _relay(channel, wake: _Wake, stdin: bool, keys: bytes) -> int:
+def _relay(channel, wake: _Wake, stdin: bool, keys: DetachKeys) -> int:
     """Until the container ends, or its monitor: what comes goes to our output, what is typed goes there."""
-    held = b""  # of the detach keys, what was typed so far
     while True:
         poll = select.poll()
         for fd in (channel.fileno(), wake.fd, *((0,) if stdin else ())):
@@ -104,11 +103,7 @@ def _relay(channel, wake: _Wake, stdin: bool, keys: bytes) -> int:
                 stdin = False
                 _send(channel, END_OF_INPUT)
                 continue
-            data, held = find_keys(held + data, keys)
-            if data:
-                _send(channel, TYPED + data)
-            if keys and held == keys:
-                raise Detached
+            keys.typed(data, lambda data: _send(channel, TYPED + data))
 
 
 def _receive(channel) -> bytes:
@@ -132,6 +127,25 @@ def wait(channel) -> int | None:
         return None
     finally:
         channel.close()
+
+
+class DetachKeys:
+    """What a person types to leave a container alone: *text* as ``ctrl-p,ctrl-q``, which is the default, and nothing for no keys.
+
+    Raises :class:`ContainerError` for what are no keys.
+    """
+
+    def __init__(self, text: str | None = None):
+        self._keys = parse_keys(_DETACH if text is None else text)
+        self._held = b""  # of the keys, what was typed so far
+
+    def typed(self, data: bytes, pass_on) -> None:
+        """Call *pass_on* with what of the *data* typed is for the container; raise :class:`Detached` when all keys are there."""
+        data, self._held = find_keys(self._held + data, self._keys)
+        if data:
+            pass_on(data)
+        if self._keys and self._held == self._keys:
+            raise Detached
 
 
 def find_keys(typed: bytes, keys: bytes) -> tuple[bytes, bytes]:

@@ -53,23 +53,71 @@ def execute(record: Record, wanted: Process, *, streams: tuple = (0, 1, 2), cons
     return runtime.execute(Container(record.id), wanted, streams=streams, console=console, seccomp_filter=program)
 
 
-def attached(record: Record, wanted: Process, interactive: bool = False) -> int:
-    """Execute it joined to our own streams; its exit status.  Raises :class:`ContainerError`."""
+def attached(record: Record, wanted: Process, interactive: bool = False, detach_keys: str | None = None) -> int:
+    """Execute it joined to our own streams; its exit status, or 0 when the person has left by the *detach_keys*.
+
+    Raises :class:`ContainerError`.
+    """
     from . import monitor
     monitor.hold_signals()
     if not wanted.terminal:
         pid, pidfd = execute(record, wanted, streams=(0 if interactive else -1, 1, 2))
         return _wait(pid, pidfd)
     import _socket
-    ours, theirs = _socket.socketpair()
-    pid, pidfd = execute(record, wanted, console=theirs.fileno())
+
+    from .attach import KILLED, Detached, DetachKeys
+    keys = DetachKeys(detach_keys)
+    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    monitor.fork_away(b"minict-exec", lambda told: _keep(record, wanted, theirs, told), keep=[theirs.fileno()])
     theirs.close()
-    master = terminal.receive(ours.fileno())
-    ours.close()
+    master, pidfd = (terminal.receive(ours.fileno()) for _ in range(2))
     monitor.take_signals(lambda number: monitor.send(pidfd, number))
-    terminal.relay(master, pidfd, 0 if interactive else -1)
+    try:
+        terminal.relay(master, pidfd, 0 if interactive else -1, typed=keys.typed)
+    except Detached:
+        ours.send(_LEFT)
+        os.write(2, b"\r\n")
+        return 0
     os.close(master)
-    return exit_status(os.waitpid(pid, 0)[1])
+    return int(ours.recv(16) or KILLED)
+
+
+_LEFT = b"left"
+
+
+def _keep(record: Record, wanted: Process, channel, told) -> None:
+    """In a process of its own, which holds the terminal and waits for the command: so a person can leave, and the command goes on.
+
+    By *channel* go the terminal, the command's pidfd, and at the end its exit status; the answer is :data:`_LEFT`, or nothing when
+    the person's window was closed, and then the terminal hangs up, as a terminal does.
+    """
+    import _socket
+    import select
+    console, theirs = _socket.socketpair()
+    try:
+        pid, pidfd = execute(record, wanted, console=theirs.fileno())
+    except (ContainerError, OSError) as error:
+        return told(error)
+    master = terminal.receive(console.fileno())
+    for fd in (master, pidfd):
+        terminal.send(channel.fileno(), fd)
+    told(None)
+    poll = select.poll()
+    for fd in (pidfd, channel.fileno()):
+        poll.register(fd, select.POLLIN)
+    while pidfd not in (ready := dict(poll.poll())):
+        if channel.fileno() in ready:
+            poll.unregister(channel.fileno())
+            if channel.recv(16) == _LEFT:
+                poll.register(master, select.POLLIN)
+            else:
+                os.close(master)
+        elif not terminal.pass_on(master, -1):  # nobody looks, but who writes must not wait for that
+            poll.unregister(master)
+    try:
+        channel.send(str(exit_status(os.waitpid(pid, 0)[1])).encode())
+    except OSError:
+        pass  # the person has left
 
 
 def in_background(record: Record, wanted: Process) -> None:

@@ -75,7 +75,7 @@ def join(record: Record, *, interactive: bool | None = None, detach_keys: str | 
     import _socket
 
     from .attach import attach_or_leave, parse_keys
-    parse_keys(detach_keys or "")
+    parse_keys(detach_keys or "")  # before anything is begun
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     table = in_background(record, starter=theirs, trace=trace)
     if interactive is None:

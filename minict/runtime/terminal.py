@@ -126,10 +126,11 @@ class Screen:
             restore(0, self._before)
 
 
-def relay(master: int, pidfd: int, stdin: int = 0, stdout: int = 1) -> None:
+def relay(master: int, pidfd: int, stdin: int = 0, stdout: int = 1, typed=None) -> None:
     """Join the person's terminal to the container's until its process ends: see :class:`Screen`.
 
-    What is written comes out.  The person's terminal is as before whatever happens.
+    What is written comes out.  The person's terminal is as before whatever happens.  *typed*: a function that gets what was
+    typed, and what to do with that which is for the container; what it raises ends this.
     """
     import select
     import signal
@@ -143,9 +144,9 @@ def relay(master: int, pidfd: int, stdin: int = 0, stdout: int = 1) -> None:
             ready = select.select(sources, [], [])[0]
             if woken in ready:
                 os.read(woken, 64)  # Python has called the handler by now
-            if master in ready and not _copy(master, stdout):
+            if master in ready and not pass_on(master, stdout):
                 return
-            if stdin in ready and not _copy(stdin, master):
+            if stdin in ready and not pass_on(stdin, master, typed):
                 sources.remove(stdin)
                 os.write(master, b"\x04")  # the terminal's way to say end of file
             if pidfd in ready and master not in select.select([master], [], [], 0)[0]:
@@ -158,14 +159,19 @@ def relay(master: int, pidfd: int, stdin: int = 0, stdout: int = 1) -> None:
             screen.leave()
 
 
-def _copy(source: int, target: int) -> bool:
-    """Pass on what *source* has now; False at its end (which a terminal tells as EIO)."""
+def pass_on(source: int, target: int, through=None) -> bool:
+    """Pass on to *target* (-1: to nobody) what *source* has now; False at its end (which a terminal tells as EIO).
+
+    *through*: a function that is called with the data, and with another that writes them to *target*.
+    """
     try:
         data = os.read(source, 65536)
     except OSError:
         return False
-    while data:
-        data = data[os.write(target, data):]
-        if not data:
-            return True
-    return False
+
+    def write(data: bytes) -> None:
+        while data and target >= 0:
+            data = data[os.write(target, data):]
+    if data:
+        (through or (lambda data, write: write(data)))(data, write)
+    return bool(data)

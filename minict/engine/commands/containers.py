@@ -117,7 +117,7 @@ def execute(fields: dict, arguments: list[str]) -> int:
     wanted = exec.process(record, arguments[1:], env=fields.get("env", ()), env_file=fields.get("env_file", ()), user=fields.get("user"),
                           workdir=fields.get("workdir"), tty=tty and not detach, privileged=bool(fields.get("privileged")))
     if not detach:
-        return exec.attached(record, wanted, interactive)
+        return exec.attached(record, wanted, interactive, fields.get("detach_keys"))
     exec.in_background(record, wanted)
     return 0
 
@@ -165,7 +165,7 @@ COMMANDS = table(
             "minict exec -it web sh", execute, [
                 Option("-i --interactive", "the command reads our standard input"),
                 Option("-t --tty", "it gets a terminal, joined to ours"),
-                Option("-d --detach", "in the background"),
+                Option("-d --detach", "in the background"), KEYS,
                 Option("-e --env", "a variable: NAME=VALUE, or NAME for our own", "NAME=VALUE", many=True),
                 Option("--env-file", "a file with a variable in each line", "FILE", many=True),
                 Option("-w --workdir", "where it begins", "DIRECTORY"),
