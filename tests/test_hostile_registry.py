@@ -151,6 +151,31 @@ def test_a_layer_that_comes_a_byte_at_a_time():
         fails(server, "fell silent", "5 times: what has come is kept", seconds=40, left=True)
 
 
+def test_a_list_of_tags_comes_page_by_page():
+    """Debian's docker-registry gives all at once."""
+    tags = ["a", "b", "c"]
+
+    def script(method, path, headers):
+        last = path.partition("last=")[2]
+        number = tags.index(last) + 1 if last else 0
+        link = {"Link": f'</v2/app/tags/list?last={tags[number]}>; rel="next"'} if number < 2 else {}
+        return answer({"name": "app", "tags": tags[number:number + 1]}, **link)
+    with Hostile(script) as server:
+        assert pull.all_tags(f"{server.address}/app") == [f"{server.address}/app:{tag}" for tag in tags]
+
+
+def test_a_list_of_tags_without_an_end_and_of_what_are_no_tags():
+    def endless(*_):
+        return answer({"tags": ["x"]}, Link='<https://elsewhere.example/v2/app/tags/list?n=1&last=x>; rel="next"')
+    with Hostile(endless) as server:
+        with pytest.raises(ContainerError, match="does not end after 100 pages"):
+            pull.all_tags(f"{server.address}/app")
+        assert {path.partition("?")[0] for _, path, _ in server.asked} <= {"/v2/", "/v2/app/tags/list"} and len(server.asked) >= 100
+    for tags in (["../x"], "x", [7], {"a": "b"}):
+        with Hostile(lambda *_: answer({"tags": tags})) as server, pytest.raises(ContainerError, match="no tags"):
+            pull.all_tags(f"{server.address}/app")
+
+
 def test_a_body_without_end():
     for script in (lambda *_: _then(b"HTTP/1.1 200 OK\r\n\r\n", forever(b"[" * 65536)),
                    lambda *_: _then(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",

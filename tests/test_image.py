@@ -433,3 +433,11 @@ def test_unused_images_are_removed_and_no_others():
     assert sorted(each.names for each in image.images()) == [[], ["kept:latest"], ["old:latest"], ["used:latest"]]
     image.remove_unused(named_too=True, wanted=lambda each: each.names != ["kept:latest"])
     assert sorted(each.names for each in image.images()) == [[], ["kept:latest"]]  # the one of the container, and the unwanted
+
+
+def test_an_import_is_told_what_the_image_is_to_say():
+    made = image.import_archive(archive(a="1"), "x", change=['CMD ["/a", "b"]', "ENV C=d", "EXPOSE 80"])
+    assert made.config["Cmd"] == ["/a", "b"] and "C=d" in made.config["Env"] and made.config["ExposedPorts"] == {"80/tcp": {}}
+    with pytest.raises(ContainerError, match="FLY is no instruction"):
+        image.import_archive(archive(a="1"), "y", change=["FLY away"])
+    assert [each.id for each in image.images()] == [made.id]

@@ -84,6 +84,26 @@ def test_a_layer_that_is_here_is_not_fetched_again(layout, registry):
     assert content(registry.name("two"), "top") == "two"
 
 
+def test_all_tags_of_a_repository_are_pulled_and_pushed(layout, registry):
+    for tag in ("one", "two", "three"):
+        layout.image(tag, [{"a": tag}])
+        registry.push(layout, tag, f"many:{tag}")
+    name = registry.name("many")
+    done = minict("pull", "-q", "-a", name)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(done.stdout.split()) == [f"{name}:{tag}" for tag in ("one", "three", "two")]
+    assert content(f"{name}:two", "a") == "two"
+    assert minict("tag", f"{name}:one", registry.name("others:1")).returncode == 0 == minict(
+        "tag", f"{name}:two", registry.name("others:2")).returncode
+    pushed = minict("push", "-q", "--all-tags", registry.name("others"))
+    assert pushed.stdout.split() == [registry.name("others:1"), registry.name("others:2")]
+    assert sorted(json.loads(registry.get("/v2/others/tags/list"))["tags"]) == ["1", "2"]
+    for words in (["pull", "-a", f"{name}:one"], ["push", "-a", f"{name}:one"]):
+        refused(minict(*words), "has a tag", status=1)
+    refused(minict("push", "-a", registry.name("nothing")), "no such image", status=1)
+    refused(minict("pull", "-a", registry.name("nothing")), "nothing", "spelled", status=1)
+
+
 @pytest.mark.parametrize("options, kind", [((), documents.LAYER_GZIP), (("--format", "v2s2"), documents.DOCKER_LAYER_GZIP)])
 def test_manifests_are_the_standards_or_dockers(layout, registry, options, kind):
     layout.image("kind", [{"file": "hello" * 1000}])

@@ -17,7 +17,7 @@ import os
 
 from ..runtime import jsonfile
 from ..runtime.errors import ContainerError
-from .imagename import is_digest
+from .imagename import is_digest, is_tag
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -115,6 +115,14 @@ def choose(manifests: list[Descriptor], platform: str | None = None, name: str =
         raise ContainerError(f"{name} has no image for {platform_name(wanted)}, only for {there[:300] or 'no platform'}")
     # of several variants the one that is asked for, else the first
     return next((each for each in fitting if each.platform.get("variant") == wanted.get("variant")), fitting[0])
+
+
+def parse_tags(data: bytes, name: str = "the list of tags") -> list[str]:
+    """The tags of a repository, as the registry lists them (distribution-spec, listing tags)."""
+    tags = _object(data, name).get("tags") or []
+    if not isinstance(tags, list) or not all(isinstance(tag, str) and is_tag(tag) for tag in tags):
+        raise _lies(name, "what it lists are no tags")
+    return tags
 
 
 def parse_manifest(data: bytes, name: str = "the manifest") -> Manifest:

@@ -184,15 +184,18 @@ def default_image(name: str = DEFAULT) -> Image:
     return from_host(name)
 
 
-def import_archive(source, name: str | None, message: str = "", **limits: int) -> Image:
+def import_archive(source, name: str | None, message: str = "", change: list[str] = (), **limits: int) -> Image:
     """Make the image *name* (None: one without a name) of a root file system's tar archive: a path, ``-`` for standard input, or
-    an open file.  *message* is what its history says.
+    an open file.  *message* is what its history says, *change* are instructions of a Dockerfile, see
+    :mod:`.instructions`.
 
     *limits* are ``max_bytes`` and ``max_entries`` of :func:`minict.engine.unpack.unpack`.
     Raises :class:`ContainerError`; nothing is then left behind.
     """
-    from . import fromhost, unpack
+    from . import fromhost, instructions, unpack
     full = None if name is None else full_name(name)
+    config = {"Env": [f"PATH={fromhost.ROOT_PATH}"], "Cmd": ["/bin/sh"]}
+    instructions.apply(config, change)
     archive, label = _open_archive(source)
     try:
         with _store.Making(full) as making:
@@ -201,7 +204,6 @@ def import_archive(source, name: str | None, message: str = "", **limits: int) -
                 raise ContainerError(f"{label} holds no files: a root file system has at least a program")
             contents = _packed(directory)
             making.place(directory, contents)
-            config = {"Env": [f"PATH={fromhost.ROOT_PATH}"], "Cmd": ["/bin/sh"]}
             return making.finish(_config([contents.digest], config, message))
     finally:
         if isinstance(source, str) and source != "-":

@@ -27,7 +27,7 @@ def full_name(name: str) -> str:
         host, rest = "docker.io", path
     if host == "docker.io" and "/" not in rest:
         rest = f"library/{rest}"
-    if not (_is_host(host) and all(map(_is_component, rest.split("/"))) and _is_tag(tag) and (is_digest(digest) or not at)):
+    if not (_is_host(host) and all(map(_is_component, rest.split("/"))) and is_tag(tag) and (is_digest(digest) or not at)):
         raise ContainerError(f"{name!r} is no name for an image: take lower case letters and digits, as in my-app:1.0")
     full = f"{host}/{rest}@{digest}" if at else f"{host}/{rest}:{tag}"
     if len(full.replace("/", "%2F")) > 250:  # it is the name of a file as well
@@ -44,6 +44,14 @@ def split(full: str) -> tuple[str, str]:
     """The repository of the *full* name, and its tag, or its digest (``sha256:…``)."""
     repository, at, digest = full.partition("@")
     return (repository, digest) if at else tuple(full.rsplit(":", 1))
+
+
+def repository(name: str) -> str:
+    """The repository that is named alone, for all of its tags.  Raises :class:`ContainerError` when there is a tag, too."""
+    found, tag = split(full_name(name))
+    if name.endswith((f":{tag}", f"@{tag}")):
+        raise ContainerError(f"{name!r} has a tag: with --all-tags name the repository alone")
+    return found
 
 
 def is_digest(text: object) -> bool:
@@ -69,7 +77,8 @@ def _is_component(word: str) -> bool:
     return all(part and _SMALL.issuperset(part) for part in word.replace("-", ".").split("."))
 
 
-def _is_tag(tag: str) -> bool:
+def is_tag(tag: str) -> bool:
+    """Whether *tag* can be a tag: letters, digits, ``_``, ``.`` and ``-``, at most 128."""
     return 0 < len(tag) <= 128 and tag[0] in _WORD and _WORD.issuperset(tag.replace("-", "").replace(".", ""))
 
 

@@ -80,6 +80,17 @@ def pull(name: str, *, platform: str | None = None, tls_verify: bool | None = No
     return image
 
 
+def all_tags(name: str, *, tls_verify: bool | None = None, progress=None) -> list[str]:
+    """The names of all images in the repository *name*, as its registry lists them.  Raises :class:`ContainerError`."""
+    from . import registry
+    from .progress import Progress
+    progress = progress or Progress(quiet=True)
+    repository = imagename.repository(name)
+    host, _, path = repository.partition("/")
+    source = Source(registry.servers(host, tls_verify, progress.say), path, imagename.short_name(repository), progress)
+    return [f"{repository}:{tag}" for tag in source.tags()]
+
+
 def _id_of(full: str) -> str | None:
     try:
         with open(store.name_file(full), encoding="utf-8") as file:
@@ -144,6 +155,10 @@ class Source:
             if len(data) != chosen.size:
                 raise ContainerError(f"{name} has {len(data)} bytes and by its index {chosen.size}: one of the two lies")
         raise ContainerError(f"{self.name} can't be pulled: it is an index of indexes of indexes, which no image is")
+
+    def tags(self) -> list[str]:
+        """All tags that the repository has."""
+        return self._first(lambda server: server.tags(self._path))
 
     def _first(self, ask):
         """What the first server answers that can: a mirror may not have it, or be down."""

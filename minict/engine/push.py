@@ -53,6 +53,16 @@ def push(name: str, *, tls_verify: bool | None = None, progress=None) -> str:
     return manifest.digest
 
 
+def all_tags(name: str) -> list[str]:
+    """The names of all images here in the repository *name*.  Raises :class:`ContainerError` when there is none."""
+    repository = imagename.repository(name)
+    found = sorted(full for names in store.names().values() for full in names
+                   if imagename.split(full)[0] == repository and "@" not in full)
+    if not found:
+        raise ContainerError(f"no such image: {name}; 'minict images' lists those that are there")
+    return found
+
+
 def _send(server, path: str, descriptor, diff_id: str, other: str | None, report) -> str:
     """See that the registry has one layer; how it came there."""
     server.say = report

@@ -3,6 +3,7 @@
 ::
 
     GET   /v2/NAME/manifests/TAG         an image's manifest, or an index of manifests for several platforms
+    GET   /v2/NAME/tags/list             its tags, page by page
     GET   /v2/NAME/blobs/sha256:…        its configuration, or a layer; from the middle with Range
     HEAD  /v2/NAME/blobs/sha256:…        whether it is there
     POST  /v2/NAME/blobs/uploads/        begin to send one, or take it over from another repository (mount)
@@ -30,6 +31,8 @@ from .transport import (ATTEMPTS, Interrupted, RegistryError, Transport, default
 
 _WITH_OTHER_ADDRESSES = {"docker.io": "registry-1.docker.io"}
 _KINDS = ", ".join((*documents.INDEXES, *documents.MANIFESTS))
+_PAGE = 1000          # tags in a page of their list
+_PAGES = 100          # a list with more of them has no end
 _CHUNK = 16 << 20     # what is larger is sent in pieces of this many bytes: a break costs no more than one
 _PROGRESS = 1 << 20   # so many bytes since the last break, and it is forgiven
 
@@ -157,6 +160,22 @@ class Registry:
         reason = str(refusal(answer, name))
         login = "" if answer.status == 404 else f", or minict login {self.host} if it is not for everybody"
         return RegistryError(f"{reason}: look at how name and tag are spelled{login}", answer.status)
+
+    def tags(self, repository: str) -> list[str]:
+        """All tags of *repository*, in as many requests as it takes."""
+        found, query, name = [], f"?n={_PAGE}", f"the list of tags of {self.host}/{repository}"
+        for _ in range(_PAGES):
+            answer = self._request("GET", f"/v2/{repository}/tags/list{query}", pull_scope(repository))
+            if answer.status in (401, 403, 404):
+                raise self._not_found(answer, f"{self.host}/{repository}")
+            if answer.status != 200:
+                raise refusal(answer, name)
+            found += documents.parse_tags(read_document(answer, name), name)
+            link, _, relation = answer.headers.get("Link", "").partition(">")  # </v2/NAME/tags/list?n=…&last=…>; rel="next"
+            if "next" not in relation or "?" not in link:
+                return found
+            query = link[link.index("?"):]  # and the rest of the address is ours: it leads nowhere else
+        raise RegistryError(f"{name} does not end after {_PAGES} pages: pull the tags that you need one by one")
 
     def document(self, repository: str, descriptor, name: str) -> bytes:
         """The small blob *descriptor*, whole and verified: an image's configuration.  *name* is what messages call it."""

@@ -63,7 +63,8 @@ def prune(fields: dict, arguments: list[str]) -> None:
 def import_archive(fields: dict, arguments: list[str]) -> None:
     from .. import image
     source, *name = arguments
-    made = image.import_archive(source, name[0] if name else None, message=fields.get("message", f"Imported from {source}"))
+    made = image.import_archive(source, name[0] if name else None, message=fields.get("message", f"Imported from {source}"),
+                                change=fields.get("change", []))
     print(f"sha256:{made.id}")
 
 
@@ -118,7 +119,8 @@ COMMANDS = table(
             "minict image from-host small bash ls cat", from_host, arguments=(2, None)),
     Command("import", "[OPTION…] FILE.tar|- [NAME[:TAG]]", "Make an image of the archive of a root file system (- for standard input).",
             "minict import debian.tar.gz debian", import_archive,
-            [Option("-m --message", "what its history says", "TEXT")], (1, 2)),
+            [Option("-c --change", "an instruction of a Dockerfile: CMD, ENV, EXPOSE, USER…", "INSTRUCTION", many=True),
+             Option("-m --message", "what its history says", "TEXT")], (1, 2)),
     Command("save", "[OPTION…] IMAGE…", "Write images into one archive, which load reads, and docker, podman and skopeo.",
             "minict save -o images.tar debian:12 small", save, [Option("-o --output", "the file (else standard output)", "FILE")], (1, None)),
     Command("load", "[OPTION…]", "Take the images from an archive of save, or of docker, podman or skopeo.",

@@ -6,26 +6,33 @@ import os
 from minict.runtime.errors import ContainerError
 
 from ..options import Command, Option, table
+from . import each
 
 
-def pull(fields: dict, arguments: list[str]) -> None:
+def pull(fields: dict, arguments: list[str]) -> int:
     from .. import imagename
+    from .. import pull as source
     from ..progress import Progress
-    from ..pull import pull
-    name = arguments[0]
-    progress = Progress(quiet=fields.get("quiet", False))
-    pull(name, platform=fields.get("platform"), tls_verify=fields.get("tls_verify"), progress=progress)
-    print(imagename.full_name(name))
+    quiet, verify = fields.get("quiet", False), fields.get("tls_verify")
+
+    def one(name: str) -> str:
+        source.pull(name, platform=fields.get("platform"), tls_verify=verify, progress=Progress(quiet=quiet))
+        return imagename.full_name(name)
+    if not fields.get("all_tags"):
+        print(one(arguments[0]))
+        return 0
+    return each(source.all_tags(arguments[0], tls_verify=verify, progress=Progress(quiet=quiet)), one)
 
 
 def push(fields: dict, arguments: list[str]) -> None:
     from .. import imagename
+    from .. import push as target
     from ..progress import Progress
-    from ..push import push
-    name = arguments[0]
-    push(name, tls_verify=fields.get("tls_verify"), progress=Progress(quiet=fields.get("quiet", False)))
-    if fields.get("quiet"):
-        print(imagename.full_name(name))
+    quiet = fields.get("quiet", False)
+    for name in target.all_tags(arguments[0]) if fields.get("all_tags") else arguments:
+        target.push(name, tls_verify=fields.get("tls_verify"), progress=Progress(quiet=quiet))
+        if quiet:
+            print(imagename.full_name(name))
 
 
 def login(fields: dict, arguments: list[str]) -> None:
@@ -68,13 +75,15 @@ def logout(fields: dict, arguments: list[str]) -> None:
 
 _TLS_VERIFY = Option("--tls-verify", "=false: http, or any certificate, will do, for a registry on this machine")
 _QUIET = Option("-q --quiet", "say only the image's name")
+_ALL_TAGS = Option("-a --all-tags", "all images of the repository, which is named without a tag")
 
 COMMANDS = table(
     Command("pull", "[OPTION…] NAME[:TAG|@DIGEST]", "Get an image from a registry, or what is missing of it.",
             "minict pull debian:12", pull,
-            [_QUIET, Option("--platform", "another than this machine's", "OS/ARCH[/VARIANT]"), _TLS_VERIFY], (1, 1)),
+            [_ALL_TAGS, _QUIET, Option("--platform", "another than this machine's", "OS/ARCH[/VARIANT]"), _TLS_VERIFY], (1, 1)),
     Command("push", "[OPTION…] NAME[:TAG]", "Bring an image to the registry in its name.",
-            "minict push registry.example:5000/my-app:1.0", push, [_QUIET, _TLS_VERIFY], (1, 1)),
+            "minict push registry.example:5000/my-app:1.0", push,
+            [_ALL_TAGS, _QUIET, _TLS_VERIFY], (1, 1)),
     Command("login", "[OPTION…] [REGISTRY]", "Say to a registry who you are, and keep it for later pulls and pushes.",
             "echo $PASSWORD | minict login -u me --password-stdin registry.example", login,
             [Option("-u --username", "your name there", "NAME"),
