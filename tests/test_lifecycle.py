@@ -297,6 +297,33 @@ def test_who_types_the_detach_keys_leaves_it_running_and_comes_back(image):
     assert "still-kept" in words_of("box")
 
 
+def test_only_the_streams_that_are_asked_for_are_joined(image):
+    def streams(*flags: str) -> tuple[str, str]:
+        done = minict("run", "--name", "box", "--network", "none", *flags, image, "sh", "-c", "echo out; echo err >&2; cat", input="in\n")
+        assert done.returncode == 0 and sorted(words_of("box").split()) == sorted(["out", "err", *["in"] * ("-i" in flags)])
+        id = Record.find("box").id
+        assert minict("rm", "box").returncode == 0
+        return done.stdout.replace(id, "ID"), done.stderr
+    assert streams("-a", "stdout") == ("out\n", "") and streams("-a", "STDERR") == ("", "err\n")
+    assert streams("-i", "-a", "stdin", "-a", "stdout") == ("out\nin\n", "") and streams("-i", "-a", "stdin") == ("ID\n", "")
+    for flags, words in ((["-a", "stdlog"], ["stdin, stdout or stderr"]), (["-d", "-a", "stdout"], ["-a and -d"])):
+        refused(minict("run", "--network", "none", *flags, image, "true"), *words)
+
+
+def test_without_sig_proxy_a_signal_ends_only_the_command(image):
+    with Terminal("run", "--sig-proxy=false", "--network", "none", "--name", "box", image, "sh", "-c", "echo ready; exec sleep 1000") as screen:
+        screen.expect("ready")
+        screen.type("\x03")
+        assert screen.status() == 130 and Record.find("box").status == "running"
+
+
+def test_a_quiet_run_says_nothing_of_the_pull(image):
+    for command in ("run", "create"):
+        done = minict(command, "--network", "none", "127.0.0.1:9/nothing", "true")
+        assert "Unable to find image '127.0.0.1:9/nothing:latest' locally" in done.stderr
+        refused(minict(command, "-q", "--network", "none", "127.0.0.1:9/nothing", "true"), "127.0.0.1:9/nothing")
+
+
 def test_who_leaves_an_exec_by_the_detach_keys_leaves_its_command_running(image):
     made("--name", "box", image, "sleep", "1000")
     script = "stty -echo; echo ready; read word; while :; do echo $word; printf %01000d 0; echo >> /said; sleep 0.01; done"

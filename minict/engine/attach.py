@@ -42,28 +42,29 @@ def connect(record: Record):
     return channel
 
 
-def attach(channel, *, tty: bool, stdin: bool = True, signals: bool = True, detach_keys: str | None = None) -> int:
+def attach(channel, *, tty: bool, stdin: bool = True, signals: bool = True, detach_keys: str | None = None,
+           screen: tuple[int, int] = (1, 2)) -> int:
     """Join our own streams to the container behind *channel* until it ends; return its exit status.
 
     *stdin*: what we read goes to it.  *signals*: so do signals that are sent to us.  *detach_keys*: a sequence such
-    as ``ctrl-p,ctrl-q`` that leaves the container alone; for terminals only.
+    as ``ctrl-p,ctrl-q`` that leaves the container alone; for terminals only.  *screen*: the descriptors of our output and error.
     Raises :class:`Detached`, and :class:`ContainerError` when *detach_keys* are none.
     """
     keys = DetachKeys(detach_keys)
     typed = stdin and tty and os.isatty(0)
     wake = _Wake()
     handlers = {number: _signal.getsignal(number) for number in HANDED_ON}
-    screen = None
+    joined = None
     try:
         if signals:
             for number in HANDED_ON:
                 _signal.signal(number, lambda number, frame: _send(channel, SIGNAL + str(number).encode()))
         if tty:
-            screen = terminal.Screen(typed, lambda rows, columns: _send(channel, SIZE + f"{rows} {columns}".encode()))
-        return _relay(channel, wake, stdin, keys if typed else DetachKeys(""))
+            joined = terminal.Screen(typed, lambda rows, columns: _send(channel, SIZE + f"{rows} {columns}".encode()))
+        return _relay(channel, wake, stdin, keys if typed else DetachKeys(""), screen)
     finally:
-        if screen:
-            screen.leave()
+        if joined:
+            joined.leave()
         for number, handler in handlers.items():
             _signal.signal(number, handler if handler is not None else _signal.SIG_DFL)
         wake.close()
@@ -79,7 +80,7 @@ def attach_or_leave(channel, **options) -> int:
         return 0
 
 
-def _relay(channel, wake: _Wake, stdin: bool, keys: DetachKeys) -> int:
+def _relay(channel, wake: _Wake, stdin: bool, keys: DetachKeys, screen: tuple[int, int]) -> int:
     """Until the container ends, or its monitor: what comes goes to our output, what is typed goes there."""
     while True:
         poll = select.poll()
@@ -92,7 +93,7 @@ def _relay(channel, wake: _Wake, stdin: bool, keys: DetachKeys) -> int:
             message = _receive(channel)
             kind, data = message[:1], message[1:]
             if kind in (OUT, ERR):
-                _write_all(1 if kind == OUT else 2, data)
+                _write_all(screen[kind == ERR], data)
             elif kind == EXIT:
                 return int(data)
             elif not kind:

@@ -9,32 +9,50 @@ from . import life
 from .record import Record
 from .settings import Settings
 
+_STREAMS = ["stdin", "stdout", "stderr"]
+
 
 def run(image: str, args: list[str], settings: Settings, *, detach: bool = False, detach_keys: str | None = None,
-        trace: bool = False) -> int:
+        trace: bool = False, quiet: bool = False, attach: list[str] = _STREAMS, sig_proxy: bool = True) -> int:
     """Run a container; return its exit status, or, in the background, print its id and return 0.
 
-    Raises :class:`ContainerError`.
+    *attach*: which of the container's streams are joined to ours.  *quiet*: nothing is said of a pull.  Without *sig_proxy* the
+    container does not get the signals that are sent to us, and goes on when they end us.  Raises :class:`ContainerError`.
     """
+    attach = [name.lower() for name in attach]
+    if detach and attach != _STREAMS:
+        raise ContainerError("-a and -d: in the background no stream is joined to ours; leave one of the two out")
+    screen, stdin = _screen(attach), settings.interactive and "stdin" in attach
     if settings.tty and not detach and settings.interactive and not os.isatty(0):
         raise ContainerError("-t: the input is not a terminal: leave -t out to feed a container from a pipe")
     from .monitor import hold_signals
-    found = life.find_image(image, settings)  # to fetch one may take minutes, and can be interrupted
+    found = life.find_image(image, settings, quiet)  # to fetch one may take minutes, and can be interrupted
     hold_signals()
     record = life.create(image, args, settings, found=found, starting=True)
-    if settings.tty and not detach:
-        return join(record, detach_keys=detach_keys, trace=trace)
-    if not detach:
-        return here(record, trace)
-    print_trace(in_background(record, trace=trace))
-    print(record.id)
-    return 0
+    if detach:
+        print_trace(in_background(record, trace=trace))
+    if detach or not {"stdout", "stderr"} & set(attach):
+        print(record.id, flush=True)
+    if detach:
+        return 0
+    if settings.tty or not sig_proxy:
+        return join(record, interactive=stdin, detach_keys=detach_keys, trace=trace, screen=screen, signals=sig_proxy)
+    return here(record, screen, stdin, trace)
 
 
-def here(record: Record, trace: bool = False) -> int:
-    """Be the monitor of a container whose streams are our own; its exit status.  Raises :class:`ContainerError`."""
+def _screen(attach: list[str]) -> tuple[int, int]:
+    """Where the container's output and error go: each to ours if it is in *attach*.  Raises :class:`ContainerError`."""
+    for name in attach:
+        if name not in _STREAMS:
+            raise ContainerError(f"--attach {name}: write {', '.join(_STREAMS[:2])} or {_STREAMS[2]}")
+    return tuple(fd if _STREAMS[fd] in attach else os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC) for fd in (1, 2))
+
+
+def here(record: Record, screen: tuple[int, int], stdin: bool, trace: bool = False) -> int:
+    """Be the monitor of a container whose streams are our own: its output and error the descriptors *screen*, its input too with
+    *stdin*; its exit status.  Raises :class:`ContainerError`."""
     from .monitor import Monitor, take_signals
-    monitor = Monitor(record, screen=(1, 2), stdin=0 if record.settings.get("interactive") else -1, trace=trace)
+    monitor = Monitor(record, screen=screen, stdin=0 if stdin else -1, trace=trace)
     failed = None
 
     def born(error: Exception | None) -> None:
@@ -67,10 +85,12 @@ def in_background(record: Record, *, starter=None, trace: bool = False) -> str:
         record.unlock()
 
 
-def join(record: Record, *, interactive: bool | None = None, detach_keys: str | None = None, trace: bool = False) -> int:
+def join(record: Record, *, interactive: bool | None = None, detach_keys: str | None = None, trace: bool = False,
+         screen: tuple[int, int] = (1, 2), signals: bool = True) -> int:
     """Start the container, which is locked, in the background, and join our own streams to it; its exit status.
 
-    *interactive*: whether what we read goes to it; else as it was made.  Raises :class:`ContainerError`.
+    *interactive*: whether what we read goes to it; else as it was made.  *screen*: where its output and error go.
+    *signals*: whether it gets those that are sent to us.  Raises :class:`ContainerError`.
     """
     import _socket
 
@@ -80,7 +100,8 @@ def join(record: Record, *, interactive: bool | None = None, detach_keys: str | 
     table = in_background(record, starter=theirs, trace=trace)
     if interactive is None:
         interactive = bool(record.settings.get("interactive"))
-    status = attach_or_leave(ours, tty=bool(record.settings.get("tty")), stdin=interactive, detach_keys=detach_keys)
+    status = attach_or_leave(ours, tty=bool(record.settings.get("tty")), stdin=interactive, detach_keys=detach_keys,
+                             screen=screen, signals=signals)
     print_trace(table)
     return status
 

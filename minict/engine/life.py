@@ -63,15 +63,15 @@ def create(image_name: str, args: list[str], settings: Settings, *, found: Image
     return record
 
 
-def find_image(name: str, settings: Settings) -> Image:
-    """The image of a new container, fetched from its registry as ``--pull`` and ``--platform`` say.
+def find_image(name: str, settings: Settings, quiet: bool = False) -> Image:
+    """The image of a new container, fetched from its registry as ``--pull`` and ``--platform`` say, *quiet* without a word.
 
     Raises :class:`ContainerError`, also when the one that is here is for another platform.
     """
     platform = settings.platform
     if platform is not None and documents.parse_platform(platform)["os"] != "linux":
         raise ContainerError(f"--platform {platform}: only images for Linux run here, such as linux/{documents.architecture()}")
-    image = pull.ensure(name, policy.pull(settings), platform=platform)
+    image = pull.ensure(name, policy.pull(settings), platform=platform, quiet=quiet)
     if platform is not None and not documents.fits(image.document, documents.parse_platform(platform)):
         raise ContainerError(f"--platform {platform}: the image {name} that is here is for {image.platform}: fetch the other one with "
                              "--pull missing")

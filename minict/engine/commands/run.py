@@ -9,7 +9,7 @@ def run(fields: dict, arguments: list[str]) -> int:
     gc.disable()  # to look for garbage in modules that are just being loaded takes 1 ms, and finds none
     from .. import foreground
     from ..settings import Settings
-    own = {name: fields.pop(name, None) for name in ("detach", "detach_keys", "trace")}
+    own = {name: fields.pop(name) for name in ("detach", "detach_keys", "trace", "quiet", "attach", "sig_proxy") if name in fields}
     image, *command = arguments
     settings = Settings(**fields)
     tell(settings)
@@ -20,9 +20,10 @@ def create(fields: dict, arguments: list[str]) -> None:
     from .. import life
     from ..settings import Settings
     image, *command = arguments
+    quiet = fields.pop("quiet", False)
     settings = Settings(**fields)
     tell(settings)
-    print(life.create(image, command, settings).id)
+    print(life.create(image, command, settings, found=life.find_image(image, settings, quiet)).id)
 
 
 def tell(settings) -> None:
@@ -59,6 +60,7 @@ SETTINGS = [
            Option("--annotation", "an annotation of its OCI specification", "NAME=VALUE", many=True),
            Option("--cidfile", "write its id into this new file", "FILE"),
            Option("--pull", "when its image is fetched (missing)", "missing|always|never"),
+           Option("-q --quiet", "say nothing of that"),
            Option("--platform", "of which platform the image must be", "OS/ARCH")),
     *under("Its life",
            Option("--rm", "remove it at its end", often=True),
@@ -137,6 +139,8 @@ COMMANDS = table(
                 *under("The command",
                        Option("-d --detach", "in the background; its id is printed", often=True),
                        Option("--detach-keys", "the keys that leave it alone, with -it (ctrl-p,ctrl-q)", "KEYS"),
+                       Option("-a --attach", "only these of its streams are ours, too", "stdin|stdout|stderr", many=True),
+                       Option("--sig-proxy", "hand our signals on to it (true; --sig-proxy=false)"),
                        Option("--trace", "show the steps of its birth, with their times", often=True)),
                 *SETTINGS], (1, None), words_follow=True),
     Command("create", "[OPTION…] IMAGE [COMMAND [ARGUMENT…]]", "Make a container, to be started later.",
