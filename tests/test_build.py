@@ -277,6 +277,51 @@ def refused_build(place, *words: str, status: int = 1) -> None:
     assert not [word for word in words if word not in done.stderr], done.stderr
 
 
+HERE = r"""ARG before=no
+FROM tiny
+ENV WHO=you
+# a comment
+RUN <<EOF
+echo first > /script
+  # for the shell
+FROM=mine; echo "$WHO $FROM" >> /script
+EOF
+RUN echo before && \
+    # in between
+    cat > /fed <<one && cat >> /fed <<-"two" && echo after >> /fed
+1 $WHO
+one
+	2 $WHO
+	two
+COPY <<file <<-"quoted.txt" /copied/
+to ${WHO} \$WHO
+file
+		tabs $WHO
+	quoted.txt
+COPY --chown=7:8 --chmod=600 <<EOF /alone
+alone
+EOF
+RUN <<EOF
+#!/bin/sh -e
+echo "$0" > /executed
+EOF
+RUN <<EOF
+EOF
+RUN echo "no <<EOF here" '<<EOF' $((1<<2)) > /shifted
+CMD ["cat"]"""
+
+
+def test_here_documents(place):
+    said = built(place, HERE)
+    assert shell("cat /script") == "first\nyou mine\n" and shell("cat /fed") == "1 you\n2 $WHO\nafter\n"
+    assert shell("cat /copied/file /copied/quoted.txt") == "to you $WHO\ntabs $WHO\n"
+    assert shell("stat -c '%a %u:%g' /alone; cat /alone; stat -c %a /copied/file") == "600 7:8\nalone\n644\n"
+    assert shell("cat /executed /shifted") == "/dev/pipes/script\nno <<EOF here <<EOF 4\n" and "pipes" not in shell("ls /dev")
+    assert len(cached(said)) == 0 and len(cached(built(place, HERE))) == 7
+    changed = built(place, HERE.replace("tabs", "more"))
+    assert cached(changed) == ["RUN", "RUN"], "a here-document is content, as a file is"
+
+
 @pytest.mark.parametrize(
     "text,words",
     [
@@ -284,7 +329,7 @@ def refused_build(place, *words: str, status: int = 1) -> None:
         ("FROM a b", ["line 1"]), ("FROM tiny\nCOPY hello", ["line 2", "destination"]), ("FROM tiny\nCOPY nothing /x", ["nothing"]),
         ("FROM tiny\nCOPY --from=nowhere/x:y a /b", ["nowhere/x"]), ("FROM tiny\nCOPY --fly hello /x", ["--fly"]),
         ("FROM tiny\nCOPY hello hello /x", ["/x/"]), ("FROM tiny\nCOPY --chown=stranger hello /x", ["stranger"]),
-        ("FROM tiny\nRUN <<EOT\nx\nEOT", ["line 2", "here-documents"]), ("FROM tiny\nENV A", ["NAME=VALUE"]), ("FROM tiny\nEXPOSE x", ["x"]),
+        ("FROM tiny\nRUN <<EOT\nx\n EOT", ["line 2", "EOT", "no end"]), ("FROM tiny\nENV A", ["NAME=VALUE"]), ("FROM tiny\nEXPOSE x", ["x"]),
         ("FROM tiny\nSHELL x", ["list"]), ("FROM tiny\nHEALTHCHECK x", ["HEALTHCHECK"]), ("FROM scratch\nCMD x", ["neither a base"]),
         ("FROM scratch\nRUN x", ["nothing yet"]), ("ARG X\nFROM $X", ["--build-arg"]), ("FROM tiny\nCOPY --chmod=9 hello /x", ["octal"]),
         ("FROM tiny\nENV A=${B:?must be there}\n", ["must be there"]),

@@ -20,9 +20,10 @@ from ..settings import Settings
 from . import cache, recipe
 from .archive import Archive, opened
 from .context import Context
-from .recipe import Instruction, Stage
+from .recipe import Document, Instruction, Stage
 
 _SUBSTITUTED = ("ADD", "COPY", "ENV", "EXPOSE", "LABEL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR")
+_SCRIPT = "/dev/pipes/script"  # below it, Docker has what here-documents say to be executed
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")  # ARGs that need no ARG
 
 
@@ -110,9 +111,9 @@ class _Stage:
             if each.name == "ARG":
                 self.declare(text)
             elif each.name == "RUN":
-                self.run(text)
+                self.run(text, each.documents)
             elif each.name in ("COPY", "ADD"):
-                self.copy(each.name, flags, text)
+                self.copy(each.name, flags, text, each.documents)
             elif each.name == "MAINTAINER":
                 self.note(each.name, f"LABEL maintainer={text!r}")
             else:
@@ -142,15 +143,18 @@ class _Stage:
         if name != "WORKDIR" or not self.make_directory(self.config["WorkingDir"]):
             self.pending.append(text)
 
-    def run(self, text: str) -> None:
-        words = instructions.words_of(text)
+    def run(self, text: str, documents: dict[str, Document]) -> None:
+        """A command, or in a here-document that stands alone a whole script for the shell; others are the shell's own matter."""
+        script = documents[text].text if text in documents else ""
+        text = script or "\n".join([text, *(f"{each.text}{each.name}" for each in documents.values())])
+        words = None if script else instructions.words_of(text)
         command = [*(self.config.get("Shell") or ["/bin/sh", "-c"]), text] if words is None else words
         proxies = {name: value for name, value in self.builder.args.items() if name.upper() in _PROXIES}  # not in the key, as in Docker
         # all ARGs count: nobody knows which of them the command looks at
         self.layer(cache.key(self.key, "RUN", command, sorted(self.arguments.items())),
-                   lambda: self.changed_by(command, {**proxies, **self.arguments}))
+                   lambda: self.changed_by(command, {**proxies, **self.arguments}, script if script.startswith("#!") else ""))
 
-    def copy(self, name: str, flags: dict, text: str) -> None:
+    def copy(self, name: str, flags: dict, text: str, documents: dict[str, Document]) -> None:
         words = instructions.words_of(text)
         *sources, target = text.split() if words is None else words
         if not sources:
@@ -162,7 +166,11 @@ class _Stage:
             raise ContainerError(f"of several sources the destination is a directory: write {target}/")
         directory, file = (place, None) if several else posixpath.split(place)
         for source in sources:
-            if "from" in flags:
+            if source in documents:
+                inner = documents[source]
+                content = recipe.substitute(inner.text, self.variables()) if inner.expands else inner.text
+                archive.add_bytes(content.encode("utf-8", "surrogateescape"), file or inner.name, mode=0o644)
+            elif "from" in flags:
                 self._from_image(archive, flags["from"], source, file)
             elif name == "ADD" and source.startswith(("http://", "https://")):
                 archive.add_bytes(_fetched(source), file or posixpath.basename(source.rstrip("/")))
@@ -233,12 +241,25 @@ class _Stage:
             self.builder.say("  (from the cache)")
         self.image, self.key, self.pending = found, key, []
 
-    def changed_by(self, command: list[str], variables: dict[str, str]) -> Image:
-        """Run *command* in a container of what there is so far, and make an image of what it has changed."""
+    def changed_by(self, command: list[str], variables: dict[str, str], script: str = "") -> Image:
+        """Run *command* in a container of what there is so far, and make an image of what it has changed.
+
+        A *script* that names its own program (``#!``) is executed instead: it is mounted as a file, where Docker has it.
+        """
+        if script:
+            import tempfile
+            with tempfile.TemporaryDirectory() as directory:
+                with open(f"{directory}/script", "w", encoding="utf-8", errors="surrogateescape") as file:
+                    file.write(script)
+                os.chmod(file.name, 0o755)
+                return self._changed_by([_SCRIPT], variables, [f"{file.name}:{_SCRIPT}:ro"])
+        return self._changed_by(command, variables)
+
+    def _changed_by(self, command: list[str], variables: dict[str, str], volume: list[str] = ()) -> Image:
         config = self.config
         settings = Settings(entrypoint="", env=[*(config.get("Env") or []), *(f"{name}={value}" for name, value in variables.items())],
                             user=config.get("User"), workdir=config.get("WorkingDir"), no_healthcheck=True, rm=True,
-                            **({"network": self.builder.network} if self.builder.network else {}))
+                            volume=volume, **({"network": self.builder.network} if self.builder.network else {}))
         record = life.create(self.image_now().id, command, settings, starting=True)
         try:
             container = life.begin(record, streams=(-1, self.builder.output, self.builder.output))

@@ -1,7 +1,7 @@
 """The Dockerfile: read by the library dockerfile-parse, and what is then made of its lines.
 
 That library is pure Python, so that it is the same on every machine.  (The package ``dockerfile`` has Docker's own parser,
-but in Go, and none for arm64.)  It knows no here-documents, which are refused.
+but in Go, and none for arm64.)  It knows no here-documents: they are taken out before it reads.
 """
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ import re
 
 from minict.runtime.errors import ContainerError
 
-#: One line of a recipe: its *number*; its *name*, such as ``COPY``; its *flags*, ``{"from": "base"}``; the *text* after them.
-Instruction = collections.namedtuple("Instruction", "number name flags text")
+#: One line of a recipe: its *number*; its *name*, such as ``COPY``; its *flags*, ``{"from": "base"}``; the *text* after them; and its
+#: here-*documents*, by the words ``<<NAME`` that stand for them in the text.
+Instruction = collections.namedtuple("Instruction", "number name flags text documents")
+
+#: A here-document: its *name*, its *text*, and whether variables in it have values (*expands*): not with quotes around the name.
+Document = collections.namedtuple("Document", "name text expands")
 
 #: What begins with FROM: its *name*, the text of its *base*, and its *instructions*.
 Stage = collections.namedtuple("Stage", "name base instructions")
@@ -20,7 +24,9 @@ NAMES = ("ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HE
          "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR")
 _FLAGS = {"ADD": {"chown", "chmod"}, "COPY": {"from", "chown", "chmod", "link"}, "FROM": {"platform"},
           "HEALTHCHECK": {"interval", "timeout", "retries", "start-period", "start-interval"}}
-_HERE_DOCUMENT = re.compile(r"(^|\s)<<-?[\"']?\w+[\"']?(\s|$)")
+# <<NAME, <<-NAME or <<"NAME"; or what is only quoted, in which it would mean nothing
+_HERE_DOCUMENT = re.compile(r"""(?:(?<=\s)|^)<<(?P<tabs>-?)(?P<quote>["']?)(?P<name>[\w.][\w.-]*)(?P=quote)(?=[\s;&|)>]|$)"""
+                            r"""|\\.|'[^']*'|"(?:\\.|[^"\\])*\"""")
 _VARIABLE = re.compile(r"\\(.)|\$(?:(\w+)|\{(\w+)(?:(:?[-+?])((?:[^{}]|\{[^{}]*\})*))?\})")
 
 
@@ -46,6 +52,7 @@ def instructions(text: str, first: int = 0) -> list[Instruction]:
     import io
 
     from dockerfile_parse import DockerfileParser
+    text, documents = _documents(text, first)
     parsed = DockerfileParser(fileobj=io.BytesIO(f"{text}\n".encode())).structure  # it overlooks a last line without an end
     found = []
     for line in parsed:
@@ -54,13 +61,40 @@ def instructions(text: str, first: int = 0) -> list[Instruction]:
             continue
         if name not in NAMES:
             raise _wrong(number, f"there is no instruction {name}")
-        if name in ("RUN", "COPY", "ADD") and _HERE_DOCUMENT.search(line["value"]):
-            raise _wrong(number, "here-documents (<<) are not understood: write the lines into a file, or join them with && and \\")
         flags, rest = _flags(number, name, line["value"].strip())
         if not rest:
             raise _wrong(number, f"{name} needs something after it")
-        found.append(Instruction(number, name, flags, rest))
+        found.append(Instruction(number, name, flags, rest, documents.get(line["startline"], {})))
     return found
+
+
+def _documents(text: str, first: int) -> tuple[str, dict[int, dict[str, Document]]]:
+    """*text* with empty lines in the place of its here-documents; and these, by the line in which their instruction begins.
+
+    They follow the instruction in whose text they are named, one after the other.  Source: the Dockerfile reference.
+    """
+    lines, found, place = text.split("\n"), {}, 0
+    while place < len(lines):
+        begin, line, goes_on = place, "", True
+        while goes_on and place < len(lines):
+            piece, place = lines[place].strip(), place + 1
+            if piece and not piece.startswith("#"):  # these count for nothing, also in the midst of an instruction
+                begin = begin if line else place - 1
+                line, goes_on = line + piece.removesuffix("\\"), piece.endswith("\\")
+        if line.split(" ")[0].upper() not in ("RUN", "COPY", "ADD"):
+            continue
+        for match in _HERE_DOCUMENT.finditer(line):
+            name = match["name"]
+            if not name:
+                continue
+            end = next((n for n in range(place, len(lines)) if (lines[n].lstrip("\t") if match["tabs"] else lines[n]) == name), None)
+            if end is None:
+                raise _wrong(first + begin + 1, f"the here-document {name} has no end, which is a line with {name} and nothing else")
+            inner = [each.lstrip("\t") if match["tabs"] else each for each in lines[place:end]]
+            found.setdefault(begin, {})[match.group()] = Document(name, "".join(f"{each}\n" for each in inner), not match["quote"])
+            lines[place:end + 1] = [""] * (end + 1 - place)
+            place = end + 1
+    return "\n".join(lines), found
 
 
 def _flags(number: int, name: str, text: str) -> tuple[dict, str]:
