@@ -39,11 +39,10 @@ def test_every_finding_that_is_not_ok_has_a_remedy():
 @pytest.mark.parametrize("change, name", [
     ("while os.path.ismount('/sys/fs/cgroup') or any('cgroup' in l for l in open('/proc/mounts')):\n"
      "    k.umount2([l.split()[1] for l in open('/proc/mounts') if 'cgroup' in l][-1], k.MNT_DETACH)", "cgroups"),
-    ("os.makedirs('/tmp/doctor-overlay', exist_ok=True); k.mount('proc', '/tmp/doctor-overlay', 'proc')\n"
-     "os.environ['MINICT_ROOT'] = '/tmp/doctor-overlay/self'", "overlayfs"),
+    ("k.mount('proc', 'PLACE', 'proc'); os.environ['MINICT_ROOT'] = 'PLACE/self'", "overlayfs"),
 ])
-def test_what_is_missing_is_found(change, name):
-    findings = findings_after(change)
+def test_what_is_missing_is_found(change, name, tmp_path):
+    findings = findings_after(change.replace("PLACE", str(tmp_path)))
     assert findings[name] == doctor.MISSING and findings["status"] == "1"
 
 
