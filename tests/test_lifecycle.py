@@ -31,6 +31,7 @@ from minict.engine import attach, logs
 from minict.engine.record import Record
 from minict.lab import host
 from minict.runtime import paths, state
+from minict.runtime.cgroup import Cgroup
 
 
 @pytest.fixture(autouse=True)
@@ -295,6 +296,28 @@ def test_who_types_the_detach_keys_leaves_it_running_and_comes_back(image):
         screen.type("exit 6\r")
         assert screen.status() == 6
     assert "still-kept" in words_of("box")
+
+
+def test_below_a_control_group_of_ones_own_choice(image):
+    parent = f"/{paths.cgroup_parent()}/class/ada"
+    id = made("--name", "box", "--cgroup-parent", parent, "--memory", "64m", image, "sleep", "1000")
+    record = Record.find("box")
+    groups = Cgroup(f"{parent}/{id}").directories
+    try:
+        for group in groups.values():
+            with open(f"{group}/cgroup.procs") as file:
+                assert file.read().split() == [str(record.pid)]
+        assert not any(map(os.path.exists, Cgroup(f"/{paths.cgroup_parent()}/{id}").directories.values()))
+        assert minict("pause", "box").returncode == 0 and record.status == "paused" and minict("unpause", "box").returncode == 0
+        assert "sleep 1000" in minict("top", "box").stdout
+        assert " / 64MiB" in minict("stats", "--no-stream", "box").stdout
+        assert minict("exec", "-d", "box", "sleep", "2000").returncode == 0
+        wait_until(lambda: "sleep 2000" in minict("top", "box").stdout)
+        assert minict("inspect", "-f", "{{.HostConfig.CgroupParent}}", "box").stdout == f"{parent}\n"
+        assert minict("restart", "-t", "0", "box").returncode == 0 and minict("rm", "-f", "box").returncode == 0
+        assert not any(map(os.path.exists, groups.values()))
+    finally:
+        host.remove_cgroups(list({group.removesuffix(f"/ada/{id}") for group in groups.values()}))
 
 
 def test_only_the_streams_that_are_asked_for_are_joined(image):

@@ -593,6 +593,7 @@ def test_the_log_and_its_size():
         ("--userns", "mine", ["mine", "private"]),
         ("--userns", "container:x", ["private"]),
         ("--cgroupns", "mine", ["mine", "private"]),
+        ("--cgroup-parent", "/a/../b", ["/a/../b", "'..'"]), ("--cgroup-parent", "/", ["empty name"]),
         ("--security-opt", "seccomp=/nowhere", ["/nowhere", "unconfined"]),
         ("--security-opt", "seccomp=/etc/hostname", ["/etc/hostname"]),
         ("--security-opt", "seccomp=", ["seccomp=FILE"]),

@@ -137,7 +137,7 @@ def host_config(record: Record, settings: Settings) -> dict:
         "OomScoreAdj": limits.oom_score(settings) or 0, "PidsLimit": wanted.pids.limit if wanted.pids else None,
         "NanoCpus": int(float(settings.cpus or 0) * 1e9), "CpuShares": cpu.shares or 0, "CpuPeriod": cpu.period or 0,
         "CpuQuota": cpu.quota or 0, "CpusetCpus": cpu.cpus or "", "CpusetMems": cpu.mems or "", "BlkioWeight": disks.weight or 0,
-        "CgroupParent": f"/{paths.cgroup_parent()}"}
+        "CgroupParent": settings.cgroup_parent or f"/{paths.cgroup_parent()}"}
 
 
 def _pairs(words: list[str]) -> dict[str, str]:

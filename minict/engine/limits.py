@@ -26,6 +26,16 @@ def resources(settings) -> spec.Resources:
     return spec.Resources(memory=memory(settings), cpu=cpu(settings), pids=pids, blockIO=disks(settings))
 
 
+def cgroup_path(settings, id: str) -> str | None:
+    """``--cgroup-parent``: the control group of the container *id*; None for the one that it gets anyway."""
+    if settings.cgroup_parent is None:
+        return None
+    names = settings.cgroup_parent.strip("/").split("/")
+    if not {"", ".", ".."}.isdisjoint(names):
+        raise ContainerError(f"--cgroup-parent {settings.cgroup_parent}: write a path such as /class/ada, without '.', '..' or an empty name")
+    return f"/{'/'.join(names)}/{id}"
+
+
 def memory(settings) -> spec.Memory | None:
     """``--memory`` and what goes with it.
 

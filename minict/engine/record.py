@@ -119,8 +119,8 @@ class Record:
 
     @property
     def paused(self) -> bool:
-        from minict.runtime.cgroup import Cgroup
-        return os.path.exists(self.state.path("paused")) and Cgroup(f"/{paths.cgroup_parent()}/{self.id}").frozen
+        from minict.runtime.container import Container
+        return os.path.exists(self.state.path("paused")) and Container(self.id).cgroup.frozen
 
     @property
     def monitor(self) -> int | None:

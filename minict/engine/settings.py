@@ -77,6 +77,7 @@ class Settings(spec.Record):
     device_write_iops: list = ()
     ulimit: list = ()
     shm_size: str = None
+    cgroup_parent: str = None
     # its files
     volume: list = ()
     mount: list = ()

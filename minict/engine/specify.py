@@ -56,6 +56,7 @@ def specify(settings, id: str, image, args: list[str], rootfs: str, root: spec.M
                                            effective=names if user.uid == 0 else [])),
         mounts=[root, *standard_mounts(settings), *bound, *files],
         linux=spec.Linux(
+            cgroupsPath=limits.cgroup_path(settings, id),
             namespaces=sharing.namespaces(settings), maskedPaths=security.masked, readonlyPaths=security.read_only,
             resources=resources, devices=nodes, sysctl=sysctls(settings), seccomp=seccomp.profile(settings, names)),
         annotations=variables.pairs(settings.annotation, "--annotation"))

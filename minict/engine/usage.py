@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 import time
 
-from minict.runtime import paths
-from minict.runtime.cgroup import Cgroup
+from minict.runtime.container import Container
 from minict.runtime.errors import ContainerError
 
 from . import table
@@ -26,7 +25,7 @@ class Sample:
     def __init__(self, record: Record):
         self.record, self.pid = record, record.pid
         self.time = time.monotonic()
-        self.stats = Cgroup(f"/{paths.cgroup_parent()}/{record.id}").stats() if self.pid else {}
+        self.stats = Container(record.id).cgroup.stats() if self.pid else {}
         self.received, self.sent = traffic(self.pid) if self.pid else (0, 0)
 
     def row(self, before: Sample | None, *, whole: bool = False) -> dict:
@@ -113,6 +112,6 @@ def processes(record: Record, options: list[str] = ()) -> str:
     titles = heading.split()
     if "PID" not in titles:
         raise ContainerError("top: ps has to show the PID, by which the container's processes are found: add -o pid")
-    column, ours = titles.index("PID"), set(Cgroup(f"/{paths.cgroup_parent()}/{record.id}").processes())
+    column, ours = titles.index("PID"), set(Container(record.id).cgroup.processes())
     rows = [row for row in (line.split(None, len(titles) - 1) for line in lines) if len(row) > column]
     return table.aligned([titles, *(row for row in rows if row[column].isdecimal() and int(row[column]) in ours)])

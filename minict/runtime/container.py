@@ -31,10 +31,20 @@ class Container:
         self.id = id
         self.handlers = handlers or UNDO
         self.state = State(id)
-        self.cgroup = Cgroup(f"/{paths.cgroup_parent()}/{id}")
+        self._cgroup: Cgroup | None = None
         self.pidfd = -1
         self._child = -1  # the first process's pid, for the process that made it
         self.traces: list[Trace] = []
+
+    @property
+    def cgroup(self) -> Cgroup:
+        """Its control group: the one in its ledger; before its birth the one below the common parent."""
+        if self._cgroup is None:
+            found = dict(self.state.ledger()).get("cgroup")
+            if found is None:
+                return Cgroup(f"/{paths.cgroup_parent()}/{self.id}")
+            self._cgroup = Cgroup(found)
+        return self._cgroup
 
     # ---- birth
 
@@ -90,6 +100,8 @@ class Container:
         check(spec)
         root = rootfs_path or os.path.join(bundle, spec.root.path)
         rootfs.check_rootfs(root)
+        wished = spec.linux.cgroupsPath or ""  # absolute, or in a way of systemd's, which is not ours (config-linux.md)
+        self._cgroup = Cgroup(wished) if wished.startswith("/") else self.cgroup
         step("write the state")
         if self.state.lock_fd < 0:  # else the engine has made it: it has things of its own to record
             self.state.make()
