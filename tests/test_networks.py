@@ -181,7 +181,7 @@ def test_a_network_in_use_stays_and_prune_takes_the_others(boxes):
         done("network", "create", name)
     one, two = boxes("--network", "used", "--name", "one"), boxes("--network", "wished")
     done("stop", "-t", "0", two.id)
-    refused(minict("network", "rm", "used"), "used", one.id, status=1)
+    refused(minict("network", "rm", "used"), "used", f"container {one.id[:12]}:", status=1)
     done("network", "create", "--label", "keep=yes", "labelled")
     refused(minict("network", "prune", "-f", "--filter", "name=idle"), "label, label!, until", status=1)
     assert done("network", "prune", "-f", "--filter", "until=1h") == "" == done("network", "prune", "-f", "--filter", "label=keep=no")
@@ -243,7 +243,7 @@ def test_an_address_of_ones_own_choice(boxes):
     one, two = boxes("--network", "net", "--ip", "10.9.8.7", "--mac-address", "02:42:00:00:00:07"), boxes("--network", "net")
     assert (one.ip, two.ip) == ("10.9.8.7", "10.9.8.128")
     assert one.on()["MacAddress"] == "02:42:00:00:00:07" and "02:42:00:00:00:07" in one.sh("ip", "link", "show", "eth0")
-    refused(minict("run", "--rm", "--network", "net", "--ip", "10.9.8.7", "tiny", "true"), "10.9.8.7", one.id)
+    refused(minict("run", "--rm", "--network", "net", "--ip", "10.9.8.7", "tiny", "true"), "10.9.8.7", f"container {one.id[:12]}:")
     for address in ("10.9.9.1", "10.9.8.1", "10.9.8.255", "10.9.8.0", "ten", ""):
         if address:
             refused(minict("run", "--network", "net", "--ip", address, "tiny", "true"), "--ip", "10.9.8.0/24")

@@ -180,7 +180,7 @@ def test_a_port_wished_twice_is_refused(image, bare):
 def test_a_port_in_use_is_refused_before_anything_is_made(boxes, image, world):
     one = boxes("-p", "8080:80", "-p", "8081:81/udp")
     before = rules()
-    refused(minict("run", "--rm", "-p", "9999:1", "-p", "8080:80", image, "true"), "8080/tcp", one.id, "OTHER:80")
+    refused(minict("run", "--rm", "-p", "9999:1", "-p", "8080:80", image, "true"), "8080/tcp", f"container {one.id[:12]}:", "OTHER:80")
     refused(minict("run", "--rm", "-p", "127.0.0.1:8081:80/udp", image, "true"), "8081/udp")
     with socket.create_server(("127.0.0.1", 7070)), datagrams(Here, ("0.0.0.0", 7071)):
         refused(minict("run", "--rm", "-p", "7070:80", image, "true"), "7070/tcp", "ss -lntup")

@@ -176,7 +176,7 @@ def _take(network: str, id: str, wanted: str) -> str:
         os.symlink(f"../../../containers/{id}", f"{network_state(network)}/addresses/{wanted}")
     except FileExistsError:
         raise ContainerError(f"the address {wanted} of the network {network} is in use by the container "
-                             f"{holders(network).get(wanted, 'that has just ended')}: choose another one with --ip") from None
+                             f"{holders(network).get(wanted, '')[:12] or 'that has just ended'}: choose another one with --ip") from None
     return wanted
 
 

@@ -141,7 +141,7 @@ def rename(record: Record, name: str) -> None:
     names.check(name)
     with record:
         if name == record.name:
-            raise ContainerError(f"the container {record.id} is called {name} already")
+            raise ContainerError(f"the container {record.id[:12]} is called {name} already")
         names.take(name, record.id)
         before, record.name = record.name, name
         record.settings["name"] = name

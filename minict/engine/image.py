@@ -267,7 +267,7 @@ def remove(name: str, force: bool = False) -> list[str]:
         users = used_by(image)
         running = [id for id, runs in users if runs]
         if running or users and not force:
-            raise ContainerError(f"the image {image.id[:12]} is used by the container {running[0] if running else users[0][0]}: "
+            raise ContainerError(f"the image {image.id[:12]} is used by the container {(running[0] if running else users[0][0])[:12]}: "
                                  "remove that first")
         done = _untag(all_names)
         if users:

@@ -128,7 +128,7 @@ class Network:
         """
         namespace = open_namespace(id, pid)
         try:
-            with _asking_the_kernel(f"the network of container {id}"):
+            with _asking_the_kernel(f"the network of container {id[:12]}"):
                 with Rtnetlink() as host:
                     bridge = host.link(self.bridge).index
                     host.add_veth(host_end(id, number), f"eth{number}", ethernet or mac(address), namespace, bridge)
@@ -149,7 +149,7 @@ class Network:
         """Make this network the way to the world of a running container that has lost the one it had, or has none."""
         namespace = open_namespace(id, pid)
         try:
-            with _asking_the_kernel(f"the route of container {id}"), Rtnetlink(namespace=namespace) as container:
+            with _asking_the_kernel(f"the route of container {id[:12]}"), Rtnetlink(namespace=namespace) as container:
                 if all(route.prefix for route in container.routes()):
                     container.add_default_route(addresses.to_bytes(self.gateway))
         finally:
@@ -236,7 +236,7 @@ def open_namespace(id: str, pid: int) -> int:
     try:
         namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise ContainerError(f"the container {id} ended before it had its network", errno=error.errno) from None
+        raise ContainerError(f"the container {id[:12]} ended before it had its network", errno=error.errno) from None
     if os.path.samestat(os.fstat(namespace), os.stat("/proc/thread-self/ns/net")):
         os.close(namespace)
         raise ContainerError(f"the process {pid} is in the host's network namespace: it can't get an eth0 of its own")

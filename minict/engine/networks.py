@@ -96,7 +96,7 @@ def remove(name: str) -> str:
             users = sorted(set(addresses.holders(one.key).values()))
             if users:
                 raise ContainerError(f"the network {one.name} is in use by the container{'s' * (len(users) > 1)} "
-                                     f"{', '.join(users)}: stop or disconnect them first")
+                                     f"{', '.join(id[:12] for id in users)}: stop or disconnect them first")
             if one.remove_bridge() is None:
                 raise ContainerError(f"something is plugged into {one.bridge}, the bridge of the network {one.name}: "
                                      f"'ip link show master {one.bridge}' shows what")

@@ -166,7 +166,7 @@ def _why(port: Port, error: OSError) -> ContainerError:
     if error.errno != errno.EADDRINUSE:
         return ContainerError(f"the {numbers}/{port.protocol} of the host can't be taken: {error.strerror}", errno=error.errno)
     owner = next((id for id, other, _ in published() if low == high == other.outside and other.protocol == port.protocol), None)
-    by = f"published by the container {owner}" if owner else "in use on the host ('ss -lntup' shows by whom)"
+    by = f"published by the container {owner[:12]}" if owner else "in use on the host ('ss -lntup' shows by whom)"
     other = f"{'' if port.address == ANY else port.address + ':'}OTHER:{port.inside}"
     return ContainerError(f"the {numbers}/{port.protocol} of the host {'is' if low == high else 'are'} {by}: stop that one, or "
                           f"publish at another port: -p {other}", errno=error.errno)

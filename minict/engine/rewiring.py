@@ -60,11 +60,11 @@ def join(id: str, name: str, wanted: str | None = None, aliases: list[str] = ())
     state, wired = State(id), read(id)
     pid = state.pid()
     if pid is None or not wired:
-        raise ContainerError(f"the container {id} has no network of its own that could be changed: it is not running, or "
+        raise ContainerError(f"the container {id[:12]} has no network of its own that could be changed: it is not running, or "
                              "shares another's")
     joint = find_joint(name, 1 + max([each["number"] for each in wired["joints"]], default=-1), wanted, aliases)
     if joint.net.key in keys(id):
-        raise ContainerError(f"the container {id} is on the network {joint.net.name} already")
+        raise ContainerError(f"the container {id[:12]} is on the network {joint.net.name} already")
     entries = joint.net.ledger(id, joint.number)
     take_back(entries)  # whoever began the same was killed in the midst of it
     try:
@@ -81,7 +81,7 @@ def join(id: str, name: str, wanted: str | None = None, aliases: list[str] = ())
     except BaseException as error:
         take_back(entries)
         if isinstance(error, FileNotFoundError):
-            raise ContainerError(f"the container {id} has just ended") from None
+            raise ContainerError(f"the container {id[:12]} has just ended") from None
         raise
 
 

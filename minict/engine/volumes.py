@@ -295,7 +295,7 @@ def remove(name: str, but: str | None = None) -> None:
         volume = Volume.find(name)
         users = [id for id in volume.users() if id != but]
         if users:
-            raise ContainerError(f"the volume {name} is used by the container {', '.join(users)}: remove that first")
+            raise ContainerError(f"the volume {name} is used by the container {', '.join(id[:12] for id in users)}: remove that first")
         doomed = f"{directory()}/.{os.urandom(6).hex()}"
         os.rename(volume.directory, doomed)
     remove_tree(doomed)

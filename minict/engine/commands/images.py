@@ -89,8 +89,7 @@ def load(fields: dict, arguments: list[str]) -> None:
         raise ContainerError(f"{path} can't be opened: {error.strerror}", errno=error.errno) from None
 
     def tell(image, names: list[str]) -> None:
-        if not fields.get("quiet"):
-            print(*([f"Loaded image: {name}" for name in names] or [f"Loaded image ID: sha256:{image.id}"]), sep="\n")
+        print(*([f"Loaded image: {name}" for name in names] or [f"Loaded image ID: sha256:{image.id}"]), sep="\n")
     with file:
         archive.load(file, path or "the archive on standard input", fields.get("platform"), tell)
 
@@ -125,6 +124,6 @@ COMMANDS = table(
             "minict save -o images.tar debian:12 small", save, [Option("-o --output", "the file (else standard output)", "FILE")], (1, None)),
     Command("load", "[OPTION…]", "Take the images from an archive of save, or of docker, podman or skopeo.",
             "minict load -i images.tar", load,
-            [Option("-i --input", "the file (else standard input)", "FILE"), Option("-q --quiet", "say nothing"),
+            [Option("-i --input", "the file (else standard input)", "FILE"), Option("-q --quiet", "without a progress bar; there is none anyway"),
              Option("--platform", "another than this machine's", "OS/ARCH[/VARIANT]")]),
 )
