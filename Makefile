@@ -36,7 +36,7 @@ test-course: root ## the virtual machine of `make vm`, used from outside: a brow
 	@MINICT_WITH_TESTS=1 MINICT_WITH_VM=1 sh vagrant/provision.sh
 	$(PYTHON) -m pytest --noconftest --timeout=3600 tests/vm/course.py
 
-bench: root ## how long everything takes, beside runc, crun, bwrap, unshare and podman
+bench: root ## how long everything takes, beside runc, crun, bwrap, unshare, podman and docker
 	@MINICT_WITH_BENCH=1 sh vagrant/provision.sh
 	$(PYTHON) -m tests.bench.all
 
