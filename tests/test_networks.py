@@ -119,6 +119,7 @@ def test_a_network_is_made_listed_inspected_and_removed(bare):
     assert done("network", "ls", "-q", "--filter", "label=class=3", "--no-trunc") == id
     assert done("network", "ls", "--filter", "name=b", "--filter", "driver=bridge", "--format", "{{.Name}}") == "back\nbridge"
     assert done("network", "ls", "--filter", "label=class=4", "-q") == ""
+    assert done("network", "ls", "--filter", "label=class=3", "--filter", "label=x", "-q") == ""
     (seen,) = json.loads(done("network", "inspect", id[:6]))
     assert (seen["Name"], seen["Id"], seen["Internal"], seen["Labels"]) == ("back", id, True, {"class": "3", "empty": ""})
     assert seen["IPAM"]["Config"] == [{"Subnet": "10.9.8.0/24", "Gateway": "10.9.8.9", "IPRange": "10.9.8.128/25"}]

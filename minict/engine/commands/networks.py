@@ -33,19 +33,13 @@ def ls(fields: dict, arguments: list[str]) -> None:
     print(show(rows, _HEADINGS, ["ID", "Name", "Driver", "Scope"], fields.get("format"), quiet), end="")
 
 
-def _passes(one: dict, filters: list[str]) -> bool:
-    """``--filter name=PART``, ``driver=WORD``, ``label=NAME[=VALUE]``, ``id=BEGINNING``: those of one kind are alternatives."""
-    from minict.runtime.errors import ContainerError
-    tests = {"name": lambda value: value in one["Name"], "driver": lambda value: value == one["Driver"],
-             "id": lambda value: one["Id"].startswith(value),
-             "label": lambda value: value in one["Labels"] or value in [f"{key}={word}" for key, word in one["Labels"].items()]}
-    kinds: dict[str, list[bool]] = {}
-    for text in filters:
-        kind, given, value = text.partition("=")
-        if kind not in tests or not given:
-            raise ContainerError(f"--filter {text}: write one of {', '.join(f'{name}=…' for name in tests)}")
-        kinds.setdefault(kind, []).append(tests[kind](value))
-    return all(any(answers) for answers in kinds.values())
+def _passes(one: dict, texts: list[str]) -> bool:
+    """``--filter name=PART``, ``driver=WORD``, ``label=NAME[=VALUE]``, ``id=BEGINNING``: those of one kind are alternatives, but labels."""
+    from .. import filters
+    tests = {"driver": lambda value: value == one["Driver"], "id": lambda value: one["Id"].startswith(value),
+             "label": lambda value: filters.has_label(one["Labels"], value), "name": lambda value: value in one["Name"]}
+    given = filters.parse(texts, tests)
+    return all((all if key == "label" else any)(map(tests[key], values)) for key, values in given.items())
 
 
 def inspect(fields: dict, arguments: list[str]) -> None:
