@@ -91,10 +91,13 @@ def helped(words: list[str]) -> int:
     from . import help
     everything = words[-1:] == ["all"]
     words = words[:len(words) - everything]
-    if not words or len(words) == 1 and words[0] in groups():
-        print(help.overview(" ".join(words), everything))
+    if not words:
+        page = help.overview(everything)
+    elif len(words) == 1 and words[0] in groups():
+        page = help.group(words[0])
     else:
-        print(help.describe(load(find(words)[0]), everything))
+        page = help.describe(load(find(words)[0]), everything)
+    print(page)
     return 0
 
 

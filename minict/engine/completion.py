@@ -9,7 +9,7 @@ import argparse
 
 from minict.runtime.errors import ContainerError
 
-from . import cli
+from . import cli, help
 from .options import Command
 
 SHELLS = ("bash", "zsh", "fish")
@@ -41,7 +41,7 @@ def parser(shtab) -> argparse.ArgumentParser:
     commands = top.add_subparsers()
     groups = {}
     for group in sorted(cli.groups()):
-        words = f"commands about {group}s"
+        words = f"commands about {help.subject(group)}"
         groups[group] = commands.add_parser(group, description=words, help=words, add_help=False).add_subparsers()
     for name in cli.INDEX:
         group, _, verb = name.rpartition(" ")

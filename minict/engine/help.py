@@ -36,26 +36,38 @@ def describe(command: Command, everything: bool = False) -> str:
     return _page(usage, command.help, shown, folded, f"minict {command.name} --help all", "", command.example)
 
 
-def overview(group: str = "", everything: bool = False) -> str:
-    """All commands, or those of one *group*; with *everything* none is folded, as in a group."""
-    shown, folded, own = {}, {}, []
+def overview(everything: bool = False) -> str:
+    """All commands; with *everything* none is folded."""
+    shown, folded = {}, {}
     for module, names in cli.MODULES.items():
-        for name in names:
-            mine = name.startswith(f"{group} ")
-            if name[0] == "_" or group and not mine and name not in cli.LONGER.get(group, ()):
-                continue
-            own += [name] * mine
-            if group or everything or name in OFTEN:
-                row = name.removeprefix(f"{group} "), cli.load(name).help.split(".  ")[0].split("\n")[0].rstrip(".")
-                shown.setdefault(CONCERNS[module] if everything else "", []).append(row)
+        for name in (name for name in names if name[0] != "_"):
+            if everything or name in OFTEN:
+                shown.setdefault(CONCERNS[module] if everything else "", []).append((name, _summary(name)))
             else:
                 folded.setdefault(CONCERNS[module], []).append(name)
-    about = "A container runtime in Python that can be read."
-    if group:
-        about = f"Most of these are commands without the word {group}, too." if group in cli.LONGER else f"Commands about {group}s."
-    further = f"minict {group + ' ' * bool(group)}COMMAND --help says more." + "  --debug shows the traceback of an error." * (not group)
-    return _page(f"usage: minict {group or '[--debug]'} COMMAND …", about, shown, folded, "minict --help all", further,
-                 cli.load(own[0] if own else "run").example)
+    return _page("usage: minict [--debug] COMMAND …", "A container runtime in Python that can be read.", shown, folded,
+                 "minict --help all", "minict COMMAND --help says more.  --debug shows the traceback of an error.",
+                 cli.load("run").example)
+
+
+def group(word: str) -> str:
+    """The commands that begin with *word*, such as ``container``."""
+    own = [name for name in cli.INDEX if name.startswith(f"{word} ")]
+    shown = {"": [(name.removeprefix(f"{word} "), _summary(name)) for name in own]}
+    if word in cli.LONGER:
+        shown[f"The same without the word {word}"] = [(name, _summary(name)) for name in cli.LONGER[word]]
+    return _page(f"usage: minict {word} COMMAND …", f"Commands about {subject(word)}.", shown, {}, "",
+                 f"minict {word} COMMAND --help says more.", cli.load(own[0]).example)
+
+
+def subject(word: str) -> str:
+    """What the commands that begin with *word* are about."""
+    return {"builder": "the build cache", "system": "this machine"}.get(word, f"{word}s")
+
+
+def _summary(name: str) -> str:
+    """What the command is good for, in one line."""
+    return cli.load(name).help.split(".  ")[0].split("\n")[0].rstrip(".")
 
 
 def _page(usage: str, about: str, shown: dict[str, list], folded: dict[str, list], whole: str, further: str, example: str) -> str:
