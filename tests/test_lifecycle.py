@@ -531,7 +531,9 @@ def test_what_can_not_be_written_is_told(image):
 
 def test_exec_in_a_directory_that_is_not_there(image):
     made("--name", "box", image, "sleep", "1000")
-    refused(minict("exec", "-w", "/nowhere", "box", "true"), "the working directory /nowhere can't be entered: No such file or directory\n")
+    refused(minict("exec", "-w", "/nowhere", "box", "true"), "the working directory /nowhere can't be entered: No such file or directory\n",
+            status=126)
+    refused(minict("exec", "-u", "stranger", "box", "true"), "stranger", status=126)
 
 
 def test_exec_has_the_surroundings_of_the_container(image):

@@ -20,7 +20,7 @@ BOX = {
     ("{{.ID}}: {{ .State.Pid }}", "abc: 12"),
     ("{{json .State}}", '{"Pid":12,"Running":true,"Health":null}'),
     ("{{json .Size}} {{json .Cmd}}", '"9kB" ["sh","-c","x y"]'),
-    ("{{.State.Running}} {{.State.Health}} {{.Cmd}} {{.Labels}}", "true <no value> [sh -c x y] map[k:v org.x/tier:front]"),
+    ("{{.State.Running}} {{.State.Health}} {{.Cmd}} {{.Labels}}", "true <nil> [sh -c x y] map[k:v org.x/tier:front]"),
     ("{{.Share}} {{.Whole}}", "1.5 3"),
     # blocks
     ("{{range .Mounts}}{{.Source}}->{{.Destination}} {{end}}", "/x->/y /z->/w "),

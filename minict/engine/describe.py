@@ -8,7 +8,7 @@ from __future__ import annotations
 from minict.runtime import paths, spec
 from minict.runtime.errors import ContainerError
 
-from . import clock, disk, limits, logs, policy, ports, sharing, specify, variables, wiring
+from . import clock, disk, limits, listing, logs, policy, ports, sharing, specify, variables, wiring
 from .image import Image
 from .record import Record
 from .settings import Settings
@@ -184,8 +184,12 @@ def port_bindings(settings: Settings) -> dict[str, list[dict]]:
 
 
 def network_settings(record: Record, image: Image | None) -> dict:
-    """Its networks, and all of its ports: those that are only exposed have no port of the host."""
+    """Its networks, those of its next life when it does not run; and all of its ports: those that are only exposed have no port
+    of the host."""
     found = wiring.describe(record.id)
+    nothing = {"IPAddress": "", "IPPrefixLen": 0, "Gateway": "", "MacAddress": "", "Aliases": None, "NetworkID": ""}
+    networks = found["Networks"] or {name: dict(nothing) for name in listing.networks_of(record) if not name.startswith("container:")}
+    found |= {"Networks": networks, "SandboxKey": f"/proc/{record.pid}/ns/net" if record.pid else ""}
     return {**found, "Ports": {**dict.fromkeys(exposed(record.settings_object(), image)), **found["Ports"]}}
 
 

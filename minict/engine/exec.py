@@ -6,7 +6,7 @@ import os
 from minict.runtime import capabilities, terminal
 from minict.runtime import exec as runtime
 from minict.runtime.container import Container
-from minict.runtime.errors import ContainerError
+from minict.runtime.errors import NOT_EXECUTABLE, OUR_ERROR, ContainerError
 from minict.runtime.process import exit_status
 from minict.runtime.spec import Capabilities, Process
 
@@ -35,7 +35,7 @@ def process(record: Record, command: list[str], *, env: list[str] = (), env_file
     result = Process(args=list(command), cwd=workdir or first.cwd, terminal=tty, capabilities=first.capabilities,
                      user=first.user, noNewPrivileges=first.noNewPrivileges, rlimits=first.rlimits)
     if user is not None:
-        result.user, variables["HOME"] = find_user(user, Image.load(record.image, record.image_name))
+        result.user, variables["HOME"] = _asked(lambda: find_user(user, Image.load(record.image, record.image_name)))
         bounding = first.capabilities.bounding
         held = bounding if result.user.uid == 0 else []
         result.capabilities = Capabilities(bounding=bounding, permitted=held, effective=held)
@@ -50,7 +50,16 @@ def process(record: Record, command: list[str], *, env: list[str] = (), env_file
 def execute(record: Record, wanted: Process, *, streams: tuple = (0, 1, 2), console: int = -1) -> tuple[int, int]:
     """Execute the *wanted* process; its (pid, pidfd).  It is our child.  Raises :class:`ContainerError`."""
     program = seccomp.program(record.settings_object(), record.state.read_spec())
-    return runtime.execute(Container(record.id), wanted, streams=streams, console=console, seccomp_filter=program)
+    return _asked(lambda: runtime.execute(Container(record.id), wanted, streams=streams, console=console, seccomp_filter=program))
+
+
+def _asked(ask):
+    """What *ask* returns; what the container refuses, such as a user or a directory that it has not, has the status 126, as Docker's."""
+    try:
+        return ask()
+    except ContainerError as error:
+        error.status = NOT_EXECUTABLE if error.status == OUR_ERROR else error.status
+        raise
 
 
 def attached(record: Record, wanted: Process, interactive: bool = False, detach_keys: str | None = None) -> int:

@@ -45,12 +45,12 @@ def value_of(value):
     return value() if callable(value) else value
 
 
-def aligned(lines: list[list[str]]) -> str:
-    """Columns as wide as their widest cell and three more, ten at least; the last one is as wide as it is."""
+def aligned(lines: list[list[str]], least: int = 10) -> str:
+    """Columns as wide as their widest cell and three more, at *least* so wide; the last one is as wide as it is."""
     widths: dict[int, int] = {}
     for line in lines:
         for number, cell in enumerate(line[:-1]):
-            widths[number] = max(widths.get(number, 10), len(cell) + 3)
+            widths[number] = max(widths.get(number, least), len(cell) + 3)
     return "".join("".join([*(f"{cell:<{widths[n]}}" for n, cell in enumerate(line[:-1])), *line[-1:]]) + "\n" for line in lines)
 
 

@@ -301,6 +301,18 @@ def _range(scope, names, declares, value, body, otherwise) -> str:
     return "".join(lines) if pairs else _body(otherwise, _inner(scope, [], False, ()))
 
 
+class _NoList(list):
+    """What is null in JSON is to Go's templates a list without elements, unless it is in :data:`_MAPS` or :data:`_POINTERS`."""
+
+
+class _NoMap(dict):
+    """And this a map without any."""
+
+
+_MAPS = frozenset(("ExposedPorts", "Labels", "Options", "Tmpfs", "Volumes"))
+_POINTERS = frozenset(("Health", "Healthcheck", "MemorySwappiness", "PidsLimit"))
+
+
 def follow(value, fields: list[str], arguments: list):
     """``value.A.B``; *arguments* go to the last of *fields*, which is then a method.
 
@@ -319,6 +331,8 @@ def follow(value, fields: list[str], arguments: list):
             known = ", ".join(sorted(map(str, value))) or "none at all"
             raise mistake(f"there is no field .{field}: there are {known}")
         value = _called(value[field], arguments if number == len(fields) - 1 else [], field)
+    if value is None and fields and fields[-1] not in _POINTERS:
+        value = _NoMap() if fields[-1] in _MAPS else _NoList()
     if arguments and not fields:
         raise mistake(f"{text_of(value)[:40]!r} is a value and takes no arguments")
     return value
@@ -338,7 +352,7 @@ def _called(value, arguments: list, name: str):
 def text_of(value) -> str:
     """A value as Go prints it: ``true``, ``[a b]``, ``map[k:v]``."""
     if value is None:
-        return "<no value>"
+        return "<nil>"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):
@@ -381,6 +395,8 @@ def plain(value):
     """*value* without functions, as JSON wants it."""
     if callable(value):
         return plain(value())
+    if isinstance(value, (_NoList, _NoMap)):
+        return None
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items() if not _is_method(item)}
     return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value

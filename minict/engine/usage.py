@@ -114,4 +114,4 @@ def processes(record: Record, options: list[str] = ()) -> str:
         raise ContainerError("top: ps has to show the PID, by which the container's processes are found: add -o pid")
     column, ours = titles.index("PID"), set(Container(record.id).cgroup.processes())
     rows = [row for row in (line.split(None, len(titles) - 1) for line in lines) if len(row) > column]
-    return table.aligned([titles, *(row for row in rows if row[column].isdecimal() and int(row[column]) in ours)])
+    return table.aligned([titles, *(row for row in rows if row[column].isdecimal() and int(row[column]) in ours)], least=20)

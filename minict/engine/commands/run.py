@@ -60,7 +60,6 @@ SETTINGS = [
            Option("--annotation", "an annotation of its OCI specification", "NAME=VALUE", many=True),
            Option("--cidfile", "write its id into this new file", "FILE"),
            Option("--pull", "when its image is fetched (missing)", "missing|always|never"),
-           Option("-q --quiet", "say nothing of that"),
            Option("--platform", "of which platform the image must be", "OS/ARCH")),
     *under("Its life",
            Option("--rm", "remove it at its end", often=True),
@@ -134,6 +133,8 @@ SETTINGS = [
            Option("--sysctl", "a setting of the kernel for its namespaces", "NAME=VALUE", many=True)),
 ]
 
+QUIET = under("Who it is", Option("-q --quiet", "say nothing when the image is fetched"))
+
 COMMANDS = table(
     Command("run", "[OPTION…] IMAGE [COMMAND [ARGUMENT…]]", "Run a command in a new container of an image.",
             "minict run -it --rm --memory 128m tiny sh", run, [
@@ -143,7 +144,8 @@ COMMANDS = table(
                        Option("-a --attach", "only these of its streams are ours, too", "stdin|stdout|stderr", many=True),
                        Option("--sig-proxy", "hand our signals on to it (true; --sig-proxy=false)"),
                        Option("--trace", "show the steps of its birth, with their times", often=True)),
-                *SETTINGS], (1, None), words_follow=True),
+                *SETTINGS, *QUIET], (1, None), words_follow=True),
     Command("create", "[OPTION…] IMAGE [COMMAND [ARGUMENT…]]", "Make a container, to be started later.",
-            "minict create --name box tiny sleep 60", create, SETTINGS, (1, None), words_follow=True),
+            "minict create --name box tiny sleep 60", create, [*SETTINGS, *QUIET],
+            (1, None), words_follow=True),
 )
