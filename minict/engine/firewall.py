@@ -53,16 +53,17 @@ def _chains(bridge: str, subnet: str, internal: bool = False) -> dict[str, tuple
             f"{from_world} drop",
         ) if internal else (
             # A tunnel on the way out (a VPN) takes smaller packets than the bridge does: tell both ends at once.
-            f"{to_world} tcp flags syn tcp option maxseg size set rt mtu",
+            f"tcp flags syn {to_world} tcp option maxseg size set rt mtu",
+            # What belongs to a conversation is nearly every packet: it passes before names of interfaces are compared.
+            "ct state established,related accept",
             # The host forwards packets now.  A neighbour must not use that to reach a container: only
             # answers, and what comes to a published port, go in.
-            f"{from_world} ct state established,related accept",
             f"{from_world} ct status dnat accept",
             f"{from_world} drop",
         )),
         # For a port on 127.0.0.1 the bridge has to let the answers' address pass (see ports.route_loopback): but only answers.
         f"loopback-{bridge}": ("type filter hook prerouting priority raw;", (
-            f'iifname "{bridge}" ip daddr 127.0.0.0/8 drop',
+            f'ip daddr 127.0.0.0/8 iifname "{bridge}" drop',
         )),
     }
 
