@@ -7,11 +7,18 @@ import subprocess
 import sys
 
 from conftest import ROOT
+from internet import host  # noqa: F401  a fixture
 
 _FLOORS = {"kernel": 0, "runtime": 1, "engine": 2, "lab": 3}
 # Each costs 2 to 20 ms at each start of a container, as much as the kernel's own work for it.
 _SLOW = {"argparse", "contextlib", "dataclasses", "enum", "inspect", "json", "logging", "pathlib", "re", "shutil", "signal",
          "socket", "subprocess", "tempfile", "typing", "pyroute2"}
+# What a run needs of the engine.  Each module costs 0.1 ms at each start: what few runs need is imported where they need it.
+_OF_THE_ENGINE = {
+    "cli", "clock", "commands", "commands.run", "dns", "foreground", "image", "imagename", "life", "limits", "logs", "monitor", "names",
+    "networkwords", "options", "overlay", "policy", "powers", "record", "seccomp", "settings", "sharing", "specify", "store", "units",
+    "users", "variables", "volumes", "wiring"}
+_OF_A_NETWORK = {"address", "firewall", "neighbours", "network", "networks", "nft"}
 
 
 def modules() -> dict[str, ast.Module]:
@@ -86,6 +93,10 @@ def loaded_by(*words: str) -> set[str]:
     return {line.rpartition("|")[2].strip() for line in result.stderr.splitlines() if line.startswith("import time:")}
 
 
+def of_the_engine(loaded: set[str]) -> set[str]:
+    return {name.removeprefix("minict.engine.") for name in loaded if name.startswith("minict.engine.")}
+
+
 def test_a_run_loads_nothing_slow(tiny):
     loaded_by("run", "--rm", "--network", "none", tiny, "true")  # the first one may fill caches
     for words in (("run", "--rm", "--network", "none", tiny, "true"),
@@ -93,3 +104,11 @@ def test_a_run_loads_nothing_slow(tiny):
         loaded = loaded_by(*words)
         assert "minict.runtime.birth" in loaded
         assert loaded & _SLOW == set()
+        assert of_the_engine(loaded) == _OF_THE_ENGINE
+
+
+def test_a_run_with_a_network_loads_what_that_takes_and_no_more(tiny, host):  # noqa: F811
+    loaded = loaded_by("run", "--rm", tiny, "true")
+    assert loaded & _SLOW == set()
+    assert of_the_engine(loaded) == _OF_THE_ENGINE | _OF_A_NETWORK
+    assert "minict.kernel.conntrack" not in loaded

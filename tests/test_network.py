@@ -432,7 +432,8 @@ def test_no_thread_no_descriptor_and_no_other_namespace_is_left_in_the_caller(co
 def die_at_line(number: int, function) -> None:
     """Call *function*; this process is killed when it comes to the *number*-th distinct line of the network's modules."""
     modules = {f"{os.path.dirname(network.__file__)}/{name}.py"
-               for name in ("network", "networks", "networkwords", "address", "firewall", "nft", "ports", "wiring", "rewiring", "dns")}
+               for name in ("network", "networks", "networkwords", "address", "firewall", "nft", "ports", "wiring",
+                            "neighbours", "rewiring", "dns")}
     seen = set()
 
     def trace(frame, event, argument):

@@ -11,7 +11,6 @@ import os
 from ..runtime import jsonfile, paths
 from ..runtime.errors import ContainerError
 from . import store as _store
-from .documents import architecture
 from .imagename import full_name, is_id, may_be_id, short_name, split
 from .store import prune, store
 
@@ -333,6 +332,7 @@ def _read(path: str) -> dict:
 
 def _config(diff_ids: list[str], config: dict, message: str = "") -> bytes:
     """The configuration of an image for this machine, as it is stored."""
+    from .documents import architecture
     history = {"history": [{"comment": message}]} if message else {}
     return jsonfile.dumps({"architecture": architecture(), "os": "linux", "config": config, **history,
                            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in diff_ids]}}).encode()

@@ -14,7 +14,7 @@ from minict.runtime.container import Container
 from minict.runtime.errors import OUR_ERROR, ContainerError
 from minict.runtime.state import begin_time
 
-from . import documents, names, overlay, policy, pull, seccomp, sharing, volumes, wiring
+from . import names, overlay, policy, seccomp, sharing, volumes, wiring
 from .image import Image
 from .record import Record, now
 from .settings import Settings
@@ -38,7 +38,7 @@ def create(image_name: str, args: list[str], settings: Settings, *, found: Image
         names.check(settings.name)
     record = Record(names.new_id(), name=settings.name, image=image.id, image_name=image_name, created=now(), args=list(args),
                     settings=settings.to_dict(), mounts=volumes.plan(settings, image))
-    wish(record, image)  # all that can be wrong with it is found before anything is taken
+    wished = wish(record, image)  # all that can be wrong with it is found before anything is taken
     record.make()
     try:
         if settings.name:
@@ -48,6 +48,7 @@ def create(image_name: str, args: list[str], settings: Settings, *, found: Image
         for name in ("upper", "work", "root"):
             os.mkdir(f"{record.data}/{name}", 0o755)
         if starting:
+            record.wished = wished
             record.write_life(started=now(), monitor=[os.getpid(), begin_time(os.getpid())])
         record.save()
         Image.load(image.id)  # as from now on nobody removes it, it is enough to look once
@@ -68,10 +69,16 @@ def find_image(name: str, settings: Settings, quiet: bool = False) -> Image:
 
     Raises :class:`ContainerError`, also when the one that is here is for another platform.
     """
-    platform = settings.platform
+    platform, wanted = settings.platform, policy.pull(settings)
+    if platform is None and wanted == "missing":
+        try:
+            return Image.find(name)  # most often: then nothing about registries is loaded
+        except ContainerError:
+            pass
+    from . import documents, pull
     if platform is not None and documents.parse_platform(platform)["os"] != "linux":
         raise ContainerError(f"--platform {platform}: only images for Linux run here, such as linux/{documents.architecture()}")
-    image = pull.ensure(name, policy.pull(settings), platform=platform, quiet=quiet)
+    image = pull.ensure(name, wanted, platform=platform, quiet=quiet)
     if platform is not None and not documents.fits(image.document, documents.parse_platform(platform)):
         raise ContainerError(f"--platform {platform}: the image {name} that is here is for {image.platform}: fetch the other one with "
                              "--pull missing")
@@ -119,7 +126,8 @@ def begin(record: Record, *, streams: tuple = (0, 1, 2), console: int = -1, size
 def _begin(record: Record, streams: tuple, console: int, size, trace: bool) -> Container:
     settings = record.settings_object()
     image = Image.load(record.image, record.image_name)
-    wished, wires = wish(record, image)
+    wished, wires = record.wished or wish(record, image)
+    record.wished = None  # the next life may find another host
     overlay.prepare(image, record.data)
     volumes.prepare([mount for mount in record.mounts if volumes.is_missing(mount)], image, record.id)
     if size:
@@ -151,7 +159,7 @@ def end(record: Record, container: Container, status: int, restarting: bool = Fa
 
     *restarting*: another life follows.  A container that was made with ``--rm`` goes.
     """
-    memory = container.cgroup.stats().get("memory") or {}
+    memory = container.cgroup.stats("memory").get("memory") or {}
     try:
         record.write_life(finished=now(), exit_code=status, oom_killed=bool(memory.get("oom_kills")), restarting=restarting)
     except OSError:

@@ -8,9 +8,6 @@ from __future__ import annotations
 from minict.runtime.errors import ContainerError
 from minict.runtime.state import State
 
-from . import address as addresses
-from . import network, networks
-
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._")
 
 
@@ -20,12 +17,13 @@ class Joint:
     *wanted* and *mac* are what the user asked for.
     """
 
-    def __init__(self, net: network.Network, number: int, wanted: str | None = None, aliases: list[str] = (),
+    def __init__(self, net, number: int, wanted: str | None = None, aliases: list[str] = (),
                  mac: str | None = None):
         self.net, self.number, self.wanted, self.aliases, self.mac = net, number, wanted, list(aliases), mac
         self.address = None
 
     def to_dict(self) -> dict:
+        from . import network
         net = self.net
         return {"network": net.name, "key": net.key, "id": net.id, "number": self.number, "address": self.address,
                 "mac": self.mac or network.mac(self.address), "aliases": self.aliases, "gateway": net.gateway,
@@ -40,6 +38,7 @@ def find_mode(words: list[str]) -> str:
     alone = [word for word in words if word in ("host", "none") or word.startswith("container:")]
     for word in words:
         if word not in alone:
+            from . import networks
             networks.find(parse_network(word)[0])
     if alone and len(words) > 1:
         raise ContainerError(f"--network {alone[0]} can't be combined with another --network: leave one of the two out")
@@ -90,6 +89,7 @@ def find_joints(settings) -> list[Joint]:
 
 def find_joint(name: str, number: int, wanted: str | None, aliases: list[str], mac: str | None = None) -> Joint:
     """A place on the network *name*, checked.  Raises :class:`ContainerError`."""
+    from . import networks
     net = networks.find(name)
     if wanted and (not net.subnet.is_machine(wanted) or wanted == net.gateway):
         raise ContainerError(f"--ip {wanted}: a container on the network {net.name} has an address of {net.subnet}, and not "
@@ -173,7 +173,8 @@ def check_address(what: str, text: str) -> str:
             import socket
             socket.inet_pton(socket.AF_INET6, text)
         else:
-            addresses.to_number(text)
+            from . import address
+            address.to_number(text)
     except (ValueError, OSError):
         raise ContainerError(f"{what}: {text!r} is no address, such as 192.0.2.53") from None
     return text
@@ -181,6 +182,7 @@ def check_address(what: str, text: str) -> str:
 
 def names_of_networks(words: list[str]) -> list[str]:
     """The names of the networks in the words of ``--network``, one for each."""
+    from . import networks
     known = {each.id: each.name for each in networks.made_by_people()}
     found = []
     for word in words:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import errno
 
-from minict.kernel.conntrack import IPPROTO_UDP, Conntrack
 from minict.kernel.netlink import Rtnetlink
 from minict.runtime.errors import ContainerError
 
@@ -254,6 +253,7 @@ def _forget_conversations(ports: list[Port]) -> None:
     numbers = {port.outside for port in ports if port.protocol == "udp"}
     if not numbers:
         return
+    from minict.kernel.conntrack import IPPROTO_UDP, Conntrack
     try:
         with Rtnetlink() as host, Conntrack() as memory:
             own = {address for address, _ in host.addresses()}

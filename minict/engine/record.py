@@ -43,6 +43,7 @@ class Record:
         self.data = paths.container_data(id)
         self.state = State(id)
         self._lock = -1
+        self.wished = None  # what :func:`.life.wish` has made of it, when it is made to be started at once
         for name in _FIELDS:
             setattr(self, name, fields.get(name))
 

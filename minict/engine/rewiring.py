@@ -8,8 +8,9 @@ from minict.runtime.errors import ContainerError
 from minict.runtime.state import State
 
 from . import network, networks
+from .neighbours import introduce, publish, reserve
 from .networkwords import find_joint, find_mode, names_of_networks
-from .wiring import introduce, publish, read, reserve, write
+from .wiring import read, write
 
 
 def connect(record, name: str, wanted: str | None = None, aliases: list[str] = ()) -> None:

@@ -11,7 +11,7 @@ from minict.runtime import spec
 from minict.runtime.container import check_sysctl
 from minict.runtime.errors import ContainerError
 
-from . import hardware, limits, policy, powers, seccomp, sharing, users, variables
+from . import limits, policy, powers, seccomp, sharing, users, variables
 
 # Docker's standard mounts (moby, daemon/pkg/oci/defaults.go).
 MOUNTS = (
@@ -117,6 +117,9 @@ def devices(settings) -> tuple[list[spec.Device], list[spec.DeviceCgroup], list[
     In a user namespace nobody may make a node.  The runtime binds the host's one of the same path there; one that
     is to have another path is bound here.
     """
+    if not (settings.privileged or settings.device or settings.device_cgroup_rule):
+        return [], [], []
+    from . import hardware
     nodes, rules, places = hardware.devices(settings)
     bound = []
     if sharing.mode(settings, "userns") == "private":

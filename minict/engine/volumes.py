@@ -27,8 +27,6 @@ from minict.runtime.errors import ContainerError
 from minict.runtime.files import remove_tree
 from minict.runtime.mounts import SUBPATH
 
-from . import fill, mountwords
-
 # ---- a container's mounts ------------------------------------------------------------------------------------------
 
 
@@ -37,6 +35,9 @@ def plan(settings, image) -> list[dict]:
 
     Nothing is made.  Raises :class:`ContainerError`.
     """
+    if not any([settings.volumes_from, settings.volume, settings.mount, settings.tmpfs, image.config.get("Volumes")]):
+        return []
+    from . import mountwords
     found = {}
     for text in settings.volumes_from:
         found.update((mount["destination"], mount) for mount in mountwords.volumes_from(text))
@@ -70,6 +71,7 @@ def prepare(mounts: list[dict], image, id: str) -> None:
             volume = create(mount["name"], labels=mount.get("labels"), options=mount.get("driver_opts"),
                             anonymous=mount.get("anonymous", False))
             if mount.get("copy") and not volume.options:
+                from . import fill
                 fill.fill(volume, image, mount["destination"])
 
 
@@ -123,6 +125,7 @@ def _spec_mount(mount: dict) -> spec.Mount:
         _check_propagation(source, options)
     else:
         volume = Volume.find(mount["name"])
+        from . import fill
         fill.finish(volume)
         source = volume.source
         if "subpath" in mount:
@@ -194,6 +197,7 @@ class Volume:
     @classmethod
     def find(cls, name: str) -> Volume:
         """The volume *name*.  Raises :class:`ContainerError` when there is none."""
+        from . import mountwords
         mountwords.check_name(name)
         path = f"{directory()}/{name}/volume.json"
         try:
@@ -254,6 +258,7 @@ def create(name: str | None = None, *, labels: dict | None = None, options: dict
     *options*, Docker's for the driver ``local``: none, or ``type=none``, ``o=bind`` and ``device=PATH``; then the volume is
     a name for that path.  Raises :class:`ContainerError`, also when there is a volume of that name with other options.
     """
+    from . import mountwords
     anonymous = anonymous or not name
     name = mountwords.check_name(name) if name else os.urandom(32).hex()
     options = _check_options(options or {}, name)

@@ -3,19 +3,20 @@
 Everything else in the engine knows of networks only this: a :class:`Wiring` is made of the wish (:mod:`.networkwords`), and
 its methods are called in the order in which they stand.  What came of it is in the file ``network.json`` of the container's
 life, for whoever asks (:func:`describe`) or changes it while the container runs (:mod:`.rewiring`).
+
+A container without a network of its own loads none of the modules about networks.
 """
 from __future__ import annotations
 
 import os
 
-from minict.runtime import jsonfile, paths, spec
+from minict.runtime import jsonfile, spec
 from minict.runtime.errors import ContainerError
 from minict.runtime.state import State
 
-from . import address as addresses
-from . import network, networks, networkwords, ports
+from . import networkwords
 
-_GUEST = "guest-"  # and an id: a file in a container's state, for each that has joined its network namespace
+GUEST = "guest-"  # and an id: a file in a container's state, for each that has joined its network namespace
 
 
 class Wiring:
@@ -32,7 +33,10 @@ class Wiring:
         self.partner = networkwords.find_partner(self.mode) if self.mode.startswith("container:") else None
         networkwords.refuse_contradictions(settings, self.mode)
         self.joints = networkwords.find_joints(settings) if self.mode == "bridge" else []
-        self.ports = ports.wished(settings.publish, settings.publish_all, settings.expose, exposed)
+        self.ports = []
+        if settings.publish or settings.publish_all or settings.expose:
+            from . import ports
+            self.ports = ports.wished(settings.publish, settings.publish_all, settings.expose, exposed)
         self.links = [networkwords.find_link(text) for text in settings.link]
         gateway = self.joints[0].net.gateway if self.joints else None
         self.added = [networkwords.find_host(text, gateway) for text in settings.add_host]
@@ -66,13 +70,16 @@ class Wiring:
 
     def reserve(self) -> None:
         """Take ports and addresses, in the process that will look after the container.  Raises :class:`ContainerError`."""
-        ports.hold(self.id, self.ports)
+        if self.ports:
+            from . import ports
+            ports.hold(self.id, self.ports)
         if self.partner:
             self._share()
         if self.joints:
+            from . import neighbours, network
             with network.lock():
                 for joint in self.joints:
-                    reserve(self.id, joint)
+                    neighbours.reserve(self.id, joint)
 
     def files(self) -> dict[str, str]:
         """The texts of the container's /etc/hosts and /etc/resolv.conf, as far as they are its own."""
@@ -100,10 +107,11 @@ class Wiring:
                  "joints": [joint.to_dict() for joint in self.joints]}
         if not self.joints:
             return write(self.id, wired)
+        from . import neighbours, network
         with network.lock():
-            publish(self.id, wired)
+            neighbours.publish(self.id, wired)
             write(self.id, wired)
-            introduce([joint.net.key for joint in self.joints])
+            neighbours.introduce([joint.net.key for joint in self.joints])
         return None
 
     def disconnect(self) -> None:
@@ -121,76 +129,9 @@ class Wiring:
         try:
             for name in ("hosts", "resolv.conf"):
                 os.link(self.partner.path(name), State(self.id).path(name))
-            open(self.partner.path(_GUEST + self.id), "w").close()  # see _undo_cable
+            open(self.partner.path(GUEST + self.id), "w").close()  # see neighbours
         except FileNotFoundError:
             raise ContainerError(f"--network {self.mode}: that container has just ended") from None
-
-
-# ---- what all on a network do for each other.  The lock of the networks must be held. -----------------------------
-
-def reserve(id: str, joint: networkwords.Joint) -> None:
-    """Take an address for the container *id*.  Raises :class:`ContainerError`."""
-    if not networks.still_there(joint.net):
-        raise ContainerError(f"the network {joint.net.name} has just been removed")
-    joint.address = joint.net.reserve(id, joint.wanted)
-
-
-def introduce(keys: list[str], *others: str) -> None:
-    """Tell the containers on the networks *keys*, and *others*, of all whom they reach, by the names that these have there."""
-    from . import dns
-    members = _Members()
-    for id in {*others, *(id for key in keys for id in members.on(key))}:
-        dns.rewrite_hosts(State(id).path("hosts"), members.lines_for(id))
-
-
-class _Members:
-    """Who is on which network, read once."""
-
-    def __init__(self):
-        self._wired, self._on = {}, {}
-
-    def on(self, key: str) -> dict[str, dict]:
-        """The joints of those on a network, by their ids; one that has an address, but is not connected yet, is left out."""
-        if key not in self._on:
-            joints = {id: next((joint for joint in self.wired(id).get("joints", ()) if joint["key"] == key), None)
-                      for id in addresses.holders(key).values()}
-            self._on[key] = {id: joint for id, joint in sorted(joints.items()) if joint}
-        return self._on[key]
-
-    def wired(self, id: str) -> dict:
-        if id not in self._wired:
-            self._wired[id] = read(id)
-        return self._wired[id]
-
-    def lines_for(self, id: str) -> list[tuple[str, list[str]]]:
-        """(address, names) of the container itself, then of all that it reaches."""
-        own, lines = self.wired(id), []
-        for joint in own["joints"]:
-            lines.append((joint["address"], [own["hostname"], *self._names(id, joint)]))
-        for joint in own["joints"]:
-            for other, place in self.on(joint["key"]).items():
-                if other != id:
-                    lines.append((place["address"], [alias for linked, alias in own["links"] if linked == other]
-                                  + self._names(other, place)))
-        return lines
-
-    def _names(self, id: str, joint: dict) -> list[str]:
-        return [*filter(None, [self.wired(id).get("name")]), id[:12], *joint["aliases"]]
-
-
-def publish(id: str, wired: dict) -> None:
-    """Send what comes to the ports of the container *id* to its first address that the world may reach, of those in *wired*.
-
-    Raises :class:`ContainerError`.
-    """
-    if State(id).pid() is None:
-        return  # it is just ending: whoever looks after it withdraws them
-    ports.withdraw(id)
-    way = next((joint for joint in wired["joints"] if not joint["internal"]), None)
-    if way and wired["ports"]:
-        ports.publish(id, way["address"], networks.find(way["id"] or "bridge").bridge, network.host_end(id, way["number"]),
-                      [ports.Port(protocol, inside, address, outside=outside)
-                       for protocol, address, outside, inside in wired["ports"]])
 
 
 # ---- what is known of it -----------------------------------------------------------------------------------------
@@ -227,33 +168,10 @@ def write(id: str, wired: dict) -> None:
 
 # ---- the end -----------------------------------------------------------------------------------------------------
 
-def _undo_address(value: str) -> None:
-    network.undo("address", value)
-    key = value.partition("/")[0]
-    if addresses.holders(key):
-        with network.lock():
-            introduce([key])
+def _undo(kind: str, value: str) -> None:
+    from . import neighbours
+    neighbours.UNDO[kind](value)
 
 
-def _undo_ports(id: str) -> None:
-    with network.lock() as held:
-        ports.withdraw(id)
-        network.remove_lock_if_alone(held)
-    ports.let_go(id)
-
-
-def _undo_cable(name: str) -> None:
-    """A cable goes with the namespace that its other end is in; to remove it by hand would be to wait for the kernel, 7 to 19 ms.
-
-    But that namespace stays when another container has joined it: that one would keep an address that is not its own.
-    """
-    directory = f"{paths.run_root()}/containers"
-    for id in os.listdir(directory) if os.path.isdir(directory) else ():
-        if network.host_end(id) == name.partition(".")[0]:
-            guests = [file.removeprefix(_GUEST) for file in os.listdir(f"{directory}/{id}") if file.startswith(_GUEST)]
-            if any(State(one).pid() is not None for one in [id, *guests]):
-                network.undo("veth", name)
-
-
-# How the kinds of entries in :meth:`Wiring.ledger` are given back.
-UNDO = {"address": _undo_address, "veth": _undo_cable, "ports": _undo_ports}
+# How the kinds of entries in :meth:`Wiring.ledger` are given back.  What that takes is loaded when there is something.
+UNDO = {kind: lambda value, kind=kind: _undo(kind, value) for kind in ("address", "veth", "ports")}

@@ -31,22 +31,22 @@ def loads(text: str) -> object:
 
 def dumps(value: object) -> str:
     """*value* as JSON text, indented by two spaces, the keys in their own order."""
-    return _dump(value, "\n")
+    from _json import encode_basestring_ascii
+    return _dump(value, "\n", encode_basestring_ascii)
 
 
-def _dump(value: object, newline: str) -> str:
+def _dump(value: object, newline: str, quoted) -> str:
     if isinstance(value, str):
-        from _json import encode_basestring_ascii
-        return encode_basestring_ascii(value)
+        return quoted(value)
     if value is None or value is True or value is False:
-        return {None: "null", True: "true", False: "false"}[value]
+        return "null" if value is None else "true" if value else "false"
     if isinstance(value, (int, float)):
         return repr(value)
     inner = newline + "  "
     if isinstance(value, dict):
-        items = [f"{_dump(str(key), inner)}: {_dump(item, inner)}" for key, item in value.items()]
+        items = [f"{quoted(str(key))}: {_dump(item, inner, quoted)}" for key, item in value.items()]
         return "{" + inner + ("," + inner).join(items) + newline + "}" if items else "{}"
-    items = [_dump(item, inner) for item in value]
+    items = [_dump(item, inner, quoted) for item in value]
     return "[" + inner + ("," + inner).join(items) + newline + "]" if items else "[]"
 
 

@@ -95,9 +95,9 @@ class Cgroup:
         """Write the limits that *resources* (:class:`..spec.Resources`) gives: see :func:`.limits.limit`."""
         limits.limit(self, resources)
 
-    def stats(self) -> dict:
+    def stats(self, *controllers: str) -> dict:
         """What the group has used: see :func:`.stats.stats`."""
-        return stats.stats(self)
+        return stats.stats(self, *controllers)
 
     # ---- what is in it
 

@@ -6,14 +6,14 @@ import os
 from . import files
 
 
-def stats(group) -> dict:
-    """What the group has used: one dictionary for each controller, with the same keys in both worlds.
+def stats(group, *controllers: str) -> dict:
+    """What the group has used: one dictionary for each controller, with the same keys in both worlds; *controllers*: only for these.
 
     Times are microseconds, sizes bytes; a ``limit`` of None is no limit.  A controller that is not
     here has no key, and a number that this kernel does not count is None.
     """
-    found = {"cpu": _cpu_stats(group), "memory": _memory_stats(group), "pids": _pids_stats(group),
-             "io": _io_stats(group)}
+    counters = {"cpu": _cpu_stats, "memory": _memory_stats, "pids": _pids_stats, "io": _io_stats}
+    found = {name: counters[name](group) for name in controllers or counters}
     return {name: values for name, values in found.items() if values is not None}
 
 
