@@ -198,6 +198,8 @@ def test_inspect_knows_a_container_that_runs(boxes, tiny, tmp_path):
     assert asked.split() == [str(state["Pid"]), "front"]
     assert "SizeRw" not in found and json.loads(said("inspect", "-s", "known"))[0]["SizeRw"] >= 0
     assert said("inspect", "-f", "{{if .State.Health}}h{{else}}none{{end}}", "known") == "none\n"
+    assert said("inspect", "-f", "{{range $name, $net := .NetworkSettings.Networks}}{{$name}}={{$net.IPAddress}}{{end}}", "known") == "none=\n"
+    assert os.readlink(found["NetworkSettings"]["SandboxKey"]).startswith("net:[")
 
 
 def test_inspect_knows_how_a_container_has_ended(boxes):
