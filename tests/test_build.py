@@ -270,8 +270,8 @@ def test_steps_are_not_in_the_list_and_go_with_the_cache(place):
 # ---- mistakes, and interruptions -------------------------------------------------------------------------------------
 
 
-def refused_build(place, *words: str, status: int = 1) -> None:
-    done = minict("build", "--network", "none", str(place))
+def refused_build(place, *words: str, status: int = 1, flags: list[str] = ()) -> None:
+    done = minict("build", "--network", "none", *flags, str(place))
     assert done.returncode == status and done.stderr.splitlines()[-1].startswith("minict: "), done
     assert "Traceback" not in done.stderr and "mistake of minict's" not in done.stderr
     assert not [word for word in words if word not in done.stderr], done.stderr
@@ -309,6 +309,14 @@ RUN <<EOF
 EOF
 RUN echo "no <<EOF here" '<<EOF' $((1<<2)) > /shifted
 CMD ["cat"]"""
+
+
+def test_what_run_steps_may_use(place):
+    text = ("FROM tiny\nRUN cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max > /limit 2> /dev/null; "
+            "grep fetcher /etc/hosts > /hosts; ulimit -n > /files\n")
+    built(place, text, "--rm", "--memory", "64m", "--add-host", "fetcher:10.9.8.7", "--ulimit", "nofile=123")
+    assert shell("cat /limit /files").split() == [str(64 << 20), "123"] and shell("cat /hosts").split() == ["10.9.8.7", "fetcher"]
+    refused_build(place, "--memory", "plenty", flags=["--no-cache", "--memory", "plenty"])
 
 
 def test_here_documents(place):
@@ -382,8 +390,8 @@ def test_substitution_as_in_a_shell():
 def test_from_python_it_is_one_call(place, image):
     (place / "Dockerfile").write_text("FROM tiny\nRUN echo from python > /x\n")
     said = []
-    made = builder.build(str(place), tag=["made"], network="none", say=said.append, output=os.open("/dev/null", os.O_WRONLY))
+    made = builder.build(str(place), tag=["made"], settings={"network": "none"}, say=said.append, output=os.open("/dev/null", os.O_WRONLY))
     assert made.names == ["made:latest"] and said[0] == "FROM tiny"
     began = time.monotonic()
-    builder.build(str(place), network="none", say=said.append)
+    builder.build(str(place), settings={"network": "none"}, say=said.append)
     assert time.monotonic() - began < 5 and "  (from the cache)" in said

@@ -34,9 +34,9 @@ class Builder:
     """
 
     def __init__(self, text: str, context: Context, *, args: dict[str, str], target: str | None, use_cache: bool, pull_policy: str,
-                 network: str | None, say, output: int):
+                 settings: dict, say, output: int):
         self.context, self.args, self.use_cache, self.pull_policy = context, args, use_cache, pull_policy
-        self.network, self.say, self.output = network, say, output
+        self.settings, self.say, self.output = settings, say, output
         given, self.stages = recipe.parse(text)
         self.globals = {"TARGETPLATFORM": f"linux/{architecture()}", "TARGETOS": "linux", "TARGETARCH": architecture()}
         for each in given:
@@ -259,7 +259,7 @@ class _Stage:
         config = self.config
         settings = Settings(entrypoint="", env=[*(config.get("Env") or []), *(f"{name}={value}" for name, value in variables.items())],
                             user=config.get("User"), workdir=config.get("WorkingDir"), no_healthcheck=True, rm=True,
-                            volume=volume, **({"network": self.builder.network} if self.builder.network else {}))
+                            volume=volume, **self.builder.settings)
         record = life.create(self.image_now().id, command, settings, starting=True)
         try:
             container = life.begin(record, streams=(-1, self.builder.output, self.builder.output))
@@ -391,12 +391,13 @@ def _fetched(address: str) -> bytes:
 
 def build(directory: str, *, file: str | None = None, tag: list[str] = (), args: dict[str, str] | None = None,
           labels: dict[str, str] | None = None, target: str | None = None, use_cache: bool = True, pull: bool = False,
-          network: str | None = None, say=print, output: int = 1) -> Image:
+          settings: dict | None = None, say=print, output: int = 1) -> Image:
     """Make the image that the Dockerfile of *directory* describes, and call it by the names *tag*.  ``-`` is a directory
     without files, and a Dockerfile on standard input.
 
     *file*: the Dockerfile, if it is another one; ``-`` is standard input.  *args*: values for its ARGs.  *target*: the stage to
-    end with.  *use_cache*: take what the same steps have made before.  *pull*: fetch base images anew.  *network*: of RUN.
+    end with.  *use_cache*: take what the same steps have made before.  *pull*: fetch base images anew.  *settings*: fields
+    of :class:`minict.engine.settings.Settings` for the containers of RUN, such as ``network``.
     *say* is called with a line for each step; what RUN writes goes to the descriptor *output*.
     Raises :class:`ContainerError`.
     """
@@ -406,10 +407,10 @@ def build(directory: str, *, file: str | None = None, tag: list[str] = (), args:
         import tempfile
         with tempfile.TemporaryDirectory() as empty:
             return build(empty, file="-", tag=tag, args=args, labels=labels, target=target, use_cache=use_cache, pull=pull,
-                         network=network, say=say, output=output)
+                         settings=settings, say=say, output=output)
     context = Context(directory)
     builder = Builder(_read(directory, file), context, args=args or {}, target=target, use_cache=use_cache,
-                      pull_policy="always" if pull else "missing", network=network, say=say, output=output)
+                      pull_policy="always" if pull else "missing", settings=settings or {}, say=say, output=output)
     return builder.build(list(tag), labels or {})
 
 

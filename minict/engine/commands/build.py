@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from ..options import Command, Option, table
+from .run import SETTINGS
 from .system import FORCE, NAMELESS_IMAGES, agreed, report
 
 
@@ -21,7 +22,8 @@ def build(fields: dict, arguments: list[str]) -> None:
     null = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
     image = builder.build(arguments[0], file=fields.get("file"), tag=fields.get("tag", ()), args=args,
                           labels=variables.pairs(fields.get("label", ()), "--label"), target=fields.get("target"),
-                          use_cache=not fields.get("no_cache"), pull=fields.get("pull", False), network=fields.get("network"),
+                          use_cache=not fields.get("no_cache"), pull=fields.get("pull", False),
+                          settings={name: fields[name] for name in _OF_RUN if name in fields},
                           say=(lambda line: None) if quiet else (lambda line: print(line, flush=True)), output=null if quiet else 1)
     if fields.get("iidfile"):
         with open(fields["iidfile"], "w") as file:
@@ -37,6 +39,10 @@ def prune(fields: dict, arguments: list[str]) -> None:
         report("Images", remove_unused())
 
 
+# What the containers of RUN steps may be given, as those of `run`.
+_OF_RUN = ("memory", "memory_swap", "cpu_shares", "cpu_quota", "cpu_period", "cpuset_cpus", "cpuset_mems", "ulimit", "shm_size",
+           "cgroup_parent", "network", "add_host", "security_opt")
+
 COMMANDS = table(
     Command("build", "[OPTION…] DIRECTORY|-", "Make an image by the recipe in a Dockerfile.  With - that is the standard input.",
             "minict build -t my-app .", build, [
@@ -47,9 +53,10 @@ COMMANDS = table(
         Option("--label", "a label of the image", "NAME=VALUE", many=True),
         Option("--no-cache", "do each step anew"),
         Option("--pull", "fetch base images anew"),
-        Option("--network", "the network of RUN steps (bridge)", "NAME"),
         Option("--iidfile", "write the image's id into this file", "FILE"),
-        Option("-q --quiet", "print only the id")], (1, 1)),
+        Option("--force-rm --rm", "leave no container of a RUN step behind, as ever"),
+        Option("-q --quiet", "print only the id"),
+        *(option for option in SETTINGS if option.field in _OF_RUN)], (1, 1)),
     Command("builder prune", "[OPTION…]", "Forget what the build cache remembers, and remove images without a name.",
             "minict builder prune -f", prune, [FORCE]),
 )
