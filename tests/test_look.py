@@ -176,7 +176,8 @@ def test_inspect_knows_a_container_that_runs(boxes, tiny, tmp_path):
     (tmp_path / "file").write_text("")
     id = boxes("sleep", "1000", name="known", flags=(
         "--label", "tier=front", "-e", "A=b", "-v", f"{tmp_path}:/host:ro", "--memory", "64m", "--cpus", "0.5", "-w", "/tmp",
-        "--restart", "on-failure:3", "--cap-add", "NET_ADMIN", "--hostname", "heinz"))
+        "--restart", "on-failure:3", "--cap-add", "NET_ADMIN", "--hostname", "heinz",
+        "--mount", f"type=bind,source={tmp_path},target=/again"))
     [found] = json.loads(said("inspect", "known"))
     assert found["Id"] == id and found["Name"] == "/known" and found["Path"] == "sleep" and found["Args"] == ["1000"]
     state = found["State"]
@@ -187,10 +188,11 @@ def test_inspect_knows_a_container_that_runs(boxes, tiny, tmp_path):
     config, host = found["Config"], found["HostConfig"]
     assert config["Labels"]["tier"] == "front" and "A=b" in config["Env"] and config["WorkingDir"] == "/tmp"
     assert config["Hostname"] == "heinz" and config["Image"] == tiny
-    assert host["Memory"] == 64 << 20 and host["NanoCpus"] == 500_000_000 and host["CapAdd"] == ["NET_ADMIN"]
+    assert host["Memory"] == 64 << 20 and host["NanoCpus"] == 500_000_000 and host["CapAdd"] == ["CAP_NET_ADMIN"]
     assert host["RestartPolicy"] == {"Name": "on-failure", "MaximumRetryCount": 3} and host["NetworkMode"] == "none"
     assert not {"Health", "Healthcheck", "ExposedPorts"} & {*state, *config}, "what it has not is left out"
-    [mounted] = found["Mounts"]
+    assert host["Mounts"] == [{"Type": "bind", "Source": str(tmp_path), "Target": "/again", "ReadOnly": False}]
+    [mounted, _] = sorted(found["Mounts"], key=lambda each: each["RW"])
     assert (mounted["Type"], mounted["Source"], mounted["Destination"], mounted["RW"]) == ("bind", str(tmp_path), "/host", False)
     assert mounted["Mode"] == "ro"
     assert os.path.isdir(found["GraphDriver"]["Data"]["UpperDir"]) and os.path.isfile(found["HostsPath"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 from minict.runtime import paths, spec
 from minict.runtime.errors import ContainerError
 
-from . import clock, disk, limits, listing, logs, policy, ports, sharing, specify, variables, wiring
+from . import clock, disk, limits, listing, logs, mountwords, policy, ports, sharing, specify, variables, wiring
 from .image import Image
 from .record import Record
 from .settings import Settings
@@ -118,7 +118,7 @@ def host_config(record: Record, settings: Settings) -> dict:
     memory, cpu, disks = wanted.memory or spec.Memory(), wanted.cpu or spec.CPU(), wanted.blockIO or spec.BlockIO()
     name, most = policy.restart(settings)
     return {
-        "Binds": settings.volume or None, "Mounts": settings.mount or None, "Tmpfs": _tmpfs(record) or None,
+        "Binds": settings.volume or None, "Mounts": _wished_mounts(record, settings) or None, "Tmpfs": _tmpfs(record) or None,
         "VolumesFrom": settings.volumes_from or None, "ReadonlyRootfs": settings.read_only, "ShmSize": limits.shm_size(settings),
         "NetworkMode": (settings.network or ["none"])[0], "PortBindings": port_bindings(settings),
         "PublishAllPorts": settings.publish_all, "Dns": settings.dns, "DnsOptions": settings.dns_option,
@@ -127,7 +127,7 @@ def host_config(record: Record, settings: Settings) -> dict:
         "LogConfig": {"Type": settings.log_driver or "json-file", "Config": _pairs(settings.log_opt)},
         "PidMode": settings.pid or "", "IpcMode": settings.ipc or "private", "UTSMode": settings.uts or "",
         "UsernsMode": settings.userns or "", "CgroupnsMode": settings.cgroupns or "private",
-        "CapAdd": settings.cap_add or None, "CapDrop": settings.cap_drop or None, "Privileged": settings.privileged,
+        "CapAdd": _capabilities(settings.cap_add), "CapDrop": _capabilities(settings.cap_drop), "Privileged": settings.privileged,
         "SecurityOpt": settings.security_opt or None, "GroupAdd": settings.group_add or None, "Sysctls": _pairs(settings.sysctl),
         "Devices": settings.device, "DeviceCgroupRules": settings.device_cgroup_rule or None,
         "Ulimits": [{"Name": each.type.removeprefix("RLIMIT_").lower(), "Soft": each.soft, "Hard": each.hard}
@@ -138,6 +138,19 @@ def host_config(record: Record, settings: Settings) -> dict:
         "NanoCpus": int(float(settings.cpus or 0) * 1e9), "CpuShares": cpu.shares or 0, "CpuPeriod": cpu.period or 0,
         "CpuQuota": cpu.quota or 0, "CpusetCpus": cpu.cpus or "", "CpusetMems": cpu.mems or "", "BlkioWeight": disks.weight or 0,
         "CgroupParent": settings.cgroup_parent or f"/{paths.cgroup_parent()}"}
+
+
+def _capabilities(words: list[str]) -> list[str] | None:
+    """By their whole names."""
+    names = [word.upper().removeprefix("CAP_") for word in words]
+    return [name if name == "ALL" else f"CAP_{name}" for name in names] or None
+
+
+def _wished_mounts(record: Record, settings: Settings) -> list[dict]:
+    """What ``--mount`` has asked for."""
+    places = {mountwords.mount(word)["destination"] for word in settings.mount}
+    return [{"Type": each["type"], "Source": each.get("source") or each.get("name") or "", "Target": each["destination"],
+             "ReadOnly": bool(each.get("read_only"))} for each in record.mounts or [] if each["destination"] in places]
 
 
 def _pairs(words: list[str]) -> dict[str, str]:
