@@ -111,8 +111,9 @@ def test_a_running_container_is_frozen_for_the_moment(image, no_image_is_left):
         wait_until(lambda: minict("exec", "writer", "test", "-e", "/two").returncode == 0)
         for words in ([], ["--pause=false"], []):
             made = committed(*words, "writer")
-            one, two = (int(open(f"{made.layers[0]}/{name}").read() or 0) for name in ("one", "two"))
-            assert words or 0 <= one - two <= 1 or one == 0 or two == 0
+            if not words:  # else anything may be in them, also half a number
+                one, two = (int(open(f"{made.layers[0]}/{name}").read() or 0) for name in ("one", "two"))
+                assert 0 <= one - two <= 1 or one == 0 or two == 0
             assert Record.find("writer").status == "running"
         assert minict("pause", "writer").returncode == 0
         committed("writer")
