@@ -422,6 +422,8 @@ def fork_away(name: bytes, work, keep: list[int] = ()) -> str:
 def _go_away(name: bytes, keep: list[int]) -> None:
     """Leave everything behind that ties a forked process to where it comes from."""
     import ctypes
+    import gc
+    gc.freeze()  # the parent's garbage may hold files, and would close them by numbers that mean others now
     os.setsid()
     os.chdir("/")
     null = os.open("/dev/null", os.O_RDWR)

@@ -191,7 +191,7 @@ def keep_only(*descriptors: int) -> list[int]:
     A pipe has its end when the last process that could write to it has closed it: a child must not hold what
     another thread of its parent has opened for another child.
     """
-    gc.disable()  # the parent's garbage may hold files, and would close them by numbers that mean ours now
+    gc.freeze()  # the parent's garbage may hold files, and would close them by numbers that mean ours now
     high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 16) for fd in descriptors]
     for number, fd in enumerate(high):
         os.dup2(fd, 3 + number)
