@@ -145,9 +145,10 @@ def rename(record: Record, name: str) -> None:
         names.take(name, record.id)
         before, record.name = record.name, name
         record.settings["name"] = name
-        record.save()
-        names.release(f"{before}/{record.id}")
-        rewiring.rename(record.id, name)
+        with rewiring.Changing(record):
+            record.save()
+            names.release(f"{before}/{record.id}")
+            rewiring.rename(record.id, name)
 
 
 def update(record: Record, **changes) -> None:

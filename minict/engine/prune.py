@@ -3,11 +3,11 @@ from __future__ import annotations
 
 import os
 
-from minict.runtime import paths, state
+from minict.runtime import files, paths, state
 from minict.runtime.container import Container
 from minict.runtime.errors import ContainerError
 
-from . import life, names, networks, volumes
+from . import life, names, networks, rewiring, volumes
 from .image import prune as prune_images
 from .record import Record
 
@@ -24,8 +24,12 @@ def prune() -> list[str]:
     for id in all_ids():
         try:
             removed += [f"container {id}"] * prune_container(id)
+            removed += [f"unfinished change of the networks of container {id}"] * prune_wiring(id)
+            files.remove_unfinished(paths.container_data(id), but="log")
+            files.remove_unfinished(paths.container_state(id))
         except (OSError, ContainerError) as error:
             errors.append(error)
+    files.remove_unfinished(f"{paths.run_root()}/seccomp")
     removed += prune_names()
     removed += [f"unfinished volume {name.lstrip('.')}" for name in volumes.sweep()]
     removed += prune_images()
@@ -75,6 +79,17 @@ def prune_life(id: str) -> bool:
         return False
     container.delete(force=True)
     return True
+
+
+def prune_wiring(id: str) -> bool:
+    """Put in order the networks of a container that goes on running, if somebody was killed who was changing them; whether that was so."""
+    record = Record(id)
+    if not record.lock(wait=False):
+        return False
+    try:
+        return rewiring.mend(record)
+    finally:
+        record.unlock()
 
 
 def should_be_gone(record: Record) -> bool:

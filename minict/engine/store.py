@@ -42,7 +42,7 @@ from __future__ import annotations
 
 import os
 
-from ..runtime import jsonfile, paths
+from ..runtime import files, jsonfile, paths
 from ..runtime.errors import ContainerError
 
 _CHUNK = 1 << 20
@@ -452,6 +452,8 @@ def prune() -> list[str]:
         unfinished = {f"{store()}/making/{name}": name for name in entries(f"{store()}/making")}
         abandoned = {path: name for path, name in unfinished.items() if path not in layers and is_abandoned(path)}
         partial = [name for name in entries(f"{store()}/partial") if is_abandoned(f"{store()}/partial/{name}", os.unlink)]
+        for directory in (store(), f"{store()}/cache", *map(layer_directory, entries(f"{store()}/layers"))):
+            files.remove_unfinished(directory)
     delete([*layers, *abandoned])
     return [f"layer {digest[:12]}" for digest in layers.values()] \
         + [f"unfinished image {name}" for name in abandoned.values()] + [f"part of layer {name[:12]}" for name in partial]

@@ -30,6 +30,18 @@ def lock_directory(path: str, wait: bool) -> int:
     return -1
 
 
+def remove_unfinished(directory: str, but: str = "") -> None:
+    """Remove what is in *directory* under a provisional name, ``NAME.PID``, whose maker was killed before it got its own.
+
+    *but*: a NAME of which numbers mean something else.  No directory is no error.
+    """
+    for name in os.listdir(directory) if os.path.isdir(directory) else ():
+        stem, _, pid = name.rpartition(".")
+        if stem and stem != but and pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
+            path = f"{directory}/{name}"
+            remove_tree(path) if os.path.isdir(path) else _quietly(os.unlink, path)
+
+
 def remove_tree(path: str) -> None:
     """Remove the directory *path* with all that is in it, never following a link and never crossing into a mount.
 

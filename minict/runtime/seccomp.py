@@ -114,7 +114,7 @@ def _key(source) -> str:
 
 def _keep(directory: str, path: str, program: bytes) -> None:
     """Leave *program* in the file *path*, whole or not at all.  Where that can't be done, only time is lost."""
-    temporary = f"{path}.{os.getpid()}.{id(program)}"
+    temporary = f"{path}.{id(program)}.{os.getpid()}"
     try:
         os.makedirs(directory, 0o700, exist_ok=True)
         with open(temporary, "wb") as file:

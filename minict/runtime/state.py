@@ -15,6 +15,7 @@ is no error.  That is all that ``minict prune`` needs.
 """
 from __future__ import annotations
 
+import errno
 import os
 
 from . import jsonfile, paths
@@ -111,12 +112,8 @@ class State:
     def remove(self) -> None:
         """Remove the directory.  The lock goes with it: until then nobody can take the rest for a container half made."""
         try:
-            for name in os.listdir(self.directory):
-                try:
-                    os.unlink(self.path(name))
-                except FileNotFoundError:
-                    pass
-            os.rmdir(self.directory)
+            while not self._empty():
+                pass
         except FileNotFoundError:
             pass
         self.unlock()
@@ -125,6 +122,21 @@ class State:
                 os.rmdir(parent)  # an empty one is left by nobody; a busy one stays
             except OSError:
                 break
+
+    def _empty(self) -> bool:
+        """Remove all files and the directory; False when somebody, who changes the container's networks, has just written one."""
+        for name in os.listdir(self.directory):
+            try:
+                os.unlink(self.path(name))
+            except FileNotFoundError:
+                pass
+        try:
+            os.rmdir(self.directory)
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+            return False
+        return True
 
 
 def begin_time(pid: int) -> str | None:
