@@ -39,18 +39,9 @@ def minict_as_nobody(*words: str) -> subprocess.CompletedProcess:
     In a fork of this process, because nobody may not even be able to execute a Python, or to read a checkout, that lies in
     root's home.
     """
-    import importlib
-    import pkgutil
-
-    import minict.engine
-    import minict.kernel
-    import minict.runtime
     from minict.engine import cli
 
-    for package in (minict.kernel, minict.runtime, minict.engine):
-        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            importlib.import_module(module.name)  # read while we can
-
+    import_everything()  # read while we can
     streams = [os.memfd_create(name) for name in ("stdout", "stderr")]
     pid = os.fork()
     if pid == 0:
@@ -71,6 +62,20 @@ def minict_as_nobody(*words: str) -> subprocess.CompletedProcess:
         with open(fd, encoding="utf-8") as file:
             told.append(file.read())
     return subprocess.CompletedProcess(words, status, *told)
+
+
+def import_everything() -> None:
+    """Import all of minict, but the laboratory: for a fork, which then need not do it, or can't."""
+    import importlib
+    import pkgutil
+
+    import minict.engine
+    import minict.kernel
+    import minict.runtime
+
+    for package in (minict.kernel, minict.runtime, minict.engine):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
 
 
 def minict(*words: str, **options) -> subprocess.CompletedProcess:

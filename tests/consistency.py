@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 
-from minict.engine import describe, image
+from minict.engine import describe, image, networkwords, ports
 from minict.engine.names import directory as names_directory
 from minict.engine.record import Record, records
 from minict.lab import host
 from minict.runtime import paths
+from minict.runtime.state import State
 
 
 def contradictions() -> list[str]:
     """What does not fit together on this host.  Nobody may be at work meanwhile."""
     containers = [describe.container(record) for record in records()]
     alive = [each for each in containers if each["State"]["Running"]]
-    return [*untrue(), *names(containers), *addresses(alive), *mounts(), *groups(alive), *monitors(alive), *links(alive),
-            *images(containers)]
+    return [*untrue(), *names(containers), *addresses(alive), *neighbours(alive), *published_ports(alive), *mounts(), *groups(alive),
+            *monitors(alive), *links(alive), *images(containers)]
 
 
 def untrue() -> list[str]:
@@ -60,6 +62,34 @@ def addresses(alive: list[dict]) -> list[str]:
     return wrong
 
 
+def neighbours(alive: list[dict]) -> list[str]:
+    """A container is on the networks that it wishes, and knows by name who else is on them, and nobody more."""
+    wrong = []
+    for each in alive:
+        told = each["NetworkSettings"]["Networks"]
+        if each["HostConfig"]["NetworkMode"] in ("host", "none") or each["HostConfig"]["NetworkMode"].startswith("container:"):
+            continue
+        wished = networkwords.names_of_networks(Record.load(each["Id"]).settings_object().network)
+        if sorted(told) != sorted(wished):
+            wrong.append(f"{each['Name']} wishes the networks {wished}, and is on {list(told)}")
+        there = {place["IPAddress"]: other["Name"].removeprefix("/") for other in alive
+                 for network, place in other["NetworkSettings"]["Networks"].items() if network in told}
+        with open(State(each["Id"]).path("hosts")) as file:
+            lines = file.read().partition("minict:\n")[2].partition("# end")[0].splitlines()
+        known = {line.split()[0]: line.split()[1:] for line in lines}
+        if set(known) != set(there) or any(there[address] not in names for address, names in known.items()):
+            wrong.append(f"{each['Name']} knows {known}, where there are {there}")
+    return wrong
+
+
+def published_ports(alive: list[dict]) -> list[str]:
+    """What the kernel passes on is what containers say of themselves."""
+    told = {(each["Id"], int(host_port["HostPort"])) for each in alive if each["NetworkSettings"]["Networks"]
+            for bindings in each["NetworkSettings"]["Ports"].values() for host_port in bindings or ()}
+    found = {(id, port.outside) for id, port, _ in ports.published()}
+    return [] if told == found else [f"the ports of {told} are said to be published, and those of {found} are"]
+
+
 def mounts() -> list[str]:
     """What a container mounts, it mounts in a namespace of its own."""
     own = (f"{paths.data_root()}/", f"{paths.run_root()}/")
@@ -84,7 +114,7 @@ def monitors(alive: list[dict]) -> list[str]:
 
 def links(alive: list[dict]) -> list[str]:
     """As many ends of cables on the host as containers have networks."""
-    there = [name for name in host.snapshot().kinds["links"] if re.match("mv|veth", name)]
+    there = [name for _, name in socket.if_nameindex() if re.match("mv|veth", name)]
     plugged = sum(bool(of["IPAddress"]) for each in alive for of in each["NetworkSettings"]["Networks"].values())
     return [] if len(there) == plugged else [f"{plugged} are plugged in, by {len(there)} cables: {there}"]
 

@@ -58,8 +58,7 @@ def begin_all(seed: int, image: str, killed: bool) -> list[str]:
         dice = random.Random(seed * 100 + number)
         for _ in range(OPERATIONS // PROCESSES // (1 + killed)):
             words = operation(dice, image)
-            # who changes the networks of a container that lives can be killed too, and then has to do it again: nobody does so here
-            doomed = killed and dice.random() < 0.2 and words[1] not in ("connect", "disconnect")
+            doomed = killed and dice.random() < 0.2
             command = subprocess.Popen([*MINICT, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                        stdin=subprocess.DEVNULL)
             try:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
 import pytest
 from command import PATIENCE, begin, bridge, containers, image, interrupted, minict, output, run, wait_until  # noqa: F401
-from doomed import Doomed, bury
+from doomed import Doomed, bury, chosen
 
 import minict as package
 from minict.engine.prune import prune
@@ -33,95 +33,50 @@ COMMAND = [
 
 
 class Life(Doomed):
-    """A ``minict run`` that stops at *point* and is killed there.  Its command leaves a file behind as a witness."""
+    """A ``minict run`` that stops at a *step* of its child.  Its command leaves a file behind as a witness."""
 
-    def __init__(self, image: str, point: str, network: str, *flags: str):
-        self._directory = tempfile.TemporaryDirectory()
-        os.chmod(self._directory.name, 0o777)
-        words = ["run", "--rm", "--network", network, *flags, "-v", f"{self._directory.name}:/witness", *COMMAND]
-        super().__init__(point, *words, image, "touch", "/witness/alive")
+    def __init__(self, image: str, step: str | None, *flags: str):
+        super().__init__("child", step, "run", "--rm", "--network", "none", *flags, *COMMAND, image, "touch", "/tmp/alive")
 
-    def kill(self) -> bool:
-        """Kill the command, also when it is its child that has come to the point: whether the container's command was executed."""
-        self.process.kill()
-        self.process.wait()
-        return self.end()
-
-    def end(self) -> bool:
-        super().end()
-        alive = os.path.exists(f"{self._directory.name}/alive")
-        self._directory.cleanup()
-        return alive
+    def kill_parent(self) -> bool:
+        """Kill the command while its child is at the step; whether the container's command was executed all the same."""
+        os.kill(self.pid, signal.SIGKILL)
+        while state.begin_time(self.pid):
+            time.sleep(0.001)
+        self.end()
+        return bool(glob.glob(f"{paths.data_root()}/containers/*/upper/tmp/alive"))
 
 
-def points(image: str, who: str, network: str, *flags: str) -> list[list[str]]:
-    """The points of *who* in a life without a fault: [id, name] each."""
-    one = Life(image, "list", network, *flags)
-    assert one.end(), "the command was not executed"
-    return [point[:2] for point in one.points if point[0].startswith(who)]
+def steps(image: str, *flags: str) -> list[list[str]]:
+    """The steps of the child in a life without a fault."""
+    one = Life(image, None, *flags)
+    one.end()
+    assert one.status == 0, "its command can't leave the witness"
+    return one.points
 
 
-def faults(image: str, who: str, network: str, *flags: str, choose=lambda points: points) -> list[str]:
-    """Kill at each point; what then went wrong, a line each."""
-    wrong = []
-    chosen = choose(points(image, who, network, *flags))
+@pytest.mark.parametrize("flags", [(), ("--userns", "private")], ids=["root's", "users of its own"])
+def test_its_parent_killed_at_any_step_of_the_child(image, flags):
+    """The child notices, and does not execute its command."""
+    wrong, found = [], chosen(steps(image, *flags))
     prune()
     before = host.snapshot()
-    for id, name in chosen:
-        one = Life(image, id, network, *flags)
+    for id, name, _ in found:
+        one = Life(image, id, *flags)
         if not one.points:
             wrong.append(f"{id} {name}: was never reached")
-        executed = one.kill()
-        if executed and who == "child":
+        if one.kill_parent():
             wrong.append(f"{id} {name}: the command was executed without a parent")
         prune()
         wrong += [f"{id} {name}: {left}" for left in host.settle(before, PATIENCE, bury)]
         if again := prune():
             wrong.append(f"{id} {name}: the second prune found {again}")
-    assert len(chosen) > 10, "the points have not been found"
-    return wrong
-
-
-def test_killed_at_any_change_that_the_parent_makes(image):
-    assert faults(image, "parent", "none") == []
-
-
-def test_killed_at_any_step_of_the_child(image):
-    assert faults(image, "child", "none") == []
-
-
-def test_killed_at_any_change_for_the_network(image, bridge):
-    """Those points that a container without a network does not have."""
-    common = {name for _, name in points(image, "parent", "none")}
-    assert faults(image, "parent", "bridge", choose=lambda points: [point for point in points if point[1] not in common]) == []
-
-
-def test_killed_at_any_change_for_ports_and_for_a_second_network(image, bridge):
-    """Those points that a container without a port does not have: of each kind the first, and all that speak of ports."""
-    flags = ["--network", "name=back,ip=10.9.8.7,alias=db", "-p", "8080:80", "-p", "127.0.0.1:8081:81/udp"]
-    assert minict("network", "create", "--subnet", "10.9.8.0/24", "back").returncode == 0
-    common = {name for _, name in points(image, "parent", "none")}
-
-    def choose(points):
-        return [point for point in {name: point for point in reversed(points) for name in [point[1]]}.values() if point[1] not in common]
-    assert faults(image, "parent", "bridge", *flags, choose=choose) == []
-    assert minict("network", "rm", "back").returncode == 0
-
-
-def test_killed_while_it_gets_users_of_its_own(image):
-    """From the taking of its ids on until the child is there, which a stage has made that must not outlive us either."""
-
-    def choose(points):
-        first = [name for _, name in points].index("symlink in _take_ids") - 3
-        return points[first : first + 20]
-
-    assert faults(image, "parent", "none", "--userns", "private", choose=choose) == []
-    assert faults(image, "child", "none", "--userns", "private", choose=lambda points: points[::3]) == []
+    assert len(found) > 10 and wrong == []
 
 
 def test_after_all_that_a_new_one_takes_the_same_name(image):
-    point = points(image, "child", "none")[-1][0]
-    Life(image, point, "none").kill()
+    one = Life(image, steps(image)[-1][0])
+    one.kill_parent()
     bury()
     assert containers() != []
     assert run(image, "true", flags=["--name", "doomed"]).returncode == 0, "whoever wants the name tidies up first"

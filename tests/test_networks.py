@@ -19,7 +19,7 @@ from internet import HOST, WORLD, Machine, host, reach, sh, unreachable, world  
 from pyroute2 import IPRoute
 from test_network import die_at_line
 
-from minict.engine import address, networks, networkwords, ports, rewiring, wiring
+from minict.engine import address, networks, ports, wiring
 from minict.engine.record import Record, records
 from minict.runtime import paths
 from minict.runtime.state import State
@@ -432,45 +432,6 @@ def test_who_is_killed_while_making_or_removing_a_network_leaves_one_or_none(bar
         made()
     made()
     assert killed_at_every_line(lambda: networks.remove("net"), removed) > 60
-
-
-def test_who_is_killed_while_connecting_or_disconnecting_can_do_it_again(boxes):
-    done("network", "create", "back")
-    one, db = boxes("--name", "one", "-p", "8080:80"), boxes("--name", "db", "--network", "back")
-
-    def as_before() -> bool:
-        return (list(wiring.describe(one.id)["Networks"]), sorted(address.holders(networks.find("back").key).values()), db.knows("one"),
-                one.sh("ip", "-o", "link").count(": eth"), sh("ip", "-o", "link").count(": veth")) == (["bridge"], [db.id], None, 1, 2)
-    assert as_before()
-    looked = []
-
-    def change(what) -> None:
-        with Record.find("one") as record:
-            what(record, "back")
-
-    def wished() -> bool:
-        return "back" in networkwords.names_of_networks(Record.find("one").settings_object().network)
-
-    def again() -> None:
-        if not wished():
-            change(rewiring.connect)
-        looked.append(one.on("back")["IPAddress"] in [line.split()[0] for line in open(State(db.id).path("hosts")) if "one" in line])
-        change(rewiring.disconnect)
-        assert len(looked) % 20 or as_before()
-    assert killed_at_every_line(lambda: change(rewiring.connect), again, 5) > 100 and all(looked)
-    again()
-    assert as_before()
-
-    def left() -> None:
-        if wished():
-            change(rewiring.disconnect)
-        assert "one" not in open(State(db.id).path("hosts")).read()
-        change(rewiring.connect)
-    change(rewiring.connect)
-    assert killed_at_every_line(lambda: change(rewiring.disconnect), left, 3) > 100
-    left()
-    change(rewiring.disconnect)
-    assert as_before()
 
 
 _OPERATIONS = """
