@@ -128,7 +128,7 @@ SCENES = {
     "build of stages": Scene(*BUILD, "stages", "{context}", again=True,
                              beside=["build: COPY", "build: RUN", "build: ADD to scratch", "build: WORKDIR"]),
     "build from the cache": Scene(*BUILD, "copy", "-t", "doomed:2", "--label", "a=b", "{context}", before=[(*BUILD, "copy", "{context}")],
-                                  beside=["build: COPY"], again=True),
+                                  again=True),
     "builder prune": Scene("builder", "prune", "-f", before=[(*BUILD, "copy", "{context}")], again=True),
     "from-host": Scene("image", "from-host", "doomed", "true", again=True),
     "tag": Scene("tag", "{image}", "doomed", again=True),
