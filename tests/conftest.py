@@ -22,6 +22,8 @@ import pytest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
+for name in [name for name in os.environ if name.startswith("PYTHON")]:
+    del os.environ[name]  # PYTHONUNBUFFERED, for one, would hide output that is never flushed
 os.environ["PYTHONPATH"] = ROOT  # for the kernels of notebooks, and for `python -m minict`
 
 from minict.kernel import mount, namespaces, process  # noqa: E402

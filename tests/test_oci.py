@@ -420,15 +420,22 @@ def test_a_command_that_is_our_own_interpreter_is_refused(bundle, command):
 
 def test_where_others_can_change_the_command_our_interpreter_is_a_sealed_copy(bundle, tmp_path):
     """The look at the command and its execution are two moments, and a volume may have a second, hostile user."""
+    def of_child() -> str:
+        container = bundle.create("true")
+        try:
+            return os.readlink(f"/proc/{container.pid}/exe")
+        finally:
+            container.delete(force=True)
+
     def interpreter() -> str:
-        return os.readlink(f"/proc/{bundle.create('true').pid}/exe")
+        return forked(of_child)  # as the command line, a process without threads
 
     assert interpreter() == os.path.realpath("/proc/self/exe")
     bundle.config["mounts"].append({"destination": "/srv", "type": "bind", "source": str(tmp_path), "options": ["rbind", "noexec"]})
     assert interpreter() == os.path.realpath("/proc/self/exe")
     bundle.config["mounts"][-1]["options"] = ["rbind", "ro"]
     assert "memfd:python" in interpreter()
-    with open(f"/proc/{bundle.made[-1].pid}/exe", "rb") as file:
+    with open(f"/proc/{bundle.create('true').pid}/exe", "rb") as file:
         assert fcntl.fcntl(file, fcntl.F_GET_SEALS) & fcntl.F_SEAL_WRITE
 
 

@@ -45,9 +45,11 @@ def main(words: list[str] | None = None) -> None:
     open_streams()
     debug = bool(words) and words[0] in ("--debug", "-D")
     try:
-        status = dispatch(words[debug:])
-        if sys.stdout:  # there is none when the caller has closed it
-            sys.stdout.flush()
+        try:
+            status = dispatch(words[debug:])
+        finally:  # what was found before an error is shown before it
+            if sys.stdout:  # there is none when the caller has closed it
+                sys.stdout.flush()
     except KeyboardInterrupt:
         status = 130
     except BrokenPipeError:  # whoever read our output has left
