@@ -113,18 +113,16 @@ def test_a_damaged_record_gets_a_sentence():
             Image.find("x")
 
 
-def test_finding_takes_less_than_half_a_millisecond_and_no_heavy_import():
+def test_finding_an_image_imports_nothing_heavy():
     image.import_archive(archive(a="1"), "x")
-    code = "import sys, time\nbefore = set(sys.modules)\n" \
+    code = "import sys\nbefore = set(sys.modules)\n" \
            f"sys.path.insert(0, {ROOT!r})\nfrom minict.engine.image import Image\n" \
-           "times = []\nfor _ in range(100):\n  start = time.perf_counter()\n  found = Image.find('x')\n" \
-           "  found.config, found.layers\n  times.append(time.perf_counter() - start)\n" \
-           "print(sorted(times)[50] < 0.0005, *sorted({name.split('.')[0] for name in set(sys.modules) - before}))"
+           "found = Image.find('x')\nfound.config, found.layers\n" \
+           "print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}))"
     words = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True,
                            env=os.environ).stdout.split()
-    assert words[0] == "True"
-    assert set(words[1:]) <= {"__future__", "minict", "os", "posixpath", "genericpath", "stat", "_stat", "_json", "errno",
-                              "_collections_abc"}
+    assert set(words) <= {"__future__", "minict", "os", "posixpath", "genericpath", "stat", "_stat", "_json", "errno",
+                          "_collections_abc"}
 
 
 # ---- names ---------------------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ from __future__ import annotations
 
 import os
 
-from ..runtime import files, jsonfile, paths
+from ..runtime import jsonfile, paths
 from ..runtime.errors import ContainerError
 
 _CHUNK = 1 << 20
@@ -445,6 +445,7 @@ def prune() -> list[str]:
 
     What a living process works at is left alone.  Raises :class:`ContainerError`, :class:`OSError`.
     """
+    from ..runtime import files
     if not os.path.isdir(store()):
         return []
     with Locked():
