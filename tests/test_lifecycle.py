@@ -27,7 +27,7 @@ from command import (
     wait_until,
 )
 
-from minict.engine import attach, logs
+from minict.engine import attach, logs, names
 from minict.engine.record import Record
 from minict.lab import host
 from minict.runtime import paths, state
@@ -622,3 +622,10 @@ def test_pause_waits_for_a_birth(image):
             each.communicate()
         minict("unpause", "box")
         assert minict("stop", "-t", "0", "box").returncode == 0
+
+
+def test_no_id_begins_like_an_address(monkeypatch):
+    """``hostname -i`` in a container called 044427226704 would not look into /etc/hosts: that is a number."""
+    numbers = [bytes.fromhex(digits + "00" * 26) for digits in ("044427226704", "04442722670a")]
+    monkeypatch.setattr(os, "urandom", lambda size: numbers.pop(0))
+    assert names.new_id()[:12] == "04442722670a"

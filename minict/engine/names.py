@@ -21,8 +21,14 @@ _PEOPLE = ("allen babbage bartik bell berners boole cerf clark corbato dijkstra 
 
 
 def new_id() -> str:
-    """64 random hexadecimal digits, as Docker has them.  The first twelve are what a person sees, and the host name."""
-    return os.urandom(32).hex()
+    """64 random hexadecimal digits, as Docker has them.  The first twelve are what a person sees, and the host name.
+
+    One of 280 has only decimal digits in those twelve: as a host name that would be taken for an address, inet_aton(3), and not be
+    found in /etc/hosts.  So it is not given.
+    """
+    while (id := os.urandom(32).hex())[:12].isdecimal():
+        pass
+    return id
 
 
 def check(name: str) -> None:
