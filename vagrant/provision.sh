@@ -51,11 +51,13 @@ CACHE=${MINICT_CACHE:-$SOURCE/vagrant/cache}
 PACKAGES="python3 python3-venv ca-certificates util-linux procps
     iproute2 nftables libnftables1 libseccomp2 busybox-static"
 PACKAGES_SERVICE="sudo"
+# what makes a Debian, on Ubuntu too, which does not have Debian's keys by itself
+DEBIAN="mmdebstrap debian-archive-keyring"
 # programs linked in odd ways, the machine's Vagrantfile, what minict shall live beside, registries and their clients
 PACKAGES_TESTS="gcc libc6-dev make sudo ruby rsync iptables zsh fish
-    docker-registry apache2-utils openssl skopeo umoci podman strace mmdebstrap"
-PACKAGES_VM="qemu-system-x86 mmdebstrap e2fsprogs"
-PACKAGES_BENCH="runc crun bubblewrap podman docker-registry skopeo umoci mmdebstrap"
+    docker-registry apache2-utils openssl skopeo umoci podman strace $DEBIAN"
+PACKAGES_VM="qemu-system-x86 e2fsprogs $DEBIAN"
+PACKAGES_BENCH="runc crun bubblewrap podman docker-registry skopeo umoci $DEBIAN"
 
 main() {
     for step in ${*:-$ALL_STEPS}; do
