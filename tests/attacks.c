@@ -301,6 +301,7 @@ static void lie_in_wait(char **argument) {
                 continue;
             int fd = open(path, O_RDONLY | O_CLOEXEC);
             printf("saw %s %s\n", target, fd < 0 ? strerrorname_np(errno) : "held");
+            fflush(stdout);
             if (fd >= 0)
                 fds[held++] = fd;
             if (!argument[1] && ptrace(PTRACE_SEIZE, pid, 0, 0) == 0)

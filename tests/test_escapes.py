@@ -285,7 +285,8 @@ def test_who_enters_carelessly_has_the_own_program_overwritten(image, attacks, t
     shutil.copy("/bin/sleep", victim)
     with lying_in_wait(image, attacks, "/", "victim") as box:
         wait_for_words(box, "ready")
-        for _ in range(3):
+        end = time.monotonic() + PATIENCE
+        while "held" not in box.logs() and time.monotonic() < end:
             enter_carelessly(box, [victim, "0.3"])
         box.kill(15)
         wait_for_words(box, "refused")
