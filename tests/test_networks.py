@@ -19,7 +19,7 @@ from internet import HOST, WORLD, Machine, host, reach, sh, unreachable, world  
 from pyroute2 import IPRoute
 from test_network import die_at_line
 
-from minict.engine import address, networks, ports, wiring
+from minict.engine import address, networks, ports, rewiring, wiring
 from minict.engine.record import Record, records
 from minict.runtime import paths
 from minict.runtime.state import State
@@ -376,6 +376,23 @@ def test_networks_of_a_stopped_container_are_those_of_its_next_life(boxes):
     assert minict("inspect", "-f", "{{.HostConfig.NetworkMode}}", "one").stdout == "none\n"
     done("network", "connect", "bridge", "one")
     assert one.ip.startswith("10.210.")
+
+
+@pytest.mark.parametrize("change", [rewiring.connect, rewiring.disconnect])
+def test_a_container_that_ends_while_its_networks_are_changed(boxes, monkeypatch, change):
+    done("network", "create", "back")
+    done("network", "create", "front")
+    one, back = boxes("--network", "front", *(["--network", "back"] if change is rewiring.disconnect else [])), rewiring.take_back
+
+    def take_back_late(entries: list) -> None:
+        os.kill(one.pid, signal.SIGKILL)
+        wait_until(lambda: not os.path.exists(State(one.id).directory))
+        back(entries)
+    monkeypatch.setattr(rewiring, "take_back", take_back_late)
+    with Record.find(one.id) as record:
+        change(record, "back")
+    assert ("back" in str(Record.find(one.id).settings["network"])) == (change is rewiring.connect)
+    assert address.holders(networks.find("back").key) == {}
 
 
 @pytest.mark.parametrize("mode", ["none", "host"])

@@ -29,7 +29,8 @@ def introduce(keys: list[str], *others: str) -> None:
     from . import dns
     members = _Members()
     for id in {*others, *(id for key in keys for id in members.on(key))}:
-        dns.rewrite_hosts(State(id).path("hosts"), members.lines_for(id))
+        if members.wired(id):  # or it has just ended
+            dns.rewrite_hosts(State(id).path("hosts"), members.lines_for(id))
 
 
 class _Members:
