@@ -424,10 +424,10 @@ def test_ctrl_c_ends_a_pull_at_once_and_loses_nothing(big, registry):
         name = big.replace(registry.address, wire.address)
         stopped = begin("pull", name, start_new_session=True)
         wait_until(lambda: wire.received > 1_000_000)
+        wire.rate = 20_000  # whoever would wait for the layers' end would wait for minutes
         os.killpg(stopped.pid, signal.SIGINT)
-        before = time.monotonic()
         output, error = stopped.communicate(timeout=PATIENCE)
-        assert stopped.returncode == 130 and time.monotonic() - before < 3, (stopped.returncode, output, error)
+        assert stopped.returncode == 130, (stopped.returncode, output, error)
         assert "Traceback" not in error
         assert [place for place in unfinished() if place.startswith("making/")] == []
         assert [place for place in unfinished() if place.startswith("partial/")] != []

@@ -237,6 +237,11 @@ def test_the_command_is_process_1_and_sees_no_other(image):
     assert output(image, "echo $$ /proc/[0-9]*").split() == ["1", "/proc/1"], "the shell itself looks: it starts nobody"
 
 
+def test_what_the_default_images_shell_starts_is_a_process_with_its_own_words(image):
+    """And no second shell: Ubuntu's busybox would do the work of a tool itself."""
+    assert output(image, "sleep 60 & until grep -q ^sleep /proc/$!/cmdline; do :; done; echo seen", timeout=60) == "seen"
+
+
 def test_six_namespaces_are_its_own(image):
     ours = namespaces.identify()
     lines = output(image, "for each in /proc/1/ns/*; do readlink -n $each; echo; done").split()

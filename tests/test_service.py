@@ -218,6 +218,8 @@ def test_the_kernel_is_root_and_the_rest_is_not(lab):
     kernel.run("import ctypes, os, time")
     parent = kernel.run("print(open(f'/proc/{os.getppid()}/cmdline').read().split(chr(0))[1:3], os.stat(f'/proc/{os.getppid()}').st_uid != 0)")
     assert parent == "['-m', 'jupyterlab'] True\n", "nothing stands between JupyterLab and its kernel"
+    path = kernel.run("print(*[each for each in open(f'/proc/{os.getppid()}/environ').read().split(chr(0)) if each[:5] == 'PATH='])")
+    assert path == f"PATH={PATH}\n", "a terminal has to find the minict that becomes root, and no login shell need set its path"
     assert kernel.run("print(os.getuid(), os.environ['HOME'], open('/proc/self/oom_score_adj').read())") == "0 /root 300\n\n"
     assert kernel.run("!minict run --rm --network none tiny echo hello") == "hello\r\n"
 

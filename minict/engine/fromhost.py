@@ -17,8 +17,10 @@ RPATH and RUNPATH, ``$ORIGIN``, /etc/ld.so.cache, variants for newer processors)
 from __future__ import annotations
 
 import os
+import signal
 import struct
 import subprocess
+import time
 
 from ..runtime.errors import ContainerError
 
@@ -252,8 +254,31 @@ def link_applets(rootfs: str, applets: list[str]) -> None:
 def default_commands() -> list[str]:
     """What the default image is made of: busybox and the host's bash, or else the usual small tools of the host."""
     commands = ["busybox", "bash"] if busybox_applets() else _USUAL_COMMANDS
+    if busybox_applets() and _shell_is_its_own_tools():
+        commands = ["sh", *commands]
     terminals = [path for path in ("/lib/terminfo", "/etc/terminfo") if os.path.isdir(path)]  # for bash to edit a line
     return [name for name in commands if _is_there(name)] + terminals
+
+
+def _shell_is_its_own_tools() -> bool:
+    """Whether busybox's shell does the work of a tool itself, without execve, as Ubuntu's does: ``sleep 9 &`` is then one more
+    process of the name ``sh``, which holds all that the shell has open.  Nobody would understand containers by that."""
+    words = [find_program("busybox"), "sh", "-c", "sleep 60 & echo $!; wait"]
+    with subprocess.Popen(words, env={}, stdout=subprocess.PIPE, start_new_session=True) as shell:
+        try:
+            sleeper = int(shell.stdout.readline())
+            while "\nState:\tS" not in _read(f"/proc/{sleeper}/status"):  # then it is what it is going to be
+                time.sleep(0.001)
+            return not _read(f"/proc/{sleeper}/cmdline").startswith("sleep\0")
+        except FileNotFoundError:
+            return False  # there is no sleep, and it has ended
+        finally:
+            os.killpg(shell.pid, signal.SIGKILL)
+
+
+def _read(path: str) -> str:
+    with open(path) as file:
+        return file.read()
 
 
 def _is_there(name: str) -> bool:
@@ -265,9 +290,9 @@ def _is_there(name: str) -> bool:
 
 def _settle_times(rootfs: str) -> None:
     """Give what was made here, and not copied, a fixed time, so that the same programs always make the same image."""
-    time = os.stat("/etc/os-release").st_mtime_ns if os.path.exists("/etc/os-release") else 0
+    moment = os.stat("/etc/os-release").st_mtime_ns if os.path.exists("/etc/os-release") else 0
     made = [f"{rootfs}/{name}" for name in _FILES]
     for parent, directories, files in os.walk(rootfs, topdown=False):
         made += [parent] + [path for name in files + directories if os.path.islink(path := f"{parent}/{name}")]
     for path in made:
-        os.utime(path, ns=(time, time), follow_symlinks=False)
+        os.utime(path, ns=(moment, moment), follow_symlinks=False)

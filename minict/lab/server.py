@@ -62,7 +62,8 @@ def lab() -> int:
 def service() -> int:
     """Become the server, as systemd's child: at this very port, or not at all."""
     os.chdir(CHECKOUT)
-    os.execve(sys.executable, command(port(), os.environ.get("MINICT_BIND", "127.0.0.1"), retries=0), environment())
+    # As its user has it, and not with our `minict` first: in a terminal that has to be the one that becomes root.
+    os.execv(sys.executable, command(port(), os.environ.get("MINICT_BIND", "127.0.0.1"), retries=0))
 
 
 def address() -> int:
