@@ -168,10 +168,8 @@ def test_run_in_child_raises_for_what_the_child_did():
             child.run_in_child(function, timeout=0.3)
 
 
-def test_many_children_are_quick_and_leave_no_descriptor():
+def test_many_children_leave_no_descriptor():
     before = len(os.listdir("/proc/self/fd"))
-    start = time.monotonic()
     for _ in range(50):
         child.run_in_child(int)
     assert len(os.listdir("/proc/self/fd")) == before
-    assert (time.monotonic() - start) / 50 < 0.1
