@@ -252,10 +252,13 @@ def link_applets(rootfs: str, applets: list[str]) -> None:
 
 
 def default_commands() -> list[str]:
-    """What the default image is made of: busybox and the host's bash, or else the usual small tools of the host."""
-    commands = ["busybox", "bash"] if busybox_applets() else _USUAL_COMMANDS
-    if busybox_applets() and _shell_is_its_own_tools():
-        commands = ["sh", *commands]
+    """What the default image is made of: busybox and the host's bash, or else the usual small tools of the host.
+
+    busybox is the shell, too, unless its shell would mislead: then that is the host's.
+    """
+    commands = _USUAL_COMMANDS
+    if busybox_applets():
+        commands = ["sh", "busybox", "bash"] if _shell_is_its_own_tools() else ["busybox", "bash"]
     terminals = [path for path in ("/lib/terminfo", "/etc/terminfo") if os.path.isdir(path)]  # for bash to edit a line
     return [name for name in commands if _is_there(name)] + terminals
 
