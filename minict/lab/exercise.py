@@ -54,11 +54,13 @@ class Exercise:
     called in a child of its own, in new mount, network, host name and IPC namespaces, and may do there what it likes.
     *hints*: two to four, from the idea to almost the code.  *wrong*: for each of at least three typical mistakes its name,
     the source of a function that makes it, and a phrase that the feedback must contain.
+    *right*: for each of at least three unusual right answers its name and source; a check must accept them all.
     *imports*: the lines that make the starter's and the wrong answers' names known; the notebook has them in a cell above.
     """
 
     def __init__(self, id: str, title: str, *, minutes: int, difficulty: int, reference: types.FunctionType, starter: str,
-                 check, hints: list[str], wrong: dict[str, tuple[str, str]], imports: str = "", seconds: float = TIME_LIMIT):
+                 check, hints: list[str], wrong: dict[str, tuple[str, str]], right: dict[str, str] | None = None,
+                 imports: str = "", seconds: float = TIME_LIMIT):
         if id in _exercises:
             raise ValueError(f"there are two exercises {id}")
         self.id, self.title, self.minutes, self.difficulty = id, title, minutes, difficulty
@@ -66,6 +68,7 @@ class Exercise:
         self.starter = textwrap.dedent(starter).strip() + "\n"
         self.imports = textwrap.dedent(imports).strip() + "\n"
         self.wrong = {name: (textwrap.dedent(source).strip() + "\n", phrase) for name, (source, phrase) in wrong.items()}
+        self.right = {name: textwrap.dedent(source).strip() + "\n" for name, source in (right or {}).items()}
         self.chapter = sys._getframe(1).f_globals["__name__"].rpartition(".")[2].partition("_")[0]  # ch05
         _exercises[id] = self
 
