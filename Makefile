@@ -10,7 +10,7 @@ WORDS = echo "  my host name is $$(hostname)"; \
         echo "  I am process $$$$"; \
         echo "  my address is $$(hostname -i)"
 
-.PHONY: help lab vm test test-vm test-course bench notebooks clean uninstall provision root
+.PHONY: help lab vm test test-vm test-course lint docs bench notebooks clean uninstall provision root
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -36,6 +36,16 @@ test-course: root ## the virtual machine of `make vm`, used from outside: a brow
 	@MINICT_WITH_TESTS=1 MINICT_WITH_VM=1 sh vagrant/provision.sh
 	$(PYTHON) -m pytest --noconftest --timeout=3600 tests/vm/course.py
 
+lint: ## check style, formatting and types, as CI does (`ruff check --fix` and `ruff format` repair the first two)
+	@[ -x $(VENV)/bin/ruff ] && [ -x $(VENV)/bin/mypy ] || $(MAKE) --no-print-directory provision
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+docs: ## the API reference as web pages: docs/_build/index.html
+	@[ -x $(VENV)/bin/sphinx-build ] || $(MAKE) --no-print-directory provision
+	$(VENV)/bin/sphinx-build --quiet --fail-on-warning docs docs/_build
+
 bench: root ## how long everything takes, beside runc, crun, bwrap, unshare, podman and docker
 	@MINICT_WITH_BENCH=1 sh vagrant/provision.sh
 	$(PYTHON) -m tests.bench.all
@@ -44,7 +54,7 @@ notebooks: provision ## run all notebooks again, and save what they show
 	$(PYTHON) tests/execute_notebooks.py $(wildcard notebooks/*.ipynb)
 
 clean: ## remove what was made in this folder, and the virtual machines' disks with all that is on them
-	rm -rf .venv .pytest_cache build *.egg-info "$${MINICT_VM_CACHE:-$$HOME/.cache/minict}"
+	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache docs/api docs/_build build *.egg-info "$${MINICT_VM_CACHE:-$$HOME/.cache/minict}"
 	find . -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
 
 uninstall: root ## clean, and remove what was put on this machine: the commands, images, containers

@@ -1,11 +1,11 @@
-"""minict: a container runtime in Python that can be read, and the package that its course is about.
+"""A container runtime in readable Python, and the package that the course of notebooks builds.
 
-=================  =======================================================================
-``minict.kernel``  the system calls that Python lacks
-``minict.runtime`` one container from one specification
-``minict.engine``  many containers for people: images, networks, the command line
-``minict.lab``     what only the notebooks use
-=================  =======================================================================
+==================  ===========================================================================
+``minict.kernel``   the system calls that Python lacks
+``minict.runtime``  one container from one OCI specification, as runc makes it
+``minict.engine``   many containers, as Docker manages them: images, networks, the command line
+``minict.lab``      what only the notebooks use
+==================  ===========================================================================
 """
 __version__ = "0.1.0"
 

@@ -1,17 +1,17 @@
-"""What is known of a container while it lives: one directory, one small file for each fact.
+"""The state of a running container: one directory, one small file for each fact.
 
-=============  =======================================================================================
-``ledger``     what the container takes from the host, written BEFORE it is taken: a line ``kind<tab>value``
-``config.json``  the container's spec, for who asks later
-``pid``        its first process, and when that began, so that a later process can't be mistaken for it
-``start``      a FIFO, there from create to start: a byte in it says "go"
-``error``      a FIFO beside it: what went wrong after "go"
-=============  =======================================================================================
+===============  =====================================================================================
+``ledger``       what the container takes from the host, written BEFORE it is taken: ``kind<tab>value``
+``config.json``  the container's spec
+``pid``          its first process and that process's start time, because pids are reused
+``start``        a FIFO that exists from create to start: a byte in it means "go"
+``error``        a FIFO beside it: what went wrong after "go"
+===============  =====================================================================================
 
-The directory itself is the lock: the process that makes or looks after the container holds it (flock), as long as it
-lives.  The order is the point.  A creator may be killed at any instant; what it leaves is a directory that
-nobody holds, and in it a ledger with everything that may have to be undone: undoing what was never taken
-is no error.  That is all that ``minict prune`` needs.
+The directory itself is the lock: the process that creates or supervises the container holds it (flock(2)) as long as
+it runs.  The order matters.  A creator may be killed at any instant.  It leaves a directory that nobody locks,
+and in it a ledger of everything that may have to be undone; undoing something that was never taken is harmless.
+``minict prune`` needs nothing else.
 """
 from __future__ import annotations
 
