@@ -1,10 +1,11 @@
-"""Chapter 01: make a process, hear how it ended, and know which file a command is."""
+"""Chapter 01: start a process, read how it ended, and find the file of a command."""
 from __future__ import annotations
 
 import os
 import select
 import signal
 import sys
+import time
 
 from minict.runtime import process
 from minict.runtime.errors import ContainerError
@@ -18,65 +19,70 @@ def check_spawn(spawn):
     """Three children: one that waits for us before it ends, one that raises, one that calls sys.exit()."""
     told, tell = os.pipe()
     gate, opener = os.pipe()
+    caller = os.getpid()
 
     def work():
         os.write(tell, b"%d\n" % os.getpid())
-        if not select.select([gate], [], [], 1)[0]:
-            os.write(tell, b"late\n")  # spawn() has not come back within a second
+        if os.getpid() != caller and not select.select([gate], [], [], _PATIENCE)[0]:
+            os.write(tell, b"late\n")  # spawn() waits for us, and we wait for it
 
     returned = spawn(work)
     os.write(opener, b"!")
-    ends = _wait_for_all()
+    ends = _ends_of_children()
     os.write(tell, b"end\n")
     callers = os.read(told, 1000).decode().split()[:-1]
     was_late = "late" in callers
     callers = [int(word) for word in callers if word != "late"]
     if not callers:
-        raise Feedback("spawn(function) never called function(): the child must call it.")
+        raise Feedback("spawn(function) never called function(). The child, where os.fork() returned 0, must call it.")
     if callers == [os.getpid()]:
-        raise Feedback("function() ran in the very process that called spawn(): only where os.fork() gave 0 is the "
-                       "child.")
+        raise Feedback("function() ran in the very process that called spawn(). Only the process in which os.fork() "
+                       "returned 0 is the child.")
     if len(callers) > 1:
-        raise Feedback(f"function() ran {len(callers)} times: in the child and in its parent too. Only where os.fork() "
-                       "gave 0 is the child.")
+        raise Feedback(f"function() ran {len(callers)} times: in the child and in its parent too. Only the process in "
+                       "which os.fork() returned 0 is the child.")
     child = callers[0]
     if was_late:
-        raise Feedback("spawn() came back only when its child had ended. It must not wait: a parent wants to go on, "
-                       "and to wait when it chooses.")
+        raise Feedback("spawn() returned only after its child had ended. It must not wait: the caller has other work "
+                       "to do, and waits when it chooses.")
     if returned != child:
-        raise Feedback(f"spawn() returned {returned!r}, and its child is process {child}. Return what os.fork() gave "
-                       "the parent.")
+        raise Feedback(f"spawn() returned {returned!r}, and its child is process {child}. Return the number that "
+                       "os.fork() returned in the parent.")
+    if child not in ends and os.path.exists(f"/proc/{child}"):
+        raise Feedback(f"function() has returned, but the child, process {child}, is still running: it loops, sleeps or "
+                       "waits after that call. End it with os._exit().")
     if child not in ends:
         raise Feedback(f"process {child} ran function(), but it is not a child of the process that called spawn(). "
                        "Fork once.")
     if ends[child] != 0:
-        raise Feedback(f"function() ended without an error, and its process with {_ending(ends[child])}. Expected: "
-                       "status 0.")
+        raise Feedback(f"function() ended without an error, but its process ended with {_ending(ends[child])}. "
+                       "Expected: status 0.")
     check_failing_child(getattr(spawn, "function", spawn))
 
 
 def check_failing_child(spawn):
-    """What becomes of a child whose function raises: it must not come out of *spawn*, and must tell by its status."""
+    """A child whose function raises must not return from *spawn*, and its status must report the failure."""
     def fail():
         raise OSError("the child has a bad day")
 
     ending = _ending_of(spawn, fail)
     if ending == _CAME_OUT:
         raise Feedback("when function() raised an exception, a child process that you forked came back out of spawn(): "
-                       "an exception leaves a function too. What runs whatever happens is finally.")
+                       "an exception leaves a function too. A finally block runs in every case.")
     if ending == 0:
-        raise Feedback("function() raised an exception, and its process ended with status 0, as if all were well. "
+        raise Feedback("function() raised an exception, but its process ended with status 0, which reports success. "
                        "Expected: status 1.")
     if ending != 1:
         raise Feedback(f"function() raised an exception, and its process ended with {_ending(ending)}. Expected: "
                        "status 1.")
     if _ending_of(spawn, lambda: sys.exit(0)) == _CAME_OUT:
         raise Feedback("when function() called sys.exit(), a child process that you forked came back out of spawn(): "
-                       "sys.exit() only raises SystemExit, which `except Exception` lets through. finally stops "
-                       "everything.")
+                       "sys.exit() only raises SystemExit, which `except Exception` lets through. A finally "
+                       "block stops every exception.")
 
 
 _CAME_OUT = 99
+_PATIENCE = 3  # seconds after which a child that should act at once is taken for one that never will
 
 
 def _ending_of(spawn, function) -> int:
@@ -90,15 +96,19 @@ def _ending_of(spawn, function) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def _wait_for_all() -> dict[int, int]:
-    """Wait for every child; how each has ended."""
-    ends = {}
+def _ends_of_children() -> dict[int, int]:
+    """Wait for every child; how each has ended.  A child that never ends is left out."""
+    ends, limit = {}, time.monotonic() + _PATIENCE
     try:
-        while True:
-            pid, status = os.wait()
-            ends[pid] = os.waitstatus_to_exitcode(status)
+        while time.monotonic() < limit:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid:
+                ends[pid] = os.waitstatus_to_exitcode(status)
+            else:
+                time.sleep(0.005)
     except ChildProcessError:
-        return ends
+        pass
+    return ends
 
 
 def _ending(code: int) -> str:
@@ -106,13 +116,13 @@ def _ending(code: int) -> str:
 
 
 Exercise(
-    "proc-1", "A child that never comes back", minutes=8, difficulty=2, reference=process.spawn, check=check_spawn,
+    "proc-1", "A child that never returns", minutes=8, difficulty=2, reference=process.spawn, check=check_spawn,
     imports="import os, sys",
     starter='''
         def spawn(function):
-            """Call function() in a new process, and return its number.
+            """Call function() in a new process and return its pid.
 
-            The child ends with status 0, or with 1 when function() raises. It never leaves the block below.
+            The child ends with status 0, or with 1 when function() raises. It never leaves the if block.
             """
             pid = os.fork()
             if pid == 0:
@@ -120,11 +130,62 @@ Exercise(
             return pid
     ''',
     hints=[
-        "The child has two things to do: call function(), and end with os._exit(…). What if function() raises before "
-        "that?",
-        "try: … finally: os._exit(status). What is below finally runs after a good end and after any exception.",
-        "Say status = 1 before the try, and status = 0 behind function(): who gets that far has raised nothing.",
+        "The child has two things to do: call function(), then end with os._exit(…). What happens if function() raises "
+        "in between?",
+        "try: … finally: os._exit(status). The finally block runs after a normal end and after any exception.",
+        "Set status = 1 before the try, and status = 0 in the line after function(). That line runs only if nothing "
+        "was raised.",
     ],
+    right={
+        "BaseException": """
+            def spawn(function):
+                pid = os.fork()
+                if pid == 0:
+                    try:
+                        function()
+                    except BaseException:
+                        os._exit(1)
+                    os._exit(0)
+                return pid
+        """,
+        "an ExitStack": """
+            def spawn(function):
+                import contextlib
+                pid = os.fork()
+                if pid == 0:
+                    with contextlib.ExitStack() as stack:
+                        status = [1]
+                        stack.callback(lambda: os._exit(status[0]))
+                        function()
+                        status[0] = 0
+                return pid
+        """,
+        "the parent leaves first": """
+            def spawn(function):
+                child = os.fork()
+                if child:
+                    return child
+                code = True
+                try:
+                    function()
+                    code = False
+                finally:
+                    os._exit(int(code))
+        """,
+        "with output": """
+            def spawn(function):
+                pid = os.fork()
+                if pid == 0:
+                    status = 1
+                    try:
+                        print("spawned by me")
+                        function()
+                        status = 0
+                    finally:
+                        os._exit(status)
+                return pid
+        """,
+    },
     wrong={
         "falls through": ("""
             def spawn(function):
@@ -169,7 +230,7 @@ Exercise(
                     finally:
                         os._exit(0)
                 return pid
-        """, "as if all were well"),
+        """, "which reports success"),
         "always 1": ("""
             def spawn(function):
                 pid = os.fork()
@@ -206,6 +267,17 @@ Exercise(
                 os.waitpid(pid, 0)
                 return pid
         """, "must not wait"),
+        "sleeps in the child": ("""
+            def spawn(function):
+                pid = os.fork()
+                if pid == 0:
+                    try:
+                        function()
+                        os.read(os.pipe()[0], 1)
+                    finally:
+                        os._exit(0)
+                return pid
+        """, "is still running"),
         "calls nothing": ("""
             def spawn(function):
                 pid = os.fork()
@@ -244,7 +316,7 @@ def _killed_by(number: int):
     return end
 
 
-_ENDS = [  # what it did, how, and what a shell says then
+_ENDS = [  # what it did, how, and what a shell reports
     ("called os._exit(7)", lambda: os._exit(7), 7),
     ("was killed by signal 15 (SIGTERM)", _killed_by(15), 143),
     ("called os._exit(0)", lambda: os._exit(0), 0),
@@ -275,38 +347,62 @@ def _compare(exit_status, words: str, status: int, expected: int) -> None:
     if told is None:
         why = "Return the number."
     elif signal_ended and told == 0:
-        why = "0 says that all went well. Who is killed by a signal never comes to its exit."
+        why = "0 means success. This process was killed before it could exit."
     elif signal_ended and told == -number:
-        why = f"That is Python's way to say signal {number}. A shell knows no numbers below 0: 128 + {number}."
+        why = f"That is how Python writes signal {number}. A shell has no negative numbers: it writes 128 + {number}."
     elif signal_ended and told == 128 - number:
-        why = f"That is 128 - {number}: the code is {-number} already, so take it away from 128, and do not add it."
+        why = f"That is 128 - {number}. The code is already {-number}: subtract it from 128 instead of adding it."
     elif signal_ended and told == number:
-        why = f"So says a program, too, that calls exit({number}). A signal is told as 128 + {number}."
+        why = f"A program that calls exit({number}) gives the same number. For a signal, return 128 + {number}."
     elif told == status:
-        why = "That is the wait status as it came: an exit status is in its upper 8 bits, a signal in its lower 7."
+        why = "That is the raw wait status: an exit status is in its upper 8 bits, a signal in its lower 7."
     elif status & 0x80:
-        why = "The bit 0x80 says that there is a core dump, and not which signal it was."
+        why = "The bit 0x80 reports a core dump. It is not part of the signal's number."
+    elif isinstance(told, str):
+        why = "That is a text. Return a number."
+    elif signal_ended and told == (256 - number) % 256:
+        why = f"That is {-number} in eight bits. A shell writes 128 + {number} instead."
+    elif not signal_ended and told == 128 - expected:
+        why = "Subtract from 128 only when the code is below 0: this process called exit."
     elif not signal_ended and told == expected + 128:
-        why = "Only a signal is told as 128 + n, and this process was not killed by one."
-    raise Feedback(f"a process {words}, its wait status is {status}, and exit_status({status}) returned {told!r}. "
+        why = "128 + n is for signals only, and no signal killed this process."
+    raise Feedback(f"a process {words}. Its wait status is {status}, and exit_status({status}) returned {told!r}. "
                    f"Expected: {expected}. {why}".rstrip())
 
 
 Exercise(
-    "proc-2", "How it ended, as a shell tells it", minutes=5, difficulty=1, reference=process.exit_status,
+    "proc-2", "How it ended, in a shell's numbers", minutes=5, difficulty=1, reference=process.exit_status,
     check=check_exit_status,
     imports="import os",
     starter='''
         def exit_status(status):
-            """The wait status as a shell tells it: an exit status, or 128 + n after signal n."""
+            """Translate a wait status to a shell's number: the exit status, or 128 + n after signal n."""
             code = os.waitstatus_to_exitcode(status)
             ...
     ''',
     hints=[
-        "What is code when a signal has ended the process? The cell above shows it for signal 15.",
-        "If code is 0 or more, it is the exit status. If it is less, the signal's number is -code.",
+        "What is code when a signal ended the process? A cell above shows it for signal 15.",
+        "If code is 0 or more, it is the exit status. If it is below 0, the signal's number is -code.",
         "128 + n, with n = -code, is 128 - code.",
     ],
+    right={
+        "by the macros of wait(2)": """
+            def exit_status(status):
+                if os.WIFEXITED(status):
+                    return os.WEXITSTATUS(status)
+                return 128 + os.WTERMSIG(status)
+        """,
+        "by bits": """
+            def exit_status(status):
+                number = status & 0x7f
+                return number + 128 if number else status >> 8
+        """,
+        "by a dictionary": """
+            def exit_status(status):
+                code = os.waitstatus_to_exitcode(status)
+                return {True: code, False: 128 + abs(code)}[code >= 0]
+        """,
+    },
     wrong={
         "as it came": ("""
             def exit_status(status):
@@ -315,28 +411,41 @@ Exercise(
         "Python's way": ("""
             def exit_status(status):
                 return os.waitstatus_to_exitcode(status)
-        """, "Python's way to say signal 15"),
+        """, "how Python writes signal 15"),
         "only the exit status": ("""
             def exit_status(status):
                 return status >> 8
-        """, "0 says that all went well"),
+        """, "0 means success"),
         "adds": ("""
             def exit_status(status):
                 code = os.waitstatus_to_exitcode(status)
                 return code if code >= 0 else 128 + code
-        """, "take it away from 128"),
+        """, "subtract it from 128"),
         "the bare signal": ("""
             def exit_status(status):
                 return abs(os.waitstatus_to_exitcode(status))
-        """, "A signal is told as 128 + 15"),
+        """, "For a signal, return 128 + 15"),
         "every end": ("""
             def exit_status(status):
                 return 128 + abs(os.waitstatus_to_exitcode(status))
-        """, "was not killed by one"),
+        """, "no signal killed this process"),
         "core dump": ("""
             def exit_status(status):
                 return 128 + status if status < 256 and status else status >> 8
-        """, "there is a core dump"),
+        """, "reports a core dump"),
+        "always subtracts": ("""
+            def exit_status(status):
+                return 128 - os.waitstatus_to_exitcode(status)
+        """, "only when the code is below 0"),
+        "eight bits": ("""
+            def exit_status(status):
+                return os.waitstatus_to_exitcode(status) % 256
+        """, "in eight bits"),
+        "a text": ("""
+            def exit_status(status):
+                code = os.waitstatus_to_exitcode(status)
+                return str(code if code >= 0 else 128 - code)
+        """, "That is a text"),
         "forgets to return": ("""
             def exit_status(status):
                 code = os.waitstatus_to_exitcode(status)
@@ -358,13 +467,14 @@ def check_find(find):
     for name, mode in _TREE.items():
         os.close(os.open(name, os.O_CREAT, mode))
         os.chmod(name, mode)
-    _expect_file(find, "tool", "a/tool", "a/tool and b/tool may both be executed, and the first one counts.")
-    _expect_file(find, "script", "b/script", "a/script may not be executed, b/script may: pass over what may not.")
-    _expect_file(find, "late", "b/late", "a/late is a directory. It has the permission x too: ask os.path.isfile().")
-    _expect_file(find, "b/tool", "b/tool", "a command with a slash is that very file, as candidates() knows.")
-    _expect_status(find, "nothing", 127, "there is no such file, neither in a nor in b.")
-    _expect_status(find, "notes", 126, "a/notes is there, but it may not be executed.")
-    _expect_status(find, "a/late", 126, "it is there, but it is a directory, which can't be executed.")
+    _expect_file(find, "tool", "a/tool", "a/tool and b/tool are both executable, and the first one counts.")
+    _expect_file(find, "script", "b/script", "a/script is not executable, b/script is: go on to the next candidate.")
+    _expect_file(find, "late", "b/late", "a/late is a directory, which has the permission x too. os.path.isfile() tells "
+                 "the two apart.")
+    _expect_file(find, "b/tool", "b/tool", "a command with a slash names the file itself: candidates() returns just that.")
+    _expect_status(find, "nothing", 127, "neither a nor b has such a file.")
+    _expect_status(find, "notes", 126, "a/notes exists, but it is not executable.")
+    _expect_status(find, "a/late", 126, "it exists, but it is a directory, and nobody can execute a directory.")
 
 
 def _expect_file(find, command: str, expected: str, why: str) -> None:
@@ -385,39 +495,73 @@ def _expect_status(find, command: str, status: int, why: str) -> None:
         found = find(command, _PATH)
     except ContainerError as error:
         if error.status == 125:
-            raise Feedback(f"{call} raised a ContainerError with the status 125, which says that minict itself has "
-                           f"failed. Say ContainerError(…, status={status}): {why}") from None
+            raise Feedback(f"{call} raised a ContainerError with status 125, which means that minict itself failed. "
+                           f"Write ContainerError(…, status={status}): {why}") from None
         if error.status != status:
-            raise Feedback(f"{call} raised a ContainerError with the status {error.status}. "
+            raise Feedback(f"{call} raised a ContainerError with status {error.status}. "
                            f"Expected: {status}; {why}") from None
     except OSError as error:
-        raise Feedback(f"{call} raised {type(error).__name__}. Expected: a ContainerError, which has room for the exit "
-                       f"status, here {status}.") from None
+        raise Feedback(f"{call} raised {type(error).__name__}. Expected: a ContainerError, which carries an exit status, "
+                       f"here {status}.") from None
     else:
-        raise Feedback(f"{call} returned {found!r}. Expected: a ContainerError with the status {status}; {why}")
+        raise Feedback(f"{call} returned {found!r}. Expected: a ContainerError with status {status}; {why}")
 
 
 Exercise(
-    "proc-3", "Which file is that?", minutes=8, difficulty=2, reference=process.find, check=check_find,
+    "proc-3", "Find the file", minutes=8, difficulty=2, reference=process.find, check=check_find,
     imports="import os\nfrom minict import ContainerError\nfrom minict.runtime.process import candidates",
     starter='''
         def find(command, env):
-            """The first of candidates(command, env) that is a file and may be executed.
+            """Return the first of candidates(command, env) that is an executable file.
 
-            Without one: ContainerError, with status 126 if something was there all the same, else with 127.
+            If none is: ContainerError, with status 126 if at least one candidate exists, else with 127.
             """
             for file in candidates(command, env):
                 ...
             raise ContainerError(f"there is no command {command!r}", status=127)
     ''',
     hints=[
-        "os.path.isfile(file) tells whether it is a file, os.access(file, os.X_OK) whether it may be executed. If "
+        "os.path.isfile(file) asks whether it is a file, os.access(file, os.X_OK) whether it is executable. If "
         "both: return it.",
-        "If it is there (os.path.exists) but not good enough, remember that in a variable, and look on: the next one "
+        "If it exists (os.path.exists) but does not qualify, remember it in a variable and go on: the next one "
         "may be good.",
-        "After the loop: if you remember something, raise ContainerError(f\"{forbidden} is not executable\", "
+        "After the loop: if you remembered a file, raise ContainerError(f\"{forbidden} is not executable\", "
         "status=126).",
     ],
+    right={
+        "by stat": """
+            def find(command, env):
+                import stat
+                seen = False
+                for file in candidates(command, env):
+                    try:
+                        mode = os.stat(file).st_mode
+                    except FileNotFoundError:
+                        continue
+                    seen = True
+                    if stat.S_ISREG(mode) and mode & 0o111:
+                        return file
+                status, what = (126, "cannot be executed") if seen else (127, "does not exist")
+                raise ContainerError(f"{command} {what}", status=status)
+        """,
+        "by pathlib": """
+            def find(command, env):
+                from pathlib import Path
+                there = [Path(each) for each in candidates(command, env) if Path(each).exists()]
+                for path in there:
+                    if path.is_file() and os.access(path, os.X_OK):
+                        return str(path)
+                raise ContainerError(command, status=126 if there else 127)
+        """,
+        "two comprehensions": """
+            def find(command, env):
+                there = [file for file in candidates(command, env) if os.path.lexists(file)]
+                good = [file for file in there if os.path.isfile(file) and os.access(file, os.X_OK)]
+                if good:
+                    return good[0]
+                raise ContainerError(f"cannot run {command}", status=127 - bool(there))
+        """,
+    },
     wrong={
         "whatever is there": ("""
             def find(command, env):
@@ -425,14 +569,14 @@ Exercise(
                     if os.path.exists(file):
                         return file
                 raise ContainerError(f"there is no command {command!r}", status=127)
-        """, "pass over what may not"),
+        """, "go on to the next candidate"),
         "a directory": ("""
             def find(command, env):
                 for file in candidates(command, env):
                     if os.access(file, os.X_OK):
                         return file
                 raise ContainerError(f"there is no command {command!r}", status=127)
-        """, "ask os.path.isfile()"),
+        """, "os.path.isfile() tells"),
         "gives up": ("""
             def find(command, env):
                 for file in candidates(command, env):
@@ -441,7 +585,7 @@ Exercise(
                             return file
                         raise ContainerError(f"{file} is not executable", status=126)
                 raise ContainerError(f"there is no command {command!r}", status=127)
-        """, "pass over what may not"),
+        """, "go on to the next candidate"),
         "no 126": ("""
             def find(command, env):
                 for file in candidates(command, env):
@@ -469,14 +613,14 @@ Exercise(
                     if os.path.isfile(file) and os.access(file, os.X_OK):
                         return file
                 raise ContainerError(f"there is no command {command!r}")
-        """, "minict itself has failed"),
+        """, "minict itself failed"),
         "an error of Python's": ("""
             def find(command, env):
                 for file in candidates(command, env):
                     if os.path.isfile(file) and os.access(file, os.X_OK):
                         return file
                 raise FileNotFoundError(command)
-        """, "room for the exit status"),
+        """, "carries an exit status"),
         "files only": ("""
             def find(command, env):
                 forbidden = None
@@ -488,5 +632,5 @@ Exercise(
                 if forbidden:
                     raise ContainerError(f"{forbidden} is not executable", status=126)
                 raise ContainerError(f"there is no command {command!r}", status=127)
-        """, "it is a directory, which can't be executed"),
+        """, "nobody can execute a directory"),
     })
