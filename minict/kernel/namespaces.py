@@ -25,21 +25,22 @@ _SIGCHLD = 17  # as in the module signal, whose import would cost 5 ms at each s
 def unshare(flags: int) -> None:
     """Give the calling thread new namespaces, as *flags* (``CLONE_NEW…``) say.
 
-    CLONE_NEWPID and CLONE_NEWTIME move nobody: they are for the children that come after.
+    CLONE_NEWPID and CLONE_NEWTIME leave the caller where it is: its later children are born in the new namespace.
+    (Linux also switches a process to its new time namespace when it calls execve.)
     Raises :class:`OSError`, EPERM without CAP_SYS_ADMIN.  Source: unshare(2).
     (Python has ``os.unshare`` from 3.12 on; this one is there on 3.11 too.)
     """
     syscall("unshare", flags)
 
 
-def setns(fd: int, flags: int = 0) -> None:
+def setns(fd: int, nstype: int = 0) -> None:
     """Enter the namespace that *fd* refers to: an open ``/proc/PID/ns/…`` file, or a pidfd.
 
-    With a pidfd, *flags* names which of that process's namespaces to enter, all in one step.
-    With a namespace file, *flags* is a check of its kind; 0 takes any.
+    With a pidfd, *nstype* names which of that process's namespaces to enter, all in one step.
+    With a namespace file, *nstype* is a check of its kind; 0 takes any.
     Raises :class:`OSError`.  Source: setns(2).
     """
-    syscall("setns", fd, flags)
+    syscall("setns", fd, nstype)
 
 
 class _CloneArgs(ctypes.Structure):

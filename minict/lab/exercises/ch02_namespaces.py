@@ -1,6 +1,7 @@
-"""Chapter 02: which namespaces a process is in, how new ones are asked for, and how those of another are entered."""
+"""Chapter 02: find out which namespaces a process is in, ask for new ones, and enter another process's."""
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from contextlib import contextmanager
@@ -51,7 +52,7 @@ def listed(kinds) -> str:
 # ---- ns-1 ------------------------------------------------------------------------------------------------------
 
 def check_identify(identify):
-    """A stranger that shares half of its namespaces with us: are the numbers that identify() gives the kernel's?"""
+    """A process that shares half of its namespaces with us: does identify() return the kernel's numbers?"""
     with stranger(CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWIPC) as pid:
         check_numbers(identify(pid), pid, "identify(PID)")
     check_numbers(identify(), "self", "identify()")
@@ -59,31 +60,33 @@ def check_identify(identify):
 
 def check_numbers(answer, pid, call: str) -> None:
     if answer is None:
-        raise Feedback(f"{call} returned None. The dictionary was made and then forgotten: return it at the end.")
+        raise Feedback(f"{call} returned None. Return the dictionary at the end.")
     if not isinstance(answer, dict):
-        raise Feedback(f"{call} returned {answer!r}. Expected is a dictionary such as {{'uts': 4026531838, …}}.")
+        raise Feedback(f"{call} returned {answer!r}. Expected: a dictionary such as {{'uts': 4026531838, …}}.")
     if set(answer) != set(FILES):
         missing, unknown = set(FILES) - set(answer), set(map(str, answer)) - set(FILES)
-        too_many = f", and has {listed(unknown)}" if unknown else ""
-        raise Feedback(f"{call} has nothing for {listed(missing)}{too_many}. Its keys are the kinds: in FILES they "
-                       "are on the left side; on the right side are the names of the files.")
+        if not unknown:
+            raise Feedback(f"{call} has nothing for {listed(missing)}: it returned after {len(answer)} of {len(FILES)} "
+                           "kinds. Does a return inside the loop end the function too early?")
+        raise Feedback(f"{call} has nothing for {listed(missing)}, and has {listed(unknown)} instead. Use the kinds as "
+                       "keys: in FILES they are on the left side; on the right side are the names of the files.")
     for kind, number in answer.items():
         if not isinstance(number, int):
-            raise Feedback(f"{call}[{kind!r}] is {number!r}. Expected is the number alone: os.stat(path).st_ino.")
+            raise Feedback(f"{call}[{kind!r}] is {number!r}. Expected: the number alone, os.stat(path).st_ino.")
     if len(set(answer.values())) == 1:
-        raise Feedback(f"{call} has the same number for every kind. st_dev is the file system on which all these files "
-                       "lie; the number of the namespace itself is st_ino.")
+        raise Feedback(f"{call} has the same number for every kind. st_dev is the file system that holds all these "
+                       "files; the number of the namespace itself is st_ino.")
     truth = numbers(pid)
     if answer == truth:
         return
     if answer["uts"] == os.lstat(f"/proc/{pid}/ns/uts").st_ino:
-        raise Feedback(f"{call} has the numbers of the links in /proc, and each process has links of its own. "
+        raise Feedback(f"{call} has the inode numbers of the links themselves, and each process has its own links. "
                        "os.stat() follows a link to the namespace behind it, os.lstat() does not.")
     if answer == numbers("self"):
-        raise Feedback(f"{call} told of the process that asks, and not of process PID: is pid a part of the path?")
+        raise Feedback(f"{call} describes the calling process and not process PID. Is pid a part of the path?")
     wrong = [kind for kind in FILES if answer[kind] != truth[kind]]
-    raise Feedback(f"{call} is wrong about {listed(wrong)}: for {wrong[0]} it says {answer[wrong[0]]}, and the kernel "
-                   f"{truth[wrong[0]]}.")
+    raise Feedback(f"{call} is wrong about {listed(wrong)}: for {wrong[0]} it returned {answer[wrong[0]]}, and the "
+                   f"kernel shows {truth[wrong[0]]}.")
 
 
 Exercise(
@@ -91,34 +94,56 @@ Exercise(
     imports="import os\nfrom minict.runtime.namespaces import FILES",
     starter='''
         def identify(pid="self"):
-            """For each kind of namespace the number of the one that process pid is in."""
+            """For each kind of namespace: the inode number of the one that process pid is in."""
             result = {}
             for kind, file in FILES.items():
-                ...    # the number of what /proc/PID/ns/FILE leads to
+                ...    # the inode number behind the link /proc/PID/ns/FILE
             return result
     ''',
     hints=[
-        "The path is f\"/proc/{pid}/ns/{file}\". Which function tells about the file that a path leads to?",
-        "os.stat(path) follows links and returns all that is known of a file. Its number is the attribute st_ino.",
+        "The path is f\"/proc/{pid}/ns/{file}\". Which function describes the file that a path leads to?",
+        "os.stat(path) follows links and describes the file. Its inode number is the attribute st_ino.",
         "result[kind] = os.stat(…).st_ino, with the path of the first hint.",
     ],
+    right={
+        "by readlink": """
+            def identify(pid="self"):
+                import re
+                return {kind: int(re.search(r"\\[(\\d+)\\]", os.readlink(f"/proc/{pid}/ns/{file}"))[1])
+                        for kind, file in FILES.items()}
+        """,
+        "by pathlib": """
+            def identify(pid="self"):
+                from pathlib import Path
+                place = Path("/proc", str(pid), "ns")
+                return dict((kind, (place / FILES[kind]).stat().st_ino) for kind in FILES)
+        """,
+        "by open files": """
+            def identify(pid="self"):
+                result = dict.fromkeys(FILES)
+                for kind in result:
+                    with open(f"/proc/{pid}/ns/{FILES[kind]}") as file:
+                        result[kind] = os.fstat(file.fileno()).st_ino
+                return result
+        """,
+    },
     wrong={
         "looks at itself": ("""
             def identify(pid="self"):
                 return {kind: os.stat(f"/proc/self/ns/{file}").st_ino for kind, file in FILES.items()}
-        """, "and not of process PID"),
+        """, "and not process PID"),
         "does not follow the link": ("""
             def identify(pid="self"):
                 return {kind: os.lstat(f"/proc/{pid}/ns/{file}").st_ino for kind, file in FILES.items()}
-        """, "numbers of the links"),
+        """, "the links themselves"),
         "the text of the link": ("""
             def identify(pid="self"):
                 return {kind: os.readlink(f"/proc/{pid}/ns/{file}") for kind, file in FILES.items()}
-        """, "Expected is the number alone"),
+        """, "Expected: the number alone"),
         "names of files": ("""
             def identify(pid="self"):
                 return {file: os.stat(f"/proc/{pid}/ns/{file}").st_ino for kind, file in FILES.items()}
-        """, "has nothing for mount, network"),
+        """, "and has mnt, net instead"),
         "kinds as files": ("""
             def identify(pid="self"):
                 return {kind: os.stat(f"/proc/{pid}/ns/{kind}").st_ino for kind in FILES}
@@ -133,7 +158,7 @@ Exercise(
                 for kind, file in FILES.items():
                     result[kind] = os.stat(f"/proc/{pid}/ns/{file}").st_ino
                     return result
-        """, "has nothing for"),
+        """, "inside the loop"),
         "forgets to return": ("""
             def identify(pid="self"):
                 result = {}
@@ -146,14 +171,17 @@ Exercise(
 # ---- ns-2 ------------------------------------------------------------------------------------------------------
 
 def check_flags(flags):
-    """Give the number to unshare(2), and look which namespaces are new."""
+    """Pass the number to unshare(2), and look which namespaces are new."""
     for kinds in (["uts"], ["uts", "ipc"], ["mount", "pid", "network", "cgroup", "time"], ["uts", "uts"], []):
-        number = flags(list(kinds))
+        try:
+            number = flags(list(kinds))
+        except ContainerError as error:
+            raise Feedback(f"flags({kinds}) raised ContainerError: {error}. All of these kinds are in FLAGS.") from None
         if number is None:
             raise Feedback(f"flags({kinds}) returned None: return the number at the end.")
         if not isinstance(number, int) or isinstance(number, bool):
-            raise Feedback(f"flags({kinds}) returned {number!r}. Expected is one whole number that has the bits of all "
-                           "the kinds.")
+            raise Feedback(f"flags({kinds}) returned {number!r}. Expected: one whole number with the bits of all the "
+                           "kinds.")
         check_kinds(kinds, number)
     if flags(["user"]) != FLAGS["user"]:
         raise Feedback(f"flags(['user']) returned {flags(['user']):#x}, and CLONE_NEWUSER is {FLAGS['user']:#x}.")
@@ -162,20 +190,22 @@ def check_flags(flags):
 
 def check_kinds(kinds: list[str], number: int) -> None:
     got = same_fate(lambda: new_kinds(number))
-    what = f"flags({kinds}) returned {number:#x}, and unshare() with this number "
+    what = f"flags({kinds}) returned {number:#x}, and unshare({number:#x}) "
     if isinstance(got, str):
         raise Feedback(f"{what}was refused: {got}. A number with the bits of {listed(set(kinds))} alone is accepted.")
     if set(got) == set(kinds):
         return
     cause = ""
-    if number == 0 and kinds:
-        cause = " 0 has no bit set: where is the flag put into the result?"
-    elif len(kinds) > len(set(kinds)):
-        cause = " + adds the bit a second time, and so carries it over into the next one. | sets it, however often."
+    if len(kinds) > len(set(kinds)):
+        cause = (" ^ flips a bit: the second time it clears what the first time set. | sets it, however often."
+                 if number == 0 else
+                 " + adds the bit a second time, which carries it over into the next one. | sets it, however often.")
+    elif number == 0 and kinds:
+        cause = " 0 has no bit set. Where does the flag get into the result?"
     elif got == kinds[-1:]:
-        cause = " Only the last one: each round of the loop must add to the result and not replace it."
+        cause = " Only the last one: each round of the loop must add a bit to the result and not replace the result."
     elif got == kinds[:1]:
-        cause = " Only the first one: does the loop end too early?"
+        cause = " Only the first one: does the loop end too early? (The word `or` picks one of two numbers; | joins them.)"
     raise Feedback(f"{what}gave new namespaces of these kinds: {listed(got)}. Expected: {listed(set(kinds))}.{cause}")
 
 
@@ -194,39 +224,67 @@ def new_kinds(number: int) -> list[str] | str:
 
 
 def check_refusal(flags) -> None:
-    """A kind that does not exist: a sentence, and not a container that lacks a wall."""
+    """A kind that does not exist: an error, and not a container missing one isolation layer."""
     try:
         number = flags(["uts", "disk"])
     except ContainerError as error:
         if "disk" not in str(error):
-            raise Feedback(f"flags(['uts', 'disk']) raised ContainerError({str(error)!r}). Good, but whoever reads "
-                           "that should learn which kind was meant: name it in the sentence.") from None
+            raise Feedback(f"flags(['uts', 'disk']) raised ContainerError({str(error)!r}). Good, but the message should "
+                           "say which kind is unknown: name 'disk' in it.") from None
         return
     except KeyError:
-        raise Feedback("flags(['uts', 'disk']) raised KeyError: 'disk'. Whoever has made a typing mistake should read "
-                       "a sentence: raise ContainerError(…) when the kind is not in FLAGS.") from None
-    raise Feedback(f"there is no namespace of the kind disk, and yet flags(['uts', 'disk']) returned {number!r}. A "
-                   "container would lack a wall, and nobody would know: raise ContainerError.")
+        raise Feedback("flags(['uts', 'disk']) raised KeyError: 'disk'. After a typing mistake a user needs a sentence: "
+                       "raise ContainerError(…) when the kind is not in FLAGS.") from None
+    raise Feedback(f"no kind of namespace is called disk, but flags(['uts', 'disk']) returned {number!r}. The container "
+                   "would silently miss one isolation layer: raise ContainerError.")
 
 
 Exercise(
-    "ns-2", "Many wishes, one number", minutes=4, difficulty=1, reference=namespaces.flags, check=check_flags,
+    "ns-2", "Many kinds, one number", minutes=7, difficulty=2, reference=namespaces.flags, check=check_flags,
     imports="from minict import ContainerError\nfrom minict.runtime.namespaces import FLAGS",
     starter='''
         def flags(kinds):
-            """The number that asks unshare() for a new namespace of each of these kinds."""
-            result = 0
-            for kind in kinds:
-                if kind not in FLAGS:
-                    raise ContainerError(f"there is no namespace of kind {kind!r}")
-                ...    # put the bit of this kind into result
-            return result
+            """Join the flags of all these kinds into one number for unshare().
+
+            A kind that is not in FLAGS: ContainerError, with a message that names the kind.
+            """
+            ...
     ''',
     hints=[
-        "FLAGS[kind] is a number in which one bit is 1. Which operator makes a number with the bits of both its sides?",
-        "0b0100 | 0b1000 is 0b1100. So is +, until somebody asks for the same kind twice.",
-        "result |= FLAGS[kind] means result = result | FLAGS[kind].",
+        "Begin with result = 0, and add one flag after the other in a loop. Which operator makes a number with the bits "
+        "of both its sides?",
+        "0b0100 | 0b1000 is 0b1100. So is the sum, until somebody asks for the same kind twice. And first: if kind not in "
+        "FLAGS, raise ContainerError(…).",
+        "In the loop: result |= FLAGS[kind], which means result = result | FLAGS[kind]. After it: return result.",
     ],
+    right={
+        "by reduce": """
+            def flags(kinds):
+                import functools
+                import operator
+                if unknown := [kind for kind in kinds if kind not in FLAGS]:
+                    raise ContainerError(f"unknown namespace: {unknown}")
+                return functools.reduce(operator.or_, map(FLAGS.get, kinds), 0)
+        """,
+        "a sum of a set": """
+            def flags(kinds):
+                try:
+                    return sum(FLAGS[kind] for kind in set(kinds))
+                except KeyError as error:
+                    raise ContainerError(f"no such kind: {error}")
+        """,
+        "over all flags": """
+            def flags(kinds):
+                number = 0
+                for kind, bit in FLAGS.items():
+                    if kind in kinds:
+                        number += bit
+                for kind in kinds:
+                    if kind not in FLAGS:
+                        raise ContainerError(kind)
+                return number
+        """,
+    },
     wrong={
         "only the last": ("""
             def flags(kinds):
@@ -253,6 +311,24 @@ Exercise(
                         raise ContainerError(f"there is no namespace of kind {kind!r}")
                 return sum(FLAGS[kind] for kind in kinds)
         """, "carries it over"),
+        "flips": ("""
+            def flags(kinds):
+                result = 0
+                for kind in kinds:
+                    if kind not in FLAGS:
+                        raise ContainerError(f"there is no namespace of kind {kind!r}")
+                    result ^= FLAGS[kind]
+                return result
+        """, "clears what the first time set"),
+        "the word or": ("""
+            def flags(kinds):
+                result = 0
+                for kind in kinds:
+                    if kind not in FLAGS:
+                        raise ContainerError(f"there is no namespace of kind {kind!r}")
+                    result = result or FLAGS[kind]
+                return result
+        """, "picks one of two numbers"),
         "does not look": ("""
             def flags(kinds):
                 result = 0
@@ -266,7 +342,7 @@ Exercise(
                 for kind in kinds:
                     result |= FLAGS.get(kind, 0)
                 return result
-        """, "would lack a wall"),
+        """, "miss one isolation layer"),
         "a list": ("""
             def flags(kinds):
                 return [FLAGS[kind] for kind in kinds]
@@ -288,55 +364,86 @@ Exercise(
                         raise ContainerError("no")
                     result |= FLAGS[kind]
                 return result
-        """, "name it in the sentence"),
+        """, "say which kind is unknown"),
     })
 
 
 # ---- ns-3 ------------------------------------------------------------------------------------------------------
 
 def check_enter(enter):
-    """A stranger with namespaces of its own: who calls enter() must be where the stranger is, and hold no file open."""
+    """A process with its own namespaces: after enter() we must be where it is, with no file left open."""
     with stranger(CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWCGROUP) as pid:
         for kind in ("uts", "network"):
             same_fate(lambda kind=kind: check_entered(enter, pid, kind))
         same_fate(lambda: check_kind(enter, pid))
+        same_fate(lambda: check_missing(enter, pid))
 
 
 def check_entered(enter, pid: int, kind: str) -> bool:
     call = f"enter('/proc/PID/ns/{FILES[kind]}', {kind!r})"
     before, files = numbers("self"), open_files()
-    enter(f"/proc/{pid}/ns/{FILES[kind]}", kind)
+    try:
+        enter(f"/proc/{pid}/ns/{FILES[kind]}", kind)
+    except ContainerError as error:
+        raise Feedback(f"{call} raised ContainerError: {error}. flags() takes a list of kinds: flags([kind]).") from None
+    except TypeError as error:
+        raise Feedback(f"{call} raised TypeError: {error}. setns() takes two numbers: the descriptor, and the flag of "
+                       "the kind, which is flags([kind]).") from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise Feedback(f"{call} was refused: EINVAL, invalid argument. The namespace is of kind {kind}, and the flag "
+                       "that setns() got is of another kind. flags([kind]) makes the flag of the kind that was asked "
+                       "for.") from None
     mine, theirs = numbers("self"), numbers(pid)
     if mine[kind] == before[kind]:
-        raise Feedback(f"after {call} the process is in the same {kind} namespace as before: setns() is what moves it.")
+        raise Feedback(f"after {call} the process is in the same {kind} namespace as before. setns() would move it.")
     if mine[kind] != theirs[kind]:
         raise Feedback(f"after {call} the process is in a new {kind} namespace, and not in that of PID. unshare() "
-                       "makes a new one, setns() enters one that is there.")
+                       "makes a new one, setns() enters an existing one.")
     moved = [each for each in FILES if each != kind and mine[each] != before[each]]
     if moved:
-        raise Feedback(f"{call} has changed the namespaces of these kinds too: {listed(moved)}. Only {kind} was "
-                       f"wanted.")
+        raise Feedback(f"{call} also changed the namespaces of these kinds: {listed(moved)}. Enter only {kind}.")
     if open_files() != files:
-        raise Feedback(f"after {call} the file is still open. Whoever holds it keeps the namespace alive, and a "
+        raise Feedback(f"after {call} the file is still open. An open file keeps the namespace alive, and a "
                        "container's program would inherit it: os.close(fd).")
     return True
 
 
 def check_kind(enter, pid: int) -> bool:
-    """A path and a kind that do not fit each other, as a mistake in a specification would have it."""
+    """A path and a kind that do not match, as after a mistake in a specification."""
     before, files = numbers("self"), open_files()
     try:
         enter(f"/proc/{pid}/ns/ipc", "uts")
     except OSError:
         if open_files() == files:
             return True
-        raise Feedback("enter('/proc/PID/ns/ipc', 'uts') was refused by the kernel, as it should be, but then the "
-                       "file stays open: what must happen in any case belongs into finally.") from None
+        raise Feedback("the kernel refused enter('/proc/PID/ns/ipc', 'uts'), as it should, but the file stayed open. "
+                       "Close it in a finally block, which runs in every case.") from None
     if numbers("self") != before:
-        raise Feedback("enter('/proc/PID/ns/ipc', 'uts') entered an ipc namespace, though one of the kind uts was "
-                       "asked for. With flags([kind]) as its second argument setns() checks that, and refuses.")
-    raise Feedback("enter('/proc/PID/ns/ipc', 'uts') did nothing and said nothing: the kernel's OSError must reach the "
+        raise Feedback("enter('/proc/PID/ns/ipc', 'uts') entered an ipc namespace, although the caller asked for uts. "
+                       "With flags([kind]) as its second argument setns() checks the kind and refuses.")
+    raise Feedback("enter('/proc/PID/ns/ipc', 'uts') returned as if it had worked. The kernel's OSError must reach the "
                    "caller.")
+
+
+def check_missing(enter, pid: int) -> bool:
+    """A path that does not exist: the caller needs the kernel's own error, and no file may stay open."""
+    files = open_files()
+    try:
+        enter(f"/proc/{pid}/ns/nothing", "uts")
+    except FileNotFoundError:
+        if open_files() == files:
+            return True
+        raise Feedback("enter('/proc/PID/ns/nothing', 'uts') left a file open.") from None
+    except UnboundLocalError:
+        raise Feedback("enter('/proc/PID/ns/nothing', 'uts') raised UnboundLocalError: the file could not be opened, so "
+                       "fd was never set, and finally used it all the same. Open the file before try.") from None
+    except Exception as error:
+        raise Feedback(f"enter('/proc/PID/ns/nothing', 'uts') raised {type(error).__name__}: {error}. That hides the real "
+                       "error, FileNotFoundError: open the file before try.") from None
+    raise Feedback("enter('/proc/PID/ns/nothing', 'uts') returned as if it had worked. The kernel's FileNotFoundError must "
+                   "reach the caller.")
 
 
 def open_files() -> set[str]:
@@ -348,20 +455,54 @@ Exercise(
     imports="import os\nfrom minict.kernel.namespaces import setns\nfrom minict.runtime.namespaces import flags",
     starter='''
         def enter(path, kind):
-            """Enter the namespace that path (such as /proc/PID/ns/net) leads to, if it is of this kind."""
+            """Enter the namespace that path leads to (such as /proc/PID/ns/net), if it is of this kind."""
             fd = ...
             try:
-                ...    # setns wants fd, and the flag of the kind
+                ...    # move
             finally:
-                ...    # leave no file open
+                ...    # close the file
     ''',
     hints=[
         "Three calls: open the file for reading, move, close the file. os.open() returns the descriptor that setns() "
-        "wants.",
-        "setns(fd, 0) would enter a namespace of any kind. Its second argument says which kind it must be: the number "
+        "needs.",
+        "setns(fd, 0) would enter a namespace of any kind. The second argument says which kind it must be: the number "
         "that flags() of ns-2 makes of [kind].",
         "fd = os.open(path, os.O_RDONLY), then setns(fd, flags([kind])), and in finally os.close(fd).",
     ],
+    right={
+        "an ExitStack": """
+            def enter(path, kind):
+                import contextlib
+                with contextlib.ExitStack() as stack:
+                    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                    stack.callback(os.close, fd)
+                    setns(fd, flags([kind]))
+        """,
+        "with open": """
+            def enter(path, kind):
+                with open(path) as file:
+                    setns(file.fileno(), FLAGS[kind])
+        """,
+        "the C library": """
+            def enter(path, kind):
+                import ctypes
+                libc = ctypes.CDLL(None, use_errno=True)
+                fd = os.open(path, os.O_RDONLY)
+                failed = libc.setns(fd, flags({kind}))
+                number = ctypes.get_errno()
+                os.close(fd)
+                if failed:
+                    raise OSError(number, os.strerror(number), path)
+        """,
+        "by keywords": """
+            def enter(path, kind):
+                fd = os.open(path, os.O_RDONLY)
+                try:
+                    setns(fd=fd, nstype=flags([kind]))
+                finally:
+                    os.close(fd)
+        """,
+    },
     wrong={
         "of any kind": ("""
             def enter(path, kind):
@@ -370,7 +511,7 @@ Exercise(
                     setns(fd)
                 finally:
                     os.close(fd)
-        """, "though one of the kind uts was asked for"),
+        """, "although the caller asked for uts"),
         "leaves it open": ("""
             def enter(path, kind):
                 fd = os.open(path, os.O_RDONLY)
@@ -381,7 +522,39 @@ Exercise(
                 fd = os.open(path, os.O_RDONLY)
                 setns(fd, flags([kind]))
                 os.close(fd)
-        """, "belongs into finally"),
+        """, "in a finally block"),
+        "opens inside of try": ("""
+            def enter(path, kind):
+                try:
+                    fd = os.open(path, os.O_RDONLY)
+                    setns(fd, flags([kind]))
+                finally:
+                    os.close(fd)
+        """, "Open the file before try"),
+        "the kind itself": ("""
+            def enter(path, kind):
+                fd = os.open(path, os.O_RDONLY)
+                try:
+                    setns(fd, kind)
+                finally:
+                    os.close(fd)
+        """, "flags([kind])"),
+        "without a list": ("""
+            def enter(path, kind):
+                fd = os.open(path, os.O_RDONLY)
+                try:
+                    setns(fd, flags(kind))
+                finally:
+                    os.close(fd)
+        """, "takes a list of kinds"),
+        "always uts": ("""
+            def enter(path, kind):
+                fd = os.open(path, os.O_RDONLY)
+                try:
+                    setns(fd, flags(["uts"]))
+                finally:
+                    os.close(fd)
+        """, "of the kind that was asked for"),
         "makes a new one": ("""
             def enter(path, kind):
                 unshare(flags([kind]))
@@ -393,7 +566,7 @@ Exercise(
                     pass
                 finally:
                     os.close(fd)
-        """, "setns() is what moves it"),
+        """, "setns() would move it"),
         "a path is no descriptor": ("""
             def enter(path, kind):
                 setns(path, flags([kind]))
@@ -411,5 +584,5 @@ Exercise(
                     pass
                 finally:
                     os.close(fd)
-        """, "did nothing and said nothing"),
+        """, "returned as if it had worked"),
     })
