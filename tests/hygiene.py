@@ -12,8 +12,11 @@ import re
 import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 
+from minict.lab.challenge import challenges
 from minict.lab.exercise import exercises
+from minict.lab.flag import flags
 from minict.lab.quiz import quizzes
+from minict.lab.scenario import scenarios
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -167,13 +170,24 @@ def starters_are_the_registrys(page):
             yield f"there is no exercise {id}"
         elif cell.source.split("\n", 1)[1].strip() != exercises()[id].starter.strip():
             yield f"the starter of {id} is not the registry's"
-        elif exercises()[id].box not in page.text:
+        elif not {exercises()[id].box, _line_of(exercises()[id])} & set(page.text.splitlines()):
             yield f"above {id} this line is missing: {exercises()[id].box}"
         elif f'# hint("{id}")' not in [first_line(other)[:len(f'# hint("{id}")')] for other in page.code]:
             yield f'after {id} the cell # hint("{id}") is missing'
     for cell in page.code:
+        if match := re.match(r'challenge\("([^"]+)"\)', cell.source):
+            if match[1] not in challenges():
+                yield f"there is no challenge {match[1]}"
+            elif challenges()[match[1]].box not in page.text.splitlines():
+                yield f"above the challenge {match[1]} this line is missing: {challenges()[match[1]].box}"
         if "@exercise(" in cell.source and not cell.source.startswith('@exercise("'):
             yield f"{first_line(cell)!r}: an exercise is the only thing in its cell"
+
+
+def _line_of(task) -> str:
+    """The exercise's box as a line in bold, which was the form before headings."""
+    title, _, rest = task.box.removeprefix("### ").partition(" · ")
+    return f"**{title}** · {rest}"
 
 
 # ---- rules for a chapter ---------------------------------------------------------------------------------------
@@ -196,9 +210,10 @@ def opening_and_closing(page):
             yield f"its closing lacks the heading: {words}"
     if -1 not in places and places != sorted(places):
         yield f"the parts of its closing are not in the order {', '.join(CLOSING)}"
-    if not page.code or page.code[-1].source.strip() != "leave_no_trace()":
-        yield "its last cell is not leave_no_trace()"
-    elif "left no trace on the host" not in str(page.code[-1].outputs):
+    last = [cell for cell in page.code if cell.source.strip() != "course_map()"][-1:]
+    if not last or last[0].source.strip() != "leave_no_trace()":
+        yield "its last cell is not leave_no_trace(), with at most course_map() after it"
+    elif "left no trace on the host" not in str(last[0].outputs):
         yield "it leaves traces on the host"
 
 
@@ -242,6 +257,11 @@ def problems_of_the_course(pages: list[Page]) -> list[str]:
     for id, quiz in quizzes().items():
         if int(quiz.chapter.removeprefix("ch")) in chapters and asked.count(id) != 1:
             found.append(f"the quiz {id} of chapter {quiz.chapter} is in {asked.count(id)} notebooks")
+    for call, registry in (("challenge", challenges()), ("sad", scenarios()), ("flag", flags())):
+        used = [id for page in pages for cell in page.code for id in re.findall(rf'^(?:\w+ = )?{call}\("([^"]+)"\)', cell.source, re.M)]
+        for id in used:
+            if id not in registry:
+                found.append(f'{call}("{id}") is in a notebook, and there is none')
     keys = {page.key(cell) for page in pages for cell in page.code}
     found += [f"no cell any more needs the reason for {key!r}" for key in {**REASONS_TO_IGNORE, **REASONS_TO_FORK} if key not in keys]
     return found

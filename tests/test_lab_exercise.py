@@ -9,6 +9,8 @@ import pytest
 from notebook import Kernel
 
 import minict.lab.exercise  # noqa: F401
+from minict.lab import record
+from minict.lab.verdict import readable
 
 exercise = sys.modules["minict.lab.exercise"]
 
@@ -130,7 +132,7 @@ def test_a_right_answer_runs_in_the_containers_below(kernel):
 
 def test_long_feedback_is_broken_between_words_and_code_is_not():
     code = "  in your line: " + "x" * 200
-    shown = exercise._readable("umount2 /a/" + "b" * 120 + " refuses " + "word " * 60 + "\n" + code).splitlines()
+    shown = readable("umount2 /a/" + "b" * 120 + " refuses " + "word " * 60 + "\n" + code).splitlines()
     assert shown[-1] == code and shown[1] == "  /a/" + "b" * 120
     assert max(map(len, shown[2:-1])) <= 96 and " ".join(shown).count("word") == 60
 
@@ -145,9 +147,9 @@ def test_hints_come_one_by_one_and_the_solution_last(kernel):
 
 
 def test_progress_of_this_notebook(kernel):
-    assert "○ pivot-1" in kernel.run("progress()")
+    assert "○ exercise  pivot-1" in kernel.run("print(progress())")
     kernel.run(cell(ALL["pivot-1"], ALL["pivot-1"].solution))
-    assert "● pivot-1" in kernel.run("progress()")
+    assert "● exercise  pivot-1" in kernel.run("print(progress())")
 
 
 def test_progress_is_kept_for_other_notebooks(monkeypatch, tmp_path):
@@ -155,5 +157,5 @@ def test_progress_is_kept_for_other_notebooks(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     task = ALL["pivot-1"]
     exercise._remember(task, task.function(task.solution))
-    monkeypatch.setattr(exercise, "_sources", {})
+    monkeypatch.setattr(record, "_here", {})
     assert task.solution.strip() in exercise.my_sources()["pivot-1"]

@@ -9,8 +9,14 @@ is the first cell of every notebook.  It prints nothing, takes a twentieth of a 
 =============================================  ================================================================================
 ``%%child``, ``run_in_child(f)``               a cell, or a function, in a throw-away process (:mod:`.child`)
 ``@exercise(id)``, ``hint(id)``                a function that the learner writes (:mod:`.exercise`)
-``use_reference(id)``, ``progress()``          the course's function back in its place; what is solved so far
+``use_reference(id)``                          the course's function back in its place
+``progress()``                                 everything that there is to do, and what is done (:mod:`.course`)
 ``quiz(id)``, ``answer(id, 2, "b")``           questions with a word on every answer (:mod:`.quiz`)
+``warm_up(5)``                                 three questions of earlier chapters, the missed ones first (:mod:`.recall`)
+``challenge(id)``                              checks a function that was written into an empty cell (:mod:`.challenge`)
+``sad(id)``, ``check(id)``, ``clue(id)``       a broken container to repair (:mod:`.scenario`)
+``flag("04")``, ``capture("04", word)``        a word that only a weakness leads to (:mod:`.flag`)
+``course_map()``                               all chapters, what is done, and where to go on (:mod:`.course`)
 ``source(f)``                                  the package's own source (:mod:`.source`)
 ``runtime_map(5)``                             the map of the whole runtime, chapter 5's part lit (:mod:`.figures`)
 ``process_tree(pid)``, ``mount_tree(pid)``     processes and mounts, as they are now
@@ -32,20 +38,23 @@ One notebook, one idea, one module of the package; 30 to 60 minutes.  ``tests/hy
     Two sentences of story: what somebody wants, and what goes wrong.
     **You will be able to** three to five verbs
     **Before you start**: chapter 04, and what to remember of it · 45 min: 30 to read, 15 to try
-    [from minict.lab import *]  [runtime_map(5)]
+    [from minict.lab import *]  [runtime_map(5)]  [warm_up(5)]
 
     ## Four to six sections, a step each · about 10 min so far      want -> smallest code -> predict -> run -> explain -> refine
     One of them breaks something, and says why it broke.  One has the figure that is worth looking at.
-    **Exercise `pivot-1`: Move in, and let the host go** · 10 min · ●●○      the exercise's ``box``, literally
+    ### Exercise `pivot-1`: Move in, and let the host go · 10 min · ●●○      the exercise's ``box``, literally; below it, before
+    the cell, a small table of the calls and flags that it needs
     [@exercise("pivot-1") and the registry's starter]  [# hint("pivot-1")]
 
     ## The real thing        where runc, crun and Docker do this, with the file, and what they add
     ## What you built        [source(rootfs.pivot_root)], never pasted
     ## Lessons learned       three or four
     ## Quiz                  [quiz("pivot-root")], five to eight questions
-    ## Go further            two or three open tasks
-    ## Clean up              what a cell took by hand is given back here; [leave_no_trace()] is the last cell
-    ## Next                  a link to the next chapter
+    ## Go further            the challenge's ``box``, [# Write visit(pid) here.], [challenge("visit")]; one broken container,
+                             [box = sad("crowded")], [# clue("crowded")], [check("crowded")]; a flag where there is one,
+                             [room = flag("04")], [# capture("04", "…")]; one or two open tasks
+    ## Clean up              what a cell took by hand is given back here; [leave_no_trace()]
+    ## Next                  a link to the next chapter; [course_map()] is the last cell
 
 Budgets: half of the code cells have one or two lines, nine of ten under fifteen; 20 to 40 words before each cell; one idea a
 cell; three exercises or more; a question before each surprising output.
@@ -75,15 +84,21 @@ from __future__ import annotations
 import sys
 
 # By name and at once: else `exercise` could be the module or the function, as the order of imports happens to be.
+from .challenge import challenge
 from .child import ChildError, run_in_child
-from .exercise import exercise, hint, progress, use_reference
+from .course import course_map, progress
+from .exercise import exercise, hint, use_reference
 from .figures import live, mount_tree, namespace_map, process_tree, runtime_map, watch
 from .host import leave_no_trace
+from .flag import capture, flag
 from .quiz import answer, quiz
+from .recall import warm_up
+from .scenario import check, clue, sad
 from .source import source
 
-__all__ = ["ChildError", "answer", "exercise", "hint", "leave_no_trace", "live", "mount_tree", "namespace_map",
-           "process_tree", "progress", "quiz", "run_in_child", "runtime_map", "source", "use_reference", "watch"]
+__all__ = ["ChildError", "answer", "capture", "challenge", "check", "clue", "course_map", "exercise", "flag", "hint",
+           "leave_no_trace", "live", "mount_tree", "namespace_map", "process_tree", "progress", "quiz", "run_in_child",
+           "runtime_map", "sad", "source", "use_reference", "warm_up", "watch"]
 
 
 def _prepare_notebook() -> None:

@@ -33,16 +33,14 @@ import types
 
 from minict.kernel import mount, namespaces
 from minict.kernel.network import loopback_up
-from minict.runtime import jsonfile, learner
+from minict.runtime import learner
 
-from . import host
+from . import host, record
 from .child import supervise
+from .feedback import Feedback
+from .verdict import readable, tell
 
 TIME_LIMIT = 10.0  # seconds for all that one check does
-
-
-class Feedback(Exception):
-    """What a check has to say about a wrong answer: what was called, what came of it, what was expected, why."""
 
 
 class Exercise:
@@ -88,10 +86,15 @@ class Exercise:
         return textwrap.dedent(inspect.getsource(self.reference))
 
     @property
+    def origin(self) -> str:
+        """Where the solution comes from, in words behind its id."""
+        return f", the one in {self.reference.__module__}"
+
+    @property
     def box(self) -> str:
-        """The line of Markdown that stands above the exercise in its notebook."""
+        """The heading in Markdown that stands above the exercise in its notebook."""
         dots = "●" * self.difficulty + "○" * (3 - self.difficulty)
-        return f"**Exercise `{self.id}`: {self.title}** · {self.minutes} min · {dots}"
+        return f"### Exercise `{self.id}`: {self.title} · {self.minutes} min · {dots}"
 
     def function(self, source: str) -> types.FunctionType:
         """The function that *source* defines, as a notebook with :attr:`imports` would have it."""
@@ -132,35 +135,30 @@ def exercise(id: str):
             replacement = _at_home(function, task.reference)
             _replace(task, replacement)
             _remember(task, function)
-            print(f"● {id}: correct. From here on minict uses YOUR {task.name}().")
+            tell(f"● {id}: correct. From here on minict uses YOUR {task.name}().")
             return replacement
         if state == "todo":
-            print(f"○ {id}: not attempted yet. The cells below use the course's {task.name}().")
+            tell(f"○ {id}: not attempted yet. The cells below use the course's {task.name}().")
         else:
-            print(_readable(f"✗ {id}: {feedback}"))
-            print(f"  The cells below use the course's {task.name}() meanwhile. Stuck? hint(\"{id}\")")
+            tell(f"{readable(f'✗ {id}: {feedback}')}\n"
+                 f"  The cells below use the course's {task.name}() meanwhile. Stuck? hint(\"{id}\")")
         return task.reference
 
     return decorate
 
 
 def hint(id: str) -> None:
-    """Show one more hint for the exercise *id*; after the last one, the solution."""
-    task = find(id)
+    """Show one more hint for the exercise or the challenge *id*; after the last one, the solution."""
+    from .challenge import challenges
+    task = challenges().get(id) or find(id)
     shown = _hints_shown.get(id, 0)
     _hints_shown[id] = shown + 1
     if shown < len(task.hints):
         left = len(task.hints) - shown - 1
         more = f"{left} more" if left else "the next one is the solution"
-        print(f"Hint {shown + 1} of {len(task.hints)} for {id} ({more}):\n{_readable(task.hints[shown])}")
+        print(f"Hint {shown + 1} of {len(task.hints)} for {id} ({more}):\n{readable(task.hints[shown])}")
     else:
-        print(f"One solution of {id}, the one in {task.target.rpartition('.')[0]}:\n\n{task.solution}")
-
-
-def _readable(text: str) -> str:
-    """*text* in lines that fit a notebook, which breaks longer ones in the middle of a word; what is indented stays."""
-    lines = textwrap.TextWrapper(96, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-    return "\n".join(line if line.startswith(" ") else lines.fill(line) for line in text.splitlines())
+        print(f"One solution of {id}{task.origin}:\n\n{task.solution}")
 
 
 def use_reference(id: str) -> None:
@@ -169,18 +167,6 @@ def use_reference(id: str) -> None:
     if task.target in learner.replaced:
         _replace(task, task.reference)
         _state[id] = "todo"
-
-
-def progress() -> None:
-    """Print which exercises are solved: in this notebook, or at any time before on this machine."""
-    solved = {id for id, state in _state.items() if state == "mine"} | set(_read_progress())
-    chapter = None
-    for task in exercises().values():
-        if task.chapter != chapter:
-            chapter = task.chapter
-            print(f"chapter {chapter.removeprefix('ch')}")
-        print(f"  {'●' if task.id in solved else '○'} {task.id:<14} {task.title}")
-    print(f"{len(solved & set(exercises()))} of {len(exercises())} solved")
 
 
 # ---- judging ---------------------------------------------------------------------------------------------------
@@ -210,6 +196,8 @@ def judge(task: Exercise, function, seconds: float | None = None) -> tuple[str, 
 
 def _is_untouched(task: Exercise, function) -> bool:
     """Whether *function* says the same as the starter, whatever its comments, blank lines, and docstrings."""
+    if not task.starter:
+        return False  # a challenge begins with an empty cell
     try:
         return _meaning(inspect.getsource(function)) == _meaning(task.starter)
     except (OSError, SyntaxError):
@@ -346,7 +334,7 @@ class _Names(dict):
 
 def _at_home(function, reference):
     """*function* with the names of its notebook and, behind them, those of *reference*'s module."""
-    if not isinstance(function, types.FunctionType):
+    if not isinstance(function, types.FunctionType) or reference is None:
         return function
     names = _Names(function.__globals__, vars(sys.modules[reference.__module__]))
     moved = types.FunctionType(function.__code__, names, function.__name__, function.__defaults__, function.__closure__)
@@ -373,38 +361,14 @@ def _replace(task: Exercise, function) -> None:
 
 # ---- progress --------------------------------------------------------------------------------------------------
 
-def _progress_file() -> str:
-    return os.path.expanduser("~/.minict/progress.json")
-
-
-def _read_progress() -> dict:
-    """id -> the learner's source, of every exercise that was ever solved here; nothing in CI."""
-    if os.environ.get("CI"):
-        return {}
-    try:
-        return jsonfile.read(_progress_file())
-    except (OSError, ValueError):
-        return {}
-
-
 def _remember(task: Exercise, function) -> None:
     """Keep the learner's own source, for the progress and for chapter 16, which builds one program of all of them."""
-    _sources[task.id] = inspect.getsource(function)
-    if os.environ.get("CI"):
-        return
-    try:
-        os.makedirs(os.path.dirname(_progress_file()), exist_ok=True)
-        jsonfile.write(_progress_file(), {**_read_progress(), task.id: _sources[task.id]})
-    except OSError:
-        pass  # a full or read-only home must not spoil a right answer
-
-
-_sources: dict[str, str] = {}
+    record.note("exercises", task.id, source=inspect.getsource(function))
 
 
 def my_sources() -> dict[str, str]:
     """The source of each exercise that the learner has solved, in this notebook or before, by the exercise's id."""
-    return {**_read_progress(), **_sources}
+    return {id: entry["source"] for id, entry in record.section("exercises").items() if "source" in entry}
 
 
 def _function_of(source: str, name: str) -> types.FunctionType:

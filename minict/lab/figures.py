@@ -111,6 +111,8 @@ _REAL = (18, "real programs", "nginx, MariaDB"), (19, "real engines", "Podman, D
 
 def runtime_map(chapter: int) -> Picture:
     """The map of the whole runtime.  What *chapter* builds is lit, what earlier chapters built is blue."""
+    from . import course
+    course.open_chapter(chapter)
     sheet = _Sheet(920, 372)
     lit = []
 

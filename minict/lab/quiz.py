@@ -20,6 +20,8 @@ import pkgutil
 import sys
 import textwrap
 
+from . import record
+
 _quizzes: dict[str, Quiz] = {}
 
 
@@ -64,10 +66,22 @@ class Quiz:
         self.chapter = sys._getframe(1).f_globals["__name__"].rpartition(".")[2].partition("_")[0]  # ch05
         _quizzes[id] = self
 
+    def heading(self) -> str:
+        """The line above the questions."""
+        return f"{len(self.questions)} questions. Answer with, for example, answer(\"{self.id}\", 1, \"b\")"
+
+    def title(self, number: int) -> str:
+        """What stands before the question *number*, counted from 1."""
+        return f"{number}."
+
+    def place(self, number: int) -> tuple[str, int]:
+        """The quiz and the number there of the question *number*: under these an answer is remembered."""
+        return self.id, number
+
     def __repr__(self):
-        lines = [f"{len(self.questions)} questions. Answer with, for example, answer(\"{self.id}\", 1, \"b\")"]
+        lines = [self.heading()]
         for number, question in enumerate(self.questions, 1):
-            lines += ["", *_wrapped(f"{number}. ", question.text)]
+            lines += ["", *_wrapped(f"{self.title(number)} ", question.text)]
             for letter, option in zip(_letters(question), question.options):
                 lines += _wrapped(f"   {letter}) ", option.text)
         return "\n".join(lines)
@@ -108,7 +122,19 @@ def answer(id: str, question: int, letter: str) -> None:
     if not 1 <= question <= len(questions):
         raise ValueError(f"the quiz {id} has the questions 1 to {len(questions)}, and not {question}")
     option = questions[question - 1].answer(letter)
+    _remember((id, question), option)
     print(f"{'✓' if option.is_right else '✗'} {option.feedback}")
+
+
+def _remember(place: tuple[str, int], option: Option) -> None:
+    """Write down whether the first answer of this notebook to the question at *place* was right."""
+    if place in _answered:
+        return
+    _answered.add(place)
+    record.note("quizzes", f"{place[0]}/{place[1]}", missed=not option.is_right)
+
+
+_answered: set[tuple[str, int]] = set()  # the questions that this notebook has answered
 
 
 def _letters(question: Question) -> str:
@@ -147,18 +173,19 @@ def _buttons(quiz: Quiz):
 
     rows = [ipywidgets.HTML(_STYLE)]
     for number, question in enumerate(quiz.questions, 1):
-        rows += _question(ipywidgets, number, question, solved, tell_score)
+        rows += _question(ipywidgets, quiz, number, question, solved, tell_score)
     box = ipywidgets.VBox([*rows, score])
     box.add_class("minict-quiz")
     return box
 
 
-def _question(widgets, number: int, question: Question, solved: dict, tell_score) -> list:
+def _question(widgets, quiz: Quiz, number: int, question: Question, solved: dict, tell_score) -> list:
     feedback = widgets.HTML()
     tried = []
 
     def clicked(button, option):
         tried.append(option)
+        _remember(quiz.place(number), option)
         button.button_style = "success" if option.is_right else "danger"
         button.icon = "check" if option.is_right else "times"
         kind, sign = ("minict-yes", "✓") if option.is_right else ("minict-no", "✗")
@@ -173,7 +200,7 @@ def _question(widgets, number: int, question: Question, solved: dict, tell_score
         button.add_class("minict-option")
         button.on_click(lambda button, option=option: clicked(button, option))
         buttons.append(button)
-    text = widgets.HTML(f"<div class='minict-question'>{number}. {_html(question.text)}</div>")
+    text = widgets.HTML(f"<div class='minict-question'>{quiz.title(number)} {_html(question.text)}</div>")
     return [text, *buttons, feedback]
 
 

@@ -1,0 +1,69 @@
+"""The warm-up of a chapter: three questions of earlier chapters' quizzes, those first that were missed.
+
+To be asked again, some time later, is what makes a thing stay.  Which three: what was answered wrongly the last time, then
+what was answered longest ago, then what was never asked.  Without a record three fixed ones, so that each run shows the same.
+"""
+
+from __future__ import annotations
+
+from . import record
+from .quiz import Question, Quiz, quizzes
+
+_COUNT = 3
+
+
+def warm_up(chapter: int) -> Quiz:
+    """Three questions of the chapters before *chapter*, to be answered like a quiz."""
+    return Recall(chapter, pick(chapter))
+
+
+class Recall(Quiz):
+    """A quiz that is made for the moment, of questions that belong to other quizzes."""
+
+    def __init__(self, chapter: int, places: list[tuple[str, int]]):
+        self.id, self.chapter, self.places = f"warm-up-{chapter:02}", f"ch{chapter:02}", places
+        self.questions = tuple(_question(place) for place in places)
+
+    def heading(self) -> str:
+        """The line above the questions."""
+        if not self.places:
+            return "Nothing to warm up with: this is the first chapter."
+        quiz, number = self.places[0]
+        return f'Warm-up: {len(self.places)} questions of earlier chapters. Answer with, for example, answer("{quiz}", {number}, "b")'
+
+    def title(self, number: int) -> str:
+        """What stands before the question *number*, counted from 1."""
+        quiz, place = self.places[number - 1]
+        return f"{quiz} {place}."
+
+    def place(self, number: int) -> tuple[str, int]:
+        """The quiz and the number there of the question *number*, counted from 1."""
+        return self.places[number - 1]
+
+
+def pick(chapter: int) -> list[tuple[str, int]]:
+    """The questions that are asked in the warm-up of *chapter*: (quiz, number of the question)."""
+    known = record.section("quizzes")
+    earlier = [(quiz.id, number) for quiz in _before(chapter) for number in range(1, len(quiz.questions) + 1)]
+    entry = {place: known.get(f"{place[0]}/{place[1]}") for place in earlier}
+    missed = [place for place in earlier if entry[place] and entry[place].get("missed")]
+    oldest = sorted((place for place in earlier if entry[place] and place not in missed), key=lambda each: entry[each]["at"])
+    # Somebody with a record gets at most two of what is known already, and one question that is new.
+    chosen = [*missed[:_COUNT], *oldest[: _COUNT - 1]][:_COUNT]
+    return [*chosen, *(place for place in _fixed(chapter) if place not in chosen)][:_COUNT]
+
+
+def _fixed(chapter: int) -> list[tuple[str, int]]:
+    """One question each of the three chapters before, then further ones of the last; appending to a quiz changes none."""
+    quizzes = list(reversed(_before(chapter)))
+    first = [(quiz.id, 1 + (chapter + distance) % 3) for distance, quiz in enumerate(quizzes[:_COUNT])]
+    more = [(quiz.id, number) for quiz in quizzes for number in range(1, len(quiz.questions) + 1)]
+    return list(dict.fromkeys([*first, *more]))
+
+
+def _before(chapter: int) -> list[Quiz]:
+    return sorted((quiz for quiz in quizzes().values() if int(quiz.chapter.removeprefix("ch")) < chapter), key=lambda each: each.chapter)
+
+
+def _question(place: tuple[str, int]) -> Question:
+    return quizzes()[place[0]].questions[place[1] - 1]

@@ -1,0 +1,61 @@
+"""The learner's record: what was solved, answered and opened on this machine, in ``~/.minict/progress.json``.
+
+One JSON object with a section for each kind of thing, and in it an entry for each id::
+
+    {"exercises": {"pivot-1": {"source": "def …", "at": 1764…}}, "quizzes": {"pivot-root/2": {"missed": true, …}}, …}
+
+Several notebooks write at once: each change happens under a lock.  Where the variable CI is set nothing is read or written,
+so that what notebooks show does not depend on who runs them; this notebook's own changes are remembered all the same.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+
+from minict.runtime import jsonfile
+
+_here: dict[str, dict[str, dict]] = {}  # what this notebook has changed
+
+
+def path() -> str:
+    """The file of the record."""
+    return os.path.expanduser("~/.minict/progress.json")
+
+
+def section(name: str) -> dict[str, dict]:
+    """All entries of one section, such as ``exercises``, by their ids."""
+    return {**_saved().get(name, {}), **_here.get(name, {})}
+
+
+def note(name: str, id: str, **facts) -> None:
+    """Remember *facts* of the thing *id* in the section *name*, with the time.  A full or read-only home is no error."""
+    entry = {**section(name).get(id, {}), **facts, "at": int(time.time())}
+    _here.setdefault(name, {})[id] = entry
+    if os.environ.get("CI"):
+        return
+    try:
+        os.makedirs(os.path.dirname(path()), exist_ok=True)
+        with open(f"{path()}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            saved = _saved()
+            saved.setdefault(name, {})[id] = entry
+            jsonfile.write(path(), saved)
+    except OSError:
+        pass  # what a learner has just solved is solved, whether or not it can be saved
+
+
+def _saved() -> dict[str, dict[str, dict]]:
+    if os.environ.get("CI"):
+        return {}
+    try:
+        saved = jsonfile.read(path())
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(saved, dict):
+        return {}
+    sections = {name: entries for name, entries in saved.items() if isinstance(entries, dict)}
+    # the first version of this file was the exercises alone: id -> source
+    old = {id: {"source": source} for id, source in saved.items() if isinstance(source, str)}
+    return {**sections, "exercises": {**old, **sections.get("exercises", {})}} if old else sections
