@@ -158,6 +158,9 @@ def links_resolve(page):
         file = os.path.normpath(os.path.join(os.path.dirname(page.path), path)) if path else page.path
         if file != page.path and not os.path.exists(file):
             yield f"the link {target} leads to nothing"
+        elif anchor and file.endswith("glossary.md"):
+            if anchor not in [term.anchor.partition("#")[2] for term in glossary()]:
+                yield f"the link {target} leads to no word of the glossary"
         elif anchor and file.endswith(".ipynb"):
             other = page if file == page.path else Page(file)
             if anchor not in [heading.replace(" ", "-") for heading in other.headings()]:
@@ -190,6 +193,43 @@ def _line_of(task) -> str:
     return f"**{title}** · {rest}"
 
 
+class Term:
+    """An entry of notebooks/glossary.md: the *word*, the *chapter* that explains it, and its explanation."""
+
+    def __init__(self, word: str, chapter: int, text: str):
+        self.word, self.chapter, self.text = word, chapter, text
+
+    @property
+    def anchor(self) -> str:
+        return f"glossary.md#{self.word.replace(' ', '-')}"
+
+    def is_in(self, prose: str) -> bool:
+        word = re.escape(self.word)
+        return bool(re.search(rf"\b({word}(s|es)?|{word.removesuffix('y')}ies)\b", prose, re.I))
+
+
+def glossary() -> list[Term]:
+    """All terms of the glossary, in its order."""
+    with open(os.path.join(ROOT, "notebooks", "glossary.md"), encoding="utf-8") as file:
+        text = file.read()
+    terms = []
+    for number, part in re.findall(r"^## Chapter (\d\d)\n(.*?)(?=^## |\Z)", text, re.M | re.S):
+        terms += [Term(word, int(number), words.strip()) for word, words in re.findall(r"^### (.*)\n((?:(?!#).*\n?)*)", part, re.M)]
+    return terms
+
+
+def prose_of(text: str) -> str:
+    """*text* of Markdown without code and without the targets of its links."""
+    return re.sub(r"\]\([^)]*\)", "]", re.sub(r"`[^`]*`", "", re.sub(r"^```.*?^```", "", text, flags=re.S | re.M)))
+
+
+def no_word_before_its_explanation(page):
+    prose = prose_of(page.text)
+    for term in glossary():
+        if page.chapter < term.chapter and term.is_in(prose) and term.anchor not in page.text:
+            yield f"it uses {term.word!r}, which chapter {term.chapter:02} explains: link to {term.anchor}, or write another word"
+
+
 # ---- rules for a chapter ---------------------------------------------------------------------------------------
 
 def opening_and_closing(page):
@@ -217,6 +257,20 @@ def opening_and_closing(page):
         yield "it leaves traces on the host"
 
 
+def a_short_path(page):
+    """The cells with the tag `short` are a chapter of their own; a test runs them alone."""
+    short = [cell for cell in page.code if "short" in tags(cell)]
+    if not short:
+        return
+    for words in ("from minict.lab import *", f"runtime_map({page.chapter})", "leave_no_trace()"):
+        if not any(words in cell.source for cell in short):
+            yield f"its short path lacks {words}"
+    if not any(cell.cell_type == "markdown" and "short" in tags(cell) for cell in page.cells):
+        yield "its short path has no text: tag the Markdown cells as well"
+    if 2 * len(short) > 1.5 * len(page.code):
+        yield f"its short path has {len(short)} of {len(page.code)} cells, more than three quarters"
+
+
 def enough_to_do(page):
     if len(page.exercises()) < 3:
         yield f"it has {len(page.exercises())} exercises, and should have three or more"
@@ -236,8 +290,8 @@ def short_cells(page):
 
 FOR_ALL = (executed_in_order, errors_are_announced, no_words_of_warning, no_semicolons, forks_are_in_children,
            nothing_is_ignored_without_a_reason, no_state_of_widgets, same_metadata, nothing_of_this_machine, not_too_large,
-           links_resolve, starters_are_the_registrys)
-FOR_CHAPTERS = (opening_and_closing, enough_to_do, short_cells)
+           links_resolve, starters_are_the_registrys, no_word_before_its_explanation)
+FOR_CHAPTERS = (opening_and_closing, a_short_path, enough_to_do, short_cells)
 
 
 def problems(page: Page) -> list[str]:
@@ -262,6 +316,12 @@ def problems_of_the_course(pages: list[Page]) -> list[str]:
         for id in used:
             if id not in registry:
                 found.append(f'{call}("{id}") is in a notebook, and there is none')
+    for number in chapters:
+        if not any(term.chapter == number for term in glossary()):
+            found.append(f"chapter {number:02} has no word in notebooks/glossary.md")
+    texts = {number: "\n".join(page.text for page in pages if page.chapter == number) for number in chapters}
+    found += [f"{term.word!r} is in the glossary as a word of chapter {term.chapter:02}, and does not occur there"
+              for term in glossary() if term.chapter in texts and not term.is_in(texts[term.chapter])]
     keys = {page.key(cell) for page in pages for cell in page.code}
     found += [f"no cell any more needs the reason for {key!r}" for key in {**REASONS_TO_IGNORE, **REASONS_TO_FORK} if key not in keys]
     return found

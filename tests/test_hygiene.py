@@ -119,6 +119,26 @@ def test_an_exercise_and_a_quiz_have_one_place():
     assert "exercise private-1 of chapter ch05 is in 0 notebooks" in words
 
 
+def test_a_word_of_a_later_chapter_is_found_unless_it_is_linked():
+    cells = good()
+    cells[0].source = cells[0].source.replace("number one", "the zombie")
+    assert any("uses 'zombie', which chapter 01" in words for words in problems(page(cells, "00-x.ipynb")))
+    cells[0].source += " What is [a zombie](glossary.md#zombie)?"
+    assert not any("zombie" in words for words in problems(page(cells, "00-x.ipynb")))
+    cells[0].source += " What is [a vampire](glossary.md#vampire)?"
+    assert any("no word of the glossary" in words for words in problems(page(cells, "00-x.ipynb")))
+    assert "'zombie' is in the glossary as a word of chapter 01, and does not occur there" in problems_of_the_course(
+        [page(good(), "01-x.ipynb")])
+    assert "chapter 20 has no word in notebooks/glossary.md" in problems_of_the_course([page(good(), "20-x.ipynb")])
+
+
+def test_a_short_path_is_whole():
+    cells = good()
+    cells[1].metadata["tags"] = ["short"]
+    found = " ".join(problems(page(cells)))
+    assert "short path lacks leave_no_trace()" in found and "short path has no text" in found and "lacks from minict.lab" not in found
+
+
 def test_long_cells_are_found():
     cells = good()
     for _ in range(10):

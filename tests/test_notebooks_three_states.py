@@ -1,6 +1,7 @@
 """Every notebook as three learners leave it: who skips the exercises, who solves them all, who gets them all wrong.
 
-The first is the committed notebook itself, and nbval runs that cell by cell.  Here are the other two: each runs to
+The first is the committed notebook itself, and nbval runs that cell by cell.  Here are the other two, and who takes the short
+path: each runs to
 its last cell without an error that was not announced, and leaves nothing on the host.  Where all is solved, the
 learner's own functions make the containers, and everything below shows what the committed notebook shows.
 """
@@ -19,13 +20,14 @@ from minict.lab.exercise import exercises
 PATHS = {os.path.basename(path)[:-6]: path for path in sorted(glob.glob(os.path.join(ROOT, "notebooks", "*.ipynb")))}
 
 
-def run(page: Page, answers: dict[str, str]) -> list[list[str]]:
-    """Run the notebook with these answers to its exercises; the text of each output of each code cell."""
+def run(page: Page, answers: dict[str, str], cells=None) -> list[list[str]]:
+    """Run the notebook, or these *cells* of it, with *answers* to its exercises; the text of each output of each code cell."""
     ids = {cell.id: id for cell, id in page.exercises()}
     shown = []
     with Kernel(hello=None, time_limit=120) as kernel:
-        for cell in page.code:
-            source = f'@exercise("{ids[cell.id]}")\n{answers[ids[cell.id]]}' if cell.id in ids else cell.source
+        for cell in page.code if cells is None else cells:
+            answer = answers.get(ids.get(cell.id))
+            source = f'@exercise("{ids[cell.id]}")\n{answer}' if answer else cell.source
             outputs = kernel.cell(source).outputs
             errors = [text_of(output) for output in outputs if output.output_type == "error"]
             assert not errors or "raises-exception" in tags(cell), f"{cell.source}\n{errors}"
@@ -71,4 +73,14 @@ def test_all_wrong_runs_to_its_end(name, tiny):
             words = " ".join(outputs[0].split())
             assert words.startswith(f"✗ {ids[cell.id]}: ") and mistakes[ids[cell.id]][1] in words
         elif cell.source.strip() == "leave_no_trace()":
+            assert "left no trace on the host" in outputs[0]
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_the_short_path_runs_alone(name, tiny):
+    page = Page(PATHS[name])
+    short = [cell for cell in page.code if "short" in tags(cell)]
+    shown = run(page, {}, short)
+    for cell, outputs in zip(short, shown):
+        if cell.source.strip() == "leave_no_trace()":
             assert "left no trace on the host" in outputs[0]

@@ -56,6 +56,10 @@ One notebook, one idea, one module of the package; 30 to 60 minutes.  ``tests/hy
     ## Clean up              what a cell took by hand is given back here; [leave_no_trace()]
     ## Next                  a link to the next chapter; [course_map()] is the last cell
 
+Cells, of text too, that carry the tag ``short`` are the chapter's short path, for a workshop: about half of it, and whole when it is
+run alone.  Each word of the trade has an entry in ``notebooks/glossary.md`` under the chapter that explains it; a chapter that
+uses it earlier links there, as in ``[zombie](glossary.md#zombie)``.
+
 Budgets: half of the code cells have one or two lines, nine of ten under fifteen; 20 to 40 words before each cell; one idea a
 cell; three exercises or more; a question before each surprising output.
 
