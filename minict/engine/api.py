@@ -64,33 +64,24 @@ def run(image: str, command: str | list[str] = (), *, detach: bool = False, inpu
     if detach:
         return Running(image, command, Settings(**options), trace)
     import time
-    output, written = os.pipe2(os.O_CLOEXEC)
-    stdin = _spool(input)
+
+    from .streams import Relay
+    data, stdin = bytearray(), _spool(input)
     try:
-        record, container = _bear(image, command, Settings(**options), (stdin, written, written), trace)
-    except BaseException:
-        os.close(output)
-        raise
+        with Relay(stdin, data.extend, data.extend) as relay:
+            record, container = _bear(image, command, Settings(**options), relay.theirs, trace)
+            relay.begun()
+            try:
+                if not relay.run(container.pidfd, end=None if timeout is None else time.monotonic() + timeout):
+                    container.kill(9)
+                    container.wait()
+                    raise ContainerError(f"{' '.join(command)!r} still ran after {timeout:g} s: the container was killed")
+                status = container.wait()
+            finally:
+                life.end(record, container, 137)
     finally:
-        os.close(written)
         if stdin >= 0:
             os.close(stdin)
-    data = bytearray()
-    try:
-        end = None if timeout is None else time.monotonic() + timeout
-        while in_time := _ready(output, end):
-            chunk = os.read(output, 65536)
-            if not chunk:  # nobody holds the pipe any more: most often, but not always, because all have ended
-                break
-            data += chunk
-        if not in_time or not _ready(container.pidfd, end):
-            container.kill(9)
-            container.wait()
-            raise ContainerError(f"{' '.join(command)!r} still ran after {timeout:g} s: the container was killed")
-        status = container.wait()
-    finally:
-        os.close(output)
-        life.end(record, container, 137)
     return Finished(status, data.decode(errors="replace"), container.traces)
 
 
@@ -116,15 +107,6 @@ def _words(command: str | list[str]) -> list[str]:
         return list(command)
     import shlex
     return shlex.split(command)
-
-
-def _ready(fd: int, end: float | None) -> bool:
-    """Wait until *fd* can be read, at most until *end* on the monotonic clock; whether it can."""
-    import select
-    import time
-    poll = select.poll()
-    poll.register(fd, select.POLLIN)
-    return bool(poll.poll(None if end is None else max(0, end - time.monotonic()) * 1000))
 
 
 def _spool(text: str | None) -> int:
@@ -218,19 +200,18 @@ class Container:
     def exec(self, command: str | list[str], *, user: str | None = None, workdir: str = "/") -> Finished:
         """Execute a further *command* inside, and return what became of it."""
         from minict.runtime.process import exit_status
+
+        from .streams import Relay
         wanted = exec.process(self._record, _words(command), user=user, workdir=workdir)
-        output, written = os.pipe2(os.O_CLOEXEC)
-        try:
-            pid, pidfd = exec.execute(self._record, wanted, streams=(-1, written, written))
-            os.close(pidfd)
-        except BaseException:
-            os.close(output)
-            raise
-        finally:
-            os.close(written)
-        with open(output, encoding="utf-8", errors="replace") as stream:
-            text = stream.read()
-        return Finished(exit_status(os.waitpid(pid, 0)[1]), text, [])
+        data = bytearray()
+        with Relay(-1, data.extend, data.extend) as relay:
+            pid, pidfd = exec.execute(self._record, wanted, streams=relay.theirs)
+            try:
+                relay.begun()
+                relay.run(pidfd)
+            finally:
+                os.close(pidfd)
+        return Finished(exit_status(os.waitpid(pid, 0)[1]), data.decode(errors="replace"), [])
 
     def logs(self, tail: int | None = None) -> str:
         """What its command has written; with *tail* only so many of the last lines."""

@@ -70,8 +70,7 @@ def attached(record: Record, wanted: Process, interactive: bool = False, detach_
     from . import monitor
     monitor.hold_signals()
     if not wanted.terminal:
-        pid, pidfd = execute(record, wanted, streams=(0 if interactive else -1, 1, 2))
-        return _wait(pid, pidfd)
+        return _relayed(record, wanted, interactive)
     import _socket
 
     from .attach import KILLED, Detached, DetachKeys
@@ -89,6 +88,44 @@ def attached(record: Record, wanted: Process, interactive: bool = False, detach_
         return 0
     os.close(master)
     return int(ours.recv(16) or KILLED)
+
+
+def _relayed(record: Record, wanted: Process, interactive: bool) -> int:
+    """Execute it with pipes to our own streams, and hand on to it the signals that are sent to us; its exit status."""
+    from . import monitor, streams
+    with streams.Relay(0 if interactive else -1) as relay:
+        pid, pidfd = execute(record, wanted, streams=relay.theirs)
+        relay.begun()
+        wake = monitor._Wake()
+        monitor.take_signals(lambda number: _hand_on(pid, pidfd, number))
+        relay.run(pidfd, wake)
+        status = exit_status(os.waitpid(pid, 0)[1])
+        if relay.open:  # it has left somebody behind
+            monitor.fork_away(b"minict-exec", lambda told: told(None) or streams.discard(relay.fds), keep=relay.fds)
+    if relay.lost and not status:
+        raise ContainerError(f"what {wanted.args[0]} has written could not be passed on: {relay.lost.strerror}", errno=relay.lost.errno)
+    return status
+
+
+def _hand_on(pid: int, pidfd: int, number: int) -> None:
+    """Send a signal to our child.  One that is stopped would not even end by it: the container may stop whom it likes, and a
+    person who wants to leave must not have to wait for that."""
+    from . import monitor
+    monitor.send(pidfd, number)
+    if number in _ENDING and _is_stopped(pid):
+        monitor.send(pidfd, 9)
+
+
+_ENDING = (1, 2, 3, 15)
+
+
+def _is_stopped(pid: int) -> bool:
+    """Source: proc_pid_stat(5), the third field."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] in "Tt"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 _LEFT = b"left"
@@ -133,32 +170,20 @@ def in_background(record: Record, wanted: Process) -> None:
     """Execute it, and leave it alone.  Raises :class:`ContainerError`.
 
     A process of ours waits for it: the kernel takes a container's pid namespace apart only when every process in it
-    was waited for, and not everybody's process 1, who inherits orphans, does that.
+    was waited for, and not everybody's process 1, who inherits orphans, does that.  It also reads what the command writes, and
+    forgets it: /dev/null of the host would be a descriptor of ours, by which root inside could change its mode.
     """
-    from . import monitor
+    from . import monitor, streams
 
     def work(told) -> None:
-        try:
-            pid, _ = execute(record, wanted, streams=(-1, 1, 2))
-        except (ContainerError, OSError) as error:
-            return told(error)
-        told(None)
-        os.waitpid(pid, 0)
+        with streams.Relay(stdout=-1, stderr=-1) as relay:
+            try:
+                pid, pidfd = execute(record, wanted, streams=relay.theirs)
+            except (ContainerError, OSError) as error:
+                return told(error)
+            told(None)
+            relay.begun()
+            relay.run(pidfd)
+            os.waitpid(pid, 0)
+            streams.discard(relay.fds)
     monitor.fork_away(b"minict-exec", work)
-
-
-def _wait(pid: int, pidfd: int) -> int:
-    """Wait for the process, and hand on to it meanwhile what is sent to us.
-
-    The signals are held all the time and taken one by one (sigwaitinfo(2)).  A handler would not do: Python calls it
-    before the next system call or after it, and one that comes in between would wait for the end of waitpid.
-    """
-    import _signal
-
-    from . import monitor
-    while True:
-        number = _signal.sigwaitinfo(monitor.HANDED_ON | {monitor.SIGCHLD}).si_signo
-        if number != monitor.SIGCHLD:
-            monitor.send(pidfd, number)
-        elif os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-            return exit_status(os.waitpid(pid, 0)[1])

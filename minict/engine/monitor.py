@@ -55,14 +55,17 @@ class Monitor:
     """Looks after the container of *record*.
 
     *screen*: descriptors for its output and error when this process is the foreground command itself.
-    *stdin*: what its command reads, -1 for nothing; None: what clients type.  *starter*: the socket of a client
+    *stdin*: the descriptor that is read for its command, -1 for nothing; None: its command reads what clients type.  *starter*: the socket of a client
     that is there from the beginning.  *size*: rows and columns of the terminal in which the container is started.
     """
 
     def __init__(self, record: Record, *, screen: tuple[int, int] | None = None, stdin: int | None = -1, starter=None,
                  size: tuple[int, int] | None = None, trace: bool = False):
         self.size = size
-        self.record, self.screen, self.stdin, self.trace = record, screen, stdin, trace
+        self.record, self.screen, self.trace = record, screen, trace
+        self.reads = stdin != -1                           # whether its command has anything to read
+        self.source = -1 if stdin is None else stdin       # the descriptor that is read for it
+        self.source_ended = False
         self.settings = record.settings_object()
         self.log = _log(record, self.settings)
         self.clients = [_Client(starter, patient=True)] if starter else []
@@ -94,7 +97,7 @@ class Monitor:
         else:
             out, out_end = os.pipe2(os.O_CLOEXEC)
             err, err_end = os.pipe2(os.O_CLOEXEC)
-            stdin_end, self.input = os.pipe2(os.O_CLOEXEC) if self.stdin is None else (self.stdin, -1)
+            stdin_end, self.input = os.pipe2(os.O_CLOEXEC) if self.reads else (-1, -1)
             try:
                 self.container = life.begin(self.record, streams=(stdin_end, out_end, err_end), trace=self.trace)
             except BaseException:
@@ -103,12 +106,13 @@ class Monitor:
                 self.input = -1
                 raise
             finally:
-                for fd in {out_end, err_end} | ({stdin_end} if self.stdin is None else set()):
+                for fd in {out_end, err_end, stdin_end} - {-1}:
                     os.close(fd)
             self.outputs = {out: OUT, err: ERR}
         if self.input >= 0:
             os.set_blocking(self.input, False)
-        self.input_ends = False
+        self.input_ends = self.source_ended
+        self._pass_on()
         try:
             self.listener = _listen(self.record)
             self.health = self._health()
@@ -150,6 +154,8 @@ class Monitor:
         for client in self.clients:
             events = (0 if self.typed else select.POLLIN) | (select.POLLOUT if client.waiting else 0)
             poll.register(client.fileno, events)
+        if self.source >= 0 and self.input >= 0 and not self.typed:
+            poll.register(self.source, select.POLLIN)
         checks = [self.health.fd] if self.health and self.health.fd >= 0 else []
         for fd in (self.container.pidfd, self.listener.fileno(), wake.fd, *checks):
             poll.register(fd, select.POLLIN)
@@ -158,6 +164,8 @@ class Monitor:
             wake.clear()  # Python has called the handler by now
         if self.listener.fileno() in ready:
             self.clients.append(_Client(_accept(self.listener)))
+        if self.source in ready:
+            self._read()
         for client in [client for client in self.clients if client.fileno in ready]:
             self._hear(client, ready[client.fileno])
         if self.typed and self.input in ready:
@@ -241,6 +249,16 @@ class Monitor:
             self._forget(client)
         return None
 
+    def _read(self) -> None:
+        """Take what there is to read for the container's command: it never has a descriptor of ours (see :mod:`.streams`)."""
+        try:
+            self.typed = os.read(self.source, _CHUNK)
+        except OSError:  # a terminal that has hung up
+            pass
+        if not self.typed:
+            self.source, self.source_ended, self.input_ends = -1, True, True
+        self._pass_on()
+
     def _pass_on(self) -> None:
         """Give to the container what was typed, as far as there is room; the rest waits."""
         try:
@@ -250,6 +268,7 @@ class Monitor:
             return
         except OSError:  # nobody reads it any more
             self.typed = b""
+            self.input_ends = self.input_ends or self.source >= 0
         if self.input_ends and self.input >= 0:
             os.close(self.input)
             self.input = -1

@@ -21,6 +21,7 @@ does not log, and it takes no lock, because a thread that held one was not copie
 from __future__ import annotations
 
 import os
+import stat
 
 from ..kernel import mount as k
 from ..kernel import process as kernel
@@ -74,7 +75,8 @@ class Birth:
 
     @classmethod
     def from_wire(cls, values: dict, descriptors: dict) -> Birth:
-        return cls(**{**values, "spec": Spec.from_dict(values["spec"])}, descriptors=descriptors)
+        absent = dict.fromkeys(("stdin", "stdout", "stderr"), -1)  # what was not sent is not there: our own is not meant
+        return cls(**{**values, "spec": Spec.from_dict(values["spec"])}, descriptors={**absent, **descriptors})
 
 
 # ---- the child ---------------------------------------------------------------------------------------------------
@@ -136,7 +138,7 @@ def become(birth: Birth, step: Trace) -> None:
         open_terminal(birth)
     elif birth.descriptors["stdin"] < 0:
         step("open /dev/null")
-        os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+        take_empty_input()
     if birth.descriptors["start"] >= 0:
         step("wait for start")
         wait_for_start(birth)
@@ -232,6 +234,25 @@ def open_terminal(birth: Birth) -> None:
     os.close(master)
     os.close(birth.descriptors["console"])
     terminal.attach(slave)
+
+
+def take_empty_input() -> None:
+    """Make the container's own /dev/null the standard input; an empty pipe, when the container has something else in that
+    place: to open a FIFO would be to wait for its writer.  Nothing of the caller's stays: a descriptor of the host's /dev/null
+    would let root in the container change the mode of that."""
+    import stat
+    try:
+        fd = os.open("/dev/null", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY)
+        status = os.fstat(fd)
+        if not stat.S_ISCHR(status.st_mode) or status.st_rdev != os.makedev(1, 3):
+            raise OSError
+        os.set_blocking(fd, True)
+    except OSError:
+        fd, end = os.pipe()
+        os.close(end)
+    os.dup2(fd, 0)
+    if fd > 0:
+        os.close(fd)
 
 
 def take_descriptors(birth: Birth) -> None:

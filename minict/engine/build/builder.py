@@ -12,7 +12,7 @@ import posixpath
 
 from minict.runtime.errors import ContainerError
 
-from .. import commit, copy, inside, instructions, life, overlay, pull, store, unpack, users
+from .. import commit, copy, inside, instructions, life, overlay, pull, store, streams, unpack, users
 from ..documents import architecture
 from ..image import Image
 from ..imagename import full_name
@@ -262,16 +262,19 @@ class _Stage:
                             volume=volume, **self.builder.settings)
         record = life.create(self.image_now().id, command, settings, starting=True)
         try:
-            container = life.begin(record, streams=(-1, self.builder.output, self.builder.output))
-            record.unlock()
-            status = 137
-            try:
-                status = container.wait()
-                if status:
-                    raise ContainerError(f"the command ended with the status {status}", status=status if status < 126 else 125)
-                return self.committed(record)
-            finally:
-                life.end(record, container, status)
+            with streams.Relay(stdout=self.builder.output, stderr=self.builder.output) as relay:
+                container = life.begin(record, streams=relay.theirs)
+                record.unlock()
+                status = 137
+                try:
+                    relay.begun()
+                    relay.run(container.pidfd)
+                    status = container.wait()
+                    if status:
+                        raise ContainerError(f"the command ended with the status {status}", status=status if status < 126 else 125)
+                    return self.committed(record)
+                finally:
+                    life.end(record, container, status)
         finally:
             if os.path.isdir(record.data) and record.pid is None:
                 life.forget(record)
