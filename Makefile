@@ -24,7 +24,7 @@ vm: root ## the course in a virtual machine, and its address for this computer's
 	@MINICT_WITH_VM=1 sh vagrant/provision.sh system_packages
 	@vagrant/vm.sh
 
-test: root ## every test, the notebooks among them (TESTS="tests/test_cgroup.py": those alone)
+test: root ## every test, the notebooks among them (TESTS="tests/integration/runtime/test_cgroup.py": those alone)
 	@MINICT_WITH_TESTS=1 sh vagrant/provision.sh
 	$(PYTHON) -m pytest $(TESTS)
 
@@ -51,7 +51,7 @@ bench: root ## how long everything takes, beside runc, crun, bwrap, unshare, pod
 	$(PYTHON) -m tests.bench.all
 
 notebooks: provision ## run all notebooks again, and save what they show
-	$(PYTHON) tests/execute_notebooks.py $(wildcard notebooks/*.ipynb)
+	$(PYTHON) -m tests.support.execute_notebooks $(wildcard notebooks/*.ipynb)
 
 clean: ## remove what was made in this folder, and the virtual machines' disks with all that is on them
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache docs/api docs/_build build *.egg-info "$${MINICT_VM_CACHE:-$$HOME/.cache/minict}"

@@ -39,7 +39,8 @@ nitpick_ignore_regex = [
 def resolve(app: Any, env: Any, node: Any, contnode: Any) -> Any:
     """Resolve a reference that Sphinx can't: names count as in the module around the docstring, imported ones too.
 
-    What Python finds is never a dead reference: without a page here (the standard library, a private name) it is plain text.
+    What Python finds is never a dead reference: without a page here (the standard library, a private name) it is plain
+    text.
     """
     if node.get("refdomain") != "py":
         return None

@@ -7,18 +7,39 @@
 ``minict.lab``      what only the notebooks use
 ==================  ===========================================================================
 """
+
 __version__ = "0.1.0"
 
-_API = {**dict.fromkeys(("run", "create", "container", "containers", "image", "images", "volumes", "networks", "Container",
-                         "Running", "Finished"), "minict.engine.api"),
-        "build": "minict.engine.build.builder", "pull": "minict.engine.pull", "push": "minict.engine.push",
-        "prune": "minict.engine.prune", "ContainerError": "minict.runtime.errors"}
+_API = {
+    **dict.fromkeys(
+        (
+            "run",
+            "create",
+            "container",
+            "containers",
+            "image",
+            "images",
+            "volumes",
+            "networks",
+            "Container",
+            "Running",
+            "Finished",
+        ),
+        "minict.engine.api",
+    ),
+    "build": "minict.engine.builder.builder",
+    "pull": "minict.engine.images.pull",
+    "push": "minict.engine.images.push",
+    "prune": "minict.engine.system.prune",
+    "ContainerError": "minict.runtime.errors",
+}
 
 
 def __getattr__(name: str):
     """``minict.run`` and the like are loaded when first asked for: the command line starts faster without them."""
     if name in _API:
         import importlib
+
         return getattr(importlib.import_module(_API[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

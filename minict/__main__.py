@@ -1,4 +1,5 @@
 """``python -m minict`` is the command ``minict``."""
-from minict.engine.cli import main
+
+from minict.engine.cli.main import main
 
 main()

@@ -1,10 +1,12 @@
-"""What every test stands on: a mount and a network namespace of its own, fresh names, and the proof that nothing is left.
+"""What every test stands on: a mount and a network namespace of its own, fresh names, and the proof that nothing is
+left.
 
 The whole session, with the kernels of the notebooks that nbval runs in it, lives in new mount and network
 namespaces, made here before any test module is imported: what a test breaks, it breaks for itself.  Images,
 state and control groups have names that no other session has.  After each test the host is compared with what
 it was before: a test that leaves a mount, a link, a control group, a firewall rule, a process or a file fails.
 """
+
 from __future__ import annotations
 
 import atexit
@@ -20,7 +22,8 @@ import tempfile
 
 import pytest
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+from tests.support.paths import ROOT
+
 sys.path.insert(0, ROOT)
 for name in [name for name in os.environ if name.startswith("PYTHON")]:
     del os.environ[name]  # PYTHONUNBUFFERED, for one, would hide output that is never flushed
@@ -37,6 +40,7 @@ _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 
 # ---- the session's own world -----------------------------------------------------------------------------------
 
+
 def _enter_own_world() -> str:
     """Move this process, and so all that it will start, into namespaces and names of its own; return the directory.
 
@@ -44,7 +48,8 @@ def _enter_own_world() -> str:
     """
     if os.geteuid() != 0:
         pytest.exit("the tests make containers and need root: sudo make test", returncode=1)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # who starts us in the background lets us ignore it: so would all that we start
+    # who starts us in the background lets us ignore it: so would all that we start
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     global _machines_network
     _machines_network = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     namespaces.unshare(namespaces.CLONE_NEWNS | namespaces.CLONE_NEWNET)
@@ -139,6 +144,7 @@ atexit.register(_leave_own_world, WORLD, os.getpid())
 
 # ---- each test leaves nothing ----------------------------------------------------------------------------------
 
+
 @pytest.fixture(autouse=True)
 def no_trace():
     """Fail the test after which the host is not as it was before it."""
@@ -161,9 +167,11 @@ def _bury_orphans() -> None:
 
 # ---- the default image -----------------------------------------------------------------------------------------
 
+
 def make_tiny() -> str:
     """Make the image ``tiny``, unless this session has it; return its name."""
-    from minict.engine import image
+    from minict.engine.images import image
+
     if not _made:
         image.default_image(TINY)
         _made.append(TINY)
@@ -180,6 +188,7 @@ def tiny() -> str:
 
 
 # ---- notebooks -------------------------------------------------------------------------------------------------
+
 
 def pytest_configure(config):
     if config.pluginmanager.hasplugin("nbval"):

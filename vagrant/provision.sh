@@ -243,7 +243,7 @@ commands() {
 #!$VENV/bin/python -IS
 import sys
 sys.path += ["$SOURCE", "$(site_packages)"]
-from minict.engine.cli import main
+from minict.engine.cli.main import main
 main()
 PYTHON
     [ -e "$VENV/bin/mini-docker" ] || ln -sf minict "$VENV/bin/mini-docker"
@@ -271,7 +271,7 @@ completions() {
 default_image() {
     if [ -n "$IMAGE" ] && ! has_image "$IMAGE"; then
         say "making the image $IMAGE: a shell and the usual small tools of this machine"
-        "$VENV/bin/python" -I -c 'import sys; from minict.engine import image; image.default_image(sys.argv[1])' "$IMAGE"
+        "$VENV/bin/python" -I -c 'import sys; from minict.engine.images import image; image.default_image(sys.argv[1])' "$IMAGE"
     fi
 }
 

@@ -11,23 +11,25 @@ The words are those of the command line.
 ``.volumes()``    the volumes; ``.networks()`` the networks
 ================  ==================================================================================================
 """
+
 from __future__ import annotations
 
 import os
 import threading
 
+from minict.engine.containers.options import Settings
+from minict.engine.containers.store import Record, records
+from minict.engine.images.image import Image
 from minict.runtime import namespaces
 from minict.runtime.errors import ContainerError
 
-from . import control, exec, life
-from .image import Image
-from .record import Record, records
-from .settings import Settings
+from .lifecycle import exec, operations, task
 
 # Of fifty threads that start a container at the same moment, eight make progress at a time: more would only get into
 # each other's way on the interpreter's one lock (measured: fifty containers in 336 ms and not in 375).
 _births = threading.BoundedSemaphore(8)
-os.register_at_fork(after_in_child=lambda: globals().update(_births=threading.BoundedSemaphore(8)))  # whose threads are gone
+# whose threads are gone
+os.register_at_fork(after_in_child=lambda: globals().update(_births=threading.BoundedSemaphore(8)))
 
 
 class Finished:
@@ -43,11 +45,20 @@ class Finished:
     def trace(self) -> str:
         """The steps of its birth with their times, when ``trace=True`` was given."""
         from minict.runtime.trace import table
+
         return table(self._traces)
 
 
-def run(image: str, command: str | list[str] = (), *, detach: bool = False, input: str | None = None,
-        timeout: float | None = None, trace: bool = False, **options) -> Finished | Running:
+def run(
+    image: str,
+    command: str | list[str] = (),
+    *,
+    detach: bool = False,
+    input: str | None = None,
+    timeout: float | None = None,
+    trace: bool = False,
+    **options,
+) -> Finished | Running:
     """Run *command* in a new container of *image*, and return what became of it.
 
     *command*: a list of words, or one text, which is split as a shell would.  Further *options* have the names of
@@ -66,6 +77,7 @@ def run(image: str, command: str | list[str] = (), *, detach: bool = False, inpu
     import time
 
     from .streams import Relay
+
     data, stdin = bytearray(), _spool(input)
     try:
         with Relay(stdin, data.extend, data.extend) as relay:
@@ -75,10 +87,12 @@ def run(image: str, command: str | list[str] = (), *, detach: bool = False, inpu
                 if not relay.run(container.pidfd, end=None if timeout is None else time.monotonic() + timeout):
                     container.kill(9)
                     container.wait()
-                    raise ContainerError(f"{' '.join(command)!r} still ran after {timeout:g} s: the container was killed")
+                    raise ContainerError(
+                        f"{' '.join(command)!r} still ran after {timeout:g} s: the container was killed"
+                    )
                 status = container.wait()
             finally:
-                life.end(record, container, 137)
+                task.end(record, container, 137)
     finally:
         if stdin >= 0:
             os.close(stdin)
@@ -92,11 +106,11 @@ def _bear(image: str, command: list[str], settings: Settings, streams: tuple, tr
     """
     settings.rm = True
     with _births:
-        record = life.create(image, command, settings, starting=True)
+        record = task.create(image, command, settings, starting=True)
         try:
-            return record, life.begin(record, streams=streams, trace=trace)
+            return record, task.begin(record, streams=streams, trace=trace)
         except BaseException:
-            life.forget(record)
+            task.forget(record)
             raise
         finally:
             record.unlock()
@@ -106,11 +120,13 @@ def _words(command: str | list[str]) -> list[str]:
     if not isinstance(command, str):
         return list(command)
     import shlex
+
     return shlex.split(command)
 
 
 def _spool(text: str | None) -> int:
-    """A descriptor from which *text* can be read, -1 for none.  In memory: a pipe would fill up before there is a reader."""
+    """A descriptor from which *text* can be read, -1 for none.  In memory: a pipe would fill up before there is a
+    reader."""
     if text is None:
         return -1
     fd = os.memfd_create("input", os.MFD_CLOEXEC)
@@ -120,7 +136,8 @@ def _spool(text: str | None) -> int:
 
 
 class Container:
-    """A container by its :class:`.record.Record`, running or not.  All its methods raise :class:`ContainerError`."""
+    """A container by its :class:`.containers.store.Record`, running or not.  All its methods raise
+    :class:`ContainerError`."""
 
     def __init__(self, record: Record):
         self._record = record
@@ -130,9 +147,17 @@ class Container:
         return f"<container {self.name} of {self.image}: {self.status}>"
 
     def _repr_html_(self):
-        from .table import html_object
-        return html_object({"image": self.image, "command": " ".join(self.command), "status": self.status,
-                            "network": ", ".join(self._record.settings_object().network)}, f"container {self.name}")
+        from minict.engine.util.table import html_object
+
+        return html_object(
+            {
+                "image": self.image,
+                "command": " ".join(self.command),
+                "status": self.status,
+                "network": ", ".join(self._record.settings_object().network),
+            },
+            f"container {self.name}",
+        )
 
     @property
     def name(self) -> str:
@@ -170,14 +195,16 @@ class Container:
     def root(self) -> str:
         """Its root directory as a path of the host: ``box.root + "/etc/hosts"`` is the file that it calls /etc/hosts.
 
-        Only for files that are no links: an absolute link in there leads to a file of the host.  Source: proc_pid_root(5).
+        Only for files that are no links: an absolute link in there leads to a file of the host.  Source:
+        proc_pid_root(5).
         """
         return f"/proc/{self.pid}/root"
 
     @property
     def address(self) -> str | None:
         """Its address on its first network; None when it has none."""
-        from .address import holders
+        from minict.engine.networks.ipam import holders
+
         networks = [value.partition("/")[0] for kind, value in self._record.state.ledger() if kind == "address"]
         return next((address for each in networks for address, id in holders(each).items() if id == self.id), None)
 
@@ -186,22 +213,25 @@ class Container:
         """Which of root's powers its first process has, by their names in capabilities(7)."""
         from minict.kernel.capability import capget
         from minict.runtime.capabilities import names
+
         return names(capget(self.pid)[0])
 
     @property
-    def _life(self) -> life.Container:
-        return life.Container(self.id)
+    def _life(self) -> task.Container:
+        return task.Container(self.id)
 
     def inspect(self) -> dict:
         """All that is known of it, under Docker's names."""
-        from . import describe
-        return describe.container(self._record)
+        from .lifecycle import inspect as inspection
+
+        return inspection.container(self._record)
 
     def exec(self, command: str | list[str], *, user: str | None = None, workdir: str = "/") -> Finished:
         """Execute a further *command* inside, and return what became of it."""
         from minict.runtime.process import exit_status
 
         from .streams import Relay
+
         wanted = exec.process(self._record, _words(command), user=user, workdir=workdir)
         data = bytearray()
         with Relay(-1, data.extend, data.extend) as relay:
@@ -215,8 +245,9 @@ class Container:
 
     def logs(self, tail: int | None = None) -> str:
         """What its command has written; with *tail* only so many of the last lines."""
-        from . import logs
-        return b"".join(text for _, _, text in logs.read(self._record.data, tail=tail)).decode(errors="replace")
+        from .lifecycle import jsonlog
+
+        return b"".join(text for _, _, text in jsonlog.read(self._record.data, tail=tail)).decode(errors="replace")
 
     def stats(self) -> dict:
         """What it uses now: see :meth:`minict.runtime.cgroup.Cgroup.stats`."""
@@ -230,7 +261,7 @@ class Container:
 
     def stop(self, timeout: float | None = None) -> int:
         """Ask it to end, kill it after *timeout* seconds (10, or its own); its exit status."""
-        control.stop(self._record, timeout)
+        operations.stop(self._record, timeout)
         return self.exit_code
 
     def restart(self, timeout: float | None = None) -> Container:
@@ -240,48 +271,56 @@ class Container:
 
     def kill(self, signal: int | str = 9) -> None:
         """Send *signal* to its first process."""
-        control.kill(self._record, signal)
+        operations.kill(self._record, signal)
 
     def pause(self) -> None:
         """Freeze all its processes where they are."""
-        control.pause(self._record)
+        operations.pause(self._record)
 
     def unpause(self) -> None:
-        control.unpause(self._record)
+        operations.unpause(self._record)
 
     def wait(self) -> int:
         """Wait until it ends by itself; its exit status."""
-        return control.wait(self._record)
+        return operations.wait(self._record)
 
     def update(self, **limits) -> None:
         """Change its limits, such as ``memory="64m"``, while it runs: see ``minict update --help``."""
-        control.update(self._record, **limits)
+        operations.update(self._record, **limits)
 
     def rename(self, name: str) -> None:
-        control.rename(self._record, name)
+        operations.rename(self._record, name)
 
     def commit(self, name: str | None = None, **options):
-        """Make an image of it: see :func:`.commit.commit`."""
-        from .commit import commit
+        """Make an image of it: see :func:`.lifecycle.commit.commit`."""
+        from minict.engine.lifecycle.commit import commit
+
         return commit(self._record, name, **options)
 
     def diff(self) -> list[tuple[str, str]]:
         """What it has changed in its image: ``[("A", "/new"), ...]``; A added, C changed, D deleted."""
-        from .commit import changes
+        from minict.engine.lifecycle.commit import changes
+
         return changes(self._record)
 
     def remove(self, force: bool = False) -> None:
         """Remove it, with *force* even when it runs."""
-        control.remove(self._record, force=force, volumes=False)
+        operations.remove(self._record, force=force, volumes=False)
 
 
 def _command(*words: str) -> str:
     """Do what ``minict WORDS…`` does, in a process of its own; what it wrote.  Raises :class:`ContainerError`."""
     import subprocess
     import sys
+
     package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    done = subprocess.run([sys.executable, "-m", "minict", *words], capture_output=True, text=True, stdin=subprocess.DEVNULL,
-                          env={**os.environ, "PYTHONPATH": package})
+    done = subprocess.run(
+        [sys.executable, "-m", "minict", *words],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": package},
+    )
     if done.returncode:
         raise ContainerError(done.stderr.strip().removeprefix("minict: "), status=done.returncode)
     return done.stdout
@@ -289,7 +328,7 @@ def _command(*words: str) -> str:
 
 def create(image: str, command: str | list[str] = (), **options) -> Container:
     """Make a container, to be started later; *options* as for :func:`run`.  Raises :class:`ContainerError`."""
-    return Container(life.create(image, _words(command), Settings(**options)))
+    return Container(task.create(image, _words(command), Settings(**options)))
 
 
 def container(name: str) -> Container:
@@ -301,18 +340,30 @@ class List(list):
     """A list that shows itself in a notebook as a table."""
 
     def _repr_html_(self):
-        from .table import html
+        from minict.engine.util.table import html
+
         return html([_row(each) for each in self])
 
 
 def _row(thing) -> dict:
     """What a table shows of a container, an image, a volume or a network."""
-    from . import table
+    from .util import table
+
     if isinstance(thing, Container):
-        return {"name": thing.name, "image": thing.image, "command": " ".join(thing.command), "status": thing.status,
-                "id": thing.id[:12]}
+        return {
+            "name": thing.name,
+            "image": thing.image,
+            "command": " ".join(thing.command),
+            "status": thing.status,
+            "id": thing.id[:12],
+        }
     if isinstance(thing, Image):
-        return {"name": ", ".join(thing.names), "id": thing.id[:12], "created": table.ago(thing.created), "size": table.size(thing.size)}
+        return {
+            "name": ", ".join(thing.names),
+            "id": thing.id[:12],
+            "created": table.ago(thing.created),
+            "size": table.size(thing.size),
+        }
     return {"name": thing.name, **({"subnet": str(thing.subnet)} if hasattr(thing, "subnet") else {})}
 
 
@@ -323,7 +374,8 @@ def containers(all: bool = True) -> List:
 
 def images() -> List:
     """The images that have a name."""
-    from .image import images
+    from minict.engine.images.image import images
+
     return List(image for image in images() if image.names)
 
 
@@ -334,13 +386,15 @@ def image(name: str) -> Image:
 
 def volumes() -> List:
     """The volumes."""
-    from .volumes import volumes
+    from minict.engine.volumes.store import volumes
+
     return List(volumes())
 
 
 def networks() -> List:
     """The networks."""
-    from .networks import everyone
+    from minict.engine.networks.store import everyone
+
     return List(everyone())
 
 
@@ -348,7 +402,8 @@ running: set[Running] = set()  # those of this Python that were not stopped or w
 
 
 class Running(Container):
-    """A container in the background of this Python, which looks after it itself: it ends with this Python, and then goes."""
+    """A container in the background of this Python, which looks after it itself: it ends with this Python, and then
+    goes."""
 
     def __init__(self, image: str, command: list[str], settings: Settings, trace: bool):
         self._log, self._last_words = os.memfd_create("log", os.MFD_CLOEXEC), ""
@@ -367,7 +422,7 @@ class Running(Container):
         self.stop(timeout=0)
 
     @property
-    def _life(self) -> life.Container:
+    def _life(self) -> task.Container:
         return self._container
 
     @property
@@ -392,7 +447,7 @@ class Running(Container):
         self._last_words = self.logs()
         os.close(self._log)
         self._log = -1
-        life.end(self._record, self._container, status)
+        task.end(self._record, self._container, status)
         return status
 
     def stop(self, timeout: float = 10) -> int | None:
@@ -404,6 +459,7 @@ class Running(Container):
         if not os.path.isdir(self._container.state.directory):
             return None  # stopped before
         import select
+
         poll = select.poll()
         poll.register(self._container.pidfd, select.POLLIN)
         try:

@@ -1,10 +1,11 @@
 """The pipes between the caller's own streams and a command in a container.
 
-A command in a container never gets a descriptor of its caller.  A descriptor is more than what it was opened for: through
-``/proc/self/fd/1`` a process opens the same terminal or file again, for reading too, and then reads what a person types there
-long after ``minict exec`` has ended, or reads and truncates the log to which its output was redirected.  So the command has
-pipes, and its caller copies.
+A command in a container never gets a descriptor of its caller.  A descriptor is more than what it was opened for:
+through ``/proc/self/fd/1`` a process opens the same terminal or file again, for reading too, and then reads what a
+person types there long after ``minict exec`` has ended, or reads and truncates the log to which its output was
+redirected.  So the command has pipes, and its caller copies.
 """
+
 from __future__ import annotations
 
 import fcntl
@@ -21,9 +22,9 @@ class Relay:
     """The pipes of one command, to be used in ``with``.
 
     *stdin*: the descriptor that is read for the command, -1 for nothing.  *stdout*, *stderr*: the descriptors to which what it
-    writes is copied, -1 for nowhere, or a function that gets it; when they are the same, the command has one pipe for both, and
-    the order is kept.
-    :attr:`theirs` are the command's ends.  :attr:`lost`: the error that kept its words from their target.
+    writes is copied, -1 for nowhere, or a function that gets it; when they are the same, the command has one pipe for
+    both, and the order is kept. :attr:`theirs` are the command's ends.  :attr:`lost`: the error that kept its words
+    from their target.
     """
 
     def __init__(self, stdin: int = -1, stdout=1, stderr=2):
@@ -64,10 +65,10 @@ class Relay:
         self._theirs = []
 
     def run(self, pidfd: int, wake=None, end: float | None = None) -> bool:
-        """Copy until the process *pidfd* has ended, and then what is in the pipes by then; False when it has not until *end*, on
-        the monotonic clock.
+        """Copy until the process *pidfd* has ended, and then what is in the pipes by then; False when it has not until
+        *end*, on the monotonic clock.
 
-        *wake*: see :class:`.monitor._Wake`; for a caller that handles signals meanwhile.
+        *wake*: see :class:`.lifecycle.monitor._Wake`; for a caller that handles signals meanwhile.
         """
         while True:
             ready = self._poll(pidfd, wake, end)
@@ -108,7 +109,8 @@ class Relay:
         for fd in (pidfd, *self._targets, *([wake.fd] if wake else [])):
             poll.register(fd, select.POLLIN)
         if self._input >= 0:
-            poll.register(self._input, select.POLLOUT if self._waiting else 0)  # that nobody reads any more is always told
+            # that nobody reads any more is always told
+            poll.register(self._input, select.POLLOUT if self._waiting else 0)
         if self._source >= 0 and not self._waiting:
             poll.register(self._source, select.POLLIN)
         return dict(poll.poll(None if end is None else max(0, end - time.monotonic()) * 1000))
@@ -127,7 +129,7 @@ class Relay:
     def _feed(self) -> None:
         """Give the command what was read for it, as far as there is room."""
         try:
-            self._waiting = self._waiting[os.write(self._input, self._waiting):]
+            self._waiting = self._waiting[os.write(self._input, self._waiting) :]
         except BlockingIOError:
             pass
         except OSError:  # it does not read any more, so neither do we
@@ -140,7 +142,8 @@ class Relay:
         self._waiting = b""
 
     def _copy(self, fd: int, size: int) -> int:
-        """Copy at most *size* bytes from a pipe to its target; close it when that was all.  Returns how many there were."""
+        """Copy at most *size* bytes from a pipe to its target; close it when that was all.  Returns how many there
+        were."""
         data = os.read(fd, size)
         try:
             _write(self._targets[fd], data)
@@ -159,7 +162,7 @@ def _write(target, data: bytes) -> None:
         target(data)
         return
     while data and target >= 0:
-        data = data[os.write(target, data):]
+        data = data[os.write(target, data) :]
 
 
 def discard(fds: list[int]) -> None:

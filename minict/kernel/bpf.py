@@ -1,4 +1,5 @@
 """bpf: programs that the kernel runs at certain points of its own, such as the opening of a device."""
+
 from __future__ import annotations
 
 import ctypes
@@ -15,13 +16,23 @@ BPF_F_ALLOW_MULTI = 2
 
 class _Load(ctypes.Structure):
     """The part of union bpf_attr that BPF_PROG_LOAD reads, up to what every kernel with the call knows."""
-    _fields_ = [("prog_type", ctypes.c_uint32), ("insn_cnt", ctypes.c_uint32), ("insns", ctypes.c_uint64),
-                ("license", ctypes.c_uint64), ("log_level", ctypes.c_uint32), ("log_size", ctypes.c_uint32),
-                ("log_buf", ctypes.c_uint64), ("kern_version", ctypes.c_uint32), ("prog_flags", ctypes.c_uint32)]
+
+    _fields_ = [
+        ("prog_type", ctypes.c_uint32),
+        ("insn_cnt", ctypes.c_uint32),
+        ("insns", ctypes.c_uint64),
+        ("license", ctypes.c_uint64),
+        ("log_level", ctypes.c_uint32),
+        ("log_size", ctypes.c_uint32),
+        ("log_buf", ctypes.c_uint64),
+        ("kern_version", ctypes.c_uint32),
+        ("prog_flags", ctypes.c_uint32),
+    ]
 
 
 class _Attach(ctypes.Structure):
     """The part of union bpf_attr that BPF_PROG_ATTACH reads."""
+
     _fields_ = [(name, ctypes.c_uint32) for name in ("target_fd", "attach_bpf_fd", "attach_type", "attach_flags")]
 
 

@@ -1,10 +1,12 @@
-"""Connection tracking: the kernel's memory of conversations, by which the packets after the first one are translated too.
+"""Connection tracking: the kernel's memory of conversations, by which the packets after the first one are translated
+too.
 
 What is in that memory stays translated as it was, even when the rule has changed since: who wants
 a new rule to count for a conversation that goes on has to make the kernel forget it.
 
 Sources: linux/netfilter/nfnetlink_conntrack.h; conntrack(8), which does the same.
 """
+
 from __future__ import annotations
 
 import errno
@@ -44,11 +46,16 @@ class Conntrack(Netlink):
         wanted = {port.to_bytes(2, "big") for port in ports}
         count = 0
         for body in self._conversations(protocol):
-            parts = attributes(body[len(_NFGENMSG):])
+            parts = attributes(body[len(_NFGENMSG) :])
             begun = attributes(parts[CTA_TUPLE_ORIG])
             how = attributes(begun.get(CTA_TUPLE_PROTO, b""))
             to = attributes(begun.get(CTA_TUPLE_IP, b"")).get(CTA_IP_V4_DST)
-            if how.get(CTA_PROTO_NUM) == bytes([protocol]) and how.get(CTA_PROTO_DST_PORT) in wanted and to and addressed_to(to):
+            if (
+                how.get(CTA_PROTO_NUM) == bytes([protocol])
+                and how.get(CTA_PROTO_DST_PORT) in wanted
+                and to
+                and addressed_to(to)
+            ):
                 count += self._forget(parts)
         return count
 
@@ -56,15 +63,23 @@ class Conntrack(Netlink):
         """Those that the kernel's filter lets through; a kernel before 5.8 has none, and tells of all."""
         tuple = attribute(CTA_TUPLE_PROTO | NLA_F_NESTED, attribute(CTA_PROTO_NUM, bytes([protocol])))
         filter = attribute(CTA_FILTER_ORIG_FLAGS, CTA_FILTER_F_CTA_PROTO_NUM) + attribute(CTA_FILTER_REPLY_FLAGS, 0)
-        return self.request(NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET, _NFGENMSG
-                            + attribute(CTA_TUPLE_ORIG | NLA_F_NESTED, tuple) + attribute(CTA_FILTER | NLA_F_NESTED, filter),
-                            NLM_F_DUMP, "list the conversations")
+        return self.request(
+            NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET,
+            _NFGENMSG + attribute(CTA_TUPLE_ORIG | NLA_F_NESTED, tuple) + attribute(CTA_FILTER | NLA_F_NESTED, filter),
+            NLM_F_DUMP,
+            "list the conversations",
+        )
 
     def _forget(self, parts: dict) -> bool:
-        same = b"".join(attribute(kind | (NLA_F_NESTED if kind == CTA_TUPLE_ORIG else 0), parts[kind])
-                        for kind in (CTA_TUPLE_ORIG, CTA_ID, CTA_ZONE) if kind in parts)
+        same = b"".join(
+            attribute(kind | (NLA_F_NESTED if kind == CTA_TUPLE_ORIG else 0), parts[kind])
+            for kind in (CTA_TUPLE_ORIG, CTA_ID, CTA_ZONE)
+            if kind in parts
+        )
         try:
-            self.request(NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE, _NFGENMSG + same, what="forget a conversation")
+            self.request(
+                NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE, _NFGENMSG + same, what="forget a conversation"
+            )
             return True
         except OSError as error:
             if error.errno != errno.ENOENT:  # else it has just ended

@@ -1,4 +1,5 @@
 """inotify: the kernel tells of changes in a directory, so that nobody has to look again and again."""
+
 from __future__ import annotations
 
 import os

@@ -1,4 +1,5 @@
 """The mount table: mount, umount2, pivot_root, and openat2, which opens a path that can't lead outside."""
+
 from __future__ import annotations
 
 import ctypes
@@ -67,8 +68,9 @@ _umount2 = libc.umount2
 _umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
 
 
-def mount(source: str | None, target: str, filesystemtype: str | None = None, mountflags: int = 0,
-          data: str | None = None) -> None:
+def mount(
+    source: str | None, target: str, filesystemtype: str | None = None, mountflags: int = 0, data: str | None = None
+) -> None:
     """Attach a file system, or change a mount that is there, at *target*.
 
     Raises :class:`OSError` with *target* as its filename.  Source: mount(2).
@@ -101,6 +103,7 @@ def pivot_root(new_root: str, put_old: str) -> None:
 
 class _OpenHow(ctypes.Structure):
     """struct open_how of linux/openat2.h."""
+
     _fields_ = [("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64)]
 
 
@@ -133,11 +136,13 @@ def move_mount(from_fd: int, to_fd: int) -> None:
 
 class _MountAttr(ctypes.Structure):
     """struct mount_attr of linux/mount.h."""
+
     _fields_ = [(name, ctypes.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd")]
 
 
-def mount_setattr(dirfd: int, path: str, flags: int, attr_set: int = 0, attr_clr: int = 0, propagation: int = 0,
-                  userns_fd: int = 0) -> None:
+def mount_setattr(
+    dirfd: int, path: str, flags: int, attr_set: int = 0, attr_clr: int = 0, propagation: int = 0, userns_fd: int = 0
+) -> None:
     """Change the attributes of the mount at *path*; with AT_RECURSIVE of every mount below it too.
 
     This is the one way to make a bind mount read-only with all that is mounted inside it.  With MOUNT_ATTR_IDMAP
@@ -145,4 +150,6 @@ def mount_setattr(dirfd: int, path: str, flags: int, attr_set: int = 0, attr_clr
     Raises :class:`OSError`.  Source: mount_setattr(2), Linux 5.12.
     """
     attributes = _MountAttr(attr_set, attr_clr, propagation, userns_fd)
-    syscall("mount_setattr", dirfd, os.fsencode(path), flags, ctypes.byref(attributes), ctypes.sizeof(attributes), path=path)
+    syscall(
+        "mount_setattr", dirfd, os.fsencode(path), flags, ctypes.byref(attributes), ctypes.sizeof(attributes), path=path
+    )

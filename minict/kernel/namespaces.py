@@ -1,4 +1,5 @@
 """Namespaces: make new ones for oneself (unshare), enter another's (setns), be born in new ones (clone3)."""
+
 from __future__ import annotations
 
 import ctypes
@@ -45,9 +46,23 @@ def setns(fd: int, nstype: int = 0) -> None:
 
 class _CloneArgs(ctypes.Structure):
     """struct clone_args of linux/sched.h, up to the member that clone3 learnt in Linux 5.7."""
-    _fields_ = [(name, ctypes.c_uint64) for name in (
-        "flags", "pidfd", "child_tid", "parent_tid", "exit_signal", "stack", "stack_size", "tls",
-        "set_tid", "set_tid_size", "cgroup")]
+
+    _fields_ = [
+        (name, ctypes.c_uint64)
+        for name in (
+            "flags",
+            "pidfd",
+            "child_tid",
+            "parent_tid",
+            "exit_signal",
+            "stack",
+            "stack_size",
+            "tls",
+            "set_tid",
+            "set_tid_size",
+            "cgroup",
+        )
+    ]
 
 
 def clone3(flags: int, cgroup: int = -1) -> tuple[int, int]:

@@ -8,10 +8,12 @@ A netlink socket is a conversation with the kernel, in messages of one form::
     +--------+------+-------+    +--------+-------+-------+    +--------+------+-------+--------+------+----
 
 The kernel answers each request with an acknowledgement: an errno, 0 for "done", and since Linux 4.12 often with words.
-The command ``ip`` is such a conversation, and so is the library pyroute2, whose import alone takes longer than a container.
+The command ``ip`` is such a conversation, and so is the library pyroute2, whose import alone takes longer than a
+container.
 
 Sources: netlink(7), rtnetlink(7); linux/netlink.h, linux/rtnetlink.h, linux/if_link.h, linux/veth.h.
 """
+
 from __future__ import annotations
 
 import ctypes
@@ -109,7 +111,7 @@ class Netlink:
                 if kind in (NLMSG_ERROR, NLMSG_DONE):
                     errno = -int.from_bytes(body[:4], sys.byteorder, signed=True) if body else 0
                     if errno:
-                        told = attributes(body[4 + _HEADER.size:] if kind == NLMSG_ERROR else body[4:])
+                        told = attributes(body[4 + _HEADER.size :] if kind == NLMSG_ERROR else body[4:])
                         words = text(told.get(NLMSGERR_ATTR_MSG, b""))
                         raise OSError(errno, ": ".join(filter(None, (os.strerror(errno), what, words))))
                     return whole, bodies
@@ -117,26 +119,46 @@ class Netlink:
 
 
 class Rtnetlink(Netlink):
-    """Requests about interfaces ("links"), their addresses, and routes.  Each raises :class:`OSError`.  Source: rtnetlink(7)."""
+    """Requests about interfaces ("links"), their addresses, and routes.  Each raises :class:`OSError`.  Source:
+    rtnetlink(7)."""
 
     def add_bridge(self, name: str, mac: str) -> None:
         """Make a bridge with the Ethernet address *mac*; it is down."""
         info = attribute(IFLA_INFO_KIND, b"bridge")
-        self.request(RTM_NEWLINK, _link() + attribute(IFLA_IFNAME, name) + attribute(IFLA_ADDRESS, _ethernet(mac))
-                     + attribute(IFLA_LINKINFO | NLA_F_NESTED, info), NLM_F_CREATE | NLM_F_EXCL, f"make the bridge {name}")
+        self.request(
+            RTM_NEWLINK,
+            _link()
+            + attribute(IFLA_IFNAME, name)
+            + attribute(IFLA_ADDRESS, _ethernet(mac))
+            + attribute(IFLA_LINKINFO | NLA_F_NESTED, info),
+            NLM_F_CREATE | NLM_F_EXCL,
+            f"make the bridge {name}",
+        )
 
     def add_veth(self, name: str, peer: str, mac: str, namespace: int, master: int) -> None:
-        """Make a veth pair: *name* here, up and a port of the bridge with the index *master*; *peer*, with *mac*, in *namespace*.
+        """Make a veth pair: *name* here, up and a port of the bridge with the index *master*; *peer*, with *mac*, in
+        *namespace*.
 
         One request: both ends are born where they belong, so nothing half-made can be left behind.
         """
-        other = (_link() + attribute(IFLA_IFNAME, peer) + attribute(IFLA_ADDRESS, _ethernet(mac))
-                 + attribute(IFLA_NET_NS_FD, namespace))
-        info = (attribute(IFLA_INFO_KIND, b"veth")
-                + attribute(IFLA_INFO_DATA | NLA_F_NESTED, attribute(VETH_INFO_PEER | NLA_F_NESTED, other)))
-        self.request(RTM_NEWLINK, _link(flags=IFF_UP) + attribute(IFLA_IFNAME, name) + attribute(IFLA_MASTER, master)
-                     + attribute(IFLA_LINKINFO | NLA_F_NESTED, info), NLM_F_CREATE | NLM_F_EXCL,
-                     f"make the veth pair {name}, {peer}")
+        other = (
+            _link()
+            + attribute(IFLA_IFNAME, peer)
+            + attribute(IFLA_ADDRESS, _ethernet(mac))
+            + attribute(IFLA_NET_NS_FD, namespace)
+        )
+        info = attribute(IFLA_INFO_KIND, b"veth") + attribute(
+            IFLA_INFO_DATA | NLA_F_NESTED, attribute(VETH_INFO_PEER | NLA_F_NESTED, other)
+        )
+        self.request(
+            RTM_NEWLINK,
+            _link(flags=IFF_UP)
+            + attribute(IFLA_IFNAME, name)
+            + attribute(IFLA_MASTER, master)
+            + attribute(IFLA_LINKINFO | NLA_F_NESTED, info),
+            NLM_F_CREATE | NLM_F_EXCL,
+            f"make the veth pair {name}, {peer}",
+        )
 
     def set_up(self, index: int) -> None:
         """Switch the interface on."""
@@ -145,8 +167,11 @@ class Rtnetlink(Netlink):
     def set_hairpin(self, index: int) -> None:
         """Let the bridge send out of this port also what came in by it."""
         mode = attribute(IFLA_BRPORT_MODE, b"\1")
-        self.request(RTM_SETLINK, _LINK.pack(AF_BRIDGE, 0, index, 0, 0) + attribute(IFLA_PROTINFO | NLA_F_NESTED, mode),
-                     what=f"the hairpin mode of the interface {index}")
+        self.request(
+            RTM_SETLINK,
+            _LINK.pack(AF_BRIDGE, 0, index, 0, 0) + attribute(IFLA_PROTINFO | NLA_F_NESTED, mode),
+            what=f"the hairpin mode of the interface {index}",
+        )
 
     def remove_link(self, name: str) -> None:
         """Remove an interface, and with one end of a veth pair the other.  ENODEV when there is none."""
@@ -155,19 +180,32 @@ class Rtnetlink(Netlink):
     def add_address(self, index: int, address: bytes, prefix: int) -> None:
         """Give an interface the IPv4 *address*, four bytes, and with it the route to the network of *prefix* bits."""
         broadcast = int.from_bytes(address, "big") | (1 << 32 - prefix) - 1
-        self.request(RTM_NEWADDR, _ADDRESS.pack(AF_INET, prefix, 0, 0, index) + attribute(IFA_LOCAL, address)
-                     + attribute(IFA_ADDRESS, address) + attribute(IFA_BROADCAST, broadcast.to_bytes(4, "big")),
-                     NLM_F_CREATE | NLM_F_EXCL, f"the address {'.'.join(map(str, address))}/{prefix}")
+        self.request(
+            RTM_NEWADDR,
+            _ADDRESS.pack(AF_INET, prefix, 0, 0, index)
+            + attribute(IFA_LOCAL, address)
+            + attribute(IFA_ADDRESS, address)
+            + attribute(IFA_BROADCAST, broadcast.to_bytes(4, "big")),
+            NLM_F_CREATE | NLM_F_EXCL,
+            f"the address {'.'.join(map(str, address))}/{prefix}",
+        )
 
     def add_default_route(self, gateway: bytes) -> None:
         """Send whatever has no other route to the IPv4 address *gateway*, four bytes."""
-        self.request(RTM_NEWROUTE, _ROUTE.pack(AF_INET, 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RTN_UNICAST, 0)
-                     + attribute(RTA_GATEWAY, gateway), NLM_F_CREATE | NLM_F_EXCL, f"the route via {'.'.join(map(str, gateway))}")
+        self.request(
+            RTM_NEWROUTE,
+            _ROUTE.pack(AF_INET, 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RTN_UNICAST, 0)
+            + attribute(RTA_GATEWAY, gateway),
+            NLM_F_CREATE | NLM_F_EXCL,
+            f"the route via {'.'.join(map(str, gateway))}",
+        )
 
     def link(self, name: str) -> Link | None:
         """The interface with this *name*, or None when there is none."""
         try:
-            return Link(self.request(RTM_GETLINK, _link() + attribute(IFLA_IFNAME, name), what=f"find the interface {name}")[0])
+            return Link(
+                self.request(RTM_GETLINK, _link() + attribute(IFLA_IFNAME, name), what=f"find the interface {name}")[0]
+            )
         except OSError as error:
             if error.errno != 19:  # ENODEV
                 raise
@@ -182,7 +220,7 @@ class Rtnetlink(Netlink):
         found = []
         for body in self.request(RTM_GETADDR, _ADDRESS.pack(AF_INET, 0, 0, 0, 0), NLM_F_DUMP, "list the addresses"):
             _, prefix, _, _, owner = _ADDRESS.unpack_from(body)
-            parts = attributes(body[_ADDRESS.size:])
+            parts = attributes(body[_ADDRESS.size :])
             if index in (0, owner):
                 found.append((parts.get(IFA_LOCAL) or parts[IFA_ADDRESS], prefix))
         return found
@@ -194,12 +232,13 @@ class Rtnetlink(Netlink):
 
 
 class Link:
-    """An interface: *index*, *name*, *kind* ("bridge", "veth", or "" for hardware), *master* (the index of its bridge, or 0),
+    """An interface: *index*, *name*, *kind* ("bridge", "veth", or "" for hardware), *master* (the index of its bridge,
+    or 0),
     *up* (whether it is switched on), *running* (whether it carries packets, because its cable has another end that is up)."""
 
     def __init__(self, body: bytes):
         _, _, self.index, flags, _ = _LINK.unpack_from(body)
-        parts = attributes(body[_LINK.size:])
+        parts = attributes(body[_LINK.size :])
         self.name = text(parts[IFLA_IFNAME])
         self.kind = text(attributes(parts.get(IFLA_LINKINFO, b"")).get(IFLA_INFO_KIND, b""))
         self.master = int.from_bytes(parts.get(IFLA_MASTER, b""), sys.byteorder)
@@ -207,17 +246,18 @@ class Link:
 
 
 class Route:
-    """A way to the network of *prefix* bits that begins with the address *destination* (four bytes): through the interface
-    with the *index*, or 0 where several lead there."""
+    """A way to the network of *prefix* bits that begins with the address *destination* (four bytes): through the
+    interface with the *index*, or 0 where several lead there."""
 
     def __init__(self, body: bytes):
         self.prefix = _ROUTE.unpack_from(body)[1]
-        parts = attributes(body[_ROUTE.size:])
+        parts = attributes(body[_ROUTE.size :])
         self.destination = parts.get(RTA_DST, bytes(4))
         self.index = int.from_bytes(parts.get(RTA_OIF, b""), sys.byteorder)
 
 
 # ---- the form of messages --------------------------------------------------------------------------------------
+
 
 def attribute(kind: int, value: bytes | str | int) -> bytes:
     """One attribute (struct nlattr): a number has 32 bits in the machine's own order, a text ends with a zero byte."""
@@ -235,7 +275,7 @@ def attributes(data: bytes) -> dict[int, bytes]:
         length, kind = _ATTRIBUTE.unpack_from(data, place)
         if length < _ATTRIBUTE.size:
             break
-        found[kind & _NLA_TYPE_MASK] = data[place + _ATTRIBUTE.size:place + length]
+        found[kind & _NLA_TYPE_MASK] = data[place + _ATTRIBUTE.size : place + length]
         place += length + -length % 4
     return found
 
@@ -245,7 +285,7 @@ def messages(data: bytes):
     place = 0
     while place + _HEADER.size <= len(data):
         length, kind, flags, sequence, _ = _HEADER.unpack_from(data, place)
-        yield kind, flags, sequence, data[place + _HEADER.size:place + length]
+        yield kind, flags, sequence, data[place + _HEADER.size : place + length]
         place += max(length, _HEADER.size) + -length % 4
 
 
@@ -266,12 +306,14 @@ def _ethernet(mac: str) -> bytes:
 
 # ---- the socket ------------------------------------------------------------------------------------------------
 
+
 def _open(protocol: int) -> int:
     fd = libc.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol)  # the module socket would cost 9 ms at each start
     if fd == -1:
         raise failure("socket", AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol)
     for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK):
-        libc.setsockopt(fd, SOL_NETLINK, option, ctypes.byref(ctypes.c_int(1)), 4)  # an old kernel has fewer words, no more
+        # an old kernel has fewer words, no more
+        libc.setsockopt(fd, SOL_NETLINK, option, ctypes.byref(ctypes.c_int(1)), 4)
     return fd
 
 

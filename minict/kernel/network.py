@@ -1,4 +1,5 @@
 """Network interfaces: the one thing about them that a container's own process does for itself."""
+
 from __future__ import annotations
 
 import ctypes
@@ -22,6 +23,7 @@ _ioctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p)
 
 class _InterfaceRequest(ctypes.Structure):
     """struct ifreq of linux/if.h: an interface's name, and a union of which only the flags are used here."""
+
     _fields_ = [("name", ctypes.c_char * 16), ("flags", ctypes.c_short), ("rest", ctypes.c_char * 22)]
 
 

@@ -3,6 +3,7 @@
 The standard library has two of these calls, in ``signal.pidfd_send_signal`` and ``socket.sethostname``.  They are made
 here all the same, because the import of these modules (5 and 9 ms) would take as long as a container's whole birth.
 """
+
 from __future__ import annotations
 
 import ctypes

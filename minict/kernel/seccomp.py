@@ -1,4 +1,5 @@
 """seccomp: a small program that the kernel asks before each system call of a process."""
+
 from __future__ import annotations
 
 import ctypes
@@ -14,6 +15,7 @@ SECCOMP_FILTER_FLAG_SPEC_ALLOW = 4
 
 class _Program(ctypes.Structure):
     """struct sock_fprog of linux/filter.h: how many instructions, of 8 bytes each, and where they are."""
+
     _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
 
 

@@ -4,6 +4,7 @@ Every function of :mod:`minict.kernel` is one system call.  It has the name and 
 order of its man page, and it fails the way the standard library fails: with an
 :class:`OSError` that carries the errno, the call with its arguments, and the path.
 """
+
 from __future__ import annotations
 
 import ctypes
@@ -17,13 +18,39 @@ libc = ctypes.PyDLL(None, use_errno=True)
 # Most numbers differ from one processor to the next; the calls added since 2019 share theirs.
 # See asm/unistd_64.h and asm-generic/unistd.h.
 _NUMBERS = {
-    "x86_64": {"pivot_root": 155, "seccomp": 317, "bpf": 321, "execveat": 322, "capget": 125, "capset": 126,
-               "setns": 308, "unshare": 272, "keyctl": 250},
-    "aarch64": {"pivot_root": 41, "seccomp": 277, "bpf": 280, "execveat": 281, "capget": 90, "capset": 91,
-                "setns": 268, "unshare": 97, "keyctl": 219},
+    "x86_64": {
+        "pivot_root": 155,
+        "seccomp": 317,
+        "bpf": 321,
+        "execveat": 322,
+        "capget": 125,
+        "capset": 126,
+        "setns": 308,
+        "unshare": 272,
+        "keyctl": 250,
+    },
+    "aarch64": {
+        "pivot_root": 41,
+        "seccomp": 277,
+        "bpf": 280,
+        "execveat": 281,
+        "capget": 90,
+        "capset": 91,
+        "setns": 268,
+        "unshare": 97,
+        "keyctl": 219,
+    },
 }
-_EVERYWHERE = {"pidfd_send_signal": 424, "open_tree": 428, "move_mount": 429, "pidfd_open": 434, "clone3": 435,
-               "close_range": 436, "openat2": 437, "mount_setattr": 442}
+_EVERYWHERE = {
+    "pidfd_send_signal": 424,
+    "open_tree": 428,
+    "move_mount": 429,
+    "pidfd_open": 434,
+    "clone3": 435,
+    "close_range": 436,
+    "openat2": 437,
+    "mount_setattr": 442,
+}
 
 _machine = os.uname().machine
 NUMBERS = {**_EVERYWHERE, **_NUMBERS.get(_machine, {})}
@@ -41,7 +68,9 @@ def syscall(name: str, *arguments: int | bytes | ctypes.Structure | None, path: 
     Source: syscall(2).
     """
     if name not in NUMBERS:
-        raise NotImplementedError(f"the number of {name}(2) on {_machine} is not known: minict runs on x86-64 and arm64")
+        raise NotImplementedError(
+            f"the number of {name}(2) on {_machine} is not known: minict runs on x86-64 and arm64"
+        )
     words = [ctypes.c_long(argument) if isinstance(argument, int) else argument for argument in arguments]
     result = _syscall(ctypes.c_long(NUMBERS[name]), *words)
     if result == -1:

@@ -26,13 +26,14 @@ is the first cell of every notebook.  It prints nothing, takes a twentieth of a 
 ``leave_no_trace()``                           the proof that the host is as it was when the notebook began (:mod:`.host`)
 =============================================  ================================================================================
 
-It also guards the notebook: a process that a cell forks by hand ends with its cell, ``unshare()`` or ``chroot()`` outside of
-``%%child`` is refused with a sentence, and tracebacks are short.
+It also guards the notebook: a process that a cell forks by hand ends with its cell, ``unshare()`` or ``chroot()``
+outside of ``%%child`` is refused with a sentence, and tracebacks are short.
 
 How a chapter is written
 ========================
 
-One notebook, one idea, one module of the package; 30 to 60 minutes.  ``tests/hygiene.py`` holds what a machine can hold of this::
+One notebook, one idea, one module of the package; 30 to 60 minutes.  ``tests/support/notebook_rules.py`` holds what a
+machine can hold of this::
 
     # Where does a container's root directory come from?            a question
     Two sentences of story: what somebody wants, and what goes wrong.
@@ -56,12 +57,12 @@ One notebook, one idea, one module of the package; 30 to 60 minutes.  ``tests/hy
     ## Clean up              what a cell took by hand is given back here; [leave_no_trace()]
     ## Next                  a link to the next chapter; [course_map()] is the last cell
 
-Cells, of text too, that carry the tag ``short`` are the chapter's short path, for a workshop: about half of it, and whole when it is
-run alone.  Each word of the trade has an entry in ``notebooks/glossary.md`` under the chapter that explains it; a chapter that
-uses it earlier links there, as in ``[zombie](glossary.md#zombie)``.
+Cells, of text too, that carry the tag ``short`` are the chapter's short path, for a workshop: about half of it, and
+whole when it is run alone.  Each word of the trade has an entry in ``notebooks/glossary.md`` under the chapter that
+explains it; a chapter that uses it earlier links there, as in ``[zombie](glossary.md#zombie)``.
 
-Budgets: half of the code cells have one or two lines, nine of ten under fifteen; 20 to 40 words before each cell; one idea a
-cell; three exercises or more; a question before each surprising output.
+Budgets: half of the code cells have one or two lines, nine of ten under fifteen; 20 to 40 words before each cell; one
+idea a cell; three exercises or more; a question before each surprising output.
 
 Do
 
@@ -71,18 +72,20 @@ Do
 * follow ``live`` and ``watch`` with a picture that stands still, because moving ones are not saved;
 * tag a cell that must fail ``raises-exception``;
 * make control groups below ``paths.cgroup_parent()``, and nothing else of the host's outside of a namespace;
-* give a container that runs on to a ``with``, so that it ends whatever happens: ``with minict.run(…, detach=True) as box:``.
+* give a container that runs on to a ``with``, so that it ends whatever happens: ``with minict.run(…, detach=True) as
+  box:``.
 
 Do not
 
 * let a reader copy a number by hand, or type a path of one machine;
 * write ``clear_output``, ``display_id``, ``Output``, ``interact``, or print in a callback: nbval sees them differently;
-* end a cell with ``;`` (write ``_ = …``), or use an ignore tag without a reason in ``tests/hygiene.py``;
+* end a cell with ``;`` (write ``_ = …``), or use an ignore tag without a reason in ``tests/support/notebook_rules.py``;
 * paste code of the package, or type a solution twice.
 
-An exercise is registered in ``minict/lab/exercises/chNN_….py`` and a quiz in ``minict/lab/quizzes/chNN.py``; each has its rules
-at the top of its package.  ``make notebooks`` runs the notebooks and saves what they show.
+An exercise is registered in ``minict/lab/exercises/chNN_….py`` and a quiz in ``minict/lab/quizzes/chNN.py``; each has
+its rules at the top of its package.  ``make notebooks`` runs the notebooks and saves what they show.
 """
+
 from __future__ import annotations
 
 import sys
@@ -93,27 +96,53 @@ from .child import ChildError, run_in_child
 from .course import course_map, progress
 from .exercise import exercise, hint, use_reference
 from .figures import live, mount_tree, namespace_map, process_tree, runtime_map, watch
-from .host import leave_no_trace
 from .flag import capture, flag
+from .host import leave_no_trace
 from .quiz import answer, quiz
 from .recall import warm_up
 from .scenario import check, clue, sad
 from .source import source
 
-__all__ = ["ChildError", "answer", "capture", "challenge", "check", "clue", "course_map", "exercise", "flag", "hint",
-           "leave_no_trace", "live", "mount_tree", "namespace_map", "process_tree", "progress", "quiz", "run_in_child",
-           "runtime_map", "sad", "source", "use_reference", "warm_up", "watch"]
+__all__ = [
+    "ChildError",
+    "answer",
+    "capture",
+    "challenge",
+    "check",
+    "clue",
+    "course_map",
+    "exercise",
+    "flag",
+    "hint",
+    "leave_no_trace",
+    "live",
+    "mount_tree",
+    "namespace_map",
+    "process_tree",
+    "progress",
+    "quiz",
+    "run_in_child",
+    "runtime_map",
+    "sad",
+    "source",
+    "use_reference",
+    "warm_up",
+    "watch",
+]
 
 
 def _prepare_notebook() -> None:
-    """In the kernel of a notebook: ``%%child``, the guards, short tracebacks, and a look at the host before it all begins."""
+    """In the kernel of a notebook: ``%%child``, the guards, short tracebacks, and a look at the host before it all
+    begins."""
     if "IPython" not in sys.modules:
         return
     from IPython import get_ipython
+
     shell = get_ipython()
     if shell is None or not hasattr(shell, "kernel"):
         return
     from . import child, host, rerun
+
     rerun.load(shell)
     child.load_ipython_extension(shell)
     shell.InteractiveTB.set_mode("Minimal")

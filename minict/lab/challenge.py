@@ -1,13 +1,15 @@
-"""Challenges: one function that a learner writes into an empty cell at the end of a chapter, and that the kernel checks.
+"""Challenges: one function that a learner writes into an empty cell at the end of a chapter, and that the kernel
+checks.
 
-The cell above is empty but for a comment; ``challenge("run")`` then looks for the function of that name in the notebook::
+The cell above is empty but for a comment; ``challenge("run")`` then looks for the function of that name in the
+notebook::
 
     # Write run(words) here.
 
     challenge("run")
 
-A :class:`Challenge` is registered beside the chapter's exercises, in ``minict/lab/exercises/chNN_….py``, by being made, and
-checked as an exercise is.  It has no starter, and its solution is no function of the package.
+A :class:`Challenge` is registered beside the chapter's exercises, in ``minict/lab/exercises/chNN_….py``, by being
+made, and checked as an exercise is.  It has no starter, and its solution is no function of the package.
 """
 
 from __future__ import annotations
@@ -28,15 +30,29 @@ class Challenge:
     """One challenge.  It is registered by being made.
 
     *id*, *title*, *minutes*, *difficulty*, *check*, *hints*, *imports*, *seconds*: as of an exercise.  *name*: the function's
-    name.  *solution*: its source.  *wrong*: for each of at least two typical mistakes its name, the source of a function that
-    makes it, and a phrase that the feedback must contain.  *right*: for each unusual right answer its name and source.
+    name.  *solution*: its source.  *wrong*: for each of at least two typical mistakes its name, the source of a
+    function that makes it, and a phrase that the feedback must contain.  *right*: for each unusual right answer its
+    name and source.
     """
 
     starter, reference = "", None
 
-    def __init__(self, id: str, title: str, *, name: str, minutes: int, difficulty: int, check, hints: list[str], solution: str,
-                 wrong: dict[str, tuple[str, str]], right: dict[str, str] | None = None, imports: str = "",
-                 seconds: float = TIME_LIMIT):
+    def __init__(
+        self,
+        id: str,
+        title: str,
+        *,
+        name: str,
+        minutes: int,
+        difficulty: int,
+        check,
+        hints: list[str],
+        solution: str,
+        wrong: dict[str, tuple[str, str]],
+        right: dict[str, str] | None = None,
+        imports: str = "",
+        seconds: float = TIME_LIMIT,
+    ):
         if id in _challenges:
             raise ValueError(f"there are two challenges {id}")
         self.id, self.title, self.name, self.minutes, self.difficulty = id, title, name, minutes, difficulty

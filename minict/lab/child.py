@@ -13,6 +13,7 @@ own, dies with the kernel, is killed with all that it started when it takes too 
 the notebook's code.  What it and its children write comes back through a pipe and is printed by the
 parent: what children write to the kernel's own descriptor 1 is lost, or lands in another cell.
 """
+
 from __future__ import annotations
 
 import ast
@@ -55,19 +56,26 @@ class ChildError(Exception):
 
 class Outcome:
     """How a supervised child ended."""
-    value: object = None          # what the function returned, or the variables that a cell gave back
+
+    value: object = None  # what the function returned, or the variables that a cell gave back
     error: BaseException | None = None  # the exception that it raised, when that could travel
-    error_text: str = ""          # "FileNotFoundError: …"
-    error_lines: list[str] = ()   # the traceback, from the learner's own first line on
-    error_line: str = ""          # the last line of the learner's own code that was running
-    status: int = 0               # exit status, or minus the number of the signal, as in subprocess
+    error_text: str = ""  # "FileNotFoundError: …"
+    error_lines: list[str] = ()  # the traceback, from the learner's own first line on
+    error_line: str = ""  # the last line of the learner's own code that was running
+    status: int = 0  # exit status, or minus the number of the signal, as in subprocess
     timed_out: bool = False
-    stray: bool = False           # a process that the child had forked came out of the function as well
-    output: str = ""              # what was written, when nobody wanted to see it at once
+    stray: bool = False  # a process that the child had forked came out of the function as well
+    output: str = ""  # what was written, when nobody wanted to see it at once
 
 
-def run_in_child(function, *arguments, timeout: float = TIME_LIMIT, tty: bool = False, stdin: str | None = None,
-                 any_status: bool = False):
+def run_in_child(
+    function,
+    *arguments,
+    timeout: float = TIME_LIMIT,
+    tty: bool = False,
+    stdin: str | None = None,
+    any_status: bool = False,
+):
     """Call ``function(*arguments)`` in a forked child, show what it prints, and return what it returns.
 
     The child may unshare, chroot and exec as it likes: the caller stays as it is.  The value comes back
@@ -77,8 +85,9 @@ def run_in_child(function, *arguments, timeout: float = TIME_LIMIT, tty: bool = 
     Raises :class:`ChildError` when the child raised, was killed, took too long, or, unless *any_status*,
     ended with a status other than 0.
     """
-    outcome = supervise(lambda: function(*arguments), timeout=timeout, tty=tty, stdin=stdin,
-                        show=_print, on_display=_display)
+    outcome = supervise(
+        lambda: function(*arguments), timeout=timeout, tty=tty, stdin=stdin, show=_print, on_display=_display
+    )
     _raise_for(outcome, timeout, any_status)
     return outcome.value
 
@@ -98,16 +107,25 @@ def _raise_for(outcome: Outcome, timeout: float, any_status: bool) -> None:
 
 # ---- the parent's side -----------------------------------------------------------------------------------------
 
-def supervise(function, *, timeout: float = TIME_LIMIT, tty: bool = False, stdin: str | None = None, show=None,
-              on_display=None, filename: str | None = None) -> Outcome:
+
+def supervise(
+    function,
+    *,
+    timeout: float = TIME_LIMIT,
+    tty: bool = False,
+    stdin: str | None = None,
+    show=None,
+    on_display=None,
+    filename: str | None = None,
+) -> Outcome:
     """Call ``function()`` in a forked child and come back, whatever it does, within *timeout* seconds.
 
     *show* gets the text that the child's session writes, as it comes; without it the text is collected in
     ``Outcome.output``.  *on_display* gets (data, metadata) of what the child wants to display.  *filename*
     is the file whose lines a traceback should start with.
     """
-    talk, child_talk = socket.socketpair()      # pickled frames: values, exceptions, displays
-    stray_reader, stray_writer = os.pipe()      # one byte by each process that comes out of the function uninvited
+    talk, child_talk = socket.socketpair()  # pickled frames: values, exceptions, displays
+    stray_reader, stray_writer = os.pipe()  # one byte by each process that comes out of the function uninvited
     reader, writer = _open_terminal() if tty else os.pipe()
     source = _open_input(stdin, tty, reader)
     sys.stdout.flush()
@@ -210,8 +228,8 @@ class _Watch:
 
     def _take_frames(self) -> None:
         while len(self.frames) >= 4 and len(self.frames) >= 4 + (size := struct.unpack("!I", self.frames[:4])[0]):
-            kind, value = pickle.loads(self.frames[4:4 + size])
-            del self.frames[:4 + size]
+            kind, value = pickle.loads(self.frames[4 : 4 + size])
+            del self.frames[: 4 + size]
             if kind == "display":
                 if self.on_display:
                     self.on_display(*value)
@@ -230,6 +248,7 @@ class _Watch:
 
 
 # ---- the child's side ------------------------------------------------------------------------------------------
+
 
 def _child(function, talk: socket.socket, stray: int, output: int, source: int, tty: bool, filename: str | None):
     """The forked child: calls the function, reports, and never returns."""
@@ -274,7 +293,8 @@ def _stand_on(output: int, source: int) -> None:
     sys.stdin = sys.__stdin__ = open(0, closefd=False)
     builtins.input = _input  # a kernel's own asks the browser
     sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = io.TextIOWrapper(
-        io.FileIO(1, "w", closefd=False), "utf-8", "replace", write_through=True)
+        io.FileIO(1, "w", closefd=False), "utf-8", "replace", write_through=True
+    )
 
 
 def _input(prompt: str = "") -> str:
@@ -290,6 +310,7 @@ def _show_through(talk: socket.socket) -> None:
     if "IPython" not in sys.modules:
         return
     from IPython.core.interactiveshell import InteractiveShell
+
     if not InteractiveShell.initialized():
         return
 
@@ -330,12 +351,14 @@ def _describe(error: BaseException, filename: str | None) -> tuple:
 
 # ---- the cell magic --------------------------------------------------------------------------------------------
 
+
 def _print(text: str) -> None:
     sys.stdout.write(text)
 
 
 def _display(data: dict, metadata: dict | None) -> None:
     from IPython.display import display
+
     display(data, metadata=metadata, raw=True)
 
 
@@ -367,15 +390,24 @@ def child(line: str, cell: str) -> None:
     names = [name.strip() for name in options.names.split(",") if name.strip()]
     source = shell.transform_cell(cell)
     linecache.cache[_CELL] = (len(source), None, source.splitlines(True), _CELL)  # tracebacks find its lines here
-    outcome = supervise(lambda: _run_cell(shell, source, names), timeout=options.timeout, tty=options.tty,
-                        stdin=typed, show=_print, on_display=_display, filename=_CELL)
+    outcome = supervise(
+        lambda: _run_cell(shell, source, names),
+        timeout=options.timeout,
+        tty=options.tty,
+        stdin=typed,
+        show=_print,
+        on_display=_display,
+        filename=_CELL,
+    )
     _raise_for(outcome, options.timeout, options.any)
     shell.user_ns.update(outcome.value or {})
 
 
 def _run_cell(shell, source: str, names: list[str]) -> dict:
-    """In the child: run the cell as IPython would, show the value of a last expression, return the variables *names*."""
+    """In the child: run the cell as IPython would, show the value of a last expression, return the variables
+    *names*."""
     from IPython.display import display
+
     me, space, tree = os.getpid(), shell.user_ns, ast.parse(source, _CELL)
     last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
     exec(compile(tree, _CELL, "exec"), space)
@@ -461,6 +493,7 @@ def _called_from_cell(space: dict, frame) -> bool:
 
 def _refuse_in(kernel: int, space: dict, module, name: str) -> None:
     import functools
+
     original = getattr(module, name, None)
     if original is None:  # os.unshare and os.setns exist from Python 3.12 on
         return
@@ -477,14 +510,16 @@ def _refuse_in(kernel: int, space: dict, module, name: str) -> None:
 def _refuse_to_rename(space: dict, module) -> None:
     """A cell, with or without %%child, can't rename the machine: only a uts namespace that it has made or entered."""
     import functools
+
     original, machine = module.sethostname, os.readlink("/proc/self/ns/uts")
     proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)  # a cell may have gone where there is no /proc
 
     @functools.wraps(original)
     def sethostname(name):
         if sys._getframe(1).f_globals is space and os.readlink("thread-self/ns/uts", dir_fd=proc) == machine:
-            raise RuntimeError("sethostname() here would rename the whole machine: "
-                               "unshare(CLONE_NEWUTS) first, in a %%child")
+            raise RuntimeError(
+                "sethostname() here would rename the whole machine: unshare(CLONE_NEWUTS) first, in a %%child"
+            )
         return original(name)
 
     module.sethostname = sethostname

@@ -1,7 +1,7 @@
 """The whole course on one page: :func:`course_map` and :func:`progress`.
 
-Both are drawn from the learner's record when the cell runs.  What is saved with the notebook, and compared by tests, is one
-sentence: what somebody has done so far is theirs.
+Both are drawn from the learner's record when the cell runs.  What is saved with the notebook, and compared by tests,
+is one sentence: what somebody has done so far is theirs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ _KINDS = ("exercise", "challenge", "quiz", "repair", "flag")
 
 
 class Thing:
-    """Something to do in a chapter: its *kind*, its *id*, a *title*, the *minutes* it takes, and whether it *is_done*."""
+    """Something to do in a chapter: its *kind*, its *id*, a *title*, the *minutes* it takes, and whether it
+    *is_done*."""
 
     def __init__(self, kind: str, id: str, title: str, minutes: int, is_done: bool):
         self.kind, self.id, self.title, self.minutes, self.is_done = kind, id, title, minutes, is_done
@@ -139,7 +140,9 @@ def course_map() -> Page:
         "<p class='minict-legend'>● all done · ◐ some · ◦ opened · ○ not opened yet; a dot for each exercise, challenge, quiz, "
         "repair and flag</p>"
     )
-    return Page(page, "\n".join([*lines, "", ahead[1]]), "The course map: every chapter, what is done in it, and where to go on")
+    return Page(
+        page, "\n".join([*lines, "", ahead[1]]), "The course map: every chapter, what is done in it, and where to go on"
+    )
 
 
 def _in_words(chapter: Chapter) -> str:
@@ -173,7 +176,9 @@ def progress() -> Page:
         lines.append(f"  {sign} {thing.kind:<9} {thing.id:<14} {thing.title}")
     done = f"{sum(thing.is_done for _, thing in everything)} of {len(everything)} done"
     page = f"{_STYLE}<table class='minict-course'>{''.join(rows)}</table><p class='minict-next'>{done}</p>"
-    return Page(page, "\n".join([*lines, done]), "Your progress: everything that there is to do, and what of it is done")
+    return Page(
+        page, "\n".join([*lines, done]), "Your progress: everything that there is to do, and what of it is done"
+    )
 
 
 _STYLE = """<style>
@@ -186,7 +191,8 @@ _STYLE = """<style>
 
 
 def link(name: str, words: str) -> str:
-    """HTML: a link that opens the notebook *name* beside this one in JupyterLab, or in a new tab of the browser elsewhere."""
+    """HTML: a link that opens the notebook *name* beside this one in JupyterLab, or in a new tab of the browser
+    elsewhere."""
     path = os.path.relpath(os.path.join(os.getcwd(), name), _CHECKOUT)
     arguments = html.escape(json.dumps({"path": path}), quote=True)
     return (

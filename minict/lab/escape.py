@@ -4,6 +4,7 @@
 in a room and writes down, after each of its calls, where the process has its root and its working directory;
 :func:`escape_map` draws that.
 """
+
 from __future__ import annotations
 
 import os
@@ -52,6 +53,7 @@ def _follow(room: str) -> list[tuple[str, str, str]]:
         def call_and_look(path: str) -> None:
             call(path)
             look(f'os.{name}("{path}")')
+
         return call_and_look
 
     os.chroot(room)
@@ -85,8 +87,11 @@ def escape_map(room: str) -> Picture:
         sheet.text(x + 4, 31, line or "in the room", 10.5, INK, "bold", mono=bool(line))
         _draw_chain(sheet, x, width - 16, chain, room, root, here)
     y = sheet.height - 26
-    for x, colour, words in ((26, LIT, "root: where its paths begin"), (300, _HERE, "its working directory"),
-                             (540, _BELOW, "what is below its root")):
+    for x, colour, words in (
+        (26, LIT, "root: where its paths begin"),
+        (300, _HERE, "its working directory"),
+        (540, _BELOW, "what is below its root"),
+    ):
         sheet.box(x, y - 7, 14, 14, colour, LINE, 4)
         sheet.text(x + 22, y, words, 10, MUTED)
     told = ["root " + _name(root, room) + ", working directory " + _name(here, room) for _, root, here in moments]

@@ -16,6 +16,7 @@ Running the cell has one of three outcomes, and one fixed line tells which:
 The exercises themselves are in :mod:`minict.lab.exercises`.  Their solution is never typed twice: it is
 the source of the package's own function.
 """
+
 from __future__ import annotations
 
 import ast
@@ -48,24 +49,40 @@ class Exercise:
 
     *id*: such as ``pivot-1``.  *title*: a few words.  *minutes*: that it should take.  *difficulty*: 1 to 3.
     *reference*: the package's function, which is the solution.  *starter*: the function as the learner finds it, at most
-    12 lines, with ``...`` for the blanks.  *check*: a function that gets the learner's and raises :class:`Feedback`; it is
-    called in a child of its own, in new mount, network, host name and IPC namespaces, and may do there what it likes.
+    12 lines, with ``...`` for the blanks.  *check*: a function that gets the learner's and raises :class:`Feedback`;
+    it is called in a child of its own, in new mount, network, host name and IPC namespaces, and may do there what it
+    likes.
     *hints*: two to four, from the idea to almost the code.  *wrong*: for each of at least three typical mistakes its name,
     the source of a function that makes it, and a phrase that the feedback must contain.
     *right*: for each of at least three unusual right answers its name and source; a check must accept them all.
     *imports*: the lines that make the starter's and the wrong answers' names known; the notebook has them in a cell above.
     """
 
-    def __init__(self, id: str, title: str, *, minutes: int, difficulty: int, reference: types.FunctionType, starter: str,
-                 check, hints: list[str], wrong: dict[str, tuple[str, str]], right: dict[str, str] | None = None,
-                 imports: str = "", seconds: float = TIME_LIMIT):
+    def __init__(
+        self,
+        id: str,
+        title: str,
+        *,
+        minutes: int,
+        difficulty: int,
+        reference: types.FunctionType,
+        starter: str,
+        check,
+        hints: list[str],
+        wrong: dict[str, tuple[str, str]],
+        right: dict[str, str] | None = None,
+        imports: str = "",
+        seconds: float = TIME_LIMIT,
+    ):
         if id in _exercises:
             raise ValueError(f"there are two exercises {id}")
         self.id, self.title, self.minutes, self.difficulty = id, title, minutes, difficulty
         self.reference, self.check, self.hints, self.seconds = reference, check, list(hints), seconds
         self.starter = textwrap.dedent(starter).strip() + "\n"
         self.imports = textwrap.dedent(imports).strip() + "\n"
-        self.wrong = {name: (textwrap.dedent(source).strip() + "\n", phrase) for name, (source, phrase) in wrong.items()}
+        self.wrong = {
+            name: (textwrap.dedent(source).strip() + "\n", phrase) for name, (source, phrase) in wrong.items()
+        }
         self.right = {name: textwrap.dedent(source).strip() + "\n" for name, source in (right or {}).items()}
         self.chapter = sys._getframe(1).f_globals["__name__"].rpartition(".")[2].partition("_")[0]  # ch05
         _exercises[id] = self
@@ -102,13 +119,14 @@ class Exercise:
 
 
 _exercises: dict[str, Exercise] = {}
-_state: dict[str, str] = {}         # id -> todo, mine, failing: in this notebook
+_state: dict[str, str] = {}  # id -> todo, mine, failing: in this notebook
 _hints_shown: dict[str, int] = {}
 
 
 def exercises() -> dict[str, Exercise]:
     """All exercises of the course, by their ids, in the order of the chapters."""
     from . import exercises as package
+
     for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda each: each.name):
         importlib.import_module(f"{package.__name__}.{module.name}")
     return _exercises
@@ -123,8 +141,10 @@ def find(id: str) -> Exercise:
 
 # ---- what a learner calls --------------------------------------------------------------------------------------
 
+
 def exercise(id: str):
-    """The decorator above a learner's function.  The name is then bound to theirs if it is right, else to the course's."""
+    """The decorator above a learner's function.  The name is then bound to theirs if it is right, else to the
+    course's."""
     task = find(id)
 
     def decorate(function):
@@ -140,8 +160,10 @@ def exercise(id: str):
         if state == "todo":
             tell(f"○ {id}: not attempted yet. The cells below use the course's {task.name}().")
         else:
-            tell(f"{readable(f'✗ {id}: {feedback}')}\n"
-                 f"  The cells below use the course's {task.name}() meanwhile. Stuck? hint(\"{id}\")")
+            tell(
+                f"{readable(f'✗ {id}: {feedback}')}\n"
+                f'  The cells below use the course\'s {task.name}() meanwhile. Stuck? hint("{id}")'
+            )
         return task.reference
 
     return decorate
@@ -150,6 +172,7 @@ def exercise(id: str):
 def hint(id: str) -> None:
     """Show one more hint for the exercise or the challenge *id*; after the last one, the solution."""
     from .challenge import challenges
+
     task = challenges().get(id) or find(id)
     shown = _hints_shown.get(id, 0)
     _hints_shown[id] = shown + 1
@@ -171,6 +194,7 @@ def use_reference(id: str) -> None:
 
 # ---- judging ---------------------------------------------------------------------------------------------------
 
+
 def judge(task: Exercise, function, seconds: float | None = None) -> tuple[str, str]:
     """What *function* is as an answer to *task*: ("todo", ""), ("mine", ""), or ("failing", why)."""
     if _is_untouched(task, function):
@@ -179,8 +203,11 @@ def judge(task: Exercise, function, seconds: float | None = None) -> tuple[str, 
     before = host.snapshot()
     try:
         guarded = _Guarded(_at_home(function, task.reference))
-        outcome = supervise(lambda: _call_check(task, guarded, scratch), timeout=seconds or task.seconds,
-                            filename=function.__code__.co_filename)
+        outcome = supervise(
+            lambda: _call_check(task, guarded, scratch),
+            timeout=seconds or task.seconds,
+            filename=function.__code__.co_filename,
+        )
         guarded.close()
         why = _explain(task, outcome, seconds or task.seconds, guarded.stray)
         left = host.settle(before, 0.5)
@@ -211,7 +238,11 @@ def _meaning(source: str) -> str:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             node.decorator_list = []
             first = node.body[0]
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
                 node.body = node.body[1:] or [ast.Pass()]
     return ast.dump(definition)
 
@@ -221,7 +252,9 @@ def _call_check(task: Exercise, function, scratch: str) -> bool:
     global _learners_file
     _learners_file = function.function.__code__.co_filename
     os.chdir(scratch)
-    namespaces.unshare(namespaces.CLONE_NEWNS | namespaces.CLONE_NEWUTS | namespaces.CLONE_NEWIPC | namespaces.CLONE_NEWNET)
+    namespaces.unshare(
+        namespaces.CLONE_NEWNS | namespaces.CLONE_NEWUTS | namespaces.CLONE_NEWIPC | namespaces.CLONE_NEWNET
+    )
     mount.mount(None, "/", None, mount.MS_REC | mount.MS_PRIVATE)
     loopback_up()
     task.check(function)
@@ -229,7 +262,8 @@ def _call_check(task: Exercise, function, scratch: str) -> bool:
 
 
 def same_fate(function):
-    """For checks: call ``function()`` in one more child and return what it returns; what becomes of the child becomes of us.
+    """For checks: call ``function()`` in one more child and return what it returns; what becomes of the child becomes
+    of us.
 
     For a check that needs two processes in different places.  An exception is raised here too, a signal kills us too.
     """
@@ -258,7 +292,9 @@ def _explain(task: Exercise, outcome, seconds: float, stray: bool) -> str:
     """Why the check did not pass, in words; nothing when it did."""
     call = f"{task.name}()"
     if stray or outcome.stray:
-        return f"a child process that you forked came back out of {call}: it must end inside, with os._exit() or an exec"
+        return (
+            f"a child process that you forked came back out of {call}: it must end inside, with os._exit() or an exec"
+        )
     if isinstance(outcome.error, Feedback):
         return str(outcome.error)
     if outcome.timed_out:
@@ -313,10 +349,13 @@ def _has_children() -> bool:
 
 def _clear_away(before: host.Snapshot) -> None:
     """Remove the control groups that a wrong answer left; mounts and links went with the check's own namespaces."""
-    host.remove_cgroups(sorted(set(host.snapshot().kinds["cgroups"]) - set(before.kinds["cgroups"]), key=len, reverse=True))
+    host.remove_cgroups(
+        sorted(set(host.snapshot().kinds["cgroups"]) - set(before.kinds["cgroups"]), key=len, reverse=True)
+    )
 
 
 # ---- taking the place of the package's function ------------------------------------------------------------------
+
 
 class _Names(dict):
     """The names that a learner's function knows: the notebook's, then those of the module that it belongs to.
@@ -338,7 +377,11 @@ def _at_home(function, reference):
         return function
     names = _Names(function.__globals__, vars(sys.modules[reference.__module__]))
     moved = types.FunctionType(function.__code__, names, function.__name__, function.__defaults__, function.__closure__)
-    moved.__kwdefaults__, moved.__doc__, moved.__module__ = function.__kwdefaults__, function.__doc__, function.__module__
+    moved.__kwdefaults__, moved.__doc__, moved.__module__ = (
+        function.__kwdefaults__,
+        function.__doc__,
+        function.__module__,
+    )
     moved.__minict_reference__ = reference
     return moved
 
@@ -361,6 +404,7 @@ def _replace(task: Exercise, function) -> None:
 
 # ---- progress --------------------------------------------------------------------------------------------------
 
+
 def _remember(task: Exercise, function) -> None:
     """Keep the learner's own source, for the progress and for chapter 16, which builds one program of all of them."""
     record.note("exercises", task.id, source=inspect.getsource(function))
@@ -375,6 +419,7 @@ def _function_of(source: str, name: str) -> types.FunctionType:
     """The function *name* of a text that need not be in a file; inspect finds its source all the same."""
     import linecache
     import zlib
+
     filename = f"<answer {zlib.crc32(source.encode()):08x}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
     space = {"__name__": "__main__", "__builtins__": __builtins__}

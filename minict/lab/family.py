@@ -1,4 +1,5 @@
 """Chapter 03's picture: a family of processes at four moments, watched from outside of its pid namespace."""
+
 from __future__ import annotations
 
 import os
@@ -14,8 +15,8 @@ from .child import run_in_child
 from .figures import CARD, FAINT, HUES, INK, LINE, LIT, LIT_EDGE, MUTED, Picture, _numbers_of, _Sheet
 
 _PATIENCE = 0.3  # seconds that number 1 has to notice a child's end: a thousand times what it needs
-_LIMIT = 5.0     # seconds for anything else, on a very busy machine
-_MORE = 5        # helpers after the first
+_LIMIT = 5.0  # seconds for anything else, on a very busy machine
+_MORE = 5  # helpers after the first
 
 
 class Person:
@@ -31,7 +32,8 @@ def until_runs(program: str, pid: int) -> None:
 
 
 def zombies(pid: int) -> int:
-    """How many children of the process *pid* have ended and were not waited for; looks until that number stands still."""
+    """How many children of the process *pid* have ended and were not waited for; looks until that number stands
+    still."""
     seen, end = -1, time.monotonic() + _LIMIT
     while (count := _count_zombies(pid)) != seen and time.monotonic() < end:
         seen = count
@@ -53,6 +55,7 @@ def family_album(wait_for) -> Picture:
 
 
 # ---- the family ------------------------------------------------------------------------------------------------
+
 
 def _live_through(wait_for) -> list[tuple[str, list[Person]]]:
     """In a child: (caption, everybody) at each of four moments."""
@@ -106,6 +109,7 @@ def _helper() -> None:
 
 def _call_oneself(name: str) -> None:
     import ctypes
+
     restore_signals()
     text = ctypes.create_string_buffer(name.encode())
     prctl(PR_SET_NAME, ctypes.addressof(text))
@@ -153,13 +157,16 @@ def _draw(moments: list[tuple[str, list[Person]]]) -> Picture:
             sheet.line([(x, 20), (x, sheet.height - 20)], LINE, 1)
         _draw_moment(sheet, x + 16, width - 32, number + 1, caption, family)
     counts = [sum(person.is_zombie for person in family) for _, family in moments]
-    return sheet.picture("a family of processes at four moments: an orphan comes to number 1; zombies: "
-                         + ", ".join(map(str, counts)))
+    return sheet.picture(
+        "a family of processes at four moments: an orphan comes to number 1; zombies: " + ", ".join(map(str, counts))
+    )
 
 
 def _draw_moment(sheet: _Sheet, x: float, width: float, number: int, caption: str, family: list[Person]) -> None:
     sheet.dot(x + 9, 33, 11, INK)
-    sheet.axes.text(x + 9, 36.4, str(number), fontsize=7.6, color=CARD, fontweight="bold", ha="center", va="baseline", zorder=4)
+    sheet.axes.text(
+        x + 9, 36.4, str(number), fontsize=7.6, color=CARD, fontweight="bold", ha="center", va="baseline", zorder=4
+    )
     sheet.text(x + 28, 33, caption, 10.5, INK)
     at = {}
 
@@ -173,8 +180,15 @@ def _draw_moment(sheet: _Sheet, x: float, width: float, number: int, caption: st
 
     place(family[0], 0)
     count = sum(person.is_zombie for person in family)
-    sheet.text(x + width / 2, sheet.height - 28, "no zombie" if not count else "1 zombie" if count == 1 else f"{count} zombies", 12,
-               LIT_EDGE if count else MUTED, "bold", "center")
+    sheet.text(
+        x + width / 2,
+        sheet.height - 28,
+        "no zombie" if not count else "1 zombie" if count == 1 else f"{count} zombies",
+        12,
+        LIT_EDGE if count else MUTED,
+        "bold",
+        "center",
+    )
 
 
 def _draw_person(sheet: _Sheet, person: Person, x: float, y: float, width: float, parent) -> None:
@@ -182,10 +196,21 @@ def _draw_person(sheet: _Sheet, person: Person, x: float, y: float, width: float
     adopted = person.name == "helper" and person.parent == 1
     if parent:
         left = parent[0] + 9
-        sheet.line([(left, parent[1] + 27), (left, y + 13), (x - 1, y + 13)], LIT if adopted else LINE, 2 if adopted else 1.6)
+        sheet.line(
+            [(left, parent[1] + 27), (left, y + 13), (x - 1, y + 13)], LIT if adopted else LINE, 2 if adopted else 1.6
+        )
     colour = _COLOURS.get(person.name, MUTED)
-    sheet.box(x, y, width, 26, FAINT if person.is_zombie else CARD, MUTED if person.is_zombie else colour, 6, 1.4,
-              "--" if person.is_zombie else "-")
+    sheet.box(
+        x,
+        y,
+        width,
+        26,
+        FAINT if person.is_zombie else CARD,
+        MUTED if person.is_zombie else colour,
+        6,
+        1.4,
+        "--" if person.is_zombie else "-",
+    )
     sheet.box(x + 4, y + 4, 24, 18, LINE if person.is_zombie else colour, radius=4)
     sheet.text(x + 16, y + 13, str(person.number), 10, INK if person.is_zombie else CARD, "bold", "center", True)
     sheet.text(x + 36, y + 13, person.name, 11, MUTED if person.is_zombie else INK, "bold")

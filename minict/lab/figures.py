@@ -13,6 +13,7 @@ Pictures are PNG on a white card, so that they can be read on GitHub in its dark
 a sentence that stands for it where pictures can't be seen.  The two that move are SVG in an
 ``ipywidgets.HTML``; what is saved of them is a sentence, so a picture that stands still should follow.
 """
+
 from __future__ import annotations
 
 import html
@@ -49,11 +50,13 @@ _DOTS = 200  # a sheet's units are hundredths of an inch, shown as pixels: two d
 
 
 class _Sheet:
-    """A white card of *width* x *height* units, the origin at its top left, with the few shapes that the pictures need."""
+    """A white card of *width* x *height* units, the origin at its top left, with the few shapes that the pictures
+    need."""
 
     def __init__(self, width: float, height: float):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
+
         self.width, self.height = width, height
         self.figure = Figure(figsize=(width / 100, height / 100))
         FigureCanvasAgg(self.figure)
@@ -64,28 +67,67 @@ class _Sheet:
 
     def box(self, x, y, width, height, face, edge="none", radius=6.0, line=1.0, style="-"):
         from matplotlib.patches import FancyBboxPatch
-        self.axes.add_patch(FancyBboxPatch((x + radius, y + radius), width - 2 * radius, height - 2 * radius,
-                                           boxstyle=f"round,pad={radius}", facecolor=face, edgecolor=edge, linewidth=line,
-                                           linestyle=style))
+
+        self.axes.add_patch(
+            FancyBboxPatch(
+                (x + radius, y + radius),
+                width - 2 * radius,
+                height - 2 * radius,
+                boxstyle=f"round,pad={radius}",
+                facecolor=face,
+                edgecolor=edge,
+                linewidth=line,
+                linestyle=style,
+            )
+        )
 
     def text(self, x, y, text, size=9.0, colour=INK, weight="normal", align="left", mono=False):
         # on the baseline: centred, a word with a g would stand higher than its neighbour without one
         down = y + size * (0.36 - 0.6 * text.count("\n"))
         for line in text.split("\n"):
-            self.axes.text(x, down, line, fontsize=size * 0.72, color=colour, fontweight=weight, ha=align, va="baseline",
-                           family=_MONO if mono else "DejaVu Sans")
+            self.axes.text(
+                x,
+                down,
+                line,
+                fontsize=size * 0.72,
+                color=colour,
+                fontweight=weight,
+                ha=align,
+                va="baseline",
+                family=_MONO if mono else "DejaVu Sans",
+            )
             down += 1.2 * size
 
     def line(self, points, colour=LINE, line=1.2, style="-"):
-        self.axes.plot([x for x, _ in points], [y for _, y in points], color=colour, linewidth=line, linestyle=style,
-                       solid_capstyle="round", solid_joinstyle="round", zorder=1)
+        self.axes.plot(
+            [x for x, _ in points],
+            [y for _, y in points],
+            color=colour,
+            linewidth=line,
+            linestyle=style,
+            solid_capstyle="round",
+            solid_joinstyle="round",
+            zorder=1,
+        )
 
     def arrow(self, x, y, to_x, to_y, colour=MUTED):
-        self.axes.annotate("", (to_x, to_y), (x, y), arrowprops={"arrowstyle": "-|>", "color": colour, "lw": 1.1,
-                                                                 "shrinkA": 0, "shrinkB": 0, "mutation_scale": 9})
+        self.axes.annotate(
+            "",
+            (to_x, to_y),
+            (x, y),
+            arrowprops={
+                "arrowstyle": "-|>",
+                "color": colour,
+                "lw": 1.1,
+                "shrinkA": 0,
+                "shrinkB": 0,
+                "mutation_scale": 9,
+            },
+        )
 
     def dot(self, x, y, radius, colour):
         from matplotlib.patches import Circle
+
         self.axes.add_patch(Circle((x, y), radius, facecolor=colour, edgecolor=CARD, linewidth=1.2, zorder=3))
 
     def picture(self, sentence: str) -> Picture:
@@ -96,14 +138,33 @@ class _Sheet:
 
 # floor -> parts: (chapter, its name, what it is to the kernel)
 _FLOORS = (
-    ("engine", "many containers, for people", (
-        (6, "layers", "overlayfs"), (7, "images", "OCI, registries"), (9, "network", "veth, bridge"),
-        (10, "the world", "NAT, DNS, ports"), (14, "life cycle", "ps, logs, stop"), (15, "volumes", "data that stays"),
-        (17, "build", "Dockerfile"))),
-    ("runtime", "one container, from one specification", (
-        (1, "process", "fork, exec, wait"), (2, "namespaces", "unshare, setns"), (3, "pid and init", "reap, signals"),
-        ((4, 5), "root", "pivot_root"), (8, "limits", "cgroups v1, v2"), (11, "users", "id maps"),
-        (12, "powers", "capabilities, seccomp"), (13, "terminal", "pty, sessions"))),
+    (
+        "engine",
+        "many containers, for people",
+        (
+            (6, "layers", "overlayfs"),
+            (7, "images", "OCI, registries"),
+            (9, "network", "veth, bridge"),
+            (10, "the world", "NAT, DNS, ports"),
+            (14, "life cycle", "ps, logs, stop"),
+            (15, "volumes", "data that stays"),
+            (17, "build", "Dockerfile"),
+        ),
+    ),
+    (
+        "runtime",
+        "one container, from one specification",
+        (
+            (1, "process", "fork, exec, wait"),
+            (2, "namespaces", "unshare, setns"),
+            (3, "pid and init", "reap, signals"),
+            ((4, 5), "root", "pivot_root"),
+            (8, "limits", "cgroups v1, v2"),
+            (11, "users", "id maps"),
+            (12, "powers", "capabilities, seccomp"),
+            (13, "terminal", "pty, sessions"),
+        ),
+    ),
 )
 _ROOF = (16, "your own docker", "minict run -it --memory 128m -p 8080:80 ubuntu bash")
 _REAL = (18, "real programs", "nginx, MariaDB"), (19, "real engines", "Podman, Docker")
@@ -112,6 +173,7 @@ _REAL = (18, "real programs", "nginx, MariaDB"), (19, "real engines", "Podman, D
 def runtime_map(chapter: int) -> Picture:
     """The map of the whole runtime.  What *chapter* builds is lit, what earlier chapters built is blue."""
     from . import course
+
     course.open_chapter(chapter)
     sheet = _Sheet(920, 372)
     lit = []
@@ -145,8 +207,15 @@ def runtime_map(chapter: int) -> Picture:
         y += 114
     sheet.box(14, y, 892, 56, "#1e293b", "none", 9)
     sheet.text(28, y + 20, "the Linux kernel", 13, "#f8fafc", "bold")
-    sheet.text(28, y + 39, "clone3  unshare  setns  mount  pivot_root  openat2  prctl  capset  seccomp  overlayfs  netlink  nftables  "
-               "/proc  /sys/fs/cgroup", 9.5, "#94a3b8", mono=True)
+    sheet.text(
+        28,
+        y + 39,
+        "clone3  unshare  setns  mount  pivot_root  openat2  prctl  capset  seccomp  overlayfs  netlink  nftables  "
+        "/proc  /sys/fs/cgroup",
+        9.5,
+        "#94a3b8",
+        mono=True,
+    )
     for x in (120, 460, 800):
         sheet.arrow(x, 178, x, 188)
         sheet.arrow(x, 292, x, 302)
@@ -164,6 +233,7 @@ def _break(text: str, width: float) -> str:
 
 
 # ---- processes -------------------------------------------------------------------------------------------------
+
 
 def process_tree(pid: int | None = None, names: dict[int, str] | None = None) -> Picture:
     """The process *pid* (this one if not given) and all below it, with their numbers outside and inside.
@@ -195,9 +265,13 @@ def process_tree(pid: int | None = None, names: dict[int, str] | None = None) ->
             sheet.text(right - 232, y + 15, "zombie", 9, MUTED, align="right")
         numbers = _numbers_of(process)
         sheet.text(right - 150, y + 15, str(process.pid), 11, INK, align="center", mono=True)
-        sheet.text(right - 50, y + 15, str(numbers[-1]), 11, MUTED if colour == HOST else colour, "bold", "center", mono=True)
+        sheet.text(
+            right - 50, y + 15, str(numbers[-1]), 11, MUTED if colour == HOST else colour, "bold", "center", mono=True
+        )
     words = ", ".join((names or {}).get(process.pid, _command_of(process).split(" ")[0]) for _, process in rows[1:])
-    return sheet.picture(f"a tree of processes: below the first one {words}" if words else "one process without children")
+    return sheet.picture(
+        f"a tree of processes: below the first one {words}" if words else "one process without children"
+    )
 
 
 def _rows_of_family(table: dict, top: int) -> list[tuple]:
@@ -240,7 +314,7 @@ def _namespace(pid: int | str, file: str) -> str:
 
 
 def _short(text: str, length: float) -> str:
-    return text if len(text) <= length else text[:int(length) - 1] + "…"
+    return text if len(text) <= length else text[: int(length) - 1] + "…"
 
 
 class _Colours:
@@ -255,8 +329,16 @@ class _Colours:
 
 # ---- namespaces ------------------------------------------------------------------------------------------------
 
-_KINDS = (("uts", "host name"), ("mnt", "mounts"), ("pid", "processes"), ("net", "network"), ("ipc", "messages"),
-          ("user", "users"), ("cgroup", "cgroups"), ("time", "clocks"))
+_KINDS = (
+    ("uts", "host name"),
+    ("mnt", "mounts"),
+    ("pid", "processes"),
+    ("net", "network"),
+    ("ipc", "messages"),
+    ("user", "users"),
+    ("cgroup", "cgroups"),
+    ("time", "clocks"),
+)
 
 
 def namespace_map(processes: dict[str, int]) -> Picture:
@@ -282,12 +364,24 @@ def namespace_map(processes: dict[str, int]) -> Picture:
             sheet.line([(x, rows[0]), (x, rows[-1])], colour, 2.4)
             for begin, end in _runs(rows, 46):
                 sheet.box(x - 36, begin - 16, 72, end - begin + 32, colour, radius=15)
-                sheet.text(x, (begin + end) / 2, thing.strip("abcdefghijklmnopqrstuvwxyz:[]_"), 9,
-                           INK if colour == HOST else CARD, align="center", mono=True)
+                sheet.text(
+                    x,
+                    (begin + end) / 2,
+                    thing.strip("abcdefghijklmnopqrstuvwxyz:[]_"),
+                    9,
+                    INK if colour == HOST else CARD,
+                    align="center",
+                    mono=True,
+                )
     for row, name in enumerate(processes):
         sheet.text(24, 76 + 46 * row, _short(name, 22), 12, INK, "bold")
-    sheet.text(24, 96 + 46 * len(processes) - 24, "Each shape is one namespace, with its number. Grey: the host's, where this notebook is.",
-               9.5, MUTED)
+    sheet.text(
+        24,
+        96 + 46 * len(processes) - 24,
+        "Each shape is one namespace, with its number. Grey: the host's, where this notebook is.",
+        9.5,
+        MUTED,
+    )
     return sheet.picture("; ".join(_sharing_in_words(name, homes) for name in homes))
 
 
@@ -327,8 +421,17 @@ def _sharing_in_words(name: str, homes: dict[str, dict[str, str]]) -> str:
 
 # ---- mounts ----------------------------------------------------------------------------------------------------
 
-_TYPES = {"overlay": "#ea580c", "proc": "#9333ea", "sysfs": "#9333ea", "tmpfs": "#0891b2", "devpts": "#0891b2", "devtmpfs": "#0891b2",
-          "mqueue": "#0891b2", "cgroup": "#059669", "cgroup2": "#059669"}
+_TYPES = {
+    "overlay": "#ea580c",
+    "proc": "#9333ea",
+    "sysfs": "#9333ea",
+    "tmpfs": "#0891b2",
+    "devpts": "#0891b2",
+    "devtmpfs": "#0891b2",
+    "mqueue": "#0891b2",
+    "cgroup": "#059669",
+    "cgroup2": "#059669",
+}
 
 
 def mount_tree(pid: int | str = "self", at_most: int = 24) -> Picture:
@@ -352,11 +455,21 @@ def mount_tree(pid: int | str = "self", at_most: int = 24) -> Picture:
         last_at[level] = y
         colour = _TYPES.get(entry["type"], MUTED)
         sheet.dot(x + 6, y + 12, 5, colour)
-        sheet.text(x + 18, y + 12, _short(entry["point"], (right - 320 - x) / 7.2), 11, INK, "bold" if level < 1 else "normal", mono=True)
+        sheet.text(
+            x + 18,
+            y + 12,
+            _short(entry["point"], (right - 320 - x) / 7.2),
+            11,
+            INK,
+            "bold" if level < 1 else "normal",
+            mono=True,
+        )
         sheet.box(right - 292, y + 2, 84, 20, colour, radius=9)
         sheet.text(right - 250, y + 12, entry["type"], 9, CARD, "bold", "center")
         writable = "rw" in entry["options"].split(",")
-        sheet.text(right - 150, y + 12, "yes" if writable else "read-only", 10, INK if writable else LIT_EDGE, align="center")
+        sheet.text(
+            right - 150, y + 12, "yes" if writable else "read-only", 10, INK if writable else LIT_EDGE, align="center"
+        )
         tells = _propagation(entry)
         sheet.text(right - 50, y + 12, tells, 10, MUTED if tells == "nobody" else LIT_EDGE, align="center")
     if len(rows) > len(shown):
@@ -376,7 +489,9 @@ def _rows_of_mounts(table: list[dict]) -> list[tuple[int, dict]]:
 
     def add(entry, level):
         rows.append((level, entry))
-        for child in sorted((each for each in table if each["parent"] == entry["id"] and each is not entry), key=lambda e: e["point"]):
+        for child in sorted(
+            (each for each in table if each["parent"] == entry["id"] and each is not entry), key=lambda e: e["point"]
+        ):
             add(child, level + 1)
 
     for entry in table:
@@ -386,6 +501,7 @@ def _rows_of_mounts(table: list[dict]) -> list[tuple[int, dict]]:
 
 
 # ---- drawings that move --------------------------------------------------------------------------------------------
+
 
 class _Shown:
     """A widget with a sentence that stands for it where widgets can't be seen."""
@@ -406,12 +522,18 @@ def live(draw, label: str, values: range | list, start=None, play: float | None 
     *play*: with a button that moves on by itself, every so many seconds.  *draw* must not print.
     """
     import ipywidgets
+
     values = list(values)
     first = values.index(start) if start is not None else 0
     page = ipywidgets.HTML(_card(draw(values[first])))
-    slider = ipywidgets.SelectionSlider(options=[(str(value), value) for value in values], index=first, description=label,
-                                        continuous_update=True, style={"description_width": "initial"},
-                                        layout=ipywidgets.Layout(width="30em"))
+    slider = ipywidgets.SelectionSlider(
+        options=[(str(value), value) for value in values],
+        index=first,
+        description=label,
+        continuous_update=True,
+        style={"description_width": "initial"},
+        layout=ipywidgets.Layout(width="30em"),
+    )
 
     def moved(change):
         page.value = _card(draw(change["new"]))
@@ -425,8 +547,11 @@ def live(draw, label: str, values: range | list, start=None, play: float | None 
     return _Shown(ipywidgets.VBox([ipywidgets.HBox(controls), page]), f"A drawing with a slider: {label}")
 
 
-def watch(sample, label: str, unit: str = "", seconds: float = 20, every: float = 0.25, top: float | None = None) -> _Shown:
-    """Draw the value of ``sample()`` while it changes, every *every* seconds for *seconds* seconds; then it stands still.
+def watch(
+    sample, label: str, unit: str = "", seconds: float = 20, every: float = 0.25, top: float | None = None
+) -> _Shown:
+    """Draw the value of ``sample()`` while it changes, every *every* seconds for *seconds* seconds; then it stands
+    still.
 
     It goes on while no cell runs.  *sample* must be quick and must not print; where it raises, the drawing ends.
     *top*: a line that the values should be compared with, such as a limit.
@@ -434,6 +559,7 @@ def watch(sample, label: str, unit: str = "", seconds: float = 20, every: float 
     import asyncio
 
     import ipywidgets
+
     page = ipywidgets.HTML(_card(_curve([], label, unit, seconds, top)))
 
     async def sample_for_a_while():
@@ -456,8 +582,10 @@ def watch(sample, label: str, unit: str = "", seconds: float = 20, every: float 
 
 
 def _card(svg: str) -> str:
-    return (f"<div style='background:{CARD};border:1px solid {LINE};border-radius:12px;padding:10px;display:inline-block'>"
-            f"{svg}</div>")
+    return (
+        f"<div style='background:{CARD};border:1px solid {LINE};border-radius:12px;padding:10px;display:inline-block'>"
+        f"{svg}</div>"
+    )
 
 
 def _curve(points: list[tuple[float, float]], label: str, unit: str, seconds: float, top: float | None) -> str:
@@ -468,23 +596,33 @@ def _curve(points: list[tuple[float, float]], label: str, unit: str, seconds: fl
     def place(at, value):
         return left + at / seconds * (width - left - 12), height - foot - value / highest * (height - foot - 34)
 
-    parts = [f"<svg width='{width}' height='{height}' viewBox='0 0 {width} {height}' font-family='sans-serif' font-size='12'>",
-             f"<text x='{left}' y='16' fill='{INK}' font-weight='bold'>{html.escape(label)}</text>"]
+    parts = [
+        f"<svg width='{width}' height='{height}' viewBox='0 0 {width} {height}' font-family='sans-serif' font-size='12'>",
+        f"<text x='{left}' y='16' fill='{INK}' font-weight='bold'>{html.escape(label)}</text>",
+    ]
     for part in (0, 0.5, 1):
         _, y = place(0, highest / 1.15 * part)
-        parts.append(f"<line x1='{left}' x2='{width - 12}' y1='{y:.1f}' y2='{y:.1f}' stroke='{LINE}' stroke-width='1'/>"
-                     f"<text x='{left - 8}' y='{y + 4:.1f}' fill='{MUTED}' text-anchor='end'>{highest / 1.15 * part:.3g}</text>")
+        parts.append(
+            f"<line x1='{left}' x2='{width - 12}' y1='{y:.1f}' y2='{y:.1f}' stroke='{LINE}' stroke-width='1'/>"
+            f"<text x='{left - 8}' y='{y + 4:.1f}' fill='{MUTED}' text-anchor='end'>{highest / 1.15 * part:.3g}</text>"
+        )
     if top:
         _, y = place(0, top)
-        parts.append(f"<line x1='{left}' x2='{width - 12}' y1='{y:.1f}' y2='{y:.1f}' stroke='{LIT}' stroke-width='1.5' "
-                     "stroke-dasharray='5 4'/>")
+        parts.append(
+            f"<line x1='{left}' x2='{width - 12}' y1='{y:.1f}' y2='{y:.1f}' stroke='{LIT}' stroke-width='1.5' "
+            "stroke-dasharray='5 4'/>"
+        )
     if points:
         line = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in points))
         x, y = place(*points[-1])
-        parts.append(f"<polyline points='{line}' fill='none' stroke='{HUES[0]}' stroke-width='2' stroke-linejoin='round'/>"
-                     f"<circle cx='{x:.1f}' cy='{y:.1f}' r='4' fill='{HUES[0]}'/>"
-                     f"<text x='{width - 12}' y='16' fill='{HUES[0]}' text-anchor='end' font-weight='bold'>"
-                     f"{points[-1][1]:.3g} {html.escape(unit)}</text>")
-    parts.append(f"<text x='{left}' y='{height - 6}' fill='{MUTED}'>0 s</text>"
-                 f"<text x='{width - 12}' y='{height - 6}' fill='{MUTED}' text-anchor='end'>{seconds:g} s</text></svg>")
+        parts.append(
+            f"<polyline points='{line}' fill='none' stroke='{HUES[0]}' stroke-width='2' stroke-linejoin='round'/>"
+            f"<circle cx='{x:.1f}' cy='{y:.1f}' r='4' fill='{HUES[0]}'/>"
+            f"<text x='{width - 12}' y='16' fill='{HUES[0]}' text-anchor='end' font-weight='bold'>"
+            f"{points[-1][1]:.3g} {html.escape(unit)}</text>"
+        )
+    parts.append(
+        f"<text x='{left}' y='{height - 6}' fill='{MUTED}'>0 s</text>"
+        f"<text x='{width - 12}' y='{height - 6}' fill='{MUTED}' text-anchor='end'>{seconds:g} s</text></svg>"
+    )
     return "".join(parts)

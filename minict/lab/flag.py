@@ -5,8 +5,8 @@
     room = flag("04")          # prepares the file and the place with the weakness, and tells the story
     capture("04", "…")         # is that the word?
 
-The word is new on every machine, so that nobody can copy it from somebody else.  The file is one that was made for this, below
-``MINICT_RUN``: a weakness leads there and to nothing of the host's own.  A :class:`Flag` is registered in
+The word is new on every machine, so that nobody can copy it from somebody else.  The file is one that was made for
+this, below ``MINICT_RUN``: a weakness leads there and to nothing of the host's own.  A :class:`Flag` is registered in
 ``minict/lab/scenarios/chNN.py``.
 """
 
@@ -38,7 +38,14 @@ class Flag:
     def __init__(self, id: str, story: str, *, place, solution, closed, remove):
         if id in _flags:
             raise ValueError(f"there are two flags {id}")
-        self.id, self.story, self.place, self.solution, self.closed, self.remove = id, story, place, solution, closed, remove
+        self.id, self.story, self.place, self.solution, self.closed, self.remove = (
+            id,
+            story,
+            place,
+            solution,
+            closed,
+            remove,
+        )
         self.chapter = sys._getframe(1).f_globals["__name__"].rpartition(".")[2].partition("_")[0]  # ch05
         _flags[id] = self
 
@@ -59,7 +66,8 @@ def find(id: str) -> Flag:
 
 
 def flag(id: str):
-    """Prepare the flag *id*, tell its story, and return what you start from.  Called again, it prepares everything anew."""
+    """Prepare the flag *id*, tell its story, and return what you start from.  Called again, it prepares everything
+    anew."""
     game = find(id)
     remove(id)
     start = _placed[id] = game.place(word(id))

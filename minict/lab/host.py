@@ -4,6 +4,7 @@ A container takes all of these from its host and must give all of them back.  :f
 them down, :func:`difference` says in words what two snapshots do not share, and
 :func:`leave_no_trace`, the last cell of every notebook, proves that there is no difference.
 """
+
 from __future__ import annotations
 
 import os
@@ -56,8 +57,9 @@ def snapshot() -> Snapshot:
     ``MINICT_CGROUP``, in every hierarchy.  Processes are this one's descendants and whatever runs in
     one of those control groups.  Takes 10 to 30 milliseconds, most of them for ``nft``.
     """
-    return Snapshot(mounts=_mounts(), links=_links(), cgroups=_cgroups(), rules=_rules(), processes=_processes(),
-                    files=_files())
+    return Snapshot(
+        mounts=_mounts(), links=_links(), cgroups=_cgroups(), rules=_rules(), processes=_processes(), files=_files()
+    )
 
 
 def difference(before: Snapshot, after: Snapshot) -> list[str]:
@@ -91,6 +93,7 @@ def settle(before: Snapshot, seconds: float = 3.0, meanwhile=lambda: None) -> li
 
 # ---- the six kinds ---------------------------------------------------------------------------------------------
 
+
 def mount_table(pid: int | str = "thread-self") -> list[dict]:
     """The mounts that the process *pid* sees, in the kernel's order.  Source: proc_pid_mountinfo(5)."""
     table = []
@@ -99,9 +102,20 @@ def mount_table(pid: int | str = "thread-self") -> list[dict]:
             left, _, right = line.rstrip("\n").partition(" - ")
             id, parent, device, root, point, options, *tags = left.split(" ")
             fstype, source, superoptions = right.split(" ", 2)
-            table.append({"id": int(id), "parent": int(parent), "device": device, "root": _unescape(root),
-                          "point": _unescape(point), "options": options, "tags": tags, "type": fstype,
-                          "source": _unescape(source), "superoptions": superoptions})
+            table.append(
+                {
+                    "id": int(id),
+                    "parent": int(parent),
+                    "device": device,
+                    "root": _unescape(root),
+                    "point": _unescape(point),
+                    "options": options,
+                    "tags": tags,
+                    "type": fstype,
+                    "source": _unescape(source),
+                    "superoptions": superoptions,
+                }
+            )
     return table
 
 
@@ -177,8 +191,12 @@ def _read_if_there(path: str) -> str:
 
 def _cgroups() -> Counter:
     """Only what is below ``MINICT_CGROUP``: the directory itself stays for the next container."""
-    return Counter(os.path.join(directory, name) for tree in cgroup_trees()
-                   for directory, names, _ in os.walk(tree) for name in names)
+    return Counter(
+        os.path.join(directory, name)
+        for tree in cgroup_trees()
+        for directory, names, _ in os.walk(tree)
+        for name in names
+    )
 
 
 def _rules() -> Counter:
@@ -199,14 +217,15 @@ def _rules() -> Counter:
 
 
 class Process:
-    """/proc/PID/stat: who, whose child, in which process group, running (R, S, D) or a zombie (Z).  Source: proc_pid_stat(5)."""
+    """/proc/PID/stat: who, whose child, in which process group, running (R, S, D) or a zombie (Z).  Source:
+    proc_pid_stat(5)."""
 
     def __init__(self, pid: int):
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             text = file.read()
         self.pid = pid
-        self.name = text[text.index("(") + 1:text.rindex(")")]
-        rest = text[text.rindex(")") + 2:].split()
+        self.name = text[text.index("(") + 1 : text.rindex(")")]
+        rest = text[text.rindex(")") + 2 :].split()
         self.state, self.parent, self.group = rest[0], int(rest[1]), int(rest[2])
 
     def read(self, file: str) -> bytes:
@@ -272,8 +291,13 @@ def _processes() -> Counter:
 
 def _files() -> Counter:
     """All below ``MINICT_RUN``, and the directories of containers and volumes below ``MINICT_ROOT``."""
-    found = Counter(os.path.join(directory, name) for directory, _, files in os.walk(paths.run_root())
-                    if os.path.basename(directory) not in _KEPT for name in files if not name.endswith("lock"))
+    found = Counter(
+        os.path.join(directory, name)
+        for directory, _, files in os.walk(paths.run_root())
+        if os.path.basename(directory) not in _KEPT
+        for name in files
+        if not name.endswith("lock")
+    )
     for holder in (f"{paths.run_root()}/containers", f"{paths.data_root()}/containers", f"{paths.data_root()}/volumes"):
         if os.path.isdir(holder):
             found.update(entry.path for entry in os.scandir(holder) if not entry.name.endswith("lock"))
@@ -301,6 +325,7 @@ def leave_no_trace() -> None:
         raise RuntimeError("nobody looked at the host when this notebook began: start with `from minict.lab import *`")
     from .flag import remove_all
     from .scenario import end_all
+
     end_all()  # broken containers and flags are the course's own: a chapter need not end them by hand
     remove_all()
     left = settle(_beginning)
@@ -312,5 +337,7 @@ def leave_no_trace() -> None:
     if not left:
         print("\nThis notebook left no trace on the host.")
     else:
-        print("\nSomething is left. minict.prune() removes what containers took;"
-              "\nwhat a cell took by hand, a cell must give back: restart the kernel and run the notebook once more.")
+        print(
+            "\nSomething is left. minict.prune() removes what containers took;"
+            "\nwhat a cell took by hand, a cell must give back: restart the kernel and run the notebook once more."
+        )

@@ -1,4 +1,5 @@
 """Chapter 01's pictures: two lives from fork to wait, measured, and the sixteen bits that a process leaves behind."""
+
 from __future__ import annotations
 
 import html
@@ -12,8 +13,8 @@ from .figures import BUILT, BUILT_EDGE, CARD, FAINT, HUES, INK, LINE, LIT, LIT_E
 
 # ---- lives -----------------------------------------------------------------------------------------------------
 
-_TRIES = 5     # of which the fastest is drawn: the others tell of what else the machine had to do
-_NAP = 0.002   # seconds for which the parent lets the dead wait
+_TRIES = 5  # of which the fastest is drawn: the others tell of what else the machine had to do
+_NAP = 0.002  # seconds for which the parent lets the dead wait
 
 # How the steps of a container's birth begin -> the part of the course that builds them.  The first that fits counts.
 _PARTS = (
@@ -44,8 +45,10 @@ class Life:
 
 def lifelines(image: str = "tiny") -> Picture:
     """The lives of two processes that execute ``true``, an ordinary one and one in a container.  Both live just now."""
-    lives = [min((make() for _ in range(_TRIES)), key=lambda life: life.waited - life.born)
-             for make in (_ordinary, lambda: _contained(image))]
+    lives = [
+        min((make() for _ in range(_TRIES)), key=lambda life: life.waited - life.born)
+        for make in (_ordinary, lambda: _contained(image))
+    ]
     return _draw(lives)
 
 
@@ -72,6 +75,7 @@ def _ordinary() -> Life:
 
 def _contained(image: str) -> Life:
     from minict.engine import api
+
     running = api.run(image, "true", network="none", detach=True, trace=True)
     ended = _end_of(running._container.pidfd)
     time.sleep(_NAP)
@@ -105,8 +109,10 @@ def _draw(lives: list[Life]) -> Picture:
     for number, life in enumerate(lives):
         _draw_life(sheet, life, 40 + 176 * number, unit)
     _legend(sheet, lives, sheet.height - 28)
-    return sheet.picture("the lives of two processes from fork to wait, an ordinary command and the same in a "
-                         "container: there the gap between fork and execve is full of steps")
+    return sheet.picture(
+        "the lives of two processes from fork to wait, an ordinary command and the same in a "
+        "container: there the gap between fork and execve is full of steps"
+    )
 
 
 def _draw_life(sheet: _Sheet, life: Life, y: float, unit: float) -> None:
@@ -186,8 +192,10 @@ def wait_statuses(statuses: dict[str, int]) -> Picture:
             sheet.text(x(bit) + 11, y + 11, str(is_set), 10, CARD if is_set else MUTED, align="center", mono=True)
         said, colour = _said(status)
         sheet.text(x(0) + 44, y + 11, said, 11.5, colour, "bold")
-    return sheet.picture("the bits of some wait statuses: " + "; ".join(
-        f"{words}: {status}, {_said(status)[0]}" for words, status in statuses.items()))
+    return sheet.picture(
+        "the bits of some wait statuses: "
+        + "; ".join(f"{words}: {status}, {_said(status)[0]}" for words, status in statuses.items())
+    )
 
 
 def _said(status: int) -> tuple[str, str]:
@@ -207,8 +215,10 @@ def wait_status(words: str, status: int) -> str:
 
     for bit in reversed(range(16)):
         colour, is_set = _field_of(bit)[3], status >> bit & 1
-        parts.append(f"<rect x='{x(bit)}' y='52' width='{size}' height='{size}' rx='5' "
-                     f"fill='{colour if is_set else FAINT}' stroke='{colour if is_set else LINE}'/>")
+        parts.append(
+            f"<rect x='{x(bit)}' y='52' width='{size}' height='{size}' rx='5' "
+            f"fill='{colour if is_set else FAINT}' stroke='{colour if is_set else LINE}'/>"
+        )
         text(x(bit) + size / 2, 70, is_set, CARD if is_set else MUTED, "text-anchor='middle' font-family='monospace'")
     for field in _FIELDS:
         name, low, high, colour = field
@@ -221,5 +231,8 @@ def wait_status(words: str, status: int) -> str:
     text(318, 26, "wait status", MUTED, "text-anchor='end'")
     text(326, 26, status, INK, "font-weight='bold' font-size='15'")
     text(x(0) + size, 26, said, colour, "text-anchor='end' font-weight='bold' font-size='15'")
-    return ("<svg width='560' height='116' viewBox='0 0 560 116' font-family='sans-serif' font-size='13'>"
-            + "".join(parts) + "</svg>")
+    return (
+        "<svg width='560' height='116' viewBox='0 0 560 116' font-family='sans-serif' font-size='13'>"
+        + "".join(parts)
+        + "</svg>"
+    )

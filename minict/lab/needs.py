@@ -1,9 +1,10 @@
 """A picture for chapter 04: all that one program needs, who asks for it, and how large it is."""
+
 from __future__ import annotations
 
 import os
 
-from minict.engine import fromhost
+from minict.engine.images import hostimage
 
 from .figures import CARD, FAINT, HOST, INK, LINE, LIT, MUTED, Picture, _Sheet, _short
 
@@ -52,18 +53,20 @@ def needs_map(program: str) -> Picture:
 
 
 def _rows(program: str, level: int, why: str) -> list[_Row]:
-    if words := fromhost.shebang(program):
+    if words := hostimage.shebang(program):
         rows = [_Row(level, program, "script", why)]
-        for number, name in enumerate(fromhost._programs_named(words)):
+        for number, name in enumerate(hostimage._programs_named(words)):
             asks = f"{os.path.basename(words[0])} looks for it" if number else "the kernel, for the script"
-            rows += _rows(fromhost.find_program(name), level + 1, asks)
+            rows += _rows(hostimage.find_program(name), level + 1, asks)
         return rows
-    rows, loader = [_Row(level, program, "program", why)], fromhost.interpreter(program)
+    rows, loader = [_Row(level, program, "program", why)], hostimage.interpreter(program)
     if loader:
         rows.append(_Row(level + 1, loader, "loader", "the kernel, for the program"))
-        rows += [_Row(level + 2, path, "library", "the loader, for the program")
-                 for path in sorted(fromhost.ask_loader(loader, program), key=os.path.basename)
-                 if not os.path.samefile(path, loader)]
+        rows += [
+            _Row(level + 2, path, "library", "the loader, for the program")
+            for path in sorted(hostimage.ask_loader(loader, program), key=os.path.basename)
+            if not os.path.samefile(path, loader)
+        ]
     return rows
 
 

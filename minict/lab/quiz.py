@@ -12,6 +12,7 @@ The questions are in :mod:`minict.lab.quizzes`, a module for each chapter, such 
                   wrong("Because …", "That would …")),
          …)
 """
+
 from __future__ import annotations
 
 import html
@@ -68,7 +69,7 @@ class Quiz:
 
     def heading(self) -> str:
         """The line above the questions."""
-        return f"{len(self.questions)} questions. Answer with, for example, answer(\"{self.id}\", 1, \"b\")"
+        return f'{len(self.questions)} questions. Answer with, for example, answer("{self.id}", 1, "b")'
 
     def title(self, number: int) -> str:
         """What stands before the question *number*, counted from 1."""
@@ -90,7 +91,9 @@ class Quiz:
         """The text for everybody; the buttons for a live notebook.  Only the text is saved and compared."""
         bundle = {"text/plain": repr(self)}
         try:
-            bundle.update({kind: view for kind, view in _buttons(self)._repr_mimebundle_().items() if kind != "text/plain"})
+            bundle.update(
+                {kind: view for kind, view in _buttons(self)._repr_mimebundle_().items() if kind != "text/plain"}
+            )
         except ImportError:
             pass  # without ipywidgets the text remains
         return bundle
@@ -99,6 +102,7 @@ class Quiz:
 def quizzes() -> dict[str, Quiz]:
     """All quizzes of the course, by their ids."""
     from . import quizzes as package
+
     for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda each: each.name):
         importlib.import_module(f"{package.__name__}.{module.name}")
     return _quizzes
@@ -138,7 +142,7 @@ _answered: set[tuple[str, int]] = set()  # the questions that this notebook has 
 
 
 def _letters(question: Question) -> str:
-    return "abcdefgh"[:len(question.options)]
+    return "abcdefgh"[: len(question.options)]
 
 
 def _wrapped(start: str, text: str) -> list[str]:
@@ -163,6 +167,7 @@ _STYLE = """<style>
 def _buttons(quiz: Quiz):
     """The quiz as widgets.  A click changes widgets and prints nothing: printed words would belong to no cell."""
     import ipywidgets
+
     score = ipywidgets.HTML()
     solved: dict[int, bool] = {}  # question -> whether the first click was right
 

@@ -1,7 +1,8 @@
 """The warm-up of a chapter: three questions of earlier chapters' quizzes, those first that were missed.
 
-To be asked again, some time later, is what makes a thing stay.  Which three: what was answered wrongly the last time, then
-what was answered longest ago, then what was never asked.  Without a record three fixed ones, so that each run shows the same.
+To be asked again, some time later, is what makes a thing stay.  Which three: what was answered wrongly the last time,
+then what was answered longest ago, then what was never asked.  Without a record three fixed ones, so that each run
+shows the same.
 """
 
 from __future__ import annotations
@@ -47,14 +48,17 @@ def pick(chapter: int) -> list[tuple[str, int]]:
     earlier = [(quiz.id, number) for quiz in _before(chapter) for number in range(1, len(quiz.questions) + 1)]
     entry = {place: known.get(f"{place[0]}/{place[1]}") for place in earlier}
     missed = [place for place in earlier if entry[place] and entry[place].get("missed")]
-    oldest = sorted((place for place in earlier if entry[place] and place not in missed), key=lambda each: entry[each]["at"])
+    oldest = sorted(
+        (place for place in earlier if entry[place] and place not in missed), key=lambda each: entry[each]["at"]
+    )
     # Somebody with a record gets at most two of what is known already, and one question that is new.
     chosen = [*missed[:_COUNT], *oldest[: _COUNT - 1]][:_COUNT]
     return [*chosen, *(place for place in _fixed(chapter) if place not in chosen)][:_COUNT]
 
 
 def _fixed(chapter: int) -> list[tuple[str, int]]:
-    """One question each of the three chapters before, then further ones of the last; appending to a quiz changes none."""
+    """One question each of the three chapters before, then further ones of the last; appending to a quiz changes
+    none."""
     quizzes = list(reversed(_before(chapter)))
     first = [(quiz.id, 1 + (chapter + distance) % 3) for distance, quiz in enumerate(quizzes[:_COUNT])]
     more = [(quiz.id, number) for quiz in quizzes for number in range(1, len(quiz.questions) + 1)]
@@ -62,7 +66,10 @@ def _fixed(chapter: int) -> list[tuple[str, int]]:
 
 
 def _before(chapter: int) -> list[Quiz]:
-    return sorted((quiz for quiz in quizzes().values() if int(quiz.chapter.removeprefix("ch")) < chapter), key=lambda each: each.chapter)
+    return sorted(
+        (quiz for quiz in quizzes().values() if int(quiz.chapter.removeprefix("ch")) < chapter),
+        key=lambda each: each.chapter,
+    )
 
 
 def _question(place: tuple[str, int]) -> Question:

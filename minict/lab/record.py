@@ -4,8 +4,9 @@ One JSON object with a section for each kind of thing, and in it an entry for ea
 
     {"exercises": {"pivot-1": {"source": "def …", "at": 1764…}}, "quizzes": {"pivot-root/2": {"missed": true, …}}, …}
 
-Several notebooks write at once: each change happens under a lock.  Where the variable CI is set nothing is read or written,
-so that what notebooks show does not depend on who runs them; this notebook's own changes are remembered all the same.
+Several notebooks write at once: each change happens under a lock.  Where the variable CI is set nothing is read or
+written, so that what notebooks show does not depend on who runs them; this notebook's own changes are remembered all
+the same.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ def section(name: str) -> dict[str, dict]:
 
 
 def note(name: str, id: str, **facts) -> None:
-    """Remember *facts* of the thing *id* in the section *name*, with the time.  A full or read-only home is no error."""
+    """Remember *facts* of the thing *id* in the section *name*, with the time.  A full or read-only home is no
+    error."""
     entry = {**section(name).get(id, {}), **facts, "at": int(time.time())}
     _here.setdefault(name, {})[id] = entry
     if os.environ.get("CI"):

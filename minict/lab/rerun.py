@@ -1,8 +1,9 @@
 """A cell that is run again starts its containers again: those of the time before are stopped first.
 
-Else ``box = minict.run(…, name="box", detach=True)`` could be run only once: the name is in use, by a container that nobody
-has a variable for any more.  Cells are told apart by the id that JupyterLab sends with them.
+Else ``box = minict.run(…, name="box", detach=True)`` could be run only once: the name is in use, by a container that
+nobody has a variable for any more.  Cells are told apart by the id that JupyterLab sends with them.
 """
+
 from __future__ import annotations
 
 from minict.engine import api

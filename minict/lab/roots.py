@@ -3,6 +3,7 @@
 :func:`mount_moments` draws what happens to the mount table when a container moves in; :func:`furnish` carries out the
 table of operations of :mod:`minict.runtime.rootfs` one by one, looks at the root after each, and draws what it saw.
 """
+
 from __future__ import annotations
 
 import html
@@ -82,14 +83,16 @@ def _draw_moment(sheet: _Sheet, x: float, width: float, number: int, title: str,
             sheet.line([(left - 12, last_at[row.level - 1] + 46), (left - 12, y + 23), (left - 1, y + 23)], HOST, 1.5)
         last_at[row.level] = y
         face, ink, second = {"the host": ("#d5dde6", INK, "#475569"), "proc": (_TYPES["proc"], CARD, "#f3e8ff")}.get(
-            row.name, (LIT, CARD, "#ffedd5"))
+            row.name, (LIT, CARD, "#ffedd5")
+        )
         sheet.box(left, y, x + width - 9 - left, 46, face, "none", 7)
         sheet.text(left + 11, y + 15, row.name, 11.5, ink, "bold")
         if row.level and row.point == "/":
             sheet.text(left + 11, y + 33, "at / too: on top of it", 9, second)
         else:
-            sheet.text(left + 11, y + 33, "at "
-                                          "" + _short(row.point, (x + width - left - 52) / 5.6), 9, second, mono=True)
+            sheet.text(
+                left + 11, y + 33, "at " + _short(row.point, (x + width - left - 52) / 5.6), 9, second, mono=True
+            )
         if row.more:
             sheet.text(x + width - 18, y + 15, f"+ {row.more} more", 9, second, align="right")
     hosts = sum(row.more + 1 for row in rows if row.name == "the host")
@@ -101,8 +104,10 @@ def _draw_moment(sheet: _Sheet, x: float, width: float, number: int, title: str,
 
 _SHELVES = ("dev", "proc", "sys")  # the directories of a root that are not the image's
 # What is drawn of the two that hold a hundred things; the rest is counted.
-_KNOWN = {"proc": ("self", "mounts", "cpuinfo", "meminfo", "uptime", "version", "sys"),
-          "sys": ("block", "bus", "class", "devices", "fs", "kernel", "module")}
+_KNOWN = {
+    "proc": ("self", "mounts", "cpuinfo", "meminfo", "uptime", "version", "sys"),
+    "sys": ("block", "bus", "class", "devices", "fs", "kernel", "module"),
+}
 _LEFT, _RIGHT = 412, 870  # where the contents of a shelf begin and end
 
 
@@ -124,10 +129,12 @@ class Furnishing:
             parts.append(_draw_shelf(shelf, self.looks[step], before, y, height))
             y += height + 12
         height = max(y + 30, 46 + 19 * len(self.done))
-        head = (f"<svg width='880' height='{height}' viewBox='0 0 880 {height}' font-family='sans-serif' "
-                f"font-size='12' fill='{INK}'>"
-                + _text(10, 20, f"the table: {step} of {len(self.done)} done", "font-weight='bold' font-size='13'")
-                + _text(312, 20, "the root, as it is then", "font-weight='bold' font-size='13'"))
+        head = (
+            f"<svg width='880' height='{height}' viewBox='0 0 880 {height}' font-family='sans-serif' "
+            f"font-size='12' fill='{INK}'>"
+            + _text(10, 20, f"the table: {step} of {len(self.done)} done", "font-weight='bold' font-size='13'")
+            + _text(312, 20, "the root, as it is then", "font-weight='bold' font-size='13'")
+        )
         return head + self._draw_table(step) + "".join(parts) + _legend(y + 2) + "</svg>"
 
     def _draw_table(self, step: int) -> str:
@@ -137,8 +144,10 @@ class Furnishing:
             if number == step:
                 parts.append(f"<rect x='4' y='{y - 14}' width='288' height='19' rx='5' fill='{LIT}'/>")
             ink = CARD if number == step else INK if number < step else "#94a3b8"
-            parts.append(_text(12, y, "✓" if number <= step else "", f"fill='{ink}' font-size='11'")
-                         + _text(28, y, words, f"fill='{ink}' {_MONO}"))
+            parts.append(
+                _text(12, y, "✓" if number <= step else "", f"fill='{ink}' font-size='11'")
+                + _text(28, y, words, f"fill='{ink}' {_MONO}")
+            )
         return "".join(parts)
 
 
@@ -174,22 +183,31 @@ def _draw_shelf(shelf: str, look: dict, before: dict, y: float, height: float) -
     for label, (x, line, width) in zip(labels, _places(labels)):
         colour = LIT if label not in known else _TYPES.get(label[2]) or colours.get(label[1], _PLAIN)
         top = y + 8 + 30 * line
-        parts.append(f"<rect x='{x:.1f}' y='{top}' width='{width:.1f}' height='22' rx='6' fill='{colour}'/>"
-                     + _text(x + 8, top + 15, label[0], f"fill='{CARD}' {_MONO}"))
+        parts.append(
+            f"<rect x='{x:.1f}' y='{top}' width='{width:.1f}' height='22' rx='6' fill='{colour}'/>"
+            + _text(x + 8, top + 15, label[0], f"fill='{CARD}' {_MONO}")
+        )
     edge = LIT if kind != before["mounts"].get(shelf) else _TYPES.get(kind, LINE)
-    frame = (f"<rect x='304' y='{y}' width='572' height='{height}' rx='9' fill='{FAINT}' stroke='{edge}' "
-             "stroke-width='1.6'"
-             + ("/>" if kind else " stroke-dasharray='5 4'/>"))
+    frame = (
+        f"<rect x='304' y='{y}' width='572' height='{height}' rx='9' fill='{FAINT}' stroke='{edge}' "
+        "stroke-width='1.6'" + ("/>" if kind else " stroke-dasharray='5 4'/>")
+    )
     words = kind or ("image" if labels else "empty")
-    return (frame + _text(318, y + 24, f"/{shelf}", "font-family='monospace' font-weight='bold' font-size='14'")
-            + _text(364, y + 24, words, f"fill='{edge if kind else MUTED}' font-size='11'") + "".join(parts))
+    return (
+        frame
+        + _text(318, y + 24, f"/{shelf}", "font-family='monospace' font-weight='bold' font-size='14'")
+        + _text(364, y + 24, words, f"fill='{edge if kind else MUTED}' font-size='11'")
+        + "".join(parts)
+    )
 
 
 def _legend(y: float) -> str:
     parts, x, mounted = [], 312, _TYPES["tmpfs"]
     for words, colour in (("new", LIT), ("a mount of its own", mounted), ("device", _DEVICE), ("symbolic link", _LINK)):
-        parts.append(f"<rect x='{x}' y='{y}' width='13' height='13' rx='4' fill='{colour}'/>"
-                     + _text(x + 19, y + 11, words, f"fill='{MUTED}' font-size='11.5'"))
+        parts.append(
+            f"<rect x='{x}' y='{y}' width='13' height='13' rx='4' fill='{colour}'/>"
+            + _text(x + 19, y + 11, words, f"fill='{MUTED}' font-size='11.5'")
+        )
         x += 48 + 6.4 * len(words)
     return "".join(parts)
 

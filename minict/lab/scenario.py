@@ -6,9 +6,10 @@
     check("deaf")              # what the kernel shows now: repaired, or what is still wrong
     clue("deaf")               # one more clue, the last one is the solution
 
-A :class:`Scenario` is registered in ``minict/lab/scenarios/chNN.py`` by being made.  Rules that ``tests/test_lab_scenario.py``
-holds: the untouched scenario fails its check, the solution passes, and each of at least two wrong repairs fails with a phrase
-that is known.  A check looks at the state (files, /proc, what a program answers) and never at how it was reached.
+A :class:`Scenario` is registered in ``minict/lab/scenarios/chNN.py`` by being made.  Rules that
+``tests/integration/test_lab_scenario.py`` holds: the untouched scenario fails its check, the solution passes, and each
+of at least two wrong repairs fails with a phrase that is known.  A check looks at the state (files, /proc, what a
+program answers) and never at how it was reached.
 """
 
 from __future__ import annotations
@@ -35,12 +36,14 @@ class Scenario:
     *start*: a function that starts what is broken and returns it, most often a container of ``minict.run(…, detach=True)``.
     *check*: a function that gets what *start* returned and raises :class:`Feedback` with what is still wrong; it only looks.
     *clues*: one to three, from where to look to almost the repair.  *solution*: a function that gets what *start* returned and
-    repairs it; its source is the last clue.  *wrong*: for each of at least two repairs that do not help its name, a function
-    like *solution*, and a phrase of the feedback.  *end*: a function that gives back what *start* took; without one a
-    container is stopped.
+    repairs it; its source is the last clue.  *wrong*: for each of at least two repairs that do not help its name, a
+    function like *solution*, and a phrase of the feedback.  *end*: a function that gives back what *start* took;
+    without one a container is stopped.
     """
 
-    def __init__(self, id: str, symptom: str, *, minutes: int, start, check, clues: list[str], solution, wrong: dict, end=None):
+    def __init__(
+        self, id: str, symptom: str, *, minutes: int, start, check, clues: list[str], solution, wrong: dict, end=None
+    ):
         if id in _scenarios:
             raise ValueError(f"there are two scenarios {id}")
         self.id, self.symptom, self.minutes = id, symptom, minutes
@@ -77,11 +80,16 @@ def find(id: str) -> Scenario:
 
 
 def sad(id: str):
-    """Start the broken container *id*, print its symptom, and return the container.  Called again, it starts a new one."""
+    """Start the broken container *id*, print its symptom, and return the container.  Called again, it starts a new
+    one."""
     scenario = find(id)
     end(id)
     box = _running[id] = scenario.start()
-    print(readable(f"{scenario.symptom}\nRepair it by any means, then: check({id!r}). Stuck? clue({id!r})".replace("'", '"')))
+    print(
+        readable(
+            f"{scenario.symptom}\nRepair it by any means, then: check({id!r}). Stuck? clue({id!r})".replace("'", '"')
+        )
+    )
     return box
 
 

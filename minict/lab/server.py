@@ -4,8 +4,8 @@
 there, and stays until Ctrl-C.  The server's log is ``.venv/lab.log``.  The server and its kernels are root's, because
 containers are.
 
-In a virtual machine the server is a service (vagrant/provision.sh) of an ordinary user, and the kernels alone are root's.
-``… server service`` becomes this server; ``… server address`` waits until it answers, and prints its address.
+In a virtual machine the server is a service (vagrant/provision.sh) of an ordinary user, and the kernels alone are
+root's. ``… server service`` becomes this server; ``… server address`` waits until it answers, and prints its address.
 
 Settings, as environment variables:
 
@@ -17,6 +17,7 @@ Settings, as environment variables:
 
 Whoever has the token has this machine.  Hence loopback alone, unless the machine is a virtual one.
 """
+
 from __future__ import annotations
 
 import glob
@@ -89,9 +90,17 @@ def port() -> int:
 
 def command(port: int, listen: str, retries: int) -> list[str]:
     """JupyterLab at *port* of the address *listen*, or at one of the *retries* next ones."""
-    return [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root",
-            f"--ServerApp.ip={listen}", f"--ServerApp.port={port}", f"--ServerApp.port_retries={retries}",
-            f"--ServerApp.root_dir={CHECKOUT}"]  # the notebooks, and the package's source beside them
+    return [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        "--allow-root",
+        f"--ServerApp.ip={listen}",
+        f"--ServerApp.port={port}",
+        f"--ServerApp.port_retries={retries}",
+        f"--ServerApp.root_dir={CHECKOUT}",
+    ]  # the notebooks, and the package's source beside them
 
 
 def environment() -> dict[str, str]:
@@ -102,8 +111,15 @@ def environment() -> dict[str, str]:
 def start(port: int) -> subprocess.Popen:
     """Start JupyterLab in a session of its own: it can outlive us, and a Ctrl-C reaches it through us alone."""
     with open(LOG, "w") as log:
-        return subprocess.Popen(command(port, "127.0.0.1", retries=100), cwd=CHECKOUT, env=environment(),
-                                start_new_session=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        return subprocess.Popen(
+            command(port, "127.0.0.1", retries=100),
+            cwd=CHECKOUT,
+            env=environment(),
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
 
 
 def wait_until_it_answers(server: subprocess.Popen) -> str:

@@ -1,4 +1,5 @@
 """Show the package's own source in a notebook: what was just built, as the runtime really has it."""
+
 from __future__ import annotations
 
 import inspect

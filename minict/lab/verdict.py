@@ -1,6 +1,7 @@
 """What a check says: a line with a sign, and in JupyterLab a colour.
 
-The text is the same with and without colours, and it is what tests compare: ``●`` right, ``✗`` wrong, ``○`` not attempted.
+The text is the same with and without colours, and it is what tests compare: ``●`` right, ``✗`` wrong, ``○`` not
+attempted.
 """
 
 from __future__ import annotations

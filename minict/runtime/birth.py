@@ -18,6 +18,7 @@ line of it is a chapter of the course.  :func:`bear` is the parent's side.  The 
 The child does system calls only.  It imports nothing (after pivot_root the standard library is gone), it
 does not log, and it takes no lock, because a thread that held one was not copied.
 """
+
 from __future__ import annotations
 
 import os
@@ -38,29 +39,55 @@ class Birth:
     """All that the child has to know.  Plain values and descriptors: it may have to travel to another process.
 
     *descriptors*: ``stdin``, ``stdout``, ``stderr`` (stdin -1: nothing to read), ``report`` and ``gate`` (the pipes
-    above), ``start`` and ``error`` (the FIFOs of :mod:`.state`, or -1), ``console`` (where to send the terminal, or -1),
-    ``join`` (a pidfd of the process whose namespaces to enter, or -1), ``cgroup_namespace`` (one to enter, or -1).
+    above), ``start`` and ``error`` (the FIFOs of :mod:`.state`, or -1), ``console`` (where to send the terminal, or
+    -1), ``join`` (a pidfd of the process whose namespaces to enter, or -1), ``cgroup_namespace`` (one to enter, or
+    -1).
     """
 
-    def __init__(self, spec: Spec, rootfs_path: str, *, bundle: str = "/", cgroups: dict | None = None,
-                 tasks: list = (), cgroup_v2: str | None = None, joins: list = (), seccomp_filter: bytes = b"",
-                 seccomp_flags: int = 0, wait_for_network: bool = False, init: bool = False,
-                 die_with_parent: bool = False, traced: bool = False, descriptors: dict | None = None):
+    def __init__(
+        self,
+        spec: Spec,
+        rootfs_path: str,
+        *,
+        bundle: str = "/",
+        cgroups: dict | None = None,
+        tasks: list = (),
+        cgroup_v2: str | None = None,
+        joins: list = (),
+        seccomp_filter: bytes = b"",
+        seccomp_flags: int = 0,
+        wait_for_network: bool = False,
+        init: bool = False,
+        die_with_parent: bool = False,
+        traced: bool = False,
+        descriptors: dict | None = None,
+    ):
         self.spec = spec
         self.rootfs = rootfs_path
         self.bundle = bundle
-        self.cgroups = cgroups or {}      # controller -> the container's directory
-        self.tasks = list(tasks)          # v1: the files that the child writes itself into
-        self.cgroup_v2 = cgroup_v2        # v2: the directory that clone3 puts it in
-        self.joins = list(joins)          # exec: the kinds of namespaces of a running process to enter
+        self.cgroups = cgroups or {}  # controller -> the container's directory
+        self.tasks = list(tasks)  # v1: the files that the child writes itself into
+        self.cgroup_v2 = cgroup_v2  # v2: the directory that clone3 puts it in
+        self.joins = list(joins)  # exec: the kinds of namespaces of a running process to enter
         self.seccomp_filter = seccomp_filter  # the compiled program
         self.seccomp_flags = seccomp_flags
         self.wait_for_network = wait_for_network
         self.init = init
         self.die_with_parent = die_with_parent
         self.traced = traced
-        self.descriptors = {"stdin": 0, "stdout": 1, "stderr": 2, "report": -1, "gate": -1, "start": -1, "error": -1,
-                            "console": -1, "join": -1, "cgroup_namespace": -1, **(descriptors or {})}
+        self.descriptors = {
+            "stdin": 0,
+            "stdout": 1,
+            "stderr": 2,
+            "report": -1,
+            "gate": -1,
+            "start": -1,
+            "error": -1,
+            "console": -1,
+            "join": -1,
+            "cgroup_namespace": -1,
+            **(descriptors or {}),
+        }
         # made here and not in the child, so that its errors are the caller's
         self.table = [] if self.joins else rootfs.table(spec, bundle, self.cgroups, cgroup_v2)
 
@@ -75,19 +102,23 @@ class Birth:
 
     @classmethod
     def from_wire(cls, values: dict, descriptors: dict) -> Birth:
-        absent = dict.fromkeys(("stdin", "stdout", "stderr"), -1)  # what was not sent is not there: our own is not meant
+        # what was not sent is not there: our own is not meant
+        absent = dict.fromkeys(("stdin", "stdout", "stderr"), -1)
         return cls(**{**values, "spec": Spec.from_dict(values["spec"])}, descriptors={**absent, **descriptors})
 
 
 # ---- the child ---------------------------------------------------------------------------------------------------
 
+
 def become(birth: Birth, step: Trace) -> None:
-    """Turn the calling process, which was born inside new namespaces, into the container's command.  Does not return."""
+    """Turn the calling process, which was born inside new namespaces, into the container's command.  Does not
+    return."""
     spec, linux, user_process = birth.spec, birth.spec.linux, birth.spec.process
 
     step("join the cgroups")
     for tasks in birth.tasks:
-        write(tasks, "0")  # "0" is whoever writes; into tasks and not cgroup.procs, which waits 5 to 10 ms: Cgroup.join_files
+        # "0" is whoever writes; into tasks and not cgroup.procs, which waits 5 to 10 ms: Cgroup.join_files
+        write(tasks, "0")
     if user_process.oomScoreAdj is not None:
         write("/proc/self/oom_score_adj", str(user_process.oomScoreAdj))  # while we still are who made us
     step("begin a session")
@@ -164,7 +195,8 @@ def build_root(birth: Birth, step: Trace) -> None:
         step(operation.describe())
         operation.execute(root)
     step("make the working directory")
-    os.close(mounts.open_in_root(root, birth.spec.process.cwd, make="directory"))  # Docker's habit, when the image has none
+    # Docker's habit, when the image has none
+    os.close(mounts.open_in_root(root, birth.spec.process.cwd, make="directory"))
     os.close(root)
     step("pivot_root")
     rootfs.pivot_root(birth.rootfs)
@@ -217,11 +249,13 @@ def prepare_process(birth: Birth, user_process, step: Trace):
     def execute() -> None:
         kernel.close_range(3, flags=kernel.CLOSE_RANGE_CLOEXEC)  # nothing of the host leaks in (CVE-2024-21626)
         process.execute(command, list(user_process.args), list(user_process.env))
+
     return execute
 
 
 def open_terminal(birth: Birth) -> None:
     from . import terminal  # in memory since preload
+
     master, slave = terminal.open_pair()
     size = birth.spec.process.consoleSize
     if size and size.height:
@@ -237,10 +271,11 @@ def open_terminal(birth: Birth) -> None:
 
 
 def take_empty_input() -> None:
-    """Make the container's own /dev/null the standard input; an empty pipe, when the container has something else in that
-    place: to open a FIFO would be to wait for its writer.  Nothing of the caller's stays: a descriptor of the host's /dev/null
-    would let root in the container change the mode of that."""
+    """Make the container's own /dev/null the standard input; an empty pipe, when the container has something else in
+    that place: to open a FIFO would be to wait for its writer.  Nothing of the caller's stays: a descriptor of the
+    host's /dev/null would let root in the container change the mode of that."""
     import stat
+
     try:
         fd = os.open("/dev/null", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY)
         status = os.fstat(fd)
@@ -269,7 +304,9 @@ def take_descriptors(birth: Birth) -> None:
                 os.dup2(fd, number)
                 os.close(fd)
     lowest = 3
-    for fd in sorted(fd for name, fd in birth.descriptors.items() if name not in ("stdin", "stdout", "stderr") and fd > 2):
+    for fd in sorted(
+        fd for name, fd in birth.descriptors.items() if name not in ("stdin", "stdout", "stderr") and fd > 2
+    ):
         if fd > lowest:
             kernel.close_range(lowest, fd - 1)
         lowest = fd + 1
@@ -360,6 +397,7 @@ def report_trace(birth: Birth, step: Trace) -> None:
 
 # ---- the parent --------------------------------------------------------------------------------------------------
 
+
 def bear(birth: Birth, launch, prepare=None, step: Trace | None = None, born=None) -> tuple[int, int, Trace]:
     """Make the child and accompany it until its execve has succeeded (or until it waits for start).
 
@@ -415,8 +453,8 @@ def bear(birth: Birth, launch, prepare=None, step: Trace | None = None, born=Non
 def give_pipes(birth: Birth) -> None:
     """Make the command's user the owner of those of its standard streams that are pipes.
 
-    A process may write to a pipe that it has got, whoever owns it.  But to open ``/dev/stdout``, as the log of a server does, is
-    to open the pipe anew, and then the owner counts.
+    A process may write to a pipe that it has got, whoever owns it.  But to open ``/dev/stdout``, as the log of a
+    server does, is to open the pipe anew, and then the owner counts.
     """
     process, linux = birth.spec.process, birth.spec.linux
     if "user" in birth.joins:
@@ -433,7 +471,8 @@ def give_pipes(birth: Birth) -> None:
 
 
 def let_go_on(gate: int, byte: bytes) -> None:
-    """Write the *byte* that the child waits for.  If somebody has killed it meanwhile, whoever waits for it will learn that."""
+    """Write the *byte* that the child waits for.  If somebody has killed it meanwhile, whoever waits for it will learn
+    that."""
     try:
         os.write(gate, byte)
     except BrokenPipeError:

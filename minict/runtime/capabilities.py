@@ -19,18 +19,37 @@ and effective.  So a container's init goes through these steps, in this order an
 4. :func:`apply`: permitted, effective and inheritable by one capset, then the ambient set, whose members must
    already be both permitted and inheritable.
 """
+
 from __future__ import annotations
 
 from ..kernel.capability import NAMES, capget, capset
-from ..kernel.process import (PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, PR_CAP_AMBIENT_RAISE, PR_CAPBSET_DROP,
-                              PR_CAPBSET_READ, prctl)
+from ..kernel.process import (
+    PR_CAP_AMBIENT,
+    PR_CAP_AMBIENT_CLEAR_ALL,
+    PR_CAP_AMBIENT_RAISE,
+    PR_CAPBSET_DROP,
+    PR_CAPBSET_READ,
+    prctl,
+)
 from .errors import ContainerError
 
 # What Docker leaves to a container: enough for an ordinary server that starts as root and for a package
 # manager, nothing that reaches past the container's own namespaces.
 DEFAULT: tuple[str, ...] = (
-    "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP",
-    "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SYS_CHROOT", "CAP_MKNOD", "CAP_AUDIT_WRITE", "CAP_SETFCAP",
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETPCAP",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_RAW",
+    "CAP_SYS_CHROOT",
+    "CAP_MKNOD",
+    "CAP_AUDIT_WRITE",
+    "CAP_SETFCAP",
 )
 
 _NUMBERS = {name: number for number, name in enumerate(NAMES)}
@@ -48,7 +67,7 @@ def names(mask: int) -> list[str]:
 
 def known() -> list[str]:
     """The capabilities that this kernel knows.  Older kernels know fewer; CAP_CHECKPOINT_RESTORE came with 5.9."""
-    return list(NAMES[:len(_bounding())])
+    return list(NAMES[: len(_bounding())])
 
 
 def _bounding() -> list[bool]:
@@ -66,8 +85,9 @@ def _bounding() -> list[bool]:
     return held
 
 
-def adjust(base: list[str] | tuple[str, ...], add: list[str] | tuple[str, ...],
-           drop: list[str] | tuple[str, ...]) -> list[str]:
+def adjust(
+    base: list[str] | tuple[str, ...], add: list[str] | tuple[str, ...], drop: list[str] | tuple[str, ...]
+) -> list[str]:
     """The capabilities *base*, changed as ``--cap-add`` and ``--cap-drop`` say.
 
     Docker's rules: a name may lack ``CAP_`` and may be in any case; ``ALL`` added means everything that this
@@ -95,6 +115,7 @@ def _full_name(name: str, everything: list[str]) -> str:
     if full in everything:
         return full
     from difflib import get_close_matches
+
     near = get_close_matches(full[4:], [name[4:] for name in everything], n=1)
     remedy = f"did you mean CAP_{near[0]}?" if near else "capabilities(7) lists them."
     raise ContainerError(f"{name!r} is no capability of this kernel: {remedy}")

@@ -4,6 +4,7 @@ The life cycle is the one of the OCI specification (runtime.md): create, start, 
 and start everything is there but the user's command; who calls start may be another process than who created.
 :meth:`Container.run` does both in one breath.
 """
+
 from __future__ import annotations
 
 import os
@@ -84,16 +85,28 @@ class Container:
         finally:
             os.close(error)
 
-    def _bear(self, spec, *, hold: bool, rootfs_path: str | None = None, bundle: str = "/", prepare=None,
-              streams: tuple = (0, 1, 2), console: int = -1, seccomp_filter: bytes | None = None, init: bool = False,
-              die_with_parent: bool = False, trace: bool = False) -> None:
+    def _bear(
+        self,
+        spec,
+        *,
+        hold: bool,
+        rootfs_path: str | None = None,
+        bundle: str = "/",
+        prepare=None,
+        streams: tuple = (0, 1, 2),
+        console: int = -1,
+        seccomp_filter: bytes | None = None,
+        init: bool = False,
+        die_with_parent: bool = False,
+        trace: bool = False,
+    ) -> None:
         """Make the container of *spec*; when that fails, give back what it has taken so far.
 
         *rootfs_path*: its root, if not the spec's.  *bundle*: where the spec's relative paths begin.
         *prepare*: called with the pid, to connect the network.
         *streams*: standard input (-1: nothing to read), output and error.  *console*: a Unix socket that gets the
-        terminal.  *seccomp_filter*: the compiled program, if it is not to be made from the spec.  *init*: run a tiny init
-        as process 1.  *die_with_parent*: the kernel kills the container when this process ends.
+        terminal.  *seccomp_filter*: the compiled program, if it is not to be made from the spec.  *init*: run a tiny
+        init as process 1.  *die_with_parent*: the kernel kills the container when this process ends.
         """
         step = Trace("parent")
         step("check the specification")
@@ -121,12 +134,29 @@ class Container:
                 step("compile the seccomp filter")
                 seccomp_filter = seccomp.cached(spec.linux.seccomp)
             birth = births.Birth(
-                spec, root, bundle=bundle, cgroups=self.cgroup.directories, tasks=self.cgroup.join_files(),
-                cgroup_v2=self.cgroup.v2_directory(), seccomp_filter=seccomp_filter or b"",
-                seccomp_flags=seccomp.flags(spec.linux.seccomp) if spec.linux.seccomp else 0, wait_for_network=prepare is not None,
-                init=init, die_with_parent=die_with_parent, traced=trace,
-                descriptors={"stdin": streams[0], "stdout": streams[1], "stderr": streams[2], "console": console, **fifos})
-            self._child, self.pidfd, child = births.bear(birth, launch.choose(birth), prepare, step, self.state.write_pid)
+                spec,
+                root,
+                bundle=bundle,
+                cgroups=self.cgroup.directories,
+                tasks=self.cgroup.join_files(),
+                cgroup_v2=self.cgroup.v2_directory(),
+                seccomp_filter=seccomp_filter or b"",
+                seccomp_flags=seccomp.flags(spec.linux.seccomp) if spec.linux.seccomp else 0,
+                wait_for_network=prepare is not None,
+                init=init,
+                die_with_parent=die_with_parent,
+                traced=trace,
+                descriptors={
+                    "stdin": streams[0],
+                    "stdout": streams[1],
+                    "stderr": streams[2],
+                    "console": console,
+                    **fifos,
+                },
+            )
+            self._child, self.pidfd, child = births.bear(
+                birth, launch.choose(birth), prepare, step, self.state.write_pid
+            )
             self.traces = [step, child]
         except BaseException:
             self.delete(force=True)
@@ -200,8 +230,10 @@ def check(spec) -> None:
     if not spec.process.cwd.startswith("/"):
         raise ContainerError(f"the working directory {spec.process.cwd} is not an absolute path (process.cwd)")
     if spec.linux.rootfsPropagation and spec.linux.rootfsPropagation not in mounts.PROPAGATION:
-        raise ContainerError(f"there is no propagation {spec.linux.rootfsPropagation!r} (linux.rootfsPropagation): the words "
-                             f"are {', '.join(mounts.PROPAGATION)}")
+        raise ContainerError(
+            f"there is no propagation {spec.linux.rootfsPropagation!r} (linux.rootfsPropagation): the words "
+            f"are {', '.join(mounts.PROPAGATION)}"
+        )
     kinds = [namespace.type for namespace in spec.linux.namespaces]
     namespaces.flags(kinds)
     for kind in kinds:
@@ -220,8 +252,11 @@ def check_sysctl(name: str, kinds: list[str]) -> None:
 
     Source: namespaces(7), ipc_namespaces(7), network_namespaces(7).
     """
-    beginnings = {"network": ("net.",), "ipc": ("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue."),
-                  "uts": ("kernel.hostname", "kernel.domainname")}
+    beginnings = {
+        "network": ("net.",),
+        "ipc": ("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue."),
+        "uts": ("kernel.hostname", "kernel.domainname"),
+    }
     kind = next((kind for kind, words in beginnings.items() if name.startswith(words)), None)
     if kind not in kinds or ".." in name or "/" in name:
         raise ContainerError(f"the sysctl {name} belongs to the host and not to a namespace of the container")

@@ -12,6 +12,7 @@ The specification's rules (config-linux.md, "Allowed Device list") are the same 
 numbers, a sum of the rights ``r`` read, ``w`` write, ``m`` mknod, and whether it allows or denies.  A later rule
 takes precedence over an earlier one, and what no rule speaks of is denied.
 """
+
 from __future__ import annotations
 
 import os
@@ -33,13 +34,13 @@ DEFAULT_RULES: list[DeviceCgroup] = [
     _EVERYTHING,
     _allow("c", None, None, "m"),  # a node is only a file with two numbers: package managers make and copy them,
     _allow("b", None, None, "m"),  # and to open it takes a rule of its own
-    _allow("c", 1, 3),     # /dev/null
-    _allow("c", 1, 5),     # /dev/zero
-    _allow("c", 1, 7),     # /dev/full
-    _allow("c", 1, 8),     # /dev/random
-    _allow("c", 1, 9),     # /dev/urandom
-    _allow("c", 5, 0),     # /dev/tty, the terminal of whoever opens it
-    _allow("c", 5, 2),     # /dev/ptmx, which makes a pseudo-terminal
+    _allow("c", 1, 3),  # /dev/null
+    _allow("c", 1, 5),  # /dev/zero
+    _allow("c", 1, 7),  # /dev/full
+    _allow("c", 1, 8),  # /dev/random
+    _allow("c", 1, 9),  # /dev/urandom
+    _allow("c", 5, 0),  # /dev/tty, the terminal of whoever opens it
+    _allow("c", 5, 2),  # /dev/ptmx, which makes a pseudo-terminal
     _allow("c", 136, None),  # /dev/pts/*, the pseudo-terminals that are in the container's own devpts
 ]
 
@@ -59,8 +60,10 @@ def limit(group, rules: list[DeviceCgroup]) -> None:
     elif group.v2_directory():
         attach_v2(group.v2_directory(), rules)
     else:
-        raise ContainerError("this machine has neither the devices controller of cgroup v1 nor cgroup v2, without "
-                             "which a container could read the host's disks: mount -t cgroup2 cgroup2 /sys/fs/cgroup")
+        raise ContainerError(
+            "this machine has neither the devices controller of cgroup v1 nor cgroup v2, without "
+            "which a container could read the host's disks: mount -t cgroup2 cgroup2 /sys/fs/cgroup"
+        )
 
 
 def _parts(rule: DeviceCgroup) -> list[tuple[str, int | None, int | None, str]]:
@@ -73,12 +76,15 @@ def _parts(rule: DeviceCgroup) -> list[tuple[str, int | None, int | None, str]]:
     numbers = [None if number in (None, -1) else number for number in (rule.major, rule.minor)]
     in_range = all(number is None or isinstance(number, int) and 0 <= number < 1 << 32 for number in numbers)
     if types is None or set(access) - set("rwm") or not in_range:
-        raise ContainerError(f"the device rule {rule} is none: its type is a, b, c or u, its access some of r, w and "
-                             "m, its numbers are 0 to 4294967295, or -1 for any")
+        raise ContainerError(
+            f"the device rule {rule} is none: its type is a, b, c or u, its access some of r, w and "
+            "m, its numbers are 0 to 4294967295, or -1 for any"
+        )
     return [(type, *numbers, access) for type in types]
 
 
 # ---- cgroup v1 -------------------------------------------------------------------------------------------------
+
 
 def write_v1(directory: str, rules: list[DeviceCgroup]) -> None:
     """Give the v1 cgroup *directory* of the devices controller the *rules*.
@@ -97,8 +103,11 @@ def write_v1(directory: str, rules: list[DeviceCgroup]) -> None:
             finally:
                 os.close(descriptor)
     except OSError as error:
-        raise ContainerError(f"the kernel refuses the device rule {line!r} for {directory} ({error.strerror}): a "
-                             "cgroup can't allow what its parent does not", errno=error.errno) from None
+        raise ContainerError(
+            f"the kernel refuses the device rule {line!r} for {directory} ({error.strerror}): a "
+            "cgroup can't allow what its parent does not",
+            errno=error.errno,
+        ) from None
 
 
 def _lines(rules: list[DeviceCgroup]) -> list[tuple[str, str]]:
@@ -114,8 +123,10 @@ def _lines(rules: list[DeviceCgroup]) -> list[tuple[str, str]]:
             if bool(rule.allow) != default:
                 exceptions.append(part)
             elif any(_overlap(part, other) and part[:3] != other[:3] for other in exceptions):
-                raise ContainerError(f"cgroup v1 has no words for the device rule {rule}, which takes back a part of "
-                                     "an earlier, wider rule: give the devices of that one singly, or use cgroup v2")
+                raise ContainerError(
+                    f"cgroup v1 has no words for the device rule {rule}, which takes back a part of "
+                    "an earlier, wider rule: give the devices of that one singly, or use cgroup v2"
+                )
             type, major, minor, access = part
             numbers = ":".join("*" if number is None else str(number) for number in (major, minor))
             lines.append(("devices.allow" if rule.allow else "devices.deny", f"{type} {numbers} {access}"))
@@ -124,8 +135,11 @@ def _lines(rules: list[DeviceCgroup]) -> list[tuple[str, str]]:
 
 def _overlap(one: tuple, other: tuple) -> bool:
     """Whether there is a device, and a right to it, of which both speak."""
-    return (one[0] == other[0] and bool(set(one[3]) & set(other[3]))
-            and all(None in pair or pair[0] == pair[1] for pair in zip(one[1:3], other[1:3])))
+    return (
+        one[0] == other[0]
+        and bool(set(one[3]) & set(other[3]))
+        and all(None in pair or pair[0] == pair[1] for pair in zip(one[1:3], other[1:3]))
+    )
 
 
 # ---- cgroup v2: a program of eBPF ------------------------------------------------------------------------------
@@ -139,7 +153,7 @@ _RIGHTS = {"m": 1, "r": 2, "w": 4}
 _ANSWER, _CONTEXT, _TYPE, _WANTED, _MAJOR, _MINOR, _SCRATCH = 0, 1, 2, 3, 4, 5, 6
 
 # The instructions used here, by their operation code: Documentation/bpf/standardization/instruction-set.rst
-_LOAD_WORD = 0x61        # target = *(u32 *)(source + offset)
+_LOAD_WORD = 0x61  # target = *(u32 *)(source + offset)
 _AND, _COPY, _SET, _SHIFT_RIGHT = 0x54, 0xBC, 0xB4, 0x74  # in 32 bits, by an immediate number; _COPY from a register
 _JUMP_EQUAL, _JUMP_NOT_EQUAL = 0x16, 0x56  # over *offset* instructions, after comparison with an immediate number
 _EXIT = 0x95
@@ -147,8 +161,11 @@ _EXIT = 0x95
 
 def _instruction(code: int, target: int = 0, source: int = 0, offset: int = 0, immediate: int = 0) -> bytes:
     """struct bpf_insn of linux/bpf.h; the processors that minict runs on keep the lowest byte first."""
-    return (bytes([code, target | source << 4]) + offset.to_bytes(2, "little", signed=True)
-            + (immediate & 0xFFFFFFFF).to_bytes(4, "little"))
+    return (
+        bytes([code, target | source << 4])
+        + offset.to_bytes(2, "little", signed=True)
+        + (immediate & 0xFFFFFFFF).to_bytes(4, "little")
+    )
 
 
 def program(rules: list[DeviceCgroup]) -> bytes:
@@ -158,9 +175,14 @@ def program(rules: list[DeviceCgroup]) -> bytes:
     undecided.  A rule that allows takes its rights out; when none is left the answer is yes.  A rule that
     denies one of them makes it no, and so does the end.  Raises :class:`ContainerError` for a rule that is none.
     """
-    code = (_instruction(_LOAD_WORD, _TYPE, _CONTEXT, 0) + _instruction(_AND, _TYPE, immediate=0xFFFF)
-            + _instruction(_LOAD_WORD, _WANTED, _CONTEXT, 0) + _instruction(_SHIFT_RIGHT, _WANTED, immediate=16)
-            + _instruction(_LOAD_WORD, _MAJOR, _CONTEXT, 4) + _instruction(_LOAD_WORD, _MINOR, _CONTEXT, 8))
+    code = (
+        _instruction(_LOAD_WORD, _TYPE, _CONTEXT, 0)
+        + _instruction(_AND, _TYPE, immediate=0xFFFF)
+        + _instruction(_LOAD_WORD, _WANTED, _CONTEXT, 0)
+        + _instruction(_SHIFT_RIGHT, _WANTED, immediate=16)
+        + _instruction(_LOAD_WORD, _MAJOR, _CONTEXT, 4)
+        + _instruction(_LOAD_WORD, _MINOR, _CONTEXT, 8)
+    )
     for rule in reversed(rules):
         for part in _parts(rule):
             code += _test(part, bool(rule.allow))
@@ -176,11 +198,18 @@ def _test(part: tuple[str, int | None, int | None, str], allow: bool) -> bytes:
     type, major, minor, access = part
     rights = sum(_RIGHTS[letter] for letter in set(access))
     if allow:
-        decision = (_instruction(_AND, _WANTED, immediate=~rights)
-                    + _instruction(_JUMP_NOT_EQUAL, _WANTED, offset=2) + _leave(1))
+        decision = (
+            _instruction(_AND, _WANTED, immediate=~rights)
+            + _instruction(_JUMP_NOT_EQUAL, _WANTED, offset=2)
+            + _leave(1)
+        )
     else:
-        decision = (_instruction(_COPY, _SCRATCH, _WANTED) + _instruction(_AND, _SCRATCH, immediate=rights)
-                    + _instruction(_JUMP_EQUAL, _SCRATCH, offset=2) + _leave(0))
+        decision = (
+            _instruction(_COPY, _SCRATCH, _WANTED)
+            + _instruction(_AND, _SCRATCH, immediate=rights)
+            + _instruction(_JUMP_EQUAL, _SCRATCH, offset=2)
+            + _leave(0)
+        )
     wanted = [(_TYPE, _BLOCK if type == "b" else _CHARACTER), (_MAJOR, major), (_MINOR, minor)]
     for register, number in reversed([pair for pair in wanted if pair[1] is not None]):
         decision = _instruction(_JUMP_NOT_EQUAL, register, offset=len(decision) // 8, immediate=number) + decision
@@ -197,9 +226,11 @@ def attach_v2(cgroup_directory: str, rules: list[DeviceCgroup]) -> None:
         # "GPL" would open some of the kernel's functions to the program; it calls none, so any word is as good.
         loaded = bpf.prog_load(bpf.BPF_PROG_TYPE_CGROUP_DEVICE, instructions, b"Apache")
     except OSError as error:
-        raise ContainerError(f"this kernel takes no device filter ({error.strerror}), without which a container could "
-                             "read the host's disks: it needs CONFIG_CGROUP_BPF, and us to have CAP_SYS_ADMIN",
-                             errno=error.errno) from None
+        raise ContainerError(
+            f"this kernel takes no device filter ({error.strerror}), without which a container could "
+            "read the host's disks: it needs CONFIG_CGROUP_BPF, and us to have CAP_SYS_ADMIN",
+            errno=error.errno,
+        ) from None
     try:
         directory = os.open(cgroup_directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -208,8 +239,10 @@ def attach_v2(cgroup_directory: str, rules: list[DeviceCgroup]) -> None:
         finally:
             os.close(directory)
     except OSError as error:
-        raise ContainerError(f"the device filter can't be attached to {cgroup_directory} ({error.strerror}): it must "
-                             "be a cgroup of version 2, and no group above it may have a filter that forbids others",
-                             errno=error.errno) from None
+        raise ContainerError(
+            f"the device filter can't be attached to {cgroup_directory} ({error.strerror}): it must "
+            "be a cgroup of version 2, and no group above it may have a filter that forbids others",
+            errno=error.errno,
+        ) from None
     finally:
         os.close(loaded)  # the cgroup holds the program now

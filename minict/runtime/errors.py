@@ -1,10 +1,11 @@
 """The one exception of the runtime, and the exit statuses that a user of Docker knows."""
+
 from __future__ import annotations
 
-OUR_ERROR = 125       # the runtime itself failed
+OUR_ERROR = 125  # the runtime itself failed
 NOT_EXECUTABLE = 126  # the command is there and can't be executed
-NOT_FOUND = 127       # the command is not there
-SIGNALLED = 128       # + n: the command was ended by signal n
+NOT_FOUND = 127  # the command is not there
+SIGNALLED = 128  # + n: the command was ended by signal n
 
 
 class ContainerError(Exception):

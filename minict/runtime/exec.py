@@ -4,6 +4,7 @@ It never comes from this process itself but from a zygote of its own, which exec
 interpreter: between entering and execve, what runs inside can look at the process that enters, and
 ``/proc/PID/exe`` must not be a way to the host's interpreter (CVE-2019-5736).
 """
+
 from __future__ import annotations
 
 import os
@@ -15,8 +16,15 @@ from .errors import ContainerError
 from .spec import Linux, Process, Spec
 
 
-def execute(container, process: Process, *, streams: tuple = (0, 1, 2), console: int = -1, seccomp_filter: bytes = b"",
-            die_with_parent: bool = False) -> tuple[int, int]:
+def execute(
+    container,
+    process: Process,
+    *,
+    streams: tuple = (0, 1, 2),
+    console: int = -1,
+    seccomp_filter: bytes = b"",
+    die_with_parent: bool = False,
+) -> tuple[int, int]:
     """Execute *process* in the running *container*; return its (pid, pidfd).  It is our child.
 
     *streams*, *console* and *seccomp_filter*: as in :meth:`.container.Container.run`.
@@ -33,10 +41,22 @@ def execute(container, process: Process, *, streams: tuple = (0, 1, 2), console:
         if container.pid != pid:  # now the handle and the numbers are known to be those of the container's process
             raise ContainerError(f"the container {container.id} has just ended")
         birth = births.Birth(
-            Spec(process=process, linux=Linux()), "/", tasks=container.cgroup.join_files(),
-            cgroup_v2=container.cgroup.v2_directory(), joins=joins, seccomp_filter=seccomp_filter, die_with_parent=die_with_parent,
-            descriptors={"stdin": streams[0], "stdout": streams[1], "stderr": streams[2], "console": console, "join": pidfd,
-                         "cgroup_namespace": cgroup_namespace})
+            Spec(process=process, linux=Linux()),
+            "/",
+            tasks=container.cgroup.join_files(),
+            cgroup_v2=container.cgroup.v2_directory(),
+            joins=joins,
+            seccomp_filter=seccomp_filter,
+            die_with_parent=die_with_parent,
+            descriptors={
+                "stdin": streams[0],
+                "stdout": streams[1],
+                "stderr": streams[2],
+                "console": console,
+                "join": pidfd,
+                "cgroup_namespace": cgroup_namespace,
+            },
+        )
         child, child_pidfd, _ = births.bear(birth, launch.by_zygote)
         return child, child_pidfd
     finally:

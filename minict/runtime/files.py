@@ -1,4 +1,6 @@
-"""Small helpers on files, without :mod:`shutil` and :mod:`tempfile`, whose import takes longer than a container's birth."""
+"""Small helpers on files, without :mod:`shutil` and :mod:`tempfile`, whose import takes longer than a container's
+birth."""
+
 from __future__ import annotations
 
 import errno
@@ -11,11 +13,14 @@ _IS_MOUNT = "there is a mount in {}, which is not minict's: unmount it first"
 
 
 def lock_directory(path: str, wait: bool) -> int:
-    """Lock the directory *path* (flock(2)); a descriptor that holds the lock as long as it is open, -1 when there is none to hold.
+    """Lock the directory *path* (flock(2)); a descriptor that holds the lock as long as it is open, -1 when there is
+    none to hold.
 
-    That is: somebody else has it (and we are not to *wait*), or the directory is gone, perhaps for another of the same name.
+    That is: somebody else has it (and we are not to *wait*), or the directory is gone, perhaps for another of the same
+    name.
     """
     import fcntl
+
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -31,7 +36,8 @@ def lock_directory(path: str, wait: bool) -> int:
 
 
 def remove_unfinished(directory: str, but: str = "") -> None:
-    """Remove what is in *directory* under a provisional name, ``NAME.PID``, whose maker was killed before it got its own.
+    """Remove what is in *directory* under a provisional name, ``NAME.PID``, whose maker was killed before it got its
+    own.
 
     *but*: a NAME of which numbers mean something else.  No directory is no error.
     """
@@ -45,9 +51,9 @@ def remove_unfinished(directory: str, but: str = "") -> None:
 def remove_tree(path: str) -> None:
     """Remove the directory *path* with all that is in it, never following a link and never crossing into a mount.
 
-    A container may have nested its directories deeper than a recursion goes, or descriptors last: so a directory
-    that is not empty is moved up to *path*, and waits there for its turn.  What is not there any more is no error: two
-    may remove at once.  Raises :class:`OSError`, and :class:`ContainerError` for a mount, with which other files would go.
+    A container may have nested its directories deeper than a recursion goes, or descriptors last: so a directory that
+    is not empty is moved up to *path*, and waits there for its turn.  What is not there any more is no error: two may
+    remove at once.  Raises :class:`OSError`, and :class:`ContainerError` for a mount, with which other files would go.
     """
     try:
         top = _open_below(os.path.dirname(path), os.path.basename(path))
@@ -76,7 +82,11 @@ def _empty(top: int, name: str, prefix: str) -> list[str]:
     """Empty the directory *name* of *top*; the names in *top* of what was in it, and still has to be emptied."""
     left = []
     try:
-        here = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=top) if name == "." else _open_below(top, name)
+        here = (
+            os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=top)
+            if name == "."
+            else _open_below(top, name)
+        )
     except FileNotFoundError:
         return left
     try:

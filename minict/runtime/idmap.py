@@ -1,13 +1,16 @@
 """Idmapped mounts: files that show other owners in a mount than they have on the disk.
 
 A container in a user namespace (user_namespaces(7)) has a root whose id out here is, say, 2147483648.  The files of
-its image belong to user 0, and so to nobody in there.  To change their owners would take a copy of the image.  Instead the
+its image belong to user 0, and so to nobody in there.  To change their owners would take a copy of the image.  Instead
+the
 *mount* translates: who owns a file is mapped on the way up, and back on the way down (mount_setattr(2), "ID-mapped mounts").
 So what the container writes belongs on the disk to whom it belongs inside, and the next life may have other ids.
 
-Only the root of the host may make such a mount, and only of a mount that nobody sees yet.  The container's child is neither
-of the two.  So its stage (:mod:`.launch`) does here what the child then finds done, or inherits as open descriptors.
+Only the root of the host may make such a mount, and only of a mount that nobody sees yet.  The container's child is
+neither of the two.  So its stage (:mod:`.launch`) does here what the child then finds done, or inherits as open
+descriptors.
 """
+
 from __future__ import annotations
 
 import errno
@@ -58,7 +61,8 @@ def prepare(birth) -> None:
 
 
 def user_namespace(uids: list, gids: list) -> int:
-    """A descriptor of a new user namespace with these maps.  A mount takes its translation from one, and nothing else of it.
+    """A descriptor of a new user namespace with these maps.  A mount takes its translation from one, and nothing else
+    of it.
 
     There is no call that makes a namespace without a process in it: so one lives for a moment.
     Raises :class:`OSError`, :class:`ContainerError`.
@@ -71,6 +75,7 @@ def user_namespace(uids: list, gids: list) -> int:
         unshare(CLONE_NEWUSER)
         os.write(told, b"!")
         os.read(wait, 1)
+
     pid = spawn(inside)
     os.close(told)
     os.close(wait)
@@ -96,23 +101,34 @@ def map_ids(tree: int, users: int, path: str, recursive: bool = False) -> None:
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.EPERM):
             raise
-        raise ContainerError(f"the files of {path} can't be shown with the ids of a user namespace: its file system, or Linux "
-                             f"{os.uname().release}, has no idmapped mounts (ext4 and xfs have them, tmpfs from Linux 6.3 on); move "
-                             "it there, or do without a user namespace", errno=error.errno) from None
+        raise ContainerError(
+            f"the files of {path} can't be shown with the ids of a user namespace: its file system, or Linux "
+            f"{os.uname().release}, has no idmapped mounts (ext4 and xfs have them, tmpfs from Linux 6.3 on); move "
+            "it there, or do without a user namespace",
+            errno=error.errno,
+        ) from None
 
 
 def mount_overlay(root, rootfs: str, users: int, uid: int, gid: int) -> None:
     """Mount the overlay *root* of the spec on *rootfs*, with its layers idmapped, and go there.
 
-    The layers' mounts lie for that moment in a tmpfs on *rootfs*, which the overlay then covers.  Overlayfs does
-    its own work, such as making the directory "work", as whoever has mounted it: with *uid* and *gid*, the root of the container
-    out here, because for others there is no owner on the disk.  But it keeps the host's rights, which its
+    The layers' mounts lie for that moment in a tmpfs on *rootfs*, which the overlay then covers.  Overlayfs does its
+    own work, such as making the directory "work", as whoever has mounted it: with *uid* and *gid*, the root of the
+    container out here, because for others there is no owner on the disk.  But it keeps the host's rights, which its
     notes in the extended attributes "trusted.overlay" take.
     """
-    options = mounts.Options([word for word in root.options if not word.startswith(("lowerdir=", "upperdir=", "workdir="))
-                              and word not in _WORDS])
-    given = {name: [os.path.join(root.source, path) for path in split_layers(value)]
-             for name, _, value in (word.partition("=") for word in root.options) if name in ("lowerdir", "upperdir", "workdir")}
+    options = mounts.Options(
+        [
+            word
+            for word in root.options
+            if not word.startswith(("lowerdir=", "upperdir=", "workdir=")) and word not in _WORDS
+        ]
+    )
+    given = {
+        name: [os.path.join(root.source, path) for path in split_layers(value)]
+        for name, _, value in (word.partition("=") for word in root.options)
+        if name in ("lowerdir", "upperdir", "workdir")
+    }
     (upper,), (work,), layers = given["upperdir"], given["workdir"], given["lowerdir"]
     own = os.path.dirname(upper)
     if own != os.path.dirname(work):
@@ -122,8 +138,12 @@ def mount_overlay(root, rootfs: str, users: int, uid: int, gid: int) -> None:
     for name, path in [("own", own), *((str(number), layer) for number, layer in enumerate(layers))]:
         os.mkdir(name)
         attach(path, name, users)
-    data = [f"lowerdir={':'.join(map(str, range(len(layers))))}", f"upperdir=own/{os.path.basename(upper)}",
-            f"workdir=own/{os.path.basename(work)}", *([options.data] if options.data else [])]
+    data = [
+        f"lowerdir={':'.join(map(str, range(len(layers))))}",
+        f"upperdir=own/{os.path.basename(upper)}",
+        f"workdir=own/{os.path.basename(work)}",
+        *([options.data] if options.data else []),
+    ]
     kernel.prctl(kernel.PR_SET_SECUREBITS, kernel.SECBIT_NO_SETUID_FIXUP)  # another id, and all capabilities
     os.setresgid(-1, gid, -1)
     os.setresuid(-1, uid, -1)
@@ -131,8 +151,11 @@ def mount_overlay(root, rootfs: str, users: int, uid: int, gid: int) -> None:
         k.mount("overlay", rootfs, "overlay", options.set, ",".join(data))
     except OSError as error:
         if error.errno == errno.EINVAL:
-            raise ContainerError(f"overlayfs refuses idmapped layers (Linux {os.uname().release}): they take Linux 5.19; do without "
-                                 "a user namespace", errno=error.errno) from None
+            raise ContainerError(
+                f"overlayfs refuses idmapped layers (Linux {os.uname().release}): they take Linux 5.19; do without "
+                "a user namespace",
+                errno=error.errno,
+            ) from None
         raise
     finally:
         os.setresuid(-1, 0, -1)
@@ -143,7 +166,10 @@ def mount_overlay(root, rootfs: str, users: int, uid: int, gid: int) -> None:
 
 def attach(source: str, target: str, users: int) -> None:
     """An idmapped bind mount of the directory *source* on the directory *target*.  Raises as :func:`map_ids`."""
-    tree, place = k.open_tree(k.AT_FDCWD, source, k.OPEN_TREE_CLONE), os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    tree, place = (
+        k.open_tree(k.AT_FDCWD, source, k.OPEN_TREE_CLONE),
+        os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC),
+    )
     try:
         map_ids(tree, users, source)
         k.move_mount(tree, place)
@@ -153,7 +179,8 @@ def attach(source: str, target: str, users: int) -> None:
 
 
 def split_layers(text: str) -> list[str]:
-    """The paths in an overlay's ``lowerdir=``, in which a colon, a comma and a backslash of a path have a backslash before them."""
+    """The paths in an overlay's ``lowerdir=``, in which a colon, a comma and a backslash of a path have a backslash
+    before them."""
     layers, escaped = [""], False
     for letter in text:
         if letter == ":" and not escaped:
@@ -167,8 +194,8 @@ def split_layers(text: str) -> list[str]:
 def enter_root() -> None:
     """In the child: the root that :func:`prepare` has mounted is where we are; make it one that we may pivot into.
 
-    What comes with a copy of a mount namespace of more powerful users is locked (mount_namespaces(7)).  A copy of our own on
-    top of it is not; and we go by descriptors, because we may not walk the host's directories any more.
+    What comes with a copy of a mount namespace of more powerful users is locked (mount_namespaces(7)).  A copy of our
+    own on top of it is not; and we go by descriptors, because we may not walk the host's directories any more.
     """
     place = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     tree = k.open_tree(place, "", k.AT_EMPTY_PATH | k.OPEN_TREE_CLONE | k.AT_RECURSIVE)

@@ -4,28 +4,40 @@ The kernel gives process 1 two duties (pid_namespaces(7)).  Orphans become its c
 zombies until it waits for them.  And a signal without a handler is not delivered to it, so that a
 plain program as process 1 does not even end on SIGTERM.
 """
+
 from __future__ import annotations
 
+import _signal  # and not signal, whose import costs 5 ms at each start
 import ctypes
 import os
-
-import _signal  # and not signal, whose import costs 5 ms at each start
 
 from ..kernel.process import PR_SET_NAME, prctl
 from .process import exit_status, restore_signals, spawn
 
 # Two that nobody can catch, one that is about init's own children, and those that tell of init's own mistakes.
-NOT_FORWARDED = (_signal.SIGKILL, _signal.SIGSTOP, _signal.SIGCHLD, _signal.SIGPROF, _signal.SIGSEGV, _signal.SIGBUS,
-                 _signal.SIGFPE, _signal.SIGILL, _signal.SIGTRAP, _signal.SIGABRT)
+NOT_FORWARDED = (
+    _signal.SIGKILL,
+    _signal.SIGSTOP,
+    _signal.SIGCHLD,
+    _signal.SIGPROF,
+    _signal.SIGSEGV,
+    _signal.SIGBUS,
+    _signal.SIGFPE,
+    _signal.SIGILL,
+    _signal.SIGTRAP,
+    _signal.SIGABRT,
+)
 
 
 def forward_signals(pid: int) -> None:
     """Hand every signal that arrives here on to the process *pid*."""
+
     def forward(number, frame):
         try:
             os.kill(pid, number)
         except ProcessLookupError:
             pass
+
     for number in range(1, 32):
         if number not in NOT_FORWARDED:
             _signal.signal(number, forward)
@@ -52,15 +64,18 @@ def run(command) -> None:
 
 
 def call_ourselves(name: bytes) -> None:
-    """Let ps, and whoever looks inside, see *name*, and not the command line of the host's with all that was typed there.
+    """Let ps, and whoever looks inside, see *name*, and not the command line of the host's with all that was typed
+    there.
 
-    That is overwritten where the kernel reads it from: proc_pid_cmdline(5), and arg_start and arg_end in proc_pid_stat(5).
+    That is overwritten where the kernel reads it from: proc_pid_cmdline(5), and arg_start and arg_end in
+    proc_pid_stat(5).
     """
     text = ctypes.create_string_buffer(name)
     prctl(PR_SET_NAME, ctypes.addressof(text))
     try:
         with open("/proc/self/stat") as file:
-            start, end = map(int, file.read().rpartition(")")[2].split()[45:47])  # fields 48 and 49, counted from the third
+            # fields 48 and 49, counted from the third
+            start, end = map(int, file.read().rpartition(")")[2].split()[45:47])
     except (OSError, ValueError):  # a container without /proc shows it to nobody
         return
     if end > start > 0:
@@ -72,7 +87,8 @@ def begin(command) -> None:
     """In init's child: a process group of its own, in the foreground of the terminal if there is one, and *command*."""
     os.setpgid(0, 0)
     if os.isatty(0):
-        _signal.signal(_signal.SIGTTOU, _signal.SIG_IGN)  # or who is in the background would be stopped for what comes now
+        # or who is in the background would be stopped for what comes now
+        _signal.signal(_signal.SIGTTOU, _signal.SIG_IGN)
         os.tcsetpgrp(0, os.getpid())
     restore_signals()
     command()

@@ -1,8 +1,10 @@
-"""JSON without the import of :mod:`json`, which loads the regular expressions and takes 10 ms, twice a container's birth.
+"""JSON without the import of :mod:`json`, which loads the regular expressions and takes 10 ms, twice a container's
+birth.
 
 The two functions beneath :mod:`json` that are written in C do the work.  They have no public name:
 where they are missing, :mod:`json` itself is used, and only the time is lost.
 """
+
 from __future__ import annotations
 
 import os
@@ -10,6 +12,7 @@ import os
 
 class _Defaults:
     """What json.JSONDecoder() would tell the scanner: plain JSON, nothing special."""
+
     strict = True
     object_hook = object_pairs_hook = None
     parse_float, parse_int, parse_constant = float, int, float
@@ -20,18 +23,21 @@ def loads(text: str) -> object:
     """The value that the JSON *text* stands for.  Raises :class:`ValueError` when it is no JSON."""
     try:
         from _json import make_scanner
+
         value, end = make_scanner(_Defaults)(text.strip(" \t\r\n"), 0)
     except Exception:
         value, end = None, -1
     if end == len(text.strip(" \t\r\n")):
         return value
     import json  # it also has the better words for what is wrong with the text
+
     return json.loads(text)
 
 
 def dumps(value: object) -> str:
     """*value* as JSON text, indented by two spaces, the keys in their own order."""
     from _json import encode_basestring_ascii
+
     return _dump(value, "\n", encode_basestring_ascii)
 
 

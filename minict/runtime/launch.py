@@ -10,6 +10,7 @@
 To fork copies the page tables: 3 ms for a small Python, 10 for a notebook, 50 with a large array in it.  And a
 raw clone3 from a process with threads would copy locks that no thread of the copy will ever open.
 """
+
 from __future__ import annotations
 
 import os
@@ -103,6 +104,7 @@ def by_zygote(birth: births.Birth) -> tuple[int, int]:
     Returns and raises as :func:`staged`.
     """
     from . import zygote
+
     pid = zygote.request(birth)
     return pid, kernel.pidfd_open(pid) if pid > 0 else -1
 
@@ -118,13 +120,19 @@ def shares_programs(birth: births.Birth) -> bool:
     a hostile second container could put one there in between.  It shall find the sealed interpreter of the zygote, and
     not the host's (CVE-2019-5736).
     """
-    return any("noexec" not in mount.options and (mount.type == "bind" or {"bind", "rbind"} & set(mount.options))
-               for mount in birth.spec.mounts)
+    return any(
+        "noexec" not in mount.options and (mount.type == "bind" or {"bind", "rbind"} & set(mount.options))
+        for mount in birth.spec.mounts
+    )
 
 
 def needs_stage(birth: births.Birth) -> bool:
-    return (bool(birth.joins) or birth.makes("time") or any(each.path for each in birth.spec.linux.namespaces)
-            or idmap.wanted(birth.spec))
+    return (
+        bool(birth.joins)
+        or birth.makes("time")
+        or any(each.path for each in birth.spec.linux.namespaces)
+        or idmap.wanted(birth.spec)
+    )
 
 
 def open_cgroup(birth: births.Birth) -> int:
@@ -133,7 +141,8 @@ def open_cgroup(birth: births.Birth) -> int:
 
 
 def clone(birth: births.Birth, cgroup: int, flags: int = 0) -> tuple[int, int]:
-    """clone3 into the birth's new namespaces, and into *cgroup*, which is closed.  Returns as clone3 does, in both processes.
+    """clone3 into the birth's new namespaces, and into *cgroup*, which is closed.  Returns as clone3 does, in both
+    processes.
 
     Two kinds are not for clone3: the cgroup namespace has to come after joining the cgroup, and a time namespace
     moves only children, so that the stage has already made it.

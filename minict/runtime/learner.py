@@ -1,4 +1,5 @@
 """What a learner has put into the place of the package's own functions, in this process."""
+
 from __future__ import annotations
 
 #: Names such as ``minict.runtime.rootfs.pivot_root`` whose function is a learner's now.  While there is one,

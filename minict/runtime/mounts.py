@@ -4,6 +4,7 @@ The description is the step's name in the trace and in an error, and the label i
 All paths of a container are opened with :func:`open_in_root`: an image is somebody else's work, and
 a symbolic link in it must not lead a mount, or a directory that we make, to the host.
 """
+
 from __future__ import annotations
 
 import errno
@@ -15,28 +16,68 @@ from .errors import ContainerError
 
 # The options that are flags of mount(2), as mount(8) spells them: (set these, clear those).
 FLAGS = {
-    "defaults": (0, 0), "ro": (k.MS_RDONLY, 0), "rw": (0, k.MS_RDONLY),
-    "nosuid": (k.MS_NOSUID, 0), "suid": (0, k.MS_NOSUID), "nodev": (k.MS_NODEV, 0), "dev": (0, k.MS_NODEV),
-    "noexec": (k.MS_NOEXEC, 0), "exec": (0, k.MS_NOEXEC), "sync": (k.MS_SYNCHRONOUS, 0), "async": (0, k.MS_SYNCHRONOUS),
-    "dirsync": (k.MS_DIRSYNC, 0), "remount": (k.MS_REMOUNT, 0), "mand": (k.MS_MANDLOCK, 0), "nomand": (0, k.MS_MANDLOCK),
-    "noatime": (k.MS_NOATIME, 0), "atime": (0, k.MS_NOATIME), "nodiratime": (k.MS_NODIRATIME, 0),
-    "diratime": (0, k.MS_NODIRATIME), "relatime": (k.MS_RELATIME, 0), "norelatime": (0, k.MS_RELATIME),
-    "strictatime": (k.MS_STRICTATIME, 0), "nostrictatime": (0, k.MS_STRICTATIME),
-    "nosymfollow": (k.MS_NOSYMFOLLOW, 0), "bind": (k.MS_BIND, 0), "rbind": (k.MS_BIND | k.MS_REC, 0),
+    "defaults": (0, 0),
+    "ro": (k.MS_RDONLY, 0),
+    "rw": (0, k.MS_RDONLY),
+    "nosuid": (k.MS_NOSUID, 0),
+    "suid": (0, k.MS_NOSUID),
+    "nodev": (k.MS_NODEV, 0),
+    "dev": (0, k.MS_NODEV),
+    "noexec": (k.MS_NOEXEC, 0),
+    "exec": (0, k.MS_NOEXEC),
+    "sync": (k.MS_SYNCHRONOUS, 0),
+    "async": (0, k.MS_SYNCHRONOUS),
+    "dirsync": (k.MS_DIRSYNC, 0),
+    "remount": (k.MS_REMOUNT, 0),
+    "mand": (k.MS_MANDLOCK, 0),
+    "nomand": (0, k.MS_MANDLOCK),
+    "noatime": (k.MS_NOATIME, 0),
+    "atime": (0, k.MS_NOATIME),
+    "nodiratime": (k.MS_NODIRATIME, 0),
+    "diratime": (0, k.MS_NODIRATIME),
+    "relatime": (k.MS_RELATIME, 0),
+    "norelatime": (0, k.MS_RELATIME),
+    "strictatime": (k.MS_STRICTATIME, 0),
+    "nostrictatime": (0, k.MS_STRICTATIME),
+    "nosymfollow": (k.MS_NOSYMFOLLOW, 0),
+    "bind": (k.MS_BIND, 0),
+    "rbind": (k.MS_BIND | k.MS_REC, 0),
 }
 PROPAGATION = {
-    "private": k.MS_PRIVATE, "rprivate": k.MS_PRIVATE | k.MS_REC, "shared": k.MS_SHARED, "rshared": k.MS_SHARED | k.MS_REC,
-    "slave": k.MS_SLAVE, "rslave": k.MS_SLAVE | k.MS_REC, "unbindable": k.MS_UNBINDABLE,
+    "private": k.MS_PRIVATE,
+    "rprivate": k.MS_PRIVATE | k.MS_REC,
+    "shared": k.MS_SHARED,
+    "rshared": k.MS_SHARED | k.MS_REC,
+    "slave": k.MS_SLAVE,
+    "rslave": k.MS_SLAVE | k.MS_REC,
+    "unbindable": k.MS_UNBINDABLE,
     "runbindable": k.MS_UNBINDABLE | k.MS_REC,
 }
 # What mount_setattr calls the flags that a bind mount can have for itself.
-ATTRIBUTES = {k.MS_RDONLY: k.MOUNT_ATTR_RDONLY, k.MS_NOSUID: k.MOUNT_ATTR_NOSUID, k.MS_NODEV: k.MOUNT_ATTR_NODEV,
-              k.MS_NOEXEC: k.MOUNT_ATTR_NOEXEC, k.MS_NODIRATIME: k.MOUNT_ATTR_NODIRATIME,
-              k.MS_NOSYMFOLLOW: k.MOUNT_ATTR_NOSYMFOLLOW}
+ATTRIBUTES = {
+    k.MS_RDONLY: k.MOUNT_ATTR_RDONLY,
+    k.MS_NOSUID: k.MOUNT_ATTR_NOSUID,
+    k.MS_NODEV: k.MOUNT_ATTR_NODEV,
+    k.MS_NOEXEC: k.MOUNT_ATTR_NOEXEC,
+    k.MS_NODIRATIME: k.MOUNT_ATTR_NODIRATIME,
+    k.MS_NOSYMFOLLOW: k.MOUNT_ATTR_NOSYMFOLLOW,
+}
 
 # Files of /proc that others may cover: see keep_proc.
-STAND_INS = frozenset(("/cpuinfo", "/diskstats", "/meminfo", "/stat", "/swaps", "/uptime", "/loadavg", "/slabinfo",
-                       "/sys/kernel/ns_last_pid", "/sys/crypto/fips_enabled"))
+STAND_INS = frozenset(
+    (
+        "/cpuinfo",
+        "/diskstats",
+        "/meminfo",
+        "/stat",
+        "/swaps",
+        "/uptime",
+        "/loadavg",
+        "/slabinfo",
+        "/sys/kernel/ns_last_pid",
+        "/sys/crypto/fips_enabled",
+    )
+)
 
 SUBPATH = "x-minict.subpath="  # an option that is no business of the kernel's; see x-* in mount(8)
 _PATIENCE = 1000  # how often a path is tried again that somebody else is changing
@@ -46,7 +87,8 @@ ATIMES = {k.MS_RELATIME: 0, k.MS_NOATIME: k.MOUNT_ATTR_NOATIME, k.MS_STRICTATIME
 class Options:
     """A list such as ``["ro", "nosuid", "size=64m", "rslave"]``, sorted by who wants which: *set* and *clear* are
     flags of mount(2), *recursive* those that go for the mounts inside as well (``rro``), *propagation* is a list of
-    flags, *idmap* the word ``idmap`` or ``ridmap`` if it is there, and *data* the rest, which only the file system understands."""
+    flags, *idmap* the word ``idmap`` or ``ridmap`` if it is there, and *data* the rest, which only the file system
+    understands."""
 
     def __init__(self, options: list[str]):
         self.set = self.clear = self.recursive = 0
@@ -79,7 +121,8 @@ def make_private(propagation: int = k.MS_SLAVE | k.MS_REC) -> None:
 
 
 def isolate(propagation: int, operations: list[Operation]) -> None:
-    """:func:`make_private`, with the *propagation* that a spec wishes; for what is to be shared, :func:`share` then does the rest.
+    """:func:`make_private`, with the *propagation* that a spec wishes; for what is to be shared, :func:`share` then
+    does the rest.
 
     Even then the host must not see, and keep, what is mounted in the new root.  But volumes whose mounts it is to see
     have to be copied while they still are its peers: a slave's copy is a slave.
@@ -107,7 +150,9 @@ def look_up(root: int, path: str) -> int:
     for _ in range(_PATIENCE):
         try:
             return k.openat2(root, path, os.O_PATH, 0, resolve)
-        except BlockingIOError:  # EAGAIN: while it went up by "..", somebody renamed a directory, and where it is now is not sure
+        except (
+            BlockingIOError
+        ):  # EAGAIN: while it went up by "..", somebody renamed a directory, and where it is now is not sure
             continue
     return k.openat2(root, path, os.O_PATH, 0, resolve)
 
@@ -142,16 +187,19 @@ def open_in_root(root: int, path: str, make: str | None = None) -> int:
 def refuse_loop(path: str, error: OSError) -> None:
     """Say it in a sentence when *error* is that *path* led through a link such as /proc/self/fd/7 (CVE-2024-21626)."""
     if error.errno == errno.ELOOP:
-        raise ContainerError(f"{path} leads through a link of /proc, which may lead out of the container, or through "
-                             "links in a circle: name the place itself", errno=error.errno) from None
+        raise ContainerError(
+            f"{path} leads through a link of /proc, which may lead out of the container, or through "
+            "links in a circle: name the place itself",
+            errno=error.errno,
+        ) from None
 
 
 def keep_proc(root: int, target: int, destination: str) -> None:
     """Refuse to cover a part of the container's /proc, which is the kernel's word, with files that somebody made up.
 
-    What we write to and read from in there later, for the container's sake, must be the kernel's (CVE-2019-16884).  Some files
-    may be stood in for, as with runc: LXCFS has some that tell of the container's own memory.
-    Raises :class:`ContainerError`.
+    What we write to and read from in there later, for the container's sake, must be the kernel's (CVE-2019-16884).
+    Some files may be stood in for, as with runc: LXCFS has some that tell of the container's own memory. Raises
+    :class:`ContainerError`.
     """
     try:
         proc = look_up(root, "/proc")
@@ -161,7 +209,9 @@ def keep_proc(root: int, target: int, destination: str) -> None:
     inside = os.readlink(f"/proc/self/fd/{target}").removeprefix(os.readlink(f"/proc/self/fd/{proc}"))
     os.close(proc)
     if devices[0] == devices[1] != devices[2] and inside not in STAND_INS:
-        raise ContainerError(f"{destination} is in the container's /proc, which belongs to the kernel: choose another place")
+        raise ContainerError(
+            f"{destination} is in the container's /proc, which belongs to the kernel: choose another place"
+        )
 
 
 class Operation:
@@ -205,8 +255,8 @@ class Bind(Operation):
     A copy of the mount is made (open_tree), gets its own attributes while nobody can see it (mount_setattr) and is
     then attached (move_mount).  The older way, mount and remount, leaves a moment in which ``ro`` does not hold.
 
-    With the option ``x-minict.subpath=PATH`` only a part of the source is shown.  What is in the source may be a container's
-    work: so its links can't lead out of it.
+    With the option ``x-minict.subpath=PATH`` only a part of the source is shown.  What is in the source may be a
+    container's work: so its links can't lead out of it.
     """
 
     def __init__(self, source: str, destination: str, options: list[str] = ("bind",)):
@@ -233,8 +283,10 @@ class Bind(Operation):
                     keep_proc(root, target, self.destination)
                 if is_directory != (os.fstat(target).st_mode & 0o170000 == 0o040000):
                     kinds = ("a file", "a directory")
-                    raise ContainerError(f"{self.source} is {kinds[is_directory]}, and {self.destination} in the container is "
-                                         f"{kinds[not is_directory]}: choose another destination")
+                    raise ContainerError(
+                        f"{self.source} is {kinds[is_directory]}, and {self.destination} in the container is "
+                        f"{kinds[not is_directory]}: choose another destination"
+                    )
                 k.move_mount(tree, target)
             finally:
                 os.close(target)
@@ -258,8 +310,10 @@ class Bind(Operation):
             part = look_up(source, self.subpath)
         except OSError as error:
             os.close(source)
-            raise ContainerError(f"{self.subpath} is not to be found in {self.source} ({os.strerror(error.errno)}): make it first",
-                                 errno=error.errno) from None
+            raise ContainerError(
+                f"{self.subpath} is not to be found in {self.source} ({os.strerror(error.errno)}): make it first",
+                errno=error.errno,
+            ) from None
         try:
             return k.open_tree(part, "", k.AT_EMPTY_PATH | k.OPEN_TREE_CLONE | recursive)
         finally:
@@ -307,8 +361,17 @@ def open_elsewhere(pid: int, path: str, recursive: int = 0) -> int:
 class Device(Operation):
     """A device node; in a user namespace, where nobody may make one, the host's node bound to its place."""
 
-    def __init__(self, path: str, kind: str, major: int, minor: int, mode: int = 0o666, uid: int = 0, gid: int = 0,
-                 bind: bool = False):
+    def __init__(
+        self,
+        path: str,
+        kind: str,
+        major: int,
+        minor: int,
+        mode: int = 0o666,
+        uid: int = 0,
+        gid: int = 0,
+        bind: bool = False,
+    ):
         self.path, self.kind, self.device, self.mode = path, kind, os.makedev(major, minor), mode
         self.uid, self.gid, self.bind = uid, gid, bind
 
@@ -321,7 +384,9 @@ class Device(Operation):
         directory, name = os.path.split(self.path)
         above = open_in_root(root, directory, make="directory")
         try:
-            os.mknod(name, self.mode | {"b": 0o060000, "p": 0o010000}.get(self.kind, 0o020000), self.device, dir_fd=above)
+            os.mknod(
+                name, self.mode | {"b": 0o060000, "p": 0o010000}.get(self.kind, 0o020000), self.device, dir_fd=above
+            )
             os.chmod(name, self.mode, dir_fd=above, follow_symlinks=True)  # mknod has obeyed the umask
             if self.uid or self.gid:
                 os.chown(name, self.uid, self.gid, dir_fd=above, follow_symlinks=False)
@@ -352,7 +417,8 @@ class Link(Operation):
 
 
 def hide(path: str) -> None:
-    """Cover what is at *path* for everyone in this mount namespace: a directory with an empty one, a file with /dev/null.
+    """Cover what is at *path* for everyone in this mount namespace: a directory with an empty one, a file with
+    /dev/null.
 
     What lies beneath is not touched, and nobody can reach it until the cover is taken off, which takes CAP_SYS_ADMIN.
     Raises :class:`OSError`.
@@ -375,8 +441,10 @@ def check_null(root: int) -> None:
     finally:
         os.close(null)
     if status.st_mode & 0o170000 != 0o020000 or status.st_rdev != os.makedev(1, 3):
-        raise ContainerError("/dev/null in the container is not the null device, with which files of the host are hidden: mount "
-                             "nothing on /dev or /dev/null")
+        raise ContainerError(
+            "/dev/null in the container is not the null device, with which files of the host are hidden: mount "
+            "nothing on /dev or /dev/null"
+        )
 
 
 class Mask(Operation):

@@ -1,18 +1,45 @@
 """The eight namespaces of a container: which are made, which are joined, and whose ids they map."""
+
 from __future__ import annotations
 
 import os
 
-from ..kernel.namespaces import (CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID,
-                                 CLONE_NEWTIME, CLONE_NEWUSER, CLONE_NEWUTS, setns, unshare)
+from ..kernel.namespaces import (
+    CLONE_NEWCGROUP,
+    CLONE_NEWIPC,
+    CLONE_NEWNET,
+    CLONE_NEWNS,
+    CLONE_NEWPID,
+    CLONE_NEWTIME,
+    CLONE_NEWUSER,
+    CLONE_NEWUTS,
+    setns,
+    unshare,
+)
 from .errors import ContainerError
 
 # The names of the OCI specification (config-linux.md, namespaces), the flag of each, and the file
 # in /proc/PID/ns that stands for it (namespaces(7)).
-FLAGS = {"user": CLONE_NEWUSER, "mount": CLONE_NEWNS, "pid": CLONE_NEWPID, "network": CLONE_NEWNET,
-         "uts": CLONE_NEWUTS, "ipc": CLONE_NEWIPC, "cgroup": CLONE_NEWCGROUP, "time": CLONE_NEWTIME}
-FILES = {"user": "user", "mount": "mnt", "pid": "pid", "network": "net", "uts": "uts", "ipc": "ipc",
-         "cgroup": "cgroup", "time": "time"}
+FLAGS = {
+    "user": CLONE_NEWUSER,
+    "mount": CLONE_NEWNS,
+    "pid": CLONE_NEWPID,
+    "network": CLONE_NEWNET,
+    "uts": CLONE_NEWUTS,
+    "ipc": CLONE_NEWIPC,
+    "cgroup": CLONE_NEWCGROUP,
+    "time": CLONE_NEWTIME,
+}
+FILES = {
+    "user": "user",
+    "mount": "mnt",
+    "pid": "pid",
+    "network": "net",
+    "uts": "uts",
+    "ipc": "ipc",
+    "cgroup": "cgroup",
+    "time": "time",
+}
 
 
 def flags(kinds: list[str]) -> int:
@@ -40,8 +67,11 @@ def identify(pid: int | str = "self") -> dict[str, int]:
     It is an inode number.  Where two processes have the same, they share the namespace.
     Source: namespaces(7).
     """
-    return {kind: os.stat(f"/proc/{pid}/ns/{file}").st_ino for kind, file in FILES.items()
-            if os.path.exists(f"/proc/{pid}/ns/{file}")}
+    return {
+        kind: os.stat(f"/proc/{pid}/ns/{file}").st_ino
+        for kind, file in FILES.items()
+        if os.path.exists(f"/proc/{pid}/ns/{file}")
+    }
 
 
 def join(namespaces: list) -> None:
@@ -68,8 +98,10 @@ def join(namespaces: list) -> None:
         try:
             enter(namespace.path, namespace.type)
         except OSError as error:
-            raise ContainerError(f"can't join the {namespace.type} namespace {namespace.path}: "
-                                 f"{os.strerror(error.errno)}", errno=error.errno) from None
+            raise ContainerError(
+                f"can't join the {namespace.type} namespace {namespace.path}: {os.strerror(error.errno)}",
+                errno=error.errno,
+            ) from None
 
 
 def open_file(namespace) -> int:
@@ -77,8 +109,9 @@ def open_file(namespace) -> int:
     try:
         return os.open(namespace.path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise ContainerError(f"can't join the {namespace.type} namespace {namespace.path}: {error.strerror}",
-                             errno=error.errno) from None
+        raise ContainerError(
+            f"can't join the {namespace.type} namespace {namespace.path}: {error.strerror}", errno=error.errno
+        ) from None
 
 
 def enter(path: str, kind: str) -> None:
@@ -96,17 +129,22 @@ def enter(path: str, kind: str) -> None:
 def unshare_time(offsets: dict | None) -> None:
     """Make a time namespace for the children to come, whose clocks differ from ours by *offsets*.
 
-    They can only be written before anyone is inside, which is why clone3 alone can't do it.
-    Raises :class:`OSError`, or :class:`ContainerError` for an offset that the kernel refuses.  Source: time_namespaces(7).
+    They can only be written before anyone is inside, which is why clone3 alone can't do it. Raises :class:`OSError`,
+    or :class:`ContainerError` for an offset that the kernel refuses.  Source: time_namespaces(7).
     """
     unshare(CLONE_NEWTIME)
-    lines = [f"{clock} {offset.get('secs', 0)} {offset.get('nanosecs', 0)}\n" for clock, offset in (offsets or {}).items()]
+    lines = [
+        f"{clock} {offset.get('secs', 0)} {offset.get('nanosecs', 0)}\n" for clock, offset in (offsets or {}).items()
+    ]
     try:
         with open("/proc/self/timens_offsets", "w") as file:
             file.write("".join(lines))
     except OSError as error:
-        raise ContainerError(f"the clocks can't be set as linux.timeOffsets says: {os.strerror(error.errno)}; none may show a "
-                             "time before the boot", errno=error.errno) from None
+        raise ContainerError(
+            f"the clocks can't be set as linux.timeOffsets says: {os.strerror(error.errno)}; none may show a "
+            "time before the boot",
+            errno=error.errno,
+        ) from None
 
 
 def write_id_maps(pid: int, uids: list, gids: list) -> None:
@@ -121,5 +159,6 @@ def write_id_maps(pid: int, uids: list, gids: list) -> None:
             with open(f"/proc/{pid}/{file}", "w") as map_file:
                 map_file.write(text)  # in one write: the kernel takes no second
         except OSError as error:
-            raise ContainerError(f"the kernel refuses the {file} {text.strip()!r}: {error.strerror}",
-                                 errno=error.errno) from None
+            raise ContainerError(
+                f"the kernel refuses the {file} {text.strip()!r}: {error.strerror}", errno=error.errno
+            ) from None

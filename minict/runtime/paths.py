@@ -1,4 +1,6 @@
-"""Where things lie on the host.  Functions and not constants: a test, or a class of students, may move them at any time."""
+"""Where things lie on the host.  Functions and not constants: a test, or a class of students, may move them at any
+time."""
+
 from __future__ import annotations
 
 import os
@@ -20,7 +22,8 @@ def cgroup_parent() -> str:
 
 
 def make_directory(path: str) -> None:
-    """Make the directory *path* and those above it, which somebody else may be removing at the same time because they are empty."""
+    """Make the directory *path* and those above it, which somebody else may be removing at the same time because they
+    are empty."""
     while True:
         try:
             return os.makedirs(path, 0o711, exist_ok=True)

@@ -1,4 +1,5 @@
 """The container's process, from privileged to its own: limits, user, capabilities, and which file it executes."""
+
 from __future__ import annotations
 
 import errno
@@ -45,6 +46,7 @@ def exit_status(status: int) -> int:
 def restore_signals() -> None:
     """Undo what Python has done to its signals: nothing ignored, nothing handled, nothing blocked."""
     import _signal
+
     for number in range(1, 32):
         if number not in (9, 19) and _signal.getsignal(number) != _signal.SIG_DFL:
             _signal.signal(number, _signal.SIG_DFL)
@@ -59,6 +61,7 @@ def set_rlimits(rlimits: list) -> None:
     if not rlimits:
         return
     import resource
+
     for limit in rlimits:
         number = getattr(resource, limit.type or "", None)
         if number is None:
@@ -66,12 +69,14 @@ def set_rlimits(rlimits: list) -> None:
         try:
             resource.setrlimit(number, (_rlimit(limit.soft), _rlimit(limit.hard)))
         except (OSError, ValueError) as error:
-            raise ContainerError(f"can't set {limit.type} to {limit.soft}:{limit.hard}: {error}; its hard limit here is "
-                                 f"{resource.getrlimit(number)[1]}") from None
+            raise ContainerError(
+                f"can't set {limit.type} to {limit.soft}:{limit.hard}: {error}; its hard limit here is "
+                f"{resource.getrlimit(number)[1]}"
+            ) from None
 
 
 def _rlimit(value: int) -> int:
-    return -1 if value < 0 or value >= 2 ** 63 - 1 else value  # RLIM_INFINITY
+    return -1 if value < 0 or value >= 2**63 - 1 else value  # RLIM_INFINITY
 
 
 def set_user(user) -> None:
@@ -104,8 +109,9 @@ def enter_directory(path: str) -> None:
         directory = k.openat2(k.AT_FDCWD, path, os.O_PATH | os.O_DIRECTORY, 0, k.RESOLVE_NO_MAGICLINKS)
     except OSError as error:
         refuse_loop(path, error)
-        raise ContainerError(f"the working directory {path} can't be entered: {os.strerror(error.errno)}",
-                             errno=error.errno) from None
+        raise ContainerError(
+            f"the working directory {path} can't be entered: {os.strerror(error.errno)}", errno=error.errno
+        ) from None
     os.fchdir(directory)
     os.close(directory)
     if not os.getcwd().startswith("/"):
@@ -126,8 +132,7 @@ def find(command: str, env: list[str]) -> str:
     if forbidden:
         raise ContainerError(f"{forbidden} is not an executable file", status=NOT_EXECUTABLE)
     looked = ", ".join(files)
-    raise ContainerError(f"there is no command {command!r} in the container: looked for {looked}",
-                         status=NOT_FOUND)
+    raise ContainerError(f"there is no command {command!r} in the container: looked for {looked}", status=NOT_FOUND)
 
 
 def candidates(command: str, env: list[str]) -> list[str]:
@@ -154,8 +159,9 @@ def refuse_magic_link(path: str) -> None:
             fd = k.openat2(k.AT_FDCWD, path, os.O_RDONLY, 0, k.RESOLVE_NO_MAGICLINKS)
         except OSError as error:
             if error.errno == errno.ELOOP:
-                raise ContainerError(f"the command leads through {path}, a link out of the container",
-                                     status=NOT_EXECUTABLE) from None
+                raise ContainerError(
+                    f"the command leads through {path}, a link out of the container", status=NOT_EXECUTABLE
+                ) from None
             return  # not readable, or not there: execve has the better words
         try:
             first = os.read(fd, 256)
@@ -178,10 +184,15 @@ def execute(path: str, args: list[str], env: list[str]) -> None:
         os.execve(path, args, dict(each.split("=", 1) for each in env if "=" in each))
     except OSError as error:
         if error.errno == errno.ENOENT:  # the file was there a moment ago
-            raise ContainerError(f"{path} is there, but the interpreter or loader that it names is not",
-                                 errno=error.errno, status=NOT_FOUND) from None
-        why = {errno.EACCES: "permission denied", errno.ENOEXEC: "it is neither a program of this processor nor a script "
-               "that begins with #!"}.get(error.errno, error.strerror)
+            raise ContainerError(
+                f"{path} is there, but the interpreter or loader that it names is not",
+                errno=error.errno,
+                status=NOT_FOUND,
+            ) from None
+        why = {
+            errno.EACCES: "permission denied",
+            errno.ENOEXEC: "it is neither a program of this processor nor a script that begins with #!",
+        }.get(error.errno, error.strerror)
         raise ContainerError(f"can't execute {path}: {why}", errno=error.errno, status=NOT_EXECUTABLE) from None
 
 

@@ -1,4 +1,5 @@
 """The container's root file system: the table of operations that builds it, and pivot_root, which moves in."""
+
 from __future__ import annotations
 
 import os
@@ -9,8 +10,13 @@ from .errors import ContainerError
 
 # What every container finds in /dev (runtime-spec, config-linux.md, default devices); see null(4), random(4), tty(4).
 DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
-LINKS = (("/dev/fd", "/proc/self/fd"), ("/dev/stdin", "/proc/self/fd/0"), ("/dev/stdout", "/proc/self/fd/1"),
-         ("/dev/stderr", "/proc/self/fd/2"), ("/dev/ptmx", "pts/ptmx"))
+LINKS = (
+    ("/dev/fd", "/proc/self/fd"),
+    ("/dev/stdin", "/proc/self/fd/0"),
+    ("/dev/stdout", "/proc/self/fd/1"),
+    ("/dev/stderr", "/proc/self/fd/2"),
+    ("/dev/ptmx", "pts/ptmx"),
+)
 
 
 def table(spec, bundle: str, cgroups: dict[str, str], cgroup_v2: str | None) -> list[mounts.Operation]:
@@ -28,15 +34,27 @@ def table(spec, bundle: str, cgroups: dict[str, str], cgroup_v2: str | None) -> 
         elif mount.destination != "/":  # that one is the root itself: enter_root
             operations.append(mounts.operation(mount, bundle))
     if not any(isinstance(each, mounts.Bind) and each.destination == "/dev" for each in operations):
-        operations += devices(linux.devices, bind=in_user_namespace)  # else nodes would be made where the host keeps something
+        # else nodes would be made where the host keeps something
+        operations += devices(linux.devices, bind=in_user_namespace)
     return operations
 
 
 def devices(more: list, bind: bool) -> list[mounts.Operation]:
     """The nodes of DEVICES and the spec's own, and the links; bound from the host where mknod is not allowed."""
     nodes = [mounts.Device(f"/dev/{name}", "c", major, minor, bind=bind) for name, major, minor in DEVICES]
-    nodes += [mounts.Device(each.path, each.type, each.major, each.minor, 0o666 if each.fileMode is None else each.fileMode,
-                            each.uid or 0, each.gid or 0, bind) for each in more]
+    nodes += [
+        mounts.Device(
+            each.path,
+            each.type,
+            each.major,
+            each.minor,
+            0o666 if each.fileMode is None else each.fileMode,
+            each.uid or 0,
+            each.gid or 0,
+            bind,
+        )
+        for each in more
+    ]
     return nodes + [mounts.Link(path, target) for path, target in LINKS]
 
 
@@ -75,11 +93,12 @@ def closing(spec) -> list[mounts.Operation]:
 def enter_root(spec, rootfs: str) -> None:
     """Make the directory *rootfs* a mount point, which pivot_root demands, and go there.
 
-    It is either the mount of the spec whose destination is ``/`` (minict's overlay of the image's layers), or
-    the directory bound to itself, or what :mod:`.idmap` has prepared.  Being made in the container's own mount namespace, it is
-    never seen on the host and needs no umount: it goes with the last process that is inside.
+    It is either the mount of the spec whose destination is ``/`` (minict's overlay of the image's layers), or the
+    directory bound to itself, or what :mod:`.idmap` has prepared.  Being made in the container's own mount namespace,
+    it is never seen on the host and needs no umount: it goes with the last process that is inside.
 
-    The layers of an overlay may be named relative to the directory that is its source: the kernel itself has no use for that.
+    The layers of an overlay may be named relative to the directory that is its source: the kernel itself has no use
+    for that.
     """
     if idmap.wanted(spec):
         return idmap.enter_root()

@@ -16,13 +16,19 @@ thus be installed before the capabilities are dropped, and has to allow capset, 
 libseccomp is reached by ctypes and not through a binding: Debian's is for its own Python alone, those of the
 package index have no build for every Python from 3.11 to 3.14, or no release for years, and it is eleven functions.
 """
+
 from __future__ import annotations
 
 import ctypes
 import os
 
-from ..kernel.seccomp import (SECCOMP_FILTER_FLAG_LOG, SECCOMP_FILTER_FLAG_SPEC_ALLOW, SECCOMP_FILTER_FLAG_TSYNC,
-                              SECCOMP_SET_MODE_FILTER, seccomp)
+from ..kernel.seccomp import (
+    SECCOMP_FILTER_FLAG_LOG,
+    SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+    SECCOMP_FILTER_FLAG_TSYNC,
+    SECCOMP_SET_MODE_FILTER,
+    seccomp,
+)
 from . import paths
 from .errors import ContainerError
 
@@ -42,17 +48,28 @@ _ACTIONS = {
 _WITH_NUMBER = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
 _PERMISSIVE = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE")
 
-_COMPARISONS = {"SCMP_CMP_NE": 1, "SCMP_CMP_LT": 2, "SCMP_CMP_LE": 3, "SCMP_CMP_EQ": 4, "SCMP_CMP_GE": 5,
-                "SCMP_CMP_GT": 6, "SCMP_CMP_MASKED_EQ": 7}
+_COMPARISONS = {
+    "SCMP_CMP_NE": 1,
+    "SCMP_CMP_LT": 2,
+    "SCMP_CMP_LE": 3,
+    "SCMP_CMP_EQ": 4,
+    "SCMP_CMP_GE": 5,
+    "SCMP_CMP_GT": 6,
+    "SCMP_CMP_MASKED_EQ": 7,
+}
 
-_FLAGS = {"SECCOMP_FILTER_FLAG_TSYNC": SECCOMP_FILTER_FLAG_TSYNC, "SECCOMP_FILTER_FLAG_LOG": SECCOMP_FILTER_FLAG_LOG,
-          "SECCOMP_FILTER_FLAG_SPEC_ALLOW": SECCOMP_FILTER_FLAG_SPEC_ALLOW}
+_FLAGS = {
+    "SECCOMP_FILTER_FLAG_TSYNC": SECCOMP_FILTER_FLAG_TSYNC,
+    "SECCOMP_FILTER_FLAG_LOG": SECCOMP_FILTER_FLAG_LOG,
+    "SECCOMP_FILTER_FLAG_SPEC_ALLOW": SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+}
 
 _MAXIMUM = 4096  # instructions, BPF_MAXINSNS of linux/bpf_common.h
 _OPTIMIZE, _BINARY_TREE = 8, 2  # seccomp_attr_set(3): SCMP_FLTATR_CTL_OPTIMIZE
 
 
 # ---- in the container's init -----------------------------------------------------------------------------------
+
 
 def install(program: bytes, flags: int = 0) -> None:
     """Put the calling process, and all that it will ever start, under the filter *program*.  One system call.
@@ -64,6 +81,7 @@ def install(program: bytes, flags: int = 0) -> None:
 
 
 # ---- before it -------------------------------------------------------------------------------------------------
+
 
 def flags(profile) -> int:
     """The *flags* of a :class:`.spec.Seccomp` as :func:`install` takes them.  Raises :class:`ContainerError`."""
@@ -133,8 +151,10 @@ def compile(profile) -> bytes:
     Source: OCI runtime-spec, config-linux.md, "Seccomp"; seccomp_rule_add(3).
     """
     if profile.listenerPath or any(rule.action == "SCMP_ACT_NOTIFY" for rule in profile.syscalls):
-        raise ContainerError("the seccomp profile hands system calls to another process (SCMP_ACT_NOTIFY, "
-                             "listenerPath), which minict does not do: use a profile that decides by itself")
+        raise ContainerError(
+            "the seccomp profile hands system calls to another process (SCMP_ACT_NOTIFY, "
+            "listenerPath), which minict does not do: use a profile that decides by itself"
+        )
     library = _library()
     default = _action(profile.defaultAction, profile.defaultErrnoRet)
     context = library.seccomp_init(default)
@@ -148,15 +168,19 @@ def compile(profile) -> bytes:
             _check(library.seccomp_attr_set(context, _OPTIMIZE, _BINARY_TREE), "its size")
         program = _export(library, context)
     except (TypeError, AttributeError, ctypes.ArgumentError) as error:
-        raise ContainerError(f"the seccomp profile has a value of a wrong type ({error}): see config-linux.md of the "
-                             "OCI runtime specification, \"Seccomp\"") from None
+        raise ContainerError(
+            f"the seccomp profile has a value of a wrong type ({error}): see config-linux.md of the "
+            'OCI runtime specification, "Seccomp"'
+        ) from None
     finally:
         library.seccomp_release(context)
     if profile.defaultAction not in _PERMISSIVE and default != _ACTIONS["SCMP_ACT_ERRNO"] | _ENOSYS:
         program = _answer_newer_calls(library, architectures, profile.syscalls) + program
     if len(program) > 8 * _MAXIMUM:
-        raise ContainerError(f"the seccomp profile needs {len(program) // 8} instructions, the kernel takes "
-                             f"{_MAXIMUM}: name fewer architectures, or fewer conditions on arguments")
+        raise ContainerError(
+            f"the seccomp profile needs {len(program) // 8} instructions, the kernel takes "
+            f"{_MAXIMUM}: name fewer architectures, or fewer conditions on arguments"
+        )
     return program
 
 
@@ -190,8 +214,10 @@ def _add_architectures(library, context, names: list) -> list[int]:
     for name in names:
         token = library.seccomp_arch_resolve_name(name.removeprefix("SCMP_ARCH_").lower().encode())
         if not token:
-            raise ContainerError(f"the seccomp profile has the architecture {name!r}, which libseccomp does not know: "
-                                 "correct its spelling, or update libseccomp")
+            raise ContainerError(
+                f"the seccomp profile has the architecture {name!r}, which libseccomp does not know: "
+                "correct its spelling, or update libseccomp"
+            )
         if token not in architectures:
             _check(library.seccomp_arch_add(context, token), f"the architecture {name}")
             architectures.append(token)
@@ -200,6 +226,7 @@ def _add_architectures(library, context, names: list) -> list[int]:
 
 class _Comparison(ctypes.Structure):
     """struct scmp_arg_cmp: argument number, comparison, and one operand, or for MASKED_EQ the mask and the operand."""
+
     _fields_ = [("arg", ctypes.c_uint), ("op", ctypes.c_int), ("a", ctypes.c_uint64), ("b", ctypes.c_uint64)]
 
 
@@ -208,8 +235,10 @@ def _add_rule(library, context, rule, default: int) -> None:
     action = _action(rule.action, rule.errnoRet)
     if action == default:  # libseccomp refuses it: it would not change anything
         return
-    comparisons = [_Comparison(each.index, _look_up(_COMPARISONS, each.op, "comparison"), each.value, each.valueTwo)
-                   for each in rule.args]
+    comparisons = [
+        _Comparison(each.index, _look_up(_COMPARISONS, each.op, "comparison"), each.value, each.valueTwo)
+        for each in rule.args
+    ]
     if len({each.arg for each in comparisons}) == len(comparisons):
         alternatives = [comparisons]
     else:  # two conditions on one argument: any of them suffices, as in Docker's first profiles and in runc since
@@ -220,8 +249,10 @@ def _add_rule(library, context, rule, default: int) -> None:
             continue
         for conditions in alternatives:
             array = (_Comparison * len(conditions))(*conditions)
-            _check(library.seccomp_rule_add_array(context, action, number, len(conditions), array),
-                   f"the rule {rule.action} for {name}")
+            _check(
+                library.seccomp_rule_add_array(context, action, number, len(conditions), array),
+                f"the rule {rule.action} for {name}",
+            )
 
 
 def _export(library, context) -> bytes:
@@ -236,8 +267,11 @@ def _export(library, context) -> bytes:
 
 def _check(result: int, what: str) -> None:
     if result < 0:
-        raise ContainerError(f"libseccomp refuses a part of the seccomp profile, {what} ({os.strerror(-result)}): "
-                             "correct the profile, or update libseccomp", errno=-result)
+        raise ContainerError(
+            f"libseccomp refuses a part of the seccomp profile, {what} ({os.strerror(-result)}): "
+            "correct the profile, or update libseccomp",
+            errno=-result,
+        )
 
 
 # ---- system calls that are newer than the profile --------------------------------------------------------------
@@ -258,16 +292,20 @@ def _answer_newer_calls(library, architectures: list[int], rules: list) -> bytes
     """
     program = b""
     for architecture in architectures:
-        numbers = [library.seccomp_syscall_resolve_name_arch(architecture, name.encode())
-                   for rule in rules for name in rule.names]
+        numbers = [
+            library.seccomp_syscall_resolve_name_arch(architecture, name.encode())
+            for rule in rules
+            for name in rule.names
+        ]
         newest = max((number for number in numbers if 0 <= number < _OTHER_TABLES), default=_OTHER_TABLES)
         for operation, if_true, if_false, operand in (
-                (_LOAD, 0, 0, 4),
-                (_JUMP_EQUAL, 0, 4, architecture),
-                (_LOAD, 0, 0, 0),
-                (_JUMP_GREATER_OR_EQUAL, 2, 0, _OTHER_TABLES),
-                (_JUMP_GREATER, 0, 1, newest),
-                (_RETURN, 0, 0, _ACTIONS["SCMP_ACT_ERRNO"] | _ENOSYS)):
+            (_LOAD, 0, 0, 4),
+            (_JUMP_EQUAL, 0, 4, architecture),
+            (_LOAD, 0, 0, 0),
+            (_JUMP_GREATER_OR_EQUAL, 2, 0, _OTHER_TABLES),
+            (_JUMP_GREATER, 0, 1, newest),
+            (_RETURN, 0, 0, _ACTIONS["SCMP_ACT_ERRNO"] | _ENOSYS),
+        ):
             program += _instruction(operation, if_true, if_false, operand)
     return program
 
@@ -289,21 +327,27 @@ def _library():
         try:
             library = ctypes.PyDLL("libseccomp.so.2")
         except OSError:
-            raise ContainerError("libseccomp is missing, which makes a seccomp filter of a profile: apt-get install "
-                                 "libseccomp2, or run without a filter by --security-opt seccomp=unconfined") from None
+            raise ContainerError(
+                "libseccomp is missing, which makes a seccomp filter of a profile: apt-get install "
+                "libseccomp2, or run without a filter by --security-opt seccomp=unconfined"
+            ) from None
         context, word, text = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_char_p
         for name, result, arguments in (
-                ("seccomp_init", context, (word,)),
-                ("seccomp_release", None, (context,)),
-                ("seccomp_attr_set", ctypes.c_int, (context, ctypes.c_int, word)),
-                ("seccomp_arch_native", word, ()),
-                ("seccomp_arch_resolve_name", word, (text,)),
-                ("seccomp_arch_add", ctypes.c_int, (context, word)),
-                ("seccomp_syscall_resolve_name", ctypes.c_int, (text,)),
-                ("seccomp_syscall_resolve_name_arch", ctypes.c_int, (word, text)),
-                ("seccomp_rule_add_array", ctypes.c_int,
-                 (context, word, ctypes.c_int, ctypes.c_uint, ctypes.POINTER(_Comparison))),
-                ("seccomp_export_bpf", ctypes.c_int, (context, ctypes.c_int))):
+            ("seccomp_init", context, (word,)),
+            ("seccomp_release", None, (context,)),
+            ("seccomp_attr_set", ctypes.c_int, (context, ctypes.c_int, word)),
+            ("seccomp_arch_native", word, ()),
+            ("seccomp_arch_resolve_name", word, (text,)),
+            ("seccomp_arch_add", ctypes.c_int, (context, word)),
+            ("seccomp_syscall_resolve_name", ctypes.c_int, (text,)),
+            ("seccomp_syscall_resolve_name_arch", ctypes.c_int, (word, text)),
+            (
+                "seccomp_rule_add_array",
+                ctypes.c_int,
+                (context, word, ctypes.c_int, ctypes.c_uint, ctypes.POINTER(_Comparison)),
+            ),
+            ("seccomp_export_bpf", ctypes.c_int, (context, ctypes.c_int)),
+        ):
             function = getattr(library, name)
             function.restype, function.argtypes = result, arguments
         _loaded = library

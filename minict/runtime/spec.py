@@ -7,6 +7,7 @@ config-linux.md (version 1.2).  :meth:`Spec.load` reads such a file, :meth:`Spec
 They are plain classes and not dataclasses, whose import alone (18 ms) would cost more than the
 whole birth of a container.
 """
+
 from __future__ import annotations
 
 
@@ -92,12 +93,14 @@ class User(Record):
 
 class Box(Record):
     """The size of a terminal, in characters."""
+
     height: int = 0
     width: int = 0
 
 
 class Capabilities(Record):
     """The five sets of capabilities(7), each a list of names such as ``CAP_CHOWN``."""
+
     effective: list = ()
     bounding: list = ()
     inheritable: list = ()
@@ -128,6 +131,7 @@ class Process(Record):
 
 class Namespace(Record):
     """A namespace to be made, or, with a path, to be joined."""
+
     type: str = None
     path: str = None
 
@@ -155,6 +159,7 @@ class Device(Record):
 
 class DeviceCgroup(Record):
     """One rule of who may use which device: first matching from the end decides."""
+
     allow: bool = False
     type: str = None
     major: int = None
@@ -164,6 +169,7 @@ class DeviceCgroup(Record):
 
 class CPU(Record):
     """shares: weight, 2 to 262144; quota and period: microseconds; cpus and mems: lists such as ``0-3,5``."""
+
     shares: int = None
     quota: int = None
     burst: int = None
@@ -177,6 +183,7 @@ class CPU(Record):
 
 class Memory(Record):
     """All in bytes; -1 is no limit.  swap is memory and swap together, as in cgroup v1."""
+
     limit: int = None
     reservation: int = None
     swap: int = None
@@ -194,6 +201,7 @@ class Pids(Record):
 
 class ThrottleDevice(Record):
     """rate: bytes, or operations, a second."""
+
     major: int = 0
     minor: int = 0
     rate: int = 0
@@ -218,12 +226,14 @@ class BlockIO(Record):
 
 class HugepageLimit(Record):
     """pageSize such as ``2MB``; limit in bytes."""
+
     pageSize: str = None
     limit: int = 0
 
 
 class Resources(Record):
     """What a container may use: the cgroup's part of the specification (config-linux.md, control groups)."""
+
     devices: list[DeviceCgroup] = ()
     memory: Memory = None
     cpu: CPU = None
@@ -291,6 +301,7 @@ class Hooks(Record):
 
 class Spec(Record):
     """A container: the whole ``config.json``."""
+
     ociVersion: str = "1.2.0"
     process: Process = None
     root: Root = None
@@ -309,4 +320,5 @@ class Spec(Record):
     def load(cls, path: str) -> Spec:
         """Read a ``config.json``.  Raises :class:`OSError`, or :class:`ValueError` when it is none."""
         from . import jsonfile
+
         return cls.from_dict(jsonfile.read(path))

@@ -13,6 +13,7 @@ it runs.  The order matters.  A creator may be killed at any instant.  It leaves
 and in it a ledger of everything that may have to be undone; undoing something that was never taken is harmless.
 ``minict prune`` needs nothing else.
 """
+
 from __future__ import annotations
 
 import errno
@@ -69,7 +70,8 @@ class State:
             os.close(fd)
 
     def ledger(self) -> list[tuple[str, str]]:
-        """What was recorded; a last line that its writer did not finish was not followed by a taking, and is left out."""
+        """What was recorded; a last line that its writer did not finish was not followed by a taking, and is left
+        out."""
         try:
             with open(self.path("ledger")) as file:
                 lines = file.read().split("\n")[:-1]
@@ -82,6 +84,7 @@ class State:
 
     def read_spec(self):
         from .spec import Spec
+
         return Spec.load(self.path("config.json"))
 
     def write_pid(self, pid: int) -> None:
@@ -110,7 +113,8 @@ class State:
         return "created" if os.path.exists(self.path("start")) else "running"
 
     def remove(self) -> None:
-        """Remove the directory.  The lock goes with it: until then nobody can take the rest for a container half made."""
+        """Remove the directory.  The lock goes with it: until then nobody can take the rest for a container half
+        made."""
         try:
             while not self._empty():
                 pass
@@ -124,7 +128,8 @@ class State:
                 break
 
     def _empty(self) -> bool:
-        """Remove all files and the directory; False when somebody, who changes the container's networks, has just written one."""
+        """Remove all files and the directory; False when somebody, who changes the container's networks, has just
+        written one."""
         for name in os.listdir(self.directory):
             try:
                 os.unlink(self.path(name))

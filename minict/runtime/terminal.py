@@ -4,6 +4,7 @@ The pair is made inside, from the container's own /dev/pts, so that its name is 
 slave end becomes the process's terminal; the master end travels to whoever holds the other end of a Unix
 socket (runtime-spec: runc's ``--console-socket``; ``minict run -t`` is its own receiver).  See pty(7), tty_ioctl(4).
 """
+
 from __future__ import annotations
 
 import fcntl
@@ -51,6 +52,7 @@ def attach(slave: int) -> None:
 def send(console: int, master: int) -> None:
     """Send the descriptor *master* over the Unix socket *console*: unix(7), SCM_RIGHTS."""
     import _socket
+
     channel = _socket.socket(fileno=console)
     channel.sendmsg([b"/dev/ptmx"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, master.to_bytes(4, "little"))])
     channel.detach()
@@ -59,6 +61,7 @@ def send(console: int, master: int) -> None:
 def receive(console: int) -> int:
     """The descriptor that comes over the Unix socket *console*, or -1 when its other end was closed without one."""
     import _socket
+
     channel = _socket.socket(fileno=console)
     try:
         _, messages, _, _ = channel.recvmsg(64, _socket.CMSG_SPACE(4), _socket.MSG_CMSG_CLOEXEC)
@@ -74,6 +77,7 @@ def raw(fd: int) -> list:
     Sources: termios(3), raw mode; credentials(7).
     """
     import signal
+
     try:
         if os.tcgetpgrp(fd) != os.getpgrp():
             os.killpg(0, signal.SIGTTOU)
@@ -81,6 +85,7 @@ def raw(fd: int) -> list:
         pass  # not the terminal that controls our session: nobody's job control is in the way
     before = termios.tcgetattr(fd)
     import tty
+
     tty.setraw(fd, termios.TCSADRAIN)
     return before
 
@@ -94,11 +99,13 @@ class Screen:
     """The person's terminal while it is joined to a container's.
 
     With *typed*, what is typed is for the container, byte by byte (raw mode: Ctrl-C is a byte for the container's
-    terminal, not a signal for us), also after the shell's fg.  *resized* is called with rows and columns, now and after each change.
+    terminal, not a signal for us), also after the shell's fg.  *resized* is called with rows and columns, now and
+    after each change.
     """
 
     def __init__(self, typed: bool, resized):
         import signal
+
         self._fd = screen()
         self._resized = resized
         self._before = raw(0) if typed else None
@@ -120,6 +127,7 @@ class Screen:
     def leave(self) -> None:
         """Make the terminal as it was before."""
         import signal
+
         for number, handler in self._handlers.items():
             signal.signal(number, handler or signal.SIG_DFL)
         if self._before:
@@ -129,14 +137,16 @@ class Screen:
 def relay(master: int, pidfd: int, stdin: int = 0, stdout: int = 1, typed=None) -> None:
     """Join the person's terminal to the container's until its process ends: see :class:`Screen`.
 
-    What is written comes out.  The person's terminal is as before whatever happens.  *typed*: a function that gets what was
-    typed, and what to do with that which is for the container; what it raises ends this.
+    What is written comes out.  The person's terminal is as before whatever happens.  *typed*: a function that gets
+    what was typed, and what to do with that which is for the container; what it raises ends this.
     """
     import select
     import signal
+
     screen = None
     woken, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)  # or a signal just before select would wait for what comes next
+    # or a signal just before select would wait for what comes next
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     try:
         screen = Screen(stdin >= 0 and os.isatty(stdin), lambda rows, columns: set_size(master, rows, columns))
         sources = [master, pidfd, woken] + [stdin] * (stdin >= 0)
@@ -171,7 +181,8 @@ def pass_on(source: int, target: int, through=None) -> bool:
 
     def write(data: bytes) -> None:
         while data and target >= 0:
-            data = data[os.write(target, data):]
+            data = data[os.write(target, data) :]
+
     if data:
         (through or (lambda data, write: write(data)))(data, write)
     return bool(data)

@@ -3,6 +3,7 @@
 A step has a name for two reasons: the error of a failed birth says which step it was, and
 ``minict run --trace`` shows where the milliseconds go.
 """
+
 from __future__ import annotations
 
 from time import monotonic_ns
@@ -34,5 +35,7 @@ def table(traces: list[Trace]) -> str:
         return ""
     first = rows[0][0]
     lines = [f"{'at ms':>7} {'took ms':>8}  {'who':<7} step"]
-    lines += [f"{(begin - first) / 1e6:7.2f} {(end - begin) / 1e6:8.2f}  {who:<7} {name}" for begin, end, who, name in rows]
+    lines += [
+        f"{(begin - first) / 1e6:7.2f} {(end - begin) / 1e6:8.2f}  {who:<7} {name}" for begin, end, who, name in rows
+    ]
     return "\n".join(lines)

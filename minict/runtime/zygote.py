@@ -8,6 +8,7 @@ It executes a sealed copy of the interpreter that lies in memory.  A process tha
 be seen there, and ``/proc/PID/exe`` would be a way to overwrite the host's interpreter (CVE-2019-5736): a sealed
 file can't be written to.
 """
+
 from __future__ import annotations
 
 import _thread
@@ -41,6 +42,7 @@ def request(birth: births.Birth) -> int:
     which will not ask again.
     """
     from .launch import has_threads, needs_stage
+
     if needs_stage(birth) or not has_threads():
         channel, pid = start()
         try:
@@ -71,6 +73,7 @@ def own():
 def _ended(channel) -> bool:
     """Whether nobody is at the other end."""
     import select
+
     poll = select.poll()
     poll.register(channel, 0)  # POLLHUP is always told; an answer that another thread is about to read is no end
     return bool(poll.poll(0))
@@ -79,16 +82,22 @@ def _ended(channel) -> bool:
 def start():
     """Start a zygote; return our end of its socket, and its pid."""
     import socket
+
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     code = f"import sys; sys.path.insert(0, {package!r}); from minict.runtime import zygote; zygote.serve(3)"
     interpreter = sealed_interpreter()
     with theirs:
         # argv[0] tells Python where its standard library is, and a person what this process is
-        pid = by_lasting_thread(lambda: os.posix_spawn(
-            f"/proc/self/fd/{interpreter}", [sys.executable, "-IS", "-c", code, "minict.runtime.zygote"], os.environ,
-            file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 3)],
-            setpgroup=0))  # Ctrl-C at the terminal is meant for its owner
+        pid = by_lasting_thread(
+            lambda: os.posix_spawn(
+                f"/proc/self/fd/{interpreter}",
+                [sys.executable, "-IS", "-c", code, "minict.runtime.zygote"],
+                os.environ,
+                file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 3)],
+                setpgroup=0,
+            )
+        )  # Ctrl-C at the terminal is meant for its owner
     os.close(interpreter)
     return ours, pid
 
@@ -111,6 +120,7 @@ def by_lasting_thread(function):
             result.append((None, error))
         done.release()
         never.acquire()
+
     done.acquire()
     never.acquire()
     _thread.start_new_thread(work, ())
@@ -123,6 +133,7 @@ def by_lasting_thread(function):
 
 def ask(channel, birth: births.Birth) -> int:
     import socket
+
     names = [name for name, fd in birth.descriptors.items() if fd >= 0]
     values = os.memfd_create("birth", os.MFD_CLOEXEC)  # the values too go as a file: a message has a largest size
     try:
@@ -145,22 +156,27 @@ def sealed_interpreter() -> int:
     Source: memfd_create(2), fcntl(2) F_ADD_SEALS.
     """
     import fcntl
+
     copy = os.memfd_create("python", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     original = os.open("/proc/self/exe", os.O_RDONLY | os.O_CLOEXEC)
     while os.sendfile(copy, original, None, 1 << 24):
         pass
     os.close(original)
-    fcntl.fcntl(copy, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE)
+    fcntl.fcntl(
+        copy, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+    )
     return copy
 
 
 # ---- inside the zygote -------------------------------------------------------------------------------------------
+
 
 def serve(channel: int) -> None:
     """The zygote's whole life: take a request, clone, answer with the pid, until the socket ends."""
     import socket
 
     from . import launch
+
     name = ctypes.create_string_buffer(b"minict-zygote")
     prctl(PR_SET_NAME, ctypes.addressof(name))  # else it would be called by the number in /proc/self/fd/NUMBER
     os.set_inheritable(channel, False)

@@ -3,6 +3,7 @@
 Measured is wall time, from just before the process is started (or the function called) until it has ended and all
 is removed.  What is measured with what is in contenders.py, and how in measure.py.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -39,7 +40,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=25, help="samples of each contender (default: 25)")
     parser.add_argument("--rounds-at-once", type=int, default=7, help=f"samples with {AT_ONCE} at once (default: 7)")
-    parser.add_argument("--only", metavar="NAME,…", help="only the contenders with these names (a comma and a blank belong to a name)")
+    parser.add_argument(
+        "--only", metavar="NAME,…", help="only the contenders with these names (a comma and a blank belong to a name)"
+    )
     parser.add_argument("--json", metavar="FILE", help="also write all samples there, in seconds")
     options = parser.parse_args()
     if min(options.rounds, options.rounds_at_once) < 2:
@@ -63,8 +66,10 @@ def main() -> None:
             for each in ready:
                 each.close()
 
-    print(f"Python {platform.python_version()}, Linux {platform.release()}, {os.cpu_count()} processors; "
-          f"{rounds.restless} of {rounds.samples} samples began in a restless moment.\n")
+    print(
+        f"Python {platform.python_version()}, Linux {platform.release()}, {os.cpu_count()} processors; "
+        f"{rounds.restless} of {rounds.samples} samples began in a restless moment.\n"
+    )
     print_table("One container", alone, options.rounds, {each.name: each.does for each in ready})
     print_table(f"{AT_ONCE} at once", together, options.rounds_at_once, {})
     for name, reason in {**missing, **({"docker": docker.why} if docker.why else {})}.items():
@@ -73,8 +78,14 @@ def main() -> None:
     print_goals(f"Goals, {AT_ONCE} at once", GOALS_AT_ONCE, together)
     if options.json:
         with open(options.json, "w") as file:
-            json.dump({title: {name: vars(samples) for name, samples in table.items()}
-                       for title, table in (("alone", alone), ("at once", together))}, file, indent=1)
+            json.dump(
+                {
+                    title: {name: vars(samples) for name, samples in table.items()}
+                    for title, table in (("alone", alone), ("at once", together))
+                },
+                file,
+                indent=1,
+            )
 
 
 main()

@@ -1,4 +1,5 @@
 """All benchmarks, one after the other, and in the end all that is to be reached: ``make bench``."""
+
 from __future__ import annotations
 
 import subprocess

@@ -3,6 +3,7 @@
 ``caller.py IMAGE MEGABYTES THREADS`` grows to that size first.  Then, for each line of its input, a number N, it
 runs N containers at once, and answers with a line: how many seconds that took, and the errors.
 """
+
 from __future__ import annotations
 
 import json

@@ -3,6 +3,7 @@
 All run ``true`` from the same root file system, without limits.  They do not all do the same work: the text
 beside each row says what is left out.
 """
+
 from __future__ import annotations
 
 import json
@@ -35,8 +36,9 @@ class Program:
         null = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0)
         actions = [null, (os.POSIX_SPAWN_DUP2, 0, 1), (os.POSIX_SPAWN_DUP2, self._errors, 2)]
         begin = perf_counter()
-        children = [os.posix_spawnp(self.words[0], self._fresh_words(), os.environ, file_actions=actions)
-                    for _ in range(count)]
+        children = [
+            os.posix_spawnp(self.words[0], self._fresh_words(), os.environ, file_actions=actions) for _ in range(count)
+        ]
         failed = [status for status in (os.waitpid(pid, 0)[1] for pid in children) if status]
         seconds = perf_counter() - begin
         told = os.pread(self._errors, 2000, 0).decode(errors="replace").strip()
@@ -57,8 +59,12 @@ class Call:
         self.name, self.does, self._size = name, does, [str(megabytes), str(threads)]
 
     def open(self) -> None:
-        self._python = subprocess.Popen([sys.executable, "-I", f"{HERE}/caller.py", IMAGE, *self._size],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._python = subprocess.Popen(
+            [sys.executable, "-I", f"{HERE}/caller.py", IMAGE, *self._size],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         self.run()
         with open(f"/proc/{self._python.pid}/status") as file:
             status = dict(line.split(":", 1) for line in file)
@@ -82,18 +88,47 @@ def all_contenders(world: World, docker: list[str]) -> list:
     features = "6 namespaces, cgroups, overlay, masked paths, 14 capabilities, seccomp"
     return [
         Program("minict run", features, [minict, "run", "--rm", "--network", "none", IMAGE, "true"]),
-        Program("minict run, bridge", "the same, and veth, bridge, address, NAT", [minict, "run", "--rm", IMAGE, "true"]),
+        Program(
+            "minict run, bridge", "the same, and veth, bridge, address, NAT", [minict, "run", "--rm", IMAGE, "true"]
+        ),
         Call(small, features + ", output read", 0, 0),
         Call(large, "the same, through the zygote", 64, 12),
-        *oci("runc", world), *oci("crun", world),
-        Program("bwrap", "6 namespaces, /proc and /dev; no cgroups, overlay, masked paths, seccomp",
-                ["bwrap", "--unshare-all", "--bind", world.rootfs, "/",
-                 "--proc", "/proc", "--dev", "/dev", "/bin/true"]),
-        Program("unshare", "6 namespaces, chroot and /proc, nothing else",
-                ["unshare", "--mount", "--pid", "--uts", "--ipc", "--net", "--cgroup", "--fork", "--mount-proc",
-                 f"--root={world.rootfs}", "/bin/true"]),
+        *oci("runc", world),
+        *oci("crun", world),
+        Program(
+            "bwrap",
+            "6 namespaces, /proc and /dev; no cgroups, overlay, masked paths, seccomp",
+            ["bwrap", "--unshare-all", "--bind", world.rootfs, "/", "--proc", "/proc", "--dev", "/dev", "/bin/true"],
+        ),
+        Program(
+            "unshare",
+            "6 namespaces, chroot and /proc, nothing else",
+            [
+                "unshare",
+                "--mount",
+                "--pid",
+                "--uts",
+                "--ipc",
+                "--net",
+                "--cgroup",
+                "--fork",
+                "--mount-proc",
+                f"--root={world.rootfs}",
+                "/bin/true",
+            ],
+        ),
         *podman(world),
-        *([Program("docker run, bridge", "the same, by a daemon that runs already", [*docker, "run", "--rm", IMAGE, "true"])] if docker else []),
+        *(
+            [
+                Program(
+                    "docker run, bridge",
+                    "the same, by a daemon that runs already",
+                    [*docker, "run", "--rm", IMAGE, "true"],
+                )
+            ]
+            if docker
+            else []
+        ),
         Program("python -IS", "no container: an interpreter that does nothing", [sys.executable, "-IS", "-c", "pass"]),
         Program("true", "no container: the command alone", [f"{world.rootfs}/bin/true"]),
     ]
@@ -101,6 +136,7 @@ def all_contenders(world: World, docker: list[str]) -> list:
 
 def oci(runtime: str, world: World) -> list[Program]:
     """runc or crun, by its own default config.json and by the one that minict makes: these have the same features."""
+
     def run(bundle: str) -> list[str]:
         return [runtime, "--root", world.path(f"{runtime}-state"), "run", "--bundle", bundle, "{id}"]
 
@@ -118,8 +154,19 @@ def oci(runtime: str, world: World) -> list[Program]:
 
 def podman_words(world: World) -> list[str]:
     """How podman is called, with its storage in memory too."""
-    return ["podman", "--root", world.path("podman"), "--runroot", world.path("podman-run"),
-            "--tmpdir", world.path("podman-tmp"), "--cgroup-manager", "cgroupfs", "--events-backend", "none"]
+    return [
+        "podman",
+        "--root",
+        world.path("podman"),
+        "--runroot",
+        world.path("podman-run"),
+        "--tmpdir",
+        world.path("podman-tmp"),
+        "--cgroup-manager",
+        "cgroupfs",
+        "--events-backend",
+        "none",
+    ]
 
 
 def podman(world: World) -> list[Program]:
@@ -127,8 +174,19 @@ def podman(world: World) -> list[Program]:
     common = podman_words(world)
     if shutil.which("podman"):
         subprocess.run([*common, "import", world.archive, IMAGE], check=True, capture_output=True)
-    run = [*common, "run", "--rm", "--cgroup-parent", f"/{NAME}",
-           "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]
+    run = [
+        *common,
+        "run",
+        "--rm",
+        "--cgroup-parent",
+        f"/{NAME}",
+        "--ulimit",
+        "nofile=1024:1024",
+        "--ulimit",
+        "nproc=1024:1024",
+    ]
     does = "an engine's work: image store, conmon, crun or runc"
-    return [Program("podman run", does, [*run, "--network", "none", IMAGE, "true"]),
-            Program("podman run, bridge", "the same, and its default network", [*run, IMAGE, "true"])]
+    return [
+        Program("podman run", does, [*run, "--network", "none", IMAGE, "true"]),
+        Program("podman run, bridge", "the same, and its default network", [*run, IMAGE, "true"]),
+    ]

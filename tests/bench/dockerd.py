@@ -3,6 +3,7 @@
 Debian's package would start one at once, and for good, with a bridge and rules in the machine's own network.  So, where
 Docker is not installed, its packages are fetched and unpacked, and nothing more.
 """
+
 from __future__ import annotations
 
 import glob
@@ -20,15 +21,20 @@ _PATIENCE = 30  # seconds
 
 
 class Docker:
-    """To be made before the :class:`World`, where nothing can be fetched; *why*: why it does not take part, else empty."""
+    """To be made before the :class:`World`, where nothing can be fetched; *why*: why it does not take part, else
+    empty."""
 
     def __init__(self) -> None:
         self.why = ""
         self._path = os.environ["PATH"]
         self._place = tempfile.mkdtemp(prefix=f"{NAME}-docker")
         if not shutil.which("dockerd"):
-            fetched = subprocess.run(["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *_PACKAGES], cwd=self._place,
-                                     capture_output=True, text=True)
+            fetched = subprocess.run(
+                ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *_PACKAGES],
+                cwd=self._place,
+                capture_output=True,
+                text=True,
+            )
             self.why = "" if fetched.returncode == 0 else f"its packages can't be fetched: {fetched.stderr.strip()}"
             for package in glob.glob(f"{self._place}/*.deb"):
                 subprocess.run(["dpkg-deb", "--extract", package, self._place], check=True)
@@ -36,7 +42,8 @@ class Docker:
 
     @contextmanager
     def running(self, world: World):
-        """``with docker.running(world) as words:`` the *words* call it, and it has our image; none when it does not take part."""
+        """``with docker.running(world) as words:`` the *words* call it, and it has our image; none when it does not
+        take part."""
         process = None
         try:
             if not self.why:
@@ -53,9 +60,24 @@ class Docker:
         self._words = [shutil.which("docker", path=self._path), "--host", socket]
         with open(world.path("docker.log"), "w") as log:
             process = subprocess.Popen(
-                ["dockerd", "--host", socket, "--data-root", world.path("docker"), "--exec-root", "/run/docker-bench",
-                 "--pidfile", world.path("docker.pid"), "--cgroup-parent", f"/{NAME}-docker"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, "PATH": self._path})
+                [
+                    "dockerd",
+                    "--host",
+                    socket,
+                    "--data-root",
+                    world.path("docker"),
+                    "--exec-root",
+                    "/run/docker-bench",
+                    "--pidfile",
+                    world.path("docker.pid"),
+                    "--cgroup-parent",
+                    f"/{NAME}-docker",
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "PATH": self._path},
+            )
         try:
             self._wait(process, world)
             return process

@@ -1,9 +1,11 @@
-"""How long a further command and a start in the background take, and what a monitor costs: ``python -m tests.bench.engine``.
+"""How long a further command and a start in the background take, and what a monitor costs: ``python -m
+tests.bench.engine``.
 
 * ``exec true`` in a container that runs, beside runc, crun, podman and docker;
 * fifty starts in the background at once, until the last of the commands has come back;
 * the private memory of the process that looks after an idle container, beside podman's conmon.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -21,7 +23,8 @@ from .world import IMAGE, NAME, World
 AT_ONCE = 50
 GOAL_MEMORY = 12  # MB
 ASLEEP = ["sleep", "100000"]
-LIMITS = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]  # podman's are for machines that may raise them
+# podman's are for machines that may raise them
+LIMITS = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]
 # (who, beside whom, how many times as long at most; None: said for completeness)
 GOALS = [("minict exec", f"{peer} exec", None) for peer in ("podman", "docker", "runc", "crun")]
 GOALS_AT_ONCE = [("minict run -d", f"{peer} run -d", None) for peer in ("podman", "docker")]
@@ -44,7 +47,8 @@ class Exec(Program):
 
 
 class Detached(Program):
-    """Starts in the background; what they have started is removed by *stop* after each sample, which is not measured."""
+    """Starts in the background; what they have started is removed by *stop* after each sample, which is not
+    measured."""
 
     def __init__(self, name: str, words: list[str], stop: list[str]):
         super().__init__(name, "until the command comes back", words)
@@ -68,12 +72,19 @@ def call(words: list[str]) -> str:
 
 
 def contenders(world: World, docker: list[str]) -> tuple[list, list]:
-    """Those of ``exec``, and those of the starts in the background.  *docker*: the words that call it, if it takes part."""
+    """Those of ``exec``, and those of the starts in the background.  *docker*: the words that call it, if it takes
+    part."""
     minict = f"{os.path.dirname(sys.executable)}/minict"
     podman = podman_words(world)
     podman_run = [*podman, "run", "-d", "--network", "none", "--cgroup-parent", f"/{NAME}", *LIMITS]
-    execs = [Exec("minict exec", [minict, "exec", "idle", "true"],
-                  [minict, "run", "-d", "--name", "idle", "--network", "none", IMAGE, *ASLEEP], [minict, "rm", "-f", "idle"])]
+    execs = [
+        Exec(
+            "minict exec",
+            [minict, "exec", "idle", "true"],
+            [minict, "run", "-d", "--name", "idle", "--network", "none", IMAGE, *ASLEEP],
+            [minict, "rm", "-f", "idle"],
+        )
+    ]
     for runtime in ("runc", "crun"):
         if shutil.which(runtime):
             config = world.same_config()
@@ -82,22 +93,47 @@ def contenders(world: World, docker: list[str]) -> tuple[list, list]:
             config["process"]["args"] = ASLEEP
             with open(f"{bundle}/config.json", "w") as file:
                 json.dump(config, file)
-            execs.append(Exec(f"{runtime} exec", [*words, "exec", f"{NAME}-{runtime}", "true"],
-                              [*words, "run", "--detach", "--bundle", bundle, f"{NAME}-{runtime}"],
-                              [*words, "delete", "--force", f"{NAME}-{runtime}"]))
+            execs.append(
+                Exec(
+                    f"{runtime} exec",
+                    [*words, "exec", f"{NAME}-{runtime}", "true"],
+                    [*words, "run", "--detach", "--bundle", bundle, f"{NAME}-{runtime}"],
+                    [*words, "delete", "--force", f"{NAME}-{runtime}"],
+                )
+            )
     if shutil.which("podman"):
         call([*podman, "import", world.archive, IMAGE])
-        execs.append(Exec("podman exec", [*podman, "exec", "idle", "true"], [*podman_run, "--name", "idle", IMAGE, *ASLEEP],
-                          [*podman, "rm", "-f", "-t", "0", "idle"]))
-    detached = [Detached("minict run -d", [minict, "run", "-d", "--network", "none", IMAGE, *ASLEEP],
-                         [minict, "rm", "-f", f"$({minict} ps -a -q)"]),
-                Detached("podman run -d", [*podman_run, IMAGE, *ASLEEP], [*podman, "rm", "-f", "-t", "0", "-a"])]
+        execs.append(
+            Exec(
+                "podman exec",
+                [*podman, "exec", "idle", "true"],
+                [*podman_run, "--name", "idle", IMAGE, *ASLEEP],
+                [*podman, "rm", "-f", "-t", "0", "idle"],
+            )
+        )
+    detached = [
+        Detached(
+            "minict run -d",
+            [minict, "run", "-d", "--network", "none", IMAGE, *ASLEEP],
+            [minict, "rm", "-f", f"$({minict} ps -a -q)"],
+        ),
+        Detached("podman run -d", [*podman_run, IMAGE, *ASLEEP], [*podman, "rm", "-f", "-t", "0", "-a"]),
+    ]
     if docker:
         docker_run = [*docker, "run", "-d", "--network", "none"]
-        execs.append(Exec("docker exec", [*docker, "exec", "idle", "true"], [*docker_run, "--name", "idle", IMAGE, *ASLEEP],
-                          [*docker, "rm", "-f", "idle"]))
-        detached.append(Detached("docker run -d", [*docker_run, IMAGE, *ASLEEP],
-                                 [*docker, "rm", "-f", f"$({' '.join(docker)} ps -a -q)"]))
+        execs.append(
+            Exec(
+                "docker exec",
+                [*docker, "exec", "idle", "true"],
+                [*docker_run, "--name", "idle", IMAGE, *ASLEEP],
+                [*docker, "rm", "-f", "idle"],
+            )
+        )
+        detached.append(
+            Detached(
+                "docker run -d", [*docker_run, IMAGE, *ASLEEP], [*docker, "rm", "-f", f"$({' '.join(docker)} ps -a -q)"]
+            )
+        )
     return execs, detached
 
 
@@ -127,11 +163,14 @@ def measure_memory(detached: list) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.engine", description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=25, help="samples of each exec (default: 25)")
-    parser.add_argument("--rounds-at-once", type=int, default=5, help=f"samples with {AT_ONCE} starts at once (default: 5)")
+    parser.add_argument(
+        "--rounds-at-once", type=int, default=5, help=f"samples with {AT_ONCE} starts at once (default: 5)"
+    )
     options = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("Containers need root, so type: sudo make bench")
     from .report import prepare, print_goals, print_table
+
     rounds = Rounds()
     docker = Docker()
     with World() as world, docker.running(world) as words:
@@ -146,8 +185,12 @@ def main() -> None:
         able, unable = prepare(detached)
         together = rounds.measure(able, options.rounds_at_once, AT_ONCE)
     print_table("A further command", alone, options.rounds, {each.name: each.does for each in ready})
-    print_table(f"{AT_ONCE} starts in the background at once", together, options.rounds_at_once,
-                {each.name: each.does for each in able})
+    print_table(
+        f"{AT_ONCE} starts in the background at once",
+        together,
+        options.rounds_at_once,
+        {each.name: each.does for each in able},
+    )
     print("Private memory of the process that looks after an idle container")
     for name, megabytes in memory.items():
         print(f"  {name:<32}{megabytes:8.1f} MB")
@@ -157,7 +200,9 @@ def main() -> None:
     print_goals(f"Goals, {AT_ONCE} at once", GOALS_AT_ONCE, together)
     if "minict-monitor" in memory:
         reached = "reached" if memory["minict-monitor"] <= GOAL_MEMORY else "not reached"
-        print(f"  {'private memory of a monitor, in MB':<50}{memory['minict-monitor']:8.1f}{'':18}   {GOAL_MEMORY:<5} {reached}")
+        print(
+            f"  {'private memory of a monitor, in MB':<50}{memory['minict-monitor']:8.1f}{'':18}   {GOAL_MEMORY:<5} {reached}"
+        )
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
 * Before each sample wait for a calm moment, but not for ever; count how often there was none.
 * Medians, with the first quartile and the least beside them: what disturbs a sample only ever makes it longer.
 """
+
 from __future__ import annotations
 
 import random

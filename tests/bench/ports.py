@@ -1,19 +1,22 @@
 """How fast a published port is, beside a bare veth pair: ``python -m tests.bench.ports``.
 
-Four hosts in network namespaces of their own, each with a neighbour and a server that is published as a port of the host::
+Four hosts in network namespaces of their own, each with a neighbour and a server that is published as a port of the
+host::
 
     neighbour --- veth --- host --- bridge --- veth --- server
 
 * ``bare``: no bridge, no rule, no port; the server's own address is asked.  The kernel does not look at what passes.
-* ``by hand``: the least rules with which a port is published: what connection tracking and translation cost whoever wants them.
+* ``by hand``: the least rules with which a port is published: what connection tracking and translation cost whoever
+  wants them.
 * ``podman``: its default network, where podman runs.
 * ``minict``.
 
-iperf3 measures, over TCP, everybody once in each round, in another order each time: what a connection carries in a second, and
-in a second of processor time of both ends, which others on the machine disturb less.  Sender and receiver have a processor
-each, because it changes everything whether the scheduler puts them on one or two; and Reno decides how much is under way,
-because BBR guesses at the speed of the network, and of this one every time anew.
+iperf3 measures, over TCP, everybody once in each round, in another order each time: what a connection carries in a
+second, and in a second of processor time of both ends, which others on the machine disturb less.  Sender and receiver
+have a processor each, because it changes everything whether the scheduler puts them on one or two; and Reno decides
+how much is under way, because BBR guesses at the speed of the network, and of this one every time anew.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -58,8 +61,12 @@ def main() -> None:
     with World() as world:
         processes, undo = [], []
         try:
-            hosts = {"bare": bare(processes), "by hand": by_hand(processes), "podman": podman(world, processes, undo),
-                     "minict": minict(processes, undo)}
+            hosts = {
+                "bare": bare(processes),
+                "by hand": by_hand(processes),
+                "podman": podman(world, processes, undo),
+                "minict": minict(processes, undo),
+            }
             time.sleep(1)
             ways = {way: host[way] for host in hosts.values() for way in host}
             found = measure(ways, options.rounds, options.seconds)
@@ -74,20 +81,26 @@ def main() -> None:
 
 # ---- the hosts: what each way is called, and the words before iperf3's and the address ---------------------
 
+
 def bare(processes: list) -> dict:
     host, server = machine(processes), machine(processes)
     plug("cable", GATEWAY, server, SERVER, host)
     serve(processes, server)
-    return {"from the host, bare veth": (inside(host), SERVER),
-            "from outside, routed": (inside(neighbour(processes, host)), SERVER)}
+    return {
+        "from the host, bare veth": (inside(host), SERVER),
+        "from outside, routed": (inside(neighbour(processes, host)), SERVER),
+    }
 
 
 def by_hand(processes: list) -> dict:
     host, server = machine(processes), machine(processes)
     sh(*inside(host), "ip", "link", "add", "bridge0", "type", "bridge")
     plug("cable", None, server, SERVER, host)
-    for words in (["link", "set", "cable", "master", "bridge0"], ["address", "add", f"{GATEWAY}/24", "dev", "bridge0"],
-                  ["link", "set", "bridge0", "up"]):
+    for words in (
+        ["link", "set", "cable", "master", "bridge0"],
+        ["address", "add", f"{GATEWAY}/24", "dev", "bridge0"],
+        ["link", "set", "bridge0", "up"],
+    ):
         sh(*inside(host), "ip", *words)
     sh(*inside(host), "sysctl", "-qw", "net.ipv4.conf.bridge0.route_localnet=1")
     sh(*inside(host), "nft", "-f", "-", input=BY_HAND)
@@ -99,11 +112,30 @@ def podman(world: World, processes: list, undo: list) -> dict:
     """Nothing, when it does not run here."""
     host = machine(processes)
     words = [*inside(host), *podman_words(world)]
-    done = [subprocess.run([*words, *more], capture_output=True, text=True) for more in (
-        ["import", world.archive, IMAGE],
-        ["run", "-d", "--name", "server", "--cgroup-parent", f"/{NAME}", "--ulimit", "nofile=1024:1024",
-         "--ulimit", "nproc=1024:1024", "-p", f"{PORT}:{PORT}", IMAGE, "sleep", "100000"],
-        ["inspect", "-f", "{{.State.Pid}}", "server"])]
+    done = [
+        subprocess.run([*words, *more], capture_output=True, text=True)
+        for more in (
+            ["import", world.archive, IMAGE],
+            [
+                "run",
+                "-d",
+                "--name",
+                "server",
+                "--cgroup-parent",
+                f"/{NAME}",
+                "--ulimit",
+                "nofile=1024:1024",
+                "--ulimit",
+                "nproc=1024:1024",
+                "-p",
+                f"{PORT}:{PORT}",
+                IMAGE,
+                "sleep",
+                "100000",
+            ],
+            ["inspect", "-f", "{{.State.Pid}}", "server"],
+        )
+    ]
     undo.append([*words, "rm", "-f", "-t", "0", "server"])
     if any(each.returncode for each in done):
         print(f"podman did not take part: {next(each.stderr for each in done if each.returncode).strip()}")
@@ -121,13 +153,18 @@ def minict(processes: list, undo: list) -> dict:
 
 
 def published(processes: list, host: int, whose: str) -> dict:
-    return {f"from the host, {whose}": (inside(host), HOST), f"from 127.0.0.1, {whose}": (inside(host), "127.0.0.1"),
-            f"from outside, {whose}": (inside(neighbour(processes, host)), HOST)}
+    return {
+        f"from the host, {whose}": (inside(host), HOST),
+        f"from 127.0.0.1, {whose}": (inside(host), "127.0.0.1"),
+        f"from outside, {whose}": (inside(neighbour(processes, host)), HOST),
+    }
 
 
 def machine(processes: list) -> int:
     """A network namespace with a process that does nothing in it; its pid."""
-    processes.append(subprocess.Popen(["sleep", "100000"], preexec_fn=lambda: namespaces.unshare(namespaces.CLONE_NEWNET)))
+    processes.append(
+        subprocess.Popen(["sleep", "100000"], preexec_fn=lambda: namespaces.unshare(namespaces.CLONE_NEWNET))
+    )
     pid = processes[-1].pid
     sh(*inside(pid), "ip", "link", "set", "lo", "up")
     sh(*inside(pid), "sysctl", "-qw", "net.ipv4.ip_forward=1")
@@ -161,6 +198,7 @@ def inside(pid: int) -> list[str]:
 
 # ---- measured, and reported ----------------------------------------------------------------------------------------
 
+
 def measure(ways: dict, rounds: int, seconds: int) -> dict[str, list[tuple[float, float]]]:
     """Of each way in each round: see :func:`gigabits`."""
     found = {name: [] for name in ways}
@@ -172,10 +210,24 @@ def measure(ways: dict, rounds: int, seconds: int) -> dict[str, list[tuple[float
 
 
 def gigabits(prefix: list[str], address: str, seconds: int) -> tuple[float, float]:
-    """What one TCP connection carries, as its receiver counts it: Gbit in a second, and in a second of processor time."""
+    """What one TCP connection carries, as its receiver counts it: Gbit in a second, and in a second of processor
+    time."""
     processors = sorted(os.sched_getaffinity(0))
-    done = sh(*prefix, "iperf3", "-c", address, "-p", str(PORT), "-t", str(seconds), "-C", "reno",
-              "-A", f"{processors[0]},{processors[-1]}", "--json")
+    done = sh(
+        *prefix,
+        "iperf3",
+        "-c",
+        address,
+        "-p",
+        str(PORT),
+        "-t",
+        str(seconds),
+        "-C",
+        "reno",
+        "-A",
+        f"{processors[0]},{processors[-1]}",
+        "--json",
+    )
     end = json.loads(done)["end"]
     rate = end["sum_received"]["bits_per_second"] / 1e9
     return rate, rate / sum(end["cpu_utilization_percent"][side] / 100 for side in ("host_total", "remote_total"))
@@ -189,15 +241,19 @@ def report(found: dict[str, list[tuple[float, float]]], rounds: int) -> None:
     print(f"{f'TCP, {rounds} rounds':<50}{'median':>8} {'p75':>8} {'best':>8} {'p75, by processor time':>24}   Gbit/s")
     for name, samples in found.items():
         rates, efficiencies = zip(*samples)
-        print(f"  {name:<48}{statistics.median(rates):8.2f} {quartile(rates):8.2f} {max(rates):8.2f} "
-              f"{quartile(efficiencies):24.2f}")
+        print(
+            f"  {name:<48}{statistics.median(rates):8.2f} {quartile(rates):8.2f} {max(rates):8.2f} "
+            f"{quartile(efficiencies):24.2f}"
+        )
     print(f"\n{'Goals':<50}{'median':>8} {'p75':>8} {'best':>8} {'p75, by processor time':>24}   at least")
     for name, other, goal in goals(found):
         (rates, efficiencies), (others, their_efficiencies) = zip(*found[name]), zip(*found[other])
         ratio = statistics.median(ours / theirs for ours, theirs in zip(rates, others))
         verdict = "reached" if goal and ratio >= goal else "not reached" if goal else ""
-        print(f"  {f'{name} / {other}':<48}{ratio:8.2f} {quartile(rates) / quartile(others):8.2f} "
-              f"{max(rates) / max(others):8.2f} {quartile(efficiencies) / quartile(their_efficiencies):24.2f}   {goal or '-':<5} {verdict}")
+        print(
+            f"  {f'{name} / {other}':<48}{ratio:8.2f} {quartile(rates) / quartile(others):8.2f} "
+            f"{max(rates) / max(others):8.2f} {quartile(efficiencies) / quartile(their_efficiencies):24.2f}   {goal or '-':<5} {verdict}"
+        )
 
 
 def quartile(samples) -> float:
@@ -205,13 +261,23 @@ def quartile(samples) -> float:
 
 
 def goals(found: dict) -> list[tuple[str, str, float | None]]:
-    """(who, beside whom, at least): minict beside the bare way, and beside what the kernel's own part of the work leaves."""
-    ways = {"from the host": "from the host, bare veth", "from 127.0.0.1": "from the host, bare veth",
-            "from outside": "from outside, routed"}
-    return [*((f"{way}, minict", other, GOAL) for way, other in ways.items()),
-            *((f"{way}, minict", f"{way}, by hand", GOAL) for way in ways),
-            *((f"{way}, {whose}", other, None) for whose in ("by hand", "podman") for way, other in ways.items()
-              if f"{way}, {whose}" in found)]
+    """(who, beside whom, at least): minict beside the bare way, and beside what the kernel's own part of the work
+    leaves."""
+    ways = {
+        "from the host": "from the host, bare veth",
+        "from 127.0.0.1": "from the host, bare veth",
+        "from outside": "from outside, routed",
+    }
+    return [
+        *((f"{way}, minict", other, GOAL) for way, other in ways.items()),
+        *((f"{way}, minict", f"{way}, by hand", GOAL) for way in ways),
+        *(
+            (f"{way}, {whose}", other, None)
+            for whose in ("by hand", "podman")
+            for way, other in ways.items()
+            if f"{way}, {whose}" in found
+        ),
+    ]
 
 
 def sh(*words: str, input: str | None = None) -> str:

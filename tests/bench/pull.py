@@ -1,8 +1,9 @@
 """How long a pull takes, beside podman and skopeo with umoci: ``python -m tests.bench.pull``, a part of ``make bench``.
 
-The image is a Debian of about 200 MB in five layers, in a docker-registry on loopback.  Each time the store is empty, and
-everything lies in memory: what is measured is the work, and neither a network nor a disk.
+The image is a Debian of about 200 MB in five layers, in a docker-registry on loopback.  Each time the store is empty,
+and everything lies in memory: what is measured is the work, and neither a network nor a disk.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -14,7 +15,8 @@ import sys
 import tarfile
 from time import perf_counter
 
-from ..registryserver import Layout, RegistryServer, debian
+from tests.support.registry_server import Layout, RegistryServer, debian
+
 from .contenders import podman_words
 from .measure import Rounds
 from .world import World
@@ -34,7 +36,9 @@ class Commands:
     def run(self, count: int = 1) -> tuple[float, list[str]]:
         """How many seconds it took, and the errors."""
         begin = perf_counter()
-        done = [subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True) for words in self._commands]
+        done = [
+            subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True) for words in self._commands
+        ]
         seconds = perf_counter() - begin
         for path in self._fills:
             shutil.rmtree(path, ignore_errors=True)
@@ -44,16 +48,31 @@ class Commands:
 def contenders(world: World, name: str) -> list[Commands]:
     minict = f"{os.path.dirname(sys.executable)}/minict"
     copy, unpacked = world.path("skopeo"), world.path("unpacked")
-    return [Commands("minict pull", "verified, unpacked, in the store", [[minict, "pull", "--quiet", name]], [world.path("data")]),
-            Commands("podman pull", "the same", [[*podman_words(world), "pull", "--quiet", "--tls-verify=false", name]],
-                     [world.path("podman")]),
-            Commands("skopeo copy, umoci unpack", "verified and unpacked, one directory for all layers",
-                     [["skopeo", "copy", "--quiet", "--src-tls-verify=false", f"docker://{name}", f"oci:{copy}:image"],
-                      ["umoci", "unpack", "--image", f"{copy}:image", unpacked]], [copy, unpacked])]
+    return [
+        Commands(
+            "minict pull", "verified, unpacked, in the store", [[minict, "pull", "--quiet", name]], [world.path("data")]
+        ),
+        Commands(
+            "podman pull",
+            "the same",
+            [[*podman_words(world), "pull", "--quiet", "--tls-verify=false", name]],
+            [world.path("podman")],
+        ),
+        Commands(
+            "skopeo copy, umoci unpack",
+            "verified and unpacked, one directory for all layers",
+            [
+                ["skopeo", "copy", "--quiet", "--src-tls-verify=false", f"docker://{name}", f"oci:{copy}:image"],
+                ["umoci", "unpack", "--image", f"{copy}:image", unpacked],
+            ],
+            [copy, unpacked],
+        ),
+    ]
 
 
 def split(archive: str, directory: str) -> list[str]:
-    """Cut a tar archive into as many of about the same size as there are to be layers; hard links stay with their first name."""
+    """Cut a tar archive into as many of about the same size as there are to be layers; hard links stay with their
+    first name."""
     size = os.path.getsize(archive)
     paths = [f"{directory}/{number}.tar" for number in range(LAYERS)]
     parts = [tarfile.open(path, "w", format=tarfile.PAX_FORMAT) for path in paths]
@@ -89,8 +108,10 @@ def main() -> None:
                 if errors := contender.run()[1]:
                     sys.exit(f"{contender.name} failed: {errors[0]}")
             table = rounds.measure(everybody, options.rounds)
-    print(f"\nA pull of {os.path.getsize(archive) / 1e6:.0f} MB in {LAYERS} layers, {options.rounds} rounds; "
-          f"{rounds.restless} of {rounds.samples} samples began in a restless moment.\n")
+    print(
+        f"\nA pull of {os.path.getsize(archive) / 1e6:.0f} MB in {LAYERS} layers, {options.rounds} rounds; "
+        f"{rounds.restless} of {rounds.samples} samples began in a restless moment.\n"
+    )
     print(f"{'':<30}{'median':>8} {'p25':>8} {'min':>8}   s")
     for contender in everybody:
         samples = table[contender.name]
@@ -98,9 +119,13 @@ def main() -> None:
         times = " ".join(f"{seconds:8.2f}" for seconds in (samples.median, samples.quartile, samples.least))
         print(f"  {contender.name:<28}{times}   {contender.does}{failed}")
     ours, *theirs = (table[each.name] for each in everybody)
-    ratios = [getattr(ours, word) / min(getattr(each, word) for each in theirs) for word in ("median", "quartile", "least")]
-    print(f"\n  {'minict pull / the faster':<28}{' '.join(f'{ratio:8.2f}' for ratio in ratios)}   at most {GOAL}: "
-          f"{'reached' if ratios[0] <= GOAL and not ours.errors else 'not reached'}")
+    ratios = [
+        getattr(ours, word) / min(getattr(each, word) for each in theirs) for word in ("median", "quartile", "least")
+    ]
+    print(
+        f"\n  {'minict pull / the faster':<28}{' '.join(f'{ratio:8.2f}' for ratio in ratios)}   at most {GOAL}: "
+        f"{'reached' if ratios[0] <= GOAL and not ours.errors else 'not reached'}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 """Who can take part, and what is printed: tables of times, and how they compare with the goals."""
+
 from __future__ import annotations
 
 from .contenders import Failed

@@ -3,6 +3,7 @@
 A disk would be measured with whatever else is written to it, so everything lies in a tmpfs.  It is mounted in a
 mount namespace of the benchmark's own, and goes with it.
 """
+
 from __future__ import annotations
 
 import json
@@ -10,10 +11,11 @@ import os
 import shutil
 import tempfile
 
-from minict.engine import image, seccomp
-from minict.engine.settings import Settings
-from minict.engine.specify import specify
-from minict.engine.wiring import Wiring
+from minict.engine.containers.options import Settings
+from minict.engine.images import image
+from minict.engine.networks.sandbox import Wiring
+from minict.engine.spec import seccomp
+from minict.engine.spec.spec import specify
 from minict.kernel import mount as k
 from minict.kernel.namespaces import CLONE_NEWNET, CLONE_NEWNS, unshare
 from minict.kernel.network import loopback_up
@@ -61,8 +63,14 @@ class World:
             mounts = [line.split() for line in file]
         hierarchies = [point for _, point, kind, *_ in mounts if kind.startswith("cgroup")]
         # what the last containers were looked after by may still be on its way out
-        host.remove_cgroups([f"{hierarchy}/{name}" for hierarchy in hierarchies for name in os.listdir(hierarchy)
-                             if name.startswith(NAME)])
+        host.remove_cgroups(
+            [
+                f"{hierarchy}/{name}"
+                for hierarchy in hierarchies
+                for name in os.listdir(hierarchy)
+                if name.startswith(NAME)
+            ]
+        )
 
     def _cover(self, directory: str) -> None:
         """Lay a layer of our own over *directory*: what podman keeps there, whatever its options say, stays in it."""

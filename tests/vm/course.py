@@ -7,6 +7,7 @@ Slow, and no part of the suite; as root::
 
 By emulation it takes some ten minutes.
 """
+
 from __future__ import annotations
 
 import json
@@ -21,10 +22,10 @@ import urllib.error
 import pytest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(ROOT, "tests"))
+sys.path.insert(0, ROOT)
 
-from browser import Browser  # noqa: E402
-from remote import Died, Remote  # noqa: E402
+from tests.support.browser import Browser  # noqa: E402
+from tests.support.jupyter_client import Died, Remote  # noqa: E402
 
 ADDRESS = os.environ.get("MINICT_COURSE")
 CHAPTER = "notebooks/00-what-is-a-container.ipynb"
@@ -35,8 +36,13 @@ class Machine:
 
     def start(self) -> None:
         cache = os.environ.get("MINICT_VM_CACHE", os.path.expanduser("~/.cache/minict"))
-        self.process = subprocess.Popen([f"{ROOT}/vagrant/vm.sh"], stdout=subprocess.PIPE, text=True, start_new_session=True,
-                                        env={**os.environ, "MINICT_VM_CACHE": f"{cache}/test-course"})
+        self.process = subprocess.Popen(
+            [f"{ROOT}/vagrant/vm.sh"],
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, "MINICT_VM_CACHE": f"{cache}/test-course"},
+        )
         for line in self.process.stdout:
             print(line, end="")
             if found := re.search(r"The course:  (\S+)", line):
@@ -90,7 +96,12 @@ def test_the_printed_address_is_chapter_00_and_it_runs_to_its_end(address, tmp_p
 
 def errors(cells: list[dict]) -> list[tuple[int, str]]:
     """Where an exception is shown, and which: some cells are there for that."""
-    return [(cell["execution_count"], output["ename"]) for cell in cells for output in cell["outputs"] if output["output_type"] == "error"]
+    return [
+        (cell["execution_count"], output["ename"])
+        for cell in cells
+        for output in cell["outputs"]
+        if output["output_type"] == "error"
+    ]
 
 
 def test_the_kernel_is_root_on_cgroup_v2_and_the_server_is_not(lab):
@@ -111,7 +122,9 @@ def test_interrupt_and_restart_also_of_a_kernel_that_hangs(lab):
     running = kernel.start("time.sleep(600)")
     kernel.interrupt()
     assert kernel.finish(running) == "KeyboardInterrupt"
-    kernel.start("time.sleep(1); ctypes.PyDLL(None).sleep(3600)  # holds the interpreter's lock: nothing but a signal ends it")
+    kernel.start(
+        "time.sleep(1); ctypes.PyDLL(None).sleep(3600)  # holds the interpreter's lock: nothing but a signal ends it"
+    )
     time.sleep(3)
     kernel.restart()
     assert kernel.run("print(6 * 7)") == "42\n"
@@ -137,6 +150,7 @@ def test_a_kernel_that_eats_all_memory_dies_alone(lab):
 
 
 if not ADDRESS:  # else it is somebody's machine, and not ours to restart
+
     def test_what_is_saved_is_there_after_a_new_start(machine, lab):
         notebook = lab("GET", f"contents/{CHAPTER}")
         notebook["content"]["cells"][0]["source"] = "a learner was here"

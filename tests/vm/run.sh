@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Run one command, as root, on a Debian 13 kernel with cgroup v2: in a virtual machine that lives as long as the command.
 #
-#   tests/vm/run.sh COMMAND...            for example:  tests/vm/run.sh python -m pytest tests/test_cgroup.py
+#   tests/vm/run.sh COMMAND...            for example:  tests/vm/run.sh python -m pytest tests/integration/runtime/test_cgroup.py
 #   tests/vm/run.sh                       only build the machine's disk
 #
 # The command runs in /course, a copy of this checkout, with the Python of requirements.txt first on its PATH.  Its

@@ -1,4 +1,5 @@
 """Chapter 01: start a process, read how it ended, and find the file of a command."""
+
 from __future__ import annotations
 
 import os
@@ -12,8 +13,8 @@ from minict.runtime.errors import ContainerError
 
 from ..exercise import Exercise, Feedback
 
-
 # ---- proc-1 ----------------------------------------------------------------------------------------------------
+
 
 def check_spawn(spawn):
     """Three children: one that waits for us before it ends, one that raises, one that calls sys.exit()."""
@@ -36,49 +37,69 @@ def check_spawn(spawn):
     if not callers:
         raise Feedback("spawn(function) never called function(). The child, where os.fork() returned 0, must call it.")
     if callers == [os.getpid()]:
-        raise Feedback("function() ran in the very process that called spawn(). Only the process in which os.fork() "
-                       "returned 0 is the child.")
+        raise Feedback(
+            "function() ran in the very process that called spawn(). Only the process in which os.fork() "
+            "returned 0 is the child."
+        )
     if len(callers) > 1:
-        raise Feedback(f"function() ran {len(callers)} times: in the child and in its parent too. Only the process in "
-                       "which os.fork() returned 0 is the child.")
+        raise Feedback(
+            f"function() ran {len(callers)} times: in the child and in its parent too. Only the process in "
+            "which os.fork() returned 0 is the child."
+        )
     child = callers[0]
     if was_late:
-        raise Feedback("spawn() returned only after its child had ended. It must not wait: the caller has other work "
-                       "to do, and waits when it chooses.")
+        raise Feedback(
+            "spawn() returned only after its child had ended. It must not wait: the caller has other work "
+            "to do, and waits when it chooses."
+        )
     if returned != child:
-        raise Feedback(f"spawn() returned {returned!r}, and its child is process {child}. Return the number that "
-                       "os.fork() returned in the parent.")
+        raise Feedback(
+            f"spawn() returned {returned!r}, and its child is process {child}. Return the number that "
+            "os.fork() returned in the parent."
+        )
     if child not in ends and os.path.exists(f"/proc/{child}"):
-        raise Feedback(f"function() has returned, but the child, process {child}, is still running: it loops, sleeps or "
-                       "waits after that call. End it with os._exit().")
+        raise Feedback(
+            f"function() has returned, but the child, process {child}, is still running: it loops, sleeps or "
+            "waits after that call. End it with os._exit()."
+        )
     if child not in ends:
-        raise Feedback(f"process {child} ran function(), but it is not a child of the process that called spawn(). "
-                       "Fork once.")
+        raise Feedback(
+            f"process {child} ran function(), but it is not a child of the process that called spawn(). Fork once."
+        )
     if ends[child] != 0:
-        raise Feedback(f"function() ended without an error, but its process ended with {_ending(ends[child])}. "
-                       "Expected: status 0.")
+        raise Feedback(
+            f"function() ended without an error, but its process ended with {_ending(ends[child])}. Expected: status 0."
+        )
     check_failing_child(getattr(spawn, "function", spawn))
 
 
 def check_failing_child(spawn):
     """A child whose function raises must not return from *spawn*, and its status must report the failure."""
+
     def fail():
         raise OSError("the child has a bad day")
 
     ending = _ending_of(spawn, fail)
     if ending == _CAME_OUT:
-        raise Feedback("when function() raised an exception, a child process that you forked came back out of spawn(): "
-                       "an exception leaves a function too. A finally block runs in every case.")
+        raise Feedback(
+            "when function() raised an exception, a child process that you forked came back out of spawn(): "
+            "an exception leaves a function too. A finally block runs in every case."
+        )
     if ending == 0:
-        raise Feedback("function() raised an exception, but its process ended with status 0, which reports success. "
-                       "Expected: status 1.")
+        raise Feedback(
+            "function() raised an exception, but its process ended with status 0, which reports success. "
+            "Expected: status 1."
+        )
     if ending != 1:
-        raise Feedback(f"function() raised an exception, and its process ended with {_ending(ending)}. Expected: "
-                       "status 1.")
+        raise Feedback(
+            f"function() raised an exception, and its process ended with {_ending(ending)}. Expected: status 1."
+        )
     if _ending_of(spawn, lambda: sys.exit(0)) == _CAME_OUT:
-        raise Feedback("when function() called sys.exit(), a child process that you forked came back out of spawn(): "
-                       "sys.exit() only raises SystemExit, which `except Exception` lets through. A finally "
-                       "block stops every exception.")
+        raise Feedback(
+            "when function() called sys.exit(), a child process that you forked came back out of spawn(): "
+            "sys.exit() only raises SystemExit, which `except Exception` lets through. A finally "
+            "block stops every exception."
+        )
 
 
 _CAME_OUT = 99
@@ -116,7 +137,12 @@ def _ending(code: int) -> str:
 
 
 Exercise(
-    "proc-1", "A child that never returns", minutes=8, difficulty=2, reference=process.spawn, check=check_spawn,
+    "proc-1",
+    "A child that never returns",
+    minutes=8,
+    difficulty=2,
+    reference=process.spawn,
+    check=check_spawn,
     imports="import os, sys",
     starter='''
         def spawn(function):
@@ -187,22 +213,29 @@ Exercise(
         """,
     },
     wrong={
-        "falls through": ("""
+        "falls through": (
+            """
             def spawn(function):
                 pid = os.fork()
                 if pid == 0:
                     function()
                 return pid
-        """, "a child process that you forked came back out of spawn()"),
-        "no finally": ("""
+        """,
+            "a child process that you forked came back out of spawn()",
+        ),
+        "no finally": (
+            """
             def spawn(function):
                 pid = os.fork()
                 if pid == 0:
                     function()
                     os._exit(0)
                 return pid
-        """, "an exception leaves a function too"),
-        "except Exception": ("""
+        """,
+            "an exception leaves a function too",
+        ),
+        "except Exception": (
+            """
             def spawn(function):
                 pid = os.fork()
                 if pid == 0:
@@ -212,16 +245,22 @@ Exercise(
                         os._exit(1)
                     os._exit(0)
                 return pid
-        """, "sys.exit() only raises SystemExit"),
-        "sys.exit": ("""
+        """,
+            "sys.exit() only raises SystemExit",
+        ),
+        "sys.exit": (
+            """
             def spawn(function):
                 pid = os.fork()
                 if pid == 0:
                     function()
                     sys.exit(0)
                 return pid
-        """, "a child process that you forked came back out of spawn()"),
-        "always 0": ("""
+        """,
+            "a child process that you forked came back out of spawn()",
+        ),
+        "always 0": (
+            """
             def spawn(function):
                 pid = os.fork()
                 if pid == 0:
@@ -230,8 +269,11 @@ Exercise(
                     finally:
                         os._exit(0)
                 return pid
-        """, "which reports success"),
-        "always 1": ("""
+        """,
+            "which reports success",
+        ),
+        "always 1": (
+            """
             def spawn(function):
                 pid = os.fork()
                 if pid == 0:
@@ -240,13 +282,19 @@ Exercise(
                     finally:
                         os._exit(1)
                 return pid
-        """, "ended without an error"),
-        "no fork": ("""
+        """,
+            "ended without an error",
+        ),
+        "no fork": (
+            """
             def spawn(function):
                 function()
                 return os.getpid()
-        """, "ran in the very process"),
-        "both call it": ("""
+        """,
+            "ran in the very process",
+        ),
+        "both call it": (
+            """
             def spawn(function):
                 pid = os.fork()
                 try:
@@ -255,8 +303,11 @@ Exercise(
                     if pid == 0:
                         os._exit(0)
                 return pid
-        """, "in its parent too"),
-        "waits": ("""
+        """,
+            "in its parent too",
+        ),
+        "waits": (
+            """
             def spawn(function):
                 pid = os.fork()
                 if pid == 0:
@@ -266,8 +317,11 @@ Exercise(
                         os._exit(0)
                 os.waitpid(pid, 0)
                 return pid
-        """, "must not wait"),
-        "sleeps in the child": ("""
+        """,
+            "must not wait",
+        ),
+        "sleeps in the child": (
+            """
             def spawn(function):
                 pid = os.fork()
                 if pid == 0:
@@ -277,15 +331,21 @@ Exercise(
                     finally:
                         os._exit(0)
                 return pid
-        """, "is still running"),
-        "calls nothing": ("""
+        """,
+            "is still running",
+        ),
+        "calls nothing": (
+            """
             def spawn(function):
                 pid = os.fork()
                 if pid == 0:
                     os._exit(0)
                 return pid
-        """, "never called function()"),
-        "forgets to return": ("""
+        """,
+            "never called function()",
+        ),
+        "forgets to return": (
+            """
             def spawn(function):
                 pid = os.fork()
                 if pid == 0:
@@ -294,11 +354,15 @@ Exercise(
                         os._exit(0)
                     finally:
                         os._exit(1)
-        """, "returned None"),
-    })
+        """,
+            "returned None",
+        ),
+    },
+)
 
 
 # ---- proc-2 ----------------------------------------------------------------------------------------------------
+
 
 def check_exit_status(exit_status):
     """Real children that end in different ways, and one wait status with the bit for a core dump."""
@@ -313,6 +377,7 @@ def _killed_by(number: int):
         if number != signal.SIGKILL:
             signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
+
     return end
 
 
@@ -341,7 +406,7 @@ def _compare(exit_status, words: str, status: int, expected: int) -> None:
     told = exit_status(status)
     if type(told) is int and told == expected:
         return
-    number = status & 0x7f
+    number = status & 0x7F
     signal_ended = number != 0
     why = ""
     if told is None:
@@ -366,12 +431,18 @@ def _compare(exit_status, words: str, status: int, expected: int) -> None:
         why = "Subtract from 128 only when the code is below 0: this process called exit."
     elif not signal_ended and told == expected + 128:
         why = "128 + n is for signals only, and no signal killed this process."
-    raise Feedback(f"a process {words}. Its wait status is {status}, and exit_status({status}) returned {told!r}. "
-                   f"Expected: {expected}. {why}".rstrip())
+    raise Feedback(
+        f"a process {words}. Its wait status is {status}, and exit_status({status}) returned {told!r}. "
+        f"Expected: {expected}. {why}".rstrip()
+    )
 
 
 Exercise(
-    "proc-2", "How it ended, in a shell's numbers", minutes=5, difficulty=1, reference=process.exit_status,
+    "proc-2",
+    "How it ended, in a shell's numbers",
+    minutes=5,
+    difficulty=1,
+    reference=process.exit_status,
     check=check_exit_status,
     imports="import os",
     starter='''
@@ -404,54 +475,88 @@ Exercise(
         """,
     },
     wrong={
-        "as it came": ("""
+        "as it came": (
+            """
             def exit_status(status):
                 return status
-        """, "upper 8 bits"),
-        "Python's way": ("""
+        """,
+            "upper 8 bits",
+        ),
+        "Python's way": (
+            """
             def exit_status(status):
                 return os.waitstatus_to_exitcode(status)
-        """, "how Python writes signal 15"),
-        "only the exit status": ("""
+        """,
+            "how Python writes signal 15",
+        ),
+        "only the exit status": (
+            """
             def exit_status(status):
                 return status >> 8
-        """, "0 means success"),
-        "adds": ("""
+        """,
+            "0 means success",
+        ),
+        "adds": (
+            """
             def exit_status(status):
                 code = os.waitstatus_to_exitcode(status)
                 return code if code >= 0 else 128 + code
-        """, "subtract it from 128"),
-        "the bare signal": ("""
+        """,
+            "subtract it from 128",
+        ),
+        "the bare signal": (
+            """
             def exit_status(status):
                 return abs(os.waitstatus_to_exitcode(status))
-        """, "For a signal, return 128 + 15"),
-        "every end": ("""
+        """,
+            "For a signal, return 128 + 15",
+        ),
+        "every end": (
+            """
             def exit_status(status):
                 return 128 + abs(os.waitstatus_to_exitcode(status))
-        """, "no signal killed this process"),
-        "core dump": ("""
+        """,
+            "no signal killed this process",
+        ),
+        "core dump": (
+            """
             def exit_status(status):
                 return 128 + status if status < 256 and status else status >> 8
-        """, "reports a core dump"),
-        "always subtracts": ("""
+        """,
+            "reports a core dump",
+        ),
+        "always subtracts": (
+            """
             def exit_status(status):
                 return 128 - os.waitstatus_to_exitcode(status)
-        """, "only when the code is below 0"),
-        "eight bits": ("""
+        """,
+            "only when the code is below 0",
+        ),
+        "eight bits": (
+            """
             def exit_status(status):
                 return os.waitstatus_to_exitcode(status) % 256
-        """, "in eight bits"),
-        "a text": ("""
+        """,
+            "in eight bits",
+        ),
+        "a text": (
+            """
             def exit_status(status):
                 code = os.waitstatus_to_exitcode(status)
                 return str(code if code >= 0 else 128 - code)
-        """, "That is a text"),
-        "forgets to return": ("""
+        """,
+            "That is a text",
+        ),
+        "forgets to return": (
+            """
             def exit_status(status):
                 code = os.waitstatus_to_exitcode(status)
                 code if code >= 0 else 128 - code
-        """, "Return the number"),
-    })
+        """,
+            "Return the number",
+        ),
+    },
+)
 
 
 # ---- proc-3 ----------------------------------------------------------------------------------------------------
@@ -469,9 +574,15 @@ def check_find(find):
         os.chmod(name, mode)
     _expect_file(find, "tool", "a/tool", "a/tool and b/tool are both executable, and the first one counts.")
     _expect_file(find, "script", "b/script", "a/script is not executable, b/script is: go on to the next candidate.")
-    _expect_file(find, "late", "b/late", "a/late is a directory, which has the permission x too. os.path.isfile() tells "
-                 "the two apart.")
-    _expect_file(find, "b/tool", "b/tool", "a command with a slash names the file itself: candidates() returns just that.")
+    _expect_file(
+        find,
+        "late",
+        "b/late",
+        "a/late is a directory, which has the permission x too. os.path.isfile() tells the two apart.",
+    )
+    _expect_file(
+        find, "b/tool", "b/tool", "a command with a slash names the file itself: candidates() returns just that."
+    )
     _expect_status(find, "nothing", 127, "neither a nor b has such a file.")
     _expect_status(find, "notes", 126, "a/notes exists, but it is not executable.")
     _expect_status(find, "a/late", 126, "it exists, but it is a directory, and nobody can execute a directory.")
@@ -495,20 +606,30 @@ def _expect_status(find, command: str, status: int, why: str) -> None:
         found = find(command, _PATH)
     except ContainerError as error:
         if error.status == 125:
-            raise Feedback(f"{call} raised a ContainerError with status 125, which means that minict itself failed. "
-                           f"Write ContainerError(…, status={status}): {why}") from None
+            raise Feedback(
+                f"{call} raised a ContainerError with status 125, which means that minict itself failed. "
+                f"Write ContainerError(…, status={status}): {why}"
+            ) from None
         if error.status != status:
-            raise Feedback(f"{call} raised a ContainerError with status {error.status}. "
-                           f"Expected: {status}; {why}") from None
+            raise Feedback(
+                f"{call} raised a ContainerError with status {error.status}. Expected: {status}; {why}"
+            ) from None
     except OSError as error:
-        raise Feedback(f"{call} raised {type(error).__name__}. Expected: a ContainerError, which carries an exit status, "
-                       f"here {status}.") from None
+        raise Feedback(
+            f"{call} raised {type(error).__name__}. Expected: a ContainerError, which carries an exit status, "
+            f"here {status}."
+        ) from None
     else:
         raise Feedback(f"{call} returned {found!r}. Expected: a ContainerError with status {status}; {why}")
 
 
 Exercise(
-    "proc-3", "Find the file", minutes=8, difficulty=2, reference=process.find, check=check_find,
+    "proc-3",
+    "Find the file",
+    minutes=8,
+    difficulty=2,
+    reference=process.find,
+    check=check_find,
     imports="import os\nfrom minict import ContainerError\nfrom minict.runtime.process import candidates",
     starter='''
         def find(command, env):
@@ -525,8 +646,7 @@ Exercise(
         "both: return it.",
         "If it exists (os.path.exists) but does not qualify, remember it in a variable and go on: the next one "
         "may be good.",
-        "After the loop: if you remembered a file, raise ContainerError(f\"{forbidden} is not executable\", "
-        "status=126).",
+        'After the loop: if you remembered a file, raise ContainerError(f"{forbidden} is not executable", status=126).',
     ],
     right={
         "by stat": """
@@ -563,21 +683,28 @@ Exercise(
         """,
     },
     wrong={
-        "whatever is there": ("""
+        "whatever is there": (
+            """
             def find(command, env):
                 for file in candidates(command, env):
                     if os.path.exists(file):
                         return file
                 raise ContainerError(f"there is no command {command!r}", status=127)
-        """, "go on to the next candidate"),
-        "a directory": ("""
+        """,
+            "go on to the next candidate",
+        ),
+        "a directory": (
+            """
             def find(command, env):
                 for file in candidates(command, env):
                     if os.access(file, os.X_OK):
                         return file
                 raise ContainerError(f"there is no command {command!r}", status=127)
-        """, "os.path.isfile() tells"),
-        "gives up": ("""
+        """,
+            "os.path.isfile() tells",
+        ),
+        "gives up": (
+            """
             def find(command, env):
                 for file in candidates(command, env):
                     if os.path.exists(file):
@@ -585,43 +712,61 @@ Exercise(
                             return file
                         raise ContainerError(f"{file} is not executable", status=126)
                 raise ContainerError(f"there is no command {command!r}", status=127)
-        """, "go on to the next candidate"),
-        "no 126": ("""
+        """,
+            "go on to the next candidate",
+        ),
+        "no 126": (
+            """
             def find(command, env):
                 for file in candidates(command, env):
                     if os.path.isfile(file) and os.access(file, os.X_OK):
                         return file
                 raise ContainerError(f"there is no command {command!r}", status=127)
-        """, "Expected: 126"),
-        "the last one": ("""
+        """,
+            "Expected: 126",
+        ),
+        "the last one": (
+            """
             def find(command, env):
                 found = None
                 for file in candidates(command, env):
                     if os.path.isfile(file) and os.access(file, os.X_OK):
                         found = file
                 return found
-        """, "the first one counts"),
-        "returns None": ("""
+        """,
+            "the first one counts",
+        ),
+        "returns None": (
+            """
             def find(command, env):
                 for file in candidates(command, env):
                     if os.path.isfile(file) and os.access(file, os.X_OK):
                         return file
-        """, "returned None"),
-        "without a status": ("""
+        """,
+            "returned None",
+        ),
+        "without a status": (
+            """
             def find(command, env):
                 for file in candidates(command, env):
                     if os.path.isfile(file) and os.access(file, os.X_OK):
                         return file
                 raise ContainerError(f"there is no command {command!r}")
-        """, "minict itself failed"),
-        "an error of Python's": ("""
+        """,
+            "minict itself failed",
+        ),
+        "an error of Python's": (
+            """
             def find(command, env):
                 for file in candidates(command, env):
                     if os.path.isfile(file) and os.access(file, os.X_OK):
                         return file
                 raise FileNotFoundError(command)
-        """, "carries an exit status"),
-        "files only": ("""
+        """,
+            "carries an exit status",
+        ),
+        "files only": (
+            """
             def find(command, env):
                 forbidden = None
                 for file in candidates(command, env):
@@ -632,5 +777,8 @@ Exercise(
                 if forbidden:
                     raise ContainerError(f"{forbidden} is not executable", status=126)
                 raise ContainerError(f"there is no command {command!r}", status=127)
-        """, "nobody can execute a directory"),
-    })
+        """,
+            "nobody can execute a directory",
+        ),
+    },
+)

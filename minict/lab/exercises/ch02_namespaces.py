@@ -1,4 +1,5 @@
 """Chapter 02: find out which namespaces a process is in, ask for new ones, and enter another process's."""
+
 from __future__ import annotations
 
 import errno
@@ -51,6 +52,7 @@ def listed(kinds) -> str:
 
 # ---- ns-1 ------------------------------------------------------------------------------------------------------
 
+
 def check_identify(identify):
     """A process that shares half of its namespaces with us: does identify() return the kernel's numbers?"""
     with stranger(CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWIPC) as pid:
@@ -66,31 +68,46 @@ def check_numbers(answer, pid, call: str) -> None:
     if set(answer) != set(FILES):
         missing, unknown = set(FILES) - set(answer), set(map(str, answer)) - set(FILES)
         if not unknown:
-            raise Feedback(f"{call} has nothing for {listed(missing)}: it returned after {len(answer)} of {len(FILES)} "
-                           "kinds. Does a return inside the loop end the function too early?")
-        raise Feedback(f"{call} has nothing for {listed(missing)}, and has {listed(unknown)} instead. Use the kinds as "
-                       "keys: in FILES they are on the left side; on the right side are the names of the files.")
+            raise Feedback(
+                f"{call} has nothing for {listed(missing)}: it returned after {len(answer)} of {len(FILES)} "
+                "kinds. Does a return inside the loop end the function too early?"
+            )
+        raise Feedback(
+            f"{call} has nothing for {listed(missing)}, and has {listed(unknown)} instead. Use the kinds as "
+            "keys: in FILES they are on the left side; on the right side are the names of the files."
+        )
     for kind, number in answer.items():
         if not isinstance(number, int):
             raise Feedback(f"{call}[{kind!r}] is {number!r}. Expected: the number alone, os.stat(path).st_ino.")
     if len(set(answer.values())) == 1:
-        raise Feedback(f"{call} has the same number for every kind. st_dev is the file system that holds all these "
-                       "files; the number of the namespace itself is st_ino.")
+        raise Feedback(
+            f"{call} has the same number for every kind. st_dev is the file system that holds all these "
+            "files; the number of the namespace itself is st_ino."
+        )
     truth = numbers(pid)
     if answer == truth:
         return
     if answer["uts"] == os.lstat(f"/proc/{pid}/ns/uts").st_ino:
-        raise Feedback(f"{call} has the inode numbers of the links themselves, and each process has its own links. "
-                       "os.stat() follows a link to the namespace behind it, os.lstat() does not.")
+        raise Feedback(
+            f"{call} has the inode numbers of the links themselves, and each process has its own links. "
+            "os.stat() follows a link to the namespace behind it, os.lstat() does not."
+        )
     if answer == numbers("self"):
         raise Feedback(f"{call} describes the calling process and not process PID. Is pid a part of the path?")
     wrong = [kind for kind in FILES if answer[kind] != truth[kind]]
-    raise Feedback(f"{call} is wrong about {listed(wrong)}: for {wrong[0]} it returned {answer[wrong[0]]}, and the "
-                   f"kernel shows {truth[wrong[0]]}.")
+    raise Feedback(
+        f"{call} is wrong about {listed(wrong)}: for {wrong[0]} it returned {answer[wrong[0]]}, and the "
+        f"kernel shows {truth[wrong[0]]}."
+    )
 
 
 Exercise(
-    "ns-1", "Who is where?", minutes=5, difficulty=1, reference=namespaces.identify, check=check_identify,
+    "ns-1",
+    "Who is where?",
+    minutes=5,
+    difficulty=1,
+    reference=namespaces.identify,
+    check=check_identify,
     imports="import os\nfrom minict.runtime.namespaces import FILES",
     starter='''
         def identify(pid="self"):
@@ -101,7 +118,7 @@ Exercise(
             return result
     ''',
     hints=[
-        "The path is f\"/proc/{pid}/ns/{file}\". Which function describes the file that a path leads to?",
+        'The path is f"/proc/{pid}/ns/{file}". Which function describes the file that a path leads to?',
         "os.stat(path) follows links and describes the file. Its inode number is the attribute st_ino.",
         "result[kind] = os.stat(…).st_ino, with the path of the first hint.",
     ],
@@ -128,47 +145,73 @@ Exercise(
         """,
     },
     wrong={
-        "looks at itself": ("""
+        "looks at itself": (
+            """
             def identify(pid="self"):
                 return {kind: os.stat(f"/proc/self/ns/{file}").st_ino for kind, file in FILES.items()}
-        """, "and not process PID"),
-        "does not follow the link": ("""
+        """,
+            "and not process PID",
+        ),
+        "does not follow the link": (
+            """
             def identify(pid="self"):
                 return {kind: os.lstat(f"/proc/{pid}/ns/{file}").st_ino for kind, file in FILES.items()}
-        """, "the links themselves"),
-        "the text of the link": ("""
+        """,
+            "the links themselves",
+        ),
+        "the text of the link": (
+            """
             def identify(pid="self"):
                 return {kind: os.readlink(f"/proc/{pid}/ns/{file}") for kind, file in FILES.items()}
-        """, "Expected: the number alone"),
-        "names of files": ("""
+        """,
+            "Expected: the number alone",
+        ),
+        "names of files": (
+            """
             def identify(pid="self"):
                 return {file: os.stat(f"/proc/{pid}/ns/{file}").st_ino for kind, file in FILES.items()}
-        """, "and has mnt, net instead"),
-        "kinds as files": ("""
+        """,
+            "and has mnt, net instead",
+        ),
+        "kinds as files": (
+            """
             def identify(pid="self"):
                 return {kind: os.stat(f"/proc/{pid}/ns/{kind}").st_ino for kind in FILES}
-        """, "No such file or directory"),
-        "the file system": ("""
+        """,
+            "No such file or directory",
+        ),
+        "the file system": (
+            """
             def identify(pid="self"):
                 return {kind: os.stat(f"/proc/{pid}/ns/{file}").st_dev for kind, file in FILES.items()}
-        """, "the same number for every kind"),
-        "returns in the loop": ("""
+        """,
+            "the same number for every kind",
+        ),
+        "returns in the loop": (
+            """
             def identify(pid="self"):
                 result = {}
                 for kind, file in FILES.items():
                     result[kind] = os.stat(f"/proc/{pid}/ns/{file}").st_ino
                     return result
-        """, "inside the loop"),
-        "forgets to return": ("""
+        """,
+            "inside the loop",
+        ),
+        "forgets to return": (
+            """
             def identify(pid="self"):
                 result = {}
                 for kind, file in FILES.items():
                     result[kind] = os.stat(f"/proc/{pid}/ns/{file}").st_ino
-        """, "returned None"),
-    })
+        """,
+            "returned None",
+        ),
+    },
+)
 
 
 # ---- ns-2 ------------------------------------------------------------------------------------------------------
+
 
 def check_flags(flags):
     """Pass the number to unshare(2), and look which namespaces are new."""
@@ -180,8 +223,9 @@ def check_flags(flags):
         if number is None:
             raise Feedback(f"flags({kinds}) returned None: return the number at the end.")
         if not isinstance(number, int) or isinstance(number, bool):
-            raise Feedback(f"flags({kinds}) returned {number!r}. Expected: one whole number with the bits of all the "
-                           "kinds.")
+            raise Feedback(
+                f"flags({kinds}) returned {number!r}. Expected: one whole number with the bits of all the kinds."
+            )
         check_kinds(kinds, number)
     if flags(["user"]) != FLAGS["user"]:
         raise Feedback(f"flags(['user']) returned {flags(['user']):#x}, and CLONE_NEWUSER is {FLAGS['user']:#x}.")
@@ -197,15 +241,19 @@ def check_kinds(kinds: list[str], number: int) -> None:
         return
     cause = ""
     if len(kinds) > len(set(kinds)):
-        cause = (" ^ flips a bit: the second time it clears what the first time set. | sets it, however often."
-                 if number == 0 else
-                 " + adds the bit a second time, which carries it over into the next one. | sets it, however often.")
+        cause = (
+            " ^ flips a bit: the second time it clears what the first time set. | sets it, however often."
+            if number == 0
+            else " + adds the bit a second time, which carries it over into the next one. | sets it, however often."
+        )
     elif number == 0 and kinds:
         cause = " 0 has no bit set. Where does the flag get into the result?"
     elif got == kinds[-1:]:
         cause = " Only the last one: each round of the loop must add a bit to the result and not replace the result."
     elif got == kinds[:1]:
-        cause = " Only the first one: does the loop end too early? (The word `or` picks one of two numbers; | joins them.)"
+        cause = (
+            " Only the first one: does the loop end too early? (The word `or` picks one of two numbers; | joins them.)"
+        )
     raise Feedback(f"{what}gave new namespaces of these kinds: {listed(got)}. Expected: {listed(set(kinds))}.{cause}")
 
 
@@ -229,18 +277,29 @@ def check_refusal(flags) -> None:
         number = flags(["uts", "disk"])
     except ContainerError as error:
         if "disk" not in str(error):
-            raise Feedback(f"flags(['uts', 'disk']) raised ContainerError({str(error)!r}). Good, but the message should "
-                           "say which kind is unknown: name 'disk' in it.") from None
+            raise Feedback(
+                f"flags(['uts', 'disk']) raised ContainerError({str(error)!r}). Good, but the message should "
+                "say which kind is unknown: name 'disk' in it."
+            ) from None
         return
     except KeyError:
-        raise Feedback("flags(['uts', 'disk']) raised KeyError: 'disk'. After a typing mistake a user needs a sentence: "
-                       "raise ContainerError(…) when the kind is not in FLAGS.") from None
-    raise Feedback(f"no kind of namespace is called disk, but flags(['uts', 'disk']) returned {number!r}. The container "
-                   "would silently miss one isolation layer: raise ContainerError.")
+        raise Feedback(
+            "flags(['uts', 'disk']) raised KeyError: 'disk'. After a typing mistake a user needs a sentence: "
+            "raise ContainerError(…) when the kind is not in FLAGS."
+        ) from None
+    raise Feedback(
+        f"no kind of namespace is called disk, but flags(['uts', 'disk']) returned {number!r}. The container "
+        "would silently miss one isolation layer: raise ContainerError."
+    )
 
 
 Exercise(
-    "ns-2", "Many kinds, one number", minutes=7, difficulty=2, reference=namespaces.flags, check=check_flags,
+    "ns-2",
+    "Many kinds, one number",
+    minutes=7,
+    difficulty=2,
+    reference=namespaces.flags,
+    check=check_flags,
     imports="from minict import ContainerError\nfrom minict.runtime.namespaces import FLAGS",
     starter='''
         def flags(kinds):
@@ -286,7 +345,8 @@ Exercise(
         """,
     },
     wrong={
-        "only the last": ("""
+        "only the last": (
+            """
             def flags(kinds):
                 result = 0
                 for kind in kinds:
@@ -294,8 +354,11 @@ Exercise(
                         raise ContainerError(f"there is no namespace of kind {kind!r}")
                     result = FLAGS[kind]
                 return result
-        """, "Only the last one"),
-        "and instead of or": ("""
+        """,
+            "Only the last one",
+        ),
+        "and instead of or": (
+            """
             def flags(kinds):
                 result = 0
                 for kind in kinds:
@@ -303,15 +366,21 @@ Exercise(
                         raise ContainerError(f"there is no namespace of kind {kind!r}")
                     result &= FLAGS[kind]
                 return result
-        """, "0 has no bit set"),
-        "adds": ("""
+        """,
+            "0 has no bit set",
+        ),
+        "adds": (
+            """
             def flags(kinds):
                 for kind in kinds:
                     if kind not in FLAGS:
                         raise ContainerError(f"there is no namespace of kind {kind!r}")
                 return sum(FLAGS[kind] for kind in kinds)
-        """, "carries it over"),
-        "flips": ("""
+        """,
+            "carries it over",
+        ),
+        "flips": (
+            """
             def flags(kinds):
                 result = 0
                 for kind in kinds:
@@ -319,8 +388,11 @@ Exercise(
                         raise ContainerError(f"there is no namespace of kind {kind!r}")
                     result ^= FLAGS[kind]
                 return result
-        """, "clears what the first time set"),
-        "the word or": ("""
+        """,
+            "clears what the first time set",
+        ),
+        "the word or": (
+            """
             def flags(kinds):
                 result = 0
                 for kind in kinds:
@@ -328,26 +400,38 @@ Exercise(
                         raise ContainerError(f"there is no namespace of kind {kind!r}")
                     result = result or FLAGS[kind]
                 return result
-        """, "picks one of two numbers"),
-        "does not look": ("""
+        """,
+            "picks one of two numbers",
+        ),
+        "does not look": (
+            """
             def flags(kinds):
                 result = 0
                 for kind in kinds:
                     result |= FLAGS[kind]
                 return result
-        """, "raised KeyError: 'disk'"),
-        "passes over": ("""
+        """,
+            "raised KeyError: 'disk'",
+        ),
+        "passes over": (
+            """
             def flags(kinds):
                 result = 0
                 for kind in kinds:
                     result |= FLAGS.get(kind, 0)
                 return result
-        """, "miss one isolation layer"),
-        "a list": ("""
+        """,
+            "miss one isolation layer",
+        ),
+        "a list": (
+            """
             def flags(kinds):
                 return [FLAGS[kind] for kind in kinds]
-        """, "one whole number"),
-        "returns in the loop": ("""
+        """,
+            "one whole number",
+        ),
+        "returns in the loop": (
+            """
             def flags(kinds):
                 result = 0
                 for kind in kinds:
@@ -355,8 +439,11 @@ Exercise(
                         raise ContainerError(f"there is no namespace of kind {kind!r}")
                     result |= FLAGS[kind]
                     return result
-        """, "does the loop end too early"),
-        "speechless": ("""
+        """,
+            "does the loop end too early",
+        ),
+        "speechless": (
+            """
             def flags(kinds):
                 result = 0
                 for kind in kinds:
@@ -364,11 +451,15 @@ Exercise(
                         raise ContainerError("no")
                     result |= FLAGS[kind]
                 return result
-        """, "say which kind is unknown"),
-    })
+        """,
+            "say which kind is unknown",
+        ),
+    },
+)
 
 
 # ---- ns-3 ------------------------------------------------------------------------------------------------------
+
 
 def check_enter(enter):
     """A process with its own namespaces: after enter() we must be where it is, with no file left open."""
@@ -385,28 +476,38 @@ def check_entered(enter, pid: int, kind: str) -> bool:
     try:
         enter(f"/proc/{pid}/ns/{FILES[kind]}", kind)
     except ContainerError as error:
-        raise Feedback(f"{call} raised ContainerError: {error}. flags() takes a list of kinds: flags([kind]).") from None
+        raise Feedback(
+            f"{call} raised ContainerError: {error}. flags() takes a list of kinds: flags([kind])."
+        ) from None
     except TypeError as error:
-        raise Feedback(f"{call} raised TypeError: {error}. setns() takes two numbers: the descriptor, and the flag of "
-                       "the kind, which is flags([kind]).") from None
+        raise Feedback(
+            f"{call} raised TypeError: {error}. setns() takes two numbers: the descriptor, and the flag of "
+            "the kind, which is flags([kind])."
+        ) from None
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
-        raise Feedback(f"{call} was refused: EINVAL, invalid argument. The namespace is of kind {kind}, and the flag "
-                       "that setns() got is of another kind. flags([kind]) makes the flag of the kind that was asked "
-                       "for.") from None
+        raise Feedback(
+            f"{call} was refused: EINVAL, invalid argument. The namespace is of kind {kind}, and the flag "
+            "that setns() got is of another kind. flags([kind]) makes the flag of the kind that was asked "
+            "for."
+        ) from None
     mine, theirs = numbers("self"), numbers(pid)
     if mine[kind] == before[kind]:
         raise Feedback(f"after {call} the process is in the same {kind} namespace as before. setns() would move it.")
     if mine[kind] != theirs[kind]:
-        raise Feedback(f"after {call} the process is in a new {kind} namespace, and not in that of PID. unshare() "
-                       "makes a new one, setns() enters an existing one.")
+        raise Feedback(
+            f"after {call} the process is in a new {kind} namespace, and not in that of PID. unshare() "
+            "makes a new one, setns() enters an existing one."
+        )
     moved = [each for each in FILES if each != kind and mine[each] != before[each]]
     if moved:
         raise Feedback(f"{call} also changed the namespaces of these kinds: {listed(moved)}. Enter only {kind}.")
     if open_files() != files:
-        raise Feedback(f"after {call} the file is still open. An open file keeps the namespace alive, and a "
-                       "container's program would inherit it: os.close(fd).")
+        raise Feedback(
+            f"after {call} the file is still open. An open file keeps the namespace alive, and a "
+            "container's program would inherit it: os.close(fd)."
+        )
     return True
 
 
@@ -418,13 +519,18 @@ def check_kind(enter, pid: int) -> bool:
     except OSError:
         if open_files() == files:
             return True
-        raise Feedback("the kernel refused enter('/proc/PID/ns/ipc', 'uts'), as it should, but the file stayed open. "
-                       "Close it in a finally block, which runs in every case.") from None
+        raise Feedback(
+            "the kernel refused enter('/proc/PID/ns/ipc', 'uts'), as it should, but the file stayed open. "
+            "Close it in a finally block, which runs in every case."
+        ) from None
     if numbers("self") != before:
-        raise Feedback("enter('/proc/PID/ns/ipc', 'uts') entered an ipc namespace, although the caller asked for uts. "
-                       "With flags([kind]) as its second argument setns() checks the kind and refuses.")
-    raise Feedback("enter('/proc/PID/ns/ipc', 'uts') returned as if it had worked. The kernel's OSError must reach the "
-                   "caller.")
+        raise Feedback(
+            "enter('/proc/PID/ns/ipc', 'uts') entered an ipc namespace, although the caller asked for uts. "
+            "With flags([kind]) as its second argument setns() checks the kind and refuses."
+        )
+    raise Feedback(
+        "enter('/proc/PID/ns/ipc', 'uts') returned as if it had worked. The kernel's OSError must reach the caller."
+    )
 
 
 def check_missing(enter, pid: int) -> bool:
@@ -437,13 +543,19 @@ def check_missing(enter, pid: int) -> bool:
             return True
         raise Feedback("enter('/proc/PID/ns/nothing', 'uts') left a file open.") from None
     except UnboundLocalError:
-        raise Feedback("enter('/proc/PID/ns/nothing', 'uts') raised UnboundLocalError: the file could not be opened, so "
-                       "fd was never set, and finally used it all the same. Open the file before try.") from None
+        raise Feedback(
+            "enter('/proc/PID/ns/nothing', 'uts') raised UnboundLocalError: the file could not be opened, so "
+            "fd was never set, and finally used it all the same. Open the file before try."
+        ) from None
     except Exception as error:
-        raise Feedback(f"enter('/proc/PID/ns/nothing', 'uts') raised {type(error).__name__}: {error}. That hides the real "
-                       "error, FileNotFoundError: open the file before try.") from None
-    raise Feedback("enter('/proc/PID/ns/nothing', 'uts') returned as if it had worked. The kernel's FileNotFoundError must "
-                   "reach the caller.")
+        raise Feedback(
+            f"enter('/proc/PID/ns/nothing', 'uts') raised {type(error).__name__}: {error}. That hides the real "
+            "error, FileNotFoundError: open the file before try."
+        ) from None
+    raise Feedback(
+        "enter('/proc/PID/ns/nothing', 'uts') returned as if it had worked. The kernel's FileNotFoundError must "
+        "reach the caller."
+    )
 
 
 def open_files() -> set[str]:
@@ -451,7 +563,12 @@ def open_files() -> set[str]:
 
 
 Exercise(
-    "ns-3", "Walk in", minutes=6, difficulty=2, reference=namespaces.enter, check=check_enter,
+    "ns-3",
+    "Walk in",
+    minutes=6,
+    difficulty=2,
+    reference=namespaces.enter,
+    check=check_enter,
     imports="import os\nfrom minict.kernel.namespaces import setns\nfrom minict.runtime.namespaces import flags",
     starter='''
         def enter(path, kind):
@@ -504,78 +621,112 @@ Exercise(
         """,
     },
     wrong={
-        "of any kind": ("""
+        "of any kind": (
+            """
             def enter(path, kind):
                 fd = os.open(path, os.O_RDONLY)
                 try:
                     setns(fd)
                 finally:
                     os.close(fd)
-        """, "although the caller asked for uts"),
-        "leaves it open": ("""
+        """,
+            "although the caller asked for uts",
+        ),
+        "leaves it open": (
+            """
             def enter(path, kind):
                 fd = os.open(path, os.O_RDONLY)
                 setns(fd, flags([kind]))
-        """, "the file is still open"),
-        "closes it on fine days": ("""
+        """,
+            "the file is still open",
+        ),
+        "closes it on fine days": (
+            """
             def enter(path, kind):
                 fd = os.open(path, os.O_RDONLY)
                 setns(fd, flags([kind]))
                 os.close(fd)
-        """, "in a finally block"),
-        "opens inside of try": ("""
+        """,
+            "in a finally block",
+        ),
+        "opens inside of try": (
+            """
             def enter(path, kind):
                 try:
                     fd = os.open(path, os.O_RDONLY)
                     setns(fd, flags([kind]))
                 finally:
                     os.close(fd)
-        """, "Open the file before try"),
-        "the kind itself": ("""
+        """,
+            "Open the file before try",
+        ),
+        "the kind itself": (
+            """
             def enter(path, kind):
                 fd = os.open(path, os.O_RDONLY)
                 try:
                     setns(fd, kind)
                 finally:
                     os.close(fd)
-        """, "flags([kind])"),
-        "without a list": ("""
+        """,
+            "flags([kind])",
+        ),
+        "without a list": (
+            """
             def enter(path, kind):
                 fd = os.open(path, os.O_RDONLY)
                 try:
                     setns(fd, flags(kind))
                 finally:
                     os.close(fd)
-        """, "takes a list of kinds"),
-        "always uts": ("""
+        """,
+            "takes a list of kinds",
+        ),
+        "always uts": (
+            """
             def enter(path, kind):
                 fd = os.open(path, os.O_RDONLY)
                 try:
                     setns(fd, flags(["uts"]))
                 finally:
                     os.close(fd)
-        """, "of the kind that was asked for"),
-        "makes a new one": ("""
+        """,
+            "of the kind that was asked for",
+        ),
+        "makes a new one": (
+            """
             def enter(path, kind):
                 unshare(flags([kind]))
-        """, "unshare() makes a new one"),
-        "opens only": ("""
+        """,
+            "unshare() makes a new one",
+        ),
+        "opens only": (
+            """
             def enter(path, kind):
                 fd = os.open(path, os.O_RDONLY)
                 try:
                     pass
                 finally:
                     os.close(fd)
-        """, "setns() would move it"),
-        "a path is no descriptor": ("""
+        """,
+            "setns() would move it",
+        ),
+        "a path is no descriptor": (
+            """
             def enter(path, kind):
                 setns(path, flags([kind]))
-        """, "Bad file descriptor"),
-        "a file that is gone": ("""
+        """,
+            "Bad file descriptor",
+        ),
+        "a file that is gone": (
+            """
             def enter(path, kind):
                 setns(open(path).fileno(), flags([kind]))
-        """, "Bad file descriptor"),
-        "swallows the refusal": ("""
+        """,
+            "Bad file descriptor",
+        ),
+        "swallows the refusal": (
+            """
             def enter(path, kind):
                 fd = os.open(path, os.O_RDONLY)
                 try:
@@ -584,5 +735,8 @@ Exercise(
                     pass
                 finally:
                     os.close(fd)
-        """, "returned as if it had worked"),
-    })
+        """,
+            "returned as if it had worked",
+        ),
+    },
+)

@@ -1,4 +1,5 @@
 """Chapter 03: what process 1 owes its container."""
+
 from __future__ import annotations
 
 import ctypes
@@ -30,22 +31,30 @@ def check_reap(reap):
     os.write(opened, str(orphan).encode())
     status = reap(command)
     if status is None:
-        raise Feedback(f"reap({command}) returned None. Return the wait status of process {command}: the second of "
-                       "the two values that os.wait() returns.")
+        raise Feedback(
+            f"reap({command}) returned None. Return the wait status of process {command}: the second of "
+            "the two values that os.wait() returns."
+        )
     if isinstance(status, tuple):
         raise Feedback(f"reap() returned {status!r}, all that os.wait() returns. Only the status was asked for.")
     if status == 0:
-        raise Feedback("reap() returned the status of another child: 0. An orphan had ended before. os.wait() returns whichever "
-                       "child has ended: go on until it is the one that was asked for.")
+        raise Feedback(
+            "reap() returned the status of another child: 0. An orphan had ended before. os.wait() returns whichever "
+            "child has ended: go on until it is the one that was asked for."
+        )
     if status != 15:
-        raise Feedback(f"process {command} was killed by signal 15, so its wait status is 15, and reap() returned {status}: "
-                       "return the status as it is, without decoding it.")
+        raise Feedback(
+            f"process {command} was killed by signal 15, so its wait status is 15, and reap() returned {status}: "
+            "return the status as it is, without decoding it."
+        )
     try:
         left = os.waitpid(-1, os.WNOHANG)
     except ChildProcessError:
         return
-    raise Feedback(f"process {left[0]}, an orphan, is still a zombie: reap() waited for process {command} alone. os.wait() takes "
-                   "any child, also one that is only adopted.")
+    raise Feedback(
+        f"process {left[0]}, an orphan, is still a zombie: reap() waited for process {command} alone. os.wait() takes "
+        "any child, also one that is only adopted."
+    )
 
 
 def _wait_for_end_of(pid: int, seconds: float) -> None:
@@ -56,7 +65,12 @@ def _wait_for_end_of(pid: int, seconds: float) -> None:
 
 
 Exercise(
-    "init-1", "Wait for everybody", minutes=6, difficulty=2, reference=init.reap, check=check_reap,
+    "init-1",
+    "Wait for everybody",
+    minutes=6,
+    difficulty=2,
+    reference=init.reap,
+    check=check_reap,
     imports="import os",
     starter='''
         def reap(pid):
@@ -71,37 +85,53 @@ Exercise(
         "child, status = os.wait(), and then: if child == pid, return status. Else go round again.",
     ],
     wrong={
-        "waits for one": ("""
+        "waits for one": (
+            """
             def reap(pid):
                 return os.waitpid(pid, 0)[1]
-        """, "still a zombie"),
-        "takes the first": ("""
+        """,
+            "still a zombie",
+        ),
+        "takes the first": (
+            """
             def reap(pid):
                 child, status = os.wait()
                 return status
-        """, "the status of another child"),
-        "gives all": ("""
+        """,
+            "the status of another child",
+        ),
+        "gives all": (
+            """
             def reap(pid):
                 while True:
                     child, status = os.wait()
                     if child == pid:
                         return child, status
-        """, "Only the status"),
-        "decodes": ("""
+        """,
+            "Only the status",
+        ),
+        "decodes": (
+            """
             def reap(pid):
                 while True:
                     child, status = os.wait()
                     if child == pid:
                         return os.waitstatus_to_exitcode(status)
-        """, "without decoding"),
-        "forgets to return": ("""
+        """,
+            "without decoding",
+        ),
+        "forgets to return": (
+            """
             def reap(pid):
                 while True:
                     child, status = os.wait()
                     if child == pid:
                         break
-        """, "returned None"),
-    })
+        """,
+            "returned None",
+        ),
+    },
+)
 
 
 def check_forward_signals(forward_signals):
@@ -116,20 +146,26 @@ def check_forward_signals(forward_signals):
     for number in range(1, 32):
         if number in init.NOT_FORWARDED:
             if number in caught:
-                raise Feedback(f"after forward_signals({command}) {_named(number)} is caught as well. It is about init itself, and "
-                               "one of NOT_FORWARDED: leave it alone.")
+                raise Feedback(
+                    f"after forward_signals({command}) {_named(number)} is caught as well. It is about init itself, and "
+                    "one of NOT_FORWARDED: leave it alone."
+                )
             continue
         if number not in caught:
-            raise Feedback(f"after forward_signals({command}) {_named(number)} is still not caught: see SigCgt in "
-                           f"/proc/self/status. Call signal.signal({number}, forward), and so for each number.")
+            raise Feedback(
+                f"after forward_signals({command}) {_named(number)} is still not caught: see SigCgt in "
+                f"/proc/self/status. Call signal.signal({number}, forward), and so for each number."
+            )
         _expect(command, number, told)
     os.kill(command, signal.SIGKILL)
     os.waitpid(command, 0)
     try:
         os.kill(os.getpid(), signal.SIGTERM)
     except ProcessLookupError:
-        raise Feedback("a signal came when the command had just ended: os.kill() raised ProcessLookupError, and init would end with "
-                       "an error. There is nobody left to tell: catch it.") from None
+        raise Feedback(
+            "a signal came when the command had just ended: os.kill() raised ProcessLookupError, and init would end with "
+            "an error. There is nobody left to tell: catch it."
+        ) from None
 
 
 def _tell_of_signals(tell: int) -> None:
@@ -142,7 +178,8 @@ def _tell_of_signals(tell: int) -> None:
 
 
 def _caught() -> set[int]:
-    """The signals for which this process has a handler, as the kernel knows them.  Source: proc_pid_status(5), SigCgt."""
+    """The signals for which this process has a handler, as the kernel knows them.  Source: proc_pid_status(5),
+    SigCgt."""
     with open("/proc/self/status") as file:
         bits = int(next(line for line in file if line.startswith("SigCgt")).split()[1], 16)
     return {number for number in range(1, 32) if bits >> number - 1 & 1}
@@ -156,16 +193,25 @@ def _expect(command: int, number: int, told: int) -> None:
     """Send us the signal *number*; the *command* must get just that."""
     os.kill(os.getpid(), number)
     if not select.select([told], [], [], 0.5)[0]:
-        raise Feedback(f"init got {_named(number)}, and its handler ran, but the command, process {command}, got nothing. "
-                       f"os.kill(pid, number) sends a signal on.")
+        raise Feedback(
+            f"init got {_named(number)}, and its handler ran, but the command, process {command}, got nothing. "
+            f"os.kill(pid, number) sends a signal on."
+        )
     got = os.read(told, 16)
     if got != bytes([number]):
-        raise Feedback(f"init got {_named(number)}, and the command got {', '.join(_named(each) for each in got)}. Send on the "
-                       "number that came: it is the handler's first argument.")
+        raise Feedback(
+            f"init got {_named(number)}, and the command got {', '.join(_named(each) for each in got)}. Send on the "
+            "number that came: it is the handler's first argument."
+        )
 
 
 Exercise(
-    "init-2", "Pass it on", minutes=6, difficulty=2, reference=init.forward_signals, check=check_forward_signals,
+    "init-2",
+    "Pass it on",
+    minutes=6,
+    difficulty=2,
+    reference=init.forward_signals,
+    check=check_forward_signals,
     imports="import os\nimport signal\nfrom minict.runtime.init import NOT_FORWARDED",
     starter='''
         def forward_signals(pid):
@@ -186,53 +232,72 @@ Exercise(
         "In the handler: os.kill(pid, number). In the loop: signal.signal(number, forward), without ( ) after forward.",
     ],
     wrong={
-        "sends SIGTERM": ("""
+        "sends SIGTERM": (
+            """
             def forward_signals(pid):
                 def forward(number, frame):
                     os.kill(pid, signal.SIGTERM)
                 for number in range(1, 32):
                     if number not in NOT_FORWARDED:
                         signal.signal(number, forward)
-        """, "Send on the number that came"),
-        "only the polite one": ("""
+        """,
+            "Send on the number that came",
+        ),
+        "only the polite one": (
+            """
             def forward_signals(pid):
                 def forward(number, frame):
                     os.kill(pid, number)
                 signal.signal(signal.SIGTERM, forward)
-        """, "is still not caught"),
-        "calls the handler": ("""
+        """,
+            "is still not caught",
+        ),
+        "calls the handler": (
+            """
             def forward_signals(pid):
                 def forward(number, frame):
                     os.kill(pid, number)
                 for number in range(1, 32):
                     if number not in NOT_FORWARDED:
                         signal.signal(number, forward(number, None))
-        """, "signal handler must be"),
-        "a handler that does nothing": ("""
+        """,
+            "signal handler must be",
+        ),
+        "a handler that does nothing": (
+            """
             def forward_signals(pid):
                 def forward(number, frame):
                     pass
                 for number in range(1, 32):
                     if number not in NOT_FORWARDED:
                         signal.signal(number, forward)
-        """, "got nothing"),
-        "everything that can be caught": ("""
+        """,
+            "got nothing",
+        ),
+        "everything that can be caught": (
+            """
             def forward_signals(pid):
                 def forward(number, frame):
                     os.kill(pid, number)
                 for number in range(1, 32):
                     if number not in (signal.SIGKILL, signal.SIGSTOP):
                         signal.signal(number, forward)
-        """, "leave it alone"),
-        "nobody is left": ("""
+        """,
+            "leave it alone",
+        ),
+        "nobody is left": (
+            """
             def forward_signals(pid):
                 def forward(number, frame):
                     os.kill(pid, number)
                 for number in range(1, 32):
                     if number not in NOT_FORWARDED:
                         signal.signal(number, forward)
-        """, "There is nobody left to tell"),
-    })
+        """,
+            "There is nobody left to tell",
+        ),
+    },
+)
 
 
 def check_begin_time(begin_time):
@@ -269,27 +334,40 @@ def _wait_for_name(pid: int, name: str) -> None:
 
 
 def _expect_time(got: object, expected: str, pid: int, text: str) -> None:
-    name = text[text.index("("):text.rindex(")") + 1]
+    name = text[text.index("(") : text.rindex(")") + 1]
     if got == expected:
         return
     if got is None:
-        raise Feedback(f"begin_time({pid}) returned None for a process that lives. Its name in /proc/{pid}/stat is {name}: the words "
-                       "that you look at begin after its LAST ), and with the state.")
+        raise Feedback(
+            f"begin_time({pid}) returned None for a process that lives. Its name in /proc/{pid}/stat is {name}: the words "
+            "that you look at begin after its LAST ), and with the state."
+        )
     if str(got) == expected:
-        raise Feedback(f"begin_time({pid}) returned {got!r}, a number. The state directory holds texts, and {got!r} == {expected!r} "
-                       "is False in Python: return the text.")
-    raise Feedback(f"begin_time({pid}) returned {got!r}. The name of this process is {name}, and what follows the last ) of its "
-                   f"stat is {text.rpartition(')')[2].split()[:3]} and so on; word 19 of that, counted from 0, is {expected!r}.")
+        raise Feedback(
+            f"begin_time({pid}) returned {got!r}, a number. The state directory holds texts, and {got!r} == {expected!r} "
+            "is False in Python: return the text."
+        )
+    raise Feedback(
+        f"begin_time({pid}) returned {got!r}. The name of this process is {name}, and what follows the last ) of its "
+        f"stat is {text.rpartition(')')[2].split()[:3]} and so on; word 19 of that, counted from 0, is {expected!r}."
+    )
 
 
 def _expect_nothing(begin_time, pid: int, why: str) -> None:
     got = begin_time(pid)
     if got is not None:
-        raise Feedback(f"{why}, and begin_time({pid}) returned {got!r}. Whoever has ended is nobody's container: None was expected.")
+        raise Feedback(
+            f"{why}, and begin_time({pid}) returned {got!r}. Whoever has ended is nobody's container: None was expected."
+        )
 
 
 Exercise(
-    "init-3", "Is it still the same one?", minutes=7, difficulty=2, reference=state.begin_time, check=check_begin_time,
+    "init-3",
+    "Is it still the same one?",
+    minutes=7,
+    difficulty=2,
+    reference=state.begin_time,
+    check=check_begin_time,
     starter='''
         def begin_time(pid):
             """When process pid began, as text; None when there is none, or only its zombie."""
@@ -303,11 +381,12 @@ Exercise(
     ''',
     hints=[
         "The name may contain anything, and so may end too early for you. What in the line is sure to be its end?",
-        "After the last ) come only single letters and numbers. text.rpartition(\")\") cuts a text at its last ).",
-        "fields = text.rpartition(\")\")[2].split(); then fields[0] is the state and fields[19] the time.",
+        'After the last ) come only single letters and numbers. text.rpartition(")") cuts a text at its last ).',
+        'fields = text.rpartition(")")[2].split(); then fields[0] is the state and fields[19] the time.',
     ],
     wrong={
-        "splits at blanks": ("""
+        "splits at blanks": (
+            """
             def begin_time(pid):
                 try:
                     with open(f"/proc/{pid}/stat") as file:
@@ -315,8 +394,11 @@ Exercise(
                 except (FileNotFoundError, ProcessLookupError):
                     return None
                 return None if fields[2] == "Z" else fields[21]
-        """, "The name of this process is"),
-        "the first bracket": ("""
+        """,
+            "The name of this process is",
+        ),
+        "the first bracket": (
+            """
             def begin_time(pid):
                 try:
                     with open(f"/proc/{pid}/stat") as file:
@@ -324,8 +406,11 @@ Exercise(
                 except (FileNotFoundError, ProcessLookupError):
                     return None
                 return None if fields[0] == "Z" else fields[19]
-        """, "after its LAST )"),
-        "zombies live": ("""
+        """,
+            "after its LAST )",
+        ),
+        "zombies live": (
+            """
             def begin_time(pid):
                 try:
                     with open(f"/proc/{pid}/stat") as file:
@@ -333,8 +418,11 @@ Exercise(
                 except (FileNotFoundError, ProcessLookupError):
                     return None
                 return fields[19]
-        """, "is a zombie, state Z"),
-        "a number": ("""
+        """,
+            "is a zombie, state Z",
+        ),
+        "a number": (
+            """
             def begin_time(pid):
                 try:
                     with open(f"/proc/{pid}/stat") as file:
@@ -342,8 +430,11 @@ Exercise(
                 except (FileNotFoundError, ProcessLookupError):
                     return None
                 return None if fields[0] == "Z" else int(fields[19])
-        """, "return the text"),
-        "the manual's number": ("""
+        """,
+            "return the text",
+        ),
+        "the manual's number": (
+            """
             def begin_time(pid):
                 try:
                     with open(f"/proc/{pid}/stat") as file:
@@ -351,11 +442,17 @@ Exercise(
                 except (FileNotFoundError, ProcessLookupError):
                     return None
                 return None if fields[0] == "Z" else fields[22]
-        """, "counted from 0"),
-        "nobody is an error": ("""
+        """,
+            "counted from 0",
+        ),
+        "nobody is an error": (
+            """
             def begin_time(pid):
                 with open(f"/proc/{pid}/stat") as file:
                     fields = file.read().rpartition(")")[2].split()
                 return None if fields[0] == "Z" else fields[19]
-        """, "FileNotFoundError"),
-    })
+        """,
+            "FileNotFoundError",
+        ),
+    },
+)

@@ -1,4 +1,5 @@
 """Chapter 05: mounts that nobody else sees, a root that nothing leads out of, and covers for what must not be seen."""
+
 from __future__ import annotations
 
 import errno
@@ -18,6 +19,7 @@ _IMPORTS = "import os\nfrom minict.kernel import mount as k"
 
 # ---- private-1 -------------------------------------------------------------------------------------------------
 
+
 def check_make_private(make_private):
     """A host whose mounts are shared, as systemd's are: what a second namespace then mounts must not be seen here."""
     os.mkdir("disk")
@@ -35,14 +37,20 @@ def check_make_private(make_private):
     hears = same_fate(second)
     seen = [entry["point"] for entry in host.mount_table() if entry["source"] == "ours"]
     if "/mnt" in seen:
-        raise Feedback("in a new mount namespace, make_private() was called and then a tmpfs mounted on /mnt: the "
-                       "host's mount table shows it too. The root mount is still shared with the host.")
+        raise Feedback(
+            "in a new mount namespace, make_private() was called and then a tmpfs mounted on /mnt: the "
+            "host's mount table shows it too. The root mount is still shared with the host."
+        )
     if seen:
-        raise Feedback("/mnt stays in its namespace now, but a mount inside another file system than / still reached "
-                       "the host. Each mount has its own propagation: change them all, with MS_REC.")
+        raise Feedback(
+            "/mnt stays in its namespace now, but a mount inside another file system than / still reached "
+            "the host. Each mount has its own propagation: change them all, with MS_REC."
+        )
     if not hears:
-        raise Feedback("nothing reaches the host now, but nothing comes from it either: after make_private() the "
-                       "mounts are private. The default of the argument asks for a slave: pass the argument on.")
+        raise Feedback(
+            "nothing reaches the host now, but nothing comes from it either: after make_private() the "
+            "mounts are private. The default of the argument asks for a slave: pass the argument on."
+        )
 
     def third():
         unshare(CLONE_NEWNS)
@@ -50,8 +58,10 @@ def check_make_private(make_private):
         return not _whom_it_hears("disk")
 
     if not same_fate(third):
-        raise Feedback("after make_private(k.MS_PRIVATE | k.MS_REC) the mounts are still slaves of the host's. "
-                       "The flags are the function's argument: use it.")
+        raise Feedback(
+            "after make_private(k.MS_PRIVATE | k.MS_REC) the mounts are still slaves of the host's. "
+            "The flags are the function's argument: use it."
+        )
 
 
 def _whom_it_hears(name: str) -> bool:
@@ -61,7 +71,12 @@ def _whom_it_hears(name: str) -> bool:
 
 
 Exercise(
-    "private-1", "Tell nobody", minutes=5, difficulty=1, reference=mounts.make_private, check=check_make_private,
+    "private-1",
+    "Tell nobody",
+    minutes=5,
+    difficulty=1,
+    reference=mounts.make_private,
+    check=check_make_private,
     imports=_IMPORTS,
     starter='''
         def make_private(propagation=k.MS_SLAVE | k.MS_REC):
@@ -70,38 +85,58 @@ Exercise(
     ''',
     hints=[
         "mount(2) can change a mount instead of making one. play_host() above does exactly that, with other flags.",
-        "There is no source and no file system type then: both are None. The tree of all mounts begins at \"/\".",
-        "k.mount(None, \"/\", None, …): and the flags? They are the function's argument.",
+        'There is no source and no file system type then: both are None. The tree of all mounts begins at "/".',
+        'k.mount(None, "/", None, …): and the flags? They are the function\'s argument.',
     ],
     wrong={
-        "only the root": ("""
+        "only the root": (
+            """
             def make_private(propagation=k.MS_SLAVE):
                 k.mount(None, "/", None, propagation)
-        """, "with MS_REC"),
-        "shared": ("""
+        """,
+            "with MS_REC",
+        ),
+        "shared": (
+            """
             def make_private(propagation=k.MS_SHARED | k.MS_REC):
                 k.mount(None, "/", None, propagation)
-        """, "still shared"),
-        "another mount": ("""
+        """,
+            "still shared",
+        ),
+        "another mount": (
+            """
             def make_private(propagation=k.MS_SLAVE | k.MS_REC):
                 k.mount(None, "/proc", None, propagation)
-        """, "still shared"),
-        "no mount point": ("""
+        """,
+            "still shared",
+        ),
+        "no mount point": (
+            """
             def make_private(propagation=k.MS_SLAVE | k.MS_REC):
                 k.mount(None, "/etc", None, propagation)
-        """, "Invalid argument"),
-        "private, whatever is asked": ("""
+        """,
+            "Invalid argument",
+        ),
+        "private, whatever is asked": (
+            """
             def make_private(propagation=k.MS_SLAVE | k.MS_REC):
                 k.mount(None, "/", None, k.MS_PRIVATE | k.MS_REC)
-        """, "pass the argument on"),
-        "slave, whatever is asked": ("""
+        """,
+            "pass the argument on",
+        ),
+        "slave, whatever is asked": (
+            """
             def make_private(propagation=k.MS_SLAVE | k.MS_REC):
                 k.mount(None, "/", None, k.MS_SLAVE | k.MS_REC)
-        """, "use it"),
-    })
+        """,
+            "use it",
+        ),
+    },
+)
 
 
 # ---- pivot-1 ---------------------------------------------------------------------------------------------------
+
 
 def check_pivot_root(pivot_root):
     """A small root with a /proc of its own: what is / afterwards, what is mounted, does chapter 04's escape work?"""
@@ -115,27 +150,40 @@ def check_pivot_root(pivot_root):
         pivot_root(root)
     except OSError as error:
         if error.errno == errno.EBUSY and "umount2" in error.strerror:
-            raise Feedback("umount2() refuses: the old root is busy, because this very process uses it. Which flag "
-                           "takes a mount from sight now, and from memory when nobody uses it any more?") from None
+            raise Feedback(
+                "umount2() refuses: the old root is busy, because this very process uses it. Which flag "
+                "takes a mount from sight now, and from memory when nobody uses it any more?"
+            ) from None
         raise
     if not os.path.exists("/inside"):
         raise Feedback("after pivot_root(root) the directory / still holds the host's files and not those of root.")
     if os.getcwd() != "/":
-        raise Feedback(f"after pivot_root(root) the working directory is {os.getcwd()} and not /: through it a process "
-                       "is still where it was. os.chdir(\"/\") goes inside.")
+        raise Feedback(
+            f"after pivot_root(root) the working directory is {os.getcwd()} and not /: through it a process "
+            'is still where it was. os.chdir("/") goes inside.'
+        )
     mounted = [entry["point"] for entry in host.mount_table() if entry["source"] not in ("root", "proc")]
     if mounted:
-        raise Feedback(f"/ is the new root, but the old one is still mounted: {len(mounted)} mounts of the host are in "
-                       "the mount table. Take it off with umount2, and with MNT_DETACH, because it is in use.")
+        raise Feedback(
+            f"/ is the new root, but the old one is still mounted: {len(mounted)} mounts of the host are in "
+            "the mount table. Take it off with umount2, and with MNT_DETACH, because it is in use."
+        )
     escape()
     if not os.path.exists("/inside"):
-        raise Feedback("the escape of chapter 04 (chroot deeper, then cd .. again and again) still leads to the host. "
-                       "A chroot hides the old root; pivot_root with an umount takes it away.")
+        raise Feedback(
+            "the escape of chapter 04 (chroot deeper, then cd .. again and again) still leads to the host. "
+            "A chroot hides the old root; pivot_root with an umount takes it away."
+        )
 
 
 Exercise(
-    "pivot-1", "Move in, and let the host go", minutes=10, difficulty=2, reference=rootfs.pivot_root,
-    check=check_pivot_root, imports=_IMPORTS,
+    "pivot-1",
+    "Move in, and let the host go",
+    minutes=10,
+    difficulty=2,
+    reference=rootfs.pivot_root,
+    check=check_pivot_root,
+    imports=_IMPORTS,
     starter='''
         def pivot_root(rootfs):
             """Make the mount point rootfs the root of this mount namespace, and forget the old one."""
@@ -146,45 +194,62 @@ Exercise(
     ''',
     hints=[
         "The system call wants two directories: the new root, and a place below it for the old root. After "
-        "os.chdir(rootfs) both can be \".\".",
+        'os.chdir(rootfs) both can be ".".',
         "The old root is in use by this very process, so a plain umount2 is refused as busy. Which flag takes it from "
         "sight now?",
-        "k.pivot_root(\".\", \".\") and then k.umount2(\".\", k.MNT_DETACH).",
+        'k.pivot_root(".", ".") and then k.umount2(".", k.MNT_DETACH).',
     ],
     wrong={
-        "chroot": ("""
+        "chroot": (
+            """
             def pivot_root(rootfs):
                 os.chroot(rootfs)
                 os.chdir("/")
-        """, "escape of chapter 04"),
-        "keeps the old root": ("""
+        """,
+            "escape of chapter 04",
+        ),
+        "keeps the old root": (
+            """
             def pivot_root(rootfs):
                 os.chdir(rootfs)
                 k.pivot_root(".", ".")
                 os.chdir("/")
-        """, "still mounted"),
-        "busy": ("""
+        """,
+            "still mounted",
+        ),
+        "busy": (
+            """
             def pivot_root(rootfs):
                 os.chdir(rootfs)
                 k.pivot_root(".", ".")
                 k.umount2(".")
                 os.chdir("/")
-        """, "busy"),
-        "from elsewhere": ("""
+        """,
+            "busy",
+        ),
+        "from elsewhere": (
+            """
             def pivot_root(rootfs):
                 k.pivot_root(".", ".")
                 k.umount2(".", k.MNT_DETACH)
-        """, "raised OSError"),  # busy or an invalid argument, as the scratch directory is on / or not
-        "the old root in a directory": ("""
+        """,
+            "raised OSError",
+        ),  # busy or an invalid argument, as the scratch directory is on / or not
+        "the old root in a directory": (
+            """
             def pivot_root(rootfs):
                 os.makedirs(rootfs + "/old", exist_ok=True)
                 k.pivot_root(rootfs, rootfs + "/old")
                 os.chdir("/")
-        """, "still mounted"),
-    })
+        """,
+            "still mounted",
+        ),
+    },
+)
 
 
 # ---- hide-1 ----------------------------------------------------------------------------------------------------
+
 
 def check_hide(hide):
     """A file and a directory with secrets: when covered, nothing can be read or written there, and nothing is lost."""
@@ -205,13 +270,15 @@ def check_hide(hide):
         except OSError:
             kept = False
         if not kept:
-            raise Feedback(f"hide() has changed the {'file' if covered == path else 'directory'} itself: without its "
-                           "cover it is not what it was. An image is shared by many containers: mount something on "
-                           "top, and leave what is beneath alone.")
+            raise Feedback(
+                f"hide() has changed the {'file' if covered == path else 'directory'} itself: without its "
+                "cover it is not what it was. An image is shared by many containers: mount something on "
+                "top, and leave what is beneath alone."
+            )
     for name, is_covered in (("letter", _is_covered_file), ("closet", _is_covered_directory)):
         descriptor = os.open(name, os.O_PATH)  # so minict does it, to be sure that no link leads elsewhere
         hide(f"/proc/self/fd/{descriptor}")
-        is_covered(name, f"hide(\"/proc/self/fd/{descriptor}\") was called, as minict does: that stands for a path")
+        is_covered(name, f'hide("/proc/self/fd/{descriptor}") was called, as minict does: that stands for a path')
 
 
 def _is_covered_file(path: str, call: str) -> None:
@@ -219,34 +286,49 @@ def _is_covered_file(path: str, call: str) -> None:
         with open(path) as file:
             text = file.read()
     except OSError as error:
-        raise Feedback(f"{call}, and then it could not be opened any more ({error.strerror}). Whoever looks there "
-                       "should find an empty file: bind /dev/null to its place.") from None
+        raise Feedback(
+            f"{call}, and then it could not be opened any more ({error.strerror}). Whoever looks there "
+            "should find an empty file: bind /dev/null to its place."
+        ) from None
     if text:
         raise Feedback(f"{call}, and its text can still be read by root: {text!r}. Mount something on top of it.")
     if os.stat(path).st_rdev != os.makedev(1, 3):
-        raise Feedback(f"{call}: it is empty now, but it is not /dev/null. /dev/null is there already, takes no room, "
-                       "and swallows whatever is written to it.")
+        raise Feedback(
+            f"{call}: it is empty now, but it is not /dev/null. /dev/null is there already, takes no room, "
+            "and swallows whatever is written to it."
+        )
 
 
 def _is_covered_directory(path: str, call: str) -> None:
     try:
         names = os.listdir(path)
     except OSError as error:
-        raise Feedback(f"{call}, and then it could not be listed any more ({error.strerror}). Whoever looks there "
-                       "should find an empty directory.") from None
+        raise Feedback(
+            f"{call}, and then it could not be listed any more ({error.strerror}). Whoever looks there "
+            "should find an empty directory."
+        ) from None
     if names:
-        raise Feedback(f"{call}, and it still lists {', '.join(names)}. Mount an empty file system on top of it: a "
-                       "tmpfs.")
+        raise Feedback(
+            f"{call}, and it still lists {', '.join(names)}. Mount an empty file system on top of it: a tmpfs."
+        )
     try:
         os.mkdir(f"{path}/new")
     except OSError:
         return
-    raise Feedback(f"{call}: it is empty now, but new files can be written into the cover, and a tmpfs takes memory of "
-                   "the host. Make it read-only.")
+    raise Feedback(
+        f"{call}: it is empty now, but new files can be written into the cover, and a tmpfs takes memory of "
+        "the host. Make it read-only."
+    )
 
 
 Exercise(
-    "hide-1", "Put a cover on it", minutes=5, difficulty=1, reference=mounts.hide, check=check_hide, imports=_IMPORTS,
+    "hide-1",
+    "Put a cover on it",
+    minutes=5,
+    difficulty=1,
+    reference=mounts.hide,
+    check=check_hide,
+    imports=_IMPORTS,
     starter='''
         def hide(path):
             """Cover what is at path: a directory with an empty one that is read-only, a file with /dev/null."""
@@ -261,46 +343,69 @@ Exercise(
         "A file is covered by another file, as the room was by itself: k.mount(source, target, None, k.MS_BIND).",
     ],
     wrong={
-        "deletes it": ("""
+        "deletes it": (
+            """
             def hide(path):
                 import shutil
                 shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
-        """, "could not be opened"),
-        "empties it": ("""
+        """,
+            "could not be opened",
+        ),
+        "empties it": (
+            """
             def hide(path):
                 if os.path.isdir(path):
                     k.mount("tmpfs", path, "tmpfs", k.MS_RDONLY)
                 else:
                     open(path, "w").close()
-        """, "not /dev/null"),
-        "takes the permissions": ("""
+        """,
+            "not /dev/null",
+        ),
+        "takes the permissions": (
+            """
             def hide(path):
                 os.chmod(path, 0)
-        """, "can still be read by root"),
-        "a tmpfs for both": ("""
+        """,
+            "can still be read by root",
+        ),
+        "a tmpfs for both": (
+            """
             def hide(path):
                 k.mount("tmpfs", path, "tmpfs", k.MS_RDONLY)
-        """, "Not a directory"),
-        "/dev/null for both": ("""
+        """,
+            "Not a directory",
+        ),
+        "/dev/null for both": (
+            """
             def hide(path):
                 k.mount("/dev/null", path, None, k.MS_BIND)
-        """, "Not a directory"),
-        "writable": ("""
+        """,
+            "Not a directory",
+        ),
+        "writable": (
+            """
             def hide(path):
                 if os.path.isdir(path):
                     k.mount("tmpfs", path, "tmpfs")
                 else:
                     k.mount("/dev/null", path, None, k.MS_BIND)
-        """, "Make it read-only"),
-        "files alone": ("""
+        """,
+            "Make it read-only",
+        ),
+        "files alone": (
+            """
             def hide(path):
                 if not os.path.isdir(path):
                     k.mount("/dev/null", path, None, k.MS_BIND)
-        """, "still lists"),
-    })
+        """,
+            "still lists",
+        ),
+    },
+)
 
 
 # ---- lookup-1 --------------------------------------------------------------------------------------------------
+
 
 def check_look_up(look_up):
     """A root directory with honest links and hostile ones.  Every path must end where a process inside would end."""
@@ -316,16 +421,25 @@ def check_look_up(look_up):
     def expect(path, place, why):
         descriptor = _opened(look_up, root, path, why)
         if not os.path.sameopenfile(descriptor, os.open(f"root{place}", os.O_PATH)):
-            raise Feedback(f"look_up(root, {path!r}) opened {os.readlink(f'/proc/self/fd/{descriptor}')} of the HOST. "
-                           f"{why}")
+            raise Feedback(
+                f"look_up(root, {path!r}) opened {os.readlink(f'/proc/self/fd/{descriptor}')} of the HOST. {why}"
+            )
         if not fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_PATH:
-            raise Feedback("the descriptor must be one of O_PATH: only to know where a thing is. To really open a "
-                           "device or a pipe of somebody's image may do something.")
+            raise Feedback(
+                "the descriptor must be one of O_PATH: only to know where a thing is. To really open a "
+                "device or a pipe of somebody's image may do something."
+            )
 
-    expect("/etc/inside", "/etc/inside",
-           "An absolute path begins at the host's /, whatever root is, unless RESOLVE_IN_ROOT says otherwise.")
-    expect("/bin/inside", "/usr/bin/inside",
-           "/bin is a link to /usr/bin, and a process inside would find the one below root.")
+    expect(
+        "/etc/inside",
+        "/etc/inside",
+        "An absolute path begins at the host's /, whatever root is, unless RESOLVE_IN_ROOT says otherwise.",
+    )
+    expect(
+        "/bin/inside",
+        "/usr/bin/inside",
+        "/bin is a link to /usr/bin, and a process inside would find the one below root.",
+    )
     expect("/dev", "/etc", "The image's /dev is a link to /etc: an absolute link must begin at root too.")
     expect("/chain", "/etc", "The image's /chain is a link to a link to /etc.")
     expect("/up", "/etc", "The image's /up is a link that climbs up by dots: above root there must be nothing.")
@@ -346,14 +460,16 @@ def _opened(look_up, root: int, path: str, why: str) -> int:
         reason = f"{errno.errorcode.get(error.errno)}: {os.strerror(error.errno)}"
         call = f"look_up(root, {path!r}) was refused or found nothing ({reason})."
         if error.errno == errno.ELOOP:
-            raise Feedback(f"{call} {why} That is an honest link, such as most images have: not every link is "
-                           "hostile.") from None
+            raise Feedback(
+                f"{call} {why} That is an honest link, such as most images have: not every link is hostile."
+            ) from None
         if error.errno == errno.EXDEV:
             raise Feedback(f"{call} {why} Do not forbid what would lead out: let it end inside.") from None
         raise Feedback(f"{call} {why}") from None
     if not isinstance(descriptor, int):
-        raise Feedback(f"look_up(root, {path!r}) returned {descriptor!r}. Expected: the descriptor that openat2 "
-                       "returns.")
+        raise Feedback(
+            f"look_up(root, {path!r}) returned {descriptor!r}. Expected: the descriptor that openat2 returns."
+        )
     try:
         os.fstat(descriptor)
     except OSError:
@@ -362,7 +478,12 @@ def _opened(look_up, root: int, path: str, why: str) -> int:
 
 
 Exercise(
-    "lookup-1", "Follow the links, but inside", minutes=5, difficulty=1, reference=mounts.look_up, check=check_look_up,
+    "lookup-1",
+    "Follow the links, but inside",
+    minutes=5,
+    difficulty=1,
+    reference=mounts.look_up,
+    check=check_look_up,
     imports=_IMPORTS,
     starter='''
         def look_up(root, path):
@@ -377,36 +498,61 @@ Exercise(
         "k.RESOLVE_IN_ROOT is the main one. Which other one is about /proc? Flags are joined by |.",
     ],
     wrong={
-        "no rule": ("""
+        "no rule": (
+            """
             def look_up(root, path):
                 return k.openat2(root, path, os.O_PATH)
-        """, "begins at the host's /"),
-        "relative to root": ("""
+        """,
+            "begins at the host's /",
+        ),
+        "relative to root": (
+            """
             def look_up(root, path):
                 return os.open(path, os.O_PATH, dir_fd=root)
-        """, "begins at the host's /"),
-        "without the first slash": ("""
+        """,
+            "begins at the host's /",
+        ),
+        "without the first slash": (
+            """
             def look_up(root, path):
                 return os.open(path.lstrip("/"), os.O_PATH, dir_fd=root)
-        """, "would find the one below root"),
-        "joined": ("""
+        """,
+            "would find the one below root",
+        ),
+        "joined": (
+            """
             def look_up(root, path):
                 return os.open(f"/proc/self/fd/{root}/{path}", os.O_PATH)
-        """, "would find the one below root"),
-        "no links": ("""
+        """,
+            "would find the one below root",
+        ),
+        "no links": (
+            """
             def look_up(root, path):
                 return k.openat2(root, path, os.O_PATH, 0, k.RESOLVE_IN_ROOT | k.RESOLVE_NO_SYMLINKS)
-        """, "not every link is hostile"),
-        "beneath": ("""
+        """,
+            "not every link is hostile",
+        ),
+        "beneath": (
+            """
             def look_up(root, path):
                 return k.openat2(root, path, os.O_PATH, 0, k.RESOLVE_BENEATH)
-        """, "let it end inside"),
-        "one file system": ("""
+        """,
+            "let it end inside",
+        ),
+        "one file system": (
+            """
             def look_up(root, path):
                 return k.openat2(root, path, os.O_PATH, 0, k.RESOLVE_IN_ROOT | k.RESOLVE_NO_XDEV)
-        """, "What is mounted below root"),
-        "forgets to return": ("""
+        """,
+            "What is mounted below root",
+        ),
+        "forgets to return": (
+            """
             def look_up(root, path):
                 k.openat2(root, path, os.O_PATH, 0, k.RESOLVE_IN_ROOT)
-        """, "returned None"),
-    })
+        """,
+            "returned None",
+        ),
+    },
+)

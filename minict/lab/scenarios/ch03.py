@@ -11,7 +11,8 @@ from .. import host
 from ..feedback import Feedback
 from ..scenario import Scenario
 
-# The service is the last line.  Before it a helper starts three children, and then becomes a program that waits for nobody.
+# The service is the last line.  Before it a helper starts three children, and then becomes a program that waits for
+# nobody.
 _SCRIPT = """
 sh -c 'for each in 1 2 3; do sleep 0.01 & done; exec sleep 111111' &
 wait
@@ -41,7 +42,9 @@ def _zombies(box) -> list[host.Process]:
 def check(box) -> None:
     """The service runs, and there is no zombie."""
     if box.status != "running" or not any(process.read("cmdline").startswith(_SERVICE) for process in _inside(box)):
-        raise Feedback("The container has ended, and the service with it. It must go on: repair it without stopping it.")
+        raise Feedback(
+            "The container has ended, and the service with it. It must go on: repair it without stopping it."
+        )
     end = time.monotonic() + 30
     while (zombies := _zombies(box)) and not _sleeps(zombies[0].parent) and time.monotonic() < end:
         time.sleep(0.01)  # what was killed just now takes a moment to end, and its children to be waited for
@@ -56,7 +59,11 @@ def check(box) -> None:
 def _sleeps(pid: int) -> bool:
     """Whether the process *pid* sleeps, and no signal is on its way to it.  Source: proc_pid_status(5)."""
     process = host.process_table().get(pid)
-    fields = dict(line.split(":\t", 1) for line in process.read("status").decode().splitlines() if ":\t" in line) if process else {}
+    fields = (
+        dict(line.split(":\t", 1) for line in process.read("status").decode().splitlines() if ":\t" in line)
+        if process
+        else {}
+    )
     return fields.get("State", "").startswith("S") and not any(int(fields[name], 16) for name in ("SigPnd", "ShdPnd"))
 
 

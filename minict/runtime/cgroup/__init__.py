@@ -21,6 +21,7 @@ hybrid      both are mounted; a controller works in one of the two worlds at a t
 Sources: cgroups(7); the kernel's Documentation/admin-guide/cgroup-v1/ and cgroup-v2.rst; OCI
 runtime-spec, config-linux.md, Control groups.
 """
+
 from __future__ import annotations
 
 from .group import Cgroup

@@ -1,4 +1,5 @@
 """The files of which a control group consists: read and written in one call each, as the kernel wants it."""
+
 from __future__ import annotations
 
 import errno

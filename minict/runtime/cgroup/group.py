@@ -1,4 +1,5 @@
 """One control group, and the steps by which it is made and removed."""
+
 from __future__ import annotations
 
 import errno
@@ -24,8 +25,10 @@ class Cgroup:
     def __init__(self, path: str):
         names = path.split("/")
         if names[0] or len(names) < 2 or not all(names[1:]) or "." in names or ".." in names:
-            raise ContainerError(f"{path!r} can't be the path of a cgroup: write it as /{paths.cgroup_parent()}/NAME, "
-                                 "without '.', '..' or an empty name")
+            raise ContainerError(
+                f"{path!r} can't be the path of a cgroup: write it as /{paths.cgroup_parent()}/NAME, "
+                "without '.', '..' or an empty name"
+            )
         found, unified = find_hierarchies()
         self.path = path
         self.directories = {name: point + path for name, point in found.items()}
@@ -55,7 +58,7 @@ class Cgroup:
         Raises :class:`ContainerError`.
         """
         mode()  # says so when there is nothing at all
-        mounts = dict.fromkeys(directory[:-len(self.path)] for directory in self._all())
+        mounts = dict.fromkeys(directory[: -len(self.path)] for directory in self._all())
         try:
             for mount in mounts:
                 make_directory(mount, self.path)
@@ -118,21 +121,29 @@ class Cgroup:
         """
         if not self._set_frozen(True):
             self._set_frozen(False)
-            raise ContainerError(f"the cgroup {self.path} can't be frozen: one of its processes waits for a device and "
-                                 f"has not stopped within {_PATIENCE:.0f} s; look for state D in ps, and try again")
+            raise ContainerError(
+                f"the cgroup {self.path} can't be frozen: one of its processes waits for a device and "
+                f"has not stopped within {_PATIENCE:.0f} s; look for state D in ps, and try again"
+            )
 
     def thaw(self) -> None:
         """Let the processes go on.  Raises :class:`ContainerError` when a group above this one is frozen."""
         if not self._set_frozen(False):
-            raise ContainerError(f"the cgroup {self.path} stays frozen: a cgroup above it is frozen too; thaw that one "
-                                 "first")
+            raise ContainerError(
+                f"the cgroup {self.path} stays frozen: a cgroup above it is frozen too; thaw that one first"
+            )
 
     @property
     def frozen(self) -> bool:
         """Whether its processes are frozen, or about to be."""
         if "freezer" in self.directories:
-            return (files.read_if_there(f"{self.directories['freezer']}/freezer.state") or "").strip() in ("FROZEN", "FREEZING")
-        return bool(self._unified) and (files.read_if_there(f"{self.v2_directory()}/cgroup.freeze") or "").strip() == "1"
+            return (files.read_if_there(f"{self.directories['freezer']}/freezer.state") or "").strip() in (
+                "FROZEN",
+                "FREEZING",
+            )
+        return (
+            bool(self._unified) and (files.read_if_there(f"{self.v2_directory()}/cgroup.freeze") or "").strip() == "1"
+        )
 
     def _set_frozen(self, frozen: bool) -> bool:
         """Write what we want, and wait until the kernel says that it is so.
@@ -172,8 +183,10 @@ class Cgroup:
         # The kernel is older than 5.14, or there is no v2, or somebody joined the trees of v1 alone.
         if not wait_until(self._kill_each):
             left = ", ".join(map(str, sorted(self.processes())))
-            raise ContainerError(f"processes {left} of the cgroup {self.path} do not end: they wait for a device "
-                                 "(state D in ps), or a cgroup above is frozen; end that and try again")
+            raise ContainerError(
+                f"processes {left} of the cgroup {self.path} do not end: they wait for a device "
+                "(state D in ps), or a cgroup above is frozen; end that and try again"
+            )
 
     def _kill_each(self) -> bool:
         """One round of killing them one by one.  Are there none left?"""
@@ -211,8 +224,10 @@ class Cgroup:
                     self.kill()
                     # What has just ended may keep its group busy for a moment longer.
                     if not wait_until(lambda: all([remove_directory(below) for below in tree(directory)])):
-                        raise ContainerError(f"the cgroup {directory} can't be removed: something still uses it; see "
-                                             f"{directory}/cgroup.procs, end that and try again")
+                        raise ContainerError(
+                            f"the cgroup {directory} can't be removed: something still uses it; see "
+                            f"{directory}/cgroup.procs, end that and try again"
+                        )
                 if parent == f"/{paths.cgroup_parent()}":  # ours; another parent belongs to who chose it
                     remove_directory(directory.rpartition("/")[0])
         except OSError as error:
@@ -220,6 +235,7 @@ class Cgroup:
 
 
 # ---- steps of the above that are worth a name --------------------------------------------------------------------
+
 
 def make_directory(mount: str, path: str) -> None:
     """Make the group *path* below *mount* with all the groups above it, while others remove those when they are empty.
@@ -314,17 +330,21 @@ def hand_down(directory: str, names: list[str]) -> None:
 
 # ---- errors, and waiting ------------------------------------------------------------------------------------------
 
+
 def _internal_processes(directory: str) -> ContainerError:
-    return ContainerError(f"the cgroup {directory} has processes of its own, so it can't hand controllers on to the "
-                          "groups below it (the no-internal-processes rule of cgroup v2): move them into a group "
-                          f"below, such as {directory}/others", errno=errno.EBUSY)
+    return ContainerError(
+        f"the cgroup {directory} has processes of its own, so it can't hand controllers on to the "
+        "groups below it (the no-internal-processes rule of cgroup v2): move them into a group "
+        f"below, such as {directory}/others",
+        errno=errno.EBUSY,
+    )
 
 
 def _failure(what: str, error: OSError) -> ContainerError:
     """The sentence for a directory or a process that the kernel did not take."""
     remedies = {
         errno.EROFS: "the cgroup file system is mounted read-only; remount it with mount -o remount,rw, or start "
-                     "minict outside of the container that it runs in",
+        "minict outside of the container that it runs in",
         errno.EACCES: "you are not its owner; become root",
         errno.EPERM: "you are not its owner; become root",
         errno.ENOENT: "there is no such group; start the container again",

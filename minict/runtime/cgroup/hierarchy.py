@@ -1,12 +1,27 @@
 """Where this machine has its control groups: which controllers, mounted where, in which of the two worlds."""
+
 from __future__ import annotations
 
 from ..errors import ContainerError
 from . import files
 
 # Mount options of cgroup v1 that are names of controllers, and not, say, "rw" or "name=systemd".
-_V1_CONTROLLERS = {"cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "hugetlb", "net_cls",
-                   "net_prio", "perf_event", "rdma", "misc"}
+_V1_CONTROLLERS = {
+    "cpu",
+    "cpuacct",
+    "cpuset",
+    "memory",
+    "devices",
+    "freezer",
+    "blkio",
+    "pids",
+    "hugetlb",
+    "net_cls",
+    "net_prio",
+    "perf_event",
+    "rdma",
+    "misc",
+}
 
 _hierarchies: tuple[dict[str, str], str | None] | None = None  # of this process's mount namespace, read once
 
@@ -57,8 +72,10 @@ def mode() -> str:
     """
     found, unified = find_hierarchies()
     if not found and not unified:
-        raise ContainerError("this machine has no control groups mounted, so a container's processes can be neither "
-                             "limited nor found again: mount -t cgroup2 cgroup2 /sys/fs/cgroup")
+        raise ContainerError(
+            "this machine has no control groups mounted, so a container's processes can be neither "
+            "limited nor found again: mount -t cgroup2 cgroup2 /sys/fs/cgroup"
+        )
     if unified and all(point == unified for point in found.values()):
         return "v2"
     return "hybrid" if unified else "v1"
@@ -76,8 +93,10 @@ def missing(setting: str, controller: str) -> ContainerError:
     elif v1_name not in kernel:
         remedy = "the kernel does not have it; use another kernel, or leave this setting out"
     elif mode() == "v2":
-        remedy = f"the group above does not hand it down; write +{controller} to its cgroup.subtree_control, or " \
-                 "start minict outside of the container that it runs in"
+        remedy = (
+            f"the group above does not hand it down; write +{controller} to its cgroup.subtree_control, or "
+            "start minict outside of the container that it runs in"
+        )
     else:
         remedy = f"it is not mounted; mount -t cgroup -o {v1_name} cgroup /sys/fs/cgroup/{v1_name}"
     return ContainerError(f"{setting} needs the cgroup controller {controller}, which this machine lacks: {remedy}")

@@ -3,6 +3,7 @@
 The OCI specification speaks the language of v1.  :data:`FILES` says which file of either world holds each of its
 settings; functions such as :func:`weight_from_shares` translate the numbers.
 """
+
 from __future__ import annotations
 
 import errno
@@ -16,35 +17,41 @@ from .hierarchy import missing, mode
 # Where each setting of the specification lives: (the file of cgroup v1, the file of cgroup v2).
 # The word before the first dot of a file's name is its controller.  None: that world has no such thing.
 FILES = {
-    "cpu.shares":              ("cpu.shares",                  "cpu.weight"),
-    "cpu.period":              ("cpu.cfs_period_us",           "cpu.max"),
-    "cpu.quota":               ("cpu.cfs_quota_us",            "cpu.max"),
-    "cpu.burst":               ("cpu.cfs_burst_us",            "cpu.max.burst"),
-    "cpu.idle":                ("cpu.idle",                    "cpu.idle"),
-    "cpu.realtimePeriod":      ("cpu.rt_period_us",            None),
-    "cpu.realtimeRuntime":     ("cpu.rt_runtime_us",           None),
-    "cpu.cpus":                ("cpuset.cpus",                 "cpuset.cpus"),
-    "cpu.mems":                ("cpuset.mems",                 "cpuset.mems"),
-    "memory.limit":            ("memory.limit_in_bytes",       "memory.max"),
-    "memory.swap":             ("memory.memsw.limit_in_bytes", "memory.swap.max"),
-    "memory.reservation":      ("memory.soft_limit_in_bytes",  "memory.low"),
-    "memory.kernelTCP":        ("memory.kmem.tcp.limit_in_bytes", None),
-    "memory.swappiness":       ("memory.swappiness",           None),
-    "memory.disableOOMKiller": ("memory.oom_control",          None),
-    "pids.limit":              ("pids.max",                    "pids.max"),
+    "cpu.shares": ("cpu.shares", "cpu.weight"),
+    "cpu.period": ("cpu.cfs_period_us", "cpu.max"),
+    "cpu.quota": ("cpu.cfs_quota_us", "cpu.max"),
+    "cpu.burst": ("cpu.cfs_burst_us", "cpu.max.burst"),
+    "cpu.idle": ("cpu.idle", "cpu.idle"),
+    "cpu.realtimePeriod": ("cpu.rt_period_us", None),
+    "cpu.realtimeRuntime": ("cpu.rt_runtime_us", None),
+    "cpu.cpus": ("cpuset.cpus", "cpuset.cpus"),
+    "cpu.mems": ("cpuset.mems", "cpuset.mems"),
+    "memory.limit": ("memory.limit_in_bytes", "memory.max"),
+    "memory.swap": ("memory.memsw.limit_in_bytes", "memory.swap.max"),
+    "memory.reservation": ("memory.soft_limit_in_bytes", "memory.low"),
+    "memory.kernelTCP": ("memory.kmem.tcp.limit_in_bytes", None),
+    "memory.swappiness": ("memory.swappiness", None),
+    "memory.disableOOMKiller": ("memory.oom_control", None),
+    "pids.limit": ("pids.max", "pids.max"),
 }
 # memory.kernel and memory.useHierarchy are left out on purpose: the specification lets a runtime
 # ignore the first, and since Linux 5.11 every hierarchy behaves as the second asked for.
 
 # In these settings 0 is a value; in all others it means "not given", as it does for runc.
-_ZERO_COUNTS = {"cpu.burst", "cpu.idle", "cpu.realtimeRuntime", "memory.swappiness", "memory.disableOOMKiller",
-                "pids.limit"}
+_ZERO_COUNTS = {
+    "cpu.burst",
+    "cpu.idle",
+    "cpu.realtimeRuntime",
+    "memory.swappiness",
+    "memory.disableOOMKiller",
+    "pids.limit",
+}
 
 # The same for the rates of block devices: the file of v1, and the key in the one file io.max of v2.
 THROTTLES = {
-    "throttleReadBpsDevice":   ("blkio.throttle.read_bps_device",   "rbps"),
-    "throttleWriteBpsDevice":  ("blkio.throttle.write_bps_device",  "wbps"),
-    "throttleReadIOPSDevice":  ("blkio.throttle.read_iops_device",  "riops"),
+    "throttleReadBpsDevice": ("blkio.throttle.read_bps_device", "rbps"),
+    "throttleWriteBpsDevice": ("blkio.throttle.write_bps_device", "wbps"),
+    "throttleReadIOPSDevice": ("blkio.throttle.read_iops_device", "riops"),
     "throttleWriteIOPSDevice": ("blkio.throttle.write_iops_device", "wiops"),
 }
 
@@ -61,13 +68,14 @@ _REMEDIES = {
     "cpuset.cpus": "write numbers of processors that are there, as in 0-1,3",
     "cpuset.mems": "write numbers of memory nodes that are there, as in 0 or 0-1",
     "memory.limit_in_bytes": "a limit can't exceed that of memory and swap together (raise memory.swap with it), "
-                             "nor fall below what can't be given up now",
+    "nor fall below what can't be given up now",
     "memory.memsw.limit_in_bytes": "memory and swap together are at least the limit of the memory",
     "memory.swappiness": "it is 0 to 100",
 }
 
 
 # ---- the numbers of v1 in the units of v2 -----------------------------------------------------------------------
+
 
 def weight_from_shares(shares: int) -> int:
     """The ``cpu.weight`` of cgroup v2 (1 to 10000, default 100) for v1's ``cpu.shares`` (2 to 262144, default 1024).
@@ -82,6 +90,7 @@ def weight_from_shares(shares: int) -> int:
     if shares >= 262144:
         return 10000
     from math import ceil, log2
+
     l = log2(shares)
     # Rounded first: 1024 shares are exactly 100, and must not become 101 by a digit far behind the point.
     return ceil(round(10 ** ((l * l + 125 * l) / 612 - 7 / 34), 6))
@@ -109,16 +118,20 @@ def swap_max(swap: int, limit: int) -> str:
     if swap < 0:
         return "max"
     if limit < 0:
-        raise ContainerError("memory.swap counts memory and swap together, so it can't be limited without a limit of "
-                             "the memory: set memory.limit too")
+        raise ContainerError(
+            "memory.swap counts memory and swap together, so it can't be limited without a limit of "
+            "the memory: set memory.limit too"
+        )
     _check_swap(swap, limit)
     return str(swap - limit)
 
 
 def _check_swap(swap: int, limit: int) -> None:
     if 0 < swap < limit:
-        raise ContainerError(f"memory.swap ({swap}) counts memory and swap together, so it can't be less than "
-                             f"memory.limit ({limit}): make it {limit} for no swap, or -1 for any amount")
+        raise ContainerError(
+            f"memory.swap ({swap}) counts memory and swap together, so it can't be less than "
+            f"memory.limit ({limit}): make it {limit} for no swap, or -1 for any amount"
+        )
 
 
 def io_weight(weight: int) -> int:
@@ -135,6 +148,7 @@ def number_or_max(number: int) -> str:
 
 
 # ---- writing them -----------------------------------------------------------------------------------------------
+
 
 def limit(group, resources: spec.Resources) -> None:
     """Write the limits that *resources* gives; what it does not give stays.  Also while the container runs.
@@ -199,8 +213,10 @@ def _path(group, setting: str, v1_file: str | None, v2_file: str | None) -> str:
     controller = (v2_file if mode() == "v2" and v2_file else v1_file or v2_file).partition(".")[0]
     if controller in group.directories:
         world, other = ("v2", "v1") if v2_file is None else ("v1", "v2")
-        raise ContainerError(f"{setting} can't be set: it is a thing of cgroup {other}, and the controller "
-                             f"{controller} is mounted as cgroup {world} here; leave this setting out")
+        raise ContainerError(
+            f"{setting} can't be set: it is a thing of cgroup {other}, and the controller "
+            f"{controller} is mounted as cgroup {world} here; leave this setting out"
+        )
     raise missing(setting, controller)
 
 
@@ -232,8 +248,10 @@ def _check_before_update(group, path: str, limit: int, memory: spec.Memory) -> N
     if memory.checkBeforeUpdate and limit >= 0:
         usage = files.number(files.read_if_there(path.removesuffix("max") + "current"), 0)
         if usage > limit:
-            raise ContainerError(f"memory.limit can't be lowered to {limit}: the container uses {usage} bytes and "
-                                 "would be killed; stop something in it first, or leave checkBeforeUpdate out")
+            raise ContainerError(
+                f"memory.limit can't be lowered to {limit}: the container uses {usage} bytes and "
+                "would be killed; stop something in it first, or leave checkBeforeUpdate out"
+            )
 
 
 def _io_files(group, io: spec.BlockIO):
@@ -276,14 +294,18 @@ def _unified_path(group, key: str) -> str:
     controller, _, name = key.partition(".")
     forbidden = "/" in key or "\0" in key or controller == "cgroup" and not name.startswith("max.")
     if forbidden or not controller or not name:
-        raise ContainerError(f"unified has the key {key!r}, which is no limit: write the name of a controller's "
-                             "file, such as memory.high")
+        raise ContainerError(
+            f"unified has the key {key!r}, which is no limit: write the name of a controller's "
+            "file, such as memory.high"
+        )
     directory = group.v2_directory() if controller == "cgroup" else group.directories.get(controller)
     if directory is None:
         raise missing(f"unified {key}", controller)
     if not group.is_v2(directory):
-        raise ContainerError(f"unified {key} can't be set: unified is for cgroup v2, and the controller "
-                             f"{controller} is mounted as cgroup v1 here; use the settings of {controller} instead")
+        raise ContainerError(
+            f"unified {key} can't be set: unified is for cgroup v2, and the controller "
+            f"{controller} is mounted as cgroup v1 here; use the settings of {controller} instead"
+        )
     return f"{directory}/{key}"
 
 
@@ -297,8 +319,10 @@ def _refusal(group, setting: str, path: str, text: str, error: OSError) -> Conta
         if not os.path.isdir(directory):
             remedy = f"the cgroup {group.path} is not there any more; start the container again"
         elif controller in group.directories and controller not in handed_down:
-            remedy = f"the controller {controller} is not handed down to {directory}; write +{controller} to the " \
-                     "file cgroup.subtree_control of the directories above it"
+            remedy = (
+                f"the controller {controller} is not handed down to {directory}; write +{controller} to the "
+                "file cgroup.subtree_control of the directories above it"
+            )
         else:
             remedy = f"Linux {os.uname().release} has no file {file} here; leave it out, or use a newer kernel"
     elif error.errno == errno.ENODEV and text.partition(" ")[0].count(":") == 1:

@@ -1,4 +1,5 @@
 """What a group has used: the counters of both worlds under the same names."""
+
 from __future__ import annotations
 
 import os
@@ -7,7 +8,8 @@ from . import files
 
 
 def stats(group, *controllers: str) -> dict:
-    """What the group has used: one dictionary for each controller, with the same keys in both worlds; *controllers*: only for these.
+    """What the group has used: one dictionary for each controller, with the same keys in both worlds; *controllers*:
+    only for these.
 
     Times are microseconds, sizes bytes; a ``limit`` of None is no limit.  A controller that is not
     here has no key, and a number that this kernel does not count is None.
@@ -52,24 +54,37 @@ def _memory_stats(group) -> dict | None:
         return files.number(files.read_if_there(f"{directory}/memory.{file}"))
 
     if v2:
-        result = {"usage": number("current"), "limit": number("max"), "peak": number("peak"),
-                  "oom_kills": files.table(f"{directory}/memory.events").get("oom_kill"),
-                  "swap": number("swap.current"), "swap_limit": number("swap.max")}
+        result = {
+            "usage": number("current"),
+            "limit": number("max"),
+            "peak": number("peak"),
+            "oom_kills": files.table(f"{directory}/memory.events").get("oom_kill"),
+            "swap": number("swap.current"),
+            "swap_limit": number("swap.max"),
+        }
         return {**result, **{key: stat.get(key) for key in ("anon", "file", "inactive_file")}}
     limit, together = _v1_limit(number("limit_in_bytes")), _v1_limit(number("memsw.limit_in_bytes"))
-    return {"usage": number("usage_in_bytes"), "limit": limit, "peak": number("max_usage_in_bytes"),
-            "oom_kills": files.table(f"{directory}/memory.oom_control").get("oom_kill"),
-            "swap": stat.get("total_swap"), "swap_limit": None if None in (limit, together) else together - limit,
-            "anon": stat.get("total_rss"), "file": stat.get("total_cache"),
-            "inactive_file": stat.get("total_inactive_file")}
+    return {
+        "usage": number("usage_in_bytes"),
+        "limit": limit,
+        "peak": number("max_usage_in_bytes"),
+        "oom_kills": files.table(f"{directory}/memory.oom_control").get("oom_kill"),
+        "swap": stat.get("total_swap"),
+        "swap_limit": None if None in (limit, together) else together - limit,
+        "anon": stat.get("total_rss"),
+        "file": stat.get("total_cache"),
+        "inactive_file": stat.get("total_inactive_file"),
+    }
 
 
 def _pids_stats(group) -> dict | None:
     directory, _ = _directory(group, "pids")
     if directory is None:
         return None
-    return {"current": files.number(files.read_if_there(f"{directory}/pids.current")),
-            "limit": files.number(files.read_if_there(f"{directory}/pids.max"))}
+    return {
+        "current": files.number(files.read_if_there(f"{directory}/pids.current")),
+        "limit": files.number(files.read_if_there(f"{directory}/pids.max")),
+    }
 
 
 def _io_stats(group) -> dict | None:

@@ -1,0 +1,492 @@
+"""A tar archive becomes a directory, and a directory an archive, whoever made the archive and whatever is in it.
+
+An archive is a list of orders: make this file, link that name to this one, here is a device.  A hostile one orders
+``../../etc/cron.d/x``, or a symbolic link ``out -> /`` and then the file ``out/etc/passwd``.  Checking each
+name is a game that has been lost many times; here the kernel is the check.  A child process makes the
+target its root directory with chroot(2) and then obeys: for it there is no outside that a name could mean.
+
+::
+
+    parent   file or pipe -> pipe                                                                (never looks into it)
+    child    pipe -> decompress -> sha256 -> read the orders -> make the files, inside chroot    (sees nothing of the host)
+
+After chroot no module can be imported any more, the library is outside: all that the child uses is imported above.
+
+The standard library's ``tarfile`` reads the orders and this module carries them out: what tarfile's own
+``extract`` does is wrong for an image.  Its filter "data", the default since Python 3.14, refuses absolute
+links and devices, which ordinary images have; no filter keeps extended attributes; and it opens a name that
+is there already instead of replacing it, and so writes through links.
+
+Source: tar(5), pax in POSIX.1-2017; the image-spec's layer.md for whiteouts; overlayfs.rst for the kernel's own.
+"""
+
+from __future__ import annotations
+
+import collections
+import errno
+import fcntl
+import gc
+import hashlib
+import io
+import os
+import shutil
+import signal
+import stat
+import sys
+import tarfile
+
+from minict.kernel import process
+from minict.runtime.errors import ContainerError
+
+from . import compression
+
+# Against archives that are small and unpack to more than there is.  The largest images have a tenth of this.
+MAX_BYTES = 128 << 30
+MAX_ENTRIES = 4_000_000
+MAX_HEADER = 16 << 20  # the names and attributes of one file
+_MAX_IMPLIED = 100_000
+
+_CHUNK = 1 << 20
+XATTR = "SCHILY.xattr."  # in a pax header, before the name of an extended attribute: a custom that became the standard
+_OVERLAYS_OWN = (XATTR + "trusted.overlay.", XATTR + "user.overlay.")  # orders to the kernel's mount, not data
+OPAQUE = "trusted.overlay.opaque"
+
+#: digest: the sha256 of the archive, decompressed (the image-spec's DiffID); size: of all files, in bytes; implied: the
+#: directories that it needs and does not list.
+Contents = collections.namedtuple("Contents", "digest size entries implied", defaults=((),))
+
+
+class Failure(ContainerError):
+    """The archive can't be unpacked, and that is its own fault, or the disk's."""
+
+
+def unpack(
+    archive,
+    directory: str,
+    *,
+    whiteouts: bool | str = False,
+    max_bytes: int = MAX_BYTES,
+    max_entries: int = MAX_ENTRIES,
+    name: str = "the archive",
+) -> Contents:
+    """Unpack *archive*, a binary file or pipe, into the empty *directory*; return what was in it.
+
+    Plain tar, gzip, bzip2, xz and zstd are told apart by their first bytes.  Owners, modes, times, extended
+    attributes, hard links, devices and holes are kept.  With *whiteouts*, a layer's marks for what it deletes
+    (``.wh.NAME``) become overlayfs's own; with ``"apply"``, what they mark in *directory* is deleted.  *name* is what
+    messages call the archive.  It is read to its end.
+
+    Raises :class:`Failure`, and whatever reading raises; what was unpacked until then is left to the caller to remove.
+    """
+    start = b""
+    while len(start) < 6 and (chunk := _read(archive, name)):
+        start += chunk
+    make = compression.decompressor(start, name)
+    orders_in, orders_out = os.pipe()
+    report_in, report_out = os.pipe()
+    parent, digest = os.getpid(), hashlib.sha256()
+    pid = os.fork()
+    if pid == 0:
+        _child(parent, orders_in, report_out, directory, make, digest, whiteouts, max_bytes, max_entries)
+    os.close(orders_in)
+    os.close(report_out)
+    try:
+        with open(report_in, encoding="utf-8", errors="surrogateescape", newline="\n") as report:
+            try:
+                feed(start, archive, orders_out, name)
+            finally:
+                os.close(orders_out)
+            kind, _, text = report.read().partition("\n")
+    except BaseException:
+        os.kill(pid, signal.SIGKILL)
+        raise
+    finally:
+        os.waitpid(pid, 0)
+    if kind != "done":
+        raise _failure(name, directory, kind, text)
+    numbers, *implied = text.split("\0")
+    hexdigest, size, entries = numbers.split()
+    return Contents(hexdigest, int(size), int(entries), tuple(implied))
+
+
+def feed(chunk: bytes, archive, orders: int, name: str) -> None:
+    """Pass *chunk*, and all that *archive* gives after it, on to the child, through the descriptor *orders*."""
+    fcntl.fcntl(orders, fcntl.F_SETPIPE_SZ, _CHUNK)  # at most 1 MiB for whoever is not privileged
+    while chunk:
+        try:
+            write_all(orders, chunk)
+        except BrokenPipeError:  # the child has stopped, and its report says why
+            break
+        chunk = _read(archive, name)
+
+
+def _read(archive, name: str) -> bytes:
+    try:
+        return archive.read(_CHUNK)
+    except OSError as error:
+        raise ContainerError(f"{name} can't be read: {error.strerror or error}", errno=error.errno) from error
+
+
+def _failure(name: str, directory: str, kind: str, text: str) -> Failure:
+    """The child's report as an exception.  *kind* is an errno, a word, or empty when it could not even report."""
+    if kind in (str(errno.ENOSPC), str(errno.EDQUOT)):
+        return Failure(
+            f"{name} does not fit on the disk that holds {directory}: free some space there "
+            "(minict prune) and do it again",
+            errno=int(kind),
+        )
+    if kind == "no tar":
+        return Failure(f"{name} is no tar archive, plain or compressed by gzip, bzip2, xz or zstd ({text})")
+    if kind == "damaged":
+        return Failure(f"{name} is damaged or was cut short ({text}): get it again")
+    if not kind:
+        return Failure(f"{name} was not unpacked: the process that does it was killed (too little memory?)")
+    return Failure(f"{name} can't be unpacked: {text}", errno=int(kind) if kind.isdigit() else None)
+
+
+# ---- the child: from here on the root directory is the target ------------------------------------------------------
+
+
+def _child(parent: int, orders: int, report: int, directory: str, make, digest, *options) -> None:
+    """Unpack what comes through the descriptor *orders*, say through *report* how it went, and end.
+
+    *make* makes decompressors, *digest* hashes: both were made before the fork, as other threads of the
+    parent may have held their libraries' locks in that moment.
+    """
+    try:
+        process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before that
+            os._exit(1)
+        orders, report = keep_only(orders, report)
+        os.umask(0)
+        sys.path.clear()
+        # so that an import, were there one, would find nothing: the library is the archive's by now
+        sys.meta_path.clear()
+        os.chroot(directory)
+        os.chdir("/")
+        unpacker = Unpacker(Stream(Plain(orders, make, digest, options[1])), *options)
+        unpacker.directory_times[b"/"] = (0, 0)  # unless the archive says another
+        unpacker.run()
+        text = f"done\n{digest.hexdigest()} {unpacker.size} {unpacker.entries}"
+        text = "\0".join([text, *(path.decode("utf-8", "surrogateescape") for path in unpacker.implied_directories())])
+        write_all(report, text.encode("utf-8", "surrogateescape"))  # however much it is: by now the parent reads
+    except NoTar as error:
+        text = f"no tar\n{error}"
+    except (tarfile.TarError, Damaged) as error:
+        text = f"damaged\n{error}"
+    except Refused as error:
+        text = f"refused\n{error}"
+    except OSError as error:
+        where = f"{os.fsdecode(error.filename)!r}: " if error.filename else ""
+        text = f"{error.errno}\n{where}{error.strerror}"
+    except BaseException as error:
+        text = f"refused\n{type(error).__name__}: {error}"
+    try:
+        if not text.startswith("done\n"):
+            os.write(report, text[:1000].encode("utf-8", "backslashreplace"))  # the pipe holds more: no waiting
+    finally:
+        os._exit(0)
+
+
+class Refused(Exception):
+    """The archive orders what no honest one does."""
+
+
+class Damaged(Exception):
+    """What is compressed can't be decompressed."""
+
+
+class NoTar(Exception):
+    """The very beginning is not that of a tar archive."""
+
+
+def keep_only(*descriptors: int) -> list[int]:
+    """Close all descriptors but these; they are 3, 4, … from now on.
+
+    A pipe has its end when the last process that could write to it has closed it: a child must not hold what
+    another thread of its parent has opened for another child.
+    """
+    gc.freeze()  # the parent's garbage may hold files, and would close them by numbers that mean ours now
+    high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 16) for fd in descriptors]
+    for number, fd in enumerate(high):
+        os.dup2(fd, 3 + number)
+    os.closerange(3 + len(high), os.sysconf("SC_OPEN_MAX"))
+    return [*range(3, 3 + len(high))]
+
+
+class Plain(io.RawIOBase):
+    """The decompressed content of a pipe as a raw file, hashed as it passes."""
+
+    def __init__(self, fd: int, make, digest, max_bytes: int):
+        self._chunks = compression.decompressed(lambda size: os.read(fd, size), make)
+        self._digest, self._max_bytes, self._rest = digest, max_bytes, memoryview(b"")
+        self._total = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        if not self._rest:
+            try:
+                chunk = next(self._chunks, b"")
+            except Exception as error:  # each decompressor has exceptions of its own for "damaged"
+                raise Damaged(str(error)) from None
+            self._digest.update(chunk)
+            self._total += len(chunk)
+            if self._total > self._max_bytes:
+                raise Refused(f"it holds more than {self._max_bytes} bytes, which is the limit")
+            self._rest = memoryview(chunk)
+        length = min(len(buffer), len(self._rest))
+        buffer[:length], self._rest = self._rest[:length], self._rest[length:]
+        return length
+
+
+class Stream:
+    """A pipe as the file that tarfile expects: seeking is reading on.  It remembers what was last read as a header."""
+
+    def __init__(self, file):
+        self._file = io.BufferedReader(file, _CHUNK)
+        self._position = 0
+        self.allowance = MAX_HEADER
+        self.last = b""
+
+    def tell(self) -> int:
+        return self._position
+
+    def read(self, size: int) -> bytes:
+        """What tarfile calls for headers.  It believes any size and keeps it in memory: hence the allowance."""
+        self.allowance -= size
+        if self.allowance < 0:
+            raise Refused(f"one file has a header of more than {MAX_HEADER} bytes")
+        self.last = self.data(size)
+        return self.last
+
+    def data(self, size: int) -> bytes:
+        chunk = self._file.read(size)
+        self._position += len(chunk)
+        return chunk
+
+    def seek(self, position: int) -> None:
+        while self._position < position and self.data(min(_CHUNK, position - self._position)):
+            pass
+
+
+class Unpacker:
+    """Carries out the orders of one archive in the root directory."""
+
+    def __init__(self, stream: Stream, whiteouts: bool, max_bytes: int, max_entries: int):
+        self.stream, self.whiteouts = stream, whiteouts
+        self.max_bytes, self.max_entries = max_bytes, max_entries
+        self.size = self.entries = 0
+        self.implied: set[bytes] = set()  # directories that the archive needs, and has not listed yet
+        self.directory_times = {}  # set at the end: making a file in a directory changes the directory's time
+
+    def run(self) -> None:
+        try:
+            archive = tarfile.TarFile(fileobj=self.stream, encoding="utf-8", errors="surrogateescape")
+        except tarfile.ReadError as error:
+            raise NoTar(error) from None
+        while True:
+            self.stream.allowance = MAX_HEADER
+            member = archive.next()
+            archive.members = []  # tarfile remembers each; there may be millions
+            if member is None:
+                break
+            self.count(member)
+            self.place(member)
+        # tarfile takes anything that is no header for the end; the real end is a block of zeros.  Some writers of
+        # layers leave it out: there the digest tells whether all is here.
+        if self.stream.last != bytes(tarfile.BLOCKSIZE) and not (self.whiteouts and self.stream.last == b""):
+            raise tarfile.ReadError(f"its end is missing, after {self.entries} files")
+        while self.stream.data(_CHUNK):  # the parent's digest is over all of it
+            pass
+        for path, times in self.directory_times.items():
+            if os.path.isdir(path) and not os.path.islink(path):  # and not replaced meanwhile
+                os.utime(path, ns=times)
+
+    def count(self, member: tarfile.TarInfo) -> None:
+        """Refuse to unpack without end."""
+        self.entries += 1
+        self.size += member.size if member.isreg() else 0
+        if member.size < 0:
+            raise Refused(f"{member.name!r} has the size {member.size}")
+        if self.entries > self.max_entries:
+            raise Refused(f"it has more than {self.max_entries} files, which is the limit")
+        if self.size > self.max_bytes:
+            raise Refused(f"it unpacks to more than {self.max_bytes} bytes, which is the limit")
+
+    def place(self, member: tarfile.TarInfo) -> None:
+        """Make the one file, directory, link or device that *member* orders."""
+        path = inside(member.name)
+        parent, name = os.path.split(path)
+        if self.whiteouts and name.startswith(b".wh."):
+            return self.white_out(parent, name)
+        self.make_parents(parent)
+        if member.islnk():
+            return self.link(inside(member.linkname), path)
+        opaque = self.make_room(path, member.isdir())
+        if member.isdir():
+            if path != b"/" and not os.path.isdir(path):
+                os.mkdir(path, 0o700)
+        elif member.issym():
+            os.symlink(encoded(member.linkname), path)
+        elif member.isfifo() or member.isdev():
+            kind = stat.S_IFIFO if member.isfifo() else stat.S_IFCHR if member.ischr() else stat.S_IFBLK
+            os.mknod(path, 0o600 | kind, os.makedev(member.devmajor, member.devminor))
+        else:  # as POSIX says of kinds that are not known
+            self.write_file(member, path)
+        self.set_attributes(member, path)
+        if opaque:
+            os.setxattr(path, OPAQUE, b"y")
+
+    def make_parents(self, directory: bytes) -> None:
+        """Archives may leave directories out that their files need.  Their time is 1970, so that it is always the
+        same."""
+        if os.path.isdir(directory):
+            return
+        self.make_parents(os.path.dirname(directory))
+        if os.path.lexists(directory):  # a file, or a link to nowhere
+            os.unlink(directory)
+        os.mkdir(directory, 0o755)
+        self.directory_times[directory] = (0, 0)
+        self.implied.add(directory)
+        if len(self.implied) > _MAX_IMPLIED:
+            raise Refused(f"it leaves out more than {_MAX_IMPLIED} directories that it needs, which is the limit")
+
+    def implied_directories(self) -> list[bytes]:
+        """The directories that the archive needed and never listed, as far as they are really in this place."""
+        return sorted(path for path in self.implied if os.path.realpath(path) == path and os.path.isdir(path))
+
+    def make_room(self, path: bytes, for_directory: bool) -> bool:
+        """Remove what is at *path*, so that nothing is written through a link or into a device; directories are merged.
+
+        True when that was a whiteout and a directory follows: it must then hide the one in the layers below.
+        """
+        try:
+            mode, device = (status := os.lstat(path)).st_mode, status.st_rdev
+        except FileNotFoundError:
+            return False
+        if not stat.S_ISDIR(mode):
+            os.unlink(path)
+        elif not for_directory:
+            if path == b"/":
+                raise Refused("it has a file in the place of its root directory")
+            shutil.rmtree(path)
+        return self.whiteouts is True and for_directory and stat.S_ISCHR(mode) and device == 0
+
+    def link(self, target: bytes, path: bytes) -> None:
+        """A second name for the file *target*, which must be there already: the attributes are those of the first."""
+        if target == path:
+            raise Refused(f"{os.fsdecode(path)!r} is a hard link to itself")
+        self.make_room(path, False)
+        try:
+            os.link(target, path, follow_symlinks=False)
+        except FileNotFoundError:
+            names = f"{os.fsdecode(path)!r} is a hard link to {os.fsdecode(target)!r}"
+            raise Refused(f"{names}, which is not in it") from None
+
+    def write_file(self, member: tarfile.TarInfo, path: bytes) -> None:
+        """The content; a file with holes is stored as pieces, each with the place where it belongs."""
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        try:
+            for offset, size in member.sparse or [(0, member.size)]:
+                os.lseek(fd, offset, os.SEEK_SET)
+                self.copy(fd, size, member.name)
+            if member.sparse:
+                os.truncate(fd, member.size)
+        finally:
+            os.close(fd)
+
+    def copy(self, fd: int, size: int, name: str) -> None:
+        while size > 0:
+            chunk = self.stream.data(min(size, _CHUNK))
+            if not chunk:
+                raise tarfile.ReadError(f"it ends within {name!r}")
+            write_all(fd, chunk)
+            size -= len(chunk)
+
+    def is_free(self, directory: bytes) -> bool:
+        """Whether *directory* is one, or could be made, without anything taking its place: what is no directory has
+        hidden all that was in it already, and what is deleted there need not be noted."""
+        while directory != b"/":
+            if os.path.lexists(directory) and (os.path.islink(directory) or not os.path.isdir(directory)):
+                return False
+            directory = os.path.dirname(directory)
+        return True
+
+    def set_attributes(self, member: tarfile.TarInfo, path: bytes) -> None:
+        """Owner, then mode, then attributes: a change of owner takes set-user-ID bits and file capabilities away."""
+        os.chown(path, member.uid, member.gid, follow_symlinks=False)
+        if not member.issym():
+            os.chmod(path, member.mode & 0o7777)
+        for header, value in member.pax_headers.items():
+            if header.startswith(XATTR) and not header.startswith(_OVERLAYS_OWN):
+                set_xattr(path, header.removeprefix(XATTR), encoded(value))
+        time = nanoseconds(member)
+        os.utime(path, ns=(time, time), follow_symlinks=False)
+        if member.isdir():
+            self.implied.discard(path)
+            self.directory_times.pop(path, None)
+            self.directory_times[path] = (time, time)
+
+    def white_out(self, parent: bytes, mark: bytes):
+        """``.wh.NAME`` deletes NAME of the layers below, ``.wh..wh..opq`` all that they have in this directory."""
+        name = mark.removeprefix(b".wh.")
+        if mark == b".wh..wh..opq":
+            if not self.is_free(parent):
+                return None
+            self.make_parents(parent)
+            if self.whiteouts == "apply":
+                return [self.make_room(os.path.join(parent, each), False) for each in os.listdir(parent)]
+            for each in os.scandir(parent):  # overlayfs would show them where there is nothing that they could hide
+                if stat.S_ISCHR((status := each.stat(follow_symlinks=False)).st_mode) and status.st_rdev == 0:
+                    os.unlink(each.path)
+            return os.setxattr(parent, OPAQUE, b"y")
+        if mark.startswith(b".wh..wh."):  # notes that the old union file system AUFS kept for itself
+            return None
+        if name in (b"", b".", b".."):
+            raise Refused(f"it deletes {os.fsdecode(parent)!r} itself, or what is above it, by {os.fsdecode(mark)!r}")
+        if not self.is_free(parent):
+            return None
+        self.make_parents(parent)
+        path = os.path.join(parent, name)
+        if self.whiteouts == "apply":
+            return self.make_room(path, False)
+        if not os.path.lexists(path):
+            if OPAQUE in os.listxattr(parent):
+                return None
+            os.mknod(path, stat.S_IFCHR, os.makedev(0, 0))
+        elif os.path.isdir(path) and not os.path.islink(path):  # deleted below and made anew in this same layer
+            os.setxattr(path, OPAQUE, b"y")
+        return None
+
+
+def encoded(text: str) -> bytes:
+    """The bytes that stood in the archive, whatever the locale of this process."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def inside(name: str) -> bytes:
+    """*name* as a path from the root directory.  ``..`` at the root stays there, as for the kernel."""
+    return os.path.normpath(b"/" + encoded(name).lstrip(b"/"))
+
+
+def write_all(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def set_xattr(path: bytes, name: str, value: bytes) -> None:
+    """Set an extended attribute; where the file system has none of this kind the file is of use without it."""
+    try:
+        os.setxattr(path, name, value, follow_symlinks=False)
+    except OSError as error:
+        if error.errno != errno.ENOTSUP and not (error.errno == errno.EPERM and name.startswith("user.")):
+            raise
+
+
+def nanoseconds(member: tarfile.TarInfo) -> int:
+    """The time of last change, exactly: as a float, which tarfile makes of it, today's time has steps of 238 ns."""
+    whole, _, fraction = member.pax_headers.get("mtime", str(int(member.mtime))).partition(".")
+    part = int((fraction + "000000000")[:9])
+    return int(whole) * 10**9 + (-part if whole.startswith("-") else part)

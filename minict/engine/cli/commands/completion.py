@@ -1,0 +1,47 @@
+"""``minict completion``."""
+
+from __future__ import annotations
+
+from minict.engine.cli.parser import Command, table
+
+
+def completion(fields: dict, arguments: list[str]) -> None:
+    from minict.engine.cli.completion import script
+
+    print(script(arguments[0]))
+
+
+def complete(fields: dict, arguments: list[str]) -> None:
+    """What the shells' scripts ask for.  Who may not see the names gets none: the tabulator key is no place for
+    errors."""
+    from minict.engine.cli.completion import names
+
+    try:
+        print("\n".join(names(arguments[0])))
+    except PermissionError:
+        pass
+
+
+COMMANDS = table(
+    Command(
+        "completion",
+        "bash|zsh|fish",
+        "Write the script that completes minict's words in bash, zsh or fish.  To use it now:\n\n"
+        '  bash   eval "$(minict completion bash)"\n'
+        '  zsh    eval "$(minict completion zsh)"          after compinit\n'
+        "  fish   minict completion fish | source",
+        "minict completion bash",
+        completion,
+        arguments=(1, 1),
+        needs_root=False,
+    ),
+    Command(
+        "__complete",
+        "KIND",
+        "The names of all containers, images, networks or volumes.",
+        "minict __complete images",
+        complete,
+        arguments=(1, 1),
+        needs_root=False,
+    ),
+)

@@ -1,0 +1,157 @@
+"""Commands about the files of containers."""
+
+from __future__ import annotations
+
+import os
+
+from minict.engine.cli.parser import Command, Option, table
+from minict.runtime.errors import ContainerError
+
+
+def cp(fields: dict, arguments: list[str]) -> None:
+    """One end is a container, the other the host or a standard stream."""
+    import sys
+
+    from minict.engine.archive import fsview, transfer
+    from minict.engine.containers.store import Record
+
+    (source_name, source), (target_name, target) = map(_end, arguments)
+    if bool(source_name) == bool(target_name):
+        raise ContainerError(
+            "cp: one of the two is CONTAINER:PATH, the other a path of the host or '-' "
+            "(a path of the host with a colon in it begins with ./ or /)"
+        )
+    record = Record.find(source_name or target_name)
+    label = f"{source if source_name else target} in the container {record.name}"
+
+    def work(files) -> int:
+        if source_name:
+            end = transfer.End(files, source, label)
+            if target == "-":
+                return transfer.send(end, sys.stdout.fileno(), follow=fields.get("follow_link", False))
+            owner = None if fields.get("archive") else (os.geteuid(), os.getegid())
+            return transfer.copy(
+                end, transfer.End(fsview.Host(), target, target), follow=fields.get("follow_link", False), owner=owner
+            )
+        end = transfer.End(files, target, label)
+        if source == "-":
+            return transfer.receive(sys.stdin.buffer, end)
+        return transfer.copy(transfer.End(fsview.Host(), source, source), end, follow=fields.get("follow_link", False))
+
+    if target == "-" and sys.stdout.isatty():
+        raise ContainerError("cp: standard output is a terminal, where an archive makes no sense: redirect it")
+    size = fsview.with_files(record, work)
+    if "-" not in (source, target) and not fields.get("quiet"):
+        from minict.engine.util.table import size as words
+
+        print(f"Successfully copied {words(size)} to {arguments[1]}", file=sys.stderr)
+
+
+def _end(text: str) -> tuple[str, str]:
+    """``CONTAINER:PATH`` or a path of the host (then the container is empty): an absolute path, with the ``/`` or
+    ``/.`` at its end that it was given, because that means something.  Raises :class:`ContainerError`."""
+    if text == "-":
+        return "", "-"
+    container, colon, path = text.partition(":")
+    if not colon or text.startswith(("/", ".")):
+        container, path = "", text
+    if not path or colon and not container and not text.startswith(("/", ".")):
+        raise ContainerError(f"cp {text!r}: write CONTAINER:PATH, or a path of the host")
+    whole = os.path.normpath("/" + path) if container else os.path.abspath(path)
+    end = "/." if os.path.basename(path) == "." else "/" if path.endswith("/") else ""
+    return container, "/" + (whole + end).lstrip("/")
+
+
+def export(fields: dict, arguments: list[str]) -> None:
+    import sys
+
+    from minict.engine.archive import fsview, transfer
+    from minict.engine.containers.store import Record
+
+    record = Record.find(arguments[0])
+    path = fields.get("output")
+    if not path and sys.stdout.isatty():
+        raise ContainerError("export: standard output is a terminal, where an archive makes no sense: use -o FILE")
+    output = os.open(f"{path}.{os.getpid()}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600) if path else 1
+    try:
+        fsview.with_files(
+            record, lambda files: transfer.send(transfer.End(files, "/.", "/"), output, content_of=True), volumes=False
+        )
+        if path:
+            os.rename(f"{path}.{os.getpid()}", path)
+    except BaseException:
+        if path:
+            os.unlink(f"{path}.{os.getpid()}")
+        raise
+
+
+def diff(fields: dict, arguments: list[str]) -> None:
+    from minict.engine.containers.store import Record
+    from minict.engine.lifecycle import commit
+
+    for kind, path in commit.changes(Record.find(arguments[0])):
+        print(kind, path if path.isprintable() else repr(path))
+
+
+def commit(fields: dict, arguments: list[str]) -> None:
+    from minict.engine.containers.store import Record
+    from minict.engine.lifecycle import commit
+
+    name = arguments[1] if len(arguments) > 1 else None
+    image = commit.commit(
+        Record.find(arguments[0]),
+        name,
+        message=fields.get("message", ""),
+        author=fields.get("author", ""),
+        change=fields.get("change", []),
+        pause=fields.get("pause", True),
+    )
+    print(f"sha256:{image.id}")
+
+
+COMMANDS = table(
+    Command(
+        "cp",
+        "[OPTION…] CONTAINER:PATH PATH|-  or  PATH|- CONTAINER:PATH",
+        "Copy files between a container and the host.  '-' is a tar archive on standard input or output.",
+        "minict cp web:/etc/nginx/. ./nginx",
+        cp,
+        [
+            Option("-a --archive", "keep user and group also on the way out (else they are yours)"),
+            Option("-L --follow-link", "when the source is a link, copy what it leads to"),
+            Option("-q --quiet", "say nothing"),
+        ],
+        (2, 2),
+    ),
+    Command(
+        "diff",
+        "CONTAINER",
+        "List what a container has changed in its image: A added, C changed, D deleted.",
+        "minict diff web",
+        diff,
+        arguments=(1, 1),
+    ),
+    Command(
+        "commit",
+        "[OPTION…] CONTAINER [NAME[:TAG]]",
+        "Make an image of a container, without its volumes.",
+        "minict commit -m 'with nginx' -c 'CMD [\"nginx\"]' web my-nginx",
+        commit,
+        [
+            Option("-m --message", "what is new in it", "TEXT"),
+            Option("-a --author", "who made it", "NAME"),
+            Option("-c --change", "an instruction of a Dockerfile: CMD, ENV, EXPOSE, USER…", "INSTRUCTION", many=True),
+            Option("-p --pause", "freeze the container meanwhile; it is unless --pause=false"),
+        ],
+        (1, 2),
+    ),
+    Command(
+        "export",
+        "[OPTION…] CONTAINER",
+        "Write a container's root file system as a tar archive, without its volumes.",
+        "minict export -o web.tar web",
+        export,
+        [Option("-o --output", "into a file", "FILE")],
+        (1, 1),
+    ),
+)

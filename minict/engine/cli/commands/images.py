@@ -1,0 +1,238 @@
+"""Commands about images."""
+
+from __future__ import annotations
+
+import sys
+
+from minict.engine.cli.parser import Command, Option, table
+from minict.runtime.errors import ContainerError
+
+from . import each
+from .system import FORCE, NAMELESS_IMAGES, UNUSED_IMAGES, agreed, report
+
+
+def images(fields: dict, arguments: list[str]) -> None:
+    from minict.engine.images import listing
+    from minict.engine.util.table import show
+
+    rows = listing.rows(
+        *arguments,
+        filters=fields.get("filter", []),
+        all=fields.get("all", False),
+        whole_ids=fields.get("no_trunc", False),
+    )
+    if fields.get("quiet"):
+        rows = list({row["ID"]: row for row in rows}.values())
+    columns = ["Repository", "Tag", *["Digest"] * fields.get("digests", False), "ID", "CreatedSince", "Size"]
+    print(show(rows, listing.HEADINGS, columns, fields.get("format"), "ID" if fields.get("quiet") else None), end="")
+
+
+def history(fields: dict, arguments: list[str]) -> None:
+    from minict.engine.images import listing
+    from minict.engine.images.image import Image
+    from minict.engine.util.table import show
+
+    rows = listing.history_rows(
+        Image.find(arguments[0]), human=fields.get("human", True), whole=fields.get("no_trunc", False)
+    )
+    print(
+        show(
+            rows,
+            listing.HISTORY_HEADINGS,
+            ["ID", "CreatedSince", "CreatedBy", "Size", "Comment"],
+            fields.get("format"),
+            "ID" if fields.get("quiet") else None,
+        ),
+        end="",
+    )
+
+
+def tag(fields: dict, arguments: list[str]) -> None:
+    from minict.engine.images import image
+
+    image.tag(*arguments)
+
+
+def from_host(fields: dict, arguments: list[str]) -> None:
+    from minict.engine.images import image
+
+    name, *commands = arguments
+    made = image.from_host(name, commands)
+    print(f"{name}: {made.id[:12]}")
+
+
+def remove(fields: dict, arguments: list[str]) -> int:
+    from minict.engine.images import image
+
+    force = fields.get("force", False)
+    return each(arguments, lambda name: "\n".join(image.remove(name, force)), missing_ok=force)
+
+
+def prune(fields: dict, arguments: list[str]) -> None:
+    from minict.engine.images import image, listing, store
+    from minict.engine.util.table import size
+
+    everything, wanted = fields.get("all", False), listing.wanted(fields.get("filter", []))
+    if not fields.get("force") and not agreed([UNUSED_IMAGES if everything else NAMELESS_IMAGES]):
+        return
+    before = store.size()
+    report("Images", image.remove_unused(everything, wanted))
+    store.prune()
+    print(f"Total reclaimed space: {size(max(0, before - store.size()))}")
+
+
+def import_archive(fields: dict, arguments: list[str]) -> None:
+    from minict.engine.images import image
+
+    source, *name = arguments
+    made = image.import_archive(
+        source,
+        name[0] if name else None,
+        message=fields.get("message", f"Imported from {source}"),
+        change=fields.get("change", []),
+    )
+    print(f"sha256:{made.id}")
+
+
+def save(fields: dict, arguments: list[str]) -> None:
+    from minict.engine.images import tarexport
+
+    path = fields.get("output")
+    if path is None and sys.stdout.isatty():
+        raise ContainerError(
+            "save: standard output is a terminal, where an archive makes no sense: redirect it, or use -o FILE"
+        )
+    if path is None:
+        return tarexport.save(arguments, sys.stdout.buffer)
+    return tarexport.save_file(arguments, path)
+
+
+def load(fields: dict, arguments: list[str]) -> None:
+    from minict.engine.images import tarexport
+
+    path = fields.get("input")
+    if path is None and sys.stdin.isatty():
+        raise ContainerError("standard input is a terminal: pipe an archive into it, or name a file by -i FILE")
+    try:
+        file = sys.stdin.buffer if path is None else open(path, "rb")
+    except OSError as error:
+        raise ContainerError(f"{path} can't be opened: {error.strerror}", errno=error.errno) from None
+
+    def tell(image, names: list[str]) -> None:
+        print(*([f"Loaded image: {name}" for name in names] or [f"Loaded image ID: sha256:{image.id}"]), sep="\n")
+
+    with file:
+        tarexport.load(file, path or "the archive on standard input", fields.get("platform"), tell)
+
+
+_FORMAT = Option("--format", "table, json, or a template such as '{{.ID}}'", "TEMPLATE")
+_WHOLE = Option("--no-trunc", "shorten nothing")
+_IDS = Option("-q --quiet", "show the ids alone")
+_REMOVE = (
+    "IMAGE…",
+    "Take names away from images, and with the last name the image.",
+    [Option("-f --force", "also an id with several names, and the names of an image that stopped containers stand on")],
+    (1, None),
+)
+
+COMMANDS = table(
+    Command(
+        "images",
+        "[OPTION…] [REPOSITORY[:TAG]]",
+        "List the images.",
+        "minict images --filter dangling=true -q",
+        images,
+        [
+            Option("-a --all", "also those without a name on which others are built"),
+            Option("--digests", "show digests as well"),
+            Option(
+                "-f --filter",
+                "only those of which this is so: dangling=true, label=KEY[=VALUE], reference=PATTERN, "
+                "before=IMAGE, since=IMAGE",
+                "KEY=VALUE",
+                many=True,
+            ),
+            _FORMAT,
+            _WHOLE,
+            _IDS,
+        ],
+        (0, 1),
+    ),
+    Command(
+        "history",
+        "[OPTION…] IMAGE",
+        "Show the steps in which an image was made.",
+        "minict history --no-trunc debian",
+        history,
+        [_FORMAT, Option("-H --human", "sizes and times in words (the default)"), _WHOLE, _IDS],
+        (1, 1),
+    ),
+    Command(
+        "tag",
+        "IMAGE NAME[:TAG]",
+        "Give an image one more name.",
+        "minict tag small registry.example:5000/small:1.0",
+        tag,
+        arguments=(2, 2),
+    ),
+    Command("rmi", "[OPTION…] " + _REMOVE[0], _REMOVE[1], "minict rmi small", remove, *_REMOVE[2:]),
+    Command("image rm", "[OPTION…] " + _REMOVE[0], _REMOVE[1], "minict image rm small", remove, *_REMOVE[2:]),
+    Command(
+        "image prune",
+        "[OPTION…]",
+        "Remove images that no container was made of.",
+        "minict image prune -f --filter until=24h",
+        prune,
+        [
+            Option("-a --all", "also those that have a name"),
+            FORCE,
+            Option(
+                "--filter",
+                "only those of which this is so: until=TIME, label=KEY[=VALUE], label!=KEY",
+                "KEY=VALUE",
+                many=True,
+            ),
+        ],
+    ),
+    Command(
+        "image from-host",
+        "NAME COMMAND…",
+        "Make an image of the host's own programs, with exactly the libraries that they need.",
+        "minict image from-host small bash ls cat",
+        from_host,
+        arguments=(2, None),
+    ),
+    Command(
+        "import",
+        "[OPTION…] FILE.tar|- [NAME[:TAG]]",
+        "Make an image of the archive of a root file system (- for standard input).",
+        "minict import debian.tar.gz debian",
+        import_archive,
+        [
+            Option("-c --change", "an instruction of a Dockerfile: CMD, ENV, EXPOSE, USER…", "INSTRUCTION", many=True),
+            Option("-m --message", "what its history says", "TEXT"),
+        ],
+        (1, 2),
+    ),
+    Command(
+        "save",
+        "[OPTION…] IMAGE…",
+        "Write images into one archive, which load reads, and docker, podman and skopeo.",
+        "minict save -o images.tar debian:12 small",
+        save,
+        [Option("-o --output", "the file (else standard output)", "FILE")],
+        (1, None),
+    ),
+    Command(
+        "load",
+        "[OPTION…]",
+        "Take the images from an archive of save, or of docker, podman or skopeo.",
+        "minict load -i images.tar",
+        load,
+        [
+            Option("-i --input", "the file (else standard input)", "FILE"),
+            Option("-q --quiet", "without a progress bar; there is none anyway"),
+            Option("--platform", "another than this machine's", "OS/ARCH[/VARIANT]"),
+        ],
+    ),
+)

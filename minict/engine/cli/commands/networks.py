@@ -1,0 +1,200 @@
+"""Commands about networks: ``minict network …``."""
+
+from __future__ import annotations
+
+from minict.engine.cli.parser import Command, Option, table
+
+from . import each
+from .system import FORCE, PRUNE_FILTER, agreed, report
+
+_HEADINGS = {
+    "ID": "NETWORK ID",
+    "Name": "NAME",
+    "Driver": "DRIVER",
+    "Scope": "SCOPE",
+    "Subnet": "SUBNET",
+    "Internal": "INTERNAL",
+    "Labels": "LABELS",
+    "CreatedAt": "CREATED AT",
+}
+
+
+def create(fields: dict, arguments: list[str]) -> None:
+    from minict.engine.networks import store
+
+    made = store.create(
+        arguments[0],
+        subnet=fields.get("subnet"),
+        gateway=fields.get("gateway"),
+        ip_range=fields.get("ip_range"),
+        internal=fields.get("internal", False),
+        labels=_labels(fields.get("label", ())),
+        driver=fields.get("driver", "bridge"),
+    )
+    print(made.id)
+
+
+def _labels(words: list[str]) -> dict[str, str]:
+    return {name: value for name, _, value in (word.partition("=") for word in words)}
+
+
+def ls(fields: dict, arguments: list[str]) -> None:
+    from minict.engine.util.table import date, show
+
+    rows = [
+        {
+            "ID": each["Id"] if fields.get("no_trunc") else each["Id"][:12],
+            "Name": each["Name"],
+            "Driver": each["Driver"],
+            "Scope": each["Scope"],
+            "Subnet": ", ".join(part["Subnet"] for part in each["IPAM"]["Config"]),
+            "Internal": str(each["Internal"]).lower(),
+            "Labels": ",".join(f"{name}={value}" for name, value in each["Labels"].items()),
+            "CreatedAt": date(each["created"]),
+        }
+        for each in _all()
+        if _passes(each, fields.get("filter", ()))
+    ]
+    quiet = "ID" if fields.get("quiet") else None
+    print(show(rows, _HEADINGS, ["ID", "Name", "Driver", "Scope"], fields.get("format"), quiet), end="")
+
+
+def _passes(one: dict, texts: list[str]) -> bool:
+    """``--filter name=PART``, ``driver=WORD``, ``label=NAME[=VALUE]``, ``id=BEGINNING``: those of one kind are
+    alternatives, but labels."""
+    from minict.engine.util import filters
+
+    tests = {
+        "driver": lambda value: value == one["Driver"],
+        "id": lambda value: one["Id"].startswith(value),
+        "label": lambda value: filters.has_label(one["Labels"], value),
+        "name": lambda value: value in one["Name"],
+    }
+    given = filters.parse(texts, tests)
+    return all((all if key == "label" else any)(map(tests[key], values)) for key, values in given.items())
+
+
+def inspect(fields: dict, arguments: list[str]) -> None:
+    from minict.engine.cli.inspect import show
+
+    show(arguments, ["network"], format=fields.get("format"))
+
+
+def _all() -> list[dict]:
+    """All networks in the words of ``docker network inspect``, by their names."""
+    from minict.engine.networks import store
+
+    found = [store.describe(each) for each in store.everyone()]
+    found += [store.describe_special(name) for name in ("host", "none")]
+    return sorted(found, key=lambda each: each["Name"])
+
+
+def rm(fields: dict, arguments: list[str]) -> int:
+    from minict.engine.networks import store
+
+    return each(arguments, store.remove, missing_ok=fields.get("force", False))
+
+
+def prune(fields: dict, arguments: list[str]) -> None:
+    from minict.engine.system import df
+    from minict.engine.util import filters
+
+    given = filters.parse(fields.get("filter", ()), filters.PRUNE)
+    filters.until(given)
+    if fields.get("force") or agreed(["all networks that no container has"]):
+        report("Networks", df.prune_networks(given))
+
+
+def connect(fields: dict, arguments: list[str]) -> None:
+    from minict.engine.containers.store import Record
+    from minict.engine.networks import connect as network_connect
+
+    network, name = arguments
+    with Record.find(name) as record:
+        network_connect.connect(record, network, fields.get("ip"), fields.get("alias", []))
+
+
+def disconnect(fields: dict, arguments: list[str]) -> None:
+    from minict.engine.containers.store import Record
+    from minict.engine.networks import connect as network_connect
+
+    network, name = arguments
+    with Record.find(name) as record:
+        network_connect.disconnect(record, network)
+
+
+COMMANDS = table(
+    Command(
+        "network create",
+        "[OPTION…] NAME",
+        "Make a network: a bridge on which containers know each other by name.",
+        "minict network create --subnet 10.9.8.0/24 web",
+        create,
+        [
+            Option("-d --driver", "bridge, the only kind that there is", "DRIVER"),
+            Option("--subnet", "its addresses; else some that nobody uses", "ADDRESS/PREFIX"),
+            Option("--gateway", "the host's address in it (else the first)", "ADDRESS"),
+            Option("--ip-range", "the part of it that containers get addresses from", "ADDRESS/PREFIX"),
+            Option("--internal", "its containers reach each other, and not the world"),
+            Option("--label", "a label: NAME=VALUE", "LABEL", many=True),
+        ],
+        (1, 1),
+    ),
+    Command(
+        "network ls",
+        "[OPTION…]",
+        "List the networks.",
+        "minict network ls",
+        ls,
+        [
+            Option("-q --quiet", "their ids alone"),
+            Option("--no-trunc", "whole ids"),
+            Option("--format", "json, table, or a template such as '{{.Name}} {{.Subnet}}'", "FORMAT"),
+            Option("-f --filter", "only those with name=, driver=, label= or id=", "FILTER", many=True),
+        ],
+    ),
+    Command(
+        "network inspect",
+        "[OPTION…] NETWORK…",
+        "Show all that is known of networks.",
+        "minict network inspect bridge",
+        inspect,
+        [Option("-f --format", "a template such as '{{.IPAM.Config}}'", "FORMAT")],
+        (1, None),
+    ),
+    Command(
+        "network rm",
+        "[OPTION…] NETWORK…",
+        "Remove networks that no container uses.",
+        "minict network rm web",
+        rm,
+        [Option("-f --force", "one that is not there is no error")],
+        (1, None),
+    ),
+    Command(
+        "network prune",
+        "[OPTION…]",
+        "Remove all networks that no container uses, nor wishes to.",
+        "minict network prune -f",
+        prune,
+        [FORCE, PRUNE_FILTER],
+    ),
+    Command(
+        "network connect",
+        "[OPTION…] NETWORK CONTAINER",
+        "Put a container on one more network.",
+        "minict network connect --alias db back postgres",
+        connect,
+        [Option("--ip", "its address there", "ADDRESS"), Option("--alias", "a further name there", "NAME", many=True)],
+        (2, 2),
+    ),
+    Command(
+        "network disconnect",
+        "[OPTION…] NETWORK CONTAINER",
+        "Take a container off a network.",
+        "minict network disconnect back postgres",
+        disconnect,
+        [Option("-f --force", "as Docker has it; it is never needed")],
+        (2, 2),
+    ),
+)

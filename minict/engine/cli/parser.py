@@ -1,0 +1,119 @@
+"""The command line's options, as a table from which the parser, the help and the shell's completion are made.
+
+(argparse would take 10 ms of every start.)
+"""
+
+from __future__ import annotations
+
+from minict.runtime.errors import ContainerError
+
+
+class Option:
+    """One option.  *names* such as ``-m --memory``; *value* what stands for its argument in the help, None for a
+    switch;
+    *many* when it may be given several times; *heading* the concern that it belongs to, see :func:`under`; *often* when its
+    explanation stands in the short help, too, although it has a heading: see :mod:`.help`."""
+
+    def __init__(self, names: str, help: str, value: str | None = None, many: bool = False, often: bool = False):
+        self.names, self.help, self.value, self.many, self.often = names.split(), help, value, many, often
+        self.heading = ""
+
+    @property
+    def field(self) -> str:
+        return self.names[-1].lstrip("-").replace("-", "_")
+
+
+class Command:
+    """One command: what it is called, what follows it, what it is good for, an example, its options, and what does it.
+
+    *arguments*: the least and the largest number of arguments (None: any).  *function* is called with the options, as a
+    dictionary by field, and the list of arguments; it returns the exit status, None for 0.  *words_follow*: the
+    options end at the first argument, because what follows belongs to the container.
+    *needs_root*: whether only root may do it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        usage: str,
+        help: str,
+        example: str,
+        function,
+        options: list[Option] = (),
+        arguments: tuple[int, int | None] = (0, 0),
+        words_follow: bool = False,
+        needs_root: bool = True,
+    ):
+        self.name, self.usage, self.help, self.example, self.function = name, usage, help, example, function
+        self.options, self.arguments, self.words_follow, self.needs_root = (
+            list(options),
+            arguments,
+            words_follow,
+            needs_root,
+        )
+        taken = {name for option in self.options for name in option.names}
+        self.options.append(Option("--help" if "-h" in taken else "-h --help", "show this help"))
+
+    def parse(self, words: list[str]) -> tuple[dict, list[str]]:
+        """Options and arguments.  ``--`` ends the options.
+
+        Raises :class:`ContainerError` with a sentence for whatever can't be understood.
+        """
+        known = {name: option for option in self.options for name in option.names}
+        fields: dict = {}
+        words, arguments = list(words), []
+        while words:
+            word = words.pop(0)
+            if word == "--":
+                arguments += words
+                break
+            if not word.startswith("-") or word == "-":
+                arguments.append(word)
+                if self.words_follow:
+                    arguments += words
+                    break
+                continue
+            name, given, value = word.partition("=")
+            if not word.startswith("--"):  # -it, -m128m, -m=128m: letters, of which the last may have a value
+                name, value = word[:2], word[2:]
+                given = value
+                if name in known and known[name].value is None and value and value[0] != "=":
+                    words.insert(0, "-" + value)
+                    value = given = ""
+                value = value.removeprefix("=")
+            if name not in known:
+                raise ContainerError(f"{self.name}: there is no option {name}: see 'minict {self.name} --help'")
+            option = known[name]
+            if option.value is None:
+                if given and value not in ("true", "false"):
+                    raise ContainerError(
+                        f"{self.name}: {name}={value}: {name} is a switch: leave ={value} out, or write =true or =false"
+                    )
+                if option.field == "help":  # --help all shows more
+                    return {"help": words[:1] == ["all"]}, []
+                fields[option.field] = value != "false"
+                continue
+            if not given:
+                if not words:
+                    raise ContainerError(f"{self.name}: {name} needs a value: {name} {option.value}")
+                value = words.pop(0)
+            if option.many:
+                fields.setdefault(option.field, []).append(value)
+            else:
+                fields[option.field] = value
+        least, most = self.arguments
+        if len(arguments) < least or most is not None and len(arguments) > most:
+            raise ContainerError(f"usage: minict {self.name} {self.usage}")
+        return fields, arguments
+
+
+def under(heading: str, *options: Option) -> list[Option]:
+    """The *options*, to be shown under a *heading* of their own."""
+    for option in options:
+        option.heading = heading
+    return list(options)
+
+
+def table(*commands: Command) -> dict[str, Command]:
+    """The commands of a module by their names."""
+    return {command.name: command for command in commands}

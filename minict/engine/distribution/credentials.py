@@ -1,0 +1,218 @@
+"""Names and passwords for registries, kept where Docker keeps them, so that one ``login`` serves both.
+
+The file is ``~/.docker/config.json`` (DOCKER_CONFIG names another directory than ``~/.docker``)::
+
+    {"auths": {"registry.example:5000": {"auth": "<base64 of NAME:PASSWORD>"}},
+     "credHelpers": {"other.example": "pass"}, "credsStore": "secretservice"}
+
+What others have written into it stays.  A helper is the program ``docker-credential-NAME``: it keeps the passwords of
+one registry, or with ``credsStore`` all, in a place better than a file.
+
+Source: https://docs.docker.com/reference/cli/docker/login/#credential-stores; docker/docker-credential-helpers, README.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+
+from minict.runtime.errors import ContainerError
+
+_DOCKER_HUB = "https://index.docker.io/v1/"  # what Docker calls its own registry in this file
+
+
+class Login:
+    """A *user* and a *password*; or, where the registry has given one, an *identity_token* that stands for both."""
+
+    def __init__(self, user: str, password: str, identity_token: str = ""):
+        self.user, self.password, self.identity_token = user, password, identity_token
+
+    def __repr__(self):  # a password must not appear in a traceback
+        return f"<Login {self.user}>"
+
+
+def registry_name(text: str = "docker.io") -> str:
+    """What a person calls a registry, such as ``https://index.docker.io/v1/``, as it stands in images' names.
+
+    Raises :class:`ContainerError` when it is none.
+    """
+    from . import reference
+
+    host = _host(text)
+    if host in ("index.docker.io", "registry-1.docker.io"):
+        host = "docker.io"
+    try:
+        if reference.full_name(f"{host}/x/x").startswith(f"{host}/x/"):
+            return host
+    except ContainerError:
+        pass
+    raise ContainerError(
+        f"{text!r} is no registry: write its name as it stands in images' names, such as registry.example:5000"
+    )
+
+
+def log_in(host: str, login: Login, tls_verify: bool | None = None) -> str:
+    """Keep *login* for the registry *host*, if that accepts it; return where it is kept now.
+
+    *tls_verify*: see :func:`minict.engine.distribution.registry.insecure`.  Raises :class:`ContainerError`.
+    """
+    from .registry import Registry
+
+    if not login.user or ":" in login.user or not (login.user + login.password).isprintable():
+        raise ContainerError(
+            f"{login.user!r} can't be a name with a password for a registry: a name has letters, and no colon"
+        )
+    Registry(host, tls_verify, login=login).check_login()
+    return store(host, login)
+
+
+def find(host: str) -> Login | None:
+    """The login for the registry *host*, as its name stands in an image's, with its port; None when there is none.
+
+    Raises :class:`ContainerError` when the file, or the helper, does not give what it should.
+    """
+    config = _read()
+    if helper := _helper(config, host):
+        return _ask(helper, host)
+    for key, entry in _section(config, "auths").items():
+        if _host(key) == _host(_key(host)) and isinstance(entry, dict):
+            try:
+                user, _, password = base64.b64decode(entry.get("auth") or "", validate=True).decode().partition(":")
+            except (ValueError, TypeError):
+                raise ContainerError(f"{path()}: what is kept for {key} is no base64: minict login {host}") from None
+            user, password = user or entry.get("username", ""), password.rstrip("\0") or entry.get("password", "")
+            if user or entry.get("identitytoken"):
+                return Login(user, password, entry.get("identitytoken", ""))
+    return None
+
+
+def store(host: str, login: Login) -> str:
+    """Keep *login* for the registry *host*; return where it is kept now.  Raises :class:`ContainerError`."""
+    config = _read()
+    if helper := _helper(config, host):
+        _call(helper, "store", json.dumps({"ServerURL": _key(host), "Username": login.user, "Secret": login.password}))
+        return f"docker-credential-{helper}"
+    entry = {"auth": base64.b64encode(f"{login.user}:{login.password}".encode()).decode()}
+    _section(config, "auths", make=True)[_key(host)] = entry
+    _write(config)
+    return path()
+
+
+def forget(host: str) -> bool:
+    """Forget the login for the registry *host*; whether there was one.  Raises :class:`ContainerError`."""
+    config = _read()
+    if helper := _helper(config, host):
+        there = _ask(helper, host) is not None
+        if there:
+            _call(helper, "erase", _key(host))
+        return there
+    auths = _section(config, "auths")
+    doomed = [key for key in auths if _host(key) == _host(_key(host))]
+    for key in doomed:
+        del auths[key]
+    if doomed:
+        _write(config)
+    return bool(doomed)
+
+
+def path() -> str:
+    """The file."""
+    return os.path.join(os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker"), "config.json")
+
+
+# ---- the file ------------------------------------------------------------------------------------------------------
+
+
+def _key(host: str) -> str:
+    return _DOCKER_HUB if host == "docker.io" else host
+
+
+def _host(key: str) -> str:
+    """Older versions of Docker wrote the address of an interface, such as ``https://HOST/v1/``."""
+    return key.removeprefix("https://").removeprefix("http://").split("/")[0]
+
+
+def _read() -> dict:
+    try:
+        with open(path(), encoding="utf-8") as file:
+            config = json.load(file)
+        if not isinstance(config, dict):
+            raise ValueError("no JSON object")
+        return config
+    except FileNotFoundError:
+        return {}
+    except PermissionError:
+        raise ContainerError(f"{path()} can't be read: permission denied") from None
+    except (ValueError, RecursionError) as error:
+        raise ContainerError(f"{path()} is damaged ({error}): mend it, or remove it and log in again") from None
+
+
+def _section(config: dict, name: str, make: bool = False) -> dict:
+    section = config.setdefault(name, {}) if make else config.get(name, {})
+    if not isinstance(section, dict):
+        raise ContainerError(f"{path()} is damaged ({name} is no object): mend it, or remove it and log in again")
+    return section
+
+
+def _write(config: dict) -> None:
+    """All or nothing, and for nobody else's eyes; where the file is a link, there."""
+    real = os.path.realpath(path())
+    os.makedirs(os.path.dirname(real), mode=0o700, exist_ok=True)
+    temporary = f"{real}.{os.getpid()}"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with open(fd, "w", encoding="utf-8") as file:
+            json.dump(config, file, indent="\t")
+            file.flush()
+            os.fsync(fd)
+        os.replace(temporary, real)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+# ---- helpers -------------------------------------------------------------------------------------------------------
+
+
+def _helper(config: dict, host: str) -> str | None:
+    """The name of the helper that keeps the login for *host*."""
+    helpers = _section(config, "credHelpers")
+    name = helpers.get(_key(host)) or helpers.get(host) or config.get("credsStore")
+    if name and not (isinstance(name, str) and name.replace("-", "").replace("_", "").isalnum()):
+        raise ContainerError(f"{path()} names a credential helper {name!r}, which can't be a program's name: mend it")
+    return name
+
+
+def _ask(helper: str, host: str) -> Login | None:
+    """What the helper keeps.  A user ``<token>`` means that the secret is an identity token."""
+    answer = _call(helper, "get", _key(host), may_fail=True)
+    if answer is None:
+        return None
+    try:
+        document = json.loads(answer)
+        user, secret = document["Username"], document["Secret"]
+    except (ValueError, KeyError, TypeError):
+        raise ContainerError(
+            f"docker-credential-{helper} does not give what a credential helper should: log in again"
+        ) from None
+    return Login("", "", secret) if user == "<token>" else Login(user, secret)
+
+
+def _call(helper: str, action: str, text: str, may_fail: bool = False) -> str | None:
+    import subprocess
+
+    program = f"docker-credential-{helper}"
+    try:
+        done = subprocess.run([program, action], input=text, capture_output=True, text=True, timeout=60)
+    except FileNotFoundError:
+        raise ContainerError(
+            f"{path()} wants {program}, which is not installed: install it, or take it out there"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise ContainerError(f"{program} did not answer for 60 seconds") from None
+    if done.returncode and "not found" in done.stdout and may_fail:
+        return None
+    if done.returncode:
+        raise ContainerError(f"{program} {action} failed: {(done.stdout or done.stderr).strip()[:200]}")
+    return done.stdout

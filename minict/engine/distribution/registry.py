@@ -1,0 +1,447 @@
+"""A registry: the server that images come from, and go to, by the OCI distribution-spec.
+
+::
+
+    GET   /v2/NAME/manifests/TAG         an image's manifest, or an index of manifests for several platforms
+    GET   /v2/NAME/tags/list             its tags, page by page
+    GET   /v2/NAME/blobs/sha256:…        its configuration, or a layer; from the middle with Range
+    HEAD  /v2/NAME/blobs/sha256:…        whether it is there
+    POST  /v2/NAME/blobs/uploads/        begin to send one, or take it over from another repository (mount)
+    PATCH, PUT                           a piece of it; its end
+    PUT   /v2/NAME/manifests/TAG         all blobs are there: this is the image now
+
+The packages that speak this protocol, oras and python-dxf, take a layer up again nowhere and wait for a silent server
+for ever, and each brings three more; so minict speaks it itself, over urllib3
+(:mod:`minict.engine.distribution.transport`).
+
+Sources: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md; the names of the settings are those of
+Docker's daemon.json.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from urllib.parse import quote, urlencode, urlsplit
+
+from minict.runtime import jsonfile
+from minict.runtime.errors import ContainerError
+
+from . import credentials
+from . import manifest as documents
+from .auth import Authorization
+from .transport import (
+    ATTEMPTS,
+    Interrupted,
+    RegistryError,
+    Transport,
+    default_context,
+    is_loopback,
+    joined,
+    read_document,
+    read_some,
+    refusal,
+)
+
+_WITH_OTHER_ADDRESSES = {"docker.io": "registry-1.docker.io"}
+_KINDS = ", ".join((*documents.INDEXES, *documents.MANIFESTS))
+_PAGE = 1000  # tags in a page of their list
+_PAGES = 100  # a list with more of them has no end
+_CHUNK = 16 << 20  # what is larger is sent in pieces of this many bytes: a break costs no more than one
+_PROGRESS = 1 << 20  # so many bytes since the last break, and it is forgiven
+
+
+def servers(host: str, tls_verify: bool | None = None, say=None) -> list[Registry]:
+    """Whom to ask for images of the registry *host*: its mirrors first, itself last.
+
+    *tls_verify*: None is by what is set and known of the host, see :func:`insecure`.  *say* is called with a sentence
+    when we must wait.  Raises :class:`ContainerError`.
+    """
+    mirrors = settings("MINICT_MIRROR", "registry-mirrors") if host == "docker.io" else []
+    return [*(_mirror(url, say) for url in mirrors), Registry(host, tls_verify, say)]
+
+
+def _mirror(url: str, say) -> Registry:
+    """Who names a mirror with http:// means http."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/"):
+        raise ContainerError(
+            f"MINICT_MIRROR: {url!r} is no address of a mirror: write one such as http://cache.example:5000"
+        )
+    return Registry(parts.netloc, None, say, origin=url)
+
+
+def insecure(host: str, tls_verify: bool | None = None) -> bool:
+    """Whether http, and https with any certificate, will do for the registry *host*.
+
+    So it is for this machine itself, as for Docker, and for what MINICT_INSECURE_REGISTRIES names.  *tls_verify* True
+    makes it strict for both; False is refused for others, as a person in a hurry would type it for the whole Internet.
+    """
+    named = settings("MINICT_INSECURE_REGISTRIES", "insecure-registries")
+    known = host in named or is_loopback(urlsplit(f"//{host}").hostname or "")
+    if tls_verify is False and not known:
+        raise ContainerError(
+            f"--tls-verify=false is for registries on this machine: if anybody on the way to {host} may see and "
+            f"change what goes there, set MINICT_INSECURE_REGISTRIES={host}"
+        )
+    return known and tls_verify is not True
+
+
+def settings(variable: str, key: str) -> list[str]:
+    """What the environment's *variable* lists, with commas or blanks; else what *key* lists in /etc/minict/config.json.
+
+    MINICT_CONFIG names another file.  Raises :class:`ContainerError` when the file is damaged.
+    """
+    if variable in os.environ:
+        return os.environ[variable].replace(",", " ").split()
+    path = os.environ.get("MINICT_CONFIG", "/etc/minict/config.json")
+    try:
+        values = jsonfile.read(path).get(key, [])
+        if not isinstance(values, list) or not all(isinstance(each, str) for each in values):
+            raise ValueError(f"{path}: {key} is no list of texts")
+        return values
+    except FileNotFoundError:
+        return []
+    except (ValueError, AttributeError) as error:
+        raise ContainerError(f'{error}: mend it, as in {{"{key}": ["…"]}}') from None
+
+
+class Registry:
+    """The registry *host*, as its name stands in an image's.  *repository* is everywhere the name without it.
+
+    Every method raises :class:`minict.engine.distribution.transport.RegistryError` with a sentence for a person.
+    """
+
+    def __init__(self, host: str, tls_verify: bool | None = None, say=None, origin: str | None = None, login=None):
+        self.host, self.say = host, say
+        address = _WITH_OTHER_ADDRESSES.get(host, host)
+        self._may_be_http = origin is None and insecure(host, tls_verify)
+        self._transport = Transport(origin or f"https://{address}", _context(address, self._may_be_http), self._say)
+        self._authorization = Authorization(self._transport, login or credentials.find(host))
+
+    def __repr__(self):
+        return f"<Registry {self.host}>"
+
+    def _say(self, text: str) -> None:
+        if self.say:
+            self.say(text)
+
+    def wait(self, attempt: int, reason: str) -> None:
+        """Wait before the next attempt, longer each time."""
+        self._transport.wait(attempt, reason)
+
+    def _request(
+        self, method: str, url: str, scope: str, headers: dict | None = None, body=None, attempts: int = ATTEMPTS
+    ):
+        """The answer.  A demand to say who we are (401) is met once: it may be that nothing satisfies the registry."""
+        self._find_scheme()
+        answer = self._transport.request(
+            method, url, {**(headers or {}), **self._authorization.headers(scope)}, body, attempts
+        )
+        if answer.status != 401:
+            return answer
+        answer.drain_conn()
+        self._authorization.satisfy(answer, scope)
+        return self._transport.request(
+            method, url, {**(headers or {}), **self._authorization.headers(scope)}, body, attempts
+        )
+
+    def _find_scheme(self) -> None:
+        """Where http is allowed, find out what the registry speaks: https if it can."""
+        if self._may_be_http:
+            self._may_be_http = False
+            try:
+                self._transport.request("GET", "/v2/", attempts=1).drain_conn()
+            except RegistryError:
+                self._transport.origin = self._transport.origin.replace("https://", "http://", 1)
+
+    def check_login(self) -> None:
+        """See whether the registry accepts who we say we are."""
+        answer = self._request("GET", "/v2/", "")
+        if answer.status in (401, 403):
+            raise RegistryError(
+                f"{self.host} does not accept this name with this password: look at both", answer.status
+            )
+        if answer.status != 200:
+            raise refusal(answer, f"{self.host} is not as a registry should be")
+        answer.drain_conn()
+
+    # ---- to read -------------------------------------------------------------------------------------------------
+
+    def manifest(self, repository: str, reference: str) -> bytes:
+        """The manifest or index that *reference* means, a tag or a digest.  What a digest means is verified."""
+        name = f"{self.host}/{repository}{'@' if ':' in reference else ':'}{reference}"
+        answer = self._request(
+            "GET", f"/v2/{repository}/manifests/{reference}", pull_scope(repository), {"Accept": _KINDS}
+        )
+        if answer.status in (401, 403, 404):
+            raise self._not_found(answer, name)
+        if answer.status != 200:
+            raise refusal(answer, f"the manifest of {name}")
+        data = read_document(answer, f"the manifest of {name}")
+        digest = reference if ":" in reference else answer.headers.get("Docker-Content-Digest", "")
+        if digest.startswith("sha256:"):
+            documents.check(data, digest, f"the manifest of {name}")
+        return data
+
+    def _not_found(self, answer, name: str) -> RegistryError:
+        reason = str(refusal(answer, name))
+        login = "" if answer.status == 404 else f", or minict login {self.host} if it is not for everybody"
+        return RegistryError(f"{reason}: look at how name and tag are spelled{login}", answer.status)
+
+    def tags(self, repository: str) -> list[str]:
+        """All tags of *repository*, in as many requests as it takes."""
+        found, query, name = [], f"?n={_PAGE}", f"the list of tags of {self.host}/{repository}"
+        for _ in range(_PAGES):
+            answer = self._request("GET", f"/v2/{repository}/tags/list{query}", pull_scope(repository))
+            if answer.status in (401, 403, 404):
+                raise self._not_found(answer, f"{self.host}/{repository}")
+            if answer.status != 200:
+                raise refusal(answer, name)
+            found += documents.parse_tags(read_document(answer, name), name)
+            # </v2/NAME/tags/list?n=…&last=…>; rel="next"
+            link, _, relation = answer.headers.get("Link", "").partition(">")
+            if "next" not in relation or "?" not in link:
+                return found
+            query = link[link.index("?") :]  # and the rest of the address is ours: it leads nowhere else
+        raise RegistryError(f"{name} does not end after {_PAGES} pages: pull the tags that you need one by one")
+
+    def document(self, repository: str, descriptor, name: str) -> bytes:
+        """The small blob *descriptor*, whole and verified: an image's configuration.  *name* is what messages call
+        it."""
+        stream = Stream([self], repository, descriptor, name)
+        data = b""
+        while chunk := stream.read(documents.MAX_DOCUMENT):
+            data += chunk
+        documents.check(data, descriptor.digest, name)
+        return data
+
+    def open_blob(self, repository: str, descriptor, name: str, offset: int):
+        """The answer whose body is the blob from *offset* on, and how many bytes come before that."""
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        answer = self._request(
+            "GET", f"/v2/{repository}/blobs/{descriptor.digest}", pull_scope(repository), headers, attempts=1
+        )
+        if answer.status not in (200, 206):
+            raise refusal(answer, f"{name} from {self.host}")
+        begin = offset if answer.status == 206 else 0
+        if answer.status == 206 and not answer.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
+            raise RegistryError(f"{self.host} sends another part of {name} than was asked for")
+        length = answer.headers.get("Content-Length", "")
+        if length.isdecimal() and int(length) != descriptor.size - begin:
+            answer.close()
+            raise RegistryError(
+                f"{name} has {int(length) + begin} bytes at {self.host}, and by the manifest {descriptor.size}: "
+                "one of the two lies"
+            )
+        return answer, offset - begin
+
+    # ---- to write ------------------------------------------------------------------------------------------------
+
+    def has_blob(self, repository: str, digest: str) -> bool:
+        """Whether *repository* has the blob."""
+        answer = self._request("HEAD", f"/v2/{repository}/blobs/{digest}", push_scope(repository))
+        answer.drain_conn()
+        return answer.status == 200
+
+    def upload(self, repository: str, descriptor, file, sent=lambda count: None, mount_from: str | None = None) -> str:
+        """See that *repository* has the blob *descriptor*, which *file* holds; ``there``, ``mounted`` or ``sent``.
+
+        *mount_from*: another repository of this registry, which may have it.  *sent* is called with the bytes sent so far.
+        """
+        if self.has_blob(repository, descriptor.digest):
+            return "there"
+        location = self._begin_upload(repository, descriptor, mount_from)
+        if not location:
+            return "mounted"
+        upload = Upload(location)
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                self._send(repository, descriptor, file, upload, sent)
+                return "sent"
+            except Interrupted as error:
+                if attempt == ATTEMPTS:
+                    raise
+                self.wait(attempt, str(error))
+                self._resume(repository, descriptor, upload)
+
+    def _begin_upload(self, repository: str, descriptor, mount_from: str | None) -> str:
+        """Where to send the blob; nothing when the registry has taken it over from *mount_from*."""
+        query = "?" + urlencode({"mount": descriptor.digest, "from": mount_from}) if mount_from else ""
+        answer = self._request(
+            "POST",
+            f"/v2/{repository}/blobs/uploads/{query}",
+            push_scope(repository, mount_from),
+            {"Content-Length": "0"},
+        )
+        if answer.status == 201 and mount_from:
+            answer.drain_conn()
+            return ""
+        if answer.status != 202:
+            raise self._not_pushed(answer, repository)
+        return self._location(answer, repository)
+
+    def _not_pushed(self, answer, repository: str) -> RegistryError:
+        error = refusal(answer, f"{self.host}/{repository} can't be written to")
+        return RegistryError(
+            f"{error}: minict login {self.host}" if answer.status in (401, 403) else str(error), answer.status
+        )
+
+    def _location(self, answer, repository: str) -> str:
+        """Where the upload goes on: to the registry itself, as what is sent may be secret."""
+        answer.drain_conn()
+        location = joined(
+            f"{self._transport.origin}/v2/{repository}/blobs/uploads/", answer.headers.get("Location", "")
+        )
+        if urlsplit(location)[:2] != urlsplit(self._transport.origin)[:2]:
+            raise RegistryError(f"{self.host} wants the layers sent to {urlsplit(location).netloc!r}: refused")
+        return location
+
+    def _send(self, repository: str, descriptor, file, upload: Upload, sent) -> None:
+        """Send the blob, or what is missing of it: a large one in pieces, the last of them with the blob's digest."""
+        scope, kind = push_scope(repository), {"Content-Type": "application/octet-stream"}
+        while descriptor.size - upload.position > _CHUNK:
+            chunk = _piece(file, upload.position)
+            headers = {**kind, "Content-Range": f"{upload.position}-{upload.position + len(chunk) - 1}"}
+            answer = self._request("PATCH", upload.location, scope, headers, chunk, attempts=1)
+            if answer.status != 202:
+                raise self._not_pushed(answer, repository)
+            upload.location = self._location(answer, repository)
+            upload.position += len(chunk)
+            sent(upload.position)
+        url = f"{upload.location}{'&' if '?' in upload.location else '?'}digest={quote(descriptor.digest)}"
+        answer = self._request("PUT", url, scope, kind, _piece(file, upload.position), attempts=1)
+        if answer.status != 201:
+            raise self._not_pushed(answer, repository)
+        answer.drain_conn()
+        sent(descriptor.size)
+
+    def _resume(self, repository: str, descriptor, upload: Upload) -> None:
+        """Ask how much of a broken upload has arrived; begin anew when the registry has forgotten it."""
+        answer = self._request("GET", upload.location, push_scope(repository))
+        last = answer.headers.get("Range", "").rpartition("-")[2]
+        if answer.status == 204 and last.isdecimal():
+            upload.location = self._location(answer, repository)
+            upload.position = int(last) + 1 if int(last) else 0  # 0-0 is how nothing is told
+        else:
+            answer.drain_conn()
+            upload.location, upload.position = self._begin_upload(repository, descriptor, None), 0
+
+    def put_manifest(self, repository: str, tag: str, data: bytes, media_type: str) -> None:
+        """Say that the manifest *data*, whose blobs are all there, is *tag* from now on."""
+        answer = self._request(
+            "PUT", f"/v2/{repository}/manifests/{tag}", push_scope(repository), {"Content-Type": media_type}, data
+        )
+        if answer.status not in (200, 201):
+            raise self._not_pushed(answer, repository)
+        answer.drain_conn()
+
+
+class Upload:
+    """A blob on its way to a registry: *location* says where it goes on, ``position`` how many bytes are there."""
+
+    def __init__(self, location: str):
+        self.location, self.position = location, 0
+
+
+def _piece(file, position: int) -> bytes:
+    file.seek(position)
+    return file.read(_CHUNK)
+
+
+class Stream:
+    """A blob, or the rest of it from *offset* on, as a file that is read once: who breaks off is asked for the rest.
+
+    *servers*: the registries to ask, one after the other when one does not have it.
+    """
+
+    def __init__(self, servers: list[Registry], repository: str, descriptor, name: str, offset: int = 0):
+        self._servers, self._repository, self._descriptor, self._name = list(servers), repository, descriptor, name
+        self._position = self._forgiven = offset
+        self._answer, self._attempt = None, 0
+
+    def read(self, size: int) -> bytes:
+        """Up to *size* bytes; nothing at the end.  Raises :class:`RegistryError`."""
+        while True:
+            try:
+                return self._read(size)
+            except Interrupted as error:
+                self.close()
+                if self._position - self._forgiven >= _PROGRESS:
+                    self._forgiven, self._attempt = self._position, 0
+                self._attempt += 1
+                if self._attempt == ATTEMPTS:
+                    raise Interrupted(
+                        f"{error}, {ATTEMPTS} times: what has come is kept, pull again and it goes on there"
+                    ) from None
+                self._servers[0].wait(self._attempt, str(error))
+            except RegistryError:
+                self.close()
+                if len(self._servers) == 1:
+                    raise
+                self._servers.pop(0)
+
+    def _read(self, size: int) -> bytes:
+        left = self._descriptor.size - self._position
+        if self._answer is None and left:
+            self._open()
+        if not left:
+            return self._end()
+        chunk = self._body(min(size, left))
+        if not chunk:
+            raise Interrupted(f"{self._name} ended after {self._position} of {self._descriptor.size} bytes")
+        self._position += len(chunk)
+        return chunk
+
+    def _open(self) -> None:
+        self._answer, skip = self._servers[0].open_blob(self._repository, self._descriptor, self._name, self._position)
+        while skip:  # a server without Range sends all anew
+            chunk = self._body(min(skip, 1 << 20))
+            if not chunk:
+                raise Interrupted(f"{self._name} ended before it had got to where it was")
+            skip -= len(chunk)
+
+    def _body(self, size: int) -> bytes:
+        return read_some(self._answer, size, self._servers[0].host)
+
+    def _end(self) -> bytes:
+        """Nothing may follow.  An empty blob is not asked for at all."""
+        if self._answer is not None:
+            if self._body(1):
+                raise RegistryError(
+                    f"{self._name} is longer than the {self._descriptor.size} bytes that its manifest says: "
+                    "one of the two lies"
+                )
+            self._answer.release_conn()
+            self._answer = None
+        return b""
+
+    def close(self) -> None:
+        if self._answer is not None:
+            self._answer.close()
+            self._answer = None
+
+
+def pull_scope(repository: str) -> str:
+    """What a token must allow to read from *repository*."""
+    return f"repository:{repository}:pull"
+
+
+def push_scope(repository: str, mount_from: str | None = None) -> str:
+    """What it must allow to write to *repository*, and to take over blobs from another one."""
+    return f"repository:{repository}:pull,push" + (f" {pull_scope(mount_from)}" if mount_from else "")
+
+
+def _context(host: str, any_certificate: bool) -> ssl.SSLContext:
+    """How TLS is verified: by the machine's authorities, and by those that Docker's directory has for this registry."""
+    context = default_context()
+    if any_certificate:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    elif os.path.isfile(authority := f"/etc/docker/certs.d/{host}/ca.crt"):
+        try:
+            context.load_verify_locations(authority)
+        except ssl.SSLError:
+            raise ContainerError(
+                f"{authority} is no certificate: put one there in the PEM format, or remove it"
+            ) from None
+    return context

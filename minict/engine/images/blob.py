@@ -1,0 +1,143 @@
+"""A layer's blob on its way into the store: fetched, or taken up where an interrupted pull left it, and verified as it
+streams."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+
+from minict.engine.archive import extract
+from minict.runtime.errors import ContainerError
+
+_CHUNK = 1 << 20
+
+
+class Blob:
+    """The blob *descriptor*, as a file that is read once from its begin to its end.  It is kept in the store's
+    ``partial``.
+
+    In a ``with`` statement: to enter waits until nobody else works at the same blob.
+    """
+
+    def __init__(self, descriptor, making):
+        from .store import store
+
+        self.descriptor, self.making = descriptor, making
+        self.path = f"{store()}/partial/{descriptor.digest.removeprefix('sha256:')}"
+        self.name = f"the layer {descriptor.digest[7:19]}"
+        self.kept = None
+        self.done = False
+
+    def __enter__(self) -> Blob:
+        import fcntl
+        import time
+
+        while True:
+            self._check_stopped()
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.exists(self.path) and os.path.samestat(os.fstat(fd), os.stat(self.path)):
+                    break
+            except BlockingIOError:
+                time.sleep(0.05)
+            os.close(fd)
+        self.kept = open(fd, "r+b", buffering=0)
+        return self
+
+    def __exit__(self, *exception) -> None:
+        """What came until now stays, unless it is nothing, or in its place by now."""
+        if self.done or os.fstat(self.kept.fileno()).st_size == 0:
+            os.unlink(self.path)
+        self.kept.close()
+
+    def unpack(self, fetch, directory: str, diff_id: str, **limits: int):
+        """Fetch the blob's rest, and unpack all of it into *directory*/diff; its Contents.
+
+        Raises :class:`ContainerError`.  When blob or archive are not what they should be, nothing of the blob is kept.
+        """
+        had = os.fstat(self.kept.fileno()).st_size
+        try:
+            return self._unpack_once(fetch, f"{directory}/diff", diff_id, limits)
+        except _Wrong as error:
+            os.truncate(self.kept.fileno(), 0)
+            if not had:
+                raise ContainerError(str(error)) from None
+        # what was kept from an earlier time may have been the fault: once again, without it
+        shutil.rmtree(f"{directory}/diff")
+        os.mkdir(f"{directory}/diff", 0o755)
+        return self.unpack(fetch, directory, diff_id, **limits)
+
+    def _unpack_once(self, fetch, directory: str, diff_id: str, limits: dict):
+        self._digest, self._position, self._source, self._fetch = hashlib.sha256(), 0, None, fetch
+        self.kept.seek(0)
+        try:
+            try:
+                contents = extract.unpack(self, directory, whiteouts=True, name=self.name, **limits)
+            except extract.Failure as error:
+                self._verify()  # it may have the better reason
+                raise _Wrong(error) from None
+            self._verify()
+        finally:
+            if self._source is not None:
+                self._source.close()
+        if contents.digest != diff_id:
+            raise _Wrong(
+                f"{self.name} unpacks to something else than the image's configuration says (sha256 {contents.digest[:12]}… "
+                f"and not {diff_id[:12]}…): whoever made the image made a mistake, or means harm"
+            )
+        return contents
+
+    def read(self, size: int = _CHUNK) -> bytes:
+        """The next piece; what comes from afar is written to ``partial`` as well."""
+        self._check_stopped()
+        size = min(size, _CHUNK)
+        if self._source is None:
+            chunk = self.kept.read(size)
+            if not chunk and self._position < self.descriptor.size:
+                self._source = self._fetch(self._position)
+        if self._source is not None:
+            chunk = self._source.read(size)
+            self._keep(chunk)
+        self._digest.update(chunk)
+        self._position += len(chunk)
+        if self._position > self.descriptor.size:
+            raise _Wrong(f"{self.name} is longer than its manifest says ({self.descriptor.size} bytes)")
+        return chunk
+
+    def _keep(self, chunk: bytes) -> None:
+        view = memoryview(chunk)
+        while view:
+            view = view[self.kept.write(view) :]
+
+    def _verify(self) -> None:
+        """Read on to the end, and compare."""
+        while self.read():
+            pass
+        if self._position < self.descriptor.size:
+            raise ContainerError(
+                f"{self.name} ended after {self._position} of {self.descriptor.size} bytes: pull again, it goes on there"
+            )
+        if f"sha256:{self._digest.hexdigest()}" != self.descriptor.digest:
+            raise _Wrong(f"{self.name} is not what its digest says: it was changed on its way; get it again")
+
+    def _check_stopped(self) -> None:
+        if self.making.stopped:
+            raise ContainerError(f"{self.name} was not fetched to its end: the rest of the image could not be had")
+
+    def keep(self, path: str) -> None:
+        """The blob is whole, and part of a layer from now on.  Its old name is the lock, and goes when that has its
+        place."""
+        os.link(self.path, path)
+        self.done = True
+
+    def copy(self, file) -> None:
+        """Write all of it into *file*: what is kept is something else, made of it."""
+        self.kept.seek(0)
+        shutil.copyfileobj(self.kept, file, _CHUNK)
+        self.done = True
+
+
+class _Wrong(Exception):
+    """The blob is not what it should be: none of it must be kept."""

@@ -1,0 +1,331 @@
+"""Layers: what a container has changed, and the archive that says so.
+
+overlayfs and archives say "deleted" each in its own way.  In a directory that is a layer of overlayfs a device with
+the number 0, 0 (a *whiteout*) hides what has its name in the layers below, and the attribute
+``trusted.overlay.opaque`` of a directory hides all that they have in it.  In an archive an empty file ``.wh.NAME``
+deletes NAME, and ``.wh..wh..opq`` empties its directory.  :mod:`minict.engine.archive.extract` translates one way,
+:func:`pack` the other.
+
+Source: overlayfs.rst of the kernel; the OCI image-spec, layer.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+import stat
+import tarfile
+from collections.abc import Iterator
+
+from minict.engine.archive import tarmember
+from minict.engine.archive.extract import OPAQUE, Contents
+from minict.runtime.errors import ContainerError
+
+
+def changes(upper: str, lowers: list[str], ignore: frozenset[str] = frozenset()) -> Iterator[tuple[str, str]]:
+    """What the directory *upper* changes in the layers *lowers*, the top one first: ``("A", "/new")``, by name.
+
+    A: added, C: changed, or something in it was, D: deleted.  *ignore* are paths at which minict itself mounts
+    something: an empty file or directory in such a place was only made to be mounted on. Raises :class:`OSError`.
+    Source: docker diff.
+    """
+    for path, status in _walk(upper, ignore):
+        below = find(lowers, path)
+        if is_whiteout(status):
+            if below:
+                yield "D", path
+            continue
+        yield "C" if below else "A", path
+        if below and is_opaque(f"{upper}{path}"):
+            there = set(_names(f"{upper}{path}"))
+            yield from (("D", os.path.join(path, name)) for name in sorted(merged_names(lowers, path) - there))
+
+
+def _walk(upper: str, ignore: frozenset[str] = frozenset()) -> Iterator[tuple[str, os.stat_result]]:
+    """Everything below *upper*, each directory before what is in it, in alphabetical order."""
+    waiting = [f"/{name}" for name in sorted(os.listdir(upper), reverse=True)]
+    while waiting:
+        path = waiting.pop()
+        try:
+            status = os.lstat(upper + path)
+            names = os.listdir(upper + path) if stat.S_ISDIR(status.st_mode) else []
+        except (FileNotFoundError, NotADirectoryError):  # a container has just removed it
+            continue
+        if path in ignore and not names and (status.st_size == 0 or stat.S_ISDIR(status.st_mode)):
+            continue
+        if names and ignore and all(os.path.join(path, name) in ignore for name in names):
+            continue  # it is there for the sake of them
+        yield path, status
+        waiting += [os.path.join(path, name) for name in sorted(names, reverse=True)]
+
+
+def _names(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def stack(lowers: list[str], directory: str) -> list[str]:
+    """The directories of the layers *lowers*, the top one first, that overlayfs shows as one at *directory*.
+
+    No link is followed: what is no directory in one layer hides whatever the layers below it have there.
+    """
+    found = lowers
+    for name in directory.split("/"):
+        above, found = found, []
+        for each in above:
+            here = f"{each}/{name}" if name else each
+            try:
+                if not stat.S_ISDIR(os.lstat(here).st_mode):
+                    break
+            except FileNotFoundError:
+                continue
+            found.append(here)
+            if is_opaque(here):
+                break
+    return found
+
+
+def find(lowers: list[str], path: str) -> str | None:
+    """The file of the layers *lowers*, the top one first, that is seen at *path*; None when there is none."""
+    directory, _, name = path.rpartition("/")
+    for each in stack(lowers, directory):
+        try:
+            return None if is_whiteout(os.lstat(f"{each}/{name}")) else f"{each}/{name}"
+        except FileNotFoundError:
+            pass
+    return None
+
+
+def merged_names(lowers: list[str], directory: str) -> set[str]:
+    """The names that are seen in *directory* of the layers *lowers*, the top one first."""
+    names: dict[str, bool] = {}  # and whether it is there, or hidden
+    for each in stack(lowers, directory):
+        for name in os.listdir(each):
+            if name not in names:
+                names[name] = not is_whiteout(os.lstat(f"{each}/{name}"))
+    return {name for name, there in names.items() if there}
+
+
+def is_whiteout(status: os.stat_result) -> bool:
+    """Whether this is the device by which overlayfs says "deleted"."""
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
+
+
+def is_opaque(directory: str) -> bool:
+    """Whether the *directory* of a layer hides what the layers below have in it."""
+    try:
+        return os.getxattr(directory, OPAQUE, follow_symlinks=False) == b"y"
+    except OSError:  # there is no such attribute, or none at all
+        return False
+
+
+# ---- from a directory to an archive --------------------------------------------------------------------------------
+
+
+def pack(directory: str, file, ignore: frozenset[str] = frozenset()) -> Contents:
+    """Write all that is in *directory* as a tar archive into *file*, a binary file: overlayfs's whiteouts as
+    ``.wh.NAME``.
+
+    Order and form depend on the content alone: the same files give the same archive, and so the same digest.
+    *ignore*: see :func:`changes`.  Raises :class:`OSError`, and :class:`ContainerError` for what no layer can hold.
+    """
+    output = _Hashed(file)
+    size = entries = 0
+    first_names: dict[tuple[int, int], str] = {}
+    with tarfile.open(
+        mode="w|", fileobj=output, format=tarfile.PAX_FORMAT, encoding="utf-8", bufsize=1 << 20
+    ) as archive:
+        for path, status in [("", os.lstat(directory)), *_walk(directory, ignore)]:
+            name = f".{path}"
+            if is_whiteout(status):
+                parent, _, last = name.rpartition("/")
+                archive.addfile(_mark(f"{parent}/.wh.{last}"))
+                entries += 1
+                continue
+            if os.path.basename(name).startswith(".wh."):
+                raise ContainerError(
+                    f"{path} can't be part of a layer, where such a name means a file that is deleted: rename it"
+                )
+            try:
+                added = tarmember.add(archive, directory + path, name, status, first_names)
+            except FileNotFoundError:  # a container is changing it
+                continue
+            if added is None:
+                continue
+            size, entries = size + added, entries + 1
+            if stat.S_ISDIR(status.st_mode) and is_opaque(directory + path):
+                archive.addfile(_mark(f"{name}/.wh..wh..opq"))
+                entries += 1
+    return Contents(output.digest.hexdigest(), size, entries)
+
+
+def _mark(name: str) -> tarfile.TarInfo:
+    """A file that says that something is deleted."""
+    member = tarfile.TarInfo(name)
+    member.mode = 0o600
+    return member
+
+
+class _Hashed(io.RawIOBase):
+    """A file that hashes what is written."""
+
+    def __init__(self, file):
+        self._file, self.digest = file, hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self.digest.update(data)
+        return self._file.write(data)
+
+
+# ---- from directory to directory ------------------------------------------------------------------------------------
+
+
+def copy_layer(
+    upper: str, directory: str, ignore: frozenset[str] = frozenset(), *, whiteouts: bool | str = True
+) -> Contents:
+    """Make the empty *directory* a layer with the content of *upper*, by way of the archive that it is in the standard.
+
+    What it is can so never differ from what another machine unpacks.  *whiteouts*: see
+    :func:`minict.engine.archive.extract.unpack`. Raises :class:`ContainerError`.
+    """
+    from minict.engine.archive import extract, fsview
+
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+
+    def write() -> str:
+        with open(writer, "wb", closefd=False) as file:
+            pack("/upper", file, ignore)
+        return ""
+
+    packer = fsview.Child(fsview.Directories({"upper": upper}), write, [writer])
+    os.close(writer)
+    try:
+        with open(reader, "rb", buffering=0) as archive:  # closed first: a packer that nobody reads from ends
+            contents = extract.unpack(archive, directory, whiteouts=whiteouts, name="the new layer")
+    except ContainerError as error:
+        fsview.blame(packer, error)
+    else:
+        packer.wait()
+        return contents
+    finally:
+        packer.stop()
+
+
+def changes_now(upper: str, lowers: list[str], ignore: frozenset[str] = frozenset()) -> list[tuple[str, str]]:
+    """What :func:`changes` finds, when a container may be changing *upper* meanwhile: its links lead it nowhere
+    else."""
+    from minict.engine.archive import fsview
+
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    names = {"upper": upper, **{str(number): lower for number, lower in enumerate(lowers)}}
+
+    def write() -> str:
+        with open(writer, "wb", closefd=False) as file:
+            for kind, path in changes("/upper", [f"/{number}" for number in range(len(lowers))], ignore):
+                file.write(f"{kind}{path}\0".encode("utf-8", "surrogateescape"))
+        return ""
+
+    child = fsview.Child(fsview.Directories(names), write, [writer])
+    os.close(writer)
+    try:
+        with open(reader, "rb") as file:
+            found = file.read().decode("utf-8", "surrogateescape").split("\0")[:-1]
+        child.wait()
+        return [(text[0], text[1:]) for text in found]
+    finally:
+        child.stop()
+
+
+def copy_merged(lowers: list[str], directory: str) -> None:
+    """Make the empty *directory* a copy of what overlayfs would show of the layers *lowers*, the top one first.
+
+    Raises :class:`ContainerError`.
+    """
+    for lower in reversed(lowers):
+        copy_layer(lower, directory, whiteouts="apply")
+
+
+def compare(changed: str, lowers: list[str], upper: str) -> None:
+    """Make the empty directory *upper* the layer that turns what the layers *lowers* show into the directory *changed*.
+
+    What has the same attributes, size and time is taken for the same.  Raises :class:`OSError`.
+    """
+    links: dict[int, str] = {}  # where a file with several names was copied to first
+    for path, status in [("", os.lstat(changed)), *_walk(changed)]:
+        below = find(lowers, path) if path else lowers[-1]
+        is_directory = stat.S_ISDIR(status.st_mode)
+        if below is None or not _is_same(changed + path, below, status, os.lstat(below)):
+            _make_parents(changed, upper, path)
+            _copy_one(changed + path, upper + path, status, links)
+        if is_directory and below and os.path.isdir(below):
+            for name in sorted(merged_names(lowers, path) - set(os.listdir(changed + path))):
+                _make_parents(changed, upper, f"{path}/{name}")
+                os.mknod(f"{upper}{path}/{name}", stat.S_IFCHR, os.makedev(0, 0))
+
+
+def adopt(layer: str, lowers: list[str], paths: list[str]) -> None:
+    """Give the directories *paths* of *layer* owner, mode, time and attributes of those that they lie above in the
+    layers *lowers*.
+
+    An archive may leave out a directory in which it changes something; overlayfs shows what the upper directory has.
+    Raises :class:`OSError`.
+    """
+    for path in paths:
+        below = find(lowers, path)
+        if below and stat.S_ISDIR((status := os.lstat(below)).st_mode):
+            os.chown(layer + path, status.st_uid, status.st_gid)
+            os.chmod(layer + path, stat.S_IMODE(status.st_mode))
+            # and not overlayfs's own: that it hides what is below is another's
+            for name, value in _attributes(below).items():
+                os.setxattr(layer + path, name, value)
+            os.utime(layer + path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _is_same(one: str, other: str, status: os.stat_result, below: os.stat_result) -> bool:
+    fields = ("st_mode", "st_uid", "st_gid", "st_rdev", "st_mtime_ns")
+    if any(getattr(status, field) != getattr(below, field) for field in fields) or _attributes(one) != _attributes(
+        other
+    ):
+        return False
+    if stat.S_ISLNK(status.st_mode):
+        return os.readlink(one) == os.readlink(other)
+    return stat.S_ISDIR(status.st_mode) or status.st_size == below.st_size
+
+
+def _attributes(path: str) -> dict[str, bytes]:
+    return {
+        name: os.getxattr(path, name, follow_symlinks=False)
+        for name in os.listxattr(path, follow_symlinks=False)
+        if not name.startswith(tarmember.OVERLAYS_OWN)
+    }
+
+
+def _make_parents(changed: str, upper: str, path: str) -> None:
+    parent = os.path.dirname(path)
+    if not os.path.isdir(upper + parent):
+        _make_parents(changed, upper, parent)
+        _copy_one(changed + parent, upper + parent, os.lstat(changed + parent), {})
+
+
+def _copy_one(source: str, target: str, status: os.stat_result, links: dict[int, str]) -> None:
+    """Copy one file, or a directory without what is in it, with all that is known of it."""
+    if stat.S_ISDIR(status.st_mode):
+        os.makedirs(target, exist_ok=True)
+    elif status.st_ino in links:
+        return os.link(links[status.st_ino], target, follow_symlinks=False)
+    elif stat.S_ISREG(status.st_mode):
+        shutil.copyfile(source, target)
+    elif stat.S_ISLNK(status.st_mode):
+        os.symlink(os.readlink(source), target)
+    elif not stat.S_ISSOCK(status.st_mode):
+        os.mknod(target, status.st_mode, status.st_rdev)
+    else:
+        return None
+    if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
+        links[status.st_ino] = target
+    os.chown(target, status.st_uid, status.st_gid, follow_symlinks=False)
+    return shutil.copystat(source, target, follow_symlinks=False)

@@ -1,0 +1,164 @@
+"""A container's root file system: an image's layers, read only, below a layer of the container's own (overlayfs).
+
+Below the container's directory:
+
+=========  =======================================================================================================
+``upper``  what the container has changed
+``work``   overlayfs's own workshop
+``root``   where the whole is mounted
+``copy``   all files of the image, where overlayfs can't be used: on a file system that can't hold an upper layer, as inside
+           another container, or with a kernel that lacks it
+=========  =======================================================================================================
+
+The options of mount(2) have to fit on a page of 4096 bytes.  So layers are named by short links, relative to the
+directory of all links, where :func:`minict.runtime.rootfs.enter_root` goes before it mounts.
+
+Source: overlayfs.rst of the kernel.
+"""
+
+from __future__ import annotations
+
+import os
+
+from minict.runtime import spec
+from minict.runtime.errors import ContainerError
+
+from . import store
+
+# An upper layer that is read by `diff` and `commit` must hold whole files and directories, and no references into
+# those below.
+_WHOLE = ["redirect_dir=off", "metacopy=off", "index=off"]
+_PAGE = 4096
+
+
+def root(image, directory: str, once: bool = False) -> spec.Mount:
+    """The mount that is the root file system of a container of *image* with the files in *directory*.
+
+    *once*: it is never mounted again.  Raises :class:`ContainerError`.
+    """
+    if usable():
+        return mount(image, directory, once)
+    return spec.Mount(destination="/", type="bind", source=f"{directory}/copy", options=["bind"])
+
+
+def prepare(image, directory: str) -> None:
+    """Before a life begins: where overlayfs can't be used, copy the image, and say so.  Raises
+    :class:`ContainerError`."""
+    if usable() or os.path.isdir(f"{directory}/copy"):
+        return
+    from . import diff
+
+    os.write(
+        2,
+        f"minict: overlayfs can't be used in {directory}: all files of the image are copied, which takes time and room "
+        "('minict doctor' says more)\n".encode(errors="replace"),
+    )
+    unfinished = f"{directory}/copy.{os.getpid()}"
+    os.mkdir(unfinished, 0o755)
+    diff.copy_merged(image.layers, unfinished)
+    os.rename(unfinished, f"{directory}/copy")
+
+
+def mount(image, directory: str, once: bool = False) -> spec.Mount:
+    """The overlay of *image* with ``upper`` and ``work`` in *directory*.
+
+    *once*: ``volatile`` spares the sync to the disk at its end; the kernel refuses to mount such an upper layer a second
+    time after a crash.  Raises :class:`ContainerError`.
+    """
+    place = directory.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
+    options = [
+        f"lowerdir={':'.join(image.links)}",
+        f"upperdir={place}/upper",
+        f"workdir={place}/work",
+        *_WHOLE,
+        *["volatile"] * once,
+    ]
+    if len(",".join(options)) >= _PAGE:
+        raise ContainerError(
+            f"the image {image.name} has too many layers, {len(image.layers)}, for overlayfs, or the path {directory} "
+            "is too long: build it with fewer steps"
+        )
+    return spec.Mount(destination="/", type="overlay", source=f"{store.store()}/links", options=options)
+
+
+def usable() -> bool:
+    """Whether overlayfs works for containers.  It is tried once for a kernel and file system; success is remembered."""
+    path = f"{store.store()}/overlayfs"
+    known = f"{os.uname().release} {_device()}"
+    try:
+        with open(path, encoding="utf-8") as file:
+            if file.read() == known:
+                return True
+    except FileNotFoundError:
+        pass
+    if not _try():
+        return False
+    with open(f"{path}.{os.getpid()}", "w", encoding="utf-8") as file:
+        file.write(known)
+    os.replace(f"{path}.{os.getpid()}", path)
+    return True
+
+
+def _device() -> int:
+    return os.stat(store.store()).st_dev
+
+
+def _try() -> bool:
+    """Mount an overlay, for a moment, in a mount namespace that goes with the child that does it."""
+    from minict.kernel import mount as k
+    from minict.kernel.namespaces import CLONE_NEWNS, unshare
+
+    with store.Making(None) as making:
+        for name in ("lower", "upper", "work", "root"):
+            os.mkdir(f"{making.path}/{name}")
+        options = ",".join(
+            [f"{option}={name}" for option, name in (("lowerdir", "lower"), ("upperdir", "upper"), ("workdir", "work"))]
+            + _WHOLE
+        )
+        pid = os.fork()
+        if pid == 0:
+            try:
+                unshare(CLONE_NEWNS)
+                k.mount(None, "/", None, k.MS_PRIVATE | k.MS_REC)
+                os.chdir(making.path)
+                k.mount("overlay", "root", "overlay", 0, options)
+                os.mkdir("root/works")
+                os._exit(0)
+            finally:
+                os._exit(1)
+        return os.waitpid(pid, 0)[1] == 0
+
+
+# ---- what a container has changed ----------------------------------------------------------------------------------
+
+
+class Changes:
+    """``with Changes(image, directory) as upper:`` a directory with what a container has changed, as an upper layer
+    has it.
+
+    With overlayfs it is simply there; where the image was copied, the copy is compared with the image.
+    """
+
+    def __init__(self, image, directory: str):
+        self._image, self._directory, self._made = image, directory, ""
+
+    def __enter__(self) -> str:
+        if not os.path.isdir(f"{self._directory}/copy"):
+            return f"{self._directory}/upper"
+        from minict.engine.archive import fsview
+
+        from . import diff
+
+        self._made = f"{self._directory}/changes.{os.getpid()}"
+        os.mkdir(self._made, 0o755)
+        lowers = {str(number): layer for number, layer in enumerate(self._image.layers)}
+        # the container may be running, and put links in the way: what compares sees nothing but these directories
+        files = fsview.Directories({"upper": self._made, "copy": f"{self._directory}/copy", **lowers}, writable="upper")
+        fsview.Child(files, lambda: diff.compare("/copy", [f"/{name}" for name in lowers], "/upper") or "").wait()
+        return self._made
+
+    def __exit__(self, *exception) -> None:
+        if self._made:
+            from minict.runtime.files import remove_tree
+
+            remove_tree(self._made)

@@ -1,0 +1,97 @@
+"""Images to a registry: the blobs that it does not have, then the manifest that says what they are."""
+
+from __future__ import annotations
+
+import os
+
+from minict.engine.distribution import manifest as documents
+from minict.engine.distribution import reference
+from minict.runtime.errors import ContainerError
+
+from . import store
+from .image import Image
+
+_AT_ONCE = 4  # layers
+_SAID = {"there": "Layer already exists", "sent": "Pushed"}
+
+
+def push(name: str, *, tls_verify: bool | None = None, progress=None) -> str:
+    """Bring the image *name* to the registry in its name; return the digest that it has there.
+
+    What came from a registry goes with the same digests as it came.  Of a layer that another image of this registry
+    has, it is asked to take that.  *tls_verify*: see :func:`minict.engine.distribution.registry.insecure`.
+    *progress*: a :class:`minict.engine.util.progress.Progress`, else nothing is said.  Raises :class:`ContainerError`.
+    """
+    from minict.engine.distribution import registry
+    from minict.engine.util import workerpool
+    from minict.engine.util.progress import Progress
+
+    progress = progress or Progress(quiet=True)
+    full = reference.full_name(name)
+    if "@" in full:
+        raise ContainerError(f"{name!r} is a digest, which nobody can give to an image: push it by a name with a tag")
+    repository, tag = reference.split(full)
+    host, _, path = repository.partition("/")
+    image = Image.find(full)
+    server = registry.Registry(host, tls_verify, progress.say)
+    progress.say(f"The push refers to repository [{repository}]")
+    with store.Making(None) as making:
+        for digest in image.digests:  # so that nobody removes them meanwhile
+            making.use(digest)
+        manifest = image.make_manifest()
+        with open(store.config_file(image.id), "rb") as file:  # first, as it also tells whether we may
+            server.upload(path, manifest.config, file)
+        layers = dict(zip((layer.digest for layer in manifest.layers), image.digests))
+        sizes = {layer.digest: layer.size for layer in manifest.layers}
+
+        def sending(descriptor):
+            diff_id = layers[descriptor.digest]
+            return lambda report: _send(
+                server, path, descriptor, diff_id, _other_repository(host, path, diff_id), report
+            )
+
+        def finished(digest: str, how: str) -> None:
+            progress.state(digest[7:19], _SAID.get(how) or f"Mounted from {how}")
+
+        workerpool.run(
+            {layer.digest: sending(layer) for layer in manifest.layers},
+            _AT_ONCE,
+            finished=finished,
+            heard=lambda digest, told: progress.tell(digest[7:19], "Pushing", told, sizes[digest]),
+        )
+        progress.close()
+        server.put_manifest(path, tag, manifest.data, manifest.media_type)
+    progress.say(f"{tag}: digest: {manifest.digest} size: {len(manifest.data)}")
+    return manifest.digest
+
+
+def all_tags(name: str) -> list[str]:
+    """The names of all images here in the repository *name*.  Raises :class:`ContainerError` when there is none."""
+    repository = reference.repository(name)
+    found = sorted(
+        full
+        for names in store.names().values()
+        for full in names
+        if reference.split(full)[0] == repository and "@" not in full
+    )
+    if not found:
+        raise ContainerError(f"no such image: {name}; 'minict images' lists those that are there")
+    return found
+
+
+def _send(server, path: str, descriptor, diff_id: str, other: str | None, report) -> str:
+    """See that the registry has one layer; how it came there."""
+    server.say = report
+    with open(store.layer_blob(diff_id)[1], "rb") as file:
+        how = server.upload(path, descriptor, file, report, mount_from=other)
+    return other if how == "mounted" else how
+
+
+def _other_repository(host: str, path: str, diff_id: str) -> str | None:
+    """Another repository of the same registry from which an image with this layer is here."""
+    for id, names in store.names().items():
+        for name in names:
+            repository = reference.split(name)[0]
+            if repository.startswith(f"{host}/") and repository != f"{host}/{path}" and diff_id in store.diff_ids(id):
+                return repository.removeprefix(f"{host}/")
+    return None

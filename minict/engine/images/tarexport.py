@@ -1,0 +1,435 @@
+"""``save`` and ``load``: images as one archive, for a machine without a registry.
+
+What is written can be read in two ways, and both are read:
+
+* as an **OCI layout** (image-layout.md of the image-spec): ``oci-layout``, ``index.json``, and every blob by its
+  digest in
+  ``blobs/sha256``; skopeo and podman call it ``oci-archive:``
+* as what ``docker save`` writes: ``manifest.json`` with the names of the configuration and of the layers;
+  ``docker-archive:``
+
+An archive is read where it lies, by a table of what is in it.  A compressed one, or one that comes through a pipe, is
+first written to a file of the store.  Source: docker save; the image-spec, annotations.md, for the names in an index.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import tarfile
+
+from minict.engine.archive import compression, extract
+from minict.engine.distribution import manifest as documents
+from minict.engine.distribution import reference
+from minict.engine.distribution.manifest import Descriptor
+from minict.runtime.errors import ContainerError
+
+from . import store
+from .image import Image
+
+MAX_MEMBERS = 100_000
+_NAME = "io.containerd.image.name"  # the full name of an image, as annotation in an index
+_REF = "org.opencontainers.image.ref.name"
+_LAYOUT = b'{"imageLayoutVersion": "1.0.0"}'
+
+
+# ---- save ----------------------------------------------------------------------------------------------------------
+
+
+def save(names: list[str], file) -> None:
+    """Write the images *names* into the binary *file*; each gets the name there by which it was asked for, with an id
+    all its names.
+
+    Raises :class:`ContainerError`.
+    """
+    images = {}  # by id: several names may mean one image
+    for name in names:
+        image = Image.find(name)
+        images.setdefault(image.id, (image, []))[1].extend(_asked_names(name, image))
+    with (
+        store.Making(None) as making,
+        tarfile.open(mode="w|", fileobj=file, format=tarfile.PAX_FORMAT, bufsize=1 << 20) as archive,
+    ):
+        for image, _ in images.values():
+            for digest in image.digests:  # nobody removes them meanwhile
+                making.use(digest)
+        written: set[str] = set()
+        index, docker = [], []
+        _add(archive, "oci-layout", _LAYOUT)
+        for image, full_names in images.values():
+            manifest = image.make_manifest()
+            layers = [store.layer_blob(digest) for digest in image.digests]
+            for descriptor, path in [*layers, (manifest.config, store.config_file(image.id))]:
+                if descriptor.digest not in written:
+                    written.add(descriptor.digest)
+                    with open(path, "rb") as blob:
+                        archive.addfile(_member(_blob_name(descriptor.digest), os.fstat(blob.fileno()).st_size), blob)
+            if manifest.digest not in written:
+                written.add(manifest.digest)
+                _add(archive, _blob_name(manifest.digest), manifest.data)
+            index += _index_entries(manifest, image, full_names)
+            docker.append(
+                {
+                    "Config": _blob_name(f"sha256:{image.id}"),
+                    "RepoTags": full_names,
+                    "Layers": [_blob_name(descriptor.digest) for descriptor, _ in layers],
+                }
+            )
+        _add(
+            archive,
+            "index.json",
+            json.dumps({"schemaVersion": 2, "mediaType": documents.INDEX, "manifests": index}).encode(),
+        )
+        _add(archive, "manifest.json", json.dumps(docker).encode())
+
+
+def save_file(names: list[str], path: str) -> None:
+    """Write the images *names* into the file *path*, all of it or nothing.  Raises :class:`ContainerError`."""
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe, or a device
+        with open(path, "wb") as file:
+            return save(names, file)
+    unfinished = f"{path}.{os.getpid()}"
+    try:
+        with open(unfinished, "xb") as file:
+            save(names, file)
+        os.rename(unfinished, path)
+    except OSError as error:
+        raise ContainerError(f"{path} can't be written: {error.strerror}", errno=error.errno) from None
+    finally:
+        if os.path.exists(unfinished):
+            os.unlink(unfinished)
+
+
+def _asked_names(name: str, image: Image) -> list[str]:
+    """The full names that *image* has in the archive when it was asked for as *name*: none with a digest."""
+    start = name.removeprefix("sha256:")
+    if reference.is_id(start) or reference.may_be_id(start) and image.id.startswith(start):
+        return image.full_names
+    full = reference.full_name(name)
+    return [] if "@" in full else [full]
+
+
+def _index_entries(manifest, image: Image, full_names: list[str]) -> list[dict]:
+    entry = {
+        "mediaType": manifest.media_type,
+        "digest": manifest.digest,
+        "size": len(manifest.data),
+        "platform": {
+            "os": image.document.get("os") or "linux",
+            "architecture": image.document.get("architecture") or "",
+        },
+    }
+    return [{**entry, "annotations": {_NAME: full, _REF: reference.split(full)[1]}} for full in full_names] or [entry]
+
+
+def _blob_name(digest: str) -> str:
+    return f"blobs/{digest.replace(':', '/')}"
+
+
+def _member(name: str, size: int) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = size, 0o644
+    return member
+
+
+def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+    archive.addfile(_member(name, len(data)), io.BytesIO(data))
+
+
+# ---- load ----------------------------------------------------------------------------------------------------------
+
+
+def load(file, name: str = "the archive", platform: str | None = None, tell=lambda image, names: None) -> list[Image]:
+    """Take all images of the archive *file*, a binary file or pipe, into the store.  *name* is what messages call it.
+
+    Of an image for several machines, this machine's is taken, or that for *platform*.  *tell* is called with each
+    image and the names that the archive gives it.  Raises :class:`ContainerError`; images that were whole by then
+    stay.
+    """
+    with store.Making(None) as making, contextlib.ExitStack() as stack:
+        archive = Archive(_seekable(file, making, name, stack), name)
+        if "index.json" in archive.members:
+            found = [_from_index(archive, descriptor, platform) for descriptor in _manifests(archive, platform)]
+            names = _docker_names(archive)
+            for each in found:
+                each.names += [tag for tag in names.get(each.id, []) if tag not in each.names]
+        elif "manifest.json" in archive.members:
+            found = _from_docker(archive)
+        else:
+            raise ContainerError(
+                f"{name} is no archive of images, as save makes them: of a root file system's archive an image is "
+                "made by minict import"
+            )
+        images = []
+        for each in _merged(found):
+            images.append(each.store())
+            tell(images[-1], [reference.short_name(name) for name in each.names])
+        return images
+
+
+class Found:
+    """One image of an archive: its *config*, as bytes, the *layers* with their places, the *manifest* if it has one,
+    its full *names*."""
+
+    def __init__(
+        self, archive: Archive, config: bytes, layers: list[tuple[Descriptor, object]], manifest, names: list[str]
+    ):
+        self.archive, self.config, self.layers, self.manifest, self.names = archive, config, layers, manifest, names
+        self.id = hashlib.sha256(config).hexdigest()
+        self.diff_ids = documents.parse_config(config, f"{archive.name}, the configuration {self.id[:12]}")["rootfs"][
+            "diff_ids"
+        ]
+        if len(self.diff_ids) != len(layers):
+            raise ContainerError(
+                f"{archive.name} is not as the standard demands: the image {self.id[:12]} has {len(self.diff_ids)} "
+                f"layers by its configuration, and {len(layers)} by its manifest"
+            )
+
+    def store(self) -> Image:
+        """Put it into the store, under all its names."""
+        with store.Making(self.names[0] if self.names else None) as making:
+            for (descriptor, member), diff_id in zip(self.layers, self.diff_ids):
+                making.layer(descriptor, diff_id, lambda offset, member=member: self.archive.part(member, offset))
+            image = making.finish(self.config, self.manifest)
+        for name in self.names[1:]:
+            with store.Locked():
+                store.write_name(name, image.id)
+        return image
+
+
+def _merged(found: list[Found]) -> list[Found]:
+    """An image that is listed once for each of its names, once with all of them."""
+    by_id: dict[str, Found] = {}
+    for each in found:
+        first = by_id.setdefault(each.id, each)
+        first.names += [name for name in each.names if name not in first.names]
+    return list(by_id.values())
+
+
+def _manifests(archive: Archive, platform: str | None) -> list[Descriptor]:
+    """Those of the manifests in ``index.json`` that are for the wanted machine, each with the annotations that name
+    it."""
+    listed = documents.parse_index(archive.read("index.json"), f"{archive.name}, index.json")
+    found = []
+    for descriptor in listed:
+        for _ in range(4):  # an index may list indexes; none that means well goes deeper
+            if descriptor.media_type not in documents.INDEXES:
+                break
+            inner = documents.parse_index(
+                archive.blob(descriptor), f"{archive.name}, the index {descriptor.digest[7:19]}"
+            )
+            chosen = documents.choose(inner, platform, f"{archive.name}, the index {descriptor.digest[7:19]}")
+            chosen.annotations = descriptor.annotations | chosen.annotations
+            descriptor = chosen
+        if not descriptor.platform or documents.fits(descriptor.platform, documents.parse_platform(platform)):
+            found.append(descriptor)
+    if not found:
+        documents.choose(listed, platform, archive.name)  # it says what there is
+        raise ContainerError(f"{archive.name} holds no image")
+    return found
+
+
+def _from_index(archive: Archive, descriptor: Descriptor, platform: str | None) -> Found:
+    label = f"{archive.name}, the manifest {descriptor.digest[7:19]}"
+    manifest = documents.parse_manifest(archive.blob(descriptor), label)
+    layers = [(layer, archive.member(_blob_name(layer.digest))) for layer in manifest.layers]
+    for name in (descriptor.annotations.get(_NAME), descriptor.annotations.get(_REF)):
+        if isinstance(name, str) and (":" in name or "/" in name):  # a bare tag names nothing
+            return Found(archive, archive.blob(manifest.config), layers, manifest, [reference.full_name(name)])
+    return Found(archive, archive.blob(manifest.config), layers, manifest, [])
+
+
+def _docker_list(archive: Archive) -> list[dict]:
+    """``manifest.json``, checked."""
+    label = f"{archive.name}, manifest.json"
+    try:
+        entries = json.loads(archive.read("manifest.json"))
+    except (ValueError, RecursionError):
+        raise ContainerError(f"{label} can't be read: it is no JSON") from None
+    if not (
+        isinstance(entries, list)
+        and all(
+            isinstance(entry, dict)
+            and isinstance(entry.get("Config"), str)
+            and _is_texts(entry.get("Layers"))
+            and _is_texts(entry.get("RepoTags") or [])
+            and len(entry["Layers"]) <= documents.MAX_LAYERS
+            for entry in entries
+        )
+    ):
+        raise ContainerError(
+            f"{label} is not as docker save writes it: a list of images with Config, RepoTags and Layers"
+        )
+    return entries
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+def _docker_names(archive: Archive) -> dict[str, list[str]]:
+    """The full names in ``manifest.json``, if there is one, by the ids of the images."""
+    if "manifest.json" not in archive.members:
+        return {}
+    return {
+        os.path.basename(entry["Config"]).removesuffix(".json"): [
+            reference.full_name(tag) for tag in entry.get("RepoTags") or []
+        ]
+        for entry in _docker_list(archive)
+    }
+
+
+def _from_docker(archive: Archive) -> list[Found]:
+    return [
+        Found(
+            archive,
+            archive.read(entry["Config"]),
+            [archive.described(path) for path in entry["Layers"]],
+            None,
+            [reference.full_name(tag) for tag in entry.get("RepoTags") or []],
+        )
+        for entry in _docker_list(archive)
+    ]
+
+
+class Archive:
+    """A tar archive in the file *file* that can be read at any place.  ``members``: its files, by name.
+
+    Raises :class:`ContainerError` for what is no archive, or too much of one.
+    """
+
+    def __init__(self, file, name: str):
+        self.file, self.name, self.members = file, name, {}
+        stream = _Seekable(file)
+        try:
+            archive = tarfile.TarFile(fileobj=stream, encoding="utf-8", errors="surrogateescape")
+            while True:
+                stream.allowance = extract.MAX_HEADER
+                member = archive.next()
+                archive.members = []
+                if member is None:
+                    break
+                if len(self.members) >= MAX_MEMBERS:
+                    raise ContainerError(f"{name} has more than {MAX_MEMBERS} files, and no archive of images has")
+                self.members[os.path.normpath(member.name)] = member
+        except tarfile.TarError as error:
+            raise ContainerError(f"{name} is no archive of images, or was cut short ({error}): get it again") from None
+        except extract.Refused as error:
+            raise ContainerError(f"{name} can't be read: {error}") from None
+
+    def member(self, path: str) -> tarfile.TarInfo:
+        """The file *path*.  Old versions of docker save have links to a layer that several images share."""
+        name = os.path.normpath(path)
+        for _ in range(10):
+            member = self.members.get(name)
+            if member is not None and member.issym():
+                name = os.path.normpath(os.path.join(os.path.dirname(name), member.linkname))
+            elif member is not None and member.islnk():
+                name = os.path.normpath(member.linkname)
+            elif member is not None and member.isreg() and not member.sparse:
+                return member
+            else:
+                break
+        raise ContainerError(f"{self.name} is not whole: {path[:100]!r} is missing; make it again")
+
+    def part(self, member: tarfile.TarInfo, offset: int = 0):
+        """What is in *member* from *offset* on, as a file."""
+        return _Part(self.file, member.offset_data + offset, member.size - offset)
+
+    def read(self, path: str) -> bytes:
+        """The whole document *path*."""
+        member = self.member(path)
+        if member.size > documents.MAX_DOCUMENT:
+            raise ContainerError(
+                f"{self.name}: {path} has {member.size} bytes, and {documents.MAX_DOCUMENT} is the limit"
+            )
+        return self.part(member).read(member.size)
+
+    def blob(self, descriptor: Descriptor) -> bytes:
+        """The document *descriptor*, verified."""
+        data = self.read(_blob_name(descriptor.digest))
+        documents.check(data, descriptor.digest, f"{self.name}, the document {descriptor.digest[7:19]}")
+        return data
+
+    def described(self, path: str) -> tuple[Descriptor, tarfile.TarInfo]:
+        """A layer of which nothing is known but where it is."""
+        member = self.member(path)
+        digest = hashlib.sha256()
+        part = self.part(member)
+        start = part.read(6)
+        digest.update(start)
+        while chunk := part.read(1 << 20):
+            digest.update(chunk)
+        kind = (
+            documents.LAYER_GZIP
+            if start.startswith(b"\x1f\x8b")
+            else documents.LAYER_ZSTD
+            if start.startswith(b"\x28\xb5\x2f\xfd")
+            else documents.LAYER
+        )
+        return Descriptor(kind, f"sha256:{digest.hexdigest()}", member.size), member
+
+
+class _Seekable(extract.Stream):
+    """As its parent, a file for tarfile that gives headers of no more than a certain size; but what is skipped is not
+    read."""
+
+    def data(self, size: int) -> bytes:
+        chunk = self._file.read(size)
+        self._position += len(chunk)
+        return chunk
+
+    def __init__(self, file):
+        self._file, self._position, self.last = file, 0, b""
+        self.allowance = extract.MAX_HEADER
+        file.seek(0)
+
+    def seek(self, position: int) -> None:
+        self._position = self._file.seek(position)
+
+
+class _Part:
+    """A part of a file, as a file; it is read by its place, so that several parts may be read at once."""
+
+    def __init__(self, file, offset: int, size: int):
+        self._fd, self._offset, self._end = file.fileno(), offset, offset + size
+
+    def read(self, size: int) -> bytes:
+        chunk = os.pread(self._fd, max(0, min(size, self._end - self._offset)), self._offset)
+        self._offset += len(chunk)
+        return chunk
+
+    def close(self) -> None:
+        """The file is everybody's."""
+
+
+def _seekable(file, making: store.Making, name: str, stack: contextlib.ExitStack):
+    """*file* itself when it is plain and can be read at any place, else its content in a file of the store."""
+    start = b""
+    while len(start) < 6 and (chunk := file.read(6 - len(start))):
+        start += chunk
+    make = compression.decompressor(start, name)
+    try:
+        if make is None and file.seekable():
+            file.fileno()
+            return file
+    except OSError:
+        pass
+    pieces = [start]
+    spool = stack.enter_context(open(f"{making.path}/archive", "w+b"))
+    total = 0
+    try:
+        for chunk in compression.decompressed(lambda size: pieces.pop() if pieces else file.read(size), make):
+            total += len(chunk)
+            if total > extract.MAX_BYTES:
+                raise ContainerError(f"{name} holds more than {extract.MAX_BYTES} bytes, which is the limit")
+            spool.write(chunk)
+        spool.flush()
+    except (ContainerError, OSError):
+        raise
+    except Exception as error:  # each decompressor has exceptions of its own for "damaged"
+        raise ContainerError(f"{name} is damaged or was cut short ({error}): get it again") from None
+    return spool

@@ -1,0 +1,225 @@
+"""``minict exec``: a further command in a container that runs."""
+
+from __future__ import annotations
+
+import os
+
+from minict.engine.containers.store import Record
+from minict.engine.images.image import Image
+from minict.engine.spec import seccomp
+from minict.runtime import capabilities, terminal
+from minict.runtime import exec as runtime
+from minict.runtime.container import Container
+from minict.runtime.errors import NOT_EXECUTABLE, OUR_ERROR, ContainerError
+from minict.runtime.process import exit_status
+from minict.runtime.spec import Capabilities, Process
+
+
+def process(
+    record: Record,
+    command: list[str],
+    *,
+    env: list[str] = (),
+    env_file: list[str] = (),
+    user: str | None = None,
+    workdir: str | None = None,
+    tty: bool = False,
+    privileged: bool = False,
+) -> Process:
+    """What is to be executed: the *command* in the surroundings of the container's own, but for what is given here.
+
+    Raises :class:`ContainerError`.
+    """
+    from minict.engine.containers import env as words
+    from minict.engine.containers.options import Settings
+    from minict.engine.spec.user import find_user
+
+    if record.pid is None:
+        raise ContainerError(f"the container {record.name} is not running: start it first, or take 'minict run'")
+    if record.status == "paused":
+        raise ContainerError(f"the container {record.name} is paused: 'minict unpause {record.name}' lets it go on")
+    first = record.state.read_spec().process
+    variables = dict(word.split("=", 1) for word in first.env)
+    if tty:
+        variables.setdefault("TERM", "xterm")
+    result = Process(
+        args=list(command),
+        cwd=workdir or first.cwd,
+        terminal=tty,
+        capabilities=first.capabilities,
+        user=first.user,
+        noNewPrivileges=first.noNewPrivileges,
+        rlimits=first.rlimits,
+    )
+    if user is not None:
+        result.user, variables["HOME"] = _asked(lambda: find_user(user, Image.load(record.image, record.image_name)))
+        bounding = first.capabilities.bounding
+        held = bounding if result.user.uid == 0 else []
+        result.capabilities = Capabilities(bounding=bounding, permitted=held, effective=held)
+    if privileged:
+        everything = capabilities.known()
+        result.capabilities = Capabilities(bounding=everything, permitted=everything, effective=everything)
+    variables.update(
+        word.split("=", 1) for word in words.handed_on(Settings(env=env, env_file=env_file)) if "=" in word
+    )
+    result.env = [f"{name}={value}" for name, value in variables.items()]
+    return result
+
+
+def execute(record: Record, wanted: Process, *, streams: tuple = (0, 1, 2), console: int = -1) -> tuple[int, int]:
+    """Execute the *wanted* process; its (pid, pidfd).  It is our child.  Raises :class:`ContainerError`."""
+    program = seccomp.program(record.settings_object(), record.state.read_spec())
+    return _asked(
+        lambda: runtime.execute(Container(record.id), wanted, streams=streams, console=console, seccomp_filter=program)
+    )
+
+
+def _asked(ask):
+    """What *ask* returns; what the container refuses, such as a user or a directory that it has not, has the status
+    126, as Docker's."""
+    try:
+        return ask()
+    except ContainerError as error:
+        error.status = NOT_EXECUTABLE if error.status == OUR_ERROR else error.status
+        raise
+
+
+def attached(record: Record, wanted: Process, interactive: bool = False, detach_keys: str | None = None) -> int:
+    """Execute it joined to our own streams; its exit status, or 0 when the person has left by the *detach_keys*.
+
+    Raises :class:`ContainerError`.
+    """
+    from . import monitor
+
+    monitor.hold_signals()
+    if not wanted.terminal:
+        return _relayed(record, wanted, interactive)
+    import _socket
+
+    from .attach import KILLED, Detached, DetachKeys
+
+    keys = DetachKeys(detach_keys)
+    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    monitor.fork_away(b"minict-exec", lambda told: _keep(record, wanted, theirs, told), keep=[theirs.fileno()])
+    theirs.close()
+    master, pidfd = (terminal.receive(ours.fileno()) for _ in range(2))
+    monitor.take_signals(lambda number: monitor.send(pidfd, number))
+    try:
+        terminal.relay(master, pidfd, 0 if interactive else -1, typed=keys.typed)
+    except Detached:
+        ours.send(_LEFT)
+        os.write(2, b"\r\n")
+        return 0
+    os.close(master)
+    return int(ours.recv(16) or KILLED)
+
+
+def _relayed(record: Record, wanted: Process, interactive: bool) -> int:
+    """Execute it with pipes to our own streams, and hand on to it the signals that are sent to us; its exit status."""
+    from minict.engine import streams
+
+    from . import monitor
+
+    with streams.Relay(0 if interactive else -1) as relay:
+        pid, pidfd = execute(record, wanted, streams=relay.theirs)
+        relay.begun()
+        wake = monitor._Wake()
+        monitor.take_signals(lambda number: _hand_on(pid, pidfd, number))
+        relay.run(pidfd, wake)
+        status = exit_status(os.waitpid(pid, 0)[1])
+        if relay.open:  # it has left somebody behind
+            monitor.fork_away(b"minict-exec", lambda told: told(None) or streams.discard(relay.fds), keep=relay.fds)
+    if relay.lost and not status:
+        raise ContainerError(
+            f"what {wanted.args[0]} has written could not be passed on: {relay.lost.strerror}", errno=relay.lost.errno
+        )
+    return status
+
+
+def _hand_on(pid: int, pidfd: int, number: int) -> None:
+    """Send a signal to our child.  One that is stopped would not even end by it: the container may stop whom it likes,
+    and a person who wants to leave must not have to wait for that."""
+    from . import monitor
+
+    monitor.send(pidfd, number)
+    if number in _ENDING and _is_stopped(pid):
+        monitor.send(pidfd, 9)
+
+
+_ENDING = (1, 2, 3, 15)
+
+
+def _is_stopped(pid: int) -> bool:
+    """Source: proc_pid_stat(5), the third field."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] in "Tt"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+_LEFT = b"left"
+
+
+def _keep(record: Record, wanted: Process, channel, told) -> None:
+    """In a process of its own, which holds the terminal and waits for the command: so a person can leave, and the
+    command goes on.
+
+    By *channel* go the terminal, the command's pidfd, and at the end its exit status; the answer is :data:`_LEFT`, or
+    nothing when the person's window was closed, and then the terminal hangs up, as a terminal does.
+    """
+    import _socket
+    import select
+
+    console, theirs = _socket.socketpair()
+    try:
+        pid, pidfd = execute(record, wanted, console=theirs.fileno())
+    except (ContainerError, OSError) as error:
+        return told(error)
+    master = terminal.receive(console.fileno())
+    for fd in (master, pidfd):
+        terminal.send(channel.fileno(), fd)
+    told(None)
+    poll = select.poll()
+    for fd in (pidfd, channel.fileno()):
+        poll.register(fd, select.POLLIN)
+    while pidfd not in (ready := dict(poll.poll())):
+        if channel.fileno() in ready:
+            poll.unregister(channel.fileno())
+            if channel.recv(16) == _LEFT:
+                poll.register(master, select.POLLIN)
+            else:
+                os.close(master)
+        elif not terminal.pass_on(master, -1):  # nobody looks, but who writes must not wait for that
+            poll.unregister(master)
+    try:
+        channel.send(str(exit_status(os.waitpid(pid, 0)[1])).encode())
+    except OSError:
+        pass  # the person has left
+
+
+def in_background(record: Record, wanted: Process) -> None:
+    """Execute it, and leave it alone.  Raises :class:`ContainerError`.
+
+    A process of ours waits for it: the kernel takes a container's pid namespace apart only when every process in it
+    was waited for, and not everybody's process 1, who inherits orphans, does that.  It also reads what the command
+    writes, and forgets it: /dev/null of the host would be a descriptor of ours, by which root inside could change its
+    mode.
+    """
+    from minict.engine import streams
+
+    from . import monitor
+
+    def work(told) -> None:
+        with streams.Relay(stdout=-1, stderr=-1) as relay:
+            try:
+                pid, pidfd = execute(record, wanted, streams=relay.theirs)
+            except (ContainerError, OSError) as error:
+                return told(error)
+            told(None)
+            relay.begun()
+            relay.run(pidfd)
+            os.waitpid(pid, 0)
+            streams.discard(relay.fds)
+
+    monitor.fork_away(b"minict-exec", work)

@@ -1,0 +1,155 @@
+"""How a container is: a command that is executed inside from time to time, and says so by its exit status.
+
+The monitor keeps the time.  Each check is a process of its own (:func:`_check`), forked from the monitor, which
+executes the command in the container, waits for it, or kills it when its time is over, and writes what came of it into
+a pipe.  So a check that hangs, or the memory that it takes, is never the monitor's.
+
+Source: the Dockerfile reference, HEALTHCHECK; docker-run(1).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from minict.engine.containers.store import Record
+from minict.engine.util import timestamps
+from minict.runtime.errors import ContainerError
+from minict.runtime.process import exit_status
+
+from . import exec
+
+_KEPT = 5  # results in the record
+_LONGEST = 4096  # bytes of the command's output that are kept, as in Docker
+_KILL = 9
+
+
+class Health:
+    """The checks of one life of the container *record*.  *wish* is what
+    :func:`minict.engine.containers.policies.healthcheck` returns, *shell* the image's SHELL, which a command in one
+    string is given to."""
+
+    def __init__(self, record: Record, wish: dict, shell: list[str] | None = None):
+        self.record, self.wish = record, wish
+        kind, *words = wish["Test"]
+        self.command = words if kind == "CMD" else [*(shell or ["/bin/sh", "-c"]), words[0]]
+        self.began = time.monotonic()
+        self.status, self.failures, self.results = "starting", 0, []
+        self.fd = self._pid = -1  # of the check that is under way
+        self._started = 0
+        self.next = self.began + self._pause()
+        self._write()
+
+    def timeout(self) -> float | None:
+        """Milliseconds until the next check is due; None while one is under way, as :attr:`fd` then tells."""
+        return None if self.fd >= 0 else max(0.0, (self.next - time.monotonic()) * 1000)
+
+    def look(self, ended: bool) -> None:
+        """Begin a check when one is due; with *ended*, :attr:`fd` can be read: see what came of the one that has
+        ended."""
+        if ended:
+            self._take_result()
+        elif self.fd < 0 and time.monotonic() >= self.next:
+            self.next = time.monotonic() + self._pause()
+            if not os.path.exists(self.record.state.path("paused")):  # who is frozen answers nobody
+                try:
+                    self._begin()
+                except OSError:  # no process or no descriptor is to be had just now: the next time
+                    pass
+
+    def stop(self) -> None:
+        """The container has ended: a check that is under way ends with it."""
+        if self.fd >= 0:
+            os.kill(self._pid, _KILL)
+            os.waitpid(self._pid, 0)
+            os.close(self.fd)
+            self.fd = -1
+
+    def _pause(self) -> float:
+        """Seconds until the next check: more often while it is starting."""
+        starting = self.status == "starting" and self._in_start_period()
+        return self.wish["StartInterval" if starting else "Interval"] / 1e9
+
+    def _in_start_period(self) -> bool:
+        return time.monotonic() - self.began < self.wish["StartPeriod"] / 1e9
+
+    def _begin(self) -> None:
+        fd, told = os.pipe2(os.O_CLOEXEC)
+        self._started = time.time_ns()
+        try:
+            self._pid = os.fork()
+        except OSError:
+            os.close(fd)
+            os.close(told)
+            raise
+        if self._pid == 0:
+            try:
+                os.close(fd)
+                status, output = _check(self.record, self.command, self.wish["Timeout"] / 1e9)
+                os.write(told, f"{status}\n".encode() + output[:_LONGEST])
+            finally:
+                os._exit(0)
+        os.close(told)
+        self.fd = fd
+
+    def _take_result(self) -> None:
+        with open(self.fd, "rb") as pipe:
+            word, _, output = pipe.read().partition(b"\n")
+        self.fd = -1
+        os.waitpid(self._pid, 0)
+        status = int(word or -1)
+        if status == 0:
+            self.status, self.failures = "healthy", 0
+        elif self.status != "starting" or not self._in_start_period():
+            self.failures += 1
+            if self.failures >= self.wish["Retries"]:
+                self.status = "unhealthy"
+        self.results = [
+            *self.results[1 - _KEPT :],
+            {
+                "Start": timestamps.stamp(self._started),
+                "End": timestamps.stamp(time.time_ns()),
+                "ExitCode": status,
+                "Output": output.decode(errors="replace"),
+            },
+        ]
+        self.next = time.monotonic() + self._pause()
+        self._write()
+
+    def _write(self) -> None:
+        """Let others know.  On a full disk they wait for the next time: the monitor, and with it the container, must
+        not end."""
+        try:
+            self.record.write_life(health={"Status": self.status, "FailingStreak": self.failures, "Log": self.results})
+        except OSError:
+            pass
+
+
+def _check(record: Record, command: list[str], seconds: float) -> tuple[int, bytes]:
+    """Execute the *command*, and wait for it; its exit status and output.  -1: it could not be executed, or took
+    longer."""
+    import select
+
+    output, written = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    os.set_blocking(written, True)
+    try:
+        pid, pidfd = exec.execute(record, exec.process(record, command), streams=(-1, written, written))
+    except (ContainerError, OSError) as error:
+        return -1, str(error).encode()
+    os.close(written)
+    text, end = b"", time.monotonic() + seconds
+    poll = select.poll()
+    for fd in (output, pidfd):
+        poll.register(fd, select.POLLIN)
+    while (left := end - time.monotonic()) > 0:
+        ready = dict(poll.poll(left * 1000))
+        if output in ready:
+            if chunk := os.read(output, 65536):
+                text = (text + chunk)[:_LONGEST]  # it is read on, lest the command wait for a reader
+                continue
+            poll.unregister(output)
+        if pidfd in ready:
+            return exit_status(os.waitpid(pid, 0)[1]), text
+    os.kill(pid, _KILL)
+    os.waitpid(pid, 0)
+    return -1, b"the check took longer than its time-out, and was killed"

@@ -1,0 +1,337 @@
+"""What ``minict inspect`` shows of a container: all that is known of it, under the names that Docker gives it.
+
+Scripts read this; so what minict has no counterpart for is left out, and nothing is made up.
+Source: the Docker Engine API, ContainerInspect.
+"""
+
+from __future__ import annotations
+
+from minict.engine.containers import env, policies
+from minict.engine.containers.options import Settings
+from minict.engine.containers.store import Record
+from minict.engine.images.image import Image
+from minict.engine.networks import portmapper, sandbox
+from minict.engine.spec import namespaces, resources
+from minict.engine.spec import spec as spec_builder
+from minict.engine.system import df
+from minict.engine.util import timestamps
+from minict.engine.volumes import options as volume_options
+from minict.runtime import paths, spec
+from minict.runtime.errors import ContainerError
+
+from . import jsonlog, listing
+
+
+class Facts(dict):
+    """Fields under Docker's names.  Those that are *optional* are left out when they are empty; and yet a template may
+    ask for them, ``{{if .State.Health}}``, as for a pointer of Go's that is nil."""
+
+    def __init__(self, fields: dict, optional: tuple[str, ...]):
+        super().__init__({name: value for name, value in fields.items() if value or name not in optional})
+        self.optional = optional
+
+
+def container(record: Record, *, size: bool = False) -> dict:
+    """The container as ``inspect`` shows it; with *size* also how much of the disk it takes."""
+    settings, image = record.settings_object(), image_of(record)
+    command = command_of(record, image)
+    data, state = record.data, record.state
+    result = {
+        "Id": record.id,
+        "Created": stamp(record.created),
+        "Path": command[0],
+        "Args": command[1:],
+        "State": state_of(record),
+        "Image": f"sha256:{record.image}",
+        "ResolvConfPath": state.path("resolv.conf"),
+        "HostnamePath": state.path("hostname"),
+        "HostsPath": state.path("hosts"),
+        "LogPath": "" if settings.log_driver == "none" else jsonlog.current(data),
+        "Name": f"/{record.name}",
+        "RestartCount": record.life.get("restarts") or 0,
+        "Driver": "overlay",
+        "Platform": "linux",
+        "HostConfig": host_config(record, settings),
+        "GraphDriver": {
+            "Name": "overlay",
+            "Data": {
+                "LowerDir": ":".join(image.layers) if image else "",
+                "MergedDir": f"{data}/root",
+                "UpperDir": f"{data}/upper",
+                "WorkDir": f"{data}/work",
+            },
+        },
+        "Mounts": [mount(each) for each in record.mounts or []],
+        "Config": config(record, settings, image),
+        "NetworkSettings": network_settings(record, image),
+    }
+    if size:
+        written, whole = sizes(record, image)
+        result |= {"SizeRw": written, "SizeRootFs": whole}
+    return result
+
+
+def image_of(record: Record) -> Image | None:
+    """The container's image; None when its file is gone or damaged, which must not keep the rest from being shown."""
+    try:
+        return Image.load(record.image, record.image_name)
+    except ContainerError:
+        return None
+
+
+def command_of(record: Record, image: Image | None) -> list[str]:
+    """The command with its arguments, entry point and all; as far as that is known without the image."""
+    if image is None:
+        return record.args or [""]
+    return spec_builder.command_line(record.settings_object(), image.config, record.args, image)
+
+
+def labels_of(record: Record, image: Image | None) -> dict[str, str]:
+    """The container's labels: the image's, and its own."""
+    return env.labels(record.settings_object(), image.config if image else {})
+
+
+def stamp(seconds: float | None) -> str:
+    """Seconds since 1970 as RFC 3339 has them; what has not been yet is in the year 1, as Go writes it."""
+    return timestamps.stamp(int(seconds * timestamps.SECOND)) if seconds else timestamps.ZERO
+
+
+def state_of(record: Record) -> dict:
+    """How it is, and how it came to that."""
+    status, life = record.status, record.life
+    found = {
+        "Status": status,
+        "Running": status in ("running", "paused"),
+        "Paused": status == "paused",
+        "Restarting": status == "restarting",
+        "OOMKilled": bool(life.get("oom_killed")),
+        "Dead": False,
+        "Pid": record.pid or 0,
+        "ExitCode": 0 if status in ("running", "paused") else record.exit_code,
+        "Error": life.get("error") or "",
+        "StartedAt": stamp(life.get("started")),
+        "FinishedAt": stamp(life.get("finished")),
+    }
+    return Facts({**found, "Health": life.get("health")}, optional=("Health",))
+
+
+def config(record: Record, settings: Settings, image: Image | None) -> dict:
+    """What the container itself is to be like, on whatever host it is."""
+    given = image.config if image else {}
+    entrypoint, cmd = given.get("Entrypoint"), record.args or given.get("Cmd")
+    if settings.entrypoint is not None:  # a new entry point makes the image's command void
+        entrypoint, cmd = [settings.entrypoint] if settings.entrypoint else None, record.args or None
+    hostname = host_name(record, settings)
+    return Facts(
+        {
+            "Hostname": hostname,
+            "Domainname": settings.domainname or "",
+            "User": settings.user or given.get("User") or "",
+            "ExposedPorts": {port: {} for port in exposed(settings, image)} or None,
+            "Tty": settings.tty,
+            "OpenStdin": settings.interactive,
+            "Env": _env(settings, given),
+            "Cmd": cmd,
+            "Image": record.image_name,
+            "Volumes": given.get("Volumes") or None,
+            "WorkingDir": settings.workdir or given.get("WorkingDir") or "",
+            "Entrypoint": entrypoint,
+            "Labels": labels_of(record, image),
+            "Healthcheck": policies.healthcheck(settings, given),
+            "StopSignal": str(settings.stop_signal or given.get("StopSignal") or "SIGTERM"),
+            "StopTimeout": int(policies.stop_timeout(settings)),
+        },
+        optional=("ExposedPorts", "Healthcheck"),
+    )
+
+
+def _env(settings: Settings, given: dict) -> list[str]:
+    """The image's variables and the user's, without those that depend on the host name and the user."""
+    words = [*(given.get("Env") or []), *env.handed_on(settings)]
+    found = {word.partition("=")[0]: word for word in words}
+    return [word for word in found.values() if "=" in word]
+
+
+def host_name(record: Record, settings: Settings) -> str:
+    """The name that the container has, or had; nothing when it shares that of a container which has ended."""
+    try:
+        return namespaces.host_name(settings, record.id)
+    except ContainerError:
+        return ""
+
+
+def host_config(record: Record, settings: Settings) -> dict:
+    """What the container gets from the host."""
+    wanted = resources.resources(settings)
+    memory, cpu, disks = wanted.memory or spec.Memory(), wanted.cpu or spec.CPU(), wanted.blockIO or spec.BlockIO()
+    name, most = policies.restart(settings)
+    return {
+        "Binds": settings.volume or None,
+        "Mounts": _wished_mounts(record, settings) or None,
+        "Tmpfs": _tmpfs(record) or None,
+        "VolumesFrom": settings.volumes_from or None,
+        "ReadonlyRootfs": settings.read_only,
+        "ShmSize": resources.shm_size(settings),
+        "NetworkMode": (settings.network or ["none"])[0],
+        "PortBindings": port_bindings(settings),
+        "PublishAllPorts": settings.publish_all,
+        "Dns": settings.dns,
+        "DnsOptions": settings.dns_option,
+        "DnsSearch": settings.dns_search,
+        "ExtraHosts": settings.add_host or None,
+        "Links": settings.link or None,
+        "AutoRemove": settings.rm,
+        "RestartPolicy": {"Name": name, "MaximumRetryCount": most or 0},
+        "Init": settings.init,
+        "LogConfig": {"Type": settings.log_driver or "json-file", "Config": _pairs(settings.log_opt)},
+        "PidMode": settings.pid or "",
+        "IpcMode": settings.ipc or "private",
+        "UTSMode": settings.uts or "",
+        "UsernsMode": settings.userns or "",
+        "CgroupnsMode": settings.cgroupns or "private",
+        "CapAdd": _capabilities(settings.cap_add),
+        "CapDrop": _capabilities(settings.cap_drop),
+        "Privileged": settings.privileged,
+        "SecurityOpt": settings.security_opt or None,
+        "GroupAdd": settings.group_add or None,
+        "Sysctls": _pairs(settings.sysctl),
+        "Devices": settings.device,
+        "DeviceCgroupRules": settings.device_cgroup_rule or None,
+        "Ulimits": [
+            {"Name": each.type.removeprefix("RLIMIT_").lower(), "Soft": each.soft, "Hard": each.hard}
+            for each in resources.rlimits(settings)
+        ],
+        "Memory": memory.limit or 0,
+        "MemorySwap": memory.swap or 0,
+        "MemoryReservation": memory.reservation or 0,
+        "MemorySwappiness": memory.swappiness,
+        "OomKillDisable": settings.oom_kill_disable,
+        "OomScoreAdj": resources.oom_score(settings) or 0,
+        "PidsLimit": wanted.pids.limit if wanted.pids else None,
+        "NanoCpus": int(float(settings.cpus or 0) * 1e9),
+        "CpuShares": cpu.shares or 0,
+        "CpuPeriod": cpu.period or 0,
+        "CpuQuota": cpu.quota or 0,
+        "CpusetCpus": cpu.cpus or "",
+        "CpusetMems": cpu.mems or "",
+        "BlkioWeight": disks.weight or 0,
+        "CgroupParent": settings.cgroup_parent or f"/{paths.cgroup_parent()}",
+    }
+
+
+def _capabilities(words: list[str]) -> list[str] | None:
+    """By their whole names."""
+    names = [word.upper().removeprefix("CAP_") for word in words]
+    return [name if name == "ALL" else f"CAP_{name}" for name in names] or None
+
+
+def _wished_mounts(record: Record, settings: Settings) -> list[dict]:
+    """What ``--mount`` has asked for."""
+    places = {volume_options.mount(word)["destination"] for word in settings.mount}
+    return [
+        {
+            "Type": each["type"],
+            "Source": each.get("source") or each.get("name") or "",
+            "Target": each["destination"],
+            "ReadOnly": bool(each.get("read_only")),
+        }
+        for each in record.mounts or []
+        if each["destination"] in places
+    ]
+
+
+def _pairs(words: list[str]) -> dict[str, str]:
+    return dict(word.partition("=")[::2] for word in words)
+
+
+def _tmpfs(record: Record) -> dict[str, str]:
+    return {
+        each["destination"]: ",".join(each.get("options", ()))
+        for each in record.mounts or []
+        if each["type"] == "tmpfs"
+    }
+
+
+def mount(each: dict) -> dict:
+    """One of the container's mounts (:func:`minict.engine.volumes.store.plan`) as Docker shows it."""
+    options = list(each.get("options", ()))
+    propagation = [word for word in options if word.lstrip("r") in ("private", "slave", "shared")]
+    result = {
+        "Type": each["type"],
+        "Source": each.get("source", ""),
+        "Destination": each["destination"],
+        "Mode": ",".join([*options, *["ro"] * bool(each.get("read_only"))]),
+        "RW": not each.get("read_only"),
+        "Propagation": propagation[0] if propagation else "rprivate" if each["type"] == "bind" else "",
+    }
+    if each["type"] != "volume":
+        return result
+    from minict.engine.volumes.store import Volume
+
+    try:
+        source = Volume.find(each["name"]).source
+    except ContainerError:  # somebody has removed it, or what it stands for
+        source = ""
+    return {**result, "Name": each["name"], "Source": source, "Driver": "local"}
+
+
+def exposed(settings: Settings, image: Image | None) -> list[str]:
+    """The ports that the image and the user name, each as ``80/tcp``."""
+    words = [*((image.config.get("ExposedPorts") or {}) if image else {}), *settings.expose]
+    found = {(port.inside, port.protocol) for word in words for port in portmapper.parse_exposed(word)}
+    return [f"{number}/{protocol}" for number, protocol in sorted(found)]
+
+
+def port_bindings(settings: Settings) -> dict[str, list[dict]]:
+    """What ``-p`` says: for each port of the container those of the host that were wished."""
+    found: dict[str, list[dict]] = {}
+    for port in (port for word in settings.publish for port in portmapper.parse(word)):
+        first, last = port.choices
+        found.setdefault(f"{port.inside}/{port.protocol}", []).append(
+            {
+                "HostIp": "" if port.address == portmapper.ANY else port.address,
+                "HostPort": "" if not first else str(first) if first == last else f"{first}-{last}",
+            }
+        )
+    return found
+
+
+def network_settings(record: Record, image: Image | None) -> dict:
+    """Its networks, those of its next life when it does not run; and all of its ports: those that are only exposed
+    have no port of the host."""
+    found = sandbox.describe(record.id)
+    nothing = {"IPAddress": "", "IPPrefixLen": 0, "Gateway": "", "MacAddress": "", "Aliases": None, "NetworkID": ""}
+    networks = found["Networks"] or {
+        name: dict(nothing) for name in listing.networks_of(record) if not name.startswith("container:")
+    }
+    found |= {"Networks": networks, "SandboxKey": f"/proc/{record.pid}/ns/net" if record.pid else ""}
+    return {**found, "Ports": {**dict.fromkeys(exposed(record.settings_object(), image)), **found["Ports"]}}
+
+
+def sizes(record: Record, image: Image | None) -> tuple[int, int]:
+    """How many bytes the container has written, and how many all its files have."""
+    written = df.usage(f"{record.data}/upper")
+    return written, written + (image.size if image else 0)
+
+
+# ---- an image ----------------------------------------------------------------------------------------------------
+
+
+def image(found: Image) -> dict:
+    """What ``image inspect`` shows.  Source: the Docker Engine API, ImageInspect."""
+    document, names = found.document, found.names
+    return {
+        "Id": f"sha256:{found.id}",
+        "RepoTags": names,
+        "RepoDigests": found.repo_digests,
+        "Comment": (found.history or [{}])[-1].get("comment", ""),
+        "Created": stamp(found.created),
+        "Author": document.get("author", ""),
+        "Config": found.config,
+        "Architecture": document.get("architecture", ""),
+        "Variant": document.get("variant", ""),
+        "Os": document.get("os", "linux"),
+        "Size": found.size,
+        "GraphDriver": {"Name": "overlay", "Data": {"LowerDir": ":".join(found.layers)}},
+        "RootFS": {"Type": "layers", "Layers": [f"sha256:{digest}" for digest in found.digests]},
+    }

@@ -1,0 +1,582 @@
+"""The monitor: the process that looks after a container, from its birth to its end.
+
+It is the parent of the container's first process, keeps what that writes, and waits for its end.  Where Docker has one
+daemon for all containers and a shim for each, and Podman has conmon, minict has this, and nothing else runs.
+
+::
+
+    container                        monitor                                clients (attach.py)
+    ─────────                        ───────                                ───────────────────
+    stdout, stderr or terminal  ──►  log (logs.py), own screen         ──►  what is written
+    stdin or terminal           ◄──                                    ◄──  what is typed, window size, signals
+    exit status                 ──►  life.json; another life?          ──►  exit status
+
+Of ``minict run -d`` and ``minict run -t`` the monitor is a process of its own, forked by the command (:func:`detach`).
+A ``minict run`` without a terminal is its own monitor, and its screen is the only client that it begins with.
+
+A monitor may live for months beside hundreds of others, so it imports nothing that it can do without: no asyncio, no
+socket and signal but the C modules beneath them.
+"""
+
+from __future__ import annotations
+
+import _signal  # and not signal: 5 ms, and memory for as long as the container lives
+import _socket
+import os
+import select
+
+from minict.engine.containers import policies
+from minict.engine.containers.store import Record, now
+from minict.engine.images.image import Image
+from minict.kernel import process as kernel
+from minict.runtime import terminal
+from minict.runtime.errors import OUR_ERROR, ContainerError
+from minict.runtime.process import restore_signals
+
+from . import task
+from .jsonlog import MAX_FILE, MAX_SIZE, Log
+
+_CHUNK = 65536
+SIGCHLD = 17
+EPIPE = 32
+# Not handed on: those that nobody can catch, SIGCHLD, SIGWINCH, those with which the kernel tells a process of its own
+# fault, and SIGTTIN and SIGTTOU, which stop who uses a terminal from the background (else it would try again for ever).
+HANDED_ON = frozenset(range(1, 32)) - {9, 19, SIGCHLD, 28, 11, 7, 8, 4, 5, 6, 21, 22}
+
+# What a message on the socket begins with; see attach.py for the other end.
+TYPED, END_OF_INPUT, SIZE, SIGNAL = b"i", b"e", b"s", b"k"  # from a client
+OUT, ERR, EXIT = b"o", b"r", b"x"  # to a client
+
+_PATIENCE = 5.0  # seconds for which a client may take nothing while the container wants to write
+_BACKOFF = 0.1  # seconds before the first restart; doubled each time, up to a minute, until a life has lasted
+_LASTING = 10.0  # seconds after which a life counts as a success
+
+
+class Monitor:
+    """Looks after the container of *record*.
+
+    *screen*: descriptors for its output and error when this process is the foreground command itself.
+    *stdin*: the descriptor that is read for its command, -1 for nothing; None: its command reads what clients type.  *starter*: the socket of a client
+    that is there from the beginning.  *size*: rows and columns of the terminal in which the container is started.
+    """
+
+    def __init__(
+        self,
+        record: Record,
+        *,
+        screen: tuple[int, int] | None = None,
+        stdin: int | None = -1,
+        starter=None,
+        size: tuple[int, int] | None = None,
+        trace: bool = False,
+    ):
+        self.size = size
+        self.record, self.screen, self.trace = record, screen, trace
+        self.reads = stdin != -1  # whether its command has anything to read
+        self.source = -1 if stdin is None else stdin  # the descriptor that is read for it
+        self.source_ended = False
+        self.settings = record.settings_object()
+        self.log = _log(record, self.settings)
+        self.clients = [_Client(starter, patient=True)] if starter else []
+        self.container = None
+        self.outputs: dict[int, bytes] = {}  # descriptor that the container writes to -> OUT or ERR
+        self.input = -1  # descriptor that the container reads from
+        self.typed = b""  # what waits for room in there
+        self.input_ends = False  # nothing will follow it
+        self.ends_with_client = starter is not None
+        self.health = None
+        self.lost: OSError | None = None  # why its words did not get onto the screen
+        self.image_config = Image.load(record.image).config
+
+    # ---- one life
+
+    def begin(self) -> None:
+        """Begin a life of the container.  Raises :class:`ContainerError`."""
+        if self.settings.tty:
+            ours, theirs = _socket.socketpair()
+            try:
+                self.container = task.begin(
+                    self.record, streams=(-1, 1, 2), console=theirs.fileno(), size=self.size, trace=self.trace
+                )
+                theirs.close()
+                self.input = terminal.receive(ours.fileno())
+            finally:
+                ours.close()
+                theirs.close()
+            self.outputs = {self.input: OUT}
+        else:
+            out, out_end = os.pipe2(os.O_CLOEXEC)
+            err, err_end = os.pipe2(os.O_CLOEXEC)
+            stdin_end, self.input = os.pipe2(os.O_CLOEXEC) if self.reads else (-1, -1)
+            try:
+                self.container = task.begin(self.record, streams=(stdin_end, out_end, err_end), trace=self.trace)
+            except BaseException:
+                for fd in {out, err, self.input} - {-1}:
+                    os.close(fd)
+                self.input = -1
+                raise
+            finally:
+                for fd in {out_end, err_end, stdin_end} - {-1}:
+                    os.close(fd)
+            self.outputs = {out: OUT, err: ERR}
+        if self.input >= 0:
+            os.set_blocking(self.input, False)
+        self.input_ends = self.source_ended
+        self._pass_on()
+        try:
+            self.listener = _listen(self.record)
+            self.health = self._health()
+        except BaseException:
+            task.end(self.record, self.container, OUR_ERROR)
+            raise
+
+    def _health(self):
+        """Who asks for the container's health, if anybody is to."""
+        if self.settings.health_cmd is None and not self.image_config.get("Healthcheck"):
+            return None
+        wish = policies.healthcheck(self.settings, self.image_config)
+        if wish is None:
+            return None
+        from .healthcheck import Health
+
+        return Health(self.record, wish, self.image_config.get("Shell"))
+
+    def look_after(self) -> int:
+        """Do all there is to do until the container's first process has ended; its exit status."""
+        wake = _Wake()
+        try:
+            while not self._serve(wake):
+                pass
+            self._drain()
+        finally:
+            wake.close()
+            if self.health:
+                self.health.stop()
+        return self.container.wait()
+
+    def _serve(self, wake: _Wake) -> bool:
+        """Wait for something to happen, and see to it; whether the container's first process has ended."""
+        poll = select.poll()
+        waiting = [client for client in self.clients if client.waiting]
+        for fd in () if waiting else self.outputs:  # who writes faster than a client reads has to wait for it
+            poll.register(fd, select.POLLIN)
+        if self.typed:
+            poll.register(
+                self.input, select.POLLOUT | (select.POLLIN if self.input in self.outputs and not waiting else 0)
+            )
+        for client in self.clients:
+            events = (0 if self.typed else select.POLLIN) | (select.POLLOUT if client.waiting else 0)
+            poll.register(client.fileno, events)
+        if self.source >= 0 and self.input >= 0 and not self.typed:
+            poll.register(self.source, select.POLLIN)
+        checks = [self.health.fd] if self.health and self.health.fd >= 0 else []
+        for fd in (self.container.pidfd, self.listener.fileno(), wake.fd, *checks):
+            poll.register(fd, select.POLLIN)
+        ready = dict(poll.poll(self._timeout(waiting)))
+        if wake.fd in ready:
+            wake.clear()  # Python has called the handler by now
+        if self.listener.fileno() in ready:
+            self.clients.append(_Client(_accept(self.listener)))
+        if self.source in ready:
+            self._read()
+        for client in [client for client in self.clients if client.fileno in ready]:
+            self._hear(client, ready[client.fileno])
+        if self.typed and self.input in ready:
+            self._pass_on()
+        for fd in [fd for fd in self.outputs if ready.get(fd, 0) & ~select.POLLOUT]:
+            self._copy(fd)
+        self._lose_patience(waiting)
+        if self.health:
+            self.health.look(self.health.fd in ready)
+        return self.container.pidfd in ready
+
+    def _timeout(self, waiting: list) -> float | None:
+        """Milliseconds until there is something to do even when nothing happens."""
+        times = [_PATIENCE * 1000] * bool(waiting)
+        if self.health and (time := self.health.timeout()) is not None:
+            times.append(time)
+        return min(times, default=None)
+
+    def _copy(self, fd: int) -> None:
+        """Pass on what the container has written to *fd* to whom it may concern; close *fd* when that was all."""
+        try:
+            data = os.read(fd, _CHUNK)
+        except OSError:  # EIO: the last who had the terminal open has closed it
+            data = b""
+        kind = self.outputs[fd]
+        if not data:
+            return self._close(fd)
+        if self.log:
+            self.log.write("stdout" if kind == OUT else "stderr", data)
+        if self.screen:
+            try:
+                _write_all(self.screen[kind == ERR], data)
+            except OSError as error:  # let the container notice, as it would have without us
+                if error.errno != EPIPE:  # nobody reads any more, and nobody misses it
+                    self.lost = error
+                return self._close(fd)
+        for client in list(self.clients):
+            if not client.send(kind + data):
+                self._forget(client)
+        return None
+
+    def _close(self, fd: int) -> None:
+        del self.outputs[fd]
+        if fd != self.input:
+            os.close(fd)
+
+    def _drain(self) -> None:
+        """What was written before the end is still in the pipes.  Who else holds them open is not waited for."""
+        if self.settings.pid:  # not alone in its pid namespace: the kernel has not ended the others with the first
+            self.container.cgroup.kill()
+        while ready := _readable(self.outputs):
+            for fd in ready:
+                self._copy(fd)
+        for fd in list(self.outputs):
+            self._close(fd)
+        if self.input >= 0:
+            os.close(self.input)
+            self.input, self.typed = -1, b""
+
+    # ---- clients
+
+    def _hear(self, client: _Client, events: int) -> None:
+        """What one of the clients has sent."""
+        if events & select.POLLOUT and not client.flush():
+            return self._forget(client)
+        if not events & ~select.POLLOUT:
+            return None
+        message = client.receive()
+        kind, data = message[:1], message[1:]
+        if kind == TYPED:
+            self.typed += data if self.input >= 0 else b""
+            self._pass_on()
+        elif kind == END_OF_INPUT:
+            self._end_input()
+        elif kind == SIZE and self.settings.tty:
+            rows, columns = map(int, data.split())
+            terminal.set_size(self.input, rows, columns)
+        elif kind == SIGNAL:
+            self.signal(int(data))
+        elif not kind:
+            self._forget(client)
+        return None
+
+    def _read(self) -> None:
+        """Take what there is to read for the container's command: it never has a descriptor of ours (see
+        :mod:`.streams`)."""
+        try:
+            self.typed = os.read(self.source, _CHUNK)
+        except OSError:  # a terminal that has hung up
+            pass
+        if not self.typed:
+            self.source, self.source_ended, self.input_ends = -1, True, True
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Give to the container what was typed, as far as there is room; the rest waits."""
+        try:
+            while self.typed:
+                self.typed = self.typed[os.write(self.input, self.typed) :]
+        except BlockingIOError:
+            return
+        except OSError:  # nobody reads it any more
+            self.typed = b""
+            self.input_ends = self.input_ends or self.source >= 0
+        if self.input_ends and self.input >= 0:
+            os.close(self.input)
+            self.input = -1
+
+    def _end_input(self) -> None:
+        """The client that has begun the container has no more to say: neither has anyone for the container to read."""
+        if self.settings.tty:
+            self.typed += b"\x04"  # the terminal's way to say end of file
+        else:
+            self.input_ends = self.ends_with_client
+        self._pass_on()
+
+    def _forget(self, client: _Client) -> None:
+        client.close()
+        if client in self.clients:
+            self.clients.remove(client)
+
+    def _lose_patience(self, waiting: list) -> None:
+        """A client that is stopped, or has hung, must not stop the container for ever."""
+        for client in waiting:
+            if client.waiting and not client.patient and now() - client.since > _PATIENCE:
+                self._forget(client)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the container's first process, if there is one at this moment."""
+        if self.container and self.container.pidfd >= 0:
+            send(self.container.pidfd, number)
+
+    # ---- all lives
+
+    def keep(self, born=lambda error: None) -> int:
+        """Life after life, as the restart policy wants it; the exit status of the last one.
+
+        *born* is told when the command runs for the first time, or the error that kept it from that.
+        """
+        wait, restarts = _BACKOFF, 0
+        while True:
+            began = now()
+            try:
+                self.begin()
+            except (ContainerError, OSError) as error:
+                status = getattr(error, "status", OUR_ERROR)
+                born(error)  # who waits for it lets go of the container's lock
+                if not restarts or not self._again(status, restarts):
+                    if self.record.removes_itself:
+                        task.forget(self.record)
+                    self._tell(status)
+                    return status
+            else:
+                born(None)
+                status = self.look_after()
+                again = self._again(status, restarts)
+                self.listener.close()
+                task.end(self.record, self.container, status, restarting=again)
+                self._tell(status)
+                if not again:
+                    return status
+            wait = _BACKOFF if now() - began >= _LASTING else min(wait * 2, 60) if restarts else wait
+            restarts += 1
+            if not self._rest(wait):
+                self.record.write_life(restarting=False)
+                return status
+            self.record.write_life(restarts=restarts)
+
+    def _again(self, status: int, restarts: int) -> bool:
+        """Whether the restart policy wants another life after *restarts* ones: see ``--restart`` in docker-run(1)."""
+        when, most = policies.restart(self.settings)
+        if when == "no" or os.path.exists(f"{self.record.data}/stopped"):
+            return False
+        return when != "on-failure" or status != 0 and (most is None or restarts < most)
+
+    def _rest(self, seconds: float) -> bool:
+        """Wait before the next life; False when a person has stopped the container meanwhile, which wakes us by
+        SIGTERM."""
+        wake = _Wake()
+        try:
+            _readable([wake.fd], seconds)
+            return not os.path.exists(f"{self.record.data}/stopped")
+        finally:
+            wake.close()
+
+    def _tell(self, status: int) -> None:
+        """Every client learns the exit status, and may go."""
+        for client in self.clients:
+            client.send(EXIT + str(status).encode())
+            client.flush(wait=True)
+            client.close()
+        self.clients = []
+
+
+def hold_signals() -> None:
+    """From now on signals wait: one that ended us in the middle of a birth would leave to 'prune' what was taken so
+    far."""
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, HANDED_ON | {SIGCHLD})
+
+
+def take_signals(handle) -> None:
+    """From now on *handle* is called with the number of each signal that is not for us alone."""
+    for number in HANDED_ON:
+        _signal.signal(number, lambda number, frame: handle(number))
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, HANDED_ON | {SIGCHLD})
+
+
+def send(pidfd: int, number: int) -> None:
+    """Send a signal to a process; that it has ended is no error."""
+    try:
+        kernel.pidfd_send_signal(pidfd, number)
+    except ProcessLookupError:
+        pass
+
+
+def detach(record: Record, *, starter=None, trace: bool = False) -> str:
+    """Fork the monitor of *record*, and return when the container's command runs; the trace of its birth, if asked for.
+
+    *starter*: the socket of its first client; it becomes the monitor's.  Raises :class:`ContainerError`.
+    """
+    size = terminal.size(fd) if record.settings.get("tty") and (fd := terminal.screen()) >= 0 else None
+
+    def work(told) -> None:
+        record.forget_lock()  # it is the command's
+        hold_signals()
+        monitor = Monitor(
+            record, stdin=None if record.settings.get("interactive") else -1, starter=starter, size=size, trace=trace
+        )
+
+        def born(error: Exception | None) -> None:
+            told(error, _trace(monitor) if not error else "")
+            # For a process in the background these mean: end, and what you look after with you.
+            take_signals(lambda number: number in (1, 2, 3, 15) and monitor.signal(15))
+
+        monitor.keep(born)
+
+    hold_signals()
+    try:
+        return fork_away(b"minict-monitor", work, keep=[starter.fileno()] if starter else [])
+    finally:
+        if starter:
+            starter.close()
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, HANDED_ON | {SIGCHLD})
+
+
+def fork_away(name: bytes, work, keep: list[int] = ()) -> str:
+    """Fork a process that goes on in the background, where it calls *work*; return what it tells when it has begun.
+
+    *work* gets a function ``told(error, text)``, which it calls once: with None and a text, or with the error that this
+    call then raises.  Of our descriptors the process keeps only *keep*: it must hold no terminal, pipe or lock of ours.
+    Raises :class:`ContainerError`.
+    """
+    report, end = os.pipe2(os.O_CLOEXEC)
+    if os.fork() == 0:
+        try:
+            _go_away(name, sorted({end, *keep}))
+
+            def told(error: Exception | None, text: str = "") -> None:
+                nonlocal end
+                if end >= 0:
+                    text = f"{getattr(error, 'status', OUR_ERROR)}\n{error}" if error else f"begun\n{text}"
+                    _write_all(end, text.encode(errors="replace"))
+                    os.close(end)
+                    end = -1
+
+            work(told)
+        finally:
+            os._exit(0)
+    os.close(end)
+    with open(report, encoding="utf-8", errors="replace") as file:
+        kind, _, text = file.read().partition("\n")
+    if kind == "begun":
+        return text
+    if kind.isdigit():
+        raise ContainerError(text, status=int(kind))
+    raise ContainerError(f"the process {name.decode()}, which was to go on in the background, was killed: try again")
+
+
+def _go_away(name: bytes, keep: list[int]) -> None:
+    """Leave everything behind that ties a forked process to where it comes from."""
+    import ctypes
+    import gc
+
+    gc.freeze()  # the parent's garbage may hold files, and would close them by numbers that mean others now
+    os.setsid()
+    os.chdir("/")
+    null = os.open("/dev/null", os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    for first, last in zip([3, *(fd + 1 for fd in keep)], [*keep, 1 << 20]):
+        if first < last:
+            kernel.close_range(first, last - 1)
+    text = ctypes.create_string_buffer(name)
+    kernel.prctl(kernel.PR_SET_NAME, ctypes.addressof(text))
+    restore_signals()
+
+
+def _log(record: Record, settings) -> Log | None:
+    """Where the container's words go, as ``--log-driver`` and ``--log-opt`` say."""
+    wish = policies.log(settings)
+    return (
+        None
+        if wish["driver"] == "none"
+        else Log(record.data, wish["max_size"] or MAX_SIZE, wish["max_file"] or MAX_FILE)
+    )
+
+
+def _trace(monitor: Monitor) -> str:
+    from minict.runtime.trace import table
+
+    return table(monitor.container.traces) if monitor.trace else ""
+
+
+class _Client:
+    """Somebody at the other end of a socket.  *patient*: the container waits for it, however long that takes."""
+
+    def __init__(self, channel, patient: bool = False):
+        self._channel, self.patient = channel, patient
+        self.fileno = channel.fileno()
+        self.waiting: list[bytes] = []  # messages for which its socket had no room
+        self.since = 0.0  # when the first of them began to wait
+        channel.setblocking(False)
+
+    def send(self, message: bytes) -> bool:
+        """False when it has left."""
+        self.since = self.since if self.waiting else now()
+        self.waiting.append(message)
+        return self.flush()
+
+    def flush(self, wait: bool = False) -> bool:
+        if wait:
+            self._channel.settimeout(_PATIENCE)
+        try:
+            while self.waiting:
+                self._channel.send(self.waiting[0])
+                del self.waiting[0]
+                self.since = now()
+        except BlockingIOError:
+            pass
+        except OSError:
+            return False
+        return True
+
+    def receive(self) -> bytes:
+        """The next message, which must be there; nothing when it has left."""
+        try:
+            return self._channel.recv(_CHUNK + 1)
+        except OSError:
+            return b""
+
+    def close(self) -> None:
+        self._channel.close()
+
+
+class _Wake:
+    """A descriptor that can be read after a signal, so that one just before poll(2) is not overslept."""
+
+    def __init__(self):
+        self.fd, self._end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        _signal.set_wakeup_fd(self._end, warn_on_full_buffer=False)
+
+    def clear(self) -> None:
+        os.read(self.fd, 512)
+
+    def close(self) -> None:
+        _signal.set_wakeup_fd(-1)
+        os.close(self.fd)
+        os.close(self._end)
+
+
+def _listen(record: Record):
+    """The socket at which clients meet the monitor.
+
+    The address of a Unix socket has at most 107 bytes (unix(7)), however long the path is: so by way of a descriptor.
+    """
+    listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
+    directory = os.open(record.state.directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        listener.bind(f"/proc/self/fd/{directory}/attach")
+    finally:
+        os.close(directory)
+    listener.listen(16)
+    return listener
+
+
+def _accept(listener):
+    fd, _ = listener._accept()
+    return _socket.socket(fileno=fd)
+
+
+def _readable(fds, seconds: float = 0) -> list[int]:
+    """Those of *fds* that can be read, at the latest after *seconds*."""
+    poll = select.poll()
+    for fd in fds:
+        poll.register(fd, select.POLLIN)
+    return [fd for fd, _ in poll.poll(seconds * 1000)] if fds else []
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]

@@ -1,0 +1,147 @@
+"""``minict run``: a new container, joined to this process's own streams, or left to a monitor in the background."""
+
+from __future__ import annotations
+
+import os
+
+from minict.engine.containers.options import Settings
+from minict.engine.containers.store import Record
+from minict.runtime.errors import ContainerError
+
+from . import task
+
+_STREAMS = ["stdin", "stdout", "stderr"]
+
+
+def run(
+    image: str,
+    args: list[str],
+    settings: Settings,
+    *,
+    detach: bool = False,
+    detach_keys: str | None = None,
+    trace: bool = False,
+    quiet: bool = False,
+    attach: list[str] = _STREAMS,
+    sig_proxy: bool = True,
+) -> int:
+    """Run a container; return its exit status, or, in the background, print its id and return 0.
+
+    *attach*: which of the container's streams are joined to ours.  *quiet*: nothing is said of a pull.  Without *sig_proxy* the
+    container does not get the signals that are sent to us, and goes on when they end us.  Raises
+    :class:`ContainerError`.
+    """
+    attach = [name.lower() for name in attach]
+    if detach and attach != _STREAMS:
+        raise ContainerError("-a and -d: in the background no stream is joined to ours; leave one of the two out")
+    screen, stdin = _screen(attach), settings.interactive and "stdin" in attach
+    if settings.tty and not detach and settings.interactive and not os.isatty(0):
+        raise ContainerError("-t: the input is not a terminal: leave -t out to feed a container from a pipe")
+    from .monitor import hold_signals
+
+    found = task.find_image(image, settings, quiet)  # to fetch one may take minutes, and can be interrupted
+    hold_signals()
+    record = task.create(image, args, settings, found=found, starting=True)
+    if detach:
+        print_trace(in_background(record, trace=trace))
+    if detach or not {"stdout", "stderr"} & set(attach):
+        print(record.id, flush=True)
+    if detach:
+        return 0
+    if settings.tty or not sig_proxy:
+        return join(record, interactive=stdin, detach_keys=detach_keys, trace=trace, screen=screen, signals=sig_proxy)
+    return here(record, screen, stdin, trace)
+
+
+def _screen(attach: list[str]) -> tuple[int, int]:
+    """Where the container's output and error go: each to ours if it is in *attach*.  Raises :class:`ContainerError`."""
+    for name in attach:
+        if name not in _STREAMS:
+            raise ContainerError(f"--attach {name}: write {', '.join(_STREAMS[:2])} or {_STREAMS[2]}")
+    return tuple(fd if _STREAMS[fd] in attach else os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC) for fd in (1, 2))
+
+
+def here(record: Record, screen: tuple[int, int], stdin: bool, trace: bool = False) -> int:
+    """Be the monitor of a container whose streams are our own: its output and error the descriptors *screen*, its
+    input too with
+    *stdin*; its exit status.  Raises :class:`ContainerError`."""
+    from .monitor import Monitor, take_signals
+
+    monitor = Monitor(record, screen=screen, stdin=0 if stdin else -1, trace=trace)
+    failed = None
+
+    def born(error: Exception | None) -> None:
+        nonlocal failed
+        failed = error
+        record.unlock()
+        take_signals(monitor.signal)
+
+    status = monitor.keep(born)
+    if failed:
+        raise failed
+    if monitor.lost and not status:
+        raise ContainerError(
+            f"what the container {record.name} has written could not be passed on: {monitor.lost.strerror}; "
+            "'minict logs' has it, unless --rm was given"
+        )
+    if trace:
+        from minict.runtime.trace import table
+
+        print_trace(table(monitor.container.traces))
+    return status
+
+
+def in_background(record: Record, *, starter=None, trace: bool = False) -> str:
+    """Leave the container, which is locked, to a monitor of its own; the trace of its birth.  Raises
+    :class:`ContainerError`."""
+    from .monitor import detach
+
+    try:
+        return detach(record, starter=starter, trace=trace)
+    except ContainerError:
+        if record.removes_itself:  # its monitor would do it too, but only after we have ended
+            task.forget(record)
+        raise
+    finally:
+        record.unlock()
+
+
+def join(
+    record: Record,
+    *,
+    interactive: bool | None = None,
+    detach_keys: str | None = None,
+    trace: bool = False,
+    screen: tuple[int, int] = (1, 2),
+    signals: bool = True,
+) -> int:
+    """Start the container, which is locked, in the background, and join our own streams to it; its exit status.
+
+    *interactive*: whether what we read goes to it; else as it was made.  *screen*: where its output and error go.
+    *signals*: whether it gets those that are sent to us.  Raises :class:`ContainerError`.
+    """
+    import _socket
+
+    from .attach import attach_or_leave, parse_keys
+
+    parse_keys(detach_keys or "")  # before anything is begun
+    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    table = in_background(record, starter=theirs, trace=trace)
+    if interactive is None:
+        interactive = bool(record.settings.get("interactive"))
+    status = attach_or_leave(
+        ours,
+        tty=bool(record.settings.get("tty")),
+        stdin=interactive,
+        detach_keys=detach_keys,
+        screen=screen,
+        signals=signals,
+    )
+    print_trace(table)
+    return status
+
+
+def print_trace(table: str) -> None:
+    """The steps of the container's birth, on the error output: the output belongs to the command."""
+    if table:
+        os.write(2, (table + "\n").encode())

@@ -1,0 +1,374 @@
+"""A container's network: a bridge, which is a switch inside the kernel, and a cable from it into the container.
+
+::
+
+    the container's network namespace      the host's
+    +---------------------------+          +------------------------------------------------+
+    |  eth0   10.210.0.2/16     |   veth   |  vethID --- minict0  10.210.0.1/16             |
+    |  default via 10.210.0.1   |==========|             (bridge)    | forwarded, with the   |
+    |  lo     127.0.0.1/8       |          |                         v host's own address    |
+    +---------------------------+          |                       eth0 --- the world       |
+                                           +------------------------------------------------+
+
+A cable is a veth pair: what is sent into one end comes out of the other.  One end is born as eth0
+inside the container's namespace, the other as a port of the bridge.
+
+Sources: ip-link(8), veth(4), network_namespaces(7), rtnetlink(7).
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+
+from minict.kernel.netlink import Rtnetlink
+from minict.runtime import paths
+from minict.runtime.errors import ContainerError
+
+from . import firewall
+from . import ipam as addresses
+
+_IP_FORWARD = "/proc/sys/net/ipv4/ip_forward"
+_PATIENCE = 100  # times 10 ms: how long the cable of a container that has just ended may take to go
+
+
+class Network:
+    """A bridge with its subnet.  The default one is ``Network("bridge")``; MINICT_BRIDGE and MINICT_SUBNET move it.
+
+    *internal*: its containers reach each other and the host, and nothing else.  *id*, *labels* and *created*
+    (seconds since 1970) are those of a network that a person made: see :mod:`.store`.
+
+    A container's way through it, in order:
+
+    1. :meth:`ledger`, what it is going to take, goes into its state;
+    2. :meth:`reserve` gives it an address, :meth:`ensure_bridge` makes sure of the bridge;
+    3. :meth:`connect`, as soon as there is a process in the new namespace;
+    4. :meth:`disconnect` at its end; or, when nobody was left to do that, :func:`undo` for each entry of the ledger.
+    """
+
+    def __init__(
+        self,
+        name: str = "bridge",
+        bridge: str | None = None,
+        subnet: addresses.Subnet | None = None,
+        *,
+        internal: bool = False,
+        id: str = "",
+        labels: dict | None = None,
+        created: float = 0,
+    ):
+        self.name, self.internal, self.id, self.labels, self.created = name, internal, id, labels or {}, created
+        self.bridge = bridge or os.environ.get("MINICT_BRIDGE", "minict0")
+        self.subnet = subnet or addresses.default_subnet()
+        if not 0 < len(self.bridge) < 16 or not self.bridge.isascii() or not self.bridge.replace("-", "").isalnum():
+            raise ContainerError(
+                f"{self.bridge!r} can't be a bridge's name: it takes 1 to 15 letters, digits and '-' (MINICT_BRIDGE)"
+            )
+
+    def _repr_html_(self):
+        from minict.engine.util import table
+
+        return table.html_object(
+            {
+                "driver": "bridge",
+                "subnet": self.subnet,
+                "gateway": self.gateway,
+                "bridge": self.bridge,
+                "reaches the world": "no" if self.internal else "yes",
+            },
+            f"network {self.name}",
+        )
+
+    @property
+    def is_default(self) -> bool:
+        return not self.id
+
+    @property
+    def key(self) -> str:
+        """By which its addresses are kept: one that is made again under an old name has nothing to do with its
+        forerunner."""
+        return self.id[:12] or self.name
+
+    @property
+    def gateway(self) -> str:
+        return self.subnet.gateway
+
+    def ledger(self, id: str, number: int = 0) -> list[list[str]]:
+        """What the container *id* is going to take from the host, as [kind, value] pairs for :func:`undo`."""
+        return [["address", f"{self.key}/{id}"], ["veth", host_end(id, number)]]
+
+    def reserve(self, id: str, wanted: str | None = None) -> str:
+        """Take an address for the container *id*, the *wanted* one or the next; return it.  Raises
+        :class:`ContainerError`."""
+        return addresses.reserve(self.key, id, self.subnet, wanted)
+
+    def ensure_bridge(self) -> None:
+        """Make the bridge and all that its containers need to reach the world, or as much of it as is missing.
+
+        It is looked for in the kernel each time, not remembered: whoever flushes the firewall
+        breaks the running containers' network, but not the next one's.
+        Raises :class:`ContainerError`.
+        """
+        with lock(), _asking_the_kernel(f"the bridge {self.bridge}"):
+            remedy = (
+                "set MINICT_SUBNET to a free one"
+                if self.is_default
+                else (f"remove the network {self.name} and make it again with another --subnet")
+            )
+            addresses.check_free(self.subnet, self.bridge, remedy)
+            _forward_packets()
+            # The kernel has this route exactly as long as the bridge is there, is up and has its address.
+            if (self.bridge, self.subnet.first, self.subnet.last) not in addresses.routes():
+                self._make_bridge()
+            firewall.open_for(self.bridge, str(self.subnet), self.internal)
+
+    def _make_bridge(self) -> None:
+        with Rtnetlink() as host:
+            if not host.link(self.bridge):
+                # An address of its own choice: a bridge without one takes that of a port, and changes it as ports
+                # come and go, while the containers still send to the old one.
+                host.add_bridge(self.bridge, mac(self.gateway))
+            bridge = host.link(self.bridge)
+            if bridge.kind != "bridge":
+                raise ContainerError(
+                    f"there is an interface {self.bridge}, but it is no bridge: set MINICT_BRIDGE to another name"
+                )
+            present = [addresses.to_text(int.from_bytes(address, "big")) for address, _ in host.addresses(bridge.index)]
+            if present and present != [self.gateway]:
+                raise ContainerError(
+                    f"the bridge {self.bridge} has the address {present[0]} and not {self.gateway}: "
+                    "end its containers and run 'minict prune', or set MINICT_SUBNET back"
+                )
+            if not present:
+                host.add_address(bridge.index, addresses.to_bytes(self.gateway), self.subnet.prefix)
+            _refuse_router_advertisements(self.bridge)
+            host.set_up(bridge.index)
+
+    def connect(self, id: str, pid: int, address: str, number: int = 0, ethernet: str | None = None) -> None:
+        """Plug the container *id* in: its process *pid* gets the interface eth*number* on this bridge, with *address*,
+        and lo.
+
+        *ethernet*: its Ethernet address, if it is not to be the one that goes with the other.
+
+        The first interface with a way to the world gets the default route.  Raises :class:`ContainerError`; the caller
+        then undoes the ledger.
+        """
+        namespace = open_namespace(id, pid)
+        try:
+            with _asking_the_kernel(f"the network of container {id[:12]}"):
+                with Rtnetlink() as host:
+                    bridge = host.link(self.bridge).index
+                    host.add_veth(host_end(id, number), f"eth{number}", ethernet or mac(address), namespace, bridge)
+                with Rtnetlink(namespace=namespace) as container:
+                    container.set_up(container.link("lo").index)
+                    eth = container.link(f"eth{number}").index
+                    container.add_address(eth, addresses.to_bytes(address), self.subnet.prefix)
+                    container.set_up(eth)
+                    if not self.internal and all(route.prefix for route in container.routes()):
+                        container.add_default_route(addresses.to_bytes(self.gateway))
+                    wait_for_carrier(container, f"eth{number}")
+                with Rtnetlink() as host:
+                    wait_for_carrier(host, host_end(id, number))
+        finally:
+            os.close(namespace)
+
+    def route_through(self, id: str, pid: int) -> None:
+        """Make this network the way to the world of a running container that has lost the one it had, or has none."""
+        namespace = open_namespace(id, pid)
+        try:
+            with _asking_the_kernel(f"the route of container {id[:12]}"), Rtnetlink(namespace=namespace) as container:
+                if all(route.prefix for route in container.routes()):
+                    container.add_default_route(addresses.to_bytes(self.gateway))
+        finally:
+            os.close(namespace)
+
+    def disconnect(self, id: str) -> None:
+        """The container *id* has ended: give its address back.
+
+        Its cable goes by itself, with the namespace that holds its other end; to remove it by hand
+        would only mean to wait for the kernel, 7 to 19 ms.
+        """
+        addresses.release(self.key, id)
+
+    def remove_bridge_if_unused(self) -> bool:
+        """Leave the host as it was before :meth:`ensure_bridge`, unless a container uses the network.
+
+        A network with an address that is reserved, or with anything plugged in, is used.  Returns
+        whether there was something to remove, and it is removed.  Raises :class:`ContainerError`.
+        """
+        with lock() as held:
+            addresses.release_orphans(self.key)
+            if addresses.holders(self.key):
+                return False
+            removed = self.remove_bridge()
+            remove_lock_if_alone(held)
+        return bool(removed)
+
+    def remove_bridge(self) -> bool | None:
+        """The same for who has the lock, and knows that no address is in use; None when something is plugged in."""
+        with _asking_the_kernel(f"the removal of the bridge {self.bridge}"):
+            with Rtnetlink() as host:
+                bridge = host.link(self.bridge)
+                if bridge and not _remove_when_empty(host, bridge):
+                    return None
+            rules = firewall.close_for(self.bridge)
+            forwarding = _restore_forwarding()
+            addresses.forget(self.key)
+        return bool(bridge or rules or forwarding)
+
+
+def _remove_when_empty(host: Rtnetlink, bridge) -> bool:
+    """Remove the *bridge* as soon as nothing is plugged in; False when something stays."""
+    for _ in range(_PATIENCE):
+        if not any(link.master == bridge.index for link in host.links()):
+            host.remove_link(bridge.name)
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def undo(kind: str, value: str) -> None:
+    """Take back what an entry of :meth:`Network.ledger` names; what was never taken is no error."""
+    if kind == "address":
+        network, _, id = value.partition("/")
+        addresses.release(network, id)
+    elif kind == "veth":
+        with _asking_the_kernel(f"the removal of {value}"), Rtnetlink() as host:
+            remove_cable(host, value)
+
+
+def wait_for_carrier(namespace: Rtnetlink, name: str) -> None:
+    """Wait until the kernel has noted that a cable has two ends that are up: some milliseconds later.
+
+    Until then it drops what the bridge sends to the container, and who opens a connection waits a second to ask again.
+    """
+    for _ in range(_PATIENCE):
+        link = namespace.link(name)
+        if link is None or link.running:
+            return
+        time.sleep(0.001)
+
+
+def remove_cable(host: Rtnetlink, name: str) -> None:
+    """Remove a veth pair by its end out here; none is no error: it goes by itself with the container."""
+    try:
+        host.remove_link(name)
+    except OSError as error:
+        if error.errno != errno.ENODEV:
+            raise
+
+
+def open_namespace(id: str, pid: int) -> int:
+    """A descriptor of the network namespace of *pid*, which is not the host's.  Raises :class:`ContainerError`."""
+    try:
+        namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise ContainerError(f"the container {id[:12]} ended before it had its network", errno=error.errno) from None
+    if os.path.samestat(os.fstat(namespace), os.stat("/proc/thread-self/ns/net")):
+        os.close(namespace)
+        raise ContainerError(f"the process {pid} is in the host's network namespace: it can't get an eth0 of its own")
+    return namespace
+
+
+def host_end(id: str, number: int = 0) -> str:
+    """The name of the host's end of a container's cable: from its id, so that it can be found when all else is lost.
+
+    A name has at most 15 characters: three are left for the *number* of a second and third network.
+    """
+    return f"veth{id[:8]}.{number}" if number else f"veth{id[:8]}"
+
+
+def mac(address: str) -> str:
+    """The Ethernet address that goes with an IPv4 *address*: no neighbour can then remember a wrong one.
+
+    The leading 02 means: not given by a manufacturer (IEEE 802, locally administered).
+    """
+    return "02:00:" + addresses.to_bytes(address).hex(":")
+
+
+def lock():
+    """For ``with``: one process at a time may change the networks, the firewall, and who is on them."""
+    directory = f"{paths.run_root()}/networks"
+    while True:
+        try:
+            held = open(f"{directory}/lock", "a")
+            fcntl.flock(held, fcntl.LOCK_EX)  # the kernel lets go of it when the file is closed, or its process killed
+            if os.fstat(held.fileno()).st_nlink:
+                return held
+            held.close()  # whoever had it before has removed the file: a lock on it keeps nobody out
+        except FileNotFoundError:
+            os.makedirs(directory, exist_ok=True)
+
+
+def remove_lock_if_alone(held) -> None:
+    """Remove the file of the lock that is *held*, and its directory, when there is nothing else in it."""
+    if os.listdir(os.path.dirname(held.name)) == ["lock"]:
+        os.unlink(held.name)
+        try:
+            os.rmdir(os.path.dirname(held.name))
+        except OSError:
+            pass
+
+
+class _asking_the_kernel:
+    """For ``with``: an :class:`OSError` of the kernel becomes a :class:`ContainerError` that says *what* was
+    refused."""
+
+    def __init__(self, what: str):
+        self.what = what
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        if isinstance(error, OSError):
+            raise ContainerError(f"the kernel refused {self.what}: {error.strerror}", errno=error.errno) from error
+        return False
+
+
+def _forward_packets() -> None:
+    """Make a router of the host; a file that is written before remembers that it was none."""
+    with open(_IP_FORWARD) as file:
+        if file.read().strip() == "1":
+            return
+    open(f"{paths.run_root()}/networks/ip_forward", "w").close()
+    try:
+        with open(_IP_FORWARD, "w") as file:
+            file.write("1")
+    except OSError as error:
+        raise ContainerError(
+            f"the host can't forward the containers' packets, for {_IP_FORWARD} can't be set to 1: "
+            f"{error.strerror}; set it yourself, or use --network none",
+            errno=error.errno,
+        ) from None
+
+
+def _restore_forwarding() -> bool:
+    """Switch the host's forwarding off, when it was us who switched it on, and nobody has come to need it since.
+
+    Another bridge is one of ours, or Docker's or a virtual machine's, whose maker found it switched on.
+    """
+    memory = f"{paths.run_root()}/networks/ip_forward"
+    if not os.path.exists(memory) or _bridges():
+        return False
+    with open(_IP_FORWARD, "w") as file:
+        file.write("0")
+    os.unlink(memory)
+    return True
+
+
+def _bridges() -> list[str]:
+    """The names of the host's bridges, whoever made them."""
+    with Rtnetlink() as host:
+        return [link.name for link in host.links() if link.kind == "bridge"]
+
+
+def _refuse_router_advertisements(bridge: str) -> None:
+    """Don't let a container appoint itself the host's IPv6 router (CVE-2020-10749, CVE-2020-13401)."""
+    try:
+        with open(f"/proc/sys/net/ipv6/conf/{bridge}/accept_ra", "w") as file:
+            file.write("0")
+    except FileNotFoundError:
+        pass  # a kernel without IPv6

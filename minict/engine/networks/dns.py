@@ -1,0 +1,128 @@
+"""How a container finds machines by name: what stands in its /etc/resolv.conf and /etc/hosts.
+
+Sources: resolv.conf(5), hosts(5).
+"""
+
+from __future__ import annotations
+
+import os
+
+_HOST_FILE = "/etc/resolv.conf"
+
+# A resolver on the host's own loopback knows the servers that it asks, and writes them down here.
+_UPSTREAM_FILES = ("/run/systemd/resolve/resolv.conf", "/run/NetworkManager/no-stub-resolv.conf")
+
+
+# Between these two lines stands what minict knows; all else in the file is the container's own.
+_BEGIN = "# the containers on its networks, kept up to date by minict:\n"
+_END = "# end of the containers\n"
+_LARGEST = 1 << 20  # bytes: a larger /etc/hosts than any person's is left alone
+
+
+def resolv_conf(
+    own_network: bool = True, servers: list[str] = (), search: list[str] = (), options: list[str] = ()
+) -> str:
+    """The container's /etc/resolv.conf, made of the host's, with the user's own *servers*, *search* and *options* in
+    their place.
+
+    With a network of its own (*own_network*), the container can't reach a server on the host's
+    loopback, such as 127.0.0.53, which is another machine's loopback in there, nor one that has
+    only an IPv6 address.  Such servers are replaced by those that systemd-resolved or
+    NetworkManager ask in turn.  Where nobody knows any, the file names no server, and a look-up
+    fails at once: a public server instead (Docker takes 8.8.8.8) would be told the names that this
+    network keeps to itself, and in a room without Internet each look-up would hang for ten seconds.
+    """
+    text = _read(_HOST_FILE)
+    if not own_network and not (servers or search or options):
+        return text
+    kept = [line for line in text.splitlines() if line.startswith(("search", "domain", "options", "sortlist"))]
+    if search:
+        kept = [line for line in kept if not line.startswith(("search", "domain"))]
+        # as in Docker: a dot is no domain at all
+        kept += [f"search {' '.join(search)}"] if list(search) != ["."] else []
+    if options:
+        kept = [line for line in kept if not line.startswith("options")] + [f"options {' '.join(options)}"]
+    found = list(servers) or _servers(text, own_network)
+    if not found:
+        kept.insert(0, f"# minict: no name server in the host's {_HOST_FILE} can be reached from a container")
+    return "".join(line + "\n" for line in kept + [f"nameserver {server}" for server in found])
+
+
+def _servers(text: str, own_network: bool) -> list[str]:
+    if not own_network:
+        return _named(text)
+    found = _reachable(text)
+    for path in _UPSTREAM_FILES:
+        found = found or _reachable(_read(path))
+    return found
+
+
+def hosts(own: list[tuple[str, list[str]]], added: list[tuple[str, str]] = ()) -> str:
+    """The container's /etc/hosts: its *own* addresses with its names, and what the user *added*, as (address, name).
+
+    (127.0.1.1 is Debian's choice for a machine without a network: 127.0.0.1 remains "localhost" when it is asked for
+    its name.)
+    """
+    return (
+        "127.0.0.1\tlocalhost\n"
+        "::1\tlocalhost ip6-localhost ip6-loopback\n"
+        + "".join(f"{address}\t{name}\n" for address, name in added)
+        + _block(own)
+    )
+
+
+def hosts_of_the_host(hostname: str, added: list[tuple[str, str]] = ()) -> str:
+    """The same for a container that is in the host's own network: the host's file, and the container's name."""
+    lines = [f"{address}\t{name}\n" for address, name in [*added, ("127.0.1.1", hostname)]]
+    text = _read("/etc/hosts")
+    return text + "\n" * (not text.endswith("\n")) + "".join(lines)
+
+
+def rewrite_hosts(path: str, lines: list[tuple[str, list[str]]]) -> None:
+    """Put *lines*, as (address, names), into the place of those that were there, in the very file: it is mounted
+    inside.
+
+    The rest of it stays, for it may be the container's own.  A file that the container has made unreadable,
+    immutable or huge is left as it is: that is its own loss.
+    """
+    try:
+        with open(path, "r+b", buffering=0) as file:
+            old = file.read(_LARGEST)
+            new = _renewed(old.decode("utf-8", "surrogateescape"), lines).encode("utf-8", "surrogateescape")
+            if len(old) < _LARGEST and new != old:
+                os.pwrite(file.fileno(), new, 0)  # in one write, and then the end: a reader hardly ever sees a half
+                os.ftruncate(file.fileno(), len(new))
+    except OSError:
+        pass
+
+
+def _renewed(text: str, lines: list[tuple[str, list[str]]]) -> str:
+    before, begin, rest = text.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if begin and not end:  # whoever edited the file has lost our last line: what is left are lines of its own now
+        before, after = before + rest, ""
+    return before + "\n" * (before[-1:] not in ("", "\n")) + _block(lines) + after
+
+
+def _block(lines: list[tuple[str, list[str]]]) -> str:
+    if not lines:
+        return ""
+    return _BEGIN + "".join(f"{address}\t{' '.join(dict.fromkeys(names))}\n" for address, names in lines) + _END
+
+
+def _reachable(text: str) -> list[str]:
+    """The name servers in the text of a resolv.conf that a container can reach: IPv4, and not on the loopback."""
+    return [server for server in _named(text) if ":" not in server and not server.startswith(("127.", "0."))]
+
+
+def _named(text: str) -> list[str]:
+    words = [line.split() for line in text.splitlines()]
+    return [line[1] for line in words if line[:1] == ["nameserver"] and len(line) > 1]
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return ""

@@ -1,0 +1,261 @@
+"""Which IPv4 address a container gets: a subnet, and one file for each address that is in use.
+
+The file system is the referee.  An address is a symbolic link
+``$MINICT_RUN/networks/NETWORK/addresses/10.210.0.2 -> ../../../containers/ID``: making a link
+either succeeds or finds one there, so two containers can't take the same address, and the link
+is never there without its text, as a file could be whose writer was killed.  A link that leads
+nowhere is the address of a container that is gone.
+"""
+
+from __future__ import annotations
+
+import os
+
+from minict.runtime import paths
+from minict.runtime.errors import ContainerError
+
+DEFAULT_SUBNET = "10.210.0.0/16"  # beside those of Docker (172.17 and up), Podman (10.88), libvirt and Kubernetes
+
+_OTHERS = ("172.16.210.0/24", "192.168.210.0/24", "10.211.0.0/16")  # what to propose when a subnet is taken
+
+# of which networks made by people get 256 addresses each
+_POOLS = ("10.211.0.0/16", "172.30.0.0/16", "192.168.192.0/18")
+_NARROW = 8  # the least prefix of a route that counts as somebody's network
+
+
+def to_number(address: str) -> int:
+    """``10.0.0.1`` as the 32-bit number that it is.  Raises :class:`ValueError`.
+
+    (The module ipaddress does this and much more, for 4 ms at each start.)
+    """
+    parts = address.split(".")
+    if len(parts) != 4 or not all(part.isascii() and part.isdigit() and int(part) < 256 for part in parts):
+        raise ValueError(f"{address!r} is no IPv4 address")
+    return int.from_bytes(bytes(map(int, parts)), "big")
+
+
+def to_bytes(address: str) -> bytes:
+    """``10.0.0.1`` as four bytes, as the kernel wants it.  Raises :class:`ValueError`."""
+    return to_number(address).to_bytes(4, "big")
+
+
+def to_text(number: int) -> str:
+    """The 32-bit number of an address as people write it."""
+    return ".".join(map(str, number.to_bytes(4, "big")))
+
+
+class Subnet:
+    """A range of addresses such as ``10.210.0.0/16``: the first *prefix* bits are the network's, the rest a machine's.
+
+    *gateway*: the host's own address in it, through which a container reaches everything else; the first one, if none is
+    given.  *ip_range*: the part of it from which containers get their addresses, written as a subnet too. Raises
+    :class:`ContainerError` for a text that is no subnet, or one too small for two machines, naming what *said* it.
+    """
+
+    def __init__(self, text: str, gateway: str | None = None, ip_range: str | None = None, said: str = "MINICT_SUBNET"):
+        self.first, self.prefix, self.last = _range(text, said)
+        if self.prefix > 29:
+            raise ContainerError(
+                f"the subnet {text} is too small: its prefix is at most 29, as in 10.9.8.0/29 ({said})"
+            )
+        self.gateway = gateway or to_text(self.first + 1)
+        self.ip_range, self.allotted = ip_range, (self.first, self.last)
+        if not self.is_machine(self.gateway):
+            raise ContainerError(
+                f"the gateway {self.gateway} must be an address in {text}, and neither its first nor its last"
+            )
+        if ip_range:
+            first, _, last = _range(ip_range, "--ip-range")
+            if first < self.first or last > self.last:
+                raise ContainerError(f"the range {ip_range} must be a part of the subnet {text} (--ip-range)")
+            self.allotted = (first, last)
+
+    def __str__(self):
+        return f"{to_text(self.first)}/{self.prefix}"
+
+    def overlaps(self, first: int, last: int) -> bool:
+        """Whether any address from *first* to *last* belongs to the subnet."""
+        return first <= self.last and self.first <= last
+
+    def is_machine(self, address: str) -> bool:
+        """Whether a machine of the subnet can have this *address*: not the first, the network, nor the last,
+        broadcast."""
+        try:
+            return self.first < to_number(address) < self.last
+        except ValueError:
+            return False
+
+    def after(self, number: int):
+        """The numbers of all addresses for containers, each once, in a circle from the one after *number*."""
+        low, high = max(self.allotted[0], self.first + 1), min(self.allotted[1], self.last - 1)
+        size, gateway = high - low + 1, to_number(self.gateway)
+        start = number + 1 - low if low <= number <= high else 0
+        for step in range(size):
+            one = low + (start + step) % size
+            if one != gateway:
+                yield one
+
+
+def _range(text: str, said: str) -> tuple[int, int, int]:
+    """(first address, prefix, last address) of ``ADDRESS/PREFIX``.  Raises :class:`ContainerError`."""
+    address, _, prefix = text.partition("/")
+    try:
+        first, bits = to_number(address), int(prefix) if prefix.isascii() and prefix.isdigit() else -1
+    except ValueError:
+        first, bits = 0, -1
+    if not 1 <= bits <= 32:
+        raise ContainerError(f"{text!r} is no subnet: write one as {DEFAULT_SUBNET} ({said})")
+    last = first | (1 << 32 - bits) - 1
+    if first & (1 << 32 - bits) - 1:
+        raise ContainerError(f"the subnet {text} must have zeros after its prefix, as in {DEFAULT_SUBNET} ({said})")
+    return first, bits, last
+
+
+def default_subnet() -> Subnet:
+    """The subnet of the default network; MINICT_SUBNET moves it.  Raises :class:`ContainerError`."""
+    return Subnet(os.environ.get("MINICT_SUBNET", DEFAULT_SUBNET))
+
+
+def routes() -> list[tuple[str, int, int]]:
+    """What the host reaches, and how: (interface, first address, last address).
+
+    Without the default route, and without those for half of all addresses or so, with which a VPN overrules it:
+    our own, narrower route is better than they are.
+    """
+    from minict.kernel.netlink import Rtnetlink
+
+    with Rtnetlink() as host:
+        names = {link.index: link.name for link in host.links()}
+        found = [
+            (names.get(route.index, "several interfaces"), int.from_bytes(route.destination, "big"), route.prefix)
+            for route in host.routes()
+        ]
+    return [(name, first, first | (1 << 32 - prefix) - 1) for name, first, prefix in found if prefix >= _NARROW]
+
+
+def check_free(subnet: Subnet, bridge: str, remedy: str = "set MINICT_SUBNET to a free one") -> None:
+    """Make sure that nothing but *bridge* uses addresses of *subnet*: one of the two could not be reached.
+
+    Raises :class:`ContainerError` with the route that is in the way, the *remedy*, and a subnet that is free.
+    """
+    taken = [route for route in routes() if route[0] != bridge]
+    for interface, first, last in taken:
+        if subnet.overlaps(first, last):
+            free = [other for other in _OTHERS if not any(Subnet(other).overlaps(*route[1:]) for route in taken)]
+            raise ContainerError(
+                f"the containers' subnet {subnet} overlaps {to_text(first)} to {to_text(last)}, which the host reaches "
+                f"through {interface}: {remedy}" + f", such as {free[0]}" * bool(free)
+            )
+
+
+def choose(taken: list[tuple[int, int]]) -> str:
+    """A subnet of 254 addresses for a network that names none, which overlaps none of *taken*, pairs of first and last
+    address.
+
+    Raises :class:`ContainerError` when there is none left.
+    """
+    for pool in _POOLS:
+        first, _, last = _range(pool, "_POOLS")
+        for start in range(first, last, 256):
+            if not any(low <= start + 255 and start <= high for low, high in taken):
+                return f"{to_text(start)}/24"
+    raise ContainerError(
+        f"All subnets of {' and '.join(_POOLS)} are in use: name a free one with --subnet, or remove networks "
+        "with 'minict network prune'"
+    )
+
+
+def network_state(network: str) -> str:
+    """The directory of what is known of *network*."""
+    return f"{paths.run_root()}/networks/{network}"
+
+
+def reserve(network: str, id: str, subnet: Subnet | None = None, wanted: str | None = None) -> str:
+    """Take an address of *network* for the container *id*, whose state directory must be there; return the address.
+
+    Addresses are handed out in a circle: one that has just been given back comes last, so that
+    whoever still talks to its former owner does not find a stranger.
+    *wanted*: the one to take.  Raises :class:`ContainerError` when that one is in use, or all are.
+    """
+    subnet = subnet or default_subnet()
+    while True:
+        try:
+            return _take(network, id, wanted) if wanted else _take_next(network, id, subnet)
+        except FileNotFoundError:
+            os.makedirs(f"{network_state(network)}/addresses", exist_ok=True)  # new, or just removed: see forget()
+
+
+def _take(network: str, id: str, wanted: str) -> str:
+    try:
+        os.symlink(f"../../../containers/{id}", f"{network_state(network)}/addresses/{wanted}")
+    except FileExistsError:
+        raise ContainerError(
+            f"the address {wanted} of the network {network} is in use by the container "
+            f"{holders(network).get(wanted, '')[:12] or 'that has just ended'}: choose another one with --ip"
+        ) from None
+    return wanted
+
+
+def _take_next(network: str, id: str, subnet: Subnet) -> str:
+    directory = network_state(network)
+    last = os.open(f"{directory}/last", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        for number in subnet.after(int(os.pread(last, 10, 0) or 0)):
+            try:
+                os.symlink(f"../../../containers/{id}", f"{directory}/addresses/{to_text(number)}")
+            except FileExistsError:
+                continue
+            os.pwrite(last, b"%010d" % number, 0)  # one write of one size: no reader can see a half
+            return to_text(number)
+    finally:
+        os.close(last)
+    raise ContainerError(
+        f"All addresses of the network {network} ({subnet}) are in use: end some containers, run "
+        "'minict prune', or use a larger subnet (MINICT_SUBNET, --subnet)"
+    )
+
+
+def holders(network: str) -> dict[str, str]:
+    """Every address of *network* that is in use, with the id of its container."""
+    directory = f"{network_state(network)}/addresses"
+    found = {}
+    for address in os.listdir(directory) if os.path.isdir(directory) else ():
+        try:
+            found[address] = os.path.basename(os.readlink(f"{directory}/{address}"))
+        except FileNotFoundError:
+            pass  # given back since the directory was read
+    return found
+
+
+def release(network: str, id: str) -> None:
+    """Give back every address that the container *id* has in *network*; none is no error."""
+    for address, holder in holders(network).items():
+        if holder == id:
+            _remove(network, address)
+
+
+def release_orphans(network: str) -> None:
+    """Take back the addresses of containers whose state directory is gone."""
+    for address in holders(network):
+        if not os.path.exists(f"{network_state(network)}/addresses/{address}"):  # the link leads nowhere
+            _remove(network, address)
+
+
+def forget(network: str) -> None:
+    """Remove the directory of *network*, unless an address is in use; then it stays as it is."""
+    directory = network_state(network)
+    # The kernel refuses to remove a directory with a link in it, so nothing can be reserved in between.
+    for remove, path in (os.rmdir, f"{directory}/addresses"), (os.unlink, f"{directory}/last"), (os.rmdir, directory):
+        try:
+            remove(path)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            return
+
+
+def _remove(network: str, address: str) -> None:
+    try:
+        os.unlink(f"{network_state(network)}/addresses/{address}")
+    except FileNotFoundError:
+        pass

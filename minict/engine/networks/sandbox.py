@@ -1,0 +1,206 @@
+"""The seam between a container and its networks: what it wishes, what it takes from the host, and what it gives back.
+
+Everything else in the engine knows of networks only this: a :class:`Wiring` is made of the wish (:mod:`.options`), and
+its methods are called in the order in which they stand.  What came of it is in the file ``network.json`` of the
+container's life, for whoever asks (:func:`describe`) or changes it while the container runs (:mod:`.connect`).
+
+A container without a network of its own loads none of the modules about networks.
+"""
+
+from __future__ import annotations
+
+import os
+
+from minict.runtime import jsonfile, spec
+from minict.runtime.errors import ContainerError
+from minict.runtime.state import State
+
+from . import options
+
+GUEST = "guest-"  # and an id: a file in a container's state, for each that has joined its network namespace
+
+
+class Wiring:
+    """The networks of the container *id*, as *settings* wish them.  To make the object takes nothing from the host.
+
+    *hostname*: the name by which it knows itself.  *exposed*: the ports that its image names, such as ``80/tcp``.
+    *name*: by which the others on its networks know it, if that is not the settings'.
+    Raises :class:`ContainerError` for all that can be wrong with the wish.
+    """
+
+    def __init__(self, settings, id: str, hostname: str, exposed: list[str] = (), name: str | None = None):
+        self.id, self.hostname, self.name = id, hostname, name or settings.name
+        self.mode = options.find_mode(settings.network)
+        self.partner = options.find_partner(self.mode) if self.mode.startswith("container:") else None
+        options.refuse_contradictions(settings, self.mode)
+        self.joints = options.find_joints(settings) if self.mode == "bridge" else []
+        self.ports = []
+        if settings.publish or settings.publish_all or settings.expose:
+            from . import portmapper
+
+            self.ports = portmapper.wished(settings.publish, settings.publish_all, settings.expose, exposed)
+        self.links = [options.find_link(text) for text in settings.link]
+        gateway = self.joints[0].net.gateway if self.joints else None
+        self.added = [options.find_host(text, gateway) for text in settings.add_host]
+        self.resolver = options.find_resolver(settings)
+        if self.mode == "host":
+            self.ports = []  # as in Docker: whatever it listens at is the host's port already
+        if self.ports and self.joints and all(joint.net.internal for joint in self.joints):
+            raise ContainerError(
+                f"-p: the network {self.joints[0].net.name} is internal, and nobody outside reaches it: "
+                "add another network, or leave -p out"
+            )
+
+    # ---- a life, in this order
+
+    def namespaces(self) -> list[spec.Namespace]:
+        """The network namespace for the specification: one to make, one to join, or none, which is the host's."""
+        if self.partner:
+            pid = self.partner.pid()
+            if pid is None:
+                raise ContainerError(f"--network {self.mode}: that container is not running: start it first")
+            return [spec.Namespace(type="network", path=f"/proc/{pid}/ns/net")]
+        return [] if self.mode == "host" else [spec.Namespace(type="network")]
+
+    @property
+    def waits(self) -> bool:
+        """Whether the child has to wait for :meth:`connect`."""
+        return self.mode == "bridge"
+
+    def ledger(self) -> list:
+        """What :meth:`reserve` and :meth:`connect` are going to take, to be recorded before."""
+        entries = [entry for joint in self.joints for entry in joint.net.ledger(self.id, joint.number)]
+        return entries + [["ports", self.id]] * bool(self.ports)
+
+    def reserve(self) -> None:
+        """Take ports and addresses, in the process that will look after the container.  Raises
+        :class:`ContainerError`."""
+        if self.ports:
+            from . import portmapper
+
+            portmapper.hold(self.id, self.ports)
+        if self.partner:
+            self._share()
+        if self.joints:
+            from . import bridge, endpoints
+
+            with bridge.lock():
+                for joint in self.joints:
+                    endpoints.reserve(self.id, joint)
+
+    def files(self) -> dict[str, str]:
+        """The texts of the container's /etc/hosts and /etc/resolv.conf, as far as they are its own."""
+        from . import dns
+
+        if self.partner:
+            return {}  # they are there: see _share
+        if self.mode == "host":
+            text = dns.hosts_of_the_host(self.hostname, self.added)
+        elif self.joints:
+            text = dns.hosts([(joint.address, [self.hostname]) for joint in self.joints], self.added)
+        else:
+            text = dns.hosts([], [("127.0.1.1", self.hostname), *self.added])
+        return {"hosts": text, "resolv.conf": dns.resolv_conf(self.mode != "host", **self.resolver)}
+
+    def connect(self, pid: int) -> None:
+        """Give the process *pid*, which is in its new namespace, its interfaces, and publish its ports.
+
+        Raises :class:`ContainerError`.
+        """
+        for joint in self.joints:
+            joint.net.ensure_bridge()
+            joint.net.connect(self.id, pid, joint.address, joint.number, joint.mac)
+        wired = {
+            "name": self.name,
+            "hostname": self.hostname,
+            "links": self.links,
+            "ports": [[port.protocol, port.address, port.outside, port.inside] for port in self.ports],
+            "joints": [joint.to_dict() for joint in self.joints],
+        }
+        if not self.joints:
+            return write(self.id, wired)
+        from . import bridge, endpoints
+
+        with bridge.lock():
+            endpoints.publish(self.id, wired)
+            write(self.id, wired)
+            endpoints.introduce([joint.net.key for joint in self.joints])
+        return None
+
+    def disconnect(self) -> None:
+        """The container has ended: give back what it had.  May be repeated."""
+        for kind, value in reversed(State(self.id).ledger()):
+            if kind in ("address", "ports"):
+                UNDO[kind](value)
+
+    def describe(self) -> dict:
+        """See :func:`describe`."""
+        return describe(self.id)
+
+    def _share(self) -> None:
+        """The partner's files and ours are one and the same: so they stay alike, whoever writes to them."""
+        try:
+            for name in ("hosts", "resolv.conf"):
+                os.link(self.partner.path(name), State(self.id).path(name))
+            open(self.partner.path(GUEST + self.id), "w").close()  # see neighbours
+        except FileNotFoundError:
+            raise ContainerError(f"--network {self.mode}: that container has just ended") from None
+
+
+# ---- what is known of it -----------------------------------------------------------------------------------------
+
+
+def describe(id: str) -> dict:
+    """The container's networks and ports, in the words of Docker's NetworkSettings.
+
+    Both are empty when it does not run, or has none of its own.
+    """
+    wired = read(id)
+    networks = {
+        joint["network"]: {
+            "IPAddress": joint["address"],
+            "IPPrefixLen": joint["prefix"],
+            "Gateway": joint["gateway"],
+            "MacAddress": joint["mac"],
+            "Aliases": joint["aliases"],
+            "NetworkID": joint["id"],
+        }
+        for joint in wired.get("joints", ())
+    }
+    published = {}
+    for protocol, address, outside, inside in wired.get("ports", ()):
+        published.setdefault(f"{inside}/{protocol}", []).append({"HostIp": address, "HostPort": str(outside)})
+    first = next(iter(networks.values()), {})
+    return {
+        "Networks": networks,
+        "Ports": published,
+        "IPAddress": first.get("IPAddress", ""),
+        "IPPrefixLen": first.get("IPPrefixLen", 0),
+        "Gateway": first.get("Gateway", ""),
+        "MacAddress": first.get("MacAddress", ""),
+    }
+
+
+def read(id: str) -> dict:
+    """What :meth:`Wiring.connect` wrote of the container *id*; empty when there is nothing."""
+    try:
+        return jsonfile.read(State(id).path("network.json"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return {}
+
+
+def write(id: str, wired: dict) -> None:
+    jsonfile.write(State(id).path("network.json"), wired)
+
+
+# ---- the end -----------------------------------------------------------------------------------------------------
+
+
+def _undo(kind: str, value: str) -> None:
+    from . import endpoints
+
+    endpoints.UNDO[kind](value)
+
+
+# How the kinds of entries in :meth:`Wiring.ledger` are given back.  What that takes is loaded when there is something.
+UNDO = {kind: lambda value, kind=kind: _undo(kind, value) for kind in ("address", "veth", "ports")}

@@ -1,0 +1,110 @@
+"""What a container may do: capabilities, ``--security-opt``, the parts of /proc and /sys that it must not reach, and
+``--privileged``, which gives it all.
+"""
+
+from __future__ import annotations
+
+import os
+
+from minict.runtime import capabilities
+from minict.runtime.errors import ContainerError
+
+# What tells of the host or changes it, and has no namespace (moby, daemon/pkg/oci/defaults.go).
+MASKED = [
+    "/proc/asound",
+    "/proc/acpi",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/firmware",
+    "/sys/devices/virtual/powercap",
+]
+# The last two are ours: there root, whoever's, could have the kernel fill the host's log, or change how memory is
+# cached.
+READ_ONLY = [
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+    "/proc/dynamic_debug",
+    "/proc/mtrr",
+]
+_THERMAL = "/sys/devices/system/cpu/cpu{}/thermal_throttle"  # it tells what the neighbours compute (the same source)
+
+_OPTIONS = (
+    "no-new-privileges",
+    "seccomp=FILE",
+    "seccomp=unconfined",
+    "systempaths=unconfined",
+    "mask=PATH[:PATH]",
+    "unmask=PATH[:PATH]",
+    "unmask=ALL",
+)
+
+
+class SecurityOptions:
+    """The words of ``--security-opt``, understood.  Raises :class:`ContainerError` for one that is none.
+
+    ``no_new_privileges``; ``seccomp``: None for the default, ``unconfined``, or a file (or, read already, its text);
+    ``masked`` and ``read_only``: paths; ``without_effect``: words about security modules that minict does not use.
+    """
+
+    def __init__(self, words: list[str]):
+        self.no_new_privileges, self.seccomp, self.without_effect = False, None, []
+        self.masked, self.read_only = default_masked(), list(READ_ONLY)
+        for word in words:
+            name, given, value = word.partition("=" if "=" in word else ":")  # the second is how Docker began
+            self._take(word, name, value if given else None)
+
+    def _take(self, word: str, name: str, value: str | None) -> None:
+        if name == "no-new-privileges" and value in (None, "true", "false"):
+            self.no_new_privileges = value != "false"
+        elif name == "seccomp" and value:
+            self.seccomp = value
+        elif name == "systempaths" and value == "unconfined" or name == "unmask" and value == "ALL":
+            self.masked, self.read_only = [], []
+        elif name in ("mask", "unmask") and value and all(path.startswith("/") for path in value.split(":")):
+            paths = [os.path.normpath(path) for path in value.split(":")]
+            self.masked = [path for path in self.masked if path not in paths] + (paths if name == "mask" else [])
+            self.read_only = [path for path in self.read_only if path not in paths]
+        elif name in ("apparmor", "label") and value:
+            self.without_effect.append(word)
+        else:
+            raise ContainerError(f"--security-opt {word}: write one of {', '.join(_OPTIONS)}")
+
+
+def default_masked() -> list[str]:
+    """:data:`MASKED`, and a directory of each processor where there is one."""
+    if not os.path.exists(_THERMAL.format(0)):
+        return list(MASKED)
+    return MASKED + [_THERMAL.format(number) for number in range(os.cpu_count() or 1)]
+
+
+def security(settings) -> SecurityOptions:
+    """The security options of a container; a privileged one has nothing hidden from it and no filter."""
+    options = SecurityOptions(settings.security_opt)
+    if settings.privileged:
+        options.masked, options.read_only = [], []
+        options.seccomp = options.seccomp or "unconfined"
+    return options
+
+
+def powers(settings) -> list[str]:
+    """The bounding set: Docker's default, changed by ``--cap-add`` and ``--cap-drop``.  Raises
+    :class:`ContainerError`."""
+    base = capabilities.known() if settings.privileged else capabilities.DEFAULT
+    return capabilities.adjust(base, settings.cap_add, settings.cap_drop)
+
+
+def notes(settings) -> list[str]:
+    """What the user should be told: wishes that are without effect here.  Raises :class:`ContainerError`."""
+    return [
+        f"--security-opt {word} is without effect: minict uses neither AppArmor nor SELinux"
+        for word in SecurityOptions(settings.security_opt).without_effect
+    ]

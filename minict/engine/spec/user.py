@@ -1,0 +1,66 @@
+"""Who the container's command is: ``--user`` and ``--group-add``, by the image's own /etc/passwd and /etc/group."""
+
+from __future__ import annotations
+
+import os
+
+from minict.runtime import spec
+from minict.runtime.errors import ContainerError
+
+LAST_ID = 2**32 - 1  # ids have 32 bits
+
+
+def find_user(text: str, image, more: list[str] = ()) -> tuple[spec.User, str]:
+    """``UID[:GID]`` or ``NAME[:GROUP]`` by the image's own /etc/passwd and /etc/group; and the home directory.
+
+    A number needs no entry there; without one its group is 0 and its home ``/``, as in Docker.  *more*: further groups.
+    Raises :class:`ContainerError` for a name that the image does not know.
+    """
+    name, _, group = (text or "0").partition(":")
+    passwd = next((line for line in table(image, "etc/passwd", 7) if name in (line[0], line[2])), None)
+    if passwd is None and not name.isdecimal():
+        raise ContainerError(f"the image {image.name} has no user {name!r}: see its /etc/passwd, or give a number")
+    uid, gid, home = (int(passwd[2]), int(passwd[3]), passwd[5]) if passwd else (int(name), 0, "/")
+    groups = table(image, "etc/group", 4)
+    further = set()
+    if group:
+        gid = find_group(group, groups, image)
+    elif passwd:
+        further = {int(line[2]) for line in groups if passwd[0] in line[3].split(",")}
+    further |= {find_group(each, groups, image) for each in more}
+    for number in (uid, gid, *further):
+        if number >= LAST_ID:  # the last one means "as it is" to setresuid(2): root would stay root
+            raise ContainerError(f"-u {text}: {number} is no id: the largest is {LAST_ID - 1}")
+    # its own group is among the further ones too: who could drop it would be one of the "others" in the eyes of a
+    # file that forbids its group what it allows them (CVE-2022-36109)
+    return spec.User(uid=uid, gid=gid, additionalGids=sorted(further | {gid})), home or "/"
+
+
+def find_group(text: str, groups: list[list[str]], image) -> int:
+    """The number of a group by its number or its name.  Raises :class:`ContainerError`."""
+    entry = next((line for line in groups if text in (line[0], line[2])), None)
+    if entry is None and not (text.isascii() and text.isdecimal()):
+        raise ContainerError(f"the image {image.name} has no group {text!r}: see its /etc/group, or give a number")
+    return int(entry[2]) if entry else int(text)
+
+
+def table(image, path: str, columns: int) -> list[list[str]]:
+    """The lines of a file such as etc/passwd in the image's topmost layer that has it, with their numbers checked."""
+    from minict.kernel import mount as k
+
+    for layer in image.layers:
+        directory = os.open(layer, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:  # the image is somebody else's: its links must not lead to a file of the host
+            file = k.openat2(
+                directory, path, os.O_RDONLY | os.O_NONBLOCK, 0, k.RESOLVE_IN_ROOT | k.RESOLVE_NO_MAGICLINKS
+            )
+        except OSError:
+            continue
+        finally:
+            os.close(directory)
+        with open(file, encoding="utf-8", errors="replace") as lines:
+            rows = [line.rstrip("\n").split(":") for line in lines.read(1 << 20).split("\n")]
+        return [
+            row for row in rows if len(row) >= columns and row[2].isdecimal() and (columns < 7 or row[3].isdecimal())
+        ]
+    return []

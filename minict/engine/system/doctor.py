@@ -1,0 +1,428 @@
+"""``minict doctor``: what this machine can do for containers, and what to do about what it can't.
+
+Each check is one small function that tries the thing itself, in a child that is gone afterwards, instead of asking
+which version there is: a kernel may have been built without it, or a security module may forbid it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from minict.kernel import mount as k
+from minict.kernel import namespaces as ns
+from minict.kernel import process as kernel
+from minict.runtime import cgroup, namespaces, paths
+from minict.runtime.errors import ContainerError
+from minict.runtime.process import exit_status, spawn
+
+OK = "ok"
+WARNING = "warn"  # a chapter of the course, or an option, will not work
+MISSING = "no"  # no container at all will
+
+
+class Finding:
+    """What one check has found: a word of :data:`OK`, :data:`WARNING` and :data:`MISSING`, the *fact*, and the
+    *remedy*."""
+
+    def __init__(self, name: str, word: str, fact: str, remedy: str = ""):
+        self.name, self.word, self.fact, self.remedy = name, word, fact, remedy
+
+    def __repr__(self):
+        return f"{self.word:<5}{self.name:<20}{self.fact}" + (f"\n{'':25}-> {self.remedy}" if self.remedy else "")
+
+
+class Findings(list):
+    """All findings; in a notebook a table."""
+
+    def __repr__(self):
+        return "\n".join(map(repr, self))
+
+    def _repr_html_(self):
+        from minict.engine.util.table import html
+
+        return html([{"": each.word, "what": each.name, "found": each.fact, "remedy": each.remedy} for each in self])
+
+
+def attempt(function) -> str | None:
+    """Call *function* in a child; None when it worked, else the reason in words."""
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+
+    def tell() -> None:
+        try:
+            function()
+        except OSError as error:
+            os.write(writing, (error.strerror or str(error)).encode())
+        except Exception as error:
+            os.write(writing, str(error).encode())
+
+    pid = spawn(tell)
+    os.close(writing)
+    with open(reading, encoding="utf-8", errors="replace") as pipe:
+        reason = pipe.read()
+    status = exit_status(os.waitpid(pid, 0)[1])
+    return reason.split(": ")[0] if reason else None if status == 0 else f"exit status {status}"
+
+
+def tried(name: str, function, remedy: str, word: str = MISSING, fact: str = "works") -> Finding:
+    """The finding of a check that consists of trying *function*."""
+    reason = attempt(function)
+    return Finding(name, word, f"refused: {reason}", remedy) if reason else Finding(name, OK, fact)
+
+
+# ---- the checks --------------------------------------------------------------------------------------------------
+
+
+def root() -> Finding:
+    if os.geteuid() == 0:
+        return Finding("root", OK, "user 0")
+    return Finding(
+        "root", MISSING, f"user {os.geteuid()}", "run it with sudo: only root may make namespaces, mounts and cgroups"
+    )
+
+
+def linux() -> Finding:
+    release = os.uname().release
+    numbers = [int(part) for part in release.replace("-", ".").split(".")[:2] if part.isdigit()]
+    return (
+        Finding("Linux", OK, release)
+        if numbers >= [5, 12]
+        else Finding(
+            "Linux",
+            MISSING,
+            release,
+            "5.12 or later is needed (mount_setattr): upgrade, or use the course's virtual machine",
+        )
+    )
+
+
+def processor() -> Finding:
+    machine = os.uname().machine
+    return (
+        Finding("processor", OK, f"{machine}, {os.cpu_count()} of them")
+        if machine in ("x86_64", "aarch64")
+        else Finding("processor", MISSING, machine, "minict knows the system calls of x86_64 and aarch64")
+    )
+
+
+def python() -> Finding:
+    version = sys.version.split()[0]
+    return Finding(
+        "Python",
+        OK if sys.version_info >= (3, 11) else MISSING,
+        version,
+        "" if sys.version_info >= (3, 11) else "3.11 or later is needed",
+    )
+
+
+def namespace(kind: str):
+    def check() -> Finding:
+        word = WARNING if kind in ("user", "time") else MISSING
+        remedy = f"the kernel was built without it, or max_{kind}_namespaces in /proc/sys/user is 0"
+        return tried(f"{kind} namespace", lambda: ns.unshare(namespaces.FLAGS[kind]), remedy, word)
+
+    return check
+
+
+def apparmor() -> Finding:
+    try:
+        with open("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") as file:
+            restricted = file.read().strip() == "1"
+    except OSError:
+        restricted = False
+    return (
+        Finding(
+            "AppArmor",
+            WARNING,
+            "takes the powers from user namespaces of ordinary users",
+            "sysctl kernel.apparmor_restrict_unprivileged_userns=0 (for the chapter on rootless containers)",
+        )
+        if restricted
+        else Finding("AppArmor", OK, "leaves user namespaces alone")
+    )
+
+
+def proc() -> Finding:
+    read_only = os.statvfs("/proc").f_flag & os.ST_RDONLY
+    return (
+        Finding(
+            "/proc",
+            WARNING,
+            "mounted read-only: no id maps, no sysctls, no forwarding of packets",
+            "mount -o remount,rw /proc",
+        )
+        if read_only
+        else Finding("/proc", OK, "can be written to")
+    )
+
+
+def cgroups() -> Finding:
+    words = {"v1": "version 1", "hybrid": "versions 1 and 2 side by side (hybrid)", "v2": "version 2"}
+    try:
+        return Finding("cgroups", OK, words[cgroup.mode()])
+    except (ContainerError, KeyError, OSError) as error:
+        return Finding("cgroups", MISSING, str(error) or "none is mounted", "mount -t cgroup2 cgroup2 /sys/fs/cgroup")
+
+
+def controller(name: str):
+    def check() -> Finding:
+        there = cgroup.controllers()
+        own_name = "blkio" if name == "io" and "blkio" in there else name  # what version 1 calls it
+        if own_name in there:
+            return Finding(f"cgroup {name}", OK, there[own_name])
+        flag = {"memory": "--memory", "cpu": "--cpus", "pids": "--pids-limit"}.get(name, "a limit of it")
+        return Finding(
+            f"cgroup {name}",
+            WARNING,
+            f"not there: {flag} can't be set",
+            "boot with cgroup_enable=memory"
+            if name == "memory"
+            else "see /proc/cgroups and /sys/fs/cgroup/cgroup.controllers",
+        )
+
+    return check
+
+
+def cgroup_made() -> Finding:
+    """A group is really made, limited and removed: delegation and the rule of no internal processes show only then."""
+
+    def make() -> None:
+        group = cgroup.Cgroup(f"/{paths.cgroup_parent()}/doctor-{os.getpid()}")
+        try:
+            group.create()
+        finally:
+            group.remove()
+
+    return tried("make a cgroup", make, "run outside of a container, or give it a cgroup of its own to manage")
+
+
+def overlay() -> Finding:
+    """On the very file system where the containers' layers will be: not every one can be an overlay's upper layer."""
+
+    def mount(lower: str, upper: str, work: str, root: str) -> None:
+        k.mount("overlay", root, "overlay", 0, f"lowerdir={lower},upperdir={upper},workdir={work}")
+
+    return tried(
+        "overlayfs",
+        lambda: among_layers(mount),
+        f"modprobe overlay; or set MINICT_ROOT to another file system than {nearest(paths.data_root())}'s",
+        fact=f"works on {nearest(paths.data_root())}",
+    )
+
+
+def users() -> Finding:
+    """An overlay whose layers show other owners than they have, for a container with users of its own."""
+
+    def mount(lower: str, upper: str, work: str, root: str) -> None:
+        from minict.runtime import idmap
+        from minict.runtime.spec import IDMapping, Mount
+
+        maps = [IDMapping(containerID=0, hostID=1 << 31, size=65536)]
+        options = [f"lowerdir={lower}", f"upperdir={upper}", f"workdir={work}"]
+        idmap.mount_overlay(
+            Mount(type="overlay", source="overlay", options=options),
+            root,
+            idmap.user_namespace(maps, maps),
+            1 << 31,
+            1 << 31,
+        )
+        os.chdir("/")
+
+    return tried(
+        "idmapped layers",
+        lambda: among_layers(mount),
+        "do without --userns private; it needs Linux 5.19, and ext4, xfs or btrfs below MINICT_ROOT",
+        WARNING,
+    )
+
+
+def among_layers(mount) -> None:
+    """Call *mount* with four new directories on the file system of the containers' layers, in a mount namespace of our
+    own."""
+    ns.unshare(ns.CLONE_NEWNS)
+    k.mount(None, "/", None, k.MS_PRIVATE | k.MS_REC)
+    place = f"{nearest(paths.data_root())}/.minict-doctor-{os.getpid()}"
+    names = [f"{place}/{name}" for name in ("lower", "upper", "work", "root")]
+    try:
+        for name in names:
+            os.makedirs(name)
+        mount(*names)
+    finally:
+        while os.path.ismount(names[3]):
+            k.umount2(names[3], k.MNT_DETACH)
+        from minict.runtime.files import remove_tree
+
+        remove_tree(place)
+
+
+def nearest(path: str) -> str:
+    """The closest directory to *path* that exists already."""
+    while not os.path.isdir(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def pivot() -> Finding:
+    def pivot_root() -> None:
+        ns.unshare(ns.CLONE_NEWNS)
+        k.mount(None, "/", None, k.MS_PRIVATE | k.MS_REC)
+        k.mount("tmpfs", "/mnt", "tmpfs")
+        os.chdir("/mnt")
+        k.pivot_root(".", ".")
+
+    return tried("pivot_root", pivot_root, "it fails on an initramfs: boot from a real root file system")
+
+
+def bridge() -> Finding:
+    """A bridge and a veth pair, in a network namespace that is gone a moment later."""
+
+    def plug() -> None:
+        from minict.kernel.netlink import Rtnetlink
+
+        ns.unshare(ns.CLONE_NEWNET)
+        here = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        with Rtnetlink() as links:
+            links.add_bridge("doctor0", "02:00:00:00:00:01")
+            links.add_veth("doctor1", "doctor2", "02:00:00:00:00:02", here, links.link("doctor0").index)
+
+    return tried("bridge and veth", plug, "modprobe bridge veth", WARNING)
+
+
+def firewall() -> Finding:
+    def rule() -> None:
+        ns.unshare(ns.CLONE_NEWNET)
+        from minict.engine.networks import nftables
+
+        nftables.apply(
+            "add table inet doctor\nadd chain inet doctor nat { type nat hook postrouting priority srcnat; }\n"
+            "add rule inet doctor nat masquerade\n"
+        )
+
+    return tried(
+        "nftables with NAT", rule, "apt install nftables libnftables1; modprobe nft_chain_nat nft_masq", WARNING
+    )
+
+
+def filters() -> Finding:
+    """The default profile is compiled and installed, as for every container."""
+
+    def install() -> None:
+        from minict.engine.spec.seccomp import default
+        from minict.runtime import capabilities, seccomp
+
+        seccomp.install(seccomp.compile(default(capabilities.DEFAULT)))
+
+    return tried("seccomp", install, "apt install libseccomp2; the kernel needs CONFIG_SECCOMP_FILTER")
+
+
+def handles() -> Finding:
+    def open_own() -> None:
+        os.close(kernel.pidfd_open(os.getpid()))
+
+    return tried("pidfd", open_own, "Linux 5.3 or later is needed, and no security module that forbids it")
+
+
+def room() -> Finding:
+    disk = os.statvfs(nearest(paths.data_root()))
+    free = disk.f_bavail * disk.f_frsize / 1e9
+    return Finding(
+        "disk",
+        OK if free > 2 else WARNING,
+        f"{free:.1f} GB free for {paths.data_root()}",
+        "" if free > 2 else "make room, or set MINICT_ROOT to another disk",
+    )
+
+
+def memory() -> Finding:
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e6
+    return Finding(
+        "memory", OK if free > 300 else WARNING, f"{free:.0f} MB free", "" if free > 300 else "close something"
+    )
+
+
+def default_image() -> Finding:
+    from minict.engine.images import image
+
+    try:
+        image.Image.find(image.DEFAULT)
+        return Finding("default image", OK, image.DEFAULT)
+    except (ContainerError, PermissionError) as error:
+        return Finding("default image", WARNING, f"{image.DEFAULT}: {error}", "make lab makes it")
+
+
+def jupyter() -> Finding:
+    import importlib.util
+
+    there = importlib.util.find_spec("jupyterlab") is not None
+    return Finding(
+        "JupyterLab",
+        OK if there else WARNING,
+        "installed" if there else "not installed",
+        "" if there else "make lab, or pip install -r requirements.txt",
+    )
+
+
+def leftovers() -> Finding:
+    """Containers that nobody looks after any more: their creators were killed."""
+    from minict.runtime import state
+
+    dead = 0
+    for id in state.all_ids():
+        each = state.State(id)
+        if each.lock():
+            dead += each.pid() is None
+            each.unlock()
+    return Finding(
+        "leftovers",
+        WARNING if dead else OK,
+        f"{dead} containers without an owner" if dead else "none",
+        "minict prune gives back what they hold" if dead else "",
+    )
+
+
+CHECKS = (
+    linux,
+    processor,
+    python,
+    root,
+    proc,
+    *map(namespace, namespaces.FLAGS),
+    apparmor,
+    cgroups,
+    *map(controller, ("cpu", "cpuset", "memory", "pids", "io", "hugetlb")),
+    cgroup_made,
+    overlay,
+    users,
+    pivot,
+    handles,
+    filters,
+    bridge,
+    firewall,
+    room,
+    memory,
+    default_image,
+    jupyter,
+    leftovers,
+)
+# Without root these can't even be tried.
+_NEED_ROOT = (cgroup_made, overlay, users, pivot, bridge, firewall, leftovers)
+
+
+def checks() -> Findings:
+    """Do all checks.  Nothing is left behind; together they take less than a second."""
+    findings = Findings()
+    for check in CHECKS:
+        if os.geteuid() != 0 and (check in _NEED_ROOT or check.__qualname__.startswith("namespace.")):
+            continue
+        findings.append(check())
+    return findings
+
+
+def main() -> int:
+    """Print the findings; 0 when this machine can run containers, else 1."""
+    findings = checks()
+    for finding in findings:
+        print(finding)
+    missing = [finding.name for finding in findings if finding.word == MISSING]
+    print("\nThis machine " + (f"can't run containers: {', '.join(missing)}." if missing else "can run containers."))
+    return 1 if missing else 0

@@ -1,0 +1,132 @@
+"""Put the host in order after anything: give back what containers hold whose monitors are gone."""
+
+from __future__ import annotations
+
+import os
+
+from minict.engine.containers import names
+from minict.engine.containers.store import Record
+from minict.engine.images.image import prune as prune_images
+from minict.engine.lifecycle import task
+from minict.engine.networks import connect, store
+from minict.engine.volumes import store as volume_store
+from minict.runtime import files, paths, state
+from minict.runtime.container import Container
+from minict.runtime.errors import ContainerError
+
+
+def prune() -> list[str]:
+    """End every life that nobody looks after, and remove what was never finished; say what was removed.
+
+    Touched is only what a ledger names, or what lies in minict's own directories.  A container that was not made with
+    ``--rm`` stays, as one that has exited.  May be called at any time, also while others make containers: their locks
+    are respected.
+    Raises the first error, after all has been tried.
+    """
+    removed, errors = [], []
+    for id in all_ids():
+        try:
+            removed += [f"container {id}"] * prune_container(id)
+            removed += [f"unfinished change of the networks of container {id}"] * prune_wiring(id)
+            files.remove_unfinished(paths.container_data(id), but="log")
+            files.remove_unfinished(paths.container_state(id))
+        except (OSError, ContainerError) as error:
+            errors.append(error)
+    files.remove_unfinished(f"{paths.run_root()}/seccomp")
+    removed += prune_names()
+    removed += [f"unfinished volume {name.lstrip('.')}" for name in volume_store.sweep()]
+    removed += prune_images()
+    removed += store.remove_unused_bridges()
+    if not state.all_ids():
+        for directory in (f"{paths.run_root()}/containers", f"{paths.data_root()}/containers", names.directory()):
+            try:
+                os.rmdir(directory)
+            except OSError:
+                pass
+    if errors:
+        raise errors[0]
+    return removed
+
+
+def all_ids() -> list[str]:
+    """The ids of all containers that have a life, or files."""
+    directory = f"{paths.data_root()}/containers"
+    return sorted({*state.all_ids(), *(os.listdir(directory) if os.path.isdir(directory) else ())})
+
+
+def prune_container(id: str) -> bool:
+    """End the life of the container *id* if nobody looks after it, and remove it if it should be gone; whether there
+    was either."""
+    try:
+        record = Record.load(id)
+    except ContainerError:  # made half, or removed half; or it is not the engine's, but the OCI runtime's
+        record = Record(id)
+    settled = task.settle(record) if os.path.isdir(record.data) else prune_life(id)
+    if should_be_gone(record) and record.lock(wait=False):
+        try:
+            if should_be_gone(record):
+                record.remove()
+                return True
+        finally:
+            record.unlock()
+    return settled
+
+
+def prune_life(id: str) -> bool:
+    """The same for a container without files of its own."""
+    container = Container(id, task.UNDO)
+    if not container.state.lock():
+        return False
+    attached = any(kind == "attached" for kind, _ in container.state.ledger())
+    if container.pid is not None and not attached:
+        container.state.unlock()
+        return False
+    container.delete(force=True)
+    return True
+
+
+def prune_wiring(id: str) -> bool:
+    """Put in order the networks of a container that goes on running, if somebody was killed who was changing them;
+    whether that was so."""
+    record = Record(id)
+    if not record.lock(wait=False):
+        return False
+    try:
+        return connect.mend(record)
+    finally:
+        record.unlock()
+
+
+def should_be_gone(record: Record) -> bool:
+    """Whether a container was never finished, or removes itself and has lived."""
+    if not os.path.isdir(record.data) or os.path.isdir(record.state.directory):
+        return False
+    return (
+        not os.path.exists(f"{record.data}/container.json")
+        or record.removes_itself
+        and bool(record.life.get("started"))
+    )
+
+
+def prune_names() -> list[str]:
+    """Release the names whose container is gone, or has another name, because somebody was killed who gave it a new
+    one."""
+    directory = names.directory()
+    there = os.listdir(directory) if os.path.isdir(directory) else ()
+    return [f"name {name}" for name in there if release_stale(name, names.find(name) or "-")]
+
+
+def release_stale(name: str, id: str) -> bool:
+    """Release *name* if it leads to a container *id* that is not there, or does not know of it; not while somebody
+    works at that."""
+    record = Record(id)
+    locked = record.lock(wait=False)
+    try:
+        stale = Record.load(id).name != name if locked else not os.path.isdir(record.data)
+        if stale:
+            names.release(f"{name}/{id}")
+        return stale
+    except ContainerError:  # half made
+        return False
+    finally:
+        record.unlock()

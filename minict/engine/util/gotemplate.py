@@ -1,0 +1,518 @@
+"""Docker's ``--format``: the part of Go's templates that people use.
+
+``{{.Name}}: {{range .Mounts}}{{.Source}} {{end}}`` is text with actions in braces.  A template is parsed into a tree
+of small functions, each of which takes a :class:`Scope` (what ``.`` and the variables are just then); nothing of it is
+ever executed as Python.  The data are what JSON has, and functions: one without arguments is called for its value, one
+with them as a method, ``{{.Label "version"}}``.
+
+Sources: Go's text/template; Docker's "Format command and log output".
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from minict.runtime.errors import ContainerError
+
+_ACTION = re.compile(r"""\{\{(-\s)?((?:"(?:[^"\\\n]|\\.)*"|`[^`]*`|[^"`])*?)(\s-)?\}\}""")
+_TOKEN = re.compile(
+    r"""\s*(?: (?P<text>"(?:[^"\\\n]|\\.)*" | `[^`]*`) | (?P<number>[-+]?\d+(?:\.\d+)?(?![\w.]))
+                        | (?P<variable>\$\w*) | (?P<field>\.[^\W\d]\w*) | (?P<dot>\.) | (?P<word>[^\W\d]\w*)
+                        | (?P<sign>:=|[=|(),]) )""",
+    re.VERBOSE,
+)
+_CONSTANTS = {"true": True, "false": False, "nil": None}
+
+
+class Template:
+    """A template.  Raises :class:`ContainerError` for what can't be understood."""
+
+    def __init__(self, text: str):
+        try:
+            self._blocks = _Parser(text).parse()
+        except RecursionError:
+            raise mistake("there are too many blocks or brackets within each other") from None
+
+    def render(self, data) -> str:
+        """The template with *data* in it.  Raises :class:`ContainerError` when it asks for what is not there."""
+        scope = Scope(data)
+        scope.variables["$"] = data
+        return _body(self._blocks, scope)
+
+
+class Scope:
+    """What ``.`` is at a place of the template, and the variables that are made there; others are known *around* it."""
+
+    def __init__(self, dot, around: Scope | None = None):
+        self.dot, self.around, self.variables = dot, around, {}
+
+    def holder(self, name: str) -> dict:
+        """The variables among which *name* is.  Raises :class:`ContainerError`."""
+        scope = self
+        while scope:
+            if name in scope.variables:
+                return scope.variables
+            scope = scope.around
+        raise mistake(f"there is no variable {name}: it is made by {{{{{name} := …}}}}")
+
+    def set(self, name: str, declares: bool, value) -> str:
+        """Make the variable *name* here, or change it where it is.  What the action writes: nothing."""
+        (self.variables if declares else self.holder(name))[name] = value
+        return ""
+
+
+def mistake(reason: str) -> ContainerError:
+    return ContainerError("--format: " + reason.replace("\n", "\\n"))
+
+
+# ---- from text to functions --------------------------------------------------------------------------------------
+
+
+class _Parser:
+    """Text and actions into a list of functions Scope -> str."""
+
+    def __init__(self, text: str):
+        self.pieces = self._split(text)
+        self.place = 0
+
+    @staticmethod
+    def _split(text: str) -> list[tuple[str, str]]:
+        """("text", …) and ("action", …).  A dash at a brace takes away the white space beyond it."""
+        pieces, end, trim = [], 0, False
+        for found in _ACTION.finditer(text):
+            before = text[end : found.start()]
+            before = before.lstrip() if trim else before
+            pieces.append(("text", before.rstrip() if found[1] else before))
+            pieces.append(("action", found[2].strip()))
+            end, trim = found.end(), bool(found[3])
+        rest = text[end:].lstrip() if trim else text[end:]
+        for piece in [rest, *(content for kind, content in pieces if kind == "text")]:
+            if "{{" in piece:
+                raise mistake(f"{piece[piece.index('{{') :][:40]!r} opens an action that no '}}}}' closes")
+        return [*pieces, ("text", rest)]
+
+    def parse(self) -> list:
+        blocks, end = self._blocks()
+        if end:
+            raise mistake(f"there is an {{{{{end}}}}} too many")
+        return blocks
+
+    def _blocks(self, inside: str = "") -> tuple[list, str]:
+        """Everything up to an ``end`` or ``else``, and this very action; *inside*: the action that it belongs to."""
+        blocks = []
+        while self.place < len(self.pieces):
+            kind, content = self.pieces[self.place]
+            self.place += 1
+            if kind == "text":
+                blocks.append(lambda scope, content=content: content)
+                continue
+            if content.startswith("/*") and content.endswith("*/"):
+                continue
+            word = _first_word(content)
+            if word in ("end", "else"):
+                return blocks, content
+            blocks.append(self._block(word, content))
+        if inside:
+            raise mistake(f"{{{{{inside}}}}} has no {{{{end}}}}")
+        return blocks, ""
+
+    def _block(self, word: str, content: str):
+        """The action *content*, with all that belongs to it up to its end."""
+        if word in ("if", "with", "range"):
+            return self._control(word, content.removeprefix(word), content)
+        if word in ("define", "template", "block", "break", "continue"):
+            raise mistake(f"{{{{{word}}}}} is not known here: there are if, else, range, with, end and variables")
+        names, declares, value = _Action(content, content).statement()
+        if not names:
+            return lambda scope: text_of(value(scope))
+        return lambda scope: scope.set(names[0], declares, value(scope))
+
+    def _control(self, word: str, head: str, content: str):
+        """``if``, ``with`` and ``range``, with their ``else``."""
+        names, declares, value = _Action(head, content).statement(2 if word == "range" else 1)
+        body, end = self._blocks(content)
+        otherwise: list = []
+        if end.startswith("else "):  # {{else if …}} is an if within the else, and has the same end
+            inner = end.removeprefix("else ").strip()
+            otherwise = [self._block(_first_word(inner), inner)]
+        elif end == "else":
+            otherwise, end = self._blocks(content)
+            if end != "end":
+                raise mistake(f"{{{{{content}}}}} has two {{{{else}}}}")
+        run = {"if": _if, "with": _with, "range": _range}[word]
+        return lambda scope: run(scope, names, declares, value, body, otherwise)
+
+
+def _first_word(content: str) -> str:
+    """``range`` of ``range .Mounts``, and of ``range.Mounts`` too."""
+    return content[: len(content) - len(content.lstrip("abcdefghijklmnopqrstuvwxyz"))]
+
+
+class _Action:
+    """The words of one action: ``$x := .A | join ","``."""
+
+    def __init__(self, text: str, whole: str):
+        self.whole = whole
+        self.tokens = []
+        place = 0
+        while text[place:].strip():
+            found = _TOKEN.match(text, place)
+            if not found:
+                raise mistake(f"{text[place:].strip()[:30]!r} in {{{{{whole}}}}} is not understood")
+            blank = found[0][:1].isspace() or place == 0
+            self.tokens.append((found.lastgroup, found[found.lastgroup], blank))
+            place = found.end()
+        self.tokens.append(("end", "", True))
+
+    def next(self, *values: str) -> str | None:
+        """Take the next token if it is one of *values*."""
+        return self.tokens.pop(0)[1] if self.tokens[0][0] in ("sign", "word") and self.tokens[0][1] in values else None
+
+    def wrong(self, reason: str) -> ContainerError:
+        return mistake(f"{{{{{self.whole}}}}}: {reason}")
+
+    def statement(self, most: int = 1):
+        """(variables, whether they are new, the pipeline), of ``$k, $v := .Labels`` or ``.Labels`` alone."""
+        names = []
+        kinds = [(kind, value) for kind, value, _ in self.tokens]
+        for count in range(most, 0, -1):
+            shape = [kind if kind == "variable" else value for kind, value in kinds[: 2 * count]]
+            if shape[:-1] == ["variable", ","] * (count - 1) + ["variable"] and shape[-1] in (":=", "="):
+                names, declares = [value for kind, value in kinds[: 2 * count] if kind == "variable"], shape[-1] == ":="
+                del self.tokens[: 2 * count]
+                break
+        value = self.pipeline()
+        if self.tokens[0][0] != "end":
+            raise self.wrong(f"{self.tokens[0][1]!r} has no place there")
+        return names, bool(names) and declares, value
+
+    def pipeline(self):
+        """``A | f x | g``: each value becomes the last argument of what comes next."""
+        value = self.command(None)
+        while self.next("|"):
+            value = self.command(value)
+        return value
+
+    def command(self, piped):
+        """An operand, or a function with its arguments."""
+        kind, name, _ = self.tokens[0]
+        if kind == "word" and name not in _CONSTANTS:
+            self.tokens.pop(0)
+            if name not in FUNCTIONS:
+                raise self.wrong(f"there is no function {name!r}; there are {', '.join(sorted(FUNCTIONS))}")
+            arguments = self.arguments() + ([piped] if piped else [])
+            return lambda scope: call(name, arguments, scope)
+        operand = self.operand()
+        arguments = self.arguments() + ([piped] if piped else [])
+        if not arguments:
+            return lambda scope: operand(scope, [])
+        if kind not in ("field", "variable", "sign"):
+            raise self.wrong(f"{name!r} is a value and takes no arguments: begin with a function")
+        return lambda scope: operand(scope, [argument(scope) for argument in arguments])
+
+    def arguments(self) -> list:
+        found = []
+        while self.tokens[0][0] != "end" and not (self.tokens[0][0] == "sign" and self.tokens[0][1] != "("):
+            operand = self.operand()
+            found.append(lambda scope, operand=operand: operand(scope, []))
+        return found
+
+    def operand(self):
+        """``.A.B``, ``$x.A``, ``"text"``, ``12``, ``(pipeline).A``: a function of the scope and of the arguments of
+        its end."""
+        fields = [self.tokens[0][1][1:]] if self.tokens[0][0] == "field" else []
+        start = self._start()
+        while self.tokens[0][0] == "field" and not self.tokens[0][2]:
+            fields.append(self.tokens.pop(0)[1][1:])
+        return lambda scope, arguments: follow(start(scope), fields, arguments)
+
+    def _start(self):
+        """What an operand begins with, before its fields."""
+        kind, word, _ = self.tokens.pop(0)
+        if kind in ("dot", "field"):
+            return lambda scope: scope.dot
+        if kind == "variable":
+            return lambda scope: scope.holder(word)[word]
+        if word == "(":
+            return self._bracket()
+        if kind == "text":
+            constant = _unquoted(word, self)
+        elif kind == "number":
+            constant = float(word) if "." in word else int(word)
+        elif word in _CONSTANTS:
+            constant = _CONSTANTS[word]
+        elif word in FUNCTIONS:
+            raise self.wrong(f"put {word} and its arguments into brackets")
+        else:
+            raise self.wrong(f"{word!r} has no place there" if word else "something is missing")
+        return lambda scope: constant
+
+    def _bracket(self):
+        inner = self.pipeline()
+        if not self.next(")"):
+            raise self.wrong("a ')' is missing")
+        return inner
+
+
+def _unquoted(word: str, action: _Action) -> str:
+    if word[0] == "`":
+        return word[1:-1]
+    try:
+        return json.loads(word)
+    except ValueError:
+        raise action.wrong(f"{word} has an escape that is not known") from None
+
+
+# ---- what the actions do -----------------------------------------------------------------------------------------
+
+
+def _body(blocks: list, scope: Scope) -> str:
+    return "".join(block(scope) for block in blocks)
+
+
+def _inner(scope: Scope, names: list, declares: bool, values: tuple) -> Scope:
+    """The scope of a block: variables that are made in it are not known after it, changed ones stay changed."""
+    inner = Scope(scope.dot, scope)
+    for name, value in zip(names, values):
+        inner.set(name, declares, value)
+    return inner
+
+
+def _if(scope, names, declares, value, body, otherwise) -> str:
+    found = value(scope)
+    return _body(body if found else otherwise, _inner(scope, names, declares, (found,)))
+
+
+def _with(scope, names, declares, value, body, otherwise) -> str:
+    found = value(scope)
+    inner = _inner(scope, names, declares, (found,))
+    return _body(body, Scope(found, inner)) if found else _body(otherwise, inner)
+
+
+def _range(scope, names, declares, value, body, otherwise) -> str:
+    found = value(scope)
+    if isinstance(found, dict):
+        pairs = sorted(found.items())
+    elif isinstance(found, (list, tuple)):
+        pairs = list(enumerate(found))
+    elif found is None:
+        pairs = []
+    else:
+        raise mistake(f"range goes over a list or a map, and not over {text_of(found)[:30]!r}")
+    lines = []
+    for key, item in pairs:
+        item = _called(item, [], str(key))
+        inner = _inner(scope, names, declares, (key, item) if len(names) == 2 else (item,))
+        lines.append(_body(body, Scope(item, inner)))
+    return "".join(lines) if pairs else _body(otherwise, _inner(scope, [], False, ()))
+
+
+class _NoList(list):
+    """What is null in JSON is to Go's templates a list without elements, unless it is in :data:`_MAPS` or
+    :data:`_POINTERS`."""
+
+
+class _NoMap(dict):
+    """And this a map without any."""
+
+
+_MAPS = frozenset(("ExposedPorts", "Labels", "Options", "Tmpfs", "Volumes"))
+_POINTERS = frozenset(("Health", "Healthcheck", "MemorySwappiness", "PidsLimit"))
+
+
+def follow(value, fields: list[str], arguments: list):
+    """``value.A.B``; *arguments* go to the last of *fields*, which is then a method.
+
+    Raises :class:`ContainerError` when there is no such field.  Where the keys are a person's own, such as the
+    names of labels, write ``index .Labels "name"``, which finds nothing and goes on.
+    """
+    for number, field in enumerate(fields):
+        if value is None:
+            raise mistake(f"there is nothing of which .{field} could be asked: 'if' and 'with' go on without")
+        if not isinstance(value, dict):
+            raise mistake(f".{field} is asked of {text_of(value)[:40]!r}, which has no fields")
+        if field not in value and field in getattr(value, "optional", ()):
+            value = None
+            continue
+        if field not in value:
+            known = ", ".join(sorted(map(str, value))) or "none at all"
+            raise mistake(f"there is no field .{field}: there are {known}")
+        value = _called(value[field], arguments if number == len(fields) - 1 else [], field)
+    if value is None and fields and fields[-1] not in _POINTERS:
+        value = _NoMap() if fields[-1] in _MAPS else _NoList()
+    if arguments and not fields:
+        raise mistake(f"{text_of(value)[:40]!r} is a value and takes no arguments")
+    return value
+
+
+def _called(value, arguments: list, name: str):
+    if not callable(value):
+        if arguments:
+            raise mistake(f".{name} is a value and takes no arguments")
+        return value
+    try:
+        return value(*arguments)
+    except TypeError:
+        raise mistake(f".{name} can't be called with {len(arguments)} arguments") from None
+
+
+def text_of(value) -> str:
+    """A value as Go prints it: ``true``, ``[a b]``, ``map[k:v]``."""
+    if value is None:
+        return "<nil>"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return (
+            "map["
+            + " ".join(
+                f"{key}:{text_of(_called(item, [], key))}"
+                for key, item in sorted(value.items())
+                if not _is_method(item)
+            )
+            + "]"
+        )
+    if isinstance(value, (list, tuple)):
+        return "[" + " ".join("<nil>" if item is None else text_of(item) for item in value) + "]"
+    if isinstance(value, float):
+        return f"{value:.0f}" if value.is_integer() else repr(value)
+    return str(value)
+
+
+# ---- the functions -----------------------------------------------------------------------------------------------
+
+
+def call(name: str, arguments: list, scope: Scope):
+    """Call a function of :data:`FUNCTIONS`.  ``and`` and ``or`` look at no more arguments than they need."""
+    if name in ("and", "or"):
+        if not arguments:
+            raise mistake(f"{name} needs arguments")
+        for argument in arguments:
+            result = argument(scope)
+            if bool(result) == (name == "or"):
+                break
+        return result
+    values = [argument(scope) for argument in arguments]
+    try:
+        return FUNCTIONS[name](*values)
+    except (TypeError, ValueError, AttributeError, KeyError, IndexError) as error:
+        shown = ", ".join(text_of(value)[:30] for value in values)
+        reason = f": {error}" if isinstance(error, IndexError) else ""
+        raise mistake(f"{name} can't be done with ({shown}){reason}") from None
+
+
+def _is_method(value) -> bool:
+    """Whether it is a function that wants an argument, as in ``{{.Label "x"}}``: no field that could be shown
+    without."""
+    return callable(value) and (not hasattr(value, "__code__") or value.__code__.co_argcount > 0)
+
+
+def plain(value):
+    """*value* without functions, as JSON wants it."""
+    if callable(value):
+        return plain(value())
+    if isinstance(value, (_NoList, _NoMap)):
+        return None
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items() if not _is_method(item)}
+    return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _index(value, *keys):
+    """The element of a list, or of a map; of what is not in a map nothing is left, and that is no mistake."""
+    for key in keys:
+        if isinstance(value, dict):
+            value = _called(value.get(key), [], str(key))
+        elif value is not None:
+            if isinstance(key, bool) or not isinstance(key, int) or not 0 <= key < len(value):
+                raise IndexError(f"it has {len(value)} elements, counted from 0")
+            value = value[key]
+    return "" if value is None else value
+
+
+def _slice(value, first: int = 0, end: int | None = None):
+    return value[first:end]
+
+
+def _comparable(one, other) -> None:
+    kinds = [
+        bool if isinstance(each, bool) else float if isinstance(each, (int, float)) else type(each)
+        for each in (one, other)
+    ]
+    if kinds[0] is not kinds[1] and None not in (one, other):
+        raise TypeError
+
+
+def _equal(one, other, *others) -> bool:
+    """Whether *one* is equal to any of the others."""
+    for each in (other, *others):
+        _comparable(one, each)
+    return one in (other, *others)
+
+
+def _ordered(test):
+    def compare(one, other):
+        _comparable(one, other)
+        return test(one, other)
+
+    return compare
+
+
+def _printf(form: str, *values) -> str:
+    """Go's printf with the verbs that text needs: s, q, d, v, t, x, f, g and %%."""
+    waiting = list(values)
+
+    def one(found) -> str:
+        flags, verb = found[1], found[2]
+        if verb == "%":
+            return "%"
+        if not waiting:
+            return f"%!{verb}(MISSING)"
+        value = waiting.pop(0)
+        if verb in "sv":
+            return f"%{flags}s" % text_of(value)
+        if verb == "t":
+            return f"%{flags}s" % text_of(bool(value))
+        return (
+            f"%{flags}s" % json.dumps(text_of(value), ensure_ascii=False) if verb == "q" else f"%{flags}{verb}" % value
+        )
+
+    result = re.sub(r"%([-+# 0]*\d{0,3}(?:\.\d{1,3})?)([sqdvtxXfg%])", one, form)
+    return result + (f"%!(EXTRA {', '.join(map(text_of, waiting))})" if waiting else "")
+
+
+def _print(*values) -> str:
+    """Values side by side; a blank between two of which neither is text."""
+    result = ""
+    for number, value in enumerate(values):
+        blank = number and not isinstance(value, str) and not isinstance(values[number - 1], str)
+        result += " " * bool(blank) + text_of(value)
+    return result
+
+
+FUNCTIONS = {
+    "json": lambda value: json.dumps(plain(value), ensure_ascii=False, separators=(",", ":")),
+    "and": None,
+    "or": None,  # see call
+    "not": lambda value: not value,
+    "index": _index,
+    "slice": _slice,
+    "len": len,
+    "eq": _equal,
+    "ne": lambda one, other: not _equal(one, other),
+    "lt": _ordered(lambda one, other: one < other),
+    "le": _ordered(lambda one, other: one <= other),
+    "gt": _ordered(lambda one, other: one > other),
+    "ge": _ordered(lambda one, other: one >= other),
+    "join": lambda items, separator: separator.join(map(text_of, items)),
+    "split": lambda text, separator: text.split(separator),
+    "upper": lambda text: text.upper(),
+    "lower": lambda text: text.lower(),
+    "title": lambda text: text.title(),
+    "pad": lambda text, before, after: " " * before + text + " " * after if text else text,
+    "truncate": lambda text, length: text[:length],
+    "print": _print,
+    "printf": _printf,
+    "println": lambda *values: " ".join(map(text_of, values)) + "\n",
+}

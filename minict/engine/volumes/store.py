@@ -1,0 +1,425 @@
+"""Volumes: directories that outlive containers, and how a container's mounts are found, made and given back.
+
+Below ``MINICT_ROOT/volumes``, which nothing but root may enter:
+
+====================  ==========================================================================================
+``NAME/volume.json``  ``created`` (seconds since 1970), ``labels``, ``options``, and ``anonymous``: nobody gave it its
+name
+``NAME/_data``        what is in it: this is what containers see
+``NAME/filled``       the image's content on its way into an empty volume: see :mod:`.populate`
+``.X``                a volume that is just being made, or removed
+====================  ==========================================================================================
+
+A volume appears by one rename and disappears by one: nobody ever finds half of one.  The directory ``volumes``
+itself is the lock (flock) under which that is decided.
+
+:func:`plan` says what a container wants, before anything is taken; :func:`prepare` makes it; :func:`spec_mounts`
+translates it for each start; :func:`release` removes what goes with its container.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+
+from minict.runtime import jsonfile, paths, spec
+from minict.runtime.errors import ContainerError
+from minict.runtime.files import remove_tree
+from minict.runtime.mounts import SUBPATH
+
+# ---- a container's mounts ------------------------------------------------------------------------------------------
+
+
+def plan(settings, image) -> list[dict]:
+    """The mounts of a container with these *settings* of this *image*, in the form that :mod:`.options` describes.
+
+    Nothing is made.  Raises :class:`ContainerError`.
+    """
+    if not any([settings.volumes_from, settings.volume, settings.mount, settings.tmpfs, image.config.get("Volumes")]):
+        return []
+    from . import options as volume_options
+
+    found = {}
+    for text in settings.volumes_from:
+        found.update((mount["destination"], mount) for mount in volume_options.volumes_from(text))
+    own = {}
+    for option, read in (
+        ("volume", volume_options.volume),
+        ("mount", volume_options.mount),
+        ("tmpfs", volume_options.tmpfs),
+    ):
+        for mount in map(read, getattr(settings, option)):
+            if mount["destination"] in own:
+                raise ContainerError(
+                    f"two things are to be mounted on {mount['destination']}: leave one of the two out"
+                )
+            own[mount["destination"]] = mount
+    found.update(own)
+    for path in image.config.get("Volumes") or {}:
+        place = volume_options.destination(path, f"the image {image.name} wants a volume")
+        found.setdefault(place, {"type": "volume", "destination": place, "anonymous": True, "copy": True})
+    for mount in found.values():
+        if mount.get("anonymous"):
+            mount.setdefault("name", os.urandom(32).hex())
+        if mount["type"] == "bind":
+            _check_source(mount)
+    # what lies in another comes after it
+    return sorted(found.values(), key=lambda mount: mount["destination"].count("/"))
+
+
+def prepare(mounts: list[dict], image, id: str) -> None:
+    """Make what the *mounts* of the container *id* need and the host has not: volumes, and directories that ``-v``
+    names.
+
+    An empty volume gets what the *image* has at its destination.  Raises :class:`ContainerError`.
+    """
+    for mount in mounts:
+        if mount["type"] == "bind":
+            _make_source(mount)
+        elif mount["type"] == "volume":
+            volume = create(
+                mount["name"],
+                labels=mount.get("labels"),
+                options=mount.get("driver_opts"),
+                anonymous=mount.get("anonymous", False),
+            )
+            if mount.get("copy") and not volume.options:
+                from . import populate
+
+                populate.fill(volume, image, mount["destination"])
+
+
+def is_missing(mount: dict) -> bool:
+    """Whether a volume of a container is not there: whoever made the container was killed before the volume was
+    made."""
+    return mount["type"] == "volume" and not os.path.isdir(f"{directory()}/{mount['name']}")
+
+
+def spec_mounts(mounts: list[dict]) -> list[spec.Mount]:
+    """The *mounts* in the language of the specification; to be asked at each start, because the host may have changed.
+
+    Raises :class:`ContainerError` for what is not there any more.
+    """
+    return [_spec_mount(mount) for mount in mounts]
+
+
+def arranged(standard: list[spec.Mount], own: list[spec.Mount]) -> list[spec.Mount]:
+    """All mounts of a container, in their order: its root, then what lies in another one after that.
+
+    Where the user mounts something of their *own*, none of the *standard* ones is made; a /dev of their own is taken
+    as it is. Source: moby, daemon/oci_linux.go, withMounts.
+    """
+    places = {mount.destination for mount in own}
+    kept = [
+        mount
+        for mount in standard
+        if mount.destination not in places and not ("/dev" in places and mount.destination.startswith("/dev/"))
+    ]
+    return sorted([*kept, *own], key=lambda mount: 0 if mount.destination == "/" else mount.destination.count("/"))
+
+
+def root_propagation(mounts: list[dict]) -> str | None:
+    """What the specification must say of the root, lest what a mount shares with the host ends in between."""
+    return (
+        "shared"
+        if any(word in ("shared", "rshared") for mount in mounts for word in mount.get("options", ()))
+        else None
+    )
+
+
+def release(mounts: list[dict], id: str) -> None:
+    """Remove the anonymous volumes among the *mounts* of the container *id*, unless another container uses them."""
+    for mount in mounts:
+        if mount.get("anonymous"):
+            try:
+                remove(mount["name"], but=id)
+            except ContainerError:
+                pass  # used by a container that took it by --volumes-from, or gone
+
+
+def _spec_mount(mount: dict) -> spec.Mount:
+    options = list(mount.get("options", ()))
+    if mount["type"] == "tmpfs":
+        options += ["ro"] if mount.get("read_only") else []
+        return spec.Mount(destination=mount["destination"], type="tmpfs", source="tmpfs", options=options)
+    if mount["type"] == "bind":
+        source = _make_source(mount)
+        _check_propagation(source, options)
+    else:
+        volume = Volume.find(mount["name"])
+        from . import populate
+
+        populate.finish(volume)
+        source = volume.source
+        if "subpath" in mount:
+            options.append(SUBPATH + mount["subpath"])
+    if mount.get("read_only"):
+        options += ["ro"] if mount.get("writable_inside") else ["ro", "rro"]
+    return spec.Mount(
+        destination=mount["destination"],
+        type="bind",
+        source=source,
+        options=["bind" if mount.get("alone") else "rbind", *options],
+    )
+
+
+def _check_source(mount: dict) -> None:
+    if not mount.get("create") and not os.path.exists(mount["source"]):
+        raise ContainerError(
+            f"there is no {mount['source']} on the host: make it, or use -v, which makes a directory there"
+        )
+
+
+def _make_source(mount: dict) -> str:
+    """The path of a bind on the host; ``-v`` makes a directory where there is nothing."""
+    _check_source(mount)
+    if not os.path.exists(mount["source"]):
+        try:
+            os.makedirs(mount["source"], exist_ok=True)
+        except OSError as error:
+            raise ContainerError(
+                f"there is no {mount['source']} on the host, and it can't be made ({error.strerror}): "
+                "choose another path",
+                errno=error.errno,
+            ) from None
+    return os.path.realpath(mount["source"])
+
+
+def _check_propagation(source: str, words: list[str]) -> None:
+    """What shares with the host, or is its slave, must be shared there.  Source: Docker's reference on bind mounts."""
+    wanted = next((word for word in words if word.removeprefix("r") in ("shared", "slave")), None)
+    if wanted is None:
+        return
+    fd = os.open(source, os.O_PATH | os.O_CLOEXEC)
+    with open(f"/proc/self/fdinfo/{fd}") as file:
+        mount_id = next(line.split()[1] for line in file if line.startswith("mnt_id:"))
+    os.close(fd)
+    with open("/proc/self/mountinfo") as file:
+        words = next(line.split(" - ")[0].split() for line in file if line.split(" ", 1)[0] == mount_id)
+    kinds = {word.partition(":")[0] for word in words[6:]}
+    if not kinds & ({"shared"} if wanted.endswith("shared") else {"shared", "master"}):
+        raise ContainerError(
+            f"{source} can't be mounted as {wanted}: it lies in {words[4]}, which is no shared mount; "
+            f"'mount --make-shared {words[4]}' makes it one"
+        )
+
+
+# ---- the store -----------------------------------------------------------------------------------------------------
+
+
+class Volume:
+    """One volume: ``name``, ``created`` (seconds since 1970), ``labels``, ``options``, ``anonymous``, and
+    ``mountpoint``, the directory of the host that holds its content."""
+
+    def __init__(self, name: str, document: dict):
+        self.name = name
+        self.created, self.labels = document["created"], document["labels"]
+        self.options, self.anonymous = document["options"], document["anonymous"]
+
+    def __repr__(self):
+        return f"<Volume {self.name}>"
+
+    def _repr_html_(self) -> str:
+        from minict.engine.util import table
+
+        return table.html_object(self.describe(), f"the volume {self.name}")
+
+    def _repr_html_(self):
+        from minict.engine.util import table
+
+        return table.html_object(
+            {
+                "created": table.ago(self.created),
+                "place": self.source,
+                "labels": self.labels or "",
+                "without a name": "yes" if self.anonymous else "no",
+            },
+            f"volume {self.name}",
+        )
+
+    @classmethod
+    def find(cls, name: str) -> Volume:
+        """The volume *name*.  Raises :class:`ContainerError` when there is none."""
+        from . import options as volume_options
+
+        volume_options.check_name(name)
+        path = f"{directory()}/{name}/volume.json"
+        try:
+            return cls(name, jsonfile.read(path))
+        except (FileNotFoundError, NotADirectoryError):
+            raise ContainerError(
+                f"no such volume: {name}; 'minict volume ls' lists those that are there", errno=errno.ENOENT
+            ) from None
+        except (ValueError, KeyError, TypeError):
+            raise ContainerError(
+                f"{path} is damaged: write it anew after the example of another volume, its content in "
+                "_data is not touched"
+            ) from None
+
+    @property
+    def directory(self) -> str:
+        return f"{directory()}/{self.name}"
+
+    @property
+    def mountpoint(self) -> str:
+        return f"{self.directory}/_data"
+
+    @property
+    def source(self) -> str:
+        """What a container's mount begins with: the content, or the path that the volume stands for."""
+        if not self.options:
+            return self.mountpoint
+        if not os.path.exists(self.options["device"]):
+            raise ContainerError(
+                f"the volume {self.name} stands for {self.options['device']}, which the host has not: make it"
+            )
+        return self.options["device"]
+
+    def users(self) -> list[str]:
+        """The ids of the containers that have it, running or not."""
+        from minict.engine.containers.store import records
+
+        return [record.id for record in records() if self.name in {mount.get("name") for mount in record.mounts or []}]
+
+    def describe(self) -> dict:
+        """What ``volume inspect`` shows, with Docker's words."""
+        created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.created))
+        labels = {**self.labels, "com.docker.volume.anonymous": ""} if self.anonymous else self.labels
+        return {
+            "CreatedAt": created,
+            "Driver": "local",
+            "Labels": labels or None,
+            "Mountpoint": self.mountpoint,
+            "Name": self.name,
+            "Options": self.options or None,
+            "Scope": "local",
+        }
+
+
+def volumes() -> list[Volume]:
+    """All volumes, by name."""
+    found = []
+    for name in sorted(os.listdir(directory()) if os.path.isdir(directory()) else ()):
+        if not name.startswith("."):
+            try:
+                found.append(Volume.find(name))
+            except ContainerError:
+                pass  # removed in this moment
+    return found
+
+
+def create(
+    name: str | None = None, *, labels: dict | None = None, options: dict | None = None, anonymous: bool = False
+) -> Volume:
+    """The volume *name*, made if there is none; without a name a new one with an anonymous name.
+
+    *options*, Docker's for the driver ``local``: none, or ``type=none``, ``o=bind`` and ``device=PATH``; then the volume is
+    a name for that path.  Raises :class:`ContainerError`, also when there is a volume of that name with other options.
+    """
+    from . import options as volume_options
+
+    anonymous = anonymous or not name
+    name = volume_options.check_name(name) if name else os.urandom(32).hex()
+    options = _check_options(options or {}, name)
+    with _Locked():
+        if os.path.isdir(f"{directory()}/{name}"):
+            volume = Volume.find(name)
+            if options and volume.options != options:
+                raise ContainerError(
+                    f"there is a volume {name} already, with other options: remove it, or choose another name"
+                )
+            return volume
+        unborn = f"{directory()}/.{os.urandom(6).hex()}"
+        os.makedirs(f"{unborn}/_data")
+        os.chmod(f"{unborn}/_data", 0o755)  # whatever the umask
+        jsonfile.write(
+            f"{unborn}/volume.json",
+            {"created": time.time(), "labels": labels or {}, "options": options, "anonymous": anonymous},
+        )
+        os.rename(unborn, f"{directory()}/{name}")
+    return Volume.find(name)
+
+
+def _check_options(options: dict, name: str) -> dict:
+    if not options:
+        return {}
+    words = options.get("o", "").split(",")
+    device = options.get("device", "")
+    if (
+        options.get("type", "none") not in ("none", "bind")
+        or "bind" not in words
+        and "rbind" not in words
+        or set(options) - {"type", "o", "device"}
+    ):
+        raise ContainerError(
+            f"the volume {name}: of the local driver's options only type=none, o=bind and device=PATH are "
+            "known; for a file system in memory use --tmpfs"
+        )
+    if not os.path.isabs(device) or not os.path.isdir(device):
+        raise ContainerError(f"the volume {name}: device={device} is no directory of the host: give an absolute path")
+    return options
+
+
+def remove(name: str, but: str | None = None) -> None:
+    """Remove the volume *name* with all that is in it.
+
+    Raises :class:`ContainerError` when there is none, or a container has it, running or not (*but* one, that is going).
+    """
+    with _Locked():
+        volume = Volume.find(name)
+        users = [id for id in volume.users() if id != but]
+        if users:
+            raise ContainerError(
+                f"the volume {name} is used by the container {', '.join(id[:12] for id in users)}: remove that first"
+            )
+        doomed = f"{directory()}/.{os.urandom(6).hex()}"
+        os.rename(volume.directory, doomed)
+    remove_tree(doomed)
+
+
+def prune(all: bool = False, wanted=lambda volume: True) -> list[Volume]:
+    """Remove the anonymous volumes that no container has, or with *all* the named ones too; those removed.
+    *wanted* may choose among them.
+    """
+    sweep()
+    removed = []
+    for volume in volumes():
+        if (all or volume.anonymous) and wanted(volume):
+            try:
+                remove(volume.name)
+                removed.append(volume)
+            except ContainerError:
+                pass  # a container has it
+    return removed
+
+
+def sweep() -> list[str]:
+    """Remove what a killed process has left of volumes on their way into or out of the world; their provisional
+    names."""
+    if not os.path.isdir(directory()):
+        return []
+    with _Locked():  # who makes one has the lock
+        rubbish = [name for name in os.listdir(directory()) if name.startswith(".")]
+    for name in rubbish:
+        remove_tree(f"{directory()}/{name}")
+    return rubbish
+
+
+def directory() -> str:
+    """The directory of all volumes."""
+    return f"{paths.data_root()}/volumes"
+
+
+class _Locked:
+    """The lock on the directory of all volumes, for the moment in which one comes or goes."""
+
+    def __enter__(self):
+        os.makedirs(directory(), exist_ok=True)
+        os.chmod(directory(), 0o700)  # there may be set-user-ID programs and devices of anyone's making in it
+        self._fd = os.open(directory(), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+
+    def __exit__(self, *exception):
+        os.close(self._fd)

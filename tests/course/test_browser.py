@@ -1,0 +1,114 @@
+"""The course as a learner has it: in JupyterLab, in a browser, with a mouse and a keyboard."""
+
+from __future__ import annotations
+
+import os
+
+import nbformat
+import pytest
+
+from tests.course.test_three_states import texts
+from tests.support.browser import Lab
+from tests.support.notebook_rules import Page
+from tests.support.paths import ROOT
+
+CHAPTER = os.path.join(ROOT, "notebooks", "05-pivot-root.ipynb")
+
+
+@pytest.fixture
+def lab(tmp_path, tiny):
+    with Lab(tmp_path) as lab:
+        yield lab
+
+
+def test_a_learner_works_through_chapter_05(lab):
+    page = lab.open(CHAPTER)
+    page.run_all()
+    shown = page.cells()
+    for before, now in zip(Page(CHAPTER).code, shown, strict=True):
+        outputs = [nbformat.from_dict(output) for output in now["outputs"]]
+        assert texts(outputs) == texts(before.outputs), before.source
+
+    # an exercise: a wrong answer, then a right one that leaves a mark
+    exercise, hello = page.cell('@exercise("pivot-1")'), page.cell('"echo hello"')
+    exercise.shows("○ pivot-1: not attempted yet.")
+    exercise.replace("...    # the old root", ['k.pivot_root(".", ".")'])
+    exercise.replace("...    # and goes", ['k.umount2(".", 0)'])
+    exercise.run()
+    exercise.shows("✗ pivot-1: umount2() refuses", 'Stuck? hint("pivot-1")')
+    exercise.replace("k.umount2", ['k.umount2(".", k.MNT_DETACH)', 'print("through my own pivot_root")'])
+    exercise.run()
+    exercise.shows("● pivot-1: correct. From here on minict uses YOUR pivot_root().")
+    hello.run()
+    hello.shows("through my own pivot_root", "hello")
+
+    # the quiz: a wrong answer, then the right one
+    quiz = page.cell('quiz("pivot-root")')
+    quiz.place.get_by_role("button", name="It forbids .. in paths").click()
+    quiz.shows("✗ .. still works inside. It only has nowhere to lead.")
+    quiz.place.get_by_role("button", name="It moves the root mount of the whole namespace").click()
+    quiz.shows("✓ Yes. After the umount there is no host left to escape to.")
+
+    # the figure: moved by hand, then it moves by itself
+    figure = page.cell("live(steps.draw")
+    figure.shows("the table: 0 of 17 done")
+    figure.place.locator(".noUi-handle").focus()
+    for _ in range(3):
+        page.tab.keyboard.press("ArrowRight")
+    figure.shows("the table: 3 of 17 done")
+    figure.place.locator(".jupyter-widgets.widget-play button").first.click()
+    figure.shows("the table: 5 of 17 done")
+
+
+def notebook(path, *cells: str) -> str:
+    nbformat.write(
+        nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
+            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+        ),
+        path,
+    )
+    return str(path)
+
+
+def test_nothing_that_a_cell_forks_can_hang_the_kernel(lab, tmp_path):
+    page = lab.open(
+        notebook(
+            tmp_path / "forks.ipynb",
+            "from minict.lab import *\nimport os",
+            "pid = os.fork()  # both go on\nif pid:\n    _ = os.waitpid(pid, 0)",
+            "if os.fork() == 0:\n    raise ValueError('oh dear')\n_ = os.wait()",
+            "if os.fork() == 0:\n    while True: pass  # and the parent waits for it\n_ = os.wait()",
+            "%%child --timeout 1\nwhile True: pass  # in a child that is looked after",
+            "kernel = os.getpid()\nkernel, 6 * 7",
+        )
+    )
+    page.cell("import os").run()
+    answer = page.cell("6 * 7")
+
+    def survives():
+        answer.run()
+        answer.shows("42)")
+        numbers.append(answer.output.last.inner_text())
+        assert len(set(numbers)) == 1, "another kernel answers now"
+
+    numbers = []
+    survives()
+    naive = page.cell("# both go on")
+    naive.run()
+    naive.shows("reached the end of the cell. It ends here")
+    survives()
+    raising = page.cell("oh dear")
+    raising.run()
+    raising.shows("raised ValueError: oh dear. It ends here")
+    survives()
+    endless = page.cell("the parent waits")
+    endless.start()
+    page.tab.wait_for_timeout(1000)
+    page.menu("Kernel", "Interrupt Kernel")
+    endless.shows("KeyboardInterrupt")
+    survives()
+    watched = page.cell("looked after")
+    watched.run()
+    watched.shows("ChildError: the child was still running after 1 s and was killed")
+    survives()

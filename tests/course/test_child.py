@@ -1,0 +1,194 @@
+"""No cell can hang the kernel of a notebook, or break it for the next cell."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+import minict.lab.child as child
+from tests.support.notebook_kernel import Kernel, text_of
+
+
+@pytest.fixture(scope="module")
+def kernel():
+    with Kernel() as kernel:
+        yield kernel
+
+
+@pytest.fixture(autouse=True)
+def still_alive(kernel):
+    """After each of these tests the next cell works, in the same kernel, and in its namespaces."""
+    state = "import os; [os.getpid(), os.getcwd(), *(os.readlink(f'/proc/self/ns/{n}') for n in sorted(os.listdir('/proc/self/ns')))]"
+    before = kernel.run(state)
+    yield
+    assert kernel.run(state) == before
+    assert kernel.run("!echo $((6 * 7))").strip() == "42"
+
+
+# ---- %%child ---------------------------------------------------------------------------------------------------
+
+
+def test_words_of_the_cell_and_of_its_children_come_in_order(kernel):
+    assert (
+        kernel.run("""%%child
+import os, subprocess
+print("one")
+subprocess.run(["echo", "two"])
+os.system("echo three >&2")
+os.write(1, b"four\\n")
+print("five")
+2 * 3""")
+        == "one\ntwo\nthree\nfour\nfive\n6\n"
+    )
+
+
+def test_pictures_stand_between_the_words(kernel):
+    outputs = kernel.cell("""%%child
+from IPython.display import HTML, display
+print("before")
+display(HTML("<b>bold</b>"))
+print("after")""").outputs
+    assert [output.output_type for output in outputs] == ["stream", "display_data", "stream"]
+    assert outputs[1].data["text/html"] == "<b>bold</b>"
+
+
+def test_variables_go_in_and_come_back(kernel):
+    kernel.run("number = 20")
+    assert kernel.run("%%child --return double, other\ndouble, other, number = number * 2, 'x', 0") == ""
+    assert kernel.run("number, double, other").strip() == "(20, 40, 'x')"
+    assert "NameError" in kernel.run("%%child --return nothing\n1")
+
+
+def test_child_that_raises(kernel):
+    words = kernel.run("%%child\ndef divide():\n    1 / 0\ndivide()")
+    assert "ChildError: the child raised ZeroDivisionError: division by zero" in words
+    assert "line 2, in divide" in words and "minict/lab" not in words
+
+
+def test_child_that_never_ends(kernel):
+    start = time.monotonic()
+    assert "still running after 0.5 s and was killed" in kernel.run("%%child --timeout 0.5\nwhile True:\n    pass")
+    assert time.monotonic() - start < 5
+
+
+def test_grandchildren_die_with_the_child(kernel):
+    kernel.run("%%child --timeout 0.5\nimport subprocess\nsubprocess.run('sleep 987.654', shell=True)")
+    kernel.run("%%child\nimport subprocess\nsubprocess.Popen(['sleep', '987.654'])")
+    assert "987.654" not in kernel.run("!ps ax -o args | grep 987.654 | grep -v grep")
+
+
+def test_ways_to_end(kernel):
+    assert "ended with status 3" in kernel.run("%%child\nimport sys; sys.exit(3)")
+    assert "ended with status 4" in kernel.run("%%child\nimport os; os._exit(4)")
+    assert "killed by SIGSEGV" in kernel.run("%%child\nimport ctypes; ctypes.string_at(0)")
+    assert kernel.run("%%child --any\nimport os; os._exit(4)") == ""
+    assert kernel.run("%%child\nimport os; os.execvp('echo', ['echo', 'replaced'])") == "replaced\n"
+
+
+def test_fork_that_runs_on(kernel):
+    words = kernel.run("%%child\nimport os\npid = os.fork()\nif pid:\n    os.waitpid(pid, 0)")
+    assert "ran on to the end of the cell" in words
+
+
+def test_terminal_and_typing(kernel):
+    words = kernel.run(
+        "%%child --tty --stdin 'stty size\\nexit\\n'\nimport os\nos.execvpe('sh', ['sh'], {**os.environ, 'PS1': ''})"
+    )
+    assert "24 80" in words
+    assert kernel.run("%%child --stdin 'a line\\n'\nprint(input().upper())") == "A LINE\n"
+
+
+def test_unknown_option_is_named(kernel):
+    assert "does not understand '--forever'" in "".join(map(text_of, kernel.cell("%%child --forever\n1").outputs))
+
+
+def test_namespaces_and_chroot_stay_in_the_child(kernel):
+    assert (
+        kernel.run("""%%child
+import os, socket
+from minict.kernel.namespaces import *
+unshare(CLONE_NEWUTS | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID)
+os.system("hostname box")
+os.chroot("/proc")
+print(socket.gethostname(), os.path.exists("/self"))""")
+        == "box True\n"
+    )
+    assert "box" not in kernel.run("!hostname")
+
+
+# ---- cells that fork by hand -----------------------------------------------------------------------------------
+
+
+def test_naive_fork_that_reaches_the_end_of_the_cell(kernel):
+    words = kernel.run("import os\npid = os.fork()\nif pid:\n    print(os.waitpid(pid, 0)[1])")
+    assert "reached the end of the cell" in words and "256" in words
+
+
+def test_naive_fork_that_raises(kernel):
+    words = kernel.run(
+        "import os\npid = os.fork()\nif pid == 0:\n    raise ValueError('oh')\nprint('status', os.waitpid(pid, 0)[1])"
+    )
+    assert "raised ValueError: oh" in words and "status 256" in words
+
+
+def test_naive_fork_that_exits_by_an_exception(kernel):
+    assert "status 256" in kernel.run(
+        "import os, sys\npid = os.fork()\nif pid == 0:\n    sys.exit()\nprint('status', os.waitpid(pid, 0)[1])"
+    )
+
+
+def test_naive_fork_that_never_ends_is_ended(kernel):
+    kernel.run("import minict.lab.child as c; c._NAIVE_FORK_LIMIT = 1")
+    assert "signal 14" in kernel.run("""import os
+pid = os.fork()
+while pid == 0:
+    pass
+print("signal", os.waitpid(pid, 0)[1])""")
+
+
+def test_moving_the_kernel_itself_is_refused(kernel):
+    assert "start the cell with %%child" in kernel.run("import os; os.chroot('/tmp')")
+    assert "start the cell with %%child" in kernel.run("from minict.kernel.namespaces import *; unshare(CLONE_NEWPID)")
+
+
+@pytest.mark.parametrize("where", ["minict.kernel.process", "socket"])
+def test_the_machine_is_not_renamed(kernel, where):
+    """The guard is tried with the machine's own name, so that nothing is lost where it fails."""
+    rename = f"import os; from {where} import sethostname; sethostname(os.uname().nodename)"
+    for cell in (rename, f"%%child\n{rename}", f"%%child\nimport os; os.chroot('/usr')\n{rename}"):
+        words = kernel.run(cell)
+        assert "would rename the whole machine" in words and "lab/child.py" not in words
+    move = "%%child\nfrom minict.kernel.namespaces import *; unshare(CLONE_NEWUTS)"
+    assert kernel.run(f"{move}\n{rename}; sethostname('other'); os.uname().nodename") == "'other'\n"
+
+
+# ---- run_in_child ----------------------------------------------------------------------------------------------
+
+
+def test_run_in_child_returns_the_value_and_shows_the_words(capsys):
+    def work(number):
+        print("in", os.getpid() != parent)
+        return number * 2
+
+    parent = os.getpid()
+    assert child.run_in_child(work, 21) == 42
+    assert capsys.readouterr().out == "in True\n"
+
+
+def test_run_in_child_raises_for_what_the_child_did():
+    for function, words in (
+        (lambda: 1 / 0, "raised ZeroDivisionError"),
+        (lambda: os._exit(3), "status 3"),
+        (lambda: time.sleep(60), "still running after 0.3 s"),
+    ):
+        with pytest.raises(child.ChildError, match=words):
+            child.run_in_child(function, timeout=0.3)
+
+
+def test_many_children_leave_no_descriptor():
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(50):
+        child.run_in_child(int)
+    assert len(os.listdir("/proc/self/fd")) == before

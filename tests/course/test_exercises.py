@@ -1,0 +1,166 @@
+"""Every exercise of the course: untouched, solved, and answered wrongly in all the ways that are known."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+import pytest
+
+import minict.lab.exercise  # noqa: F401
+from minict.lab import record
+from minict.lab.verdict import readable
+from tests.support.notebook_kernel import Kernel
+
+exercise = sys.modules["minict.lab.exercise"]
+
+ALL = exercise.exercises()
+_GENERIC = {  # wrong answers to anything, and what the feedback should say
+    "returns nothing": ("return None", ""),
+    "raises": ("raise ValueError('oh dear')", "raised ValueError: oh dear"),
+    "is still to do": ("raise NotImplementedError('later')", "still raises NotImplementedError"),
+    "sleeps": ("import time; time.sleep(60)", "gave no answer within"),
+    "forks and falls through": ("import os; os.fork()", "a child process that you forked came back"),
+    "ends the caller": ("import os; os._exit(0)", "never came back"),
+    "becomes another program": ("import os; os.execv('/bin/true', ['true'])", "never came back"),
+    "kills the caller": ("import os; os.kill(os.getpid(), 9)", "killed by SIGKILL"),
+}
+
+
+def answer(task, source, seconds=None):
+    return exercise.judge(task, task.function(source), seconds)
+
+
+@pytest.mark.parametrize("id", ALL)
+class TestEvery:
+    def test_untouched_is_todo(self, id):
+        assert answer(ALL[id], ALL[id].starter) == ("todo", "")
+
+    def test_comments_and_docstrings_do_not_touch_it(self, id):
+        lines = ALL[id].starter.splitlines()
+        assert answer(ALL[id], "\n".join([lines[0], "    # I wonder", "", *lines[1:]]) + "\n\n") == ("todo", "")
+
+    def test_reference_is_right(self, id):
+        assert answer(ALL[id], ALL[id].solution) == ("mine", "")
+
+    def test_each_known_mistake_is_named(self, id):
+        assert len(ALL[id].wrong) >= 3
+        for name, (source, phrase) in ALL[id].wrong.items():
+            state, feedback = answer(ALL[id], source)
+            assert state == "failing" and phrase and phrase in feedback, f"{name}: {feedback or 'passed'}"
+
+    def test_unusual_right_answers_are_accepted(self, id):
+        for name, source in ALL[id].right.items():
+            assert answer(ALL[id], source) == ("mine", ""), name
+
+    @pytest.mark.parametrize("mistake", _GENERIC)
+    def test_answers_that_are_wrong_everywhere(self, id, mistake):
+        body, phrase = _GENERIC[mistake]
+        seconds = 3 if mistake == "sleeps" else None  # else a machine that is just busy would be taken for one
+        state, feedback = answer(ALL[id], f"def {ALL[id].name}(*arguments, **options):\n    {body}\n", seconds)
+        assert state == "failing" and phrase in feedback, feedback
+
+    def test_hints(self, id):
+        hints = ALL[id].hints
+        assert 2 <= len(hints) <= 4 and all(hint.strip() and hint.strip() != ALL[id].solution.strip() for hint in hints)
+
+    def test_form(self, id):
+        task = ALL[id]
+        assert len(task.starter.splitlines()) <= 12 and "..." in task.starter and '"""' in task.starter
+        assert task.starter.startswith(f"def {task.name}(") and 1 <= task.difficulty <= 3 and 2 <= task.minutes <= 30
+        module = sys.modules[task.reference.__module__]
+        assert task.reference.__module__.split(".")[1] in ("kernel", "runtime", "engine")
+        assert getattr(module, task.name) is task.reference
+
+
+def test_a_learners_prints_are_shown_when_the_answer_is_wrong():
+    task = ALL["pivot-1"]
+    assert "It printed:\n    looking at /" in answer(task, "def pivot_root(rootfs):\n    print('looking at /')\n")[1]
+
+
+def test_what_an_answer_leaves_on_the_host_is_named_and_removed():
+    path = f"/sys/fs/cgroup/memory/{os.environ['MINICT_CGROUP']}/left"
+    if not os.path.isdir("/sys/fs/cgroup/memory"):
+        path = f"/sys/fs/cgroup/{os.environ['MINICT_CGROUP']}/left"
+    source = ALL["init-1"].solution.replace("    while", f"    os.makedirs({path!r}, exist_ok=True)\n    while", 1)
+    state, feedback = answer(ALL["init-1"], source)
+    assert state == "failing" and "leaves this behind" in feedback and path in feedback
+    assert not os.path.exists(path)
+
+
+def test_an_endless_answer_costs_its_time_limit_and_no_more():
+    start = time.monotonic()
+    exercise.judge(ALL["init-1"], ALL["init-1"].function("def reap(pid):\n    while True: pass\n"), seconds=0.5)
+    assert time.monotonic() - start < 3
+
+
+# ---- in a notebook ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def kernel(tiny):
+    with Kernel() as kernel:
+        kernel.run(ALL["pivot-1"].imports)
+        yield kernel
+
+
+def cell(task, source):
+    return f'@exercise("{task.id}")\n{source}'
+
+
+def test_the_three_banners(kernel):
+    task = ALL["pivot-1"]
+    assert (
+        kernel.run(cell(task, task.starter))
+        == "○ pivot-1: not attempted yet. The cells below use the course's pivot_root().\n"
+    )
+    assert kernel.run(cell(task, task.solution)) == "● pivot-1: correct. From here on minict uses YOUR pivot_root().\n"
+    words = kernel.run(cell(task, task.wrong["chroot"][0]))
+    assert words.startswith("✗ pivot-1: ") and 'Stuck? hint("pivot-1")' in words
+
+
+def test_a_right_answer_runs_in_the_containers_below(kernel):
+    """The proof: the learner's function leaves a mark that only its own code could leave."""
+    task = ALL["pivot-1"]
+    mark = task.solution.replace('os.chdir("/")', 'os.chdir("/")\n    print("through my own pivot_root", flush=True)')
+    run = 'import minict; minict.run("tiny", "echo hello", network="none")'
+    assert kernel.run(run) == "hello\n"
+    assert "YOUR pivot_root()" in kernel.run(cell(task, mark))
+    assert kernel.run(run) == "through my own pivot_root\nhello\n"
+    kernel.run(cell(task, task.wrong["chroot"][0]))  # a wrong answer must not reach a container
+    assert kernel.run(run) == "hello\n"
+    kernel.run(cell(task, mark))
+    assert kernel.run('use_reference("pivot-1")') == ""
+    assert kernel.run(run) == "hello\n"
+
+
+def test_long_feedback_is_broken_between_words_and_code_is_not():
+    code = "  in your line: " + "x" * 200
+    shown = readable("umount2 /a/" + "b" * 120 + " refuses " + "word " * 60 + "\n" + code).splitlines()
+    assert shown[-1] == code and shown[1] == "  /a/" + "b" * 120
+    assert max(map(len, shown[2:-1])) <= 96 and " ".join(shown).count("word") == 60
+
+
+def test_hints_come_one_by_one_and_the_solution_last(kernel):
+    task = ALL["pivot-1"]
+    for number, hint in enumerate(task.hints, 1):
+        words = " ".join(kernel.run('hint("pivot-1")').split())
+        assert words.startswith(f"Hint {number} of {len(task.hints)}") and hint in words
+    assert task.solution in kernel.run('hint("pivot-1")')
+    assert "there is no exercise 'pivot-9'" in kernel.run('hint("pivot-9")')
+
+
+def test_progress_of_this_notebook(kernel):
+    assert "○ exercise  pivot-1" in kernel.run("print(progress())")
+    kernel.run(cell(ALL["pivot-1"], ALL["pivot-1"].solution))
+    assert "● exercise  pivot-1" in kernel.run("print(progress())")
+
+
+def test_progress_is_kept_for_other_notebooks(monkeypatch, tmp_path):
+    monkeypatch.delenv("CI")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    task = ALL["pivot-1"]
+    exercise._remember(task, task.function(task.solution))
+    monkeypatch.setattr(record, "_here", {})
+    assert task.solution.strip() in exercise.my_sources()["pivot-1"]

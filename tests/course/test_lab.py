@@ -1,0 +1,210 @@
+"""What notebooks show: the proof of no trace, pictures, quizzes, sources; and how long it takes to have them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from minict.kernel.namespaces import CLONE_NEWIPC, CLONE_NEWUTS, setns, unshare
+from minict.lab import figures, host
+from minict.lab.quiz import Question, quizzes, right, wrong
+from minict.runtime import cgroup, paths, rootfs
+from tests.support.notebook_kernel import Kernel
+from tests.support.paths import ROOT
+
+
+@pytest.fixture(scope="module")
+def kernel(tiny):
+    with Kernel() as kernel:
+        yield kernel
+
+
+def test_the_lab_is_there_at_once_and_without_a_word():
+    with Kernel(hello=None) as kernel:
+        assert kernel.run("from minict.lab import *") == ""
+        assert (
+            kernel.run("import sys; sorted({'matplotlib', 'numpy', 'pyroute2', 'urllib3'} & set(sys.modules))")
+            == "[]\n"
+        ), "what takes long"
+
+
+def test_the_lab_outside_of_a_notebook():
+    assert (
+        subprocess.run([sys.executable, "-c", "from minict.lab import *"], cwd=ROOT, capture_output=True).stdout == b""
+    )
+
+
+# ---- host ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "do, undo, words",
+    [
+        ("mount -t tmpfs none {run}", "umount {run}", "mounts: new: tmpfs on {run}"),
+        ("ip link add trace0 type bridge", "ip link del trace0", "network links: new: trace0"),
+        ("nft add table inet trace", "nft delete table inet trace", "firewall rules: new: table inet trace"),
+        (
+            "mkdir -p {data}/containers/left",
+            "rm -r {data}/containers",
+            "files of containers: new: {data}/containers/left",
+        ),
+        ("echo > {run}/state.json", "rm {run}/state.json", "files of containers: new: {run}/state.json"),
+    ],
+)
+def test_what_changes_is_named(do, undo, words):
+    place = {"run": paths.run_root(), "data": paths.data_root()}
+    before = host.snapshot()
+    subprocess.run(do.format(**place), shell=True, check=True, stdout=subprocess.DEVNULL)
+    found = host.difference(before, host.snapshot())
+    subprocess.run(undo.format(**place), shell=True, check=True)
+    assert any(sentence.startswith(words.format(**place)) for sentence in found), found
+    assert host.settle(before) == []
+
+
+def test_a_control_group_is_named_and_one_that_is_frozen_goes():
+    before = host.snapshot()
+    group = cgroup.Cgroup(f"/{paths.cgroup_parent()}/trace")
+    group.create()
+    sleeper = subprocess.Popen(["sleep", "60"])
+    directory = group.v2_directory() or next(iter(group.directories.values()))
+    for each in {directory, *group.directories.values()}:
+        with open(f"{each}/cgroup.procs", "w") as file:
+            file.write(str(sleeper.pid))
+    group.freeze()
+    assert f"control groups: new: {directory}" in host.difference(before, host.snapshot())
+    host.remove_cgroups([*group.directories.values(), directory])
+    assert sleeper.wait(5) == -9
+    assert host.settle(before) == []
+
+
+def test_an_orphan_is_still_ours():
+    """It is nobody's descendant any more, but it has inherited a mark."""
+    before = host.snapshot()
+    os.environ["MINICT_STARTED_BY"] = str(os.getpid())
+    process = subprocess.run("setsid sleep 61 > /dev/null 2>&1 & echo $!", shell=True, capture_output=True, text=True)
+    del os.environ["MINICT_STARTED_BY"]
+    assert any("sleep 61" in sentence for sentence in host.difference(before, host.snapshot()))
+    os.kill(int(process.stdout), 9)
+
+
+def test_no_trace_in_a_notebook(kernel):
+    assert "This notebook left no trace on the host." in kernel.run("leave_no_trace()")
+    kernel.run("import subprocess; sleeper = subprocess.Popen(['sleep', '62'])")
+    kernel.run("import minict.lab.host as h; settle = h.settle; h.settle = lambda before: settle(before, 0.1)")
+    words = kernel.run("leave_no_trace()")
+    assert "processes            CHANGED" in words and "sleep 62" in words and "minict.prune()" in words
+    kernel.run("sleeper.kill(); sleeper.wait()")
+    assert "left no trace" in kernel.run("leave_no_trace()")
+
+
+# ---- pictures --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("chapter", range(20))
+def test_each_chapter_has_its_place_on_the_map(chapter):
+    picture = figures.runtime_map(chapter)
+    assert picture.png.startswith(b"\x89PNG") and len(picture.png) < 250_000
+    assert ("this chapter's part is" in repr(picture)) == (chapter > 0)
+
+
+def test_pictures_have_words_that_do_not_change(kernel):
+    kernel.run("import minict, os\nbox = minict.run('tiny', 'sleep 50', detach=True, network='none')")
+    assert "its own uts, mnt, pid, net, ipc, cgroup" in kernel.run(
+        "namespace_map({'this notebook': os.getpid(), 'box': box.pid})"
+    )
+    assert "below the first one sleep" in kernel.run("process_tree()")
+    assert kernel.run("mount_tree(box.pid)") == "[Picture: what a process has mounted where, a row for each mount]\n"
+    kernel.run("box.stop(timeout=0)")
+    assert {"image/png", "text/plain"} == set(kernel.cell("runtime_map(2)").outputs[0].data)
+
+
+def test_a_slider_moves_a_drawing(kernel):
+    shown = kernel.cell("moving = live(lambda n: f'<svg>{n * n}</svg>', 'side', range(5))\nmoving").outputs[0]
+    assert shown.data["text/plain"] == "[A drawing with a slider: side]"
+    kernel.run("row, page = moving.widget.children\nrow.children[0].value = 4")
+    assert "<svg>16</svg>" in kernel.run("page.value")
+
+
+def test_a_curve_grows_while_no_cell_runs(kernel):
+    kernel.run(
+        "import time\nbegin = time.monotonic()\ncurve = watch(lambda: time.monotonic() - begin, 'time', seconds=0.6, every=0.05)"
+    )
+    assert (
+        kernel.run(
+            "import asyncio\nawait asyncio.sleep(1)\nprint(curve.widget.value.count(',') > 5, curve.task.done())"
+        )
+        == "True True\n"
+    )
+
+
+def test_who_shares_a_namespace_with_whom_is_told_in_words_and_colours():
+    sleep = ["sleep", "60"]
+    one = subprocess.Popen(sleep, preexec_fn=lambda: unshare(CLONE_NEWUTS | CLONE_NEWIPC))
+    two = subprocess.Popen(
+        sleep, preexec_fn=lambda: (unshare(CLONE_NEWIPC), setns(os.pidfd_open(one.pid), CLONE_NEWUTS))
+    )
+    try:
+        words = repr(figures.namespace_map({"here": os.getpid(), "one": one.pid, "two": two.pid}))
+        assert (
+            words == "[Picture: here: the host's namespaces; one: its own uts, ipc; two: its own ipc and with one uts]"
+        )
+    finally:
+        for process in (one, two):
+            process.kill()
+            process.wait()
+    rooms = {"here": {"uts": "A", "ipc": "B"}, "one": {"uts": "C", "ipc": "D"}, "two": {"uts": "C", "ipc": "E"}}
+    colours = figures._colours_of_rows(rooms, {"uts": "A", "ipc": "B"})
+    assert colours["A"] == colours["B"] == figures.HOST and colours["C"] == colours["D"] != colours["E"] != figures.HOST
+
+
+# ---- quizzes and sources -----------------------------------------------------------------------------------------
+
+
+def test_a_quiz_is_text_and_buttons(kernel):
+    data = kernel.cell('quiz("pivot-root")').outputs[0].data
+    assert "1. A process calls" in data["text/plain"] and "application/vnd.jupyter.widget-view+json" in data
+
+
+def test_a_click_says_why(kernel):
+    kernel.run(
+        'import minict.lab.quiz, sys\nq = sys.modules["minict.lab.quiz"]\nbox = q._buttons(q.find("pivot-root"))'
+    )
+    question = quizzes()["pivot-root"].questions[0]
+    for place, option in enumerate(question.options):
+        assert kernel.run(f"box.children[{2 + place}].click()") == ""
+        words = kernel.run(
+            f"print(box.children[{2 + len(question.options)}].value, box.children[{2 + place}].button_style)"
+        )
+        assert ("✓" in words, "success" in words) == (option.is_right, option.is_right)
+        assert option.feedback.split("`")[0][:30] in words
+
+
+def test_an_answer_that_is_typed(kernel):
+    assert kernel.run('answer("pivot-root", 2, "c")').startswith("✓ ")
+    assert kernel.run('answer("pivot-root", 2, "a")').startswith("✗ ")
+    assert "has the questions 1 to" in kernel.run('answer("pivot-root", 99, "a")')
+    assert "the answers are a, b, c" in kernel.run('answer("pivot-root", 2, "x")')
+    assert "there is no quiz" in kernel.run('quiz("nothing")')
+
+
+def test_a_question_has_one_right_answer():
+    with pytest.raises(ValueError, match="one answer must be right"):
+        Question("?", wrong("a", "b"), wrong("c", "d"))
+    with pytest.raises(ValueError, match="one answer must be right"):
+        Question("?", right("a", "b"), right("c", "d"))
+
+
+def test_source_is_the_packages_own(kernel):
+    kernel.run("from minict.runtime import rootfs")
+    words = kernel.run("source(rootfs.pivot_root)")
+    assert words.startswith("# minict/runtime/rootfs.py\n\ndef pivot_root(") and 'k.umount2(".", k.MNT_DETACH)' in words
+    kernel.run(
+        f"from minict.kernel import mount as k\nimport os\n@exercise('pivot-1')\ndef pivot_root(rootfs):\n    os.chdir(rootfs)\n"
+        "    k.pivot_root('.', '.')\n    k.umount2('.', 2)\n    os.chdir('/')"
+    )
+    assert kernel.run("source(rootfs.pivot_root)") == words  # also when a learner's function is in its place
+    assert "```python" in kernel.cell("source(rootfs.pivot_root)").outputs[0].data["text/markdown"]
+    assert rootfs.pivot_root.__module__ == "minict.runtime.rootfs"

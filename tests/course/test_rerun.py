@@ -1,0 +1,29 @@
+"""A cell that starts a container can be run again, as a learner does all the time."""
+
+from __future__ import annotations
+
+from tests.support.notebook_kernel import Kernel
+
+START = 'box = minict.run("tiny", "sleep 1000", name="box", network="none", detach=True)'
+
+
+def test_a_cell_that_is_run_again_stops_the_container_of_the_time_before(tiny):
+    with Kernel() as kernel:
+        kernel.run(
+            "import minict; from minict.engine import api\n"
+            f"def again(cell): return get_ipython().run_cell({START!r}, cell_id=cell).success"
+        )
+        assert kernel.run("print(again('one'), again('one'), len(api.running), box.status)") == "True True 1 running\n"
+        other = kernel.run("again('another')")
+        assert "the name 'box' is in use" in other, "another cell is another wish"
+        assert (
+            kernel.run("print(len(api.running), box.status); box.stop(timeout=0); print(len(api.running))")
+            == "1 running\n0\n"
+        )
+
+
+def test_a_cell_without_containers_stops_nobody(tiny):
+    with Kernel() as kernel:
+        kernel.run(f"import minict; shell = get_ipython(); shell.run_cell({START!r}, cell_id='one')")
+        kernel.run("for _ in range(2): shell.run_cell('box.status', cell_id='two')")
+        assert kernel.run("print(box.status); _ = box.stop(timeout=0)") == "running\n"

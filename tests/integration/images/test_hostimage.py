@@ -1,0 +1,291 @@
+"""A root file system of the host's own programs: exactly what they need, and they run in it."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import time
+
+import pytest
+
+from minict.engine.images import hostimage
+from minict.kernel import mount, namespaces
+from minict.runtime.errors import ContainerError
+
+
+def run_inside(rootfs, *command):
+    """Run *command* with *rootfs* as its root and a /proc in it; return (status, output)."""
+
+    def enter():
+        namespaces.unshare(namespaces.CLONE_NEWNS)
+        if os.path.isdir(f"{rootfs}/proc"):  # by it the loader learns where its program is ($ORIGIN)
+            mount.mount("/proc", f"{rootfs}/proc", None, mount.MS_BIND)
+        os.chroot(rootfs)
+        os.chdir("/")
+
+    result = subprocess.run(
+        command, preexec_fn=enter, capture_output=True, text=True, env={"PATH": hostimage.ROOT_PATH}, timeout=60
+    )
+    return result.returncode, result.stdout + result.stderr
+
+
+def files_below(directory):
+    return {f"{parent}/{name}"[len(str(directory)) :] for parent, _, names in os.walk(directory) for name in names}
+
+
+def compile_c(tmp_path, name, source, *flags):
+    path = tmp_path / name
+    subprocess.run(["gcc", "-x", "c", "-", "-o", path, "-x", "none", *flags], input=source, text=True, check=True)
+    return str(path)
+
+
+def mapped_files(pid):
+    with open(f"/proc/{pid}/maps") as maps:
+        fields = (line.split(maxsplit=5) for line in maps)
+        return {field[5].strip() for field in fields if len(field) == 6 and field[5].startswith("/")}
+
+
+@pytest.mark.parametrize("name", ["sleep", "cat", "bash", "tail"])
+def test_libraries_are_those_that_the_running_program_has_mapped(name):
+    program = hostimage.find_program(name)
+    arguments = {"sleep": ["60"], "tail": ["-f", "/dev/null"], "bash": ["--norc", "-c", "read x"]}.get(name, [])
+    process = subprocess.Popen([program, *arguments], stdin=subprocess.PIPE, env={})
+    try:
+        expected = {os.path.realpath(path) for path in [program, *hostimage.libraries(program)]}
+        deadline = time.monotonic() + 10
+        while mapped_files(process.pid) != expected and time.monotonic() < deadline:
+            time.sleep(0.02)  # it may not have started yet
+        assert mapped_files(process.pid) == expected
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_python_has_the_same_libraries_as_the_loader_says_when_it_is_asked_the_other_way():
+    program = hostimage.find_program("python3")
+    traced = subprocess.run([program], env={"LD_TRACE_LOADED_OBJECTS": "1"}, capture_output=True, text=True).stdout
+    paths = {word for word in traced.split() if word.startswith("/")}
+    assert paths == set(hostimage.libraries(program))
+
+
+def test_a_static_program_needs_nothing(tmp_path):
+    program = compile_c(tmp_path, "still", "int main(void) { return 7; }", "-static")
+    assert hostimage.interpreter(program) is None
+    assert hostimage.libraries(program) == []
+
+
+def test_a_static_position_independent_program_needs_nothing(tmp_path):
+    program = compile_c(tmp_path, "pie", "int main(void) { return 7; }", "-static-pie")
+    assert hostimage.libraries(program) == []
+
+
+def test_the_environment_of_the_caller_changes_nothing(tmp_path, monkeypatch):
+    compile_c(tmp_path, "libz.so.1", "int nothing;", "-shared", "-fPIC")
+    before = hostimage.libraries(hostimage.find_program("python3"))
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
+    assert hostimage.libraries(hostimage.find_program("python3")) == before
+
+
+@pytest.mark.parametrize("tags", ["--enable-new-dtags", "--disable-new-dtags"], ids=["RUNPATH", "RPATH"])
+def test_a_library_found_beside_the_program_is_copied_to_where_it_is_found_again(tmp_path, tags):
+    for name in ("bin", "lib", "rootfs/proc"):
+        (tmp_path / name).mkdir(parents=True)
+    compile_c(
+        tmp_path,
+        "lib/libanswer.so.1.2",
+        "int answer(void) { return 42; }",
+        "-shared",
+        "-fPIC",
+        "-Wl,-soname,libanswer.so.1",
+    )
+    (tmp_path / "lib/libanswer.so.1").symlink_to("libanswer.so.1.2")
+    program = compile_c(
+        tmp_path,
+        "bin/ask",
+        "int answer(void); int main(void) { return answer(); }",
+        str(tmp_path / "lib/libanswer.so.1"),
+        f"-Wl,{tags},-rpath,$ORIGIN/../lib",
+    )
+    (tmp_path / "ask").symlink_to("bin/ask")
+    hostimage.copy_program(str(tmp_path / "ask"), str(tmp_path / "rootfs"))
+    inside = str(tmp_path / "rootfs") + str(tmp_path)
+    assert os.readlink(f"{inside}/ask") == "bin/ask"
+    assert os.readlink(f"{inside}/lib/libanswer.so.1") == "libanswer.so.1.2"
+    assert run_inside(tmp_path / "rootfs", str(tmp_path / "ask")) == (42, "")
+
+
+def test_a_missing_library_is_named(tmp_path):
+    library = compile_c(
+        tmp_path, "libgone.so", "int gone(void) { return 1; }", "-shared", "-fPIC", "-Wl,-soname,libgone.so"
+    )
+    program = compile_c(tmp_path, "lost", "int gone(void); int main(void) { return gone(); }", library)
+    os.unlink(library)
+    with pytest.raises(ContainerError, match="lost .*libgone.so"):
+        hostimage.libraries(program)
+
+
+def test_a_script_needs_its_interpreter_and_what_that_one_needs(tmp_path):
+    script = tmp_path / "script"
+    script.write_text("#! /bin/sh -e\necho $0\n")
+    script.chmod(0o755)
+    (tmp_path / "rootfs").mkdir()
+    assert hostimage.shebang(str(script)) == ["/bin/sh", "-e"]
+    assert hostimage.libraries(str(script)) == ["/bin/sh", *hostimage.libraries("/bin/sh")]
+    hostimage.copy_program(str(script), str(tmp_path / "rootfs"))
+    assert run_inside(tmp_path / "rootfs", str(script)) == (0, f"{script}\n")
+
+
+@pytest.mark.parametrize("line", ["#!/usr/bin/env bash", "#!/usr/bin/env -S LANG=C bash --norc"])
+def test_a_script_that_asks_env_needs_env_and_what_env_starts(tmp_path, line):
+    script = tmp_path / "script"
+    script.write_text(line + "\necho hello\n")
+    script.chmod(0o755)
+    (tmp_path / "rootfs").mkdir()
+    hostimage.copy_program(str(script), str(tmp_path / "rootfs"))
+    assert run_inside(tmp_path / "rootfs", str(script)) == (0, "hello\n")
+
+
+def test_a_program_of_32_bits_is_refused_and_not_taken_for_a_static_one(tmp_path):
+    program = tmp_path / "old"
+    program.write_bytes(b"\x7fELF\x01\x01\x01" + bytes(60))
+    with pytest.raises(ContainerError, match="32 bits"):
+        hostimage.libraries(str(program))
+
+
+def test_programs_are_looked_for_in_the_directories_of_root_and_not_in_those_of_the_caller(tmp_path, monkeypatch):
+    fake = tmp_path / "ls"
+    fake.write_text("#!/bin/sh\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert hostimage.find_program("ls") in ("/usr/bin/ls", "/bin/ls")
+    assert hostimage.find_program("ldconfig").endswith("sbin/ldconfig")
+    assert hostimage.find_program(str(fake)) == str(fake)
+
+
+@pytest.mark.parametrize("name", ["no-such-program", "/etc/passwd", "/etc", ""])
+def test_what_is_no_program_gets_a_sentence(name):
+    with pytest.raises(ContainerError, match="no such program"):
+        hostimage.find_program(name)
+
+
+def test_a_copied_program_brings_its_own_files_and_no_other(tmp_path):
+    hostimage.copy_program("/bin/sh", str(tmp_path))
+    needed = {os.path.realpath(path) for path in ["/bin/sh", *hostimage.libraries("/bin/sh")]}
+    found = files_below(tmp_path)
+    assert {path for path in found if not os.path.islink(f"{tmp_path}{path}")} == needed
+    for path in found:
+        assert os.path.islink(path) == os.path.islink(f"{tmp_path}{path}")
+    hostimage.copy_program("/bin/sh", str(tmp_path))  # a second time changes nothing
+    assert files_below(tmp_path) == found
+
+
+def test_mode_owner_and_times_are_kept(tmp_path):
+    program = tmp_path / "program"
+    program.write_bytes(b"data")
+    os.chown(program, 12, 34)
+    program.chmod(0o6751)
+    os.utime(program, ns=(10**18 + 1, 10**18 + 123456789))
+    (tmp_path / "rootfs").mkdir()
+    hostimage.copy_file(str(program), str(tmp_path / "rootfs"))
+    copied = os.stat(f"{tmp_path}/rootfs{program}")
+    assert (copied.st_uid, copied.st_gid, stat.S_IMODE(copied.st_mode)) == (12, 34, 0o6751)
+    assert copied.st_mtime_ns == 10**18 + 123456789
+
+
+def test_links_are_followed_as_on_the_host(tmp_path):
+    (tmp_path / "real/deep").mkdir(parents=True)
+    (tmp_path / "real/deep/file").write_text("found")
+    (tmp_path / "one").symlink_to(tmp_path / "two")  # absolute, and to a link
+    (tmp_path / "two").symlink_to("real/../real/deep")  # relative, with ..
+    (tmp_path / "rootfs").mkdir()
+    hostimage.copy_file(f"{tmp_path}/one/../deep/./file", str(tmp_path / "rootfs"))
+    inside = f"{tmp_path}/rootfs{tmp_path}"
+    assert os.readlink(f"{inside}/one") == f"{tmp_path}/two" and os.readlink(f"{inside}/two") == "real/../real/deep"
+    with open(f"{inside}/real/deep/file") as file:
+        assert file.read() == "found"
+
+
+def test_a_root_file_system_of_commands_runs_them(tmp_path):
+    hostimage.make_rootfs(str(tmp_path), ["sh", "ls", "cat", "head"])
+    assert run_inside(tmp_path, "sh", "-c", "cat /etc/passwd | head -n 1") == (0, "root:x:0:0:root:/root:/bin/sh\n")
+    status, output = run_inside(tmp_path, "sh", "-c", "ls -d /tmp /proc /sys /dev /root /etc /run /var/tmp")
+    assert status == 0 and len(output.split()) == 8
+    assert stat.S_IMODE(os.stat(tmp_path / "tmp").st_mode) == 0o1777
+    assert stat.S_IMODE(os.stat(tmp_path / "root").st_mode) == 0o700
+    programs = {os.path.basename(path) for path in files_below(tmp_path) if "/bin/" in path}
+    assert programs <= {"sh", "dash", "bash", "ls", "cat", "head", "coreutils"}  # and nothing that was not asked for
+
+
+def test_a_strict_umask_of_the_caller_does_not_reach_the_image(tmp_path):
+    (tmp_path / "rootfs").mkdir(mode=0o700)
+    old = os.umask(0o077)
+    try:
+        hostimage.make_rootfs(str(tmp_path / "rootfs"), ["busybox", "sh"])
+    finally:
+        os.umask(old)
+    wrong = [
+        path
+        for path in [str(tmp_path / "rootfs")]
+        + [
+            f"{parent}/{name}"
+            for parent, directories, files in os.walk(tmp_path / "rootfs")
+            for name in directories + files
+        ]
+        if not os.path.islink(path) and not os.stat(path).st_mode & 0o004
+    ]
+    assert wrong == [f"{tmp_path}/rootfs/root"]
+
+
+def test_python_runs_with_the_directory_of_its_library(tmp_path):
+    program = os.path.realpath(hostimage.find_program("python3"))
+    library = subprocess.run(
+        [program, "-I", "-c", "import os; print(os.path.dirname(os.__file__))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    hostimage.make_rootfs(str(tmp_path), ["python3", library])
+    code = "import ctypes, json, sqlite3, os; print(json.dumps(os.listdir('/home')), ctypes.CDLL(None).getpid() > 0)"
+    assert run_inside(tmp_path, "python3", "-I", "-c", code) == (0, "[] True\n")
+
+
+def test_what_the_host_lacks_comes_from_its_busybox(tmp_path):
+    assert hostimage.busybox_applets(), "the tests need Debian's busybox"
+    missing = [
+        name
+        for name in map(os.path.basename, hostimage.busybox_applets())
+        if not any(os.path.exists(f"{place}/{name}") for place in hostimage.ROOT_PATH.split(":"))
+    ]
+    hostimage.make_rootfs(str(tmp_path), ["sh", missing[0]])
+    links = {path for path in files_below(tmp_path) if os.path.basename(path) == missing[0]}
+    assert len(links) == 1 and os.readlink(f"{tmp_path}{links.pop()}") == hostimage.find_program("busybox")
+    assert not os.path.lexists(tmp_path / "bin/ls")
+
+
+def test_the_default_image_is_a_shell_with_the_usual_small_tools(tmp_path):
+    hostimage.make_rootfs(str(tmp_path), hostimage.default_commands())
+    for tool in "sh bash ls cat ip ps hostname mount vi ping id env sleep grep sed awk tar wget nc top".split():
+        assert run_inside(tmp_path, "/bin/sh", "-c", f"command -v {tool}")[0] == 0, tool
+    assert run_inside(tmp_path, "/bin/bash", "-c", "echo $((6 * 7)) $(ls -d /tmp)") == (0, "42 /tmp\n")
+    assert os.readlink(tmp_path / "bin/ls") == hostimage.find_program("busybox")
+    assert not os.path.islink(os.path.realpath("/bin/bash"))
+    assert sum(os.lstat(f"{tmp_path}{path}").st_size for path in files_below(tmp_path)) < 20_000_000
+
+
+def test_without_busybox_the_default_image_is_made_of_the_hosts_own_tools(tmp_path, monkeypatch):
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("sh", "ls", "ip", "hostname", "mount"):  # a host where nothing else is installed
+        (programs / name).symlink_to(hostimage.find_program(name))
+    monkeypatch.setattr(hostimage, "ROOT_PATH", str(programs))
+    (tmp_path / "rootfs").mkdir()
+    assert [name for name in hostimage.default_commands() if "/" not in name] == ["sh", "ls", "hostname", "mount", "ip"]
+    hostimage.make_rootfs(str(tmp_path / "rootfs"), hostimage.default_commands())
+    command = "ip -V >/dev/null 2>&1 && hostname >/dev/null && echo yes"
+    assert run_inside(tmp_path / "rootfs", f"{programs}/sh", "-c", command) == (0, "yes\n")
+
+
+def test_an_unknown_command_is_an_error(tmp_path):
+    with pytest.raises(ContainerError, match="no-such-program"):
+        hostimage.make_rootfs(str(tmp_path), ["sh", "no-such-program"])

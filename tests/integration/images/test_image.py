@@ -1,0 +1,542 @@
+"""The image store: found in no time, never half there, and shared by who works at once."""
+
+from __future__ import annotations
+
+import glob
+import gzip
+import hashlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+
+import pytest
+
+from minict.engine.images import image, store
+from minict.engine.images.image import Image
+from minict.kernel import mount
+from minict.runtime.errors import ContainerError
+from tests.support.command_line import PATIENCE
+from tests.support.paths import ROOT
+
+
+@pytest.fixture(autouse=True)
+def own_store(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINICT_ROOT", str(tmp_path / "data"))
+    monkeypatch.setenv("MINICT_RUN", str(tmp_path / "run"))
+
+
+def archive(**files) -> io.BytesIO:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, text in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(text)
+            tar.addfile(info, io.BytesIO(text.encode()))
+    buffer.seek(0)
+    return buffer
+
+
+def stored() -> list[str]:
+    """All that lies in the store, as far as it tells of images: no empty directory, no lock."""
+    found = [os.path.join(parent, name) for parent, _, names in os.walk(image.store()) for name in names]
+    return sorted(os.path.relpath(path, image.store()) for path in found if not path.endswith("/lock"))
+
+
+def unfinished() -> list[str]:
+    return os.listdir(f"{image.store()}/making")
+
+
+def in_another_process(code: str, **options) -> subprocess.Popen:
+    text = (
+        f"import sys; sys.path.insert(0, {ROOT!r})\nfrom minict.engine.images import image; from minict.engine.images.tarexport import extract as unpack\n"
+        + code
+    )
+    return subprocess.Popen([sys.executable, "-c", text], start_new_session=True, **options)
+
+
+# ---- finding -------------------------------------------------------------------------------------------------------
+
+
+def test_an_image_has_a_configuration_and_layers():
+    made = image.import_archive(archive(hello="hello"), "greeting")
+    found = Image.find("greeting")
+    assert found.id == made.id and found.name == "greeting" and found.names == ["greeting:latest"]
+    assert found.config["Cmd"] == ["/bin/sh"] and found.config["Env"][0].startswith("PATH=/")
+    with open(f"{found.layers[0]}/hello") as file:
+        assert file.read() == "hello"
+    assert found.size == 5 and abs(found.created - time.time()) < 60
+    for name in (
+        "greeting:latest",
+        "docker.io/library/greeting",
+        "docker.io/greeting",
+        found.id,
+        found.id[:12],
+        f"sha256:{found.id}",
+    ):
+        assert Image.find(name).id == found.id
+
+
+def test_what_is_stored_is_content_addressed_as_the_standard_says():
+    made = image.import_archive(io.BytesIO(gzip.compress(archive(a="1").getvalue())), "x")
+    descriptor, path = store.layer_blob(made.digests[0])
+    with open(path, "rb") as file:
+        blob = file.read()
+    assert descriptor.digest == f"sha256:{hashlib.sha256(blob).hexdigest()}" and descriptor.size == len(blob)
+    data = gzip.decompress(blob)
+    with open(f"{image.store()}/configs/{made.id}.json", "rb") as file:
+        text = file.read()
+    assert hashlib.sha256(text).hexdigest() == made.id
+    document = json.loads(text)
+    assert document["rootfs"] == {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(data).hexdigest()}"]}
+    assert document["os"] == "linux" and document["architecture"] in ("amd64", "arm64")
+
+
+def test_a_layer_is_held_once_and_layers_are_given_top_first():
+    first = image.import_archive(archive(a="1"), "first")
+    second = image.import_archive(archive(a="1"), "second")
+    assert first.id == second.id and Image.find("first").names == ["first:latest", "second:latest"]
+    other = image.import_archive(archive(b="2"), "other")
+    assert len(os.listdir(f"{image.store()}/layers")) == 2
+    document = {"rootfs": {"diff_ids": [f"sha256:{first.digests[0]}", f"sha256:{other.digests[0]}"]}}
+    assert Image("0" * 64, document).layers == [other.layers[0], first.layers[0]]
+
+
+def test_an_image_that_is_not_there_gets_a_sentence_with_the_remedy():
+    for name in ("nothing", "abcdef", "quay.io/nobody/nothing:1"):
+        with pytest.raises(ContainerError, match=f"no such image: {name}; ") as caught:
+            Image.find(name)
+        assert caught.value.status == 125
+
+
+def test_a_damaged_record_gets_a_sentence():
+    made = image.import_archive(archive(a="1"), "x")
+    for text in ("", "{", "[]", '{"rootfs": {}}', '{"rootfs": {"diff_ids": 7}}'):
+        with open(f"{image.store()}/configs/{made.id}.json", "w") as file:
+            file.write(text)
+        with pytest.raises(ContainerError, match="is damaged"):
+            Image.find("x")
+
+
+def test_finding_an_image_imports_nothing_heavy():
+    image.import_archive(archive(a="1"), "x")
+    code = (
+        "import sys\nbefore = set(sys.modules)\n"
+        f"sys.path.insert(0, {ROOT!r})\nfrom minict.engine.images.image import Image\n"
+        "found = Image.find('x')\nfound.config, found.layers\n"
+        "print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}))"
+    )
+    words = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True, env=os.environ
+    ).stdout.split()
+    assert set(words) <= {
+        "__future__",
+        "minict",
+        "os",
+        "posixpath",
+        "genericpath",
+        "stat",
+        "_stat",
+        "_json",
+        "errno",
+        "_collections_abc",
+        "abc",
+        "_abc",
+    }
+
+
+# ---- names ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name, full",
+    [
+        ("tiny", "docker.io/library/tiny:latest"),
+        ("tiny:1.0", "docker.io/library/tiny:1.0"),
+        ("me/app", "docker.io/me/app:latest"),
+        ("docker.io/tiny", "docker.io/library/tiny:latest"),
+        ("localhost/app:x", "localhost/app:x"),
+        ("localhost:5000/a/b:V_1-x", "localhost:5000/a/b:V_1-x"),
+        ("ghcr.io/a_b/c__d.e---f", "ghcr.io/a_b/c__d.e---f:latest"),
+        ("a" * 100, f"docker.io/library/{'a' * 100}:latest"),
+    ],
+)
+def test_names_are_completed_as_docker_does(name, full):
+    assert image.full_name(name) == full
+    assert image.full_name(image.short_name(full)) == full
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "../../x",
+        "/etc/passwd",
+        "a/../b",
+        "..",
+        ".",
+        "a//b",
+        "a/",
+        "/a",
+        "Tiny",
+        "ti ny",
+        "a\nb",
+        "a:",
+        "a:b:c",
+        "a:-x",
+        "a:" + "t" * 129,
+        "a___b",
+        "a..b",
+        "a._b",
+        "-a",
+        "a-",
+        "x@y",
+        "ä",
+        "a%2Fb",
+        "a\0b",
+        "ſ",
+        "host.name:port/x",
+        "host..x/y",
+        "a" * 300,
+        "a:²",
+        "../x:1",
+        "localhost/../x",
+    ],
+)
+def test_other_names_are_refused_and_nothing_is_made(name):
+    for function in (
+        Image.find,
+        image.remove,
+        lambda name: image.import_archive(archive(a="1"), name),
+        lambda name: image.from_host(name, ["sh"]),
+    ):
+        with pytest.raises(ContainerError, match="is no name for an image") as caught:
+            function(name)
+        assert "\n" not in str(caught.value)
+    assert stored() == []
+
+
+# ---- making --------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_programs_make_the_same_image():
+    first = image.from_host("one", ["sh", "ls"])
+    time.sleep(1.1)  # the times of what is made anew must not count
+    second = image.from_host("two", ["sh", "ls"])
+    assert first.id == second.id and first.config["Cmd"] == ["/bin/sh"]
+    assert os.stat(first.layers[0]).st_mode & 0o7777 == 0o755
+    assert image.from_host("three", ["ls"]).config["Cmd"] == ["ls"]
+
+
+def test_the_default_image_is_called_tiny():
+    made = image.default_image()
+    assert Image.find("tiny").id == Image.find(image.DEFAULT).id == made.id
+    assert os.path.lexists(f"{made.layers[0]}/bin/sh") and 500_000 < made.size < 50_000_000
+
+
+def test_an_unknown_program_leaves_nothing():
+    with pytest.raises(ContainerError, match="no-such-program"):
+        image.from_host("x", ["sh", "no-such-program"])
+    assert stored() == [] and unfinished() == []
+
+
+def test_an_archive_comes_from_a_file_or_from_standard_input(tmp_path):
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(archive(a="1").getvalue()))
+    assert image.import_archive(str(tmp_path / "a.tar.gz"), "file").size == 1
+    with open(tmp_path / "a.tar.gz", "rb") as stdin:
+        assert in_another_process("image.import_archive('-', 'stdin')", stdin=stdin).wait() == 0
+    assert Image.find("stdin").id == Image.find("file").id
+
+
+def test_standard_input_that_is_a_terminal_is_refused():
+    terminal, other = os.openpty()
+    process = in_another_process(
+        "try: image.import_archive('-', 'x')\nexcept Exception as e: print(e)",
+        stdin=other,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert "is a terminal" in process.communicate(timeout=PATIENCE)[0]
+    os.close(terminal)
+    os.close(other)
+
+
+@pytest.mark.parametrize(
+    "source, words",
+    [
+        ("/no/such/file", "can't be opened: No such file"),
+        ("/etc", "Is a directory"),
+        ("/etc/passwd", "no tar archive"),
+        ("/dev/null", "no tar archive"),
+    ],
+)
+def test_what_is_no_archive_leaves_nothing(source, words):
+    with pytest.raises(ContainerError, match=words) as caught:
+        image.import_archive(source, "x")
+    assert str(caught.value).startswith(source)
+    assert stored() == [] and (not os.path.exists(image.store()) or unfinished() == [])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [archive(a="1" * 2000).getvalue()[:1500], gzip.compress(archive(a="1").getvalue())[:-9], bytes(10240)],
+    ids=["cut", "cut gzip", "empty"],
+)
+def test_a_bad_archive_leaves_nothing_and_the_old_image_in_its_place(data):
+    old = image.import_archive(archive(a="old"), "x")
+    before = stored()
+    with pytest.raises(ContainerError):
+        image.import_archive(io.BytesIO(data), "x")
+    assert stored() == before and unfinished() == [] and Image.find("x").id == old.id
+
+
+def test_a_bomb_leaves_nothing():
+    data = gzip.compress(archive(zeros="0" * (8 << 20)).getvalue())
+    for limits in ({"max_bytes": 1 << 20}, {"max_entries": 0}):
+        with pytest.raises(ContainerError, match="limit"):
+            image.import_archive(io.BytesIO(data), "x", **limits)
+        assert stored() == [] and unfinished() == []
+
+
+def test_nobody_but_root_may_look_into_the_store():
+    image.import_archive(archive(a="1"), "x")
+    assert os.stat(image.store()).st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("size", ["256k", "5m"])
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, size):
+    """With 256k the programs do not fit; with 5m they do, and a large archive does not."""
+    os.mkdir(tmp_path / "data")
+    mount.mount("small", str(tmp_path / "data"), "tmpfs", 0, f"size={size}")
+    try:
+        large = archive(noise="x" * (6 << 20))
+        for make in (lambda: image.import_archive(large, "x"), lambda: image.from_host("x", ["bash", "python3"])):
+            with pytest.raises(ContainerError) as caught:
+                make()
+            words = str(caught.value)
+            assert "disk that holds" in words and "free some space" in words and "\n" not in words
+            assert stored() == [] and unfinished() == []
+        assert image.import_archive(archive(a="1"), "x").size == 1  # it is as good as new
+    finally:
+        mount.umount2(str(tmp_path / "data"))
+
+
+def test_a_disk_without_inodes_is_full_as_well(tmp_path):
+    os.mkdir(tmp_path / "data")
+    mount.mount("small", str(tmp_path / "data"), "tmpfs", 0, "nr_inodes=30")
+    try:
+        with pytest.raises(ContainerError, match="disk that holds"):
+            image.import_archive(archive(**{f"file{number}": "" for number in range(40)}), "x")
+        assert stored() == [] and unfinished() == []
+    finally:
+        mount.umount2(str(tmp_path / "data"))
+
+
+def test_a_store_that_can_not_be_written_is_one_sentence(tmp_path):
+    os.mkdir(tmp_path / "data")
+    mount.mount("fixed", str(tmp_path / "data"), "tmpfs", mount.MS_RDONLY)
+    try:
+        with pytest.raises(ContainerError, match="the image x:latest can't be made: .*Read-only file system"):
+            image.import_archive(archive(a="1"), "x")
+    finally:
+        mount.umount2(str(tmp_path / "data"))
+
+
+# ---- several at once, and those who are killed ---------------------------------------------------------------------
+
+
+def test_two_imports_of_one_name_at_once_are_both_whole(tmp_path):
+    for number in (1, 2):
+        files = {f"file{n}": f"{number}" * 2000 for n in range(300)}
+        (tmp_path / f"{number}.tar").write_bytes(archive(**files).getvalue())
+    for _ in range(3):
+        processes = [
+            in_another_process(f"image.import_archive({str(tmp_path / f'{number}.tar')!r}, 'x')")
+            for number in (1, 2, 1, 2)
+        ]
+        assert [process.wait() for process in processes] == [0, 0, 0, 0]
+        found = Image.find("x")
+        assert len(os.listdir(found.layers[0])) == 300
+        with open(f"{found.layers[0]}/file299") as file:
+            assert file.read() in ("1" * 2000, "2" * 2000)
+        assert unfinished() == [] and len(image.images()) == 2
+    assert sorted(each.names for each in image.images()) == [[], ["x:latest"]]
+
+
+def half_an_import(name: str) -> tuple[subprocess.Popen, str]:
+    """A process that is in the middle of an import and will wait there; and the directory in which it works."""
+    process = in_another_process(f"image.import_archive(sys.stdin.buffer, {name!r})", stdin=subprocess.PIPE)
+    data = archive(first="1" * 3000, second="2" * (4 << 20)).getvalue()
+    process.stdin.write(data[: 3 << 20])
+    process.stdin.flush()
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        for directory in os.listdir(f"{image.store()}/making") if os.path.isdir(image.store()) else []:
+            if glob.glob(f"{image.store()}/making/{directory}/*/diff/second"):
+                return process, directory
+        time.sleep(0.02)
+    raise AssertionError("the import did not begin")
+
+
+def test_a_killed_import_leaves_only_what_prune_removes():
+    image.import_archive(archive(a="1"), "kept")
+    before = stored()
+    process, directory = half_an_import("x")
+    assert image.prune() == [] and unfinished() == [directory]  # while it lives nobody touches its work
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdin.close()
+    assert unfinished() == [directory]
+    with pytest.raises(ContainerError, match="no such image: x"):
+        Image.find("x")
+    removed, deadline = [], time.monotonic() + PATIENCE
+    while not removed and time.monotonic() < deadline:  # the unpacking child dies with its parent, a moment later
+        removed = image.prune()
+    assert removed == [f"unfinished image {directory}"]
+    assert unfinished() == [] and stored() == before and image.prune() == []
+
+
+def test_an_interrupted_import_cleans_up_itself():
+    process, directory = half_an_import("x")
+    process.send_signal(signal.SIGINT)
+    process.stdin.close()
+    process.wait(PATIENCE)
+    assert unfinished() == [] and stored() == []
+
+
+def test_killed_between_layer_and_name_leaves_a_layer_that_prune_removes():
+    """The layer is in its place, and then the process dies before it can say what the layer is for."""
+    code = (
+        "import os\nreplace = os.replace\n"
+        "os.replace = lambda a, b: os.kill(os.getpid(), 9) if '/configs/' in b else replace(a, b)\n"
+        "image.import_archive(sys.stdin.buffer, 'x')"
+    )
+    process = in_another_process(code, stdin=subprocess.PIPE)
+    process.communicate(archive(a="1").getvalue())
+    assert process.returncode == -signal.SIGKILL
+    assert len(os.listdir(f"{image.store()}/layers")) == 1 and image.images() == []
+    assert sorted(word.split()[0] for word in image.prune()) == ["layer", "unfinished"]
+    assert stored() == [] and unfinished() == []
+
+
+def test_prune_and_imports_at_once_never_take_anything_from_each_other():
+    stop, removed = threading.Event(), []
+
+    def prune_always():
+        try:
+            while not stop.is_set():
+                removed.extend(image.prune())
+        except Exception as error:
+            removed.append(repr(error))
+
+    pruner = threading.Thread(target=prune_always)
+    pruner.start()
+    try:
+        for number in range(25):
+            assert os.listdir(image.import_archive(archive(a=str(number)), f"x{number}").layers[0]) == ["a"]
+    finally:
+        stop.set()
+        pruner.join()
+    assert removed == [] and len(image.images()) == 25 and unfinished() == []
+
+
+def test_prune_without_a_store_makes_none():
+    assert image.prune() == [] and image.images() == [] and not os.path.exists(image.store())
+
+
+# ---- removing ------------------------------------------------------------------------------------------------------
+
+
+def test_images_are_listed_by_name():
+    assert image.images() == []
+    for name, text in (("b", "1"), ("a:2", "2"), ("a:1", "2"), ("c", "3"), ("c", "4")):
+        image.import_archive(archive(a=text), name)
+    assert [each.names for each in image.images()] == [["a:1", "a:2"], ["b:latest"], ["c:latest"], []]
+
+
+def test_the_last_name_takes_the_image_with_it_but_not_what_others_share():
+    one, two = image.import_archive(archive(a="1"), "one"), image.import_archive(archive(a="1"), "two")
+    other = image.import_archive(archive(b="2"), "other")
+    assert image.remove("one") == ["Untagged: one:latest"] and Image.find("two").id == one.id
+    assert image.remove("two") == [
+        "Untagged: two:latest",
+        f"Deleted: sha256:{two.id}",
+        f"Deleted: sha256:{two.digests[0]}",
+    ]
+    assert not os.path.exists(two.layers[0]) and os.path.exists(other.layers[0])
+    with pytest.raises(ContainerError, match="no such image: two"):
+        image.remove("two")
+    image.import_archive(archive(b="2"), "again")
+    with pytest.raises(ContainerError, match="has 2 names, again:latest, other:latest"):
+        image.remove(other.id[:8])
+    image.remove(other.id[:8], force=True)  # by its id: with all names
+    assert stored() == [] and unfinished() == []
+
+
+def container_of(made: Image, id: str = "0123456789ab", running: bool = False) -> None:
+    os.makedirs(f"{os.environ['MINICT_ROOT']}/containers/{id}")
+    with open(f"{os.environ['MINICT_ROOT']}/containers/{id}/container.json", "w") as file:
+        json.dump({"image": made.id}, file)
+    if running:
+        os.makedirs(f"{os.environ['MINICT_RUN']}/containers/{id}")
+
+
+def test_an_image_that_a_container_stands_on_is_not_removed():
+    made = image.import_archive(archive(a="1"), "x")
+    container_of(made)
+    with pytest.raises(ContainerError, match="used by the container 0123456789ab"):
+        image.remove("x")
+    assert Image.find("x").layers == made.layers and os.path.exists(made.layers[0])
+    assert image.remove("x", force=True) == ["Untagged: x:latest"]
+    assert Image.find(made.id).names == [] and os.path.exists(made.layers[0])
+
+
+def test_not_even_force_takes_the_names_of_an_image_that_a_container_runs_on():
+    container_of(image.import_archive(archive(a="1"), "x"), running=True)
+    with pytest.raises(ContainerError, match="used by the container 0123456789ab"):
+        image.remove("x", force=True)
+    assert Image.find("x").names == ["x:latest"]
+
+
+def test_a_digest_goes_with_the_last_tag_of_its_repository():
+    made, digest = image.import_archive(archive(a="1"), "x:1"), "sha256:" + "7" * 64
+    image.tag("x:1", "x:2")
+    image.tag("x:1", "y")
+    with store.Locked():
+        store.write_name(image.full_name(f"x@{digest}"), made.id)
+    with pytest.raises(ContainerError, match="is a digest"):
+        image.tag("x:1", f"z@{digest}")
+    assert image.remove("x:1") == ["Untagged: x:1"] and Image.find("x:2").repo_digests == [f"x@{digest}"]
+    assert image.remove("x:2") == ["Untagged: x:2", f"Untagged: x@{digest}"]
+    assert Image.find("y").names == ["y:latest"] and Image.find("y").repo_digests == []
+
+
+def test_unused_images_are_removed_and_no_others():
+    for text, name in (("1", "old"), ("2", "old"), ("3", "used"), ("4", "used"), ("5", "kept")):
+        made = image.import_archive(archive(a=text), name)
+        if text == "3":
+            container_of(made)
+    assert len(image.images()) == 5
+    # the first "old", and its layer
+    assert [line.split()[0] for line in image.remove_unused()] == ["Deleted:", "Deleted:"]
+    assert sorted(each.names for each in image.images()) == [[], ["kept:latest"], ["old:latest"], ["used:latest"]]
+    image.remove_unused(named_too=True, wanted=lambda each: each.names != ["kept:latest"])
+    # the one of the container, and the unwanted
+    assert sorted(each.names for each in image.images()) == [[], ["kept:latest"]]
+
+
+def test_an_import_is_told_what_the_image_is_to_say():
+    made = image.import_archive(archive(a="1"), "x", change=['CMD ["/a", "b"]', "ENV C=d", "EXPOSE 80"])
+    assert (
+        made.config["Cmd"] == ["/a", "b"]
+        and "C=d" in made.config["Env"]
+        and made.config["ExposedPorts"] == {"80/tcp": {}}
+    )
+    with pytest.raises(ContainerError, match="FLY is no instruction"):
+        image.import_archive(archive(a="1"), "y", change=["FLY away"])
+    assert [each.id for each in image.images()] == [made.id]

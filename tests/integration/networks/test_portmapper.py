@@ -1,0 +1,344 @@
+"""Published ports: who reaches a container through a port of its host, and that it ends with the container.
+
+The servers are sockets opened inside a real container's namespace, the clients in that of the world behind the host, of
+the host itself, and of other containers.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+
+import pytest
+
+from minict.engine.containers.store import Record
+from minict.engine.networks import portmapper, sandbox
+from minict.kernel import conntrack
+from minict.runtime import paths
+from minict.runtime.errors import ContainerError
+from tests.integration.networks.test_networks import Box, bare, boxes, done  # noqa: F401
+from tests.support.command_line import MINICT, begin, image, minict, refused, wait_until  # noqa: F401
+from tests.support.network_world import HOST, WORLD, Here, datagrams, host, reach, sh, unreachable, world  # noqa: F401
+
+GATEWAY = "10.210.0.1"
+
+
+def published(box: Box) -> dict:
+    return sandbox.describe(box.id)["Ports"]
+
+
+def rules() -> str:
+    return sh("nft", "list", "map", "inet", "minict", "ports") + sh("nft", "list", "map", "inet", "minict", "ports-at")
+
+
+# ---- who reaches it ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("udp", [False, True], ids=["tcp", "udp"])
+def test_a_published_port_answers_from_everywhere_and_stops_with_the_container(boxes, world, udp):
+    done("network", "create", "other")
+    one, neighbour, stranger = boxes("-p", f"8080:80/{'udp' if udp else 'tcp'}"), boxes(), boxes("--network", "other")
+    inside = (one.ip, 80)
+
+    def seen_from(client, address: str) -> str:
+        return reach(client, one, address, 8080, inside, udp)
+
+    assert seen_from(world, HOST) == WORLD  # the container sees who it really is
+    assert seen_from(Here, HOST) == HOST and seen_from(Here, GATEWAY) == GATEWAY
+    assert seen_from(Here, "127.0.0.1") == seen_from(Here, "127.1.2.3") == GATEWAY
+    assert seen_from(one, HOST) == GATEWAY == seen_from(one, GATEWAY)
+    assert seen_from(neighbour, HOST) == seen_from(neighbour, GATEWAY) == GATEWAY
+    assert seen_from(stranger, HOST) == GATEWAY  # its network hides it, as from everybody outside
+    one.end()
+    if not udp:
+        for client, address in ((world, HOST), (Here, "127.0.0.1"), (Here, HOST)):
+            with pytest.raises(ConnectionRefusedError):
+                client.do(lambda: socket.create_connection((address, 8080), timeout=3))
+        with socket.create_server((HOST, 8080)):
+            pass  # and the port is anybody's again
+    assert "8080" not in rules()
+
+
+def test_a_port_at_one_address_is_reached_there_alone(boxes, world):
+    one = boxes("-p", f"{HOST}:8080:80", "-p", "127.0.0.1:9090:90")
+    assert reach(world, one, HOST, 8080, (one.ip, 80)) == WORLD and reach(Here, one, HOST, 8080, (one.ip, 80)) == HOST
+    assert reach(Here, one, "127.0.0.1", 9090, (one.ip, 90)) == GATEWAY
+    for client, address, port in ((Here, "127.0.0.1", 8080), (world, HOST, 9090), (Here, HOST, 9090)):
+        with pytest.raises(ConnectionRefusedError):
+            client.do(lambda: socket.create_connection((address, port), timeout=3))
+    assert published(one) == {
+        "80/tcp": [{"HostIp": HOST, "HostPort": "8080"}],
+        "90/tcp": [{"HostIp": "127.0.0.1", "HostPort": "9090"}],
+    }
+
+
+def test_the_hosts_own_loopback_stays_its_own(boxes, world):
+    """CVE-2020-8558 and moby #45610: what is at 127.0.0.1 of the host is reached neither by a container nor by a
+    neighbour."""
+    one = boxes("-p", "127.0.0.1:9090:90", "-p", "8080:80")
+    with (
+        socket.create_server(("127.0.0.1", 7000)),
+        one.do(lambda: socket.create_server((one.ip, 90))),
+        one.do(lambda: socket.create_server((one.ip, 80))),
+    ):
+        for machine, router in ((one, GATEWAY), (world, HOST)):
+            machine.do(lambda: crooked("eth0", router))
+            assert [machine.do(lambda: answers(port)) for port in (7000, 9090, 8080)] == [False] * 3
+            machine.do(lambda: socket.create_connection((HOST, 8080), timeout=3)).close()
+        sh("nft", "flush", "chain", "inet", "minict", "loopback-minict0")
+        assert one.do(lambda: answers(7000)), "it was that rule that has kept it out"
+
+
+def crooked(interface: str, router: str) -> None:
+    """Make a machine send what is for 127.0.0.1 to the *router*, as whoever may send raw packets can."""
+    with open(f"/proc/sys/net/ipv4/conf/{interface}/route_localnet", "w") as file:  # of the thread's own namespace
+        file.write("1")
+    sh("ip", "address", "del", "127.0.0.1/8", "dev", "lo")
+    sh("ip", "route", "flush", "table", "local", "127.0.0.0/8")
+    sh("ip", "route", "add", "127.0.0.0/8", "via", router, "dev", interface)
+
+
+def answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=0.5).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_the_bridge_passes_loopback_packets_only_as_long_as_a_port_needs_it(boxes):
+    def switch() -> str:
+        with open("/proc/sys/net/ipv4/conf/minict0/route_localnet") as file:
+            return file.read().strip()
+
+    one = boxes()
+    assert switch() == "0"
+    two, three = boxes("-p", "8080:80"), boxes("-p", "8081:80")
+    assert switch() == "1"
+    two.end()
+    assert switch() == "1"
+    three.end()
+    assert switch() == "0" and one.pid
+
+
+def test_it_works_beside_a_firewall_that_drops_what_is_forwarded(boxes, world):
+    for words in ("-P FORWARD DROP", "-N DOCKER-USER", "-A FORWARD -j DOCKER-USER"):
+        sh("iptables", *words.split())
+    one = boxes("-p", "8080:80")
+    assert reach(world, one, HOST, 8080, (one.ip, 80)) == WORLD and reach(one, one, HOST, 8080, (one.ip, 80)) == GATEWAY
+    one.end()
+    done("prune")
+    sh("nft", "delete", "table", "ip", "filter")
+
+
+def test_a_sender_of_datagrams_that_goes_on_is_heard_by_the_next_container(boxes, world):
+    with datagrams(world) as sender, datagrams(Here) as near:
+
+        def says(words: bytes, box: Box) -> list[bytes]:
+            with datagrams(box, (box.ip, 53)) as listener:
+                sender.sendto(words, (HOST, 5353))
+                near.sendto(words, ("127.0.0.1", 5353))
+                return [listener.recv(100) for _ in range(2)]
+
+        one = boxes("-p", "5353:53/udp")
+        assert says(b"first", one) == [b"first"] * 2
+        one.end()
+        for _ in range(3):  # now to nobody: that, too, the kernel would remember
+            sender.sendto(b"lost", (HOST, 5353))
+            near.sendto(b"lost", ("127.0.0.1", 5353))
+        two = boxes("-p", "5353:53/udp")
+        assert two.ip != one.ip if one.pid else True
+        assert says(b"second", two) == [b"second"] * 2
+
+
+# ---- which ports -------------------------------------------------------------------------------------------------
+
+
+def test_ports_of_the_kernels_choice_ranges_and_all_that_are_exposed(boxes):
+    one = boxes(
+        "-p",
+        "80",
+        "-p",
+        "127.0.0.1::81/udp",
+        "-p",
+        "7000-7002:90-92",
+        "-p",
+        "7001-7009:99",
+        "-P",
+        "--expose",
+        "80",
+        "--expose",
+        "100-101/udp",
+    )
+    found = {inside: (each["HostIp"], int(each["HostPort"])) for inside, (each,) in published(one).items()}
+    assert set(found) == {"80/tcp", "81/udp", "90/tcp", "91/tcp", "92/tcp", "99/tcp", "100/udp", "101/udp"}
+    assert [found[f"{port}/tcp"][1] for port in (90, 91, 92, 99)] == [7000, 7001, 7002, 7003]
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as file:
+        low, high = map(int, file.read().split())
+    assert (
+        all(low <= found[port][1] <= high for port in ("80/tcp", "81/udp", "100/udp", "101/udp"))
+        and found["81/udp"][0] == "127.0.0.1"
+    )
+    for inside, (address, outside) in found.items():
+        number, protocol = inside.split("/")
+        assert reach(Here, one, "127.0.0.1", outside, (one.ip, int(number)), protocol == "udp") == GATEWAY
+    assert sorted(done("port", one.id).splitlines()) == sorted(
+        f"{inside} -> {address}:{outside}" for inside, (address, outside) in found.items()
+    )
+
+
+def test_an_image_s_ports_are_published_by_p_alone_when_asked(boxes, image):
+    from minict.engine.containers.options import Settings
+    from minict.engine.networks.sandbox import Wiring
+
+    wires = Wiring(
+        Settings(publish_all=True, publish="8080:80"),
+        "0123456789ab",
+        "web",
+        {"80/tcp": {}, "443/tcp": {}, "53/udp": {}},
+    )
+    assert [repr(port) for port in wires.ports] == [
+        "0.0.0.0:(8080, 8080)->80/tcp",
+        "0.0.0.0:(0, 0)->443/tcp",
+        "0.0.0.0:(0, 0)->53/udp",
+    ]
+    assert Wiring(Settings(), "0123456789ab", "web", {"rubbish": {}}).ports == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x",
+        "80:x",
+        "0",
+        "65536",
+        "80:0:1:2",
+        "8080:80/sctp",
+        "[::1]:80:80",
+        "1.2.3:80:80",
+        "80-79",
+        "8000-8002:80-81",
+        "1-501",
+        "-1",
+        "80-",
+        "²",
+        "8080:80/",
+        ":",
+        "1.2.3.4:80",
+    ],
+)
+def test_what_is_no_port_is_refused_in_one_sentence(text):
+    with pytest.raises(ContainerError, match="-p ") as refusal:
+        portmapper.parse(text)
+    assert "\n" not in str(refusal.value) and text in str(refusal.value)
+
+
+def test_a_port_wished_twice_is_refused(image, bare):
+    for flags in (["-p", "80:1", "-p", "80:2"], ["-p", "80:1", "-p", "127.0.0.1:80:2"]):
+        refused(minict("run", *flags, image, "true"), "80/tcp")
+
+
+# ---- held --------------------------------------------------------------------------------------------------------
+
+
+def test_a_port_in_use_is_refused_before_anything_is_made(boxes, image, world):
+    one = boxes("-p", "8080:80", "-p", "8081:81/udp")
+    before = rules()
+    refused(
+        minict("run", "--rm", "-p", "9999:1", "-p", "8080:80", image, "true"),
+        "8080/tcp",
+        f"container {one.id[:12]}:",
+        "OTHER:80",
+    )
+    refused(minict("run", "--rm", "-p", "127.0.0.1:8081:80/udp", image, "true"), "8081/udp")
+    with socket.create_server(("127.0.0.1", 7070)), datagrams(Here, ("0.0.0.0", 7071)):
+        refused(minict("run", "--rm", "-p", "7070:80", image, "true"), "7070/tcp", "ss -lntup")
+        refused(minict("run", "--rm", "-p", "7071:80/udp", image, "true"), "7071/udp")
+        refused(minict("run", "--rm", "-p", "7070-7070:80", image, "true"), "7070")
+    refused(minict("run", "--rm", "-p", "192.0.2.1:80:80", image, "true"), "192.0.2.1", "ip address")
+    assert rules() == before and sh("ip", "-o", "link").count("veth") == 1
+    done("run", "--rm", "-p", "7070:80", image, "true")
+
+
+def test_nobody_else_can_take_the_port_meanwhile_and_tools_show_who_has_it(boxes):
+    one = boxes("-p", "8080:80", "-p", "8081:81/udp")
+    for kind, port in ((socket.SOCK_STREAM, 8080), (socket.SOCK_DGRAM, 8081)):
+        with socket.socket(socket.AF_INET, kind) as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with pytest.raises(OSError, match="in use"):
+                other.bind(("127.0.0.1", port))
+                other.listen()
+    shown = sh("ss", "-lntupH")
+    assert shown.count(f"pid={Record.find(one.id).monitor},") == 2 and "0.0.0.0:8080" in shown
+
+
+def test_what_an_ended_server_leaves_behind_is_no_obstacle(boxes, world):
+    with socket.create_server((HOST, 8080)) as listener:
+        client = world.do(lambda: socket.create_connection((HOST, 8080), timeout=3))
+        incoming, _ = listener.accept()
+        incoming.close()  # who closes first has to remember
+        client.close()
+    wait_until(lambda: "TIME-WAIT" in sh("ss", "-tanH"))
+    one = boxes("-p", "8080:80")
+    assert reach(world, one, HOST, 8080, (one.ip, 80)) == WORLD
+
+
+def test_the_same_port_serves_again_after_a_restart_and_by_policy(boxes, world):
+    one = boxes("-p", "8080:80", "--restart", "always")
+    for _ in range(2):
+        before = one.pid
+        os.kill(before, signal.SIGKILL)
+        wait_until(lambda: one.pid not in (None, before) and published(one))
+        assert reach(world, one, HOST, 8080, (one.ip, 80)) == WORLD
+    done("restart", "-t", "0", one.id)
+    assert reach(world, one, HOST, 8080, (one.ip, 80)) == WORLD
+    assert rules().count("8080") == 1
+
+
+def test_whoever_takes_the_port_of_a_container_whose_monitor_was_killed_gets_what_comes(boxes, world):
+    one = boxes("-p", "8080:80")
+    os.kill(Record.find(one.id).monitor, signal.SIGKILL)
+    wait_until(lambda: one.pid is None)
+    assert "8080" in rules(), "nobody was left to withdraw it"
+    two = boxes("-p", "8080:80")
+    assert reach(world, two, HOST, 8080, (two.ip, 80)) == WORLD
+    done("prune")
+    assert reach(world, two, HOST, 8080, (two.ip, 80)) == WORLD, "prune must not take what is another's by now"
+
+
+def test_in_a_notebook_the_port_is_free_when_the_container_has_ended(image, bare, world):
+    import minict as package
+
+    one = package.run(image, "sleep 1000", detach=True, publish=["8080:80"])
+    with pytest.raises(OSError):
+        socket.create_server(("0.0.0.0", 8080))
+    one.kill()
+    one.wait()
+    socket.create_server(("0.0.0.0", 8080)).close()
+
+
+# ---- the kernel's memory -----------------------------------------------------------------------------------------
+
+
+def test_conversations_are_forgotten_and_no_others(host):
+    with datagrams(Here, ("127.0.0.1", 6000)), datagrams(Here) as sender:
+        sh(
+            "nft",
+            "add table ip t; add chain ip t c { type nat hook output priority -100; }; add rule ip t c udp dport 5000 redirect to :6000",
+        )
+        for port in (5000, 6000):
+            for address in ("127.0.0.1", "127.0.0.2"):
+                sender.sendto(b"x", (address, port))
+        with conntrack.Conntrack() as memory:
+            assert memory.forget(conntrack.IPPROTO_TCP, {5000}, lambda address: True) == 0
+            assert memory.forget(conntrack.IPPROTO_UDP, {5000}, lambda address: address == bytes([127, 0, 0, 1])) == 1
+            assert memory.forget(conntrack.IPPROTO_UDP, {5000}, lambda address: True) == 1
+            assert memory.forget(conntrack.IPPROTO_UDP, {5000, 6000}, lambda address: True) == 2
+    sh("nft", "delete", "table", "ip", "t")
+
+
+def test_with_the_hosts_network_a_wish_for_a_port_is_said_to_be_without_effect(image):
+    done = minict("run", "--rm", "--network", "host", "-p", "80:80", image, "echo", "fine")
+    assert (done.returncode, done.stdout) == (0, "fine\n") and "without effect" in done.stderr

@@ -1,0 +1,214 @@
+"""minict.runtime.capabilities: names and masks, Docker's rules, and what the kernel then lets a process do."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+
+from minict.kernel.capability import NAMES, capget, capset
+from minict.kernel.process import (
+    PR_CAP_AMBIENT,
+    PR_CAP_AMBIENT_IS_SET,
+    PR_CAPBSET_READ,
+    PR_SET_KEEPCAPS,
+    prctl,
+    sethostname,
+)
+from minict.runtime import capabilities
+from minict.runtime.errors import ContainerError
+from minict.runtime.spec import Capabilities
+from tests.support.in_child import errno_of, forked
+
+OWN = capabilities.names(capget()[1])
+
+
+def five(names, **changed):
+    sets = dict(bounding=names, effective=names, permitted=names, inheritable=(), ambient=())
+    return Capabilities(**{**sets, **changed})
+
+
+def become(sets, uid=0):
+    """The steps of a container's init that concern capabilities."""
+    capabilities.drop_bounding(sets)
+    prctl(PR_SET_KEEPCAPS, 1)
+    if uid:
+        os.setgroups([])
+        os.setgid(uid)
+        os.setuid(uid)
+    capabilities.apply(sets)
+
+
+def status_of_program():
+    """What a program that this process executes would find of the five sets in /proc."""
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        os.dup2(writer, 1)
+        os.execv("/bin/cat", ["cat", "/proc/self/status"])
+    os.close(writer)
+    with open(reader) as pipe:
+        lines = [line.split() for line in pipe]
+    os.wait()
+    return {words[0]: int(words[1], 16) for words in lines if words[0].startswith("Cap")}
+
+
+# ---- names -----------------------------------------------------------------------------------------------------
+
+
+def test_the_default_is_dockers():
+    assert len(capabilities.DEFAULT) == 14
+    assert capabilities.mask(capabilities.DEFAULT) == 0xA80425FB  # what /proc/1/status shows in a Docker container
+
+
+def test_mask_and_names_are_each_others_inverse():
+    assert capabilities.names(capabilities.mask(NAMES)) == list(NAMES)
+    assert capabilities.mask(["CAP_KILL", "CAP_CHOWN", "CAP_KILL"]) == 0b100001
+    assert capabilities.names(0) == [] and capabilities.mask([]) == 0
+
+
+def test_a_name_that_no_kernel_knows_is_left_out_of_a_mask():
+    assert capabilities.mask(["CAP_CHOWN", "CAP_FLY", "chown"]) == 1
+
+
+def test_known_is_what_this_kernel_says():
+    with open("/proc/sys/kernel/cap_last_cap") as file:
+        assert len(capabilities.known()) == min(int(file.read()) + 1, len(NAMES))
+
+
+@pytest.mark.parametrize(
+    "add, drop, expected",
+    [
+        ([], [], ["CAP_CHOWN", "CAP_KILL"]),
+        (["net_admin"], [], ["CAP_CHOWN", "CAP_KILL", "CAP_NET_ADMIN"]),
+        (["Cap_Net_Admin", "NET_ADMIN"], ["chown"], ["CAP_KILL", "CAP_NET_ADMIN"]),
+        ([], ["all"], []),
+        (["SYS_TIME"], ["ALL"], ["CAP_SYS_TIME"]),
+        (["KILL"], ["KILL"], ["CAP_CHOWN", "CAP_KILL"]),
+        (["ALL"], [], capabilities.known()),
+        (["ALL"], ["SYS_ADMIN"], [name for name in capabilities.known() if name != "CAP_SYS_ADMIN"]),
+        (["ALL"], ["ALL"], capabilities.known()),
+    ],
+)
+def test_adjust_follows_docker(add, drop, expected):
+    assert capabilities.adjust(["CAP_CHOWN", "CAP_KILL"], add, drop) == expected
+
+
+@pytest.mark.parametrize("word, near", [("NET_ADMN", "CAP_NET_ADMIN"), ("cap_sysadmin", "CAP_SYS_ADMIN")])
+def test_an_unknown_name_is_refused_with_the_nearest(word, near):
+    for add, drop in (([word], []), ([], [word])):
+        with pytest.raises(ContainerError, match=f"{word}.*{near}"):
+            capabilities.adjust([], add, drop)
+
+
+def test_a_name_like_no_other_is_refused_with_the_manual():
+    with pytest.raises(ContainerError, match=r"'42'.*capabilities\(7\)"):
+        capabilities.adjust([], ["42"], [])
+
+
+# ---- the kernel ------------------------------------------------------------------------------------------------
+
+
+def test_the_default_set_is_all_that_a_program_of_root_gets():
+    def child():
+        become(five(capabilities.DEFAULT))
+        return status_of_program()
+
+    sets = forked(child)
+    assert sets["CapBnd:"] == sets["CapPrm:"] == sets["CapEff:"] == 0xA80425FB
+    assert sets["CapInh:"] == sets["CapAmb:"] == 0
+
+
+def test_the_power_is_gone_and_can_not_be_got_back():
+    def child():
+        become(five(["CAP_CHOWN", "CAP_SETUID"]))
+        sys_admin = capabilities.mask(["CAP_SYS_ADMIN"])
+        return [
+            errno_of(sethostname, "x"),
+            errno_of(os.chroot, "/"),
+            errno_of(capabilities.drop_bounding, five([])),  # CAP_SETPCAP itself is gone
+            errno_of(capset, sys_admin, sys_admin, 0),
+        ]
+
+    assert forked(child) == [errno.EPERM] * 4
+
+
+def test_the_ceiling_holds_for_numbers_that_have_no_name_yet(monkeypatch):
+    """A kernel newer than the table: what has no name here can't be asked for, and must not stay."""
+    monkeypatch.setattr(capabilities, "_NUMBERS", {"CAP_CHOWN": 0})
+    sets = five(["CAP_CHOWN"])
+
+    def child():
+        capabilities.drop_bounding(sets)
+        return [number for number in range(len(capabilities.known())) if prctl(PR_CAPBSET_READ, number)]
+
+    assert forked(child) == [0]
+
+
+def test_another_user_keeps_what_the_ambient_set_hands_on():
+    names = ["CAP_NET_BIND_SERVICE", "CAP_KILL"]
+
+    def child(ambient):
+        become(five(names, inheritable=ambient, ambient=ambient), uid=65534)
+        return capget()[1], status_of_program()
+
+    own, program = forked(child, ["CAP_NET_BIND_SERVICE"])
+    assert own == capabilities.mask(names)
+    assert program["CapEff:"] == program["CapAmb:"] == capabilities.mask(["CAP_NET_BIND_SERVICE"])
+    own, program = forked(child, [])
+    assert own == capabilities.mask(names)
+    assert program["CapEff:"] == program["CapPrm:"] == 0
+
+
+def test_effective_may_be_less_than_permitted():
+    def child():
+        become(five(["CAP_CHOWN", "CAP_KILL"], effective=["CAP_KILL"]))
+        return capget()
+
+    assert forked(child) == (1 << 5, 0b100001, 0)
+
+
+def test_where_nothing_is_to_drop_no_privilege_is_needed():
+    """A runtime that is itself in a container, under the same ceiling, may have no CAP_SETPCAP."""
+
+    def child():
+        sets = five(["CAP_CHOWN"])
+        become(sets)
+        return errno_of(capabilities.drop_bounding, sets)
+
+    assert forked(child) == 0
+
+
+def test_an_old_ambient_set_does_not_shine_through():
+    def child():
+        names = ["CAP_CHOWN", "CAP_KILL", "CAP_SETPCAP"]
+        become(five(names, inheritable=names, ambient=names))
+        capabilities.apply(five(names, inheritable=names, ambient=["CAP_KILL"]))
+        return [prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, number) for number in (0, 5)]
+
+    assert forked(child) == [0, 1]
+
+
+def test_what_the_runtime_has_not_got_does_not_make_the_container_fail():
+    """As on a host that holds back CAP_SYS_RESOURCE: all of them are asked for, all that there are arrive."""
+    everything = capabilities.known()
+    most = [name for name in OWN if name not in ("CAP_SYS_RESOURCE", "CAP_SYSLOG")]
+
+    def child():
+        become(five(most))
+        become(five(everything, inheritable=everything, ambient=everything))
+        return capabilities.names(capget()[0])
+
+    assert forked(child) == most
+
+
+def test_the_child_needs_system_calls_only(tmp_path):
+    """After pivot_root there is no /proc and no standard library."""
+
+    def child():
+        os.chroot(tmp_path)
+        os.chdir("/")
+        become(five(capabilities.DEFAULT, inheritable=["CAP_KILL"], ambient=["CAP_KILL"]), uid=65534)
+        return capabilities.names(capget()[0])
+
+    assert forked(child) == capabilities.names(0xA80425FB)

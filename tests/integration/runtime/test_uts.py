@@ -1,0 +1,59 @@
+"""``minict run --uts``: whose host name a container has."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from minict.engine.containers import names
+from tests.support.command_line import begin, image, minict, output, refused, run, wait_until  # noqa: F401
+
+
+@pytest.fixture
+def box(image):
+    """A running container with the name box and the host name boxer."""
+    process = begin("run", "--rm", "--network", "none", "--name", "box", "--hostname", "boxer", image, "sleep", "60")
+    wait_until(lambda: names.find("box") and run(image, "true", flags=["--uts", "container:box"]).returncode == 0)
+    yield names.find("box")
+    process.kill()  # and with it the container, whose first process dies with its maker
+    process.wait()
+    assert minict("prune").returncode == 0
+
+
+def test_two_containers_share_a_host_name(image, box):
+    for partner in ("box", box):
+        words = "hostname; cat /etc/hostname; echo $HOSTNAME; grep -c boxer /etc/hosts"
+        assert output(image, words, "--uts", f"container:{partner}").split() == ["boxer", "boxer", "boxer", "1"]
+    assert output(image, "hostname") != "boxer"
+
+
+def test_a_partner_of_a_partner_has_the_same_name(image, box):
+    process = begin(
+        "run", "--rm", "--network", "none", "--name", "second", "--uts", "container:box", image, "sleep", "60"
+    )
+    wait_until(lambda: names.find("second") and run(image, "true", flags=["--uts", "container:second"]).returncode == 0)
+    assert output(image, "hostname; cat /etc/hostname", "--uts", "container:second").split() == ["boxer", "boxer"]
+    process.kill()
+    process.wait()
+
+
+def test_the_hosts_name_is_shared_and_can_not_be_changed(image):
+    host = os.uname().nodename
+    words = "hostname; cat /etc/hostname; hostname other 2>/dev/null || hostname"
+    assert output(image, words, "--uts", "host").split() == [host] * 3
+    assert os.uname().nodename == host
+
+
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        (["--uts", "theirs"], "write host, container:NAME or private"),
+        (["--uts", "container:"], "container:NAME"),
+        (["--uts", "container:../x"], "is no name for a container"),
+        (["--uts", "container:nobody"], "no such container: nobody"),
+        (["--uts", "host", "--hostname", "x"], "leave one of the two out"),
+    ],
+)
+def test_what_can_not_be(image, flags, words):
+    refused(run(image, "true", flags=flags), words)

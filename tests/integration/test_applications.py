@@ -1,0 +1,154 @@
+"""Real servers in containers, from a real registry: nginx published, MariaDB killed with its rows on a volume, and
+both as one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+
+import pytest
+
+from tests.support.application_images import CONFIG, make
+from tests.support.command_line import minict
+from tests.support.registry_server import Layout, RegistryServer, tool
+
+
+def type_(*words: str) -> str:
+    """Type ``minict WORDS…``, which must succeed; what it wrote."""
+    done = minict(*words)
+    assert done.returncode == 0, done
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory) -> dict[str, str]:
+    """The names of the images ``web`` and ``db``, pulled from a registry on this machine."""
+    layout = Layout(tmp_path_factory.mktemp("applications") / "layout")
+    make(layout)
+    with RegistryServer(tmp_path_factory.mktemp("registry")) as registry:
+        names = {name: registry.push(layout, name) for name in CONFIG}
+        for name in names.values():
+            type_("pull", name)
+    yield names
+    type_("rmi", *names.values())
+
+
+@pytest.fixture
+def tidy():
+    """Afterwards nothing is left of what a test made; its names say what that can be."""
+    yield
+    if there := type_("ps", "-a", "-q").split():
+        type_("rm", "-f", "-v", *there)
+    for kind in ("network", "volume"):
+        if {"shop", "rows"} & set(type_(kind, "ls", "-q", "--format", "{{.Name}}").split()):
+            type_(kind, "rm", "shop" if kind == "network" else "rows")
+    type_("prune")
+
+
+@pytest.fixture
+def elsewhere():
+    """Another machine, with a cable to this one: here 192.0.2.1, there 192.0.2.2; a prefix of commands that run
+    there."""
+    with subprocess.Popen(["unshare", "--net", "sleep", "1000"]) as machine:
+        try:
+            there = ["nsenter", "--target", str(machine.pid), "--net"]
+            wait_until_in_another_network(machine.pid)
+            tool("ip", "link", "add", "cable", "type", "veth", "peer", "name", "cable", "netns", str(machine.pid))
+            for prefix, address in (([], "192.0.2.1/24"), (there, "192.0.2.2/24")):
+                tool(*prefix, "ip", "address", "add", address, "dev", "cable")
+                tool(*prefix, "ip", "link", "set", "cable", "up")
+            yield there
+        finally:
+            machine.kill()
+            subprocess.run(["ip", "link", "del", "cable"], stderr=subprocess.DEVNULL)
+
+
+def wait_until_in_another_network(pid: int) -> None:
+    while os.stat(f"/proc/{pid}/ns/net").st_ino == os.stat("/proc/self/ns/net").st_ino:
+        time.sleep(0.005)
+
+
+def fetch(url: str, there: list[str] = ()) -> str | None:
+    """The page at *url*, or None when nobody answers; *there*: from another machine."""
+    done = subprocess.run(
+        [*there, "timeout", "5", "busybox", "wget", "-q", "-O", "-", url], capture_output=True, text=True
+    )
+    return done.stdout if done.returncode == 0 else None
+
+
+def eventually(function, *arguments, seconds: float = 20):
+    """The first result of *function* that is one."""
+    end = time.monotonic() + seconds
+    while not (result := function(*arguments)):
+        assert time.monotonic() < end, f"{function.__name__}{arguments} gave nothing for {seconds} s"
+        time.sleep(0.05)
+    return result
+
+
+def sql(container: str, statement: str) -> str | None:
+    """What MariaDB answers inside of *container*; None while it does not."""
+    done = minict("exec", container, "mariadb", "--socket", "/tmp/mysqld.sock", "-N", "-e", statement)
+    return done.stdout if done.returncode == 0 else None
+
+
+def answers(container: str) -> bool:
+    return sql(container, "SELECT 1") == "1\n"
+
+
+WORDS = (
+    "CREATE DATABASE shop; CREATE USER app@'%'; GRANT SELECT ON shop.* TO app@'%'; "
+    "CREATE TABLE shop.words (number INT PRIMARY KEY, word TEXT) ENGINE=InnoDB; "
+    "INSERT INTO shop.words VALUES (1, 'rows'), (2, 'that'), (3, 'stay')"
+)
+
+
+def test_two_images_share_their_layers(images):
+    listed = [type_("image", "inspect", "--format", "{{.RootFS.Layers}}", name) for name in images.values()]
+    assert listed[0] == listed[1] and listed[0].count("sha256:") == 2
+
+
+def test_nginx_answers_on_every_way_to_it_and_stops_when_it_stops(images, tidy, elsewhere):
+    type_("run", "-d", "--name", "web", "-p", "8080:80", images["web"])
+    page = "nginx in a container of minict\n"
+    assert eventually(fetch, "http://127.0.0.1:8080/") == page
+    assert fetch("http://localhost:8080/") == page
+    assert fetch("http://192.0.2.1:8080/") == page, "by another address of this machine"
+    assert fetch("http://192.0.2.1:8080/", elsewhere) == page, "from another machine"
+    assert type_("port", "web", "80") == "0.0.0.0:8080"
+    assert type_("logs", "web").count("GET / HTTP/1.1") == 4
+    type_("stop", "-t", "5", "web")
+    assert fetch("http://127.0.0.1:8080/") is None and fetch("http://192.0.2.1:8080/", elsewhere) is None
+    type_("start", "web")
+    assert eventually(fetch, "http://192.0.2.1:8080/", elsewhere) == page
+
+
+def test_rows_outlive_a_database_that_was_killed(images, tidy):
+    type_("volume", "create", "rows")
+    start = ["run", "-d", "--name", "db", "-v", "rows:/var/lib/mysql", "--memory", "512m", images["db"]]
+    type_(*start)
+    eventually(answers, "db")
+    assert sql("db", WORDS) == ""
+    type_("kill", "-s", "KILL", "db")
+    assert type_("wait", "db") == "137"
+    type_("rm", "db")
+    type_(*start)
+    eventually(answers, "db")
+    assert sql("db", "SELECT word FROM shop.words ORDER BY number") == "rows\nthat\nstay\n"
+    assert "rows" in type_("volume", "ls", "-q").split()
+
+
+def test_a_front_finds_its_database_by_name(images, tidy, elsewhere):
+    type_("network", "create", "shop")
+    database = ["run", "-d", "--name", "db", "--network", "shop", "-v", "rows:/var/lib/mysql", images["db"]]
+    type_(*database)
+    type_("run", "-d", "--name", "front", "--network", "shop", "-p", "8080:80", images["web"], "front")
+    eventually(answers, "db")
+    assert sql("db", WORDS) == ""
+    page = "http://192.0.2.1:8080/cgi-bin/words"
+    assert eventually(fetch, page, elsewhere) == "rows\nthat\nstay\n"
+    type_("rm", "-f", "db")
+    assert "rows" not in (fetch(page, elsewhere) or ""), "the name is gone with its container"
+    type_(*database)
+    eventually(answers, "db")
+    assert eventually(fetch, page, elsewhere) == "rows\nthat\nstay\n", "its successor has the name and the rows"

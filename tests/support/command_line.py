@@ -1,0 +1,222 @@
+"""The command ``minict`` as a person types it, and the few words that all tests about containers share."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import termios
+import time
+
+import pytest
+
+from minict.runtime import paths, terminal
+
+MINICT = [sys.executable, "-m", "minict"]
+PATIENCE = 120  # seconds after which it will never come, also on an emulated processor that many share
+
+
+@pytest.fixture(scope="session")
+def image(tiny) -> str:
+    """The default image, after its first container: what serves all later ones, such as the filter, is there."""
+    assert run(tiny, "true").returncode == 0
+    return tiny
+
+
+@pytest.fixture
+def bridge():
+    """For tests with ``--network bridge``: afterwards the bridge and its rules go, as they were not there before."""
+    yield
+    assert minict("prune").returncode == 0
+
+
+def minict_as_nobody(*words: str) -> subprocess.CompletedProcess:
+    """``minict WORDS…`` by a user without any right.
+
+    In a fork of this process, because nobody may not even be able to execute a Python, or to read a checkout, that
+    lies in root's home.
+    """
+    from minict.engine.cli import main
+
+    import_everything()  # read while we can
+    streams = [os.memfd_create(name) for name in ("stdout", "stderr")]
+    pid = os.fork()
+    if pid == 0:
+        try:
+            for number, fd in enumerate(streams, 1):
+                os.dup2(fd, number)
+            sys.stdout = open(1, "w", closefd=False)
+            os.setgroups([])
+            os.setresgid(65534, 65534, 65534)
+            os.setresuid(65534, 65534, 65534)
+            main.main(list(words))
+        finally:
+            os._exit(99)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    told = []
+    for fd in streams:
+        os.lseek(fd, 0, os.SEEK_SET)
+        with open(fd, encoding="utf-8") as file:
+            told.append(file.read())
+    return subprocess.CompletedProcess(words, status, *told)
+
+
+def import_everything() -> None:
+    """Import all of minict, but the laboratory: for a fork, which then need not do it, or can't."""
+    import importlib
+    import pkgutil
+
+    import minict.engine
+    import minict.kernel
+    import minict.runtime
+
+    for package in (minict.kernel, minict.runtime, minict.engine):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
+
+
+def minict(*words: str, **options) -> subprocess.CompletedProcess:
+    """Type ``minict WORDS…`` and wait for its end; output and error are text."""
+    return subprocess.run([*MINICT, *words], **{"capture_output": True, "text": True, "timeout": PATIENCE, **options})
+
+
+def run(
+    image: str, *command: str, flags: list[str] = (), network: str = "none", **options
+) -> subprocess.CompletedProcess:
+    """Type ``minict run``: *flags* before the image, *command* after it."""
+    return minict("run", "--rm", "--network", network, *flags, image, *command, **options)
+
+
+def output(image: str, script: str, *flags: str, **options) -> str:
+    """What the shell *script* writes inside; it must succeed and have no error to tell of."""
+    done = run(image, "sh", "-c", script, flags=list(flags), **options)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    return done.stdout.strip()
+
+
+def begin(*words: str, **options) -> subprocess.Popen:
+    """Type ``minict WORDS…`` and go on meanwhile."""
+    return subprocess.Popen(
+        [*MINICT, *words], **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
+    )
+
+
+def wait_until(true, seconds: float = PATIENCE) -> None:
+    """Wait until *true()* is so; an AssertionError when it takes too long."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.005)
+
+
+def comes_to_rest(look, seconds: float = 1.0) -> None:
+    """Wait until *look()* has given the same for so long: what was under way has come, and nothing follows."""
+    seen, since = look(), time.monotonic()
+
+    def rests() -> bool:
+        nonlocal seen, since
+        before, seen = seen, look()
+        if seen != before:
+            since = time.monotonic()
+        return time.monotonic() - since > seconds
+
+    wait_until(rests)
+
+
+def catches(pid: int, number: int) -> bool:
+    """Whether the process has a handler for the signal.  Source: SigCgt in proc_pid_status(5)."""
+    with open(f"/proc/{pid}/status") as file:
+        mask = next(line.split()[1] for line in file if line.startswith("SigCgt"))
+    return bool(int(mask, 16) >> number - 1 & 1)
+
+
+def refused(done: subprocess.CompletedProcess, *words: str, status: int | None = None) -> None:
+    """Check that *done* ended with *status* and one sentence, which has all *words* in it, and wrote nothing else.
+
+    *status*: by default 125 of ``run``, and 1 of every other command, as Docker's.
+    """
+    assert done.returncode == ((125 if "run" in done.args else 1) if status is None else status), done
+    assert done.stdout == "" and done.stderr.startswith("minict: ") and done.stderr.count("\n") == 1, done.stderr
+    assert not [word for word in ("Traceback", "mistake of minict's", "Error:") if word in done.stderr], done.stderr
+    assert not [word for word in words if word not in done.stderr], done.stderr
+
+
+def containers() -> list[str]:
+    """The ids of all containers that have a state, or files."""
+    holders = (f"{paths.run_root()}/containers", f"{paths.data_root()}/containers")
+    return sorted({id for holder in holders if os.path.isdir(holder) for id in os.listdir(holder)})
+
+
+class Terminal:
+    """A person at a terminal of *rows* by *columns*, who has typed ``minict WORDS…``, or another *command*."""
+
+    def __init__(self, *words: str, rows: int = 30, columns: int = 100, command: list[str] = MINICT):
+        self.keyboard, self.slave = pty.openpty()
+        terminal.set_size(self.slave, rows, columns)
+        self.before = termios.tcgetattr(self.slave)
+        self.seen = ""
+        slave = self.slave
+
+        def take_terminal():
+            terminal.attach(os.dup(slave))
+            # a shell that has put the tests into the background had it ignored
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+        self.process = subprocess.Popen(
+            [*command, *words],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            preexec_fn=take_terminal,
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self.slave)
+        os.close(self.keyboard)
+
+    def type(self, text: str) -> None:
+        os.write(self.keyboard, text.encode())
+
+    def expect(self, text: str, seconds: float = PATIENCE) -> str:
+        """Wait until *text* is on the screen; return what came since the last call, up to and with it."""
+        end = time.monotonic() + seconds
+        while text not in self.seen:
+            ready = select.select([self.keyboard], [], [], max(0, end - time.monotonic()))[0]
+            assert ready, f"{text!r} never came, but {self.seen!r}"
+            self.seen += os.read(self.keyboard, 65536).decode(errors="replace")
+        found, _, self.seen = self.seen.partition(text)
+        return found + text
+
+    def resize(self, rows: int, columns: int) -> None:
+        terminal.set_size(self.keyboard, rows, columns)  # the kernel tells the foreground process by SIGWINCH
+
+    def status(self) -> int:
+        """The command's exit status; the terminal must be as it was."""
+        self._drain()
+        assert termios.tcgetattr(self.slave) == self.before, "the terminal was not restored"
+        return self.process.returncode
+
+    def _drain(self) -> None:
+        """Wait for the end, and read on meanwhile: a terminal that nobody reads stops who writes to it."""
+        end = time.monotonic() + PATIENCE
+        while self.process.poll() is None:
+            assert time.monotonic() < end, f"the command does not end; on the screen: {self.seen!r}"
+            if select.select([self.keyboard], [], [], 0.02)[0]:
+                self.seen += os.read(self.keyboard, 65536).decode(errors="replace")
+
+
+def interrupted(process: subprocess.Popen, number: int = signal.SIGTERM) -> int:
+    """Send *process* the signal *number*, and wait for its exit status."""
+    process.send_signal(number)
+    process.communicate(timeout=PATIENCE)
+    return process.returncode

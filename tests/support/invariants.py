@@ -1,0 +1,174 @@
+"""What must hold on a host whatever was done to its containers: contradictions(), a sentence for each that there is."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+
+from minict.engine.containers.names import directory as names_directory
+from minict.engine.containers.store import Record, records
+from minict.engine.images import image
+from minict.engine.lifecycle import inspect
+from minict.engine.networks import options, portmapper
+from minict.lab import host
+from minict.runtime import paths
+from minict.runtime.state import State
+
+
+def contradictions() -> list[str]:
+    """What does not fit together on this host.  Nobody may be at work meanwhile."""
+    containers = [inspect.container(record) for record in records()]
+    alive = [each for each in containers if each["State"]["Running"]]
+    return [
+        *untrue(),
+        *names(containers),
+        *addresses(alive),
+        *neighbours(alive),
+        *published_ports(alive),
+        *mounts(),
+        *groups(alive),
+        *monitors(alive),
+        *links(alive),
+        *images(containers),
+    ]
+
+
+def untrue() -> list[str]:
+    """Whether a container runs, as ``ps`` tells it, is whether its process lives and somebody looks after it."""
+    wrong = []
+    for record in records():
+        pid, told = record.pid, record.status
+        if (told in ("running", "paused")) != (pid is not None and os.path.exists(f"/proc/{pid}")):
+            wrong.append(f"{record.name} is said to be {told}; its process: {pid}")
+        if told in ("running", "paused", "restarting") and not record.monitor:
+            wrong.append(f"{record.name} is {told}, and nobody looks after it")
+    return wrong
+
+
+def names(containers: list[dict]) -> list[str]:
+    """Every name leads to a container and back."""
+    told = [each["Name"].removeprefix("/") for each in containers]
+    wrong = [f"two containers are called {name}" for name in set(told) if told.count(name) > 1]
+    wrong += [
+        f"the name {each['Name']} does not lead to {each['Id']}"
+        for each in containers
+        if Record.find(each["Name"]).id != each["Id"]
+    ]
+    there = os.listdir(names_directory()) if os.path.isdir(names_directory()) else ()
+    return wrong + [f"the name {name} leads nowhere" for name in sorted(set(there) - set(told))]
+
+
+def addresses(alive: list[dict]) -> list[str]:
+    """No address twice, and each is what the container really has."""
+    wrong, seen = [], {}
+    for each in alive:
+        told = {of["IPAddress"] for of in each["NetworkSettings"]["Networks"].values() if of["IPAddress"]}
+        for address in told:
+            if address in seen:
+                wrong.append(f"{each['Id']} and {seen[address]} both have {address}")
+            seen[address] = each["Id"]
+        real = subprocess.run(
+            ["nsenter", "-t", str(each["State"]["Pid"]), "-n", "ip", "-4", "-o", "address", "show", "scope", "global"],
+            capture_output=True,
+            text=True,
+        )
+        found = set(re.findall(r"inet ([0-9.]+)/", real.stdout))
+        if each["HostConfig"]["NetworkMode"] != "host" and found != told:
+            wrong.append(f"{each['Id']} says that it has {told}, and has {found}")
+    return wrong
+
+
+def neighbours(alive: list[dict]) -> list[str]:
+    """A container is on the networks that it wishes, and knows by name who else is on them, and nobody more."""
+    wrong = []
+    for each in alive:
+        told = each["NetworkSettings"]["Networks"]
+        if each["HostConfig"]["NetworkMode"] in ("host", "none") or each["HostConfig"]["NetworkMode"].startswith(
+            "container:"
+        ):
+            continue
+        wished = options.names_of_networks(Record.load(each["Id"]).settings_object().network)
+        if sorted(told) != sorted(wished):
+            wrong.append(f"{each['Name']} wishes the networks {wished}, and is on {list(told)}")
+        there = {
+            place["IPAddress"]: other["Name"].removeprefix("/")
+            for other in alive
+            for network, place in other["NetworkSettings"]["Networks"].items()
+            if network in told
+        }
+        with open(State(each["Id"]).path("hosts")) as file:
+            lines = file.read().partition("minict:\n")[2].partition("# end")[0].splitlines()
+        known = {line.split()[0]: line.split()[1:] for line in lines}
+        if set(known) != set(there) or any(there[address] not in names for address, names in known.items()):
+            wrong.append(f"{each['Name']} knows {known}, where there are {there}")
+    return wrong
+
+
+def published_ports(alive: list[dict]) -> list[str]:
+    """What the kernel passes on is what containers say of themselves."""
+    told = {
+        (each["Id"], int(host_port["HostPort"]))
+        for each in alive
+        if each["NetworkSettings"]["Networks"]
+        for bindings in each["NetworkSettings"]["Ports"].values()
+        for host_port in bindings or ()
+    }
+    found = {(id, port.outside) for id, port, _ in portmapper.published()}
+    return [] if told == found else [f"the ports of {told} are said to be published, and those of {found} are"]
+
+
+def mounts() -> list[str]:
+    """What a container mounts, it mounts in a namespace of its own."""
+    own = (f"{paths.data_root()}/", f"{paths.run_root()}/")
+    return [f"there is a mount on {each['point']}" for each in host.mount_table() if each["point"].startswith(own)]
+
+
+def groups(alive: list[dict]) -> list[str]:
+    """A control group belongs to a container that runs."""
+    ids = {each["Id"] for each in alive}
+    return [
+        f"the control group {tree}/{name} is nobody's"
+        for tree in host.cgroup_trees()
+        for name in os.listdir(tree)
+        if os.path.isdir(f"{tree}/{name}") and name not in ids
+    ]
+
+
+def monitors(alive: list[dict]) -> list[str]:
+    """A monitor has a container that runs, or will again."""
+    table, pids = host.process_table(), {each["State"]["Pid"] for each in alive}
+    waiting = {record.monitor for record in records() if record.status == "restarting"}
+    monitors = [pid for pid in host.descendants(table, os.getpid()) if table[pid].name == "minict-monitor"]
+    return [
+        f"the monitor {pid} looks after nobody"
+        for pid in monitors
+        if table[pid].state != "Z"
+        and pid not in waiting
+        and not pids & {child.pid for child in table.values() if child.parent == pid}
+    ]
+
+
+def links(alive: list[dict]) -> list[str]:
+    """As many ends of cables on the host as containers have networks."""
+    there = [name for _, name in socket.if_nameindex() if re.match("mv|veth", name)]
+    plugged = sum(bool(of["IPAddress"]) for each in alive for of in each["NetworkSettings"]["Networks"].values())
+    return [] if len(there) == plugged else [f"{plugged} are plugged in, by {len(there)} cables: {there}"]
+
+
+def images(containers: list[dict]) -> list[str]:
+    """Every image has its layers, and every container its image."""
+    there = image.images()
+    wrong = [
+        f"the image {each.id} lacks the layer {layer}"
+        for each in there
+        for layer in each.layers
+        if not os.path.isdir(layer)
+    ]
+    ids = {each.id.removeprefix("sha256:") for each in there}
+    return wrong + [
+        f"the image of {each['Name']} is gone"
+        for each in containers
+        if each["Image"].removeprefix("sha256:") not in ids
+    ]

@@ -1,0 +1,178 @@
+"""Imports point one way, lab -> engine -> runtime -> kernel, and the way to a container loads nothing slow."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+
+from tests.support.network_world import host  # noqa: F401  a fixture
+from tests.support.paths import ROOT
+
+_FLOORS = {"kernel": 0, "runtime": 1, "engine": 2, "lab": 3}
+# Each costs 2 to 20 ms at each start of a container, as much as the kernel's own work for it.
+_SLOW = {
+    "argparse",
+    "contextlib",
+    "dataclasses",
+    "enum",
+    "inspect",
+    "json",
+    "logging",
+    "pathlib",
+    "re",
+    "shutil",
+    "signal",
+    "socket",
+    "subprocess",
+    "tempfile",
+    "typing",
+    "pyroute2",
+}
+# What a run needs of the engine.  Each module costs 0.1 ms at each start: what few runs need is imported where they
+# need it.
+_OF_THE_ENGINE = {
+    "cli",
+    "clock",
+    "commands",
+    "commands.run",
+    "dns",
+    "foreground",
+    "image",
+    "imagename",
+    "life",
+    "limits",
+    "logs",
+    "monitor",
+    "names",
+    "networkwords",
+    "options",
+    "overlay",
+    "policy",
+    "powers",
+    "record",
+    "seccomp",
+    "settings",
+    "sharing",
+    "specify",
+    "store",
+    "units",
+    "users",
+    "variables",
+    "volumes",
+    "wiring",
+}
+_OF_A_NETWORK = {"address", "firewall", "neighbours", "network", "networks", "nft"}
+
+
+def modules() -> dict[str, ast.Module]:
+    """Every module of the package with its syntax tree."""
+    found = {}
+    for directory, _, files in os.walk(os.path.join(ROOT, "minict")):
+        for file in files:
+            if file.endswith(".py"):
+                path = os.path.join(directory, file)
+                name = os.path.relpath(path, ROOT)[:-3].replace("/", ".").removesuffix(".__init__")
+                with open(path, encoding="utf-8") as stream:
+                    found[name] = ast.parse(stream.read(), path)
+    return found
+
+
+def imports(name: str, tree: ast.Module, at_once: bool = False) -> set[str]:
+    """The modules that module *name* imports, by their full names; *at_once*: only those at its top level."""
+    package = name if name in PACKAGES else name.rpartition(".")[0]
+    found = set()
+    for node in tree.body if at_once else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            origin = ".".join([*base, *([node.module] if node.module else [])])
+            found.update(
+                f"{origin}.{alias.name}" if f"{origin}.{alias.name}" in MODULES else origin for alias in node.names
+            )
+    return found - {"__future__"}
+
+
+MODULES = modules()
+PACKAGES = {name.rpartition(".")[0] for name in MODULES}
+
+
+def test_imports_point_one_way():
+    wrong = []
+    for name, tree in MODULES.items():
+        floor = _FLOORS.get((name.split(".") + [""])[1])
+        if floor is None:
+            continue  # minict and minict.__main__, the doors to all of it
+        for other in imports(name, tree):
+            words = other.split(".")
+            # minict itself: the version, the API
+            above = _FLOORS.get(words[1], -1) if len(words) > 1 else _FLOORS["engine"]
+            if words[0] == "minict" and above > floor:
+                wrong.append(f"{name} imports {other}")
+    assert not wrong
+
+
+def test_kernel_and_runtime_need_the_standard_library_alone():
+    known = set(sys.stdlib_module_names) | {"minict"}
+    assert [
+        f"{name} imports {other}"
+        for name, tree in MODULES.items()
+        if name.split(".")[1:2] in (["kernel"], ["runtime"])
+        for other in imports(name, tree)
+        if other.split(".")[0] not in known
+    ] == []
+
+
+def test_kernel_and_runtime_import_nothing_slow_at_once():
+    assert [
+        f"{name} imports {other}"
+        for name, tree in MODULES.items()
+        if name.split(".")[1:2] in (["kernel"], ["runtime"])
+        for other in imports(name, tree, at_once=True)
+        if other.split(".")[0] in _SLOW
+    ] == []
+
+
+def test_the_walk_sees_what_it_should():
+    """The rules above would pass if nothing were found: some imports that are known to be there."""
+    assert "minict.kernel.syscall" in imports("minict.kernel.mount", MODULES["minict.kernel.mount"])
+    assert "minict.kernel.mount" in imports("minict.runtime.rootfs", MODULES["minict.runtime.rootfs"])
+    assert "minict.lab.exercise" in imports(
+        "minict.lab.exercises.ch05_pivot_root", MODULES["minict.lab.exercises.ch05_pivot_root"]
+    )
+    assert "os" in imports("minict.lab.host", MODULES["minict.lab.host"], at_once=True)
+
+
+def loaded_by(*words: str) -> set[str]:
+    """The modules that ``minict WORDS…`` loads, told by the interpreter itself (-X importtime)."""
+    program = f"import sys; sys.path.insert(0, {ROOT!r}); from minict.engine.cli.main import main; sys.exit(main())"
+    result = subprocess.run(
+        [sys.executable, "-I", "-S", "-X", "importtime", "-c", program, *words], capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    return {line.rpartition("|")[2].strip() for line in result.stderr.splitlines() if line.startswith("import time:")}
+
+
+def of_the_engine(loaded: set[str]) -> set[str]:
+    return {name.removeprefix("minict.engine.") for name in loaded if name.startswith("minict.engine.")}
+
+
+def test_a_run_loads_nothing_slow(tiny):
+    loaded_by("run", "--rm", "--network", "none", tiny, "true")  # the first one may fill caches
+    for words in (
+        ("run", "--rm", "--network", "none", tiny, "true"),
+        ("run", "--rm", "--network", "none", "--memory", "64m", "--cpus", "0.5", "-e", "A=b", tiny, "true"),
+    ):
+        loaded = loaded_by(*words)
+        assert "minict.runtime.birth" in loaded
+        assert loaded & _SLOW == set()
+        assert of_the_engine(loaded) == _OF_THE_ENGINE
+
+
+def test_a_run_with_a_network_loads_what_that_takes_and_no_more(tiny, host):  # noqa: F811
+    loaded = loaded_by("run", "--rm", tiny, "true")
+    assert loaded & _SLOW == set()
+    assert of_the_engine(loaded) == _OF_THE_ENGINE | _OF_A_NETWORK
+    assert "minict.kernel.conntrack" not in loaded

@@ -1,0 +1,127 @@
+"""Docker's --format: what people write comes out as Docker has it, and a mistake gets one sentence."""
+
+from __future__ import annotations
+
+import pytest
+
+from minict.engine.util.gotemplate import Template
+from minict.runtime.errors import ContainerError
+
+BOX = {
+    "ID": "abc",
+    "Names": "web",
+    "Cmd": ["sh", "-c", "x y"],
+    "Share": 1.5,
+    "Whole": 3.0,
+    "State": {"Pid": 12, "Running": True, "Health": None},
+    "Labels": {"org.x/tier": "front", "k": "v"},
+    "Nothing": [],
+    "Mounts": [{"Source": "/x", "Destination": "/y"}, {"Source": "/z", "Destination": "/w"}],
+    "Size": lambda: "9kB",
+    "Label": lambda name: {"org.x/tier": "front"}.get(name, ""),
+}
+
+
+@pytest.mark.parametrize(
+    "template, expected",
+    [
+        ("plain", "plain"),
+        ("{{.ID}}: {{ .State.Pid }}", "abc: 12"),
+        ("{{json .State}}", '{"Pid":12,"Running":true,"Health":null}'),
+        ("{{json .Size}} {{json .Cmd}}", '"9kB" ["sh","-c","x y"]'),
+        (
+            "{{.State.Running}} {{.State.Health}} {{.Cmd}} {{.Labels}}",
+            "true <nil> [sh -c x y] map[k:v org.x/tier:front]",
+        ),
+        ("{{.Share}} {{.Whole}}", "1.5 3"),
+        # blocks
+        ("{{range .Mounts}}{{.Source}}->{{.Destination}} {{end}}", "/x->/y /z->/w "),
+        ("{{range $k, $v := .Labels}}{{$k}}={{$v}};{{end}}", "k=v;org.x/tier=front;"),
+        ("{{range $i, $m := .Mounts}}{{$i}}{{$m.Source}} {{end}}", "0/x 1/z "),
+        ("{{range.Mounts}}{{.Source}}{{end}}{{if(eq 1 1)}}y{{end}}", "/x/zy"),
+        ("{{range .Nothing}}x{{else}}none{{end}}", "none"),
+        ("{{if .State.Health}}h{{else if .State.Running}}r{{else}}n{{end}}", "r"),
+        ("{{if .Nothing}}a{{else}}b{{end}}{{if .ID}}c{{end}}", "bc"),
+        ("{{with .State}}{{.Pid}} {{$.ID}}{{else}}x{{end}}", "12 abc"),
+        ("{{with .State.Health}}x{{else}}no health check{{end}}", "no health check"),
+        ("{{with $m := index .Mounts 1}}{{$m.Source}}{{.Destination}}{{end}}", "/z/w"),
+        ("{{$n := 0}}{{range .Mounts}}{{$n = len .Source}}{{end}}{{$n}}", "2"),
+        ("{{- /* said to nobody */ -}} a  {{- .ID -}}   b", "aabcb"),
+        # functions
+        (
+            '{{index .Labels "org.x/tier"}}|{{index .Labels "no"}}|{{(index .Mounts 1).Source}}|{{index .Cmd 2}}',
+            "front||/z|x y",
+        ),
+        ('{{.Size}} {{.Label "org.x/tier"}}{{.Label `none`}}', "9kB front"),
+        ('{{join .Cmd ", "}} {{len .Cmd}} {{slice .ID 1}} {{slice .ID 0 1}}', "sh, -c, x y 3 bc a"),
+        (
+            '{{upper .ID}} {{lower "ABC"}} {{title "web"}} {{split "a,b" ","}} {{truncate .ID 2}} {{pad .ID 1 2}}|',
+            "ABC abc Web [a b] ab  abc  |",
+        ),
+        ('{{printf "%-6s|%q|%05d|%v|%%|%.1f" .ID .Names .State.Pid true .Share}}', 'abc   |"web"|00012|true|%|1.5'),
+        ('{{ .ID | upper | printf "%s-%s" "x" }}', "x-ABC"),
+        ("{{println .ID .State.Pid}}{{print 1 2 .ID}}", "abc 12\n1 2abc"),
+        (
+            '{{eq .ID "x" "abc"}} {{ne .ID "abc"}} {{lt 1 2}} {{ge .State.Pid 12}} {{not .State.Running}}',
+            "true false true true false",
+        ),
+        ('{{if and .ID (eq .State.Pid 12)}}y{{end}} {{or "" .Names}} {{and 0 .Nix}}', "y web 0"),
+        ('{{"}}"}}{{`{{`}}', "}}{{"),
+    ],
+)
+def test_a_template_gives_what_go_gives(template, expected):
+    assert Template(template).render(BOX) == expected
+
+
+def test_what_is_null_in_json_is_empty_to_a_template():
+    host = {"Binds": None, "Tmpfs": None, "PidsLimit": None}
+    template = '{{.Binds}} {{.Tmpfs}} {{.PidsLimit}} {{len .Binds}} {{join .Binds ","}}|{{range .Binds}}x{{end}}|{{if .Tmpfs}}x{{end}}|'
+    assert Template(template).render(host) == "[] map[] <nil> 0 |||"
+    assert Template("{{json .Binds}} {{json .}}").render(host) == 'null {"Binds":null,"Tmpfs":null,"PidsLimit":null}'
+
+
+@pytest.mark.parametrize(
+    "template, word",
+    [
+        ("{{.Nix}}", "no field .Nix: there are Cmd, ID"),
+        ("{{.State.Pidd}}", "there are Health, Pid, Running"),
+        ("{{.ID.x}}", "no fields"),
+        ("{{.State.Health.Status}}", "there is nothing of which .Status could be asked"),
+        ("{{.ID", "no '}}' closes"),
+        ("{{if .ID}}", "has no {{end}}"),
+        ("{{end}}", "{{end}} too many"),
+        ("{{else}}", "{{else}} too many"),
+        ("{{if .ID}}{{else}}{{else}}{{end}}", "two {{else}}"),
+        ("{{foo .ID}}", "no function 'foo'; there are and, eq"),
+        ("{{not eq .ID 1}}", "put eq and its arguments into brackets"),
+        ("{{eq .ID 1}}", "eq can't be done with (abc, 1)"),
+        ("{{eq .ID}}", "eq can't be done"),
+        ("{{and}}", "needs arguments"),
+        ("{{index .Mounts 9}}", "it has 2 elements"),
+        ("{{index .Mounts -1}}", "it has 2 elements"),
+        ("{{slice .State 1}}", "slice can't be done"),
+        ('{{printf "%d" .ID}}', "printf can't be done"),
+        ('{{.ID "x"}}', "takes no arguments"),
+        ("{{.Label}}", "can't be called with 0 arguments"),
+        ("{{12 13}}", "begin with a function"),
+        ("{{$y}}", "no variable $y"),
+        ("{{if true}}{{$y := 1}}{{end}}{{$y}}", "no variable $y"),
+        ("{{range .ID}}{{end}}", "range goes over a list or a map"),
+        ('{{template "x"}}', "{{template}} is not known"),
+        ("{{.ID @}}", "'@' in {{.ID @}}"),
+        ("{{}}", "something is missing"),
+        ("{{(.ID}}", "')' is missing"),
+        ("{{.ID) }}", "')' has no place"),
+        ("{{.ID | }}", "something is missing"),
+        ('{{"a\\q"}}', "escape"),
+        ("{{" + "(" * 5000 + "1" + ")" * 5000 + "}}", "too many blocks or brackets"),
+        ("{{if 1}}" * 5000 + "{{end}}" * 5000, "too many blocks or brackets"),
+        ("{{println .ID | join}}", "join can't be done with (abc\\n)"),
+        ("{{.__class__}}", "no field .__class__"),
+    ],
+)
+def test_a_mistake_gets_a_sentence(template, word):
+    with pytest.raises(ContainerError) as caught:
+        Template(template).render(BOX)
+    assert str(caught.value).startswith("--format: ") and word in str(caught.value)
+    assert "\n" not in str(caught.value)
