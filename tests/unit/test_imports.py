@@ -33,37 +33,15 @@ _SLOW = {
 # What a run needs of the engine.  Each module costs 0.1 ms at each start: what few runs need is imported where they
 # need it.
 _OF_THE_ENGINE = {
-    "cli",
-    "clock",
-    "commands",
-    "commands.run",
-    "dns",
-    "foreground",
-    "image",
-    "imagename",
-    "life",
-    "limits",
-    "logs",
-    "monitor",
-    "names",
-    "networkwords",
-    "options",
-    "overlay",
-    "policy",
-    "powers",
-    "record",
-    "seccomp",
-    "settings",
-    "sharing",
-    "specify",
-    "store",
-    "units",
-    "users",
-    "variables",
-    "volumes",
-    "wiring",
+    *("cli", "cli.commands", "cli.commands.run", "cli.main", "cli.parser"),
+    *("containers", "containers.env", "containers.names", "containers.options", "containers.policies", "containers.store"),
+    *("distribution", "distribution.reference", "images", "images.image", "images.overlay", "images.store"),
+    *("lifecycle", "lifecycle.jsonlog", "lifecycle.monitor", "lifecycle.run", "lifecycle.task"),
+    *("networks", "networks.dns", "networks.options", "networks.sandbox"),
+    *("spec", "spec.namespaces", "spec.resources", "spec.seccomp", "spec.security", "spec.spec", "spec.user"),
+    *("util", "util.timestamps", "util.units", "volumes", "volumes.store"),
 }
-_OF_A_NETWORK = {"address", "firewall", "neighbours", "network", "networks", "nft"}
+_OF_A_NETWORK = {f"networks.{name}" for name in ("bridge", "endpoints", "firewall", "ipam", "nftables", "store")}
 
 
 def modules() -> dict[str, ast.Module]:

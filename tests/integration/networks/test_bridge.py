@@ -472,16 +472,16 @@ def die_at_line(number: int, function) -> None:
     modules = {
         f"{os.path.dirname(network.__file__)}/{name}.py"
         for name in (
-            "network",
-            "networks",
-            "networkwords",
-            "address",
+            "bridge",
+            "store",
+            "options",
+            "ipam",
             "firewall",
-            "nft",
-            "ports",
-            "wiring",
-            "neighbours",
-            "rewiring",
+            "nftables",
+            "portmapper",
+            "sandbox",
+            "endpoints",
+            "connect",
             "dns",
         )
     }
