@@ -1,38 +1,38 @@
-# The README's two commands are `make lab` and `make test`; `make` alone lists them all.
+# The README's two commands are `make lab` and `make test`; `make` without arguments lists all.
 
 VENV   := $(CURDIR)/.venv
 PYTHON := $(VENV)/bin/python
 MINICT := $(VENV)/bin/minict
 TESTS  ?=
 
-# what the first container says of itself
-WORDS = echo "  my host name is $$(hostname)"; \
+# what the first container prints about itself
+FIRST = echo "  my host name is $$(hostname)"; \
         echo "  I am process $$$$"; \
         echo "  my address is $$(hostname -i)"
 
 .PHONY: help lab vm test test-vm test-course lint docs bench notebooks clean uninstall provision root
 
-help: ## this list
+help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-lab: provision ## set everything up, run a first container, open the course (LAB_BACKGROUND=1: give the prompt back)
-	@echo "The words of a container:"
-	@$(MINICT) run --rm tiny sh -c '$(WORDS)' || { $(MINICT) doctor; exit 1; }
+lab: provision ## set everything up, run a first container, open the course (LAB_BACKGROUND=1: in the background)
+	@echo "Output of the first container:"
+	@$(MINICT) run --rm tiny sh -c '$(FIRST)' || { $(MINICT) doctor; exit 1; }
 	@$(PYTHON) -m minict.lab.server
 
-vm: root ## the course in a virtual machine, and its address for this computer's browser
+vm: root ## run the course in a virtual machine, for the browser on this computer
 	@MINICT_WITH_VM=1 sh vagrant/provision.sh system_packages
 	@vagrant/vm.sh
 
-test: root ## every test, the notebooks among them (TESTS="tests/integration/runtime/test_cgroup.py": those alone)
+test: root ## run all tests, including the notebooks (TESTS="tests/integration/runtime/test_cgroup.py": only these)
 	@MINICT_WITH_TESTS=1 sh vagrant/provision.sh
 	$(PYTHON) -m pytest $(TESTS)
 
-test-vm: root ## the same tests on a kernel with cgroup v2, in a virtual machine
+test-vm: root ## run the same tests on a kernel with cgroup v2, in a virtual machine
 	@MINICT_WITH_VM=1 sh vagrant/provision.sh system_packages
 	tests/vm/run.sh python -m pytest --timeout=3600 --nbval-cell-timeout=600 $(TESTS)
 
-test-course: root ## the virtual machine of `make vm`, used from outside: a browser, a terminal, a kernel that hangs
+test-course: root ## test the virtual machine of `make vm` from outside: a browser, a terminal, a kernel that hangs
 	@MINICT_WITH_TESTS=1 MINICT_WITH_VM=1 sh vagrant/provision.sh
 	$(PYTHON) -m pytest --noconftest --timeout=3600 tests/vm/course.py
 
@@ -46,18 +46,18 @@ docs: ## the API reference as web pages: docs/_build/index.html
 	@[ -x $(VENV)/bin/sphinx-build ] || $(MAKE) --no-print-directory provision
 	$(VENV)/bin/sphinx-build --quiet --fail-on-warning docs docs/_build
 
-bench: root ## how long everything takes, beside runc, crun, bwrap, unshare, podman and docker
+bench: root ## measure speed, compared with runc, crun, bwrap, unshare, podman and docker
 	@MINICT_WITH_BENCH=1 sh vagrant/provision.sh
 	$(PYTHON) -m tests.bench.all
 
-notebooks: provision ## run all notebooks again, and save what they show
+notebooks: provision ## run all notebooks and save their outputs
 	$(PYTHON) -m tests.support.execute_notebooks $(wildcard notebooks/*.ipynb)
 
-clean: ## remove what was made in this folder, and the virtual machines' disks with all that is on them
+clean: ## remove all build products in this folder, and the virtual machines with everything in them
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache docs/api docs/_build build *.egg-info "$${MINICT_VM_CACHE:-$$HOME/.cache/minict}"
 	find . -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
 
-uninstall: root ## clean, and remove what was put on this machine: the commands, images, containers
+uninstall: root ## clean, and remove the commands, images and containers from this machine
 	@sh vagrant/uninstall.sh
 	@$(MAKE) --no-print-directory clean
 
@@ -65,4 +65,4 @@ provision: root
 	@sh vagrant/provision.sh
 
 root:
-	@[ "$$(id -u)" = 0 ] || { echo "Containers need root, so type: sudo make $(MAKECMDGOALS)" >&2; exit 1; }
+	@[ "$$(id -u)" = 0 ] || { echo "Containers need root: run  sudo make $(MAKECMDGOALS)" >&2; exit 1; }

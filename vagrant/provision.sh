@@ -1,40 +1,40 @@
 #!/bin/sh
 # Prepare a Debian 12/13 or Ubuntu 24.04 machine for minict: system packages, the Python environment, the commands, the
-# images, and, where MINICT_USER is set, JupyterLab as a service.  Run as root, as often as you like: what is there already
-# is left alone, and what an earlier run left half-made is made whole.  `make lab` and `make test` begin with it, and so do
-# the virtual machines of Vagrant, `make vm`, Lima, Multipass and WSL.
+# images, and, if MINICT_USER is set, JupyterLab as a service.  Run it as root, as often as you like: it skips what is
+# already there and completes what an interrupted run has left.  `make lab` and `make test` begin with it, and so do the
+# virtual machines of Vagrant, `make vm`, Lima, Multipass and WSL.
 #
-#   provision.sh [STEP...]   all steps, in their order, or those alone (their names: see ALL_STEPS)
+#   provision.sh [STEP...]   run all steps, or only those named (see ALL_STEPS)
 #   provision.sh address     print the address of the service again
 #
 #   MINICT_SOURCE      the checkout                                     (the folder above this script's)
 #   MINICT_VENV        its Python environment                           (MINICT_SOURCE/.venv; for a service /opt/minict)
-#   MINICT_PYTHON      the interpreter that the environment is made of  (/usr/bin/python3)
-#   MINICT_BIN         where the commands are put; empty: nowhere       (/usr/local/bin)
-#   MINICT_IMAGE       the name of the default image; empty: make none  (tiny)
-#   MINICT_CA          a folder of extra *.crt that this machine shall trust, where a school's or a company's network
-#                      signs all traffic anew                           (none)
-#   MINICT_WITH_TESTS=1  also what `make test` needs
-#   MINICT_WITH_VM=1     also what `make vm` and `make test-vm` need
-#   MINICT_WITH_BENCH=1  also what `make bench` compares minict with
+#   MINICT_PYTHON      the interpreter of the environment               (/usr/bin/python3)
+#   MINICT_BIN         where to install the commands; empty: nowhere    (/usr/local/bin)
+#   MINICT_IMAGE       the name of the default image; empty: no image   (tiny)
+#   MINICT_CA          a folder with extra *.crt for this machine to trust, where the network of a school or a company
+#                      re-signs TLS traffic                             (none)
+#   MINICT_WITH_TESTS=1  also install what `make test` needs
+#   MINICT_WITH_VM=1     also install what `make vm` and `make test-vm` need
+#   MINICT_WITH_BENCH=1  also install what `make bench` compares minict with
 #
-# The service, which is for a machine that nobody else relies on:
+# The service, for a machine that nobody else relies on:
 #
-#   MINICT_USER        an ordinary user, made if there is none: JupyterLab runs as this user, and its kernels as root
+#   MINICT_USER        an ordinary user, created if missing: JupyterLab runs as this user, its kernels run as root
 #   MINICT_PORT        its port                                         (8888)
-#   MINICT_BIND        the address where it listens                     (127.0.0.1)
-#   MINICT_TOKEN       its token                                        (the one that it had, else a new one)
-#   MINICT_ADDRESS     what the address begins with that is printed at the end; empty: print none
+#   MINICT_BIND        the address to listen on                         (127.0.0.1)
+#   MINICT_TOKEN       its token                                        (the current one, else a new one)
+#   MINICT_ADDRESS     the beginning of the address to print at the end; empty: print nothing
 #                                                                       (http://127.0.0.1:MINICT_PORT)
-#   MINICT_HOSTNAME    the machine's name                               (as it is)
+#   MINICT_HOSTNAME    the name of the machine                          (unchanged)
 #
-# Without a network, as in a class room with thirty people on one Wi-Fi:
+# Offline, as in a classroom with thirty people on one Wi-Fi:
 #
-#   MINICT_WITH_CACHE=1  also keep all that is downloaded: packages, wheels, images
-#   MINICT_OFFLINE=1     download nothing: what was kept is enough, on the same release and processor
-#   MINICT_CACHE       where it is kept                                 (MINICT_SOURCE/vagrant/cache)
+#   MINICT_WITH_CACHE=1  also keep all downloads: packages, wheels, images
+#   MINICT_OFFLINE=1     download nothing: use the kept files, which fit the same release and processor
+#   MINICT_CACHE       where they are kept                              (MINICT_SOURCE/vagrant/cache)
 #
-# pip and apt are called without any index, mirror or proxy setting: the machine's own configuration holds.
+# pip and apt run without any index, mirror or proxy option: the configuration of the machine applies.
 set -eu
 
 ALL_STEPS="check_machine host_name extra_certificates system_packages python_environment browser commands default_image
@@ -51,9 +51,9 @@ CACHE=${MINICT_CACHE:-$SOURCE/vagrant/cache}
 PACKAGES="python3 python3-venv ca-certificates util-linux procps
     iproute2 nftables libnftables1 libseccomp2 busybox-static"
 PACKAGES_SERVICE="sudo"
-# what makes a Debian, on Ubuntu too, which does not have Debian's keys by itself
+# builds a Debian system, also on Ubuntu, which lacks Debian's keys
 DEBIAN="mmdebstrap debian-archive-keyring"
-# programs linked in odd ways, the machine's Vagrantfile, what minict shall live beside, registries and their clients
+# a compiler for test programs, Ruby for the Vagrantfile, firewalls beside minict's, registries and their clients
 PACKAGES_TESTS="gcc libc6-dev make sudo ruby rsync iptables zsh fish
     docker-registry apache2-utils openssl skopeo umoci podman strace $DEBIAN"
 PACKAGES_VM="qemu-system-x86 e2fsprogs $DEBIAN"
@@ -61,14 +61,14 @@ PACKAGES_BENCH="runc crun bubblewrap podman docker-registry skopeo umoci $DEBIAN
 
 main() {
     for step in ${*:-$ALL_STEPS}; do
-        case " $(echo $ALL_STEPS) address " in *" $step "*) $step ;; *) die "there is no step '$step': $(echo $ALL_STEPS)" ;; esac
+        case " $(echo $ALL_STEPS) address " in *" $step "*) $step ;; *) die "unknown step '$step': use some of $(echo $ALL_STEPS)" ;; esac
     done
 }
 
 say() { echo "minict: $*"; }
 die() { echo "minict: $*" >&2; exit 1; }
 
-# put MODE FILE: write standard input there, and set $changed, unless FILE says just that already.
+# put MODE FILE: write standard input to FILE and set $changed, unless FILE has this content already.
 put() {
     content=$(cat)
     ! printf '%s\n' "$content" | cmp -s - "$2" || return 0
@@ -80,18 +80,18 @@ put() {
 }
 
 check_machine() {
-    [ "$(uname -s)" = Linux ] || die "containers are made by the Linux kernel, and this is $(uname -s): use the virtual machine in vagrant/."
-    [ "$(id -u)" = 0 ] || die "packages and containers need root: run  sudo sh $0"
-    case $SOURCE$VENV$CACHE in *[[:space:]]*) die "the path $SOURCE$VENV$CACHE has a blank in it, which the first line of a script can't hold: move the checkout." ;; esac
-    [ "$USER_" != root ] || die "MINICT_USER=root: name an ordinary user, for JupyterLab itself needs no root."
+    [ "$(uname -s)" = Linux ] || die "containers need a Linux kernel, and this is $(uname -s): use the virtual machine in vagrant/."
+    [ "$(id -u)" = 0 ] || die "installing packages and running containers needs root: run  sudo sh $0"
+    case $SOURCE$VENV$CACHE in *[[:space:]]*) die "the path $SOURCE$VENV$CACHE contains a blank, which the first line of a script can't hold: move the checkout." ;; esac
+    [ "$USER_" != root ] || die "MINICT_USER=root: name an ordinary user, because JupyterLab itself does not need root."
     case $(stat -f -c %T /sys/fs/cgroup 2>/dev/null) in
     cgroup2fs) ;;
-    tmpfs) say "this machine has control groups of version 1: all works, and what the course shows of them has other paths and" \
-        "files here.  To see version 2, boot with systemd.unified_cgroup_hierarchy=1, or use the course's virtual machine." ;;
-    *) say "no control groups are mounted here, as in a chroot: containers will find no limits unless the machine that boots has them." ;;
+    tmpfs) say "this machine uses cgroup v1: everything works, but paths and files differ from those that the course shows." \
+        "To use cgroup v2, boot with systemd.unified_cgroup_hierarchy=1, or use the virtual machine of the course." ;;
+    *) say "no cgroups are mounted here, as in a chroot: containers have no limits unless the machine mounts cgroups when it boots." ;;
     esac
     [ "$(awk '/^MemTotal/ {print int($2 / 1024)}' /proc/meminfo)" -ge 900 ] ||
-        say "this machine has less than 1 GiB of memory, and JupyterLab with some containers needs that: give it more (MINICT_MEMORY=2048)."
+        say "this machine has less than 1 GiB of memory, too little for JupyterLab and containers: give it more (MINICT_MEMORY=2048)."
 }
 
 host_name() {
@@ -99,32 +99,32 @@ host_name() {
     echo "$MINICT_HOSTNAME" > /etc/hostname
     sed -i '/^127\.0\.1\.1[[:space:]]/d' /etc/hosts
     echo "127.0.1.1 $MINICT_HOSTNAME" >> /etc/hosts
-    if systemd_runs; then hostname "$MINICT_HOSTNAME"; fi # and not from a chroot, where it would rename the host
+    if systemd_runs; then hostname "$MINICT_HOSTNAME"; fi # in a chroot this would rename the host
 }
 
 systemd_runs() { [ -d /run/systemd/system ]; }
 
 extra_certificates() {
     [ -n "${MINICT_CA:-}" ] || return 0
-    ls "$MINICT_CA"/*.crt >/dev/null 2>&1 || die "MINICT_CA=$MINICT_CA holds no .crt file."
+    ls "$MINICT_CA"/*.crt >/dev/null 2>&1 || die "MINICT_CA=$MINICT_CA: there are no .crt files in this folder."
     install_packages ca-certificates
     cp "$MINICT_CA"/*.crt /usr/local/share/ca-certificates/
     update-ca-certificates >/dev/null
-    export PIP_CERT="${PIP_CERT:-/etc/ssl/certs/ca-certificates.crt}" # pip brings its own list, which lacks the extra ones
+    export PIP_CERT="${PIP_CERT:-/etc/ssl/certs/ca-certificates.crt}" # pip has its own list, without the extra certificates
 }
 
 system_packages() {
     # shellcheck disable=SC2086 # lists of words
     install_packages $PACKAGES ${USER_:+$PACKAGES_SERVICE} ${MINICT_WITH_TESTS:+$PACKAGES_TESTS} \
         ${MINICT_WITH_VM:+$PACKAGES_VM} ${MINICT_WITH_BENCH:+$PACKAGES_BENCH}
-    { [ -x "$(command -v "$PYTHON")" ] && [ ! -d "$PYTHON" ]; } || die "MINICT_PYTHON=$PYTHON is no program."
+    { [ -x "$(command -v "$PYTHON")" ] && [ ! -d "$PYTHON" ]; } || die "MINICT_PYTHON=$PYTHON: not an executable file."
     "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-        die "$PYTHON is $("$PYTHON" --version), and minict needs 3.11 or newer: name another with MINICT_PYTHON=/path/to/python3."
+        die "$PYTHON is $("$PYTHON" --version), and minict needs 3.11 or newer: name another interpreter with MINICT_PYTHON=/path/to/python3."
 }
 
-# install_packages NAME...: those that are missing, and no question to apt when none is.
+# install_packages NAME...: install the missing ones; without any, apt is not called.
 install_packages() {
-    command -v apt-get >/dev/null || die "no apt-get here, so install by hand what is named in Debian: $*"
+    command -v apt-get >/dev/null || die "apt-get not found: install the equivalents of these Debian packages by hand: $*"
     have=" $(dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' "$@" 2>/dev/null | sed -n 's/^.i *//p' | tr '\n' ' ')"
     missing=
     for package in "$@"; do
@@ -133,26 +133,26 @@ install_packages() {
     if [ -n "$missing" ]; then
         say "installing$missing"
         [ -z "${MINICT_OFFLINE:-}" ] || [ -e "$(debs)/Packages" ] ||
-            die "MINICT_OFFLINE is set, and there are no packages for this system in $(debs): $offline_remedy"
-        # dpkg first: it may have been interrupted half-way, and does nothing else before that is mended
+            die "MINICT_OFFLINE is set, but $(debs) has no packages for this system: $offline_remedy"
+        # dpkg first: if it was interrupted, it refuses all other work until it is repaired
         # shellcheck disable=SC2086 # a list of words
         { dpkg --configure -a >/dev/null && apt_get update && apt_get install --no-install-recommends $missing; } ||
-            die "apt could not install$missing: look at the lines above, mend the network or the disk, and run this again;" \
+            die "apt could not install$missing: see the lines above, fix the network or the disk, and run this again;" \
                 "$offline_remedy"
     fi
     if [ -n "${MINICT_WITH_CACHE:-}" ] && [ -z "${MINICT_OFFLINE:-}" ]; then keep_packages "$@"; fi
 }
 
-offline_remedy="without a network it takes a folder that was filled with MINICT_WITH_CACHE=1 elsewhere, and MINICT_OFFLINE=1."
+offline_remedy="to install offline, fill $CACHE on another machine with MINICT_WITH_CACHE=1, and set MINICT_OFFLINE=1 here."
 
 apt_get() {
-    # the lock: a freshly started machine often upgrades itself at this moment
+    # wait for the lock: a new machine often upgrades itself right after boot
     # shellcheck disable=SC2046 # a list of words
     DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 \
         -o Dpkg::Use-Pty=0 $(offline_source) "$@" </dev/null >/dev/null
 }
 
-# With MINICT_OFFLINE the kept packages are apt's only source, beside the machine's own, which stay as they are.
+# With MINICT_OFFLINE the kept packages are apt's only source.  The machine's own configuration is not changed.
 offline_source() {
     [ -n "${MINICT_OFFLINE:-}" ] || return 0
     lists=/run/minict-offline
@@ -164,14 +164,14 @@ offline_source() {
 
 debs() { echo "$CACHE/debs/$(. /etc/os-release && echo "$VERSION_CODENAME")-$(dpkg --print-architecture)"; }
 
-# keep_packages NAME...: download them with all that they stand on, as if nothing were installed, and index them for apt.
+# keep_packages NAME...: download them with all dependencies, as if nothing were installed, and index them for apt.
 keep_packages() (
     mkdir -p "$(debs)/partial"
     cd "$(debs)"
     before=$(ls -- *.deb 2>/dev/null || true)
     apt_get update || true # the lists may be here already
     apt_get install --no-install-recommends --download-only -o Dir::State::Status=/dev/null -o Dir::Cache::Archives="$PWD" \
-        -o APT::Sandbox::User=root "$@" || die "apt could not download all that is to be kept: run this again."
+        -o APT::Sandbox::User=root "$@" || die "apt could not download all packages for the cache: run this again."
     rm -rf partial lock
     [ "$before" != "$(ls -- *.deb)" ] || exit 0
     for deb in *.deb; do
@@ -184,39 +184,39 @@ keep_packages() (
     mv Packages.new Packages
 )
 
-# Made anew only when the interpreter, the place or the requirements are others.  The subshell holds a lock on the
-# checkout's folder: `make lab` and `make test` may be typed in two terminals at once.
+# Rebuilt only when the interpreter, the path or the requirements change.  The subshell holds a lock on the folder of the
+# checkout, because `make lab` and `make test` may run in two terminals at once.
 python_environment() (
     flock 9
     stamp=$({ "$PYTHON" -c 'import sys; print(sys.version, sys.executable)'; echo "$VENV"; cat "$SOURCE/requirements.txt"; } | sha256sum)
     if [ "$(cat "$VENV/.stamp" 2>/dev/null)" != "$stamp" ] || ! "$VENV/bin/python" -c ''; then
-        say "installing JupyterLab and the other Python packages of requirements.txt (some minutes, once)"
+        say "installing JupyterLab and the other Python packages of requirements.txt (takes a few minutes, once)"
         rm -rf "$VENV"
         "$PYTHON" -m venv "$VENV" || die "$PYTHON could not make a virtual environment in $VENV."
         # shellcheck disable=SC2086 # a list of words
         pip install --quiet ${MINICT_OFFLINE:+--no-index --find-links $CACHE/wheels} --requirement "$SOURCE/requirements.txt" ||
-            die "pip could not install requirements.txt: look at the lines above, mend the network or the disk, and run this again;" \
+            die "pip could not install requirements.txt: see the lines above, fix the network or the disk, and run this again;" \
                 "$offline_remedy"
-        # An optional part of jsonschema, which builds 35 grammars when it is imported.  Nothing here needs it, and without it
-        # each import of nbformat, and so each start of JupyterLab and of the tests, takes 0.13 s in place of 0.9.
+        # An optional part of jsonschema that builds 35 grammars when it is imported.  Nothing here needs it.  Without it each
+        # import of nbformat, and so each start of JupyterLab and of the tests, takes 0.13 s instead of 0.9.
         pip uninstall --quiet --yes rfc3987-syntax
-        # Its list of fonts: made by the first picture, it would take seconds and print a warning into a notebook.
+        # matplotlib's font list: built by the first picture, it would take seconds and print a warning into a notebook
         "$VENV/bin/python" -I -c 'import matplotlib.font_manager'
         echo "$stamp" > "$VENV/.stamp"
     fi
     if [ -n "${MINICT_WITH_CACHE:-}" ] && [ -z "${MINICT_OFFLINE:-}" ]; then
         pip download --quiet --dest "$CACHE/wheels" --requirement "$SOURCE/requirements.txt" ||
-            die "pip could not download all that is to be kept: run this again."
+            die "pip could not download all wheels for the cache: run this again."
     fi
-    # what `pip install --editable` comes down to, without a build
+    # the effect of `pip install --editable`, without a build
     echo "$SOURCE" | put 644 "$(site_packages)/minict.pth"
-    # Compiled now and not by the first container, nor never, where PYTHONDONTWRITEBYTECODE is set.
+    # compiled now: the first container need not, and with PYTHONDONTWRITEBYTECODE nothing else would
     "$VENV/bin/python" -I -m compileall -q "$SOURCE/minict"
 ) 9<"$SOURCE"
 
 pip() { "$VENV/bin/python" -I -m pip --disable-pip-version-check --no-input "$@" 9<&-; }
 
-# A Chromium for the tests.  Debian has it as a package; Ubuntu has only a snap, which does not start everywhere.
+# Chromium for the tests.  Debian has a package; Ubuntu has only a snap, which does not start everywhere.
 browser() {
     [ -n "${MINICT_WITH_TESTS:-}" ] || return 0
     for name in chromium google-chrome; do
@@ -226,7 +226,7 @@ browser() {
         [ ! -e "$VENV/.browser" ] || return 0
         say "installing Chromium"
         "$VENV/bin/python" -I -m playwright install --with-deps --only-shell chromium >/dev/null ||
-            die "there is no Chromium for the tests: mend the network, or install Google Chrome, and run this again."
+            die "could not install Chromium for the tests: fix the network, or install Google Chrome, and run this again."
         touch "$VENV/.browser"
     else
         install_packages chromium
@@ -235,9 +235,9 @@ browser() {
 
 site_packages() { "$VENV/bin/python" -I -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }
 
-# A command that starts 10 ms sooner than the one that pip would write: -I and -S leave out the user's settings and the
-# search for packages, and the two folders that are needed are named.  They stand last on the path, so that the standard
-# library is found without a look into either.
+# A command that starts 10 ms faster than the one that pip would write: -I and -S skip the user's settings and the search
+# for packages, and the script names the two folders that it needs.  They come last on the path, so that modules of the
+# standard library are found without searching either.
 commands() {
     put 755 "$VENV/bin/minict" <<PYTHON
 #!$VENV/bin/python -IS
@@ -249,17 +249,17 @@ PYTHON
     [ -e "$VENV/bin/mini-docker" ] || ln -sf minict "$VENV/bin/mini-docker"
     [ -n "$BIN" ] || return 0
     completions "$(dirname "$BIN")/share"
-    [ -z "$USER_" ] || return 0 # the service has commands of its own
+    [ -z "$USER_" ] || return 0 # the service installs its own commands
     for name in minict mini-docker; do
         if [ ! -e "$BIN/$name" ]; then
             ln -sfn "$VENV/bin/$name" "$BIN/$name"
         elif [ "$(readlink -f "$BIN/$name")" != "$(readlink -f "$VENV/bin/$name")" ]; then
-            say "$BIN/$name is another one already and stays: this checkout's is $VENV/bin/$name"
+            say "$BIN/$name belongs to another installation and is not replaced: the command of this checkout is $VENV/bin/$name"
         fi
     done
 }
 
-# completions SHARE: what the shells complete, in the folders below SHARE where they look by themselves.
+# completions SHARE: install the completion scripts in the folders below SHARE where the shells look for them.
 completions() {
     mkdir -p "$1/bash-completion/completions" "$1/zsh/site-functions" "$1/fish/vendor_completions.d"
     "$VENV/bin/minict" completion bash | put 644 "$1/bash-completion/completions/minict"
@@ -270,13 +270,13 @@ completions() {
 
 default_image() {
     if [ -n "$IMAGE" ] && ! has_image "$IMAGE"; then
-        say "making the image $IMAGE: a shell and the usual small tools of this machine"
+        say "creating the image $IMAGE from this machine's own shell and tools"
         "$VENV/bin/python" -I -c 'import sys; from minict.engine.images import image; image.default_image(sys.argv[1])' "$IMAGE"
     fi
 }
 
-# vagrant/images.txt names what the chapters use beside the default image.  What was kept is taken before a registry is asked;
-# an image that can't be had costs a chapter, and not the course.
+# vagrant/images.txt names the images that the chapters use beside the default one.  A kept image is used before any registry.
+# A missing image affects one chapter, so it is not an error.
 chapter_images() {
     sed 's/#.*//' "$SOURCE/vagrant/images.txt" | while read -r image chapters; do
         [ -n "$image" ] || continue
@@ -285,10 +285,10 @@ chapter_images() {
             if [ -e "$archive" ]; then
                 "$VENV/bin/minict" load --input "$archive"
             elif [ -n "${MINICT_OFFLINE:-}" ]; then
-                say "$image is not in $CACHE/images: chapter $chapters will need a network." >&2
+                say "$image is not in $CACHE/images: chapter $chapters needs a network." >&2
             else
                 "$VENV/bin/minict" pull "$image" ||
-                    say "$image could not be pulled: chapter $chapters needs it; mend the network and run this again." >&2
+                    say "could not pull $image, which chapter $chapters needs: fix the network and run this again." >&2
             fi
         fi
         if [ -n "${MINICT_WITH_CACHE:-}" ] && [ ! -e "$archive" ] && has_image "$image"; then
@@ -302,22 +302,22 @@ has_image() { "$VENV/bin/minict" image inspect "$1" >/dev/null 2>&1; }
 
 # ---- JupyterLab as a service ----------------------------------------------------------------------------------------
 
-# JupyterLab itself is an ordinary user's, and its kernels are root's, because they make containers.  Where no systemd runs,
-# in a chroot or a container, all is laid out for the machine that will boot from these files, and nothing is started.
+# JupyterLab runs as an ordinary user, and its kernels run as root, because they make containers.  Where systemd does not run,
+# in a chroot or a container, the files are prepared for the machine that boots from them, and nothing is started.
 service() {
     [ -n "$USER_" ] || return 0
     changed=
     id "$USER_" >/dev/null 2>&1 || useradd --create-home --shell /bin/bash "$USER_"
-    [ "$(id -u "$USER_")" != 0 ] || die "MINICT_USER=$USER_ is user 0: name an ordinary user, for JupyterLab itself needs no root."
+    [ "$(id -u "$USER_")" != 0 ] || die "MINICT_USER=$USER_ is user 0: name an ordinary user, because JupyterLab itself does not need root."
     runuser -u "$USER_" -- test -w "$SOURCE/notebooks" ||
-        die "$USER_ can't write to $SOURCE/notebooks, so no notebook could be saved: move the checkout, chown it, or name another MINICT_USER."
+        die "$USER_ can't write to $SOURCE/notebooks, so notebooks could not be saved: move the checkout, chown it, or name another MINICT_USER."
     root_kernel
     root_command
     user_namespaces
     service_unit
-    command -v systemctl >/dev/null || { say "there is no systemd here: start JupyterLab with  sudo make lab"; return 0; }
+    command -v systemctl >/dev/null || { say "systemd is not installed: start JupyterLab with  sudo make lab"; return 0; }
     systemctl --quiet enable minict-lab
-    systemd_runs || { say "laid out; the service minict-lab starts when this machine boots"; return 0; }
+    systemd_runs || { say "ready: the service minict-lab starts when this machine boots"; return 0; }
     service_settings
     systemctl daemon-reload
     if [ -n "$changed" ]; then systemctl restart minict-lab; else systemctl start minict-lab; fi
@@ -326,20 +326,20 @@ service() {
 
 # Wait until the service answers, and print its address.
 address() {
-    [ -e /etc/minict/lab.env ] || die "there is no service minict-lab here: MINICT_USER=somebody makes one."
+    [ -e /etc/minict/lab.env ] || die "the service minict-lab is not installed: run provision.sh with MINICT_USER=name."
     python=$(sed -n 's|^ExecStart=\(.*/python\) .*|\1|p' /etc/systemd/system/minict-lab.service)
     (set -a && . /etc/minict/lab.env && "$python" -m minict.lab.server address) ||
-        die "the service minict-lab does not answer; it wrote last: $(journalctl --quiet --unit minict-lab --lines 10 --output cat)"
+        die "the service minict-lab does not answer; its last messages: $(journalctl --quiet --unit minict-lab --lines 10 --output cat)"
 }
 
-# The Python process behind a notebook, as root.  Notebooks ask for the kernel "python3": JUPYTER_PATH in the unit sees to
-# it that they get this one.  An ordinary user may not send signals to root, so interrupts come as messages.
+# The Python process behind a notebook, as root.  Notebooks ask for the kernel "python3", and JUPYTER_PATH in the unit makes
+# JupyterLab find this one.  An ordinary user may not send signals to root, so interrupts are messages.
 root_kernel() {
     put 755 "$VENV/bin/minict-kernel" <<SH
 #!/bin/sh
-# Each step is an exec, so that JupyterLab's child is in the end the kernel itself, and dies when JupyterLab kills it.
+# Each step is an exec, so that JupyterLab's child becomes the kernel itself, and dies when JupyterLab kills it.
 [ "\$(id -u)" = 0 ] || exec sudo -n "\$0" "\$@"
-echo 300 > /proc/self/oom_score_adj # when memory ends, a kernel goes, and JupyterLab can start another
+echo 300 > /proc/self/oom_score_adj # out of memory, the kernel is killed first, and JupyterLab can start another
 export HOME=/root PATH=$VENV/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 exec $VENV/bin/python -m ipykernel_launcher -f "\$1"
 SH
@@ -355,21 +355,21 @@ SH
 JSON
 }
 
-# `minict` as the user types it in a terminal, and what sudo has to know for it, and for the kernels.
+# The command `minict` for the user's terminal, and sudo's rules for it and for the kernels.
 root_command() {
     if [ -n "$BIN" ]; then
         for name in minict mini-docker; do
             [ ! -L "$BIN/$name" ] || rm "$BIN/$name"
             put 755 "$BIN/$name" <<SH
 #!/bin/sh
-# Containers are root's; /etc/sudoers.d/minict lets $USER_ be root for this, without a password.
+# Containers need root; /etc/sudoers.d/minict lets $USER_ run this as root without a password.
 [ "\$(id -u)" = 0 ] || exec sudo -n $VENV/bin/minict "\$@"
 exec $VENV/bin/minict "\$@"
 SH
         done
     fi
-    # Without a session and a terminal of its own for the command, sudo becomes the command instead of staying its parent.
-    # JPY_PARENT_PID tells a kernel whose end is its own end too; the others are settings of minict's.
+    # Without a session and a terminal of its own for the command, sudo executes the command instead of staying its parent.
+    # A kernel ends when the process JPY_PARENT_PID ends; the other variables are minict's settings.
     mkdir -p /etc/sudoers.d
     put 440 /etc/sudoers.d/minict <<SUDO
 Cmnd_Alias MINICT = $VENV/bin/minict-kernel, $VENV/bin/minict
@@ -379,7 +379,7 @@ $USER_ ALL=(root) NOPASSWD: MINICT
 SUDO
 }
 
-# Ubuntu takes the powers from an ordinary user's namespaces; the chapter on rootless containers needs them.
+# Ubuntu removes all capabilities in the user namespaces of ordinary users; the chapter on rootless containers needs them.
 user_namespaces() {
     [ -e /proc/sys/kernel/apparmor_restrict_unprivileged_userns ] || return 0
     echo "kernel.apparmor_restrict_unprivileged_userns = 0" | put 644 /etc/sysctl.d/60-minict.conf
@@ -391,7 +391,7 @@ service_unit() {
 [Unit]
 Description=minict: the course in JupyterLab
 After=network.target
-# Vagrant mounts the course some time after the boot: until then each start fails, and the next one follows
+# Vagrant mounts the course some time after boot: until then starts fail and are repeated
 StartLimitIntervalSec=0
 
 [Service]
@@ -403,7 +403,7 @@ Restart=always
 RestartSec=2
 # a kernel that eats all memory must not take JupyterLab along
 OOMPolicy=continue
-# a kernel that hangs is root's, and JupyterLab must be able to end it
+# kernels run as root, and JupyterLab must be able to kill one that hangs
 AmbientCapabilities=CAP_KILL
 
 [Install]
@@ -411,12 +411,12 @@ WantedBy=multi-user.target
 UNIT
 }
 
-# The token is made on the machine that runs, never in a chroot: else all machines of one image would share it.
+# The token is made on the running machine, never in a chroot, where all machines of one image would share it.
 service_settings() {
     mkdir -p /etc/minict
     token=${MINICT_TOKEN:-$(sed -n 's/^JUPYTER_TOKEN=//p' /etc/minict/lab.env 2>/dev/null || true)}
     mask=$(umask)
-    umask 077 # nobody else reads it, not even while it is written
+    umask 077 # nobody else can read the token, not even while it is written
     put 600 /etc/minict/lab.env <<ENV
 MINICT_PORT=${MINICT_PORT:-8888}
 MINICT_BIND=${MINICT_BIND:-127.0.0.1}

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Undo what provision.sh did outside of the checkout: the commands, what shells complete, the service, containers, images.  Volumes
-# are people's own data, so they stay when there are any.  Packages and the service's user stay too: others may have come to need them.
+# Undo what provision.sh did outside the checkout: remove the commands, the completion scripts, the service, containers and images.
+# Volumes stay, because they are people's data.  Packages and the service's user stay too: something else may need them by now.
 set -eu
-[ "$(id -u)" = 0 ] || { echo "minict: what root made, root removes: run  sudo sh $0" >&2; exit 1; }
+[ "$(id -u)" = 0 ] || { echo "minict: uninstalling needs root: run  sudo sh $0" >&2; exit 1; }
 SOURCE=$(readlink -f "$(dirname "$0")/..")
 UNIT=/etc/systemd/system/minict-lab.service
 VENV=${MINICT_VENV:-$([ -e $UNIT ] && sed -n 's|^ExecStart=\(.*\)/bin/python .*|\1|p' $UNIT || echo "$SOURCE/.venv")}
@@ -12,12 +12,12 @@ RUN=${MINICT_RUN:-/run/minict}
 
 if [ -x "$VENV/bin/minict" ]; then "$VENV/bin/minict" prune; fi
 if [ -n "$(ls "$RUN/containers" 2>/dev/null)" ]; then
-    echo "minict: containers still run, and nothing was removed: end them, and run this again." >&2
+    echo "minict: containers are still running, so nothing was removed: stop them and run this again." >&2
     exit 1
 fi
 if [ -e $UNIT ]; then
     if [ -d /run/systemd/system ]; then systemctl --quiet stop minict-lab; fi
-    systemctl --quiet disable minict-lab 2>/dev/null || true # where there is no systemd there is nothing to disable
+    systemctl --quiet disable minict-lab 2>/dev/null || true # fails where systemd is not running
     for name in minict mini-docker; do
         if grep -qs "$VENV/bin/minict" "$BIN/$name"; then rm "$BIN/$name"; fi
     done
@@ -36,7 +36,7 @@ fi
 rm -rf "$RUN"
 if [ -n "$(ls "$ROOT/volumes" 2>/dev/null)" ]; then
     find "$ROOT" -mindepth 1 -maxdepth 1 ! -name volumes -exec rm -rf {} +
-    echo "minict: your volumes stay in $ROOT/volumes; remove them by hand."
+    echo "minict: your volumes are kept in $ROOT/volumes: remove them by hand."
 else
     rm -rf "$ROOT"
 fi

@@ -78,5 +78,5 @@ def test_make_without_root_says_what_to_type(target):
     somebody = ["unshare", "--map-user=1000", "--map-group=1000"]
     done = subprocess.run([*somebody, "make", "--no-print-directory", target], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode != 0
-    assert done.stderr.splitlines()[0] == f"Containers need root, so type: sudo make {target}"
+    assert done.stderr.splitlines()[0] == f"Containers need root: run  sudo make {target}"
     assert done.stdout == ""

@@ -219,14 +219,11 @@ def test_uninstall_takes_away_what_the_service_needed(machine, tiny):
     "variables, sentence",
     [
         ({"MINICT_USER": "root"}, "MINICT_USER=root: name an ordinary user"),
-        ({"MINICT_USER": "nobody"}, "nobody can't write to /course/notebooks, so no notebook could be saved"),
-        (
-            {"MINICT_OFFLINE": "1", "MINICT_CACHE": "/no/folder"},
-            "there are no packages for this system in /no/folder/debs/",
-        ),
-        ({"MINICT_VENV": "/my course"}, "the path /course/my course/course/vagrant/cache has a blank in it"),
-        ({"MINICT_CA": "/no/folder"}, "MINICT_CA=/no/folder holds no .crt file"),
-        ({"MINICT_PYTHON": "/etc"}, "MINICT_PYTHON=/etc is no program"),
+        ({"MINICT_USER": "nobody"}, "nobody can't write to /course/notebooks, so notebooks could not be saved"),
+        ({"MINICT_OFFLINE": "1", "MINICT_CACHE": "/no/folder"}, "MINICT_OFFLINE is set, but /no/folder/debs/"),
+        ({"MINICT_VENV": "/my course"}, "the path /course/my course/course/vagrant/cache contains a blank"),
+        ({"MINICT_CA": "/no/folder"}, "MINICT_CA=/no/folder: there are no .crt files in this folder"),
+        ({"MINICT_PYTHON": "/etc"}, "MINICT_PYTHON=/etc: not an executable file"),
     ],
 )
 def test_what_cannot_be_is_said_in_a_sentence(machine, variables, sentence):
@@ -247,14 +244,14 @@ def test_what_cannot_be_is_said_in_a_sentence(machine, variables, sentence):
 
 def test_a_step_that_there_is_none_is_named(machine):
     done = machine.provision("comands")
-    assert done.returncode == 1 and done.stderr.startswith("minict: there is no step 'comands': check_machine ")
+    assert done.returncode == 1 and done.stderr.startswith("minict: unknown step 'comands': use some of check_machine ")
 
 
 def test_the_address_of_no_service(machine):
     done = machine.provision("address")
     assert (done.returncode, done.stderr) == (
         1,
-        "minict: there is no service minict-lab here: MINICT_USER=somebody makes one.\n",
+        "minict: the service minict-lab is not installed: run provision.sh with MINICT_USER=name.\n",
     )
 
 
@@ -281,12 +278,10 @@ def test_images_of_chapters_are_pulled_and_kept_and_had_again_without_a_registry
     images("/run/two", MINICT_OFFLINE="1")
     assert "/bin/hello" in run("/run/two")
     assert (
-        f"{name} is not in /empty/images: chapter 07 and 18 will need a network"
+        f"{name} is not in /empty/images: chapter 07 and 18 needs a network"
         in images("/run/three", MINICT_OFFLINE="1", MINICT_CACHE="/empty").stderr
     )
-    assert (
-        f"{name} could not be pulled: chapter 07 and 18 needs it" in images("/run/three", MINICT_CACHE="/empty").stderr
-    )
+    assert f"could not pull {name}, which chapter 07 and 18 needs" in images("/run/three", MINICT_CACHE="/empty").stderr
 
 
 def test_the_list_of_images_names_what_the_notebooks_use():

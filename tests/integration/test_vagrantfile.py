@@ -142,9 +142,9 @@ def test_each_provider_has_a_box_and_the_same_size(tmp_path):
 @pytest.mark.parametrize(
     "variables, sentence",
     [
-        ({"MINICT_STUDENTS": "many"}, "minict: MINICT_STUDENTS=many can't be: give a number from 1 on.\n"),
-        ({"MINICT_MEMORY": "512"}, "minict: MINICT_MEMORY=512 can't be: give a number from 1024 on.\n"),
-        ({"MINICT_PORT": "-1"}, "minict: MINICT_PORT=-1 can't be: give a number from 1 on.\n"),
+        ({"MINICT_STUDENTS": "many"}, "minict: invalid MINICT_STUDENTS=many: use a number of at least 1.\n"),
+        ({"MINICT_MEMORY": "512"}, "minict: invalid MINICT_MEMORY=512: use a number of at least 1024.\n"),
+        ({"MINICT_PORT": "-1"}, "minict: invalid MINICT_PORT=-1: use a number of at least 1.\n"),
     ],
 )
 def test_a_setting_that_cannot_be_is_named(tmp_path, variables, sentence):

@@ -1,0 +1,99 @@
+"""Phrases that minict's text avoids, and where they are: ``python tests/support/language.py [FILE...]``.
+
+minict is written in plain, modern English.  An earlier version had a dialect of its own: private words for things that
+have a name in the field, inverted sentences, pronouns without a referent.  This list keeps the dialect from coming
+back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+ROOT = subprocess.run(
+    ["git", "rev-parse", "--show-toplevel"],
+    cwd=os.path.dirname(os.path.abspath(__file__)),
+    capture_output=True,
+    text=True,
+).stdout.strip()
+
+# A phrase as a regular expression, and what to write instead.  Whole phrases: "there is no route" is good English.
+PHRASES = {
+    r"(?<!there )(?<!here )(?<!There )\b(?:is|are|was) no (?!longer\b|more than\b|less\b|doubt\b|different\b|matter\b|one\b)": "is not a …",
+    r"\b[Ww]ish(?:es|ed|ing)?\b(?! you)": "ask for, request, want, option",
+    r"\b[Ww]ho(?:m)?ever\b": "anyone who, the process that",
+    r"(?:^|[.:;(] +|\"\"\"|# )Who (?:\w+ )?(?:is|has|knows|can|may|does|reads|asks|joins|makes|starts|wants|was|will)\b[^?]*$": "If you …, a process that …",
+    r"\bwho(?:m)? (?:is|are|was|will be) to\b": "that should, who should",
+    r"\b[Gg]ladly\b": "readily",
+    r"\bmight(?:y|ier|iest)\b": "powerful, more privileged",
+    r"\b[Nn]eighbours?\b": "other containers, endpoints",
+    r"\b(?:its|their|root's|more|less|all|Linux|of) powers\b": "capabilities",
+    r"\b[Jj]oints?\b": "endpoint",
+    r"\b[Rr]?e?[Ww]iring\b": "sandbox, connection",
+    r"\b[Ll]ook(?:s|ed|ing)? after\b": "supervise, monitor",
+    r"\b(?:gives?|given|gave|giving|give) (?:\w+ )?back\b": "release, return",
+    r"\bmade whole\b|\bhalf[- ]made\b": "completed, incomplete",
+    r"\bsee(?:s|n)? to it\b": "makes sure",
+    r"\bwithout a word\b|\ba word on\b|\bin a sentence\b|\bby a sentence\b": "silently, explained, with a message",
+    r"\b(?:is|are|was|were) to be\b": "will be, must be, should be",
+    r"\bmistakes? of (?:minict's|ours|its own)\b": "internal error, bug",
+    r"\bwhat there is\b|\bof whom\b|\bfor whom\b|\bto whom\b": "name the thing or the person",
+    r"\bthe one that is ours\b|\b(?:is|are|not) ours\b|\bof ours\b": "minict's",
+    r"\bclass room\b": "classroom",
+    r"\bbad days\b": "troubleshooting",
+    r"\btabulator key\b": "Tab key",
+    r"\bfor ever\b": "forever",
+}
+_COMPILED = {re.compile(pattern): better for pattern, better in PHRASES.items()}
+
+TEXTS = (".py", ".md", ".sh", ".rst", ".toml", ".txt", ".yml", ".yaml", ".ipynb", "Makefile", "Vagrantfile")
+_OWN = ("language.py", "test_language.py")  # they quote the phrases
+
+
+def files() -> list[str]:
+    """The committed files of the project with text that people read: tests apart from their helpers are not among
+    them."""
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    return [
+        name
+        for name in listed
+        if name.endswith(TEXTS) and not name.startswith("tests/") and os.path.basename(name) not in _OWN
+    ]
+
+
+def lines(path: str) -> list[tuple[str, str]]:
+    """(place, line) for each line of the file at *path*: of a notebook the sources of its cells."""
+    with open(path) as file:
+        if not path.endswith(".ipynb"):
+            return [(str(number), line.rstrip("\n")) for number, line in enumerate(file, 1)]
+        cells = json.load(file)["cells"]
+    return [(cell["id"], line) for cell in cells for line in "".join(cell["source"]).splitlines()]
+
+
+def found(path: str) -> list[tuple[str, str, str]]:
+    """(place, phrase, what to write instead) for each phrase in the file at *path*."""
+    return [
+        (place, match.group().strip(), better)
+        for place, line in lines(path)
+        for pattern, better in _COMPILED.items()
+        for match in pattern.finditer(line)
+    ]
+
+
+def main() -> int:
+    names = sys.argv[1:] or [os.path.join(ROOT, name) for name in files()]
+    total = 0
+    for name in names:
+        for place, phrase, better in found(name):
+            print(f"{os.path.relpath(name, ROOT)}:{place}: {phrase!r}: {better}")
+            total += 1
+    return 1 if total else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
