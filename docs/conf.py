@@ -9,7 +9,7 @@ from typing import Any
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-import minict  # noqa: E402  the path above comes first
+import minict
 
 project = "minict"
 release = version = minict.__version__

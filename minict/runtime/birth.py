@@ -274,7 +274,6 @@ def take_empty_input() -> None:
     """Make the container's own /dev/null the standard input; an empty pipe, when the container has something else in
     that place: to open a FIFO would be to wait for its writer.  Nothing of the caller's stays: a descriptor of the
     host's /dev/null would let root in the container change the mode of that."""
-    import stat
 
     try:
         fd = os.open("/dev/null", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY)

@@ -74,7 +74,7 @@ def _parts(rule: DeviceCgroup) -> list[tuple[str, int | None, int | None, str]]:
     types = {None: "bc", "": "bc", "a": "bc", "b": "b", "c": "c", "u": "c"}.get(rule.type)
     access = rule.access or "rwm"
     numbers = [None if number in (None, -1) else number for number in (rule.major, rule.minor)]
-    in_range = all(number is None or isinstance(number, int) and 0 <= number < 1 << 32 for number in numbers)
+    in_range = all(number is None or (isinstance(number, int) and 0 <= number < 1 << 32) for number in numbers)
     if types is None or set(access) - set("rwm") or not in_range:
         raise ContainerError(
             f"the device rule {rule} is none: its type is a, b, c or u, its access some of r, w and "

@@ -15,7 +15,7 @@ from time import perf_counter
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-import minict  # noqa: E402
+import minict
 
 image, megabytes, threads = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 

@@ -202,7 +202,7 @@ def test_source_is_the_packages_own(kernel):
     words = kernel.run("source(rootfs.pivot_root)")
     assert words.startswith("# minict/runtime/rootfs.py\n\ndef pivot_root(") and 'k.umount2(".", k.MNT_DETACH)' in words
     kernel.run(
-        f"from minict.kernel import mount as k\nimport os\n@exercise('pivot-1')\ndef pivot_root(rootfs):\n    os.chdir(rootfs)\n"
+        "from minict.kernel import mount as k\nimport os\n@exercise('pivot-1')\ndef pivot_root(rootfs):\n    os.chdir(rootfs)\n"
         "    k.pivot_root('.', '.')\n    k.umount2('.', 2)\n    os.chdir('/')"
     )
     assert kernel.run("source(rootfs.pivot_root)") == words  # also when a learner's function is in its place

@@ -255,7 +255,7 @@ def test_the_address_of_no_service(machine):
     )
 
 
-def test_images_of_chapters_are_pulled_and_kept_and_had_again_without_a_registry(machine, layout, tmp_path_factory):  # noqa: F811
+def test_images_of_chapters_are_pulled_and_kept_and_had_again_without_a_registry(machine, layout, tmp_path_factory):
     def images(root: str, **variables: str) -> subprocess.CompletedProcess:
         done = machine.provision("commands", "chapter_images", MINICT_ROOT=root, **variables)
         assert done.returncode == 0, done.stderr

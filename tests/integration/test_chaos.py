@@ -109,7 +109,7 @@ def complain(words: list[str], status: int, error: str) -> str | None:
     be."""
     if re.search("Traceback|mistake of minict's|Error:|Errno", error):
         return error.strip()
-    if status < 0 or status not in (0, 1) and status < 125:
+    if status < 0 or (status not in (0, 1) and status < 125):
         return f"exit status {status}: {error.strip()}"
     if status in (1, 125) and not error.startswith("minict: "):
         return f"exit status {status} without a word: {error.strip()!r}"

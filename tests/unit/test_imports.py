@@ -34,7 +34,14 @@ _SLOW = {
 # need it.
 _OF_THE_ENGINE = {
     *("cli", "cli.commands", "cli.commands.run", "cli.main", "cli.parser"),
-    *("containers", "containers.env", "containers.names", "containers.options", "containers.policies", "containers.store"),
+    *(
+        "containers",
+        "containers.env",
+        "containers.names",
+        "containers.options",
+        "containers.policies",
+        "containers.store",
+    ),
     *("distribution", "distribution.reference", "images", "images.image", "images.overlay", "images.store"),
     *("lifecycle", "lifecycle.jsonlog", "lifecycle.monitor", "lifecycle.run", "lifecycle.task"),
     *("networks", "networks.dns", "networks.options", "networks.sandbox"),
@@ -149,7 +156,7 @@ def test_a_run_loads_nothing_slow(tiny):
         assert of_the_engine(loaded) == _OF_THE_ENGINE
 
 
-def test_a_run_with_a_network_loads_what_that_takes_and_no_more(tiny, host):  # noqa: F811
+def test_a_run_with_a_network_loads_what_that_takes_and_no_more(tiny, host):
     loaded = loaded_by("run", "--rm", tiny, "true")
     assert loaded & _SLOW == set()
     assert of_the_engine(loaded) == _OF_THE_ENGINE | _OF_A_NETWORK

@@ -148,7 +148,7 @@ class _Stage:
         return {**self.arguments, **dict(word.split("=", 1) for word in self.config.get("Env") or [] if "=" in word)}
 
     def declare(self, text: str) -> None:
-        for word in text.split() if "=" not in text.split()[0] else [text]:
+        for word in text.split() if "=" not in text.split(maxsplit=1)[0] else [text]:
             name, value = self.builder._argument(word, self.variables())
             value = self.builder.globals.get(name) if value is None else value
             if value is not None:

@@ -87,7 +87,7 @@ def _add(commands, verb: str, command: Command, shtab) -> None:
 
 def _plain(text: str) -> str:
     """The first sentence, in which argparse finds nothing to replace."""
-    return text.split(".  ")[0].split("\n")[0].replace("%", "%%")
+    return text.split(".  ", maxsplit=1)[0].split("\n", maxsplit=1)[0].replace("%", "%%")
 
 
 def _arguments(usage: str) -> list[str]:

@@ -173,7 +173,7 @@ def groups() -> set[str]:
 def load(name: str):
     """The :class:`minict.engine.cli.parser.Command` with this *name*."""
     module = INDEX[name]
-    return getattr(__import__(f"minict.engine.cli.commands.{module}", fromlist=["COMMANDS"]), "COMMANDS")[name]
+    return __import__(f"minict.engine.cli.commands.{module}", fromlist=["COMMANDS"]).COMMANDS[name]
 
 
 def tell(error: BaseException) -> None:

@@ -102,7 +102,7 @@ class Command:
             else:
                 fields[option.field] = value
         least, most = self.arguments
-        if len(arguments) < least or most is not None and len(arguments) > most:
+        if len(arguments) < least or (most is not None and len(arguments) > most):
             raise ContainerError(f"usage: minict {self.name} {self.usage}")
         return fields, arguments
 

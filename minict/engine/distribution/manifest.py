@@ -103,9 +103,9 @@ def kind(data: bytes, name: str) -> str:
     holds."""
     document = _object(data, name)
     media_type = document.get("mediaType")
-    if media_type in INDEXES or media_type is None and "manifests" in document:
+    if media_type in INDEXES or (media_type is None and "manifests" in document):
         return "index"
-    if media_type in MANIFESTS or media_type is None and "layers" in document:
+    if media_type in MANIFESTS or (media_type is None and "layers" in document):
         return "manifest"
     if document.get("schemaVersion") == 1:
         raise ContainerError(

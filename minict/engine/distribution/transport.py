@@ -395,8 +395,7 @@ def explained(error: Exception, host: str) -> RegistryError:
     if (
         isinstance(inner, http.client.HTTPException)
         and not isinstance(inner, (http.client.RemoteDisconnected, http.client.IncompleteRead))
-        or isinstance(error, ValueError)
-    ):
+    ) or isinstance(error, ValueError):
         return RegistryError(
             f"{host} answers what is no HTTP ({_printable(inner)}): is this the address of a registry?"
         )

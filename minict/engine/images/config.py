@@ -59,7 +59,7 @@ def _words(text: str) -> list[str]:
 
 def _pairs(text: str) -> dict[str, str]:
     """``A=b C="d e"``, or the old form ``A all the rest``."""
-    if "=" not in text.split()[0]:
+    if "=" not in text.split(maxsplit=1)[0]:
         key, _, value = text.partition(" ")
         if not value.strip():
             raise ValueError("write NAME=VALUE")
@@ -119,7 +119,7 @@ def _volume(config: dict, text: str) -> None:
 
 
 def _onbuild(config: dict, text: str) -> None:
-    word = text.split()[0].upper()
+    word = text.split(maxsplit=1)[0].upper()
     if word in ("ONBUILD", "FROM", "MAINTAINER"):
         raise ValueError(f"{word} can't be put off to another build")
     config["OnBuild"] = [*(config.get("OnBuild") or []), text]

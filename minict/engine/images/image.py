@@ -305,7 +305,7 @@ def remove(name: str, force: bool = False) -> list[str]:
             )
         users = used_by(image)
         running = [id for id, runs in users if runs]
-        if running or users and not force:
+        if running or (users and not force):
             raise ContainerError(
                 f"the image {image.id[:12]} is used by the container {(running[0] if running else users[0][0])[:12]}: "
                 "remove that first"
@@ -349,7 +349,7 @@ def remove_unused(named_too: bool = False, wanted=lambda image: True) -> list[st
     steps = buildcache.images()  # they have no name, but the next build needs them
     for image in images():
         try:
-            if (named_too or not image.names and image.id not in steps) and wanted(image) and not used_by(image):
+            if (named_too or (not image.names and image.id not in steps)) and wanted(image) and not used_by(image):
                 done += remove(image.id, force=True)
         except ContainerError as error:  # a container has been made of it in this moment, or it has been removed
             if os.path.exists(_store.config_file(image.id)) and not used_by(image):

@@ -54,11 +54,8 @@ def rows(
     built_on = {tuple(image.digests[:length]) for image in found for length in range(len(image.digests))}
     shown = []
     for image in sorted(found, key=lambda image: -image.created):
-        if (
-            not fits(image)
-            or not all
-            and not image.full_names
-            and (tuple(image.digests) in built_on or image.id in steps)
+        if not fits(image) or (
+            not all and not image.full_names and (tuple(image.digests) in built_on or image.id in steps)
         ):
             continue
         shown += [
@@ -88,7 +85,7 @@ def _is_asked(repository: str, tag: str, digest: str, pattern: str | None) -> bo
         return _matches(repository, tag, pattern)
     asked, wanted_tag = split(short_name(full_name(pattern)))
     return repository == asked and (
-        wanted_tag in (tag, digest) or ":" not in pattern.rpartition("/")[2] and "@" not in pattern
+        wanted_tag in (tag, digest) or (":" not in pattern.rpartition("/")[2] and "@" not in pattern)
     )
 
 

@@ -253,9 +253,8 @@ class Making:
 
     def use(self, digest: str) -> None:
         """From now on nobody removes the layer *digest*, if it is there, as long as this image is being made."""
-        with Locked():
-            with open(f"{self.path}/uses/{digest}", "w"):
-                pass
+        with Locked(), open(f"{self.path}/uses/{digest}", "w"):
+            pass
 
     def place(self, directory: str, contents, descriptor=None) -> None:
         """Move the finished layer in *directory* to its place.  *contents* says what is in it."""

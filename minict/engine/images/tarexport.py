@@ -106,7 +106,7 @@ def save_file(names: list[str], path: str) -> None:
 def _asked_names(name: str, image: Image) -> list[str]:
     """The full names that *image* has in the archive when it was asked for as *name*: none with a digest."""
     start = name.removeprefix("sha256:")
-    if reference.is_id(start) or reference.may_be_id(start) and image.id.startswith(start):
+    if reference.is_id(start) or (reference.may_be_id(start) and image.id.startswith(start)):
         return image.full_names
     full = reference.full_name(name)
     return [] if "@" in full else [full]

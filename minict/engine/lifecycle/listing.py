@@ -107,7 +107,7 @@ def _by_image(value: str):
 
     def test(record: Record) -> bool:
         image = _image_of(record)
-        return record.image == below.id or bool(image) and image.digests[: len(below.digests)] == below.digests
+        return record.image == below.id or (bool(image) and image.digests[: len(below.digests)] == below.digests)
 
     return test
 
@@ -249,7 +249,7 @@ def ports(found: dict) -> str:
             if (
                 span[:2] == [host, protocol]
                 and span[5] + 1 == inside
-                and (span[3] + 1 == outside or not span[3] and not outside)
+                and (span[3] + 1 == outside or (not span[3] and not outside))
             ):
                 span[3], span[5] = outside, inside
                 break

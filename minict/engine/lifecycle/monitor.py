@@ -352,7 +352,7 @@ class Monitor:
         when, most = policies.restart(self.settings)
         if when == "no" or os.path.exists(f"{self.record.data}/stopped"):
             return False
-        return when != "on-failure" or status != 0 and (most is None or restarts < most)
+        return when != "on-failure" or (status != 0 and (most is None or restarts < most))
 
     def _rest(self, seconds: float) -> bool:
         """Wait before the next life; False when a person has stopped the container meanwhile, which wakes us by

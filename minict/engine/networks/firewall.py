@@ -162,7 +162,7 @@ def _firewalld(bridge: str, join: bool) -> None:
     """
     present = nftables.listing("list chain inet firewalld filter_INPUT_ZONES")
     known = f'iifname "{bridge}" goto ' in present
-    if not present or known == join or not join and f'iifname "{bridge}" goto filter_IN_trusted' not in present:
+    if not present or known == join or (not join and f'iifname "{bridge}" goto filter_IN_trusted' not in present):
         return
     import subprocess
 

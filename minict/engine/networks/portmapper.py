@@ -107,7 +107,7 @@ def wished(publish: list[str], publish_all: bool = False, expose=(), exposed=())
                 ports.append(port)
     fixed = [(port.protocol, port.address, port.choices[0]) for port in ports if 0 < port.choices[0] == port.choices[1]]
     for protocol, address, number in fixed:
-        if fixed.count((protocol, address, number)) > 1 or address != ANY and (protocol, ANY, number) in fixed:
+        if fixed.count((protocol, address, number)) > 1 or (address != ANY and (protocol, ANY, number) in fixed):
             raise ContainerError(
                 f"the port {number}/{protocol} of the host is wished for two ports of the container: give each its own"
             )

@@ -112,7 +112,7 @@ def _rule(word: str) -> spec.DeviceCgroup:
         and parts[2]
         and set(parts[2]) <= set("rwm")
         and all(
-            number == "*" or number.isascii() and number.isdecimal() and int(number) < 1 << 32 for number in numbers
+            number == "*" or (number.isascii() and number.isdecimal() and int(number) < 1 << 32) for number in numbers
         )
     ):
         raise ContainerError(

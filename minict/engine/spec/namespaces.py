@@ -102,7 +102,7 @@ def reserve(state: State, settings, wished: spec.Spec) -> None:
         setattr(wished.linux, mappings, [spec.IDMapping(containerID=0, hostID=first, size=IDS)])
     files = state.path("")
     for mount in wished.mounts:
-        if mount.destination == "/" or mount.type == "bind" and not mount.destination.startswith("/dev/"):
+        if mount.destination == "/" or (mount.type == "bind" and not mount.destination.startswith("/dev/")):
             if mount.source.startswith(files) and not _tmpfs_maps():
                 continue  # our own /etc/hosts can be read by everybody
             mount.options = [*mount.options, "ridmap" if "rbind" in mount.options else "idmap"]

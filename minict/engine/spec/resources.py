@@ -103,11 +103,8 @@ def swap_is_counted() -> bool:
 
     controllers, unified = find_hierarchies()
     place = controllers.get("memory")
-    return (
-        os.path.exists(f"{place}/memory.memsw.limit_in_bytes")
-        or place is not None
-        and place == unified
-        and os.path.exists("/proc/swaps")
+    return os.path.exists(f"{place}/memory.memsw.limit_in_bytes") or (
+        place is not None and place == unified and os.path.exists("/proc/swaps")
     )
 
 

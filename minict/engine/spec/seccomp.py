@@ -109,5 +109,5 @@ def _applies(rule: dict, capabilities: list[str], architecture: str, release: st
 
 def _version(release: str) -> tuple[int, int]:
     """Major and minor number of a kernel's *release*, such as 6.1.0-28-amd64."""
-    major, minor = release.split("-")[0].split(".")[:2]
+    major, minor = release.split("-", maxsplit=1)[0].split(".")[:2]
     return int(major), int(minor)

@@ -67,7 +67,7 @@ class SecurityOptions:
             self.no_new_privileges = value != "false"
         elif name == "seccomp" and value:
             self.seccomp = value
-        elif name == "systempaths" and value == "unconfined" or name == "unmask" and value == "ALL":
+        elif (name == "systempaths" and value == "unconfined") or (name == "unmask" and value == "ALL"):
             self.masked, self.read_only = [], []
         elif name in ("mask", "unmask") and value and all(path.startswith("/") for path in value.split(":")):
             paths = [os.path.normpath(path) for path in value.split(":")]

@@ -101,10 +101,8 @@ def should_be_gone(record: Record) -> bool:
     """Whether a container was never finished, or removes itself and has lived."""
     if not os.path.isdir(record.data) or os.path.isdir(record.state.directory):
         return False
-    return (
-        not os.path.exists(f"{record.data}/container.json")
-        or record.removes_itself
-        and bool(record.life.get("started"))
+    return not os.path.exists(f"{record.data}/container.json") or (
+        record.removes_itself and bool(record.life.get("started"))
     )
 
 

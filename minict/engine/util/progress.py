@@ -71,7 +71,7 @@ class Progress:
 
     def _draw(self, now: bool = False) -> None:
         """All lines anew, ten times a second at most."""
-        if not self._live or not self._lines or not now and time.monotonic() < self._next:
+        if not self._live or not self._lines or (not now and time.monotonic() < self._next):
             return
         self._next = time.monotonic() + 0.1
         columns, rows = self._size()

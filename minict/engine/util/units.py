@@ -50,7 +50,7 @@ def whole(text: str | int, what: str, least: int | None = None, most: int | None
         number = int(text)
     except (ValueError, TypeError):
         raise ContainerError(f"{what}: {text!r} is no whole number") from None
-    if least is not None and number < least or most is not None and number > most:
+    if (least is not None and number < least) or (most is not None and number > most):
         wanted = f"from {least} to {most}" if most is not None else f"{least} or more"
         raise ContainerError(f"{what}: {text} must be {wanted}")
     return number

@@ -349,8 +349,7 @@ def _check_options(options: dict, name: str) -> dict:
     device = options.get("device", "")
     if (
         options.get("type", "none") not in ("none", "bind")
-        or "bind" not in words
-        and "rbind" not in words
+        or ("bind" not in words and "rbind" not in words)
         or set(options) - {"type", "o", "device"}
     ):
         raise ContainerError(

@@ -184,7 +184,7 @@ def _settings(group, resources: spec.Resources):
         value = getattr(record, field) if record is not None else None
         if setting == "memory.swap" and record is not None and not value and record.limit == -1:
             value = -1  # no limit on the memory, but one on memory and swap, would be one on the memory after all
-        if value in (None, "") or value == 0 and setting not in _ZERO_COUNTS or value is False and v2_file is None:
+        if value in (None, "") or (value == 0 and setting not in _ZERO_COUNTS) or (value is False and v2_file is None):
             continue
         kind, name = (str, "a list such as '0-3,5'") if field in ("cpus", "mems") else (int, "a whole number")
         if not isinstance(value, kind):
@@ -292,7 +292,7 @@ def _unified_path(group, key: str) -> str:
     and ``cgroup.procs`` would move processes.  So a key is a controller's file, or a limit of the tree.
     """
     controller, _, name = key.partition(".")
-    forbidden = "/" in key or "\0" in key or controller == "cgroup" and not name.startswith("max.")
+    forbidden = "/" in key or "\0" in key or (controller == "cgroup" and not name.startswith("max."))
     if forbidden or not controller or not name:
         raise ContainerError(
             f"unified has the key {key!r}, which is no limit: write the name of a controller's "

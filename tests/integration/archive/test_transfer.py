@@ -436,7 +436,7 @@ def test_nothing_of_a_container_is_loaded(running, tmp_path):
             if entered is not None:
                 seen += 1
                 loaded = [line for line in lines[entered:] if "execve" in line or "PROT_EXEC" in line or ".py" in line
-                          or ".so" in line and "O_PATH" not in line and words[0] != "export"]  # fmt: skip
+                          or (".so" in line and "O_PATH" not in line and words[0] != "export")]  # fmt: skip
                 assert loaded == []
             os.unlink(tmp_path / name)
         assert seen == 1

@@ -421,7 +421,7 @@ def test_too_few_descriptors_is_an_error_and_not_a_half_container(image):
 
     def starved():
         results = []
-        for free in range(0, 40):
+        for free in range(40):
             resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + free, 4096))
             try:
                 results.append(package.run(image, "true", network="none").status)

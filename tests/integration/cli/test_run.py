@@ -270,7 +270,7 @@ def test_what_tells_of_the_host_is_hidden(image):
 )
 def test_what_changes_the_host_is_read_only(image, path):
     done = run(image, "sh", "-c", f"echo x > {path}", flags=["--cap-add", "ALL"])
-    assert done.returncode != 0 and "Read-only" in done.stderr or "nonexistent" in done.stderr, done
+    assert (done.returncode != 0 and "Read-only" in done.stderr) or "nonexistent" in done.stderr, done
 
 
 def test_no_open_file_of_the_host_leaks_in(image, tmp_path):

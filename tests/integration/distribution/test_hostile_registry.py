@@ -337,9 +337,8 @@ def test_a_digest_in_the_answers_head_that_is_wrong():
 
 
 def test_what_a_digest_names_is_nothing_else():
-    with Hostile(Contents().answer) as server:
-        with pytest.raises(ContainerError, match="not what its digest says"):
-            pull.pull(f"{server.address}/x@sha256:{'0' * 64}")
+    with Hostile(Contents().answer) as server, pytest.raises(ContainerError, match="not what its digest says"):
+        pull.pull(f"{server.address}/x@sha256:{'0' * 64}")
 
 
 # ---- blobs ---------------------------------------------------------------------------------------------------------

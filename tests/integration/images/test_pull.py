@@ -69,9 +69,7 @@ def unfinished() -> list[str]:
 
 
 def test_an_image_is_pulled_and_is_the_same(layout, registry):
-    made = layout.image(
-        "app", [{"etc/motd": "hello", "bin/x": "one"}, {"bin/x": "two"}], **{"cmd": "/bin/x", "env": "A=b"}
-    )
+    made = layout.image("app", [{"etc/motd": "hello", "bin/x": "one"}, {"bin/x": "two"}], cmd="/bin/x", env="A=b")
     name = registry.push(layout, "app")
     done = minict("pull", name)
     assert (done.returncode, done.stderr) == (0, "")

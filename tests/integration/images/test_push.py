@@ -196,13 +196,15 @@ def test_what_is_sent_goes_to_the_registry_alone(tmp_path):
                     with pytest.raises(RegistryError, match="wants the layers sent to .*: refused"):
                         Registry(server.address).upload("x", descriptor, file)
                     assert {method for method, _, _ in server.asked} <= {"GET", "HEAD", "POST"}
-            with Hostile(
-                lambda method, *_: (
-                    answer("", "307 Temporary Redirect", Location=f"http://{other.address}/x")
-                    if method == "POST"
-                    else answer("", "404 Not Found")
-                )
-            ) as server:
-                with pytest.raises(RegistryError, match="redirects an upload"):
-                    Registry(server.address).upload("x", descriptor, file)
+            with (
+                Hostile(
+                    lambda method, *_: (
+                        answer("", "307 Temporary Redirect", Location=f"http://{other.address}/x")
+                        if method == "POST"
+                        else answer("", "404 Not Found")
+                    )
+                ) as server,
+                pytest.raises(RegistryError, match="redirects an upload"),
+            ):
+                Registry(server.address).upload("x", descriptor, file)
             assert other.asked == []

@@ -74,7 +74,7 @@ def tar(top, path, *options):
 
 
 @pytest.fixture
-def layout(tmp_path, everything):  # noqa: F811
+def layout(tmp_path, everything):
     """An OCI layout made by umoci, of two layers with all that is difficult in them."""
     os.mkdir(tmp_path / "second")
     tar(everything, tmp_path / "1.tar", "--sparse")

@@ -438,7 +438,7 @@ def test_a_link_of_the_image_leads_no_mount_to_the_host(hostile, tmp_path, optio
     before = sorted(os.listdir("/"))
     done = run(name, "sh", "-c", f"echo written > {place}/file; cat {place}/secret", flags=["--rm", *flags])
     assert "of the host" not in done.stdout + done.stderr
-    assert done.returncode != 125 or done.stderr.count("\n") == 1 and done.stderr.startswith("minict: ")
+    assert done.returncode != 125 or (done.stderr.count("\n") == 1 and done.stderr.startswith("minict: "))
     assert sorted(os.listdir(victim)) == ["below", "secret"] and os.listdir(victim / "below") == []
     assert sorted(os.listdir("/")) == before and os.listdir(tmp_path) == ["source"]
     if "caught" in minict("volume", "ls", "-q").stdout:  # whatever was found to fill it with, it was not the host's

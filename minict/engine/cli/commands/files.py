@@ -55,7 +55,7 @@ def _end(text: str) -> tuple[str, str]:
     container, colon, path = text.partition(":")
     if not colon or text.startswith(("/", ".")):
         container, path = "", text
-    if not path or colon and not container and not text.startswith(("/", ".")):
+    if not path or (colon and not container and not text.startswith(("/", "."))):
         raise ContainerError(f"cp {text!r}: write CONTAINER:PATH, or a path of the host")
     whole = os.path.normpath("/" + path) if container else os.path.abspath(path)
     end = "/." if os.path.basename(path) == "." else "/" if path.endswith("/") else ""
