@@ -125,7 +125,7 @@ UNIT
 # pack FILE: write the second disk of the guest: the folder $run/guest with the script `init`, and this checkout.
 pack() {
     tar -C "$run" --owner=0 --group=0 -cf "$1" guest
-    tar -C "$PROJECT" --owner=$LEARNER --group=$LEARNER --numeric-owner --exclude=./.git --exclude=./.venv --exclude=./vagrant/cache \
+    tar -C "$PROJECT" --owner=$LEARNER --group=$LEARNER --numeric-owner --exclude=./.git --exclude=./.venv --exclude=./vagrant/cache --exclude=./work \
         --exclude=__pycache__ --exclude=.ipynb_checkpoints --exclude=.pytest_cache --exclude=.vagrant \
         --transform 's,^\.,course,S' -rf "$1" .
 }

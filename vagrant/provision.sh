@@ -309,8 +309,10 @@ service() {
     changed=
     id "$USER_" >/dev/null 2>&1 || useradd --create-home --shell /bin/bash "$USER_"
     [ "$(id -u "$USER_")" != 0 ] || die "MINICT_USER=$USER_ is user 0: name an ordinary user, because JupyterLab itself does not need root."
-    runuser -u "$USER_" -- test -w "$SOURCE/notebooks" ||
-        die "$USER_ can't write to $SOURCE/notebooks, so notebooks could not be saved: move the checkout, chown it, or name another MINICT_USER."
+    # the learner's copies of the chapters: see minict/lab/copies.py
+    [ -d "$SOURCE/work" ] || ! runuser -u "$USER_" -- test -w "$SOURCE" || install -d -o "$USER_" -g "$(id -gn "$USER_")" "$SOURCE/work"
+    runuser -u "$USER_" -- test -w "$SOURCE/work" ||
+        die "$USER_ can't write to $SOURCE/work, so notebooks could not be saved: move the checkout, chown it, or name another MINICT_USER."
     root_kernel
     root_command
     user_namespaces
@@ -341,7 +343,7 @@ root_kernel() {
 [ "\$(id -u)" = 0 ] || exec sudo -n "\$0" "\$@"
 echo 300 > /proc/self/oom_score_adj # out of memory, the kernel is killed first, and JupyterLab can start another
 export HOME=/root PATH=$VENV/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-exec $VENV/bin/python -m ipykernel_launcher -f "\$1"
+exec $VENV/bin/python -P $SOURCE/minict/lab/kernel.py -f "\$1"
 SH
     mkdir -p "$VENV/share/minict/kernels/python3"
     put 644 "$VENV/share/minict/kernels/python3/kernel.json" <<JSON
