@@ -163,3 +163,13 @@ def test_the_lab_in_a_copy(tmp_path, monkeypatch):
         kernel.run(f"import os; os.chdir({str(tmp_path)!r})")
         assert "Chapter 02 has changed since this copy of yours was made" in kernel.run("runtime_map(2)")
         assert kernel.run("runtime_map(3)").startswith("[Picture")
+
+
+def test_minict_lab_is_the_same(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "minict", "lab", "--reset", "00"],
+        env={**os.environ, "MINICT_WORK": str(tmp_path), "PYTHONPATH": ROOT},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.endswith("00-what-is-a-container.ipynb is new.\n") and done.stderr == ""
