@@ -184,8 +184,7 @@ def _begin(record: Record, streams: tuple, console: int, size, trace: bool) -> C
         wires.reserve()
         namespaces.reserve(container.state, settings, wished)
         for name, text in {"hostname": wires.hostname + "\n", **wires.files()}.items():
-            with open(record.state.path(name), "w") as file:
-                file.write(text)
+            write_etc(record, name, text)
         container.run(
             wished,
             streams=streams,
@@ -248,9 +247,25 @@ def settle(record: Record) -> bool:
 
 
 def etc_files(record: Record) -> list[spec.Mount]:
-    """The files that the engine writes and the container sees in its /etc: they are not the image's to know."""
-    options = ["bind", "nosuid", "nodev", "noexec"]
+    """The files that the engine writes and the container sees in its /etc: they are not the image's to know.
+
+    The container may write to them, unless its root is read-only, as in Docker.  So they lie with its other files on
+    the disk, and not in MINICT_RUN, which is memory that the whole machine shares.
+    """
+    options = ["bind", "nosuid", "nodev", "noexec", *["ro"] * bool(record.settings.get("read_only"))]
     return [
-        spec.Mount(destination=f"/etc/{name}", type="bind", source=record.state.path(name), options=options)
+        spec.Mount(destination=f"/etc/{name}", type="bind", source=f"{record.data}/{name}", options=options)
         for name in ("hosts", "hostname", "resolv.conf")
     ]
+
+
+def write_etc(record: Record, name: str, text: str) -> None:
+    """Write one of them anew: what the last life has left may be open in another container."""
+    path = f"{record.data}/{name}"
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644), "w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), 0o644)
+        file.write(text)

@@ -299,7 +299,7 @@ def lock():
                 return held
             held.close()  # whoever had it before has removed the file: a lock on it keeps nobody out
         except FileNotFoundError:
-            os.makedirs(directory, exist_ok=True)
+            addresses.make_private_directory()
 
 
 def remove_lock_if_alone(held) -> None:

@@ -82,11 +82,13 @@ def rewrite_hosts(path: str, lines: list[tuple[str, list[str]]]) -> None:
     """Put *lines*, as (address, names), into the place of those that were there, in the very file: it is mounted
     inside.
 
-    The rest of it stays, for it may be the container's own.  A file that the container has made unreadable,
-    immutable or huge is left as it is: that is its own loss.
+    The rest of it stays, for it may be the container's own.  A file that the container has made unreadable, immutable
+    or huge is left as it is, and so is one on which it holds a lease (fcntl(2), F_SETLEASE): to open that would be to
+    wait for the container, 45 seconds or more, with the lock of all networks.  That is its own loss.
     """
     try:
-        with open(path, "r+b", buffering=0) as file:
+        fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with open(fd, "r+b", buffering=0) as file:
             old = file.read(_LARGEST)
             new = _renewed(old.decode("utf-8", "surrogateescape"), lines).encode("utf-8", "surrogateescape")
             if len(old) < _LARGEST and new != old:

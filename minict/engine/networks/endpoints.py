@@ -33,7 +33,7 @@ def introduce(keys: list[str], *others: str) -> None:
     members = _Members()
     for id in {*others, *(id for key in keys for id in members.on(key))}:
         if members.wired(id):  # or it has just ended
-            dns.rewrite_hosts(State(id).path("hosts"), members.lines_for(id))
+            dns.rewrite_hosts(f"{paths.container_data(id)}/hosts", members.lines_for(id))
 
 
 class _Members:

@@ -165,6 +165,15 @@ def choose(taken: list[tuple[int, int]]) -> str:
     )
 
 
+def make_private_directory() -> None:
+    """Make the directory of all networks: who is where, and with whom, is for root alone to know."""
+    paths.make_directory(paths.run_root())
+    try:
+        os.mkdir(f"{paths.run_root()}/networks", 0o700)
+    except FileExistsError:
+        pass
+
+
 def network_state(network: str) -> str:
     """The directory of what is known of *network*."""
     return f"{paths.run_root()}/networks/{network}"
@@ -182,6 +191,7 @@ def reserve(network: str, id: str, subnet: Subnet | None = None, wanted: str | N
         try:
             return _take(network, id, wanted) if wanted else _take_next(network, id, subnet)
         except FileNotFoundError:
+            make_private_directory()
             os.makedirs(f"{network_state(network)}/addresses", exist_ok=True)  # new, or just removed: see forget()
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 
-from minict.runtime import jsonfile, spec
+from minict.runtime import jsonfile, paths, spec
 from minict.runtime.errors import ContainerError
 from minict.runtime.state import State
 
@@ -141,7 +141,10 @@ class Wiring:
         """The partner's files and ours are one and the same: so they stay alike, whoever writes to them."""
         try:
             for name in ("hosts", "resolv.conf"):
-                os.link(self.partner.path(name), State(self.id).path(name))
+                own = f"{paths.container_data(self.id)}/{name}"
+                if os.path.lexists(own):  # of the last life
+                    os.unlink(own)
+                os.link(f"{paths.container_data(self.partner.id)}/{name}", own)
             open(self.partner.path(GUEST + self.id), "w").close()  # see neighbours
         except FileNotFoundError:
             raise ContainerError(f"--network {self.mode}: that container has just ended") from None
