@@ -76,7 +76,7 @@ def run(
         return Running(image, command, Settings(**options), trace)
     import time
 
-    from .streams import Relay
+    from .util.streams import Relay
 
     data, stdin = bytearray(), _spool(input)
     try:
@@ -230,7 +230,7 @@ class Container:
         """Execute a further *command* inside, and return what became of it."""
         from minict.runtime.process import exit_status
 
-        from .streams import Relay
+        from .util.streams import Relay
 
         wanted = exec.process(self._record, _words(command), user=user, workdir=workdir)
         data = bytearray()

@@ -11,7 +11,7 @@ import pytest
 from minict.engine.containers.store import Record
 from minict.engine.networks import dns
 from minict.runtime import paths
-from tests.support.command_line import bridge, containers, image, minict, run, wait_until
+from tests.support.command_line import bridge, containers, image, minict, run, wait_until  # noqa: F401
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import posixpath
 
-from minict.engine import streams
 from minict.engine.archive import extract, fsview, transfer
 from minict.engine.containers.options import Settings
 from minict.engine.distribution.manifest import architecture
@@ -21,6 +20,7 @@ from minict.engine.images import config as image_config
 from minict.engine.images.image import Image
 from minict.engine.lifecycle import commit, task
 from minict.engine.spec import user as users
+from minict.engine.util import streams
 from minict.runtime.errors import ContainerError
 
 from . import dockerfile

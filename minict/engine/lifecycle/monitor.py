@@ -264,7 +264,7 @@ class Monitor:
 
     def _read(self) -> None:
         """Take what there is to read for the container's command: it never has a descriptor of ours (see
-        :mod:`.streams`)."""
+        :mod:`minict.engine.util.streams`)."""
         try:
             self.typed = os.read(self.source, _CHUNK)
         except OSError:  # a terminal that has hung up

@@ -18,7 +18,7 @@ from minict.engine.networks import sandbox
 from minict.engine.spec import namespaces, seccomp
 from minict.engine.spec.spec import specify
 from minict.engine.volumes import store
-from minict.runtime import paths, spec
+from minict.runtime import spec
 from minict.runtime.container import UNDO as RUNTIME_UNDO
 from minict.runtime.container import Container
 from minict.runtime.errors import OUR_ERROR, ContainerError
