@@ -10,7 +10,6 @@ from __future__ import annotations
 import glob
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -23,7 +22,7 @@ import pytest
 from tests.conftest import WORLD
 from tests.support.jupyter_client import Remote
 from tests.support.paths import ROOT
-from tests.support.registry_server import RegistryServer, layout  # noqa: F401: a fixture
+from tests.support.registry_server import RegistryServer
 
 USER, TOKEN = "minict-learner", "a0b1c2d3e4f5"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

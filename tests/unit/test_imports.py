@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 
-from tests.support.network_world import host  # noqa: F401  a fixture
 from tests.support.paths import ROOT
 
 _FLOORS = {"kernel": 0, "runtime": 1, "engine": 2, "lab": 3}

@@ -31,10 +31,10 @@ def mode(settings, option: str) -> str:
     default, *others = MODES[option]
     word = getattr(settings, option)
     word = default if word is None else word
-    kind, colon, name = word.partition(":")
-    if word not in (default, *others) or word == "container:NAME":
-        if kind != "container" or not name or "container:NAME" not in others:
-            raise ContainerError(f"--{option} {word}: write {', '.join(others)} or {default}, which is the default")
+    kind, _, name = word.partition(":")
+    known = word in (default, *others) and word != "container:NAME"
+    if not known and (kind != "container" or not name or "container:NAME" not in others):
+        raise ContainerError(f"--{option} {word}: write {', '.join(others)} or {default}, which is the default")
     return "private" if word == "auto" else word  # Podman's word for it
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import signal
 import tarfile
@@ -15,7 +16,14 @@ from minict.engine.builder.context import Context
 from minict.engine.images import buildcache, store
 from minict.engine.images import image as images
 from minict.engine.images.image import Image
-from tests.support.command_line import PATIENCE, begin, containers, image, minict, refused, run, wait_until  # noqa: F401
+from tests.support.command_line import (
+    PATIENCE,
+    begin,
+    containers,
+    minict,
+    run,
+    wait_until,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +60,7 @@ def shell(script: str, name: str = "made") -> str:
 def cached(said: str) -> list[str]:
     """The instructions that came from the cache."""
     lines = said.splitlines()
-    return [before.split()[0] for before, line in zip(lines, lines[1:]) if "from the cache" in line]
+    return [before.split()[0] for before, line in itertools.pairwise(lines) if "from the cache" in line]
 
 
 # ---- what the instructions do ----------------------------------------------------------------------------------------

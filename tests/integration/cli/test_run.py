@@ -12,14 +12,12 @@ import pytest
 
 from minict.kernel import mount
 from minict.runtime import namespaces
-from tests.support.command_line import (  # noqa: F401
+from tests.support.command_line import (
     MINICT,
     PATIENCE,
     Terminal,
     begin,
-    bridge,
     containers,
-    image,
     interrupted,
     minict,
     output,

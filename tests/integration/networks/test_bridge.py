@@ -24,7 +24,16 @@ from minict.kernel import network as kernel_network
 from minict.runtime import paths
 from minict.runtime.errors import ContainerError
 from tests.support.in_child import exit_code, forked
-from tests.support.network_world import HOST, WORLD, Here, Machine, host, host_state, reach, sh, unreachable, world  # noqa: F401
+from tests.support.network_world import (
+    HOST,
+    WORLD,
+    Here,
+    Machine,
+    host_state,
+    reach,
+    sh,
+    unreachable,
+)
 
 
 class Container(Machine):

@@ -23,9 +23,9 @@ from minict.engine.networks import connect, ipam, portmapper, sandbox, store
 from minict.runtime import paths
 from minict.runtime.state import State
 from tests.integration.networks.test_bridge import die_at_line
-from tests.support.command_line import MINICT, PATIENCE, image, minict, refused, wait_until  # noqa: F401
+from tests.support.command_line import MINICT, PATIENCE, minict, refused, wait_until
 from tests.support.in_child import exit_code
-from tests.support.network_world import HOST, WORLD, Machine, host, reach, sh, unreachable, world  # noqa: F401
+from tests.support.network_world import HOST, WORLD, Machine, reach, sh, unreachable
 
 
 def done(*words: str, **options) -> str:

@@ -16,10 +16,10 @@ from minict.runtime.cgroup import Cgroup, controllers, hierarchy, limits, mode
 from minict.runtime.cgroup import group as cgroup_group
 from minict.runtime.errors import ContainerError
 from minict.runtime.spec import CPU, BlockIO, HugepageLimit, Memory, Pids, Resources, ThrottleDevice
+from tests.support.paths import ROOT
 
 MiB = 1 << 20
 NAME = f"minict-test-{os.getpid()}"
-from tests.support.paths import ROOT
 
 SLEEP = "import time; time.sleep(600)"
 
