@@ -24,6 +24,7 @@ from minict.runtime import namespaces
 from minict.runtime.errors import ContainerError
 
 from .lifecycle import exec, operations, task
+from .networks import sandbox
 
 # Of fifty threads that start a container at the same moment, eight make progress at a time: more would only get into
 # each other's way on the interpreter's one lock (measured: fifty containers in 336 ms and not in 375).
@@ -108,7 +109,9 @@ def _bear(image: str, command: list[str], settings: Settings, streams: tuple, tr
     with _births:
         record = task.create(image, command, settings, starting=True)
         try:
-            return record, task.begin(record, streams=streams, trace=trace)
+            container = task.begin(record, streams=streams, trace=trace)
+            sandbox.serve_in_background(record.id)
+            return record, container
         except BaseException:
             task.forget(record)
             raise

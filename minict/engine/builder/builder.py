@@ -19,6 +19,7 @@ from minict.engine.images import buildcache, overlay, pull, store
 from minict.engine.images import config as image_config
 from minict.engine.images.image import Image
 from minict.engine.lifecycle import commit, task
+from minict.engine.networks import sandbox
 from minict.engine.spec import user as users
 from minict.engine.util import streams
 from minict.runtime.errors import ContainerError
@@ -310,6 +311,7 @@ class _Stage:
         try:
             with streams.Relay(stdout=self.builder.output, stderr=self.builder.output) as relay:
                 container = task.begin(record, streams=relay.theirs)
+                sandbox.serve_in_background(record.id)
                 record.unlock()
                 status = 137
                 try:

@@ -126,8 +126,9 @@ def wish(record: Record, image: Image) -> tuple[spec.Spec, sandbox.Wiring]:
         settings,
         record.id,
         namespaces.host_name(settings, record.id),
-        image.config.get("ExposedPorts") or [],
+        list(image.config.get("ExposedPorts") or []),
         record.name,
+        namespaces.domain_name(settings),
     )
     root = overlay.root(image, record.data, once=record.removes_itself)
     wished = specify(settings, record.id, image, record.args, f"{record.data}/root", root, etc_files(record))
@@ -182,6 +183,7 @@ def _begin(record: Record, streams: tuple, console: int, size, trace: bool) -> C
             monitor=[os.getpid(), begin_time(os.getpid())],
         )
         wires.reserve()
+        set_variables(wished.process, wires.variables())
         namespaces.reserve(container.state, settings, wished)
         for name, text in {"hostname": wires.hostname + "\n", **wires.files()}.items():
             write_etc(record, name, text)
@@ -199,6 +201,12 @@ def _begin(record: Record, streams: tuple, console: int, size, trace: bool) -> C
     except BaseException:
         container.delete(force=True)
         raise
+
+
+def set_variables(process: spec.Process, given: list[str]) -> None:
+    """Add variables to the environment of *process*, but those that it has."""
+    there = {word.partition("=")[0] for word in process.env}
+    process.env = [*process.env, *(word for word in given if word.partition("=")[0] not in there)]
 
 
 def end(record: Record, container: Container, status: int, restarting: bool = False) -> None:
