@@ -10,7 +10,7 @@ FIRST = echo "  my host name is $$(hostname)"; \
         echo "  I am process $$$$"; \
         echo "  my address is $$(hostname -i)"
 
-.PHONY: help lab vm test test-vm test-course lint docs bench notebooks clean uninstall provision root
+.PHONY: help lab vm test test-v2 test-vm test-course lint docs bench notebooks clean uninstall provision root
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -26,11 +26,15 @@ vm: root ## run the course in a virtual machine, for the browser on this compute
 
 test: root ## run all tests, including the notebooks (TESTS="tests/integration/runtime/test_cgroup.py": only these)
 	@MINICT_WITH_TESTS=1 sh vagrant/provision.sh
-	$(PYTHON) -m pytest $(TESTS)
+	$(PYTHON) -m pytest $(TESTS) $(if $(TESTS),tests/vm)
 
-test-vm: root ## run the same tests on a kernel with cgroup v2, in a virtual machine
+test-v2: root ## run the tests of control groups and every notebook on cgroup v2, with User Mode Linux
+	@MINICT_WITH_V2=1 sh vagrant/provision.sh system_packages
+	tests/vm/v2.sh $(TESTS)
+
+test-vm: root ## run the tests in a virtual machine: Debian 13 with its own kernel, systemd and cgroup v2
 	@MINICT_WITH_VM=1 sh vagrant/provision.sh system_packages
-	tests/vm/run.sh python -m pytest --timeout=3600 --nbval-cell-timeout=600 $(TESTS)
+	MINICT_VM_SYSTEMD=1 tests/vm/qemu.sh python -m pytest --timeout=3600 --nbval-cell-timeout=1500 $(TESTS) $(if $(TESTS),tests/vm)
 
 test-course: root ## test the virtual machine of `make vm` from outside: a browser, a terminal, a kernel that hangs
 	@MINICT_WITH_TESTS=1 MINICT_WITH_VM=1 sh vagrant/provision.sh

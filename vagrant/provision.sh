@@ -16,6 +16,7 @@
 #                      re-signs TLS traffic                             (none)
 #   MINICT_WITH_TESTS=1  also install what `make test` needs
 #   MINICT_WITH_VM=1     also install what `make vm` and `make test-vm` need
+#   MINICT_WITH_V2=1     also install what `make test-v2` needs to build its kernel
 #   MINICT_WITH_BENCH=1  also install what `make bench` compares minict with
 #
 # The service, for a machine that nobody else relies on:
@@ -57,6 +58,7 @@ DEBIAN="mmdebstrap debian-archive-keyring"
 PACKAGES_TESTS="gcc libc6-dev make sudo ruby rsync iptables zsh fish
     docker-registry apache2-utils openssl skopeo umoci podman strace $DEBIAN"
 PACKAGES_VM="qemu-system-x86 e2fsprogs $DEBIAN"
+PACKAGES_V2="gcc libc6-dev make flex bison bc perl patch xz-utils e2fsprogs $DEBIAN"
 PACKAGES_BENCH="runc crun bubblewrap podman docker-registry skopeo umoci $DEBIAN"
 
 main() {
@@ -116,7 +118,7 @@ extra_certificates() {
 system_packages() {
     # shellcheck disable=SC2086 # lists of words
     install_packages $PACKAGES ${USER_:+$PACKAGES_SERVICE} ${MINICT_WITH_TESTS:+$PACKAGES_TESTS} \
-        ${MINICT_WITH_VM:+$PACKAGES_VM} ${MINICT_WITH_BENCH:+$PACKAGES_BENCH}
+        ${MINICT_WITH_VM:+$PACKAGES_VM} ${MINICT_WITH_V2:+$PACKAGES_V2} ${MINICT_WITH_BENCH:+$PACKAGES_BENCH}
     { [ -x "$(command -v "$PYTHON")" ] && [ ! -d "$PYTHON" ]; } || die "MINICT_PYTHON=$PYTHON: not an executable file."
     "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
         die "$PYTHON is $("$PYTHON" --version), and minict needs 3.11 or newer: name another interpreter with MINICT_PYTHON=/path/to/python3."
