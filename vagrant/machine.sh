@@ -127,7 +127,7 @@ UNIT
 pack() {
     tar -C "$run" --owner=0 --group=0 -cf "$1" guest
     tar -C "$PROJECT" --owner=$LEARNER --group=$LEARNER --numeric-owner --exclude=./.git --exclude=./.venv --exclude=./vagrant/cache --exclude=./work \
-        --exclude=__pycache__ --exclude=.ipynb_checkpoints --exclude=.pytest_cache --exclude=.vagrant \
+        --exclude=__pycache__ --exclude=.ipynb_checkpoints --exclude='.*_cache' --exclude=.vagrant \
         --transform 's,^\.,course,S' -rf "$1" .
 }
 

@@ -1,12 +1,12 @@
-"""Run tests in two halves side by side, on two processors: ``side_by_side.py LIST [TEST…] -- COMMAND…``.
+"""Run tests in two halves side by side, on two processors: ``side_by_side.py LIST TEST… -- COMMAND…``.
 
-Each half is given to a COMMAND of its own, as more arguments.  What the first one writes is streamed, what the second
-one writes is shown when both have ended.  The exit status is the first one that is not 0.  Both commands end with this
-one, however it ends.
+Each half is the arguments of its own COMMAND.  The output of the first one is streamed, that of the second one is shown
+when both have ended.  The exit status is the first one that is not 0.  Both commands end with this process, however it
+ends.
 
-LIST is a file with a line for each test or pattern of tests: the seconds that it takes, and its name.  Without a TEST
-all of the list is run.  A folder stands for the files of tests in it.  What is not in the list takes as long as the
-list's middle one.
+LIST is a file with a line for each test or pattern of tests: the seconds that it takes, and its name.  Tests that it
+does not list take as long as its median.  A folder stands for the files of tests in it.  With an option among the
+tests, such as ``-k``, they are not split.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from __future__ import annotations
 import fnmatch
 import glob
 import os
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 
 def read_list(path: str) -> dict[str, float]:
@@ -41,7 +43,7 @@ def is_test(name: str) -> bool:
 
 def weight(test: str, weights: dict[str, float]) -> float:
     """Return how many seconds *test* takes: those of the first pattern that fits it, or the file that it is in."""
-    names = (test, test.split("::")[0])
+    names = (test, test.partition("::")[0])
     fitting = (
         seconds for pattern, seconds in weights.items() if any(fnmatch.fnmatchcase(name, pattern) for name in names)
     )
@@ -60,28 +62,28 @@ def halves(tests: list[str], weights: dict[str, float]) -> tuple[list[str], list
 def run(command: list[str], tests: tuple[list[str], list[str]]) -> int:
     """Run *command* with each half of the *tests*; return the first exit status that is not 0."""
     command = ["setpriv", "--pdeathsig", "KILL", *command]
+    if not tests[1]:
+        return subprocess.call([*command, *tests[0]])
+    began = time.monotonic()
     with tempfile.TemporaryFile() as output:
-        second = (
-            subprocess.Popen([*command, *tests[1]], stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-            if tests[1]
-            else None
-        )
+        second = subprocess.Popen([*command, *tests[1]], stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         status = subprocess.call([*command, *tests[0]], stdin=subprocess.DEVNULL)
-        if second:
-            status = status or second.wait()
-            second.wait()
-            print(f"\n---- meanwhile, side by side with the above: {' '.join(tests[1])}", flush=True)
-            output.seek(0)
-            sys.stdout.buffer.write(output.read())
-            sys.stdout.flush()
+        first_took = time.monotonic() - began
+        status = second.wait() or status
+        print(f"\n---- at the same time: {' '.join(tests[1])}", flush=True)
+        output.seek(0)
+        shutil.copyfileobj(output, sys.stdout.buffer)
+        print(f"---- first half {first_took:.0f} s, both {time.monotonic() - began:.0f} s", flush=True)
     return status
 
 
 def main(path: str, *words: str) -> int:
     end = words.index("--")
-    weights = read_list(path)
-    tests = dict.fromkeys(file for test in words[:end] or weights for file in files(test))
-    return run(list(words[end + 1 :]), halves(list(tests), weights))
+    tests, command = words[:end], list(words[end + 1 :])
+    if any(test.startswith("-") for test in tests):
+        return run(command, (list(tests), []))
+    found = dict.fromkeys(file for test in tests for file in files(test))
+    return run(command, halves(list(found), read_list(path)))
 
 
 if __name__ == "__main__":

@@ -8,10 +8,8 @@ import subprocess
 import sys
 
 from minict.runtime.state import begin_time
+from tests.support import side_by_side
 from tests.support.command_line import wait_until
-
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "support"))
-import side_by_side
 
 
 def test_the_halves_take_equally_long_and_keep_the_order():
@@ -49,24 +47,28 @@ def start(tmp_path, script: str, *tests: str) -> subprocess.Popen:
 
 
 def test_each_half_is_given_to_a_command_and_its_output_shown(tmp_path):
-    both = start(tmp_path, "echo this is $1")
+    both = start(tmp_path, "echo this is $1", "first", "second")
     said = both.communicate()[0]
-    assert said.startswith("this is first\n") and said.endswith("this is second\n") and both.returncode == 0
+    assert said.startswith("this is first\n\n----") and "\nthis is second\n----" in said and both.returncode == 0
 
 
 def test_one_test_needs_one_command(tmp_path):
     assert start(tmp_path, "echo this is $1", "second").communicate()[0] == "this is second\n"
 
 
+def test_with_an_option_they_are_not_split(tmp_path):
+    assert start(tmp_path, "echo $*", "first", "second", "-k", "this").communicate()[0] == "first second -k this\n"
+
+
 def test_the_exit_status_is_that_of_the_half_that_failed(tmp_path):
     for failing in ("first", "second"):
-        both = start(tmp_path, f"[ $1 != {failing} ] || exit 3")
+        both = start(tmp_path, f"[ $1 != {failing} ] || exit 3", "first", "second")
         both.communicate()
         assert both.returncode == 3
 
 
 def test_both_commands_end_with_a_script_that_is_killed(tmp_path):
-    both = start(tmp_path, f"echo $$ > {tmp_path}/$1; exec sleep 1000")
+    both = start(tmp_path, f"echo $$ > {tmp_path}/$1; exec sleep 1000", "first", "second")
     files = [tmp_path / "first", tmp_path / "second"]
     wait_until(lambda: all(file.exists() and file.read_text().endswith("\n") for file in files))
     pids = [int(file.read_text()) for file in files]

@@ -6,7 +6,8 @@ TESTER=$PROJECT/tests/vm
 # Set $image to the folder that holds disk.img and vmlinuz, and fill it when there is none for the present inputs.
 test_disk() {
     local inputs
-    inputs=$({ declare -f guest_stub guest_unit make_disk; echo "$PACKAGES"; cat "$PROJECT/vagrant/provision.sh" "$PROJECT/requirements.txt"; } | sha256sum)
+    inputs=$({ declare -f guest_stub guest_unit make_disk; echo "$PACKAGES"
+        cat "$PROJECT/vagrant/provision.sh" "$PROJECT/requirements.txt"; } | sha256sum)
     image=$CACHE/test-${inputs:0:12}
     mkdir -p "$CACHE"
     exec 9> "$CACHE/lock"
@@ -17,9 +18,10 @@ test_disk() {
     exec 9>&-
 }
 
-# prepare_run CONSOLE RESULT COMMAND...: make the folder $run.  It has the guest's second disk, `in`, and its third, `out`, for the
-# exit status; CONSOLE and RESULT are the guest's names of the command's output and of that third disk.  The folder is
-# removed when this script and the guest have ended, however they end: a process waits for the last one to close a pipe.
+# prepare_run CONSOLE RESULT COMMAND...: make the folder $run.  It has the guest's second disk, `in`, and its third,
+# `out`, for the exit status; CONSOLE and RESULT are the guest's names of the command's output and of that third disk. 
+# The folder is removed when this script and the guest have ended, however they end: a process waits for the last one to
+# close a pipe.
 prepare_run() {
     run=$(mktemp -d)
     exec 8> >(exec setsid sh -c 'cat; rm -rf "$1"' - "$run" > /dev/null 2>&1)
@@ -31,7 +33,8 @@ prepare_run() {
     truncate -s 64K "$run/out"
 }
 
-# end_run CONSOLE...: exit with the command's status; where there is none, the guest has died, and the end of its console is shown.
+# end_run CONSOLE...: exit with the command's status; where there is none, the guest has died, and the end of its
+# console is shown.
 end_run() {
     local status
     status=$(head -c 4 "$run/out" | tr -cd 0-9)

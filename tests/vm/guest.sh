@@ -1,8 +1,8 @@
-# What the guest of the tests does, in both machines, of qemu.sh and of uml.sh: read by /sbin/minict-guest on its disk, as
-# pid 1, or as a service of systemd.  /run/guest has, beside this file:
+# What the guest of the tests does, in both machines, of qemu.sh and of uml.sh: read by /sbin/minict-guest on its disk,
+# as pid 1, or as a service of systemd.  /run/guest has, beside this file:
 #
-#   devices   the names $output, of the console that is the command's output, and $result, of the disk for its exit status
-#   command   what to run, in /course
+#   devices   sets $output, the console for the command's output, and $result, the disk for its exit status
+#   command   the command, to be run in /course
 
 . /run/guest/devices
 

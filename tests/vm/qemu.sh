@@ -1,19 +1,21 @@
 #!/usr/bin/env bash
-# Run one command, as root, on a Debian 13 kernel with cgroup v2: in a virtual machine of QEMU, which ends with the command.
+# Run one command, as root, on a Debian 13 kernel with cgroup v2: in a virtual machine of QEMU, which ends with the
+# command.
 #
-#   tests/vm/qemu.sh COMMAND...           for example:  tests/vm/qemu.sh python -m pytest tests/integration/runtime/test_cgroup.py
+#   tests/vm/qemu.sh COMMAND...           for example:  tests/vm/qemu.sh python -m pytest tests/unit
 #   tests/vm/qemu.sh                      only build the machine's disk
 #
 # The command runs in /course, a copy of this checkout, with the Python of requirements.txt first on its PATH.  Its
-# output and its exit status are this script's.  124: it did not end in time.  125: the machine could not be made or died.
+# output and its exit status are this script's.  124: it did not end in time.  125: the machine could not be made or
+# died.
 #
-#   MINICT_VM_TIMEOUT  seconds that the command may take          (3600; where the machine is emulated, ten times as many)
-#   MINICT_VM_SYSTEMD  1: boot systemd, of which the command is a service.  Else pid 1 is guest.sh, which mounts what systemd
-#                      would mount, as systemd would, in a tenth of the time
+#   MINICT_VM_TIMEOUT    seconds that the command may take          (3600; ten times as many under emulation)
+#   MINICT_VM_SYSTEMD=1  boot systemd, with the command as a service  (guest.sh is pid 1, and does in a tenth of the
+#                        time what systemd would do)
 #
 # More settings, and how it works, are in vagrant/machine.sh.  What is different here from the machine of `make vm`:
-#   * Its disk (disk.sh) is made anew when one of the disk's inputs changes, and no run writes to it: what a run changes is
-#     thrown away.
+#   * Its disk (disk.sh) is made anew when one of the disk's inputs changes, and no run writes to it: what a run changes
+#     is thrown away.
 #   * A third disk brings the exit status back, in its first line.
 set -euo pipefail
 . "$(dirname "$0")/../../vagrant/machine.sh"
@@ -37,7 +39,8 @@ boot() {
     fi
     export TMPDIR=$run # where QEMU puts what the guest writes to its disk
     # setpriv: who ends this script ends the machine
-    setpriv --pdeathsig TERM timeout --foreground --kill-after=5 "$seconds" setpriv --pdeathsig KILL "${qemu[@]}" -append "${kernel[*]} $init" \
+    setpriv --pdeathsig TERM timeout --foreground --kill-after=5 "$seconds" \
+        setpriv --pdeathsig KILL "${qemu[@]}" -append "${kernel[*]} $init" \
         -drive if=none,id=out,format=raw,file="$run/out",cache=unsafe -device virtio-blk-pci,drive=out \
         -netdev user,id=net,ipv6=off -device virtio-net-pci,netdev=net,romfile= \
         < /dev/null || status=$?

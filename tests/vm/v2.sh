@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Tests on cgroup v2, in two guests side by side: `make test-v2`.
 #
-#   tests/vm/v2.sh [TEST...]              files, folders or names of tests; without any, those of v2.txt
+#   tests/vm/v2.sh [TEST...]              by default the tests of control groups, and every notebook
 #
 # The guests are User Mode Linux (uml.sh), or QEMU (qemu.sh) where that can't be had.  The exit status is pytest's.
 #
@@ -9,7 +9,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-# Set $machine to the script that runs a guest, and $patience to how much longer than on this machine a test may take there.
+# Set $machine to the script that runs a guest, and $patience to how much longer than on this machine a test may take
+# there.
 choose_machine() {
     local status=0
     machine=tests/vm/uml.sh patience=3
@@ -21,7 +22,10 @@ choose_machine() {
     $machine
 }
 
+[ $# -gt 0 ] || set -- tests/integration/runtime/test_{cgroup,devices,userns}.py tests/integration/cli/test_run.py \
+    tests/integration/lifecycle/test_healthcheck.py tests/course/test_exercises.py notebooks
 choose_machine
-# tests/vm has no tests, but with a folder of tests/ among its arguments pytest reads tests/conftest.py, which notebooks need
-exec python3 tests/support/side_by_side.py tests/vm/v2.txt "$@" -- \
+# tests/vm has no tests, but with a folder of tests/ among its arguments pytest loads tests/conftest.py, which notebooks
+# need
+exec python3 tests/support/side_by_side.py tests/weights.txt "$@" -- \
     $machine python -m pytest --timeout=$((300 * patience)) --nbval-cell-timeout=$((120 * patience)) tests/vm

@@ -310,6 +310,7 @@ def test_a_disks_weight(box):
     assert any(text in found.split() for found, text in there)
 
 
+@pytest.mark.skipif(not os.path.isdir("/sys/kernel/mm/hugepages"), reason="User Mode Linux has no huge pages")
 def test_huge_pages(box):
     sizes = [int(name.split("-")[1].removesuffix("kB")) for name in os.listdir("/sys/kernel/mm/hugepages")]
     resources = Resources(hugepageLimits=[HugepageLimit(pageSize=f"{min(sizes) // 1024}MB", limit=4 * MiB)])

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Build ./linux, a User Mode Linux kernel, of the Debian package ./linux-source-*.deb: about 7 minutes on two processors.
+# Build ./linux, a User Mode Linux kernel, of the Debian package ./linux-source-*.deb: about 7 minutes on two
+# processors.
 #
 # All of Linux is 1.6 GB; the drivers of devices that UML can't have are most of it, and are not unpacked.
 set -euo pipefail
@@ -7,9 +8,9 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 mkdir tree
 dpkg-deb --fsys-tarfile ./linux-source-*.deb | tar -xO --wildcards './usr/src/linux-source-*.tar.xz' |
-    tar --strip-components=1 -C tree -xJf - --exclude='*/Documentation/*' --exclude='*/tools/testing/*' --exclude='*/sound/*.[ch]' \
-        --exclude='*/drivers/gpu/drm/*.[ch]' --exclude='*/drivers/net/ethernet/*.[ch]' --exclude='*/drivers/net/wireless/*.[ch]' \
-        --exclude='*/drivers/media/*.[ch]'
+    tar --strip-components=1 -C tree -xJf - --exclude='*/Documentation/*' --exclude='*/tools/testing/*' \
+        --exclude='*/sound/*.[ch]' --exclude='*/drivers/gpu/drm/*.[ch]' --exclude='*/drivers/media/*.[ch]' \
+        --exclude='*/drivers/net/ethernet/*.[ch]' --exclude='*/drivers/net/wireless/*.[ch]'
 cd tree
 mkdir -p Documentation
 touch Documentation/Kconfig

@@ -10,7 +10,8 @@ done
 for rule in "inet a" "ip b" "ip6 c" "netdev d"; do
     nft "add table $rule" || die "no nftables: $rule"
 done
-unshare --mount --uts --ipc --net --pid --user --cgroup --time --fork --map-root-user true || die "a kind of namespace is missing"
+unshare --mount --uts --ipc --net --pid --user --cgroup --time --fork --map-root-user true ||
+    die "a kind of namespace is missing"
 
 # both kinds of a process's time grow (see timer.patch)
 python3 - <<'PYTHON'

@@ -3,10 +3,11 @@
 #
 #   tests/vm/kernel/make.sh FOLDER        FOLDER keeps the kernels, and the list of Debian's sources
 #
-# The sources are the newest linux-source that Debian has.  apt fetches and checks them, from the mirror that this machine's apt
-# is configured with, whatever release this machine has.  When they do not build, or the kernel does not pass check.sh (see
-# ../uml.sh), the next older ones are taken.  The name of a kernel says its version and its configuration: what is there already is
-# not made again.  The list of sources is kept for a week.  Needs the packages that provision.sh installs for MINICT_WITH_V2.
+# The sources are the newest linux-source that Debian has.  apt fetches and checks them, from the mirror that this
+# machine's apt is configured with, whatever release this machine has.  When they do not build, or the kernel does not
+# pass check.sh (see ../uml.sh), the next older ones are taken.  The name of a kernel says its version and its
+# configuration: what is there already is not made again.  The list of sources is kept for a week.  Needs the packages
+# that provision.sh installs for MINICT_WITH_V2.
 #
 # Exit status 1, and one line that says why, when no kernel can be made here.
 #
@@ -30,7 +31,8 @@ main() {
     while read -r version package; do
         kernel=$folder/linux-$version-$configuration
         if [ -e "$kernel" ] || make_kernel "$version" "$package"; then
-            touch "$kernel" # it is in use: see remove_old
+            touch "$kernel" # what nobody has used for a month, goes
+            find "$folder" -maxdepth 1 -name 'linux-*' -mtime +30 -delete
             echo "$kernel"
             exit
         fi
@@ -44,9 +46,10 @@ main() {
 debian() {
     local command=$1
     shift
-    "$command" -qq -o Dir::Etc::SourceList="$folder/apt/sources.list" -o Dir::Etc::SourceParts=/dev/null -o Dir::State::Lists="$folder/apt/lists" \
-        -o Dir::State::Status=/dev/null -o Dir::Cache::PkgCache= -o Dir::Cache::SrcPkgCache= -o APT::Sandbox::User=root \
-        -o Acquire::Check-Valid-Until=false -o Acquire::Retries=3 "$@" 9>&-
+    "$command" -qq -o Dir::Etc::SourceList="$folder/apt/sources.list" -o Dir::Etc::SourceParts=/dev/null \
+        -o Dir::State::Lists="$folder/apt/lists" -o Dir::State::Status=/dev/null -o Dir::Cache::PkgCache= \
+        -o Dir::Cache::SrcPkgCache= -o APT::Sandbox::User=root -o Acquire::Check-Valid-Until=false \
+        -o Acquire::Retries=3 "$@" 9>&-
 }
 
 # The address that this machine's apt has Debian from; on other systems, Debian's own.
@@ -59,7 +62,8 @@ mirror() {
     echo "${address:-http://deb.debian.org/debian}"
 }
 
-# Write the list of "VERSION PACKAGE": of each Linux the newest, newest first.  A suite that the mirror does not have is left out.
+# Write the list of "VERSION PACKAGE": of each Linux the newest, newest first.  A suite that the mirror does not have is
+# left out.
 list_sources() {
     local mirror suite packages
     mirror=$(mirror)
@@ -70,7 +74,8 @@ list_sources() {
     debian apt-get update 2> "$folder/apt/update.log" || true
     packages=$(debian apt-cache search --names-only '^linux-source-[0-9.]+$' | cut -d' ' -f1)
     # shellcheck disable=SC2086 # a list of words
-    debian apt-cache madison ${packages:-none} 2> /dev/null | awk '/Packages/ {print $3, $1}' | sort -rV | awk '!seen[$2]++' > "$folder/apt/sources.new"
+    debian apt-cache madison ${packages:-none} 2> /dev/null | awk '/Packages/ {print $3, $1}' | sort -rV |
+        awk '!seen[$2]++' > "$folder/apt/sources.new"
     if [ -s "$folder/apt/sources.new" ]; then
         mv "$folder/apt/sources.new" "$folder/apt/sources"
     else
