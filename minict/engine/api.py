@@ -24,7 +24,6 @@ from minict.runtime import namespaces
 from minict.runtime.errors import ContainerError
 
 from .lifecycle import exec, operations, task
-from .networks import sandbox
 
 # Of fifty threads that start a container at the same moment, eight make progress at a time: more would only get into
 # each other's way on the interpreter's one lock (measured: fifty containers in 336 ms and not in 375).
@@ -77,7 +76,7 @@ def run(
         return Running(image, command, Settings(**options), trace)
     import time
 
-    from .util.streams import Relay
+    from .streams import Relay
 
     data, stdin = bytearray(), _spool(input)
     try:
@@ -109,9 +108,7 @@ def _bear(image: str, command: list[str], settings: Settings, streams: tuple, tr
     with _births:
         record = task.create(image, command, settings, starting=True)
         try:
-            container = task.begin(record, streams=streams, trace=trace)
-            sandbox.serve_in_background(record.id)
-            return record, container
+            return record, task.begin(record, streams=streams, trace=trace)
         except BaseException:
             task.forget(record)
             raise
@@ -233,7 +230,7 @@ class Container:
         """Execute a further *command* inside, and return what became of it."""
         from minict.runtime.process import exit_status
 
-        from .util.streams import Relay
+        from .streams import Relay
 
         wanted = exec.process(self._record, _words(command), user=user, workdir=workdir)
         data = bytearray()

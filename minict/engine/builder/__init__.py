@@ -1,12 +1,19 @@
-"""``minict build``: an image by the recipe in a Dockerfile.
+"""``minict build``: an image by the instructions of a Dockerfile.
 
-================  ====================================================================
-:mod:`.dockerfile`    the Dockerfile as a list of stages, each a list of instructions
-:mod:`.context`   which files the recipe may use, and what ``.dockerignore`` leaves out
-:mod:`.copy_archive`   what COPY and ADD bring, as one archive with one digest
-:mod:`minict.engine.images.buildcache`     which image a step has made before
-:mod:`.builder`   step after step, from the base image to the new one
-================  ====================================================================
+===================  ======================================================================
+:mod:`.lexer`         its lines, without comments and continuation
+:mod:`.words`         a line as an instruction, options and words
+:mod:`.substitution`  variables and quotes in a word
+:mod:`.dockerfile`    stages of instructions, checked
+:mod:`.scopes`        which variables have which values where
+:mod:`.plan`          what is to be done, with all values: here all mistakes are found
+:mod:`.builder`       the route: step after step, from the base image to the new one
+:mod:`.command`       RUN
+:mod:`.copying`       COPY and ADD: :mod:`.sources`, :mod:`.copy_archive`, :mod:`.destination`
+:mod:`.mounting`      RUN --mount
+:mod:`.context`       which files a build may use: :mod:`.patterns`
+:mod:`minict.engine.images.buildcache`         which image a step has made before
+===================  ======================================================================
 
-Sources: the Dockerfile reference; docker-build(1).
+Sources: the Dockerfile reference; docker-build(1); BuildKit.
 """

@@ -1,121 +1,178 @@
-"""The context: the directory whose files a recipe may use, and no others; ``.dockerignore`` leaves some of them out.
+"""The context: the directory whose files a build may use, and no others; ``.dockerignore`` leaves some of them out.
 
-Source: docker-build(1); moby/patternmatcher, for what a pattern means.
+It is a directory of the host, or a tar archive on standard input.
+Source: docker-build(1); the Dockerfile reference, ".dockerignore file".
 """
 
 from __future__ import annotations
 
 import os
-import re
 
+from minict.engine.archive import extract
+from minict.engine.images import store
+from minict.kernel import mount as k
+from minict.kernel.namespaces import CLONE_NEWNS, unshare
+from minict.runtime import mounts, rootfs
 from minict.runtime.errors import ContainerError
+
+from . import patterns
+
+_NAMES = ("Dockerfile", "Containerfile", "dockerfile")
+_HARMLESS = k.MOUNT_ATTR_NODEV | k.MOUNT_ATTR_NOSUID | k.MOUNT_ATTR_NOEXEC | k.MOUNT_ATTR_RDONLY
 
 
 class Context:
-    """The *directory*.  Paths in it are relative, and a link in it is a link: it is copied, never followed out of
-    it."""
+    """The *directory*; *dockerfile* is the one that is built, beside which ``NAME.dockerignore`` may lie.
 
-    def __init__(self, directory: str):
+    Files of a directory belong to root in the image, as in Docker.  With *owners* they keep theirs.
+    """
+
+    def __init__(self, directory: str, dockerfile: str | None = None, owners: bool = False):
         if not os.path.isdir(directory):
-            raise ContainerError(f"{directory} is no directory: name the one with the files for the build, such as .")
-        self.directory = os.path.realpath(directory)
-        self._patterns = _patterns(f"{self.directory}/.dockerignore")
-
-    def find(self, source: str) -> list[str]:
-        """The paths that *source* means, a name or a pattern.  Raises :class:`ContainerError` when there is none."""
-        import glob
-
-        path = os.path.normpath("/" + source).lstrip("/") or "."  # "..", at the top, stays there
-        if glob.has_magic(path):
-            found = sorted(each for each in glob.glob(path, root_dir=self.directory) if not self.ignores(each))
-        else:
-            found = [path] if os.path.lexists(self._inside(path)) and not self.ignores(path) else []
-        if not found:
-            raise ContainerError(f"there is no {source} in {self.directory}, or .dockerignore leaves it out")
-        return found
-
-    def _inside(self, path: str) -> str:
-        """*path* on the host, provided that no link on the way to it leads out of the context."""
-        above = os.path.realpath(os.path.join(self.directory, os.path.dirname(path)))
-        if above != self.directory and not above.startswith(f"{self.directory}/"):
             raise ContainerError(
-                f"{path} leads out of {self.directory} by a link: a build may use only what is in there"
+                f"{directory} is not a directory: name the one with the files for the build, such as ."
             )
-        return os.path.join(above, os.path.basename(path))
+        self.directory = os.path.realpath(directory)
+        self.owner = None if owners else (0, 0)
+        self.matcher = self._matcher(dockerfile)
 
-    def walk(self, path: str):
-        """Yield (the path on the host, the path below *path*) of *path* itself and of all in it that is not left
-        out."""
-        top = self._inside(path)
-        if path == "." or not self.ignores(path):
-            yield top, ""
-        if os.path.isdir(top) and not os.path.islink(top):
-            yield from self._below(top, os.path.normpath(path), "")
-
-    def _below(self, top: str, path: str, below: str):
-        for name in sorted(os.listdir(os.path.join(top, below))):
-            inner = os.path.join(below, name)
-            full = os.path.join(top, inner)
-            relative = os.path.normpath(os.path.join(path, inner))
-            if not self.ignores(relative):
-                yield full, inner
-            if (
-                os.path.isdir(full)
-                and not os.path.islink(full)
-                and (not self.ignores(relative) or self._may_come_back())
-            ):
-                yield from self._below(top, path, inner)
+    def _matcher(self, dockerfile: str | None) -> patterns.Matcher:
+        paths = [f"{dockerfile}.dockerignore"] if dockerfile else []
+        for path in [*paths, f"{self.directory}/.dockerignore"]:
+            try:
+                with open(path, encoding="utf-8", errors="surrogateescape") as file:
+                    lines = patterns.ignore_lines(file.read())
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise ContainerError(f"cannot read {path}: {error.strerror}") from None
+            try:
+                return patterns.Matcher(lines)
+            except ContainerError as error:
+                raise ContainerError(f"{path}: {error}") from None
+        return patterns.Matcher([])
 
     def ignores(self, path: str) -> bool:
-        """Whether ``.dockerignore`` leaves *path* out: the last pattern counts that matches it, or a directory above
-        it."""
-        parts = path.split("/")
-        above = ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
-        ignored = False
-        for pattern, keeps in self._patterns:
-            if any(pattern.fullmatch(each) for each in above):
-                ignored = not keeps
-        return ignored
+        """Whether ``.dockerignore`` leaves out *path*, which is relative to the directory."""
+        return self.matcher.matches(path)
 
-    def _may_come_back(self) -> bool:
-        return any(keeps for _, keeps in self._patterns)
+    def files(self) -> Tree:
+        """What the child process enters that reads the files, see :mod:`minict.engine.archive.fsview`."""
+        return Tree(self.directory)
 
 
-def _patterns(file: str) -> list[tuple]:
-    """The lines of a ``.dockerignore``: (what a path must match, whether it is then kept)."""
-    try:
-        with open(file, encoding="utf-8", errors="surrogateescape") as lines:
-            words = [line.strip() for line in lines.read().removeprefix("\ufeff").splitlines()]
-    except FileNotFoundError:
-        return []
-    found = []
-    for word in words:
-        if not word or word.startswith("#"):
-            continue
-        keeps, word = word.startswith("!"), word.removeprefix("!").strip()
-        path = os.path.normpath("/" + word).lstrip("/")
-        if path:
-            found.append((_expression(path), keeps))
-    return found
+class Tree:
+    """The files of a *directory* of the host, with what is mounted in it, read only: no link leads out of it."""
+
+    def __init__(self, directory: str):
+        self.directory = directory
+
+    def enter(self) -> None:
+        unshare(CLONE_NEWNS)
+        mounts.make_private(k.MS_PRIVATE | k.MS_REC)
+        tree = k.open_tree(k.AT_FDCWD, self.directory, k.OPEN_TREE_CLONE | k.AT_RECURSIVE)
+        k.mount_setattr(tree, "", k.AT_EMPTY_PATH | k.AT_RECURSIVE, _HARMLESS)
+        target = os.open(self.directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        k.move_mount(tree, target)
+        os.close(target)
+        os.close(tree)
+        rootfs.pivot_root(self.directory)
 
 
-def _expression(pattern: str) -> re.Pattern:
-    """``*`` is any part of a name, ``?`` a letter, ``[a-z]`` one of these, and ``**`` any number of directories."""
-    result, place = "", 0
-    while place < len(pattern):
-        letter = pattern[place]
-        if pattern.startswith("**/", place):
-            result, place = result + "(?:.*/)?", place + 3
-        elif pattern.startswith("**", place):
-            result, place = result + ".*", place + 2
-        elif letter == "[" and "]" in pattern[place + 1 :]:
-            end = pattern.index("]", place + 1)
-            inner = pattern[place + 1 : end].replace("\\", "\\\\")
-            result, place = result + f"[{inner}]", end + 1
+class Given:
+    """The context and the Dockerfile of a build, as its arguments name them: use it in a ``with`` statement.
+
+    *directory*: a directory; or ``-``, which is standard input: an archive with the files, or a Dockerfile alone.
+    *file*: the
+    Dockerfile, relative to the caller's directory; ``-`` is standard input.  Then :attr:`text` is the Dockerfile, as
+    bytes, and :attr:`context` the files.  Raises :class:`ContainerError`.
+    """
+
+    def __init__(self, directory: str, file: str | None):
+        self.directory, self.file = directory, file
+        self._making = None
+
+    def __enter__(self) -> Given:
+        try:
+            self._read()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *exception) -> None:
+        if self._making:
+            self._making.__exit__(None, None, None)
+
+    def _read(self) -> None:
+        if self.directory == "-":
+            if self.file == "-":
+                raise ContainerError("-f -: standard input is the context already: name a directory, or leave -f out")
+            self._read_standard_input()
+        elif "://" in self.directory or self.directory.startswith("git@"):
+            raise ContainerError(
+                f"the context {self.directory} is not on this machine: fetch it first, and name its directory"
+            )
+        elif self.file == "-":
+            self.text, self.context = _standard_input().read(), Context(self.directory)
         else:
-            result += {"*": "[^/]*", "?": "[^/]"}.get(letter, re.escape(letter))
-            place += 1
+            path = self._dockerfile(self.directory)
+            self.text, self.context = _content(path), Context(self.directory, path)
+
+    def _read_standard_input(self) -> None:
+        """An archive becomes a directory for the time of the build; anything else is the Dockerfile."""
+        stream = _standard_input()
+        start = stream.peek(512)[:512]
+        self._making = store.Making(None).__enter__()
+        place = f"{self._making.path}/context"
+        os.mkdir(place, 0o755)
+        if not is_archive(start):
+            self.text, self.context = stream.read(), Context(place)
+            return
+        extract.unpack(stream, place, name="the context on standard input")
+        path = self._dockerfile(place, inside=True)
+        self.text, self.context = _content(path), Context(place, path, owners=True)
+
+    def _dockerfile(self, directory: str, inside: bool = False) -> str:
+        """The path of the Dockerfile.  In an archive (*inside*) no link leads out of the *directory*."""
+        if inside:
+            paths = [
+                os.path.join(directory, os.path.normpath("/" + name).lstrip("/"))
+                for name in ([self.file] if self.file else _NAMES)
+            ]
+            paths = [path for path in paths if os.path.realpath(path).startswith(os.path.realpath(directory) + "/")]
+        else:
+            paths = [self.file] if self.file else [os.path.join(directory, name) for name in _NAMES]
+        for path in paths:
+            if os.path.exists(path):
+                return path
+        raise ContainerError(
+            f"there is no {self.file or os.path.join(self.directory, _NAMES[0])}: write one, or name it with -f"
+        )
+
+
+def is_archive(start: bytes) -> bool:
+    """Whether data that begin with *start* are a tar archive, plain or compressed.  Source: moby, pkg/archive."""
+    import tarfile
+
+    if start.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")):
+        return True
     try:
-        return re.compile(result, re.DOTALL)
-    except re.error:
-        raise ContainerError(f".dockerignore: {pattern!r} is no pattern") from None
+        tarfile.TarInfo.frombuf(start[:512], "utf-8", "surrogateescape")
+        return True
+    except tarfile.TarError:
+        return False
+
+
+def _standard_input():
+    import sys
+
+    return sys.stdin.buffer
+
+
+def _content(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise ContainerError(f"cannot read {path}: {error.strerror}") from None

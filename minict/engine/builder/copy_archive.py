@@ -1,31 +1,42 @@
-"""What COPY and ADD bring: one archive, with the names that the files are to have, and a digest of what is in it.
+"""What COPY and ADD bring, as one archive of parts, with a digest of what is in it.
 
-The digest leaves out the times of the files: a file that was written again with the same content is the same to the
-cache.
+Each part begins with a mark that says what it is:
+
+=============  ==========================================================================
+``file``       one file, which is the next member; the mark's name is what it is called
+``directory``  what is in a directory: members with paths below it
+``archive``    an archive that ADD unpacks: it is the content of the next member
+=============  ==========================================================================
+
+:mod:`.sources` writes it, and :mod:`.destination` reads it.  The digest leaves out the times of the files: a file that
+was written again with the same content is the same to the cache.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import tarfile
-import tempfile
 
 from minict.engine.archive import tarmember
 from minict.engine.archive.extract import XATTR
 
+PART = "MINICT.part"  # in the pax header of a mark
+
 
 class Archive:
-    """An archive that is filled piece by piece; in an unnamed file of the disk, as it may be large.
+    """An archive that is written into *file*, a binary file.
 
-    *owner*: user and group of all files in it (root, unless --chown says otherwise); *mode*: theirs, when --chmod gives one.
+    *owner*: user and group of all files in it; None keeps theirs.  *mode*: a function that makes the mode of the old
+    one, see
+    :func:`.modes.parse`.
     """
 
-    def __init__(self, owner: tuple[int, int] = (0, 0), mode: int | None = None):
-        self.file = tempfile.TemporaryFile(prefix="minict-build-")
+    def __init__(self, file, owner: tuple[int, int] | None, mode=None):
         self.owner, self.mode = owner, mode
         self._tar = tarfile.open(
-            fileobj=self.file,
+            fileobj=file,
             mode="w|",
             format=tarfile.PAX_FORMAT,
             encoding="utf-8",
@@ -35,35 +46,38 @@ class Archive:
         self._addfile = self._tar.addfile
         self._tar.addfile = self._add_as_ours  # members.add calls it
         self._digest = hashlib.sha256()
+        self._first_names: dict = {}
+        self.parts = 0
+
+    def begin(self, part: str, name: str) -> None:
+        """Begin a part of the kind *part*, which is called *name*."""
+        self._first_names = {}
+        self.parts += 1
+        mark = tarfile.TarInfo(name)
+        mark.type, mark.pax_headers = tarfile.DIRTYPE, {PART: part}
+        self._digest.update(repr((part, name)).encode("utf-8", "surrogateescape"))
+        self._addfile(mark)
 
     def add(self, path: str, name: str) -> None:
-        """Add the file *path* of the host as *name*."""
-        tarmember.add(self._tar, path, name, os.lstat(path), {})
+        """Add the file *path* as *name*."""
+        tarmember.add(self._tar, path, name, os.lstat(path), self._first_names)
 
-    def add_archive(self, archive: tarfile.TarFile, rename) -> None:
-        """Add all members of *archive* that *rename* gives a name to."""
-        for member in archive:
-            name = rename(member.name)
-            if name is None:
-                continue
-            member.name = name
-            if member.islnk():
-                member.linkname = rename(member.linkname) or member.linkname
-            self._tar.addfile(member, archive.extractfile(member) if member.isreg() else None)
-
-    def add_bytes(self, data: bytes, name: str, mode: int = 0o600) -> None:
+    def add_bytes(self, data: bytes, name: str, mode: int, time: float = 0) -> None:
         """Add a file with this content."""
-        import io
+        self.add_file(io.BytesIO(data), name, len(data), mode, time)
 
+    def add_file(self, file, name: str, size: int, mode: int, time: float = 0) -> None:
+        """Add a file whose content is the next *size* bytes of *file*."""
         member = tarfile.TarInfo(name)
-        member.size, member.mode = len(data), mode
-        self._tar.addfile(member, io.BytesIO(data))
+        member.size, member.mode, member.mtime = size, mode, int(time)
+        self._tar.addfile(member, file)
 
     def _add_as_ours(self, member: tarfile.TarInfo, content=None) -> None:
-        member.uid, member.gid = self.owner
+        if self.owner is not None:
+            member.uid, member.gid = self.owner
         member.uname = member.gname = ""
         if self.mode is not None and not member.issym():
-            member.mode = self.mode | (0o111 if member.isdir() else 0)
+            member.mode = self.mode(member.mode, member.isdir())
         attributes = sorted((key, value) for key, value in member.pax_headers.items() if key.startswith(XATTR))
         head = (
             member.name,
@@ -81,9 +95,8 @@ class Archive:
         self._addfile(member, _Read(content, self._digest) if content else None)
 
     def finish(self) -> str:
-        """Close the archive; the digest of what is in it.  :attr:`file` is then to be read from its beginning."""
+        """Close the archive; the digest of what is in it."""
         self._tar.close()
-        self.file.seek(0)
         return self._digest.hexdigest()
 
 
@@ -97,23 +110,3 @@ class _Read:
         data = self._file.read(size)
         self._digest.update(data)
         return data
-
-
-def opened(path: str) -> tarfile.TarFile | None:
-    """The archive in the file *path*, plain or compressed; None when it is none: ADD unpacks the one and copies the
-    other."""
-    import io
-
-    from minict.engine.archive import compression, extract
-
-    if not os.path.isfile(path):
-        return None
-    with open(path, "rb") as file:
-        make = compression.decompressor(file.read(512), path)
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    plain = io.BufferedReader(extract.Plain(fd, make, hashlib.sha256(), extract.MAX_BYTES))
-    try:
-        return tarfile.open(fileobj=plain, mode="r|", encoding="utf-8", errors="surrogateescape")
-    except (tarfile.TarError, extract.Damaged):
-        os.close(fd)
-        return None

@@ -1,7 +1,9 @@
-"""The Dockerfile: read by the library dockerfile-parse, and what is then made of its lines.
+"""The Dockerfile: its stages, and their instructions with options and arguments, checked as far as no variable is
+needed.
 
-That library is pure Python, so that it is the same on every machine.  (The package ``dockerfile`` has Docker's own
-parser, but in Go, and none for arm64.)  It knows no here-documents: they are taken out before it reads.
+Why no library: dockerfile-parse knows neither quotes nor here-documents as Docker reads them, and the package
+dockerfile is Docker's own parser in Go, which exists for few machines.  Source: the Dockerfile reference; BuildKit's
+package frontend/dockerfile/instructions.
 """
 
 from __future__ import annotations
@@ -9,173 +11,274 @@ from __future__ import annotations
 import collections
 import re
 
+from minict.engine.util import units
 from minict.runtime.errors import ContainerError
 
-# : One line of a recipe: its *number*; its *name*, such as ``COPY``; its *flags*, ``{"from": "base"}``; the *text*
-# after them; and its : here-*documents*, by the words ``<<NAME`` that stand for them in the text.
-Instruction = collections.namedtuple("Instruction", "number name flags text documents")
+from . import lexer, modes, mounts, words
+from .lexer import wrong
 
-# : A here-document: its *name*, its *text*, and whether variables in it have values (*expands*): not with quotes
-# around the name.
-Document = collections.namedtuple("Document", "name text expands")
+# : One instruction.  *number*: its line; *name*: such as ``COPY``; *flags*: its options, ``{"from": "base"}``, as
+# texts, True, or lists; : *args*: its arguments, pairs of name and value for ENV, LABEL and ARG; *is_list*: they stood
+# in a list in JSON; : *documents*: its here-documents; *text*: the line as it was written.
+Instruction = collections.namedtuple("Instruction", "number name flags args is_list documents text")
 
-#: What begins with FROM: its *name*, the text of its *base*, and its *instructions*.
-Stage = collections.namedtuple("Stage", "name base instructions")
+# : What begins with FROM: its *number* from 0 on, its *name* or "", the *base* and the *platform* as they were
+# written, its : *instructions*, and its *line*.
+Stage = collections.namedtuple("Stage", "number name base platform instructions line")
 
-NAMES = (
-    "ADD",
-    "ARG",
-    "CMD",
-    "COPY",
-    "ENTRYPOINT",
-    "ENV",
-    "EXPOSE",
-    "FROM",
-    "HEALTHCHECK",
-    "LABEL",
-    "MAINTAINER",
-    "ONBUILD",
-    "RUN",
-    "SHELL",
-    "STOPSIGNAL",
-    "USER",
-    "VOLUME",
-    "WORKDIR",
-)
+#: A whole Dockerfile: the ARGs before the first FROM, the stages, and the escape character.
+Dockerfile = collections.namedtuple("Dockerfile", "args stages escape")
+
+_ONE, _SWITCH, _MANY = "one", "switch", "many"
 _FLAGS = {
-    "ADD": {"chown", "chmod"},
-    "COPY": {"from", "chown", "chmod", "link"},
-    "FROM": {"platform"},
-    "HEALTHCHECK": {"interval", "timeout", "retries", "start-period", "start-interval"},
+    "ADD": {
+        "chown": _ONE,
+        "chmod": _ONE,
+        "link": _SWITCH,
+        "keep-git-dir": _SWITCH,
+        "checksum": _ONE,
+        "unpack": _SWITCH,
+        "exclude": _MANY,
+    },
+    "COPY": {"from": _ONE, "chown": _ONE, "chmod": _ONE, "link": _SWITCH, "parents": _SWITCH, "exclude": _MANY},
+    "FROM": {"platform": _ONE},
+    "HEALTHCHECK": {"interval": _ONE, "timeout": _ONE, "start-period": _ONE, "start-interval": _ONE, "retries": _ONE},
+    "RUN": {"mount": _MANY, "network": _ONE, "security": _ONE, "device": _MANY},
 }
-# <<NAME, <<-NAME or <<"NAME"; or what is only quoted, in which it would mean nothing
-_HERE_DOCUMENT = re.compile(
-    r"""(?:(?<=\s)|^)<<(?P<tabs>-?)(?P<quote>["']?)(?P<name>[\w.][\w.-]*)(?P=quote)(?=[\s;&|)>]|$)"""
-    r"""|\\.|'[^']*'|"(?:\\.|[^"\\])*\""""
-)
-_VARIABLE = re.compile(r"\\(.)|\$(?:(\w+)|\{(\w+)(?:(:?[-+?])((?:[^{}]|\{[^{}]*\})*))?\})")
+_STAGE_NAME = re.compile(r"[a-z][a-z0-9_.-]*")
 
 
-def parse(text: str) -> tuple[list[Instruction], list[Stage]]:
-    """The ARGs before the first FROM, and the stages.  Raises :class:`ContainerError`, naming the line."""
-    globals_, stages = [], []
-    for each in instructions(text):
+def parse(source: lexer.Source) -> Dockerfile:
+    """The Dockerfile in the lines of *source*.  Raises :class:`ContainerError`, naming the line."""
+    args, stages = [], []
+    for line in source.lines:
+        each = instruction(line, source.escape)
         if each.name == "FROM":
             stages.append(_stage(each, len(stages)))
         elif stages:
             stages[-1].instructions.append(each)
         elif each.name == "ARG":
-            globals_.append(each)
+            args.append(each)
         else:
-            raise _wrong(each.number, f"{each.name} stands before the first FROM, where only ARG can stand")
+            raise wrong(each.number, f"{each.name} stands before the first FROM, where only ARG can stand")
     if not stages:
         raise ContainerError("the Dockerfile has no FROM: it begins with the image to build on, such as FROM debian")
-    return globals_, stages
+    return Dockerfile(args, stages, source.escape)
 
 
-def instructions(text: str, first: int = 0) -> list[Instruction]:
-    """The instructions in *text*, whose first line has the number *first* + 1.  Raises :class:`ContainerError`."""
-    import io
-
-    from dockerfile_parse import DockerfileParser
-
-    text, documents = _documents(text, first)
-    # it overlooks a last line without an end
-    parsed = DockerfileParser(fileobj=io.BytesIO(f"{text}\n".encode())).structure
-    found = []
-    for line in parsed:
-        name, number = line["instruction"], first + line["startline"] + 1
-        if name == "COMMENT":
-            continue
-        if name not in NAMES:
-            raise _wrong(number, f"there is no instruction {name}")
-        flags, rest = _flags(number, name, line["value"].strip())
-        if not rest:
-            raise _wrong(number, f"{name} needs something after it")
-        found.append(Instruction(number, name, flags, rest, documents.get(line["startline"], {})))
-    return found
+def triggers(text: str, number: int) -> list[Instruction]:
+    """The instructions in *text*, which ONBUILD has kept: all get the line *number*.  Raises
+    :class:`ContainerError`."""
+    source = lexer.read(text.encode("utf-8", "surrogateescape"))
+    return [instruction(line._replace(number=number), source.escape) for line in source.lines]
 
 
-def _documents(text: str, first: int) -> tuple[str, dict[int, dict[str, Document]]]:
-    """*text* with empty lines in the place of its here-documents; and these, by the line in which their instruction
-    begins.
-
-    They follow the instruction in whose text they are named, one after the other.  Source: the Dockerfile reference.
-    """
-    lines, found, place = text.split("\n"), {}, 0
-    while place < len(lines):
-        begin, line, goes_on = place, "", True
-        while goes_on and place < len(lines):
-            piece, place = lines[place].strip(), place + 1
-            if piece and not piece.startswith("#"):  # these count for nothing, also in the midst of an instruction
-                begin = begin if line else place - 1
-                line, goes_on = line + piece.removesuffix("\\"), piece.endswith("\\")
-        if line.split(" ")[0].upper() not in ("RUN", "COPY", "ADD"):
-            continue
-        for match in _HERE_DOCUMENT.finditer(line):
-            name = match["name"]
-            if not name:
-                continue
-            end = next(
-                (n for n in range(place, len(lines)) if (lines[n].lstrip("\t") if match["tabs"] else lines[n]) == name),
-                None,
-            )
-            if end is None:
-                raise _wrong(
-                    first + begin + 1,
-                    f"the here-document {name} has no end, which is a line with {name} and nothing else",
-                )
-            inner = [each.lstrip("\t") if match["tabs"] else each for each in lines[place:end]]
-            found.setdefault(begin, {})[match.group()] = Document(
-                name, "".join(f"{each}\n" for each in inner), not match["quote"]
-            )
-            lines[place : end + 1] = [""] * (end + 1 - place)
-            place = end + 1
-    return "\n".join(lines), found
+def instruction(line: lexer.Line, escape: str) -> Instruction:
+    """The instruction in *line*.  Raises :class:`ContainerError`, naming the line."""
+    try:
+        return _instruction(line, escape)
+    except ContainerError as error:
+        if str(error).startswith("line "):
+            raise
+        raise wrong(line.number, str(error)) from None
 
 
-def _flags(number: int, name: str, text: str) -> tuple[dict, str]:
-    flags = {}
-    while text.startswith("--"):
-        word, _, text = text.partition(" ")
-        key, _, value = word[2:].partition("=")
-        if key not in _FLAGS.get(name, ()):
-            raise _wrong(number, f"{name} has no option --{key} here")
-        flags[key], text = value, text.lstrip()
-    return flags, text
+def _instruction(line: lexer.Line, escape: str) -> Instruction:
+    written, options, rest = words.split_instruction(line.text, escape)
+    name = written.upper()
+    if name not in _FORMS:
+        raise ContainerError(f"there is no instruction {written}{_similar(name)}")
+    read, check = _FORMS[name]
+    args, is_list = read(rest, escape)
+    if not args and not (is_list and name in ("CMD", "ENTRYPOINT")):
+        raise ContainerError(f"{name} needs something after it")
+    each = Instruction(line.number, name, _flags(name, options), args, is_list, line.documents, line.text)
+    if check:
+        check(each)
+    return each
+
+
+def _similar(name: str) -> str:
+    import difflib
+
+    found = difflib.get_close_matches(name, _FORMS, 1, 0.7)
+    return f": did you mean {found[0]}?" if found else ""
+
+
+def _flags(name: str, options: list[str]) -> dict:
+    known, flags = _FLAGS.get(name, {}), {}
+    for option in options:
+        key, given, value = option.removeprefix("--").partition("=")
+        kind = known.get(key)
+        if kind is None:
+            have = ", ".join(f"--{each}" for each in known)
+            raise ContainerError(f"{name} has no option --{key}: it has {have or 'none'}")
+        if kind != _MANY and key in flags:
+            raise ContainerError(f"--{key} stands twice here: leave one out")
+        if kind == _SWITCH:
+            if value.lower() not in ("true", "false") and (given or value):
+                raise ContainerError(f"--{key}={value}: write true or false")
+            flags[key] = value.lower() != "false"
+        elif not given:
+            raise ContainerError(f"--{key} needs a value: write --{key}=…")
+        elif kind == _MANY:
+            flags.setdefault(key, []).append(value)
+        else:
+            flags[key] = value
+    return flags
 
 
 def _stage(each: Instruction, number: int) -> Stage:
-    words = each.text.split()
-    if len(words) == 3 and words[1].upper() == "AS":
-        return Stage(words[2].lower(), words[0], [])
-    if len(words) != 1:
-        raise _wrong(each.number, f"write FROM IMAGE, or FROM IMAGE AS NAME, and not FROM {each.text}")
-    return Stage(str(number), words[0], [])
+    args = each.args
+    if len(args) not in (1, 3) or (len(args) == 3 and args[1].upper() != "AS"):
+        raise wrong(each.number, f"write FROM IMAGE, or FROM IMAGE AS NAME, and not FROM {' '.join(args)}")
+    name = args[2].lower() if len(args) == 3 else ""
+    if name and not _STAGE_NAME.fullmatch(name):
+        raise wrong(
+            each.number,
+            f"invalid name {args[2]!r} of a stage: begin with a letter, and use letters, digits, -, _ and .",
+        )
+    return Stage(number, name, args[0], each.flags.get("platform"), [], each.number)
 
 
-def _wrong(number: int, what: str) -> ContainerError:
-    return ContainerError(f"line {number} of the Dockerfile: {what}")
+# ---- how the arguments of each instruction are read ----------------------------------------------------------------
 
 
-def substitute(text: str, variables: dict[str, str]) -> str:
-    """*text* with the values of its ``$NAME``, ``${NAME}``, ``${NAME:-default}`` and ``${NAME:+instead}``; a backslash
-    protects.
+def _whole(rest: str, escape: str) -> tuple[list, bool]:
+    return [rest] if rest else [], False
 
-    Raises :class:`ContainerError` for ``${NAME:?message}`` without a value.
-    """
 
-    def value(match) -> str:
-        protected, plain, name, operator, word = match.groups()
-        if protected is not None:
-            return protected if protected == "$" else match.group()
-        found = variables.get(plain or name)
-        if operator is None:
-            return found or ""
-        there = bool(found) if operator[0] == ":" else found is not None
-        if operator[-1] == "?" and not there:
-            raise ContainerError(f"the variable {name} has no value: {word or 'it must have one'}")
-        word = substitute(word, variables)
-        return (word if there else "") if operator[-1] == "+" else (found if there else word)
+def _blank_separated(rest: str, escape: str) -> tuple[list, bool]:
+    return words.blank_separated(rest), False
 
-    return _VARIABLE.sub(value, text)
+
+def _list_or_blank_separated(rest: str, escape: str) -> tuple[list, bool]:
+    found = words.json_words(rest)
+    return (words.blank_separated(rest), False) if found is None else (found, True)
+
+
+def _list_or_whole(rest: str, escape: str) -> tuple[list, bool]:
+    found = words.json_words(rest)
+    return ([rest] if rest else [], False) if found is None else (found, True)
+
+
+def _pairs(rest: str, escape: str) -> tuple[list, bool]:
+    """``A=b C="d e"``, or the old form ``A all the rest``."""
+    found = words.quoted_words(rest, escape)
+    if found and "=" not in found[0]:
+        key, value = words.key_and_rest(rest)
+        if value is None:
+            raise ContainerError(f"{key!r} has no value: write NAME=VALUE")
+        return [(key, value)], False
+    pairs = []
+    for word in found:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise ContainerError(f"{word!r}: write NAME=VALUE, with quotes around a value with blanks")
+        pairs.append((key, value))
+    return pairs, False
+
+
+def _declarations(rest: str, escape: str) -> tuple[list, bool]:
+    """``A=b C``: of C there is no value, which is None."""
+    pairs = []
+    for word in words.quoted_words(rest, escape):
+        key, equals, value = word.partition("=")
+        if not key:
+            raise ContainerError(f"{word!r}: write NAME or NAME=DEFAULT")
+        pairs.append((key, value if equals else None))
+    return pairs, False
+
+
+def _health(rest: str, escape: str) -> tuple[list, bool]:
+    """NONE, or CMD and a command: the first argument is that word."""
+    if not rest:
+        return [], False
+    word, command = words.first_word(rest)
+    found, is_list = _list_or_whole(command, escape)
+    return [word.upper(), *found], is_list
+
+
+# ---- what is checked -----------------------------------------------------------------------------------------------
+
+
+def _check_copy(each: Instruction) -> None:
+    if len(each.args) < 2:
+        raise ContainerError(f"{each.name} needs at least one source and the destination")
+    if lexer.here_document(each.args[-1]):
+        raise ContainerError(f"{each.name}: the destination cannot be a here-document")
+    if "$" in each.flags.get("from", ""):
+        raise ContainerError("--from takes no variables: write FROM $NAME AS stage before, and --from=stage")
+    if "$" not in each.flags.get("chmod", "$"):
+        modes.parse(each.flags["chmod"])
+
+
+def _check_run(each: Instruction) -> None:
+    network, security = each.flags.get("network", "default"), each.flags.get("security", "sandbox")
+    if network not in ("default", "none", "host"):
+        raise ContainerError(f"--network={network}: write default, none or host")
+    if security != "sandbox":
+        raise ContainerError(
+            f"--security={security} is not supported: RUN has the rights of every container, which is sandbox"
+        )
+    if "device" in each.flags:
+        raise ContainerError("--device is not supported: RUN sees no device of the host")
+    for text in each.flags.get("mount", ()):
+        mounts.parse(text, None)
+
+
+def _check_health(each: Instruction) -> None:
+    kind, *command = each.args
+    if kind not in ("NONE", "CMD") or (kind == "CMD") != bool(command):
+        raise ContainerError("write HEALTHCHECK NONE, or HEALTHCHECK CMD and a command")
+    for key, value in each.flags.items():
+        if key == "retries":
+            if not (value.isascii() and value.isdecimal()):
+                raise ContainerError(f"--retries={value}: write a number")
+        elif units.nanoseconds(value, f"--{key}") and units.nanoseconds(value, f"--{key}") < 1_000_000:
+            raise ContainerError(f"--{key}={value}: the least is 1ms")
+
+
+def _check_shell(each: Instruction) -> None:
+    if not each.is_list:
+        raise ContainerError('SHELL needs a list, such as ["/bin/bash", "-c"]')
+
+
+def _check_volume(each: Instruction) -> None:
+    if not all(path.strip() for path in each.args):
+        raise ContainerError("VOLUME needs the paths of directories, and one is empty")
+
+
+def _check_onbuild(each: Instruction) -> None:
+    first = words.first_word(each.args[0])[0].upper()
+    if first in ("ONBUILD", "FROM", "MAINTAINER"):
+        raise ContainerError(f"{first} cannot be put off to another build: ONBUILD takes all other instructions")
+    triggers(trigger_text(each), each.number)
+
+
+def trigger_text(each: Instruction) -> str:
+    """What the image of an ONBUILD instruction remembers: the instruction, and its here-documents."""
+    return "\n".join([each.args[0], *(f"{document.text}{document.name}" for document in each.documents)])
+
+
+_FORMS = {
+    "ADD": (_list_or_blank_separated, _check_copy),
+    "ARG": (_declarations, None),
+    "CMD": (_list_or_whole, None),
+    "COPY": (_list_or_blank_separated, _check_copy),
+    "ENTRYPOINT": (_list_or_whole, None),
+    "ENV": (_pairs, None),
+    "EXPOSE": (_blank_separated, None),
+    "FROM": (_blank_separated, None),
+    "HEALTHCHECK": (_health, _check_health),
+    "LABEL": (_pairs, None),
+    "MAINTAINER": (_whole, None),
+    "ONBUILD": (_whole, _check_onbuild),
+    "RUN": (_list_or_whole, _check_run),
+    "SHELL": (_list_or_whole, _check_shell),
+    "STOPSIGNAL": (_whole, None),
+    "USER": (_whole, None),
+    "VOLUME": (_list_or_blank_separated, _check_volume),
+    "WORKDIR": (_whole, None),
+}
+NAMES = tuple(_FORMS)

@@ -45,6 +45,7 @@ def changes(upper: str, lowers: list[str], ignore: frozenset[str] = frozenset())
 
 def _walk(upper: str, ignore: frozenset[str] = frozenset()) -> Iterator[tuple[str, os.stat_result]]:
     """Everything below *upper*, each directory before what is in it, in alphabetical order."""
+    above = {place[:end] for place in ignore for end in range(1, len(place) + 1) if place[end : end + 1] in ("", "/")}
     waiting = [f"/{name}" for name in sorted(os.listdir(upper), reverse=True)]
     while waiting:
         path = waiting.pop()
@@ -53,12 +54,23 @@ def _walk(upper: str, ignore: frozenset[str] = frozenset()) -> Iterator[tuple[st
             names = os.listdir(upper + path) if stat.S_ISDIR(status.st_mode) else []
         except (FileNotFoundError, NotADirectoryError):  # a container has just removed it
             continue
-        if path in ignore and not names and (status.st_size == 0 or stat.S_ISDIR(status.st_mode)):
+        if path in above and _is_only_mounted(upper, path, ignore):
             continue
-        if names and ignore and all(os.path.join(path, name) in ignore for name in names):
-            continue  # it is there for the sake of them
         yield path, status
         waiting += [os.path.join(path, name) for name in sorted(names, reverse=True)]
+
+
+def _is_only_mounted(upper: str, path: str, ignore: frozenset[str]) -> bool:
+    """Whether *path* was only made for a mount: an empty file or directory of *ignore*, or a directory with such
+    things alone."""
+    try:
+        status = os.lstat(upper + path)
+        if not stat.S_ISDIR(status.st_mode):
+            return path in ignore and status.st_size == 0 and stat.S_ISREG(status.st_mode)
+        names = os.listdir(upper + path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return all(_is_only_mounted(upper, f"{path}/{name}", ignore) for name in names) if names else path in ignore
 
 
 def _names(directory: str) -> list[str]:

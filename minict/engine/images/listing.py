@@ -10,6 +10,7 @@ import fnmatch
 
 from minict.engine.distribution.reference import full_name, short_name, split
 from minict.engine.util import table
+from minict.runtime.errors import ContainerError
 
 from .image import Image, images
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+
+from minict.engine.distribution import manifest as documents
 from minict.engine.distribution import reference
 from minict.runtime.errors import ContainerError
 

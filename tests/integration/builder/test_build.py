@@ -11,19 +11,12 @@ import time
 
 import pytest
 
-from minict.engine.builder import builder, dockerfile
+from minict.engine.builder import builder
 from minict.engine.builder.context import Context
 from minict.engine.images import buildcache, store
 from minict.engine.images import image as images
 from minict.engine.images.image import Image
-from tests.support.command_line import (
-    PATIENCE,
-    begin,
-    containers,
-    minict,
-    run,
-    wait_until,
-)
+from tests.support.command_line import PATIENCE, begin, containers, image, minict, refused, run, wait_until  # noqa: F401
 
 
 @pytest.fixture(autouse=True)
@@ -104,13 +97,14 @@ MAINTAINER somebody
         "more=yes",
     )
     config = Image.find("made").config
-    assert config["Labels"] == {"a": "b", "c d": "e f", "maintainer": "somebody", "more": "yes"}
+    assert config["Labels"] == {"a": "b", "c d": "e f", "more": "yes"}
+    assert Image.find("made").document["author"] == "somebody"
     assert set(config["ExposedPorts"]) == {"80/tcp", "53/udp"} and set(config["Volumes"]) == {"/data"}
     assert config["StopSignal"] == "USR1"
     assert config["Healthcheck"] == {"Test": ["CMD", "true"], "Interval": 5 * 10**9, "Retries": 2}
     assert minict("run", "--rm", "--network", "none", "made").stdout == "from cmd\n"
     history = [entry["created_by"] for entry in Image.find("made").document["history"]]
-    assert "EXPOSE 80 53/udp" in history and history[-1].startswith("LABEL more")
+    assert "EXPOSE 53/udp 80/tcp" in history and history[-1] == "MAINTAINER somebody"
 
 
 def test_copy_takes_files_directories_and_patterns(place):
@@ -192,7 +186,10 @@ def test_onbuild_waits_for_who_builds_on_it(place):
 
 
 def test_arguments_have_defaults_values_and_a_scope(place):
-    text = "ARG BASE=tiny\nARG SHARED=global\nFROM $BASE\nARG WHO=nobody\nARG SHARED\nRUN echo $WHO $SHARED > /who\nENV KEPT=$WHO\n"
+    text = (
+        "ARG BASE=tiny\nARG SHARED=global\nFROM $BASE\nARG WHO=nobody\nARG SHARED\nRUN echo $WHO $SHARED > /who\n"
+        "ENV KEPT=$WHO\n"
+    )
     built(place, text)
     assert shell("cat /who; echo $KEPT; echo ${WHO-gone}") == "nobody global\nnobody\ngone\n"
     built(place, text, "--build-arg", "WHO=me")
@@ -246,12 +243,14 @@ def test_nothing_outside_of_the_context_can_be_had(place):
     os.symlink("../hello", place / "context/up")
     for line, words in (
         ("COPY ../hello /x", ["hello"]),
-        ("COPY etc/passwd /x", ["etc/passwd", "leads out"]),
+        ("COPY etc/passwd /x", ["etc/passwd"]),
         ("COPY /etc/passwd /x", ["passwd"]),
+        ("COPY up /x", ["up"]),
+        ("COPY etc /x", ["etc"]),
     ):
         (place / "context/Dockerfile").write_text(f"FROM tiny\n{line}\n")
         refused_build(place / "context", *words)
-    built(place / "context", "FROM tiny\nCOPY up etc /links/\n")
+    built(place / "context", "FROM tiny\nCOPY . /links/\n")
     assert shell("readlink /links/up") == "../hello\n"
 
 
@@ -361,7 +360,8 @@ CMD ["cat"]"""
 
 def test_what_run_steps_may_use(place):
     text = (
-        "FROM tiny\nRUN cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max > /limit 2> /dev/null; "
+        "FROM tiny\nRUN cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max > /limit "
+        "2> /dev/null; "
         "grep fetcher /etc/hosts > /hosts; ulimit -n > /files\n"
     )
     built(place, text, "--rm", "--memory", "64m", "--add-host", "fetcher:10.9.8.7", "--ulimit", "nofile=123")
@@ -377,7 +377,7 @@ def test_here_documents(place):
     assert shell("cat /script") == "first\nyou mine\n" and shell("cat /fed") == "1 you\n2 $WHO\nafter\n"
     assert shell("cat /copied/file /copied/quoted.txt") == "to you $WHO\ntabs $WHO\n"
     assert shell("stat -c '%a %u:%g' /alone; cat /alone; stat -c %a /copied/file") == "600 7:8\nalone\n644\n"
-    assert shell("cat /executed /shifted") == "/dev/pipes/script\nno <<EOF here <<EOF 4\n" and "pipes" not in shell(
+    assert shell("cat /executed /shifted") == "/dev/pipes/EOF\nno <<EOF here <<EOF 4\n" and "pipes" not in shell(
         "ls /dev"
     )
     assert len(cached(said)) == 0 and len(cached(built(place, HERE))) == 7
@@ -408,7 +408,7 @@ def test_here_documents(place):
         ("FROM scratch\nRUN x", ["nothing yet"]),
         ("ARG X\nFROM $X", ["--build-arg"]),
         ("FROM tiny\nCOPY --chmod=9 hello /x", ["octal"]),
-        ("FROM tiny\nENV A=${B:?must be there}\n", ["must be there"]),
+        ('FROM tiny\nENV A="${B:?must be there}"\n', ["must be there"]),
     ],
 )
 def test_a_mistake_is_one_sentence_with_its_line(place, text, words):
@@ -446,20 +446,6 @@ def test_two_builds_at_once(place):
         each.communicate(timeout=PATIENCE)
     assert [each.returncode for each in both] == [0, 0, 0]
     assert shell("cat /hello", "made2") == "hello\n"
-
-
-def test_substitution_as_in_a_shell():
-    values = {"A": "1", "E": ""}
-    for text, expected in (
-        ("$A-${A}-$B-${B}", "1-1--"),
-        ("${B:-x}${E:-y}${E-z}", "xy"),
-        ("${A:+yes}${B:+no}${E:+no}", "yes"),
-        ("\\$A $A", "$A 1"),
-        ("${B:-${A}}", "1"),
-        ("a\\b", "a\\b"),
-        ("100%$", "100%$"),
-    ):
-        assert dockerfile.substitute(text, values) == expected, text
 
 
 def test_from_python_it_is_one_call(place, image):

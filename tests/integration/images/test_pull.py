@@ -26,7 +26,7 @@ from minict.runtime.errors import ContainerError
 from tests.conftest import host_network
 from tests.support.command_line import PATIENCE, Terminal, begin, minict, refused, run, wait_until
 from tests.support.paths import ROOT
-from tests.support.registry_server import (
+from tests.support.registry_server import (  # noqa: F401: fixtures
     PASSWORD,
     USER,
     Hostile,
@@ -37,6 +37,8 @@ from tests.support.registry_server import (
     archive,
     certificate,
     debian,
+    layout,
+    registry,
 )
 
 

@@ -2,52 +2,195 @@
 
 from __future__ import annotations
 
-from minict.engine.cli.parser import Command, Option, table
+from minict.engine.cli.parser import Command, Option, table, under
+from minict.runtime.errors import ContainerError
 
 from .run import SETTINGS
 from .system import FORCE, NAMELESS_IMAGES, agreed, report
 
 
 def build(fields: dict, arguments: list[str]) -> None:
-    import os
     import sys
 
-    from minict.engine.builder import builder
+    from minict.engine.builder import builder, outputs, secrets
     from minict.engine.containers import env
 
-    quiet = fields.get("quiet", False)
-    args = {}
-    for word in fields.get("build_arg", ()):
-        name, given, value = word.partition("=")
-        if given or name in os.environ:
-            args[name] = value if given else os.environ[name]
-    sys.stdout.flush()
-    null = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
-    image = builder.build(
-        arguments[0],
-        file=fields.get("file"),
-        tag=fields.get("tag", ()),
-        args=args,
-        labels=env.pairs(fields.get("label", ()), "--label"),
-        target=fields.get("target"),
-        use_cache=not fields.get("no_cache"),
-        pull=fields.get("pull", False),
-        settings={name: fields[name] for name in _OF_RUN if name in fields},
-        say=(lambda line: None) if quiet else (lambda line: print(line, flush=True)),
-        output=null if quiet else 1,
-    )
+    _check(fields)
     if fields.get("iidfile"):
-        with open(fields["iidfile"], "w") as file:
-            file.write(f"sha256:{image.id}")
-    print(f"sha256:{image.id}" if quiet else f"built {image.id[:12]}{''.join(f', {name}' for name in image.names)}")
+        _remove(fields["iidfile"])  # a build that fails leaves no id of an older one
+    wanted = [outputs.parse(text) for text in fields.get("output", ())]
+    exports = [each for each in wanted if each.type in ("local", "tar") or each.destination]
+    names = [*fields.get("tag", ()), *(each.name for each in wanted if each.name)]
+    quiet = fields.get("quiet", False) or fields.get("progress") == "quiet"
+    to_stdout = any(each.destination == "-" for each in exports)
+    sys.stdout.flush()
+    said = _Said(quiet, 2 if to_stdout else 1)
+    try:
+        image = builder.build(
+            arguments[0],
+            file=fields.get("file"),
+            tag=names,
+            args=_arguments(fields.get("build_arg", ())),
+            labels=env.pairs(fields.get("label", ()), "--label"),
+            target=fields.get("target"),
+            use_cache=not fields.get("no_cache"),
+            fresh_stages=[name for text in fields.get("no_cache_filter", ()) for name in text.split(",")],
+            pull=fields.get("pull", False),
+            settings=_settings(fields),
+            platform=fields.get("platform"),
+            contexts=_contexts(fields.get("build_context", ())),
+            secrets=secrets.read(fields.get("secret", ())),
+            say=said.line,
+            output=said.output,
+            check_only=bool(fields.get("check") or fields.get("call")),
+        )
+    except ContainerError:
+        said.show()
+        raise
+    if image is None:
+        print("Check complete, no mistakes found.")
+        return
+    for each in exports:
+        outputs.write(each, image)
+    _push(fields, wanted, names)
+    _write_files(fields, image, names)
+    if not to_stdout:
+        print(f"sha256:{image.id}" if quiet else f"built {image.id[:12]}{''.join(f', {name}' for name in image.names)}")
+
+
+class _Said:
+    """What a build says: its lines and the output of its commands go to the descriptor *fd*; *quiet*: only when it
+    fails.
+    """
+
+    _MOST = 1 << 20  # bytes that a quiet build keeps
+
+    def __init__(self, quiet: bool, fd: int):
+        self._kept: bytearray | None = bytearray() if quiet else None
+        self._fd = fd
+
+    @property
+    def output(self):
+        return self._fd if self._kept is None else self._keep
+
+    def line(self, text: str) -> None:
+        import os
+
+        data = f"{text}\n".encode(errors="surrogateescape")
+        if self._kept is None:
+            while data:
+                data = data[os.write(self._fd, data) :]
+        else:
+            self._keep(data)
+
+    def _keep(self, data: bytes) -> None:
+        self._kept += data
+        del self._kept[: -self._MOST]
+
+    def show(self) -> None:
+        """What a quiet build has kept, on the error output."""
+        import os
+
+        if self._kept:
+            os.write(2, bytes(self._kept))
+
+
+def _arguments(words: list[str]) -> dict[str, str]:
+    """``NAME=VALUE``, or ``NAME`` for the caller's own variable, if there is one."""
+    import os
+
+    found = {}
+    for word in words:
+        name, given, value = word.partition("=")
+        if not name:
+            raise ContainerError(f"--build-arg {word}: write NAME=VALUE")
+        if given or name in os.environ:
+            found[name] = value if given else os.environ[name]
+    return found
+
+
+def _contexts(words: list[str]) -> dict[str, str]:
+    for word in words:
+        if not all(word.partition("=")):
+            raise ContainerError(f"--build-context {word}: write NAME=DIRECTORY or NAME=docker-image://IMAGE")
+    return {word.partition("=")[0]: word.partition("=")[2] for word in words}
+
+
+def _settings(fields: dict) -> dict:
+    """What RUN steps may use; the network called default is the one that containers have anyway."""
+    found = {name: fields[name] for name in _OF_RUN if name in fields}
+    if found.get("network") in ("default", ["default"]):
+        del found["network"]
+    return found
+
+
+def _check(fields: dict) -> None:
+    """Refuse by name what cannot be done, and note what makes no difference.  Raises :class:`ContainerError`."""
+    import os
+
+    for field, reason in _REFUSED.items():
+        if fields.get(field):
+            raise ContainerError(f"--{field.replace('_', '-')} is not supported: {reason}")
+    platform = fields.get("platform", "")
+    if "," in platform:
+        raise ContainerError(f"--platform {platform}: one platform at a time: build for each by itself")
+    if fields.get("progress", "auto") not in ("auto", "plain", "tty", "quiet", "rawjson"):
+        raise ContainerError(f"--progress {fields['progress']}: write auto, plain, tty, quiet or rawjson")
+    if fields.get("isolation", "default") not in ("default", ""):
+        raise ContainerError(f"--isolation {fields['isolation']}: only default is there on Linux")
+    if fields.get("call", "check") not in ("build", "check"):
+        raise ContainerError(f"--call {fields['call']}: only build and check are supported")
+    if fields.get("call") == "build":
+        del fields["call"]
+    if "security.insecure" in fields.get("allow", ()):
+        raise ContainerError("--allow security.insecure is not supported: RUN has the rights of every container")
+    for field, reason in _IGNORED.items():
+        if fields.get(field) and fields[field] not in ("false", "0", "max", "min"):
+            os.write(2, f"note: --{field.replace('_', '-')} is ignored: {reason}\n".encode())
+
+
+def _push(fields: dict, wanted: list, names: list[str]) -> None:
+    if fields.get("push") or any(each.push for each in wanted):
+        from minict.engine.images import push
+
+        if not names:
+            raise ContainerError("--push: name the image with -t")
+        for name in names:
+            push.push(name)
+
+
+def _remove(path: str) -> None:
+    import contextlib
+    import os
+
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def _write_files(fields: dict, image, names: list[str]) -> None:
+    """``--iidfile`` and ``--metadata-file``.  Raises :class:`ContainerError`."""
+    from minict.runtime import jsonfile
+
+    metadata = {"containerimage.config.digest": f"sha256:{image.id}", "containerimage.digest": f"sha256:{image.id}"}
+    if names:
+        metadata["image.name"] = ",".join(names)
+    texts = {"iidfile": f"sha256:{image.id}", "metadata_file": jsonfile.dumps(metadata)}
+    for field, text in texts.items():
+        if fields.get(field):
+            try:
+                with open(fields[field], "w") as file:
+                    file.write(text)
+            except OSError as error:
+                raise ContainerError(f"--{field.replace('_', '-')} {fields[field]}: {error.strerror}") from None
 
 
 def prune(fields: dict, arguments: list[str]) -> None:
+    from minict.engine.builder import mounting
     from minict.engine.images import buildcache
     from minict.engine.images.image import remove_unused
 
     if fields.get("force") or agreed(["what the build cache remembers", NAMELESS_IMAGES]):
-        print(f"forgot {buildcache.forget()} steps")
+        print(f"forgot {buildcache.forget()} steps, and {mounting.forget()} caches of RUN")
         report("Images", remove_unused())
 
 
@@ -68,24 +211,72 @@ _OF_RUN = (
     "security_opt",
 )
 
+_REFUSED = {
+    "ssh": "give the key as a --secret, or fetch what needs it outside",
+    "squash": "FROM scratch and COPY --from=STAGE / / make one layer",
+    "attest": "no attestations are made",
+    "annotation": "images have labels: write --label",
+}
+_NO_DAEMON = "the build runs in this process"
+_IGNORED = {
+    "cache_from": "the build cache of this machine is used",
+    "cache_to": "the build cache of this machine is used",
+    "sbom": "no attestations are made",
+    "builder": _NO_DAEMON,
+    "stream": _NO_DAEMON,
+}
+
 COMMANDS = table(
     Command(
         "build",
         "[OPTION…] DIRECTORY|-",
-        "Make an image by the recipe in a Dockerfile.  With - that is the standard input.",
+        "Make an image from a Dockerfile.  With - an archive of the files, or the Dockerfile, is standard input.",
         "minict build -t my-app .",
         build,
         [
             Option("-t --tag", "a name for the image", "NAME[:TAG]", many=True),
-            Option("-f --file", "the recipe (DIRECTORY/Dockerfile); - is standard input", "FILE"),
+            Option("-f --file", "the Dockerfile (DIRECTORY/Dockerfile); - is standard input", "FILE"),
             Option("--build-arg", "the value of an ARG, or NAME for our own variable", "NAME=VALUE", many=True),
+            Option("--build-context", "a further directory or image for FROM and --from", "NAME=DIRECTORY", many=True),
             Option("--target", "the stage to end with", "NAME"),
+            Option("--platform", "what the image is for, such as linux/arm64", "PLATFORM"),
             Option("--label", "a label of the image", "NAME=VALUE", many=True),
+            Option("--secret", "a secret for RUN --mount=type=secret", "id=NAME,src=FILE", many=True),
             Option("--no-cache", "do each step anew"),
+            Option("--no-cache-filter", "do each step of a stage anew", "STAGE", many=True),
             Option("--pull", "fetch base images anew"),
+            Option(
+                "-o --output",
+                "write the files, or the image, elsewhere too",
+                "DIRECTORY|type=TYPE,dest=PATH",
+                many=True,
+            ),
+            Option("--push", "push the image under its names"),
+            Option("--load", "put the image into the store, as ever"),
+            Option("--check", "only look for mistakes"),
+            Option("--call", "build, or check: only look for mistakes", "NAME"),
             Option("--iidfile", "write the image's id into this file", "FILE"),
-            Option("--force-rm --rm", "leave no container of a RUN step behind, as ever"),
-            Option("-q --quiet", "print only the id"),
+            Option("--metadata-file", "write what is known of the image into this file, as JSON", "FILE"),
+            *under(
+                "For scripts",
+                Option("--force-rm --rm", "leave no container of a RUN step behind, as ever"),
+                Option("-q --quiet", "print only the id"),
+                Option("--progress", "how progress is shown: quiet, or plain, as ever", "KIND"),
+                Option("--allow", "rights of RUN: network.host is there as ever", "RIGHT", many=True),
+                Option("--compress", "taken, and without effect"),
+                Option("--disable-content-trust", "taken, and without effect"),
+                Option("--provenance", "taken, and without effect: no attestations are made", "KIND"),
+                Option("--isolation", "default", "KIND"),
+                Option("--cache-from", "taken with a note: this machine's cache is used", "CACHE", many=True),
+                Option("--cache-to", "taken with a note: this machine's cache is used", "CACHE", many=True),
+                Option("--sbom", "taken with a note: no attestations are made", "KIND"),
+                Option("--builder", "taken with a note: there is one builder", "NAME"),
+                Option("--stream", "taken with a note"),
+                Option("--ssh", "refused, with what to do instead", "VALUE", many=True),
+                Option("--attest", "refused: no attestations are made", "VALUE", many=True),
+                Option("--annotation", "refused, with what to do instead", "VALUE", many=True),
+                Option("--squash", "refused, with what to do instead"),
+            ),
             *(option for option in SETTINGS if option.field in _OF_RUN),
         ],
         (1, 1),

@@ -1,0 +1,76 @@
+"""RUN: a command in a container, and the layer of what it has changed."""
+
+from __future__ import annotations
+
+import os
+
+from minict.engine import streams
+from minict.engine.containers.options import Settings
+from minict.engine.images import overlay
+from minict.engine.images.image import Image
+from minict.engine.lifecycle import commit, task
+from minict.runtime.errors import ContainerError
+
+from . import filesystem, scopes
+from .mounting import Mounting
+from .plan import Run
+
+
+def changed(image: Image, step: Run, mounts: list, build) -> Image:
+    """The image that the command of *step* makes of *image*.  *build*: its settings, secrets, arguments and output.
+
+    Raises :class:`ContainerError`.
+    """
+    with Mounting(mounts, step.script, build.secrets) as mounting:
+        settings = _settings(step, mounting, build)
+        record = task.create(image.id, step.command, settings, found=_without_volumes(image), starting=True)
+        try:
+            return _executed(image, record, build.output)
+        finally:
+            if os.path.isdir(record.data) and record.pid is None:
+                task.forget(record)
+
+
+def _settings(step: Run, mounting: Mounting, build) -> Settings:
+    """What the container may use.  No volume: what a command writes below a VOLUME is in the image, as with
+    BuildKit."""
+    variables = {**scopes.proxies(build.args), **step.environment, **mounting.environment}
+    network = {} if step.network == "default" else {"network": [step.network]}
+    return Settings(
+        **{
+            **build.settings,
+            **network,
+            "entrypoint": "",
+            "env": [f"{name}={value}" for name, value in variables.items()],
+            "user": step.user or "0",
+            "workdir": step.directory or "/",
+            "no_healthcheck": True,
+            "rm": True,
+            **mounting.settings,
+        }
+    )
+
+
+def _without_volumes(image: Image) -> Image:
+    """*image* as one that says nothing of its containers: the step has all of that."""
+    return Image(image.id, {**image.document, "config": {}}, image.name)
+
+
+def _executed(image: Image, record, output: int) -> Image:
+    """Execute the command of the new container *record*; the image of what it has changed in *image*."""
+    with streams.Relay(stdout=output, stderr=output) as relay:
+        container = task.begin(record, streams=relay.theirs)
+        record.unlock()
+        status = 137
+        try:
+            relay.begun()
+            relay.run(container.pidfd)
+            status = container.wait()
+            if status:
+                raise ContainerError(
+                    f"the command ended with the status {status}", status=status if status < 126 else 125
+                )
+            with overlay.Changes(image, record.data) as upper:
+                return filesystem.commit(image, upper, ignore=commit.mounted(record))
+        finally:
+            task.end(record, container, status)

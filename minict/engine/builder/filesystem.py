@@ -1,0 +1,65 @@
+"""Layers that a step of a build makes: what it changes in the files of an image becomes an image with one layer more.
+
+Nothing is executed here, and no container is made.  What a killed build leaves is a directory of the store without a
+lock, which ``minict prune`` removes.
+"""
+
+from __future__ import annotations
+
+import os
+
+from minict.engine.archive import fsview
+from minict.engine.images import overlay, store
+from minict.engine.images.image import Image
+
+
+def changed(parent: Image | None, work, keep: list[int] = (), apart: bool = False) -> Image:
+    """The image that *work* makes of *parent*, in a process whose root directory is the parent's files.
+
+    *keep*: descriptors that *work* needs.  *apart*: *work* sees an empty directory instead, and what it makes there
+    goes on top; so it is
+    without a parent.  Raises :class:`ContainerError`.
+    """
+    with store.Making(None) as making:
+        for digest in parent.digests if parent else ():
+            making.use(digest)
+        if parent is None or not parent.layers or apart:
+            upper = f"{making.path}/upper"
+            os.mkdir(upper, 0o755)
+            run(fsview.Directories({"upper": upper}, writable="upper"), lambda: _from_root("/upper", work), keep)
+            return commit(parent, upper)
+        for name in ("upper", "work", "root"):
+            os.mkdir(f"{making.path}/{name}", 0o755)
+        overlay.prepare(parent, making.path)
+        files = fsview.Mounted(overlay.root(parent, making.path), f"{making.path}/root")
+        run(files, work, keep)
+        with overlay.Changes(parent, making.path) as upper:
+            return commit(parent, upper)
+
+
+def run(files, work, keep: list[int] = ()) -> str:
+    """Do *work* in a process that has entered *files*, and return the text that it returns.  Raises
+    :class:`ContainerError`."""
+    child = fsview.Child(files, work, keep)
+    try:
+        return child.wait()
+    finally:
+        child.stop()
+
+
+def _from_root(directory: str, work) -> str:
+    os.chroot(directory)
+    os.chdir("/")
+    return work()
+
+
+def commit(parent: Image | None, upper: str, ignore: frozenset[str] = frozenset()) -> Image:
+    """An image without a name and without words of its own: the layers of *parent*, and what is in *upper*."""
+    bare = Image(parent.id, {**parent.document, "history": []}, parent.name) if parent else None
+    return store.commit(bare, upper, {}, {"created_by": "a step of a build"}, ignore=ignore)
+
+
+def is_directory(image: Image, path: str) -> bool:
+    """Whether *path* in *image* is a directory, or a link to one."""
+    with store.Making(None) as place:
+        return bool(run(fsview.of_image(image, place.path), lambda: "yes" if os.path.isdir(path) else ""))

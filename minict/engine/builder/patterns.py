@@ -1,0 +1,172 @@
+"""Patterns for paths: those of COPY, which are Go's filepath.Match, and those of .dockerignore, which are moby's
+patternmatcher.
+
+In both ``*`` is any part of a name, ``?`` one character, ``[a-z]`` and ``[^a-z]`` one of these or none of them, and a
+backslash protects.  Only in .dockerignore ``**`` is any number of directories, and ``!`` takes back what was left out.
+
+Source: Go's path/filepath, Match; github.com/moby/patternmatcher.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+
+from minict.runtime.errors import ContainerError
+
+
+def has_wildcards(text: str) -> bool:
+    """Whether *text* is a pattern and no plain name."""
+    return re.search(r"(?:^|[^\\])(?:\\\\)*[*?\[]", text) is not None
+
+
+def unescaped(text: str) -> str:
+    """The plain name *text* without the backslashes that protect."""
+    return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
+
+
+def compile_match(pattern: str) -> re.Pattern:
+    """Go's filepath.Match for *pattern* as a regular expression for the whole path.  Raises :class:`ContainerError`."""
+    result, place = [], 0
+    while place < len(pattern):
+        character = pattern[place]
+        if character == "[":
+            part, place = _bracket(pattern, place)
+            result.append(part)
+            continue
+        if character == "\\":
+            place += 1
+            if place == len(pattern):
+                raise _bad(pattern)
+            result.append(re.escape(pattern[place]))
+        else:
+            result.append({"*": "[^/]*", "?": "[^/]"}.get(character) or re.escape(character))
+        place += 1
+    return re.compile("".join(result), re.DOTALL)
+
+
+def _bracket(pattern: str, place: int) -> tuple[str, int]:
+    """The class of characters that begins at *place*, as a regular expression, and the place after it."""
+    place += 1
+    negated = pattern.startswith("^", place)
+    place += negated
+    ranges = []
+    while not (ranges and pattern.startswith("]", place)):
+        low, place = _bracket_character(pattern, place)
+        high = low
+        if pattern.startswith("-", place):
+            high, place = _bracket_character(pattern, place + 1)
+        ranges.append(f"{re.escape(low)}-{re.escape(high)}" if low <= high else "")
+    inner = "".join(ranges)
+    if not inner:  # nothing is from z to a
+        return ("[^/]" if negated else "(?!)"), place + 1
+    return (f"[^/{inner}]" if negated else f"(?!/)[{inner}]"), place + 1
+
+
+def _bracket_character(pattern: str, place: int) -> tuple[str, int]:
+    if place < len(pattern) and pattern[place] == "\\":
+        place += 1
+    elif place < len(pattern) and pattern[place] in "-]":
+        raise _bad(pattern)
+    if place >= len(pattern) - 1:  # the closing bracket is still to come
+        raise _bad(pattern)
+    return pattern[place], place + 1
+
+
+def _bad(pattern: str) -> ContainerError:
+    return ContainerError(
+        f"invalid pattern {pattern!r}: each [ needs characters and a ], and a backslash something to protect"
+    )
+
+
+class Matcher:
+    """The lines of a .dockerignore, or the patterns of --exclude.  Raises :class:`ContainerError` for what is no
+    pattern."""
+
+    def __init__(self, patterns: list[str]):
+        self._patterns = []
+        for text in patterns:
+            if not (text := text.strip()):
+                continue
+            text = clean(text)
+            keeps = text.startswith("!")
+            if keeps and len(text) == 1:
+                raise ContainerError("invalid pattern '!': write after it what is to be kept")
+            text = text[keeps:]
+            compile_match(text)
+            self._patterns.append((_compile(text), keeps))
+        self.has_exceptions = any(keeps for _, keeps in self._patterns)
+
+    def __bool__(self) -> bool:
+        return bool(self._patterns)
+
+    def matches(self, path: str) -> bool:
+        """Whether the last pattern that matches *path*, or a directory above it, is one without ``!``."""
+        parts = path.split("/")
+        above = ["/".join(parts[:length]) for length in range(len(parts), 0, -1)]
+        matched = False
+        for match, keeps in self._patterns:
+            if keeps == matched and any(map(match, above)):
+                matched = not keeps
+        return matched
+
+
+def clean(path: str) -> str:
+    """Go's filepath.Clean: the shortest name of the same path."""
+    cleaned = posixpath.normpath(path)
+    return cleaned[1:] if cleaned.startswith("//") else cleaned
+
+
+def _compile(pattern: str):
+    """The function that says whether a path matches *pattern*, as moby's patternmatcher does."""
+    result, place, kind = [], 0, "exact"
+    while place < len(pattern):
+        first = place == 0
+        character = pattern[place]
+        place += 1
+        if character == "*" and pattern.startswith("*", place):
+            place += 1
+            place += pattern.startswith("/", place)
+            if place == len(pattern):
+                kind = "prefix" if kind == "exact" else "regex"
+                result.append(".*")
+            else:
+                kind = "regex"
+                result.append("(?:.*/)?")
+            kind = "suffix" if first else kind
+        elif character in "*?":
+            result.append("[^/]*" if character == "*" else "[^/]")
+            kind = "regex"
+        elif character == "\\":
+            result.append(re.escape(pattern[place : place + 1] or "\\"))
+            place += 1
+            kind = "regex"
+        elif character == "[":
+            part, place = _bracket(pattern, place - 1)
+            result.append(part)
+            kind = "regex"
+        else:
+            result.append(re.escape(character))
+    if kind == "suffix":
+        suffix = pattern[2:]
+        return lambda path: path.endswith(suffix) or (suffix.startswith("/") and path == suffix[1:])
+    if kind == "prefix":
+        return lambda path: path.startswith(pattern[:-2])
+    if kind == "exact":
+        return lambda path: path == pattern
+    regex = re.compile("".join(result))
+    return lambda path: regex.fullmatch(path) is not None
+
+
+def ignore_lines(text: str) -> list[str]:
+    """The patterns in *text*, the content of a .dockerignore: without comments, and as paths below the context."""
+    found = []
+    for row in text.removeprefix("\ufeff").split("\n"):
+        if row.startswith("#") or not (pattern := row.strip()):
+            continue
+        keeps = pattern.startswith("!")
+        if pattern := pattern[keeps:].strip():
+            pattern = clean(pattern)
+            pattern = pattern[1:] if len(pattern) > 1 and pattern.startswith("/") else pattern
+        found.append("!" * keeps + pattern)
+    return found

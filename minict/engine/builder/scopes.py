@@ -1,0 +1,97 @@
+"""Which variables have which values where: ARG, ENV, and what is there without either.
+
+* An ARG before the first FROM counts in the FROM lines, and in a stage that declares it again without a value.
+* In a stage the later of ARG and ENV counts.  A stage that begins with another one inherits both.
+* ``--build-arg`` goes before the default of an ARG, and means nothing where no ARG names it.
+* ``BUILDPLATFORM``, ``TARGETPLATFORM`` and the like are there for each stage that declares them.
+* The variables of proxies need no ARG: RUN sees them, and the cache does not.
+
+Source: the Dockerfile reference, "ARG"; BuildKit's package frontend/dockerfile/dockerfile2llb.
+"""
+
+from __future__ import annotations
+
+from . import substitution
+from .dockerfile import Instruction
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
+
+
+def platform_arguments(here: dict, target: dict, stage: str, given: dict[str, str]) -> dict[str, str]:
+    """The ARGs that need no value: of this machine, and of the platform that the image is for."""
+    values = {}
+    for prefix, platform in (("BUILD", here), ("TARGET", target)):
+        parts = [platform["os"], platform["architecture"], platform.get("variant", "")]
+        values[f"{prefix}PLATFORM"] = "/".join(filter(None, parts))
+        values |= {f"{prefix}OS": parts[0], f"{prefix}ARCH": parts[1], f"{prefix}VARIANT": parts[2]}
+    values["TARGETSTAGE"] = stage or "default"
+    return {name: given.get(name, value) for name, value in values.items()}
+
+
+def global_arguments(
+    declared: list[Instruction], values: dict[str, str], given: dict[str, str], escape: str
+) -> dict[str, str]:
+    """The values of ARGs before the first FROM, beside *values*.  Raises :class:`ContainerError`."""
+    values = dict(values)
+    for each in declared:
+        for name, default in each.args:
+            if name in given:
+                values[name] = given[name]
+            elif default is not None:
+                values[name] = substitution.expand(default, values, escape)
+    return values
+
+
+def proxies(given: dict[str, str]) -> dict[str, str]:
+    """The variables of proxies among the ARGs that were *given*, in small and in capital letters as they were."""
+    return {name: value for name, value in given.items() if name.upper() in _PROXIES}
+
+
+class Scope:
+    """The variables of one stage.
+
+    *variables*: all that has a value, by ENV and ARG.  *declared*: the ARGs, in their order.  *given*: values of
+    --build-arg;
+    *outer*: those of ARGs before the first FROM.
+    """
+
+    def __init__(
+        self,
+        variables: dict[str, str],
+        declared: dict[str, str],
+        given: dict[str, str],
+        outer: dict[str, str],
+        escape: str,
+    ):
+        self.variables, self.declared = dict(variables), dict(declared)
+        self.given, self.outer, self.escape = given, outer, escape
+
+    def inherited(self) -> Scope:
+        """The scope of a stage that begins with this one."""
+        return Scope(self.variables, self.declared, self.given, self.outer, self.escape)
+
+    def expand(self, word: str) -> str:
+        """One word with the values of its variables.  Raises :class:`ContainerError`."""
+        return substitution.expand(word, self.variables, self.escape)
+
+    def split(self, word: str) -> list[str]:
+        """A word that may become several.  Raises :class:`ContainerError`."""
+        return substitution.split(word, self.variables, self.escape)
+
+    def declare(self, name: str, default: str | None) -> str | None:
+        """ARG: the value that the variable *name* has from now on, None for none.  Raises :class:`ContainerError`."""
+        if name in self.given:
+            value = self.given[name]
+        elif default is not None:
+            value = self.expand(default)
+        else:
+            value = self.outer.get(name)
+        if value is not None:
+            self.variables[name] = value
+        self.declared[name] = value or ""
+        return value
+
+    def set(self, name: str, value: str) -> None:
+        """ENV."""
+        self.variables[name] = value

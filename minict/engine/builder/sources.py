@@ -1,0 +1,205 @@
+"""What COPY, ADD and ``RUN --mount`` take, out of a context, a stage or an image: found, and written into an archive.
+
+It runs in a process whose root directory is the source (:mod:`minict.engine.archive.fsview`), so that links lead
+nowhere else. Source: BuildKit's solver/llbsolver/file and github.com/tonistiigi/fsutil, copy; what was seen on Docker
+20.10.
+"""
+
+from __future__ import annotations
+
+import collections
+import errno
+import os
+import posixpath
+import stat
+import tarfile
+
+from minict.engine.archive import compression, extract
+from minict.runtime.errors import ContainerError
+
+from . import patterns
+from .copy_archive import Archive
+
+# : How sources are taken.  *excludes*: a Matcher of --exclude; *unpack*: archives are to be unpacked; *parents*: paths
+# keep : their directories.
+Options = collections.namedtuple("Options", "excludes unpack parents", defaults=(patterns.Matcher([]), False, False))
+
+
+class Finder:
+    """Writes what sources mean into *archive*.  *ignore*: the Matcher of .dockerignore; *label*: what messages call
+    the source."""
+
+    def __init__(self, archive: Archive, label: str, ignore: patterns.Matcher, options: Options):
+        self.archive, self.label, self.ignore, self.options = archive, label, ignore, options
+
+    def add(self, source: str) -> None:
+        """Add what *source*, a path or a pattern, means.  Raises :class:`ContainerError` when a path is not there."""
+        if self.options.parents:
+            return self._add_with_parents(source)
+        for path in self._found(source):
+            self._add_path(os.path.realpath(path), posixpath.basename(path), source)
+
+    def check(self, source: str) -> None:
+        """Raise :class:`ContainerError` when *source* is a path that is not there; a pattern may mean nothing."""
+        if not self.options.parents:
+            for path in self._found(source):
+                self._existing(os.path.realpath(path), source)
+
+    def _missing(self, source: str) -> ContainerError:
+        ignored = ", or .dockerignore leaves it out" if self.ignore else ""
+        return ContainerError(f"there is no {source} in {self.label}{ignored}")
+
+    # ---- which paths
+
+    def _found(self, source: str) -> list[str]:
+        """The paths that *source* means, in their order."""
+        path = posixpath.normpath("/" + source)
+        parts = path.lstrip("/").split("/")
+        plain = next((number for number, part in enumerate(parts) if patterns.has_wildcards(part)), len(parts))
+        if plain == len(parts):
+            return ["/" + patterns.unescaped(path.lstrip("/"))]
+        found = [os.path.realpath("/" + patterns.unescaped("/".join(parts[:plain])))]
+        for part in parts[plain:]:
+            match = patterns.compile_match(part)
+            found = [
+                f"{directory.rstrip('/')}/{name}"
+                for directory in found
+                for name in _names(directory)
+                if match.fullmatch(name)
+            ]
+        return [path for path in found if self._is_visible(path)]
+
+    def _is_visible(self, path: str) -> bool:
+        """Whether .dockerignore shows *path*: itself, or something below it."""
+        if path == "/" or not self.ignore.matches(path[1:]):
+            return True
+        return self.ignore.has_exceptions and _is_directory(path) and any(self._below(path, self._skips(path, False)))
+
+    def _existing(self, path: str, source: str) -> os.stat_result:
+        try:
+            status = os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            raise self._missing(source) from None
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            raise self._missing(source) from None
+        if stat.S_ISLNK(status.st_mode) or not self._is_visible(path):
+            # a link that is still one leads round in a circle
+            raise self._missing(source)
+        return status
+
+    # ---- what is in them
+
+    def _add_path(self, path: str, name: str, source: str) -> None:
+        status = self._existing(path, source)
+        if stat.S_ISDIR(status.st_mode):
+            self.archive.begin("directory", name or ".")
+            for below in self._below(path, self._skips(path)):
+                self.archive.add(f"{path.rstrip('/')}/{below}", below)
+        elif self.options.excludes.matches(name):
+            return
+        elif self.options.unpack and stat.S_ISREG(status.st_mode) and _is_archive(path):
+            self.archive.begin("archive", name)
+            self.archive.add(path, name)
+        else:
+            self.archive.begin("file", name)
+            self.archive.add(path, name)
+
+    def _add_with_parents(self, source: str) -> None:
+        """``--parents``: everything that matches, below the directories on the way to it, from ``/./`` on."""
+        pivot, has_pivot, pattern = source.partition("/./")
+        pivot, pattern = (pivot, pattern) if has_pivot else ("", source)
+        pattern = posixpath.normpath("/" + pattern).lstrip("/")
+        top = os.path.realpath("/" + pivot)
+        self._existing(top, source)
+        wanted = patterns.Matcher([pattern] if pattern else ["**"])
+        skips = self._skips(top)
+        found = list(self._below(top, lambda path: skips(path) or not wanted.matches(path), True))
+        if not found and not patterns.has_wildcards(source):
+            raise self._missing(source)
+        if found:
+            self.archive.begin("directory", ".")
+        for below in found:
+            self.archive.add(f"{top.rstrip('/')}/{below}", below)
+
+    def _skips(self, top: str, excludes: bool = True):
+        """The function that says of a path below *top* whether it is left out."""
+        prefix = f"{top[1:]}/" if top != "/" else ""
+        ignore, exclude = self.ignore, self.options.excludes if excludes else None
+        return lambda path: bool(ignore and ignore.matches(prefix + path)) or bool(exclude and exclude.matches(path))
+
+    def _below(self, top: str, skips, into_skipped: bool = False):
+        """The paths below the directory *top* that *skips* lets through, each after the directories in which it
+        lies."""
+        into_skipped = into_skipped or self.ignore.has_exceptions or self.options.excludes.has_exceptions
+        done: set[str] = {""}
+        waiting = [(name, False) for name in reversed(_names(top))]
+        while waiting:
+            path, _ = waiting.pop()
+            is_directory, skipped = _is_directory(f"{top}/{path}"), skips(path)
+            if not skipped:
+                for parent in _parents(path):
+                    if parent not in done:
+                        done.add(parent)
+                        yield parent
+                done.add(path)
+                yield path
+            if is_directory and (not skipped or into_skipped):
+                waiting += [(f"{path}/{name}", False) for name in reversed(_names(f"{top}/{path}"))]
+
+
+def _parents(path: str) -> list[str]:
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
+
+
+def _names(directory: str) -> list[str]:
+    try:
+        return sorted(os.listdir(directory))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _is_directory(path: str) -> bool:
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+# ---- archives that ADD unpacks ---------------------------------------------------------------------------------------
+
+
+def load_decompressors() -> None:
+    """Load what reading compressed archives needs, before a process enters a place where it can load nothing."""
+    for start in (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0"):
+        compression.decompressor(start)
+    try:
+        compression.zstd()
+    except ContainerError:  # then an archive that needs it is refused when it comes
+        pass
+
+
+def _is_archive(path: str) -> bool:
+    """Whether the file *path* is a tar archive, plain or compressed, with at least one member."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        return first_member(fd, path) is not None
+    finally:
+        os.close(fd)
+
+
+def first_member(fd: int, path: str) -> tarfile.TarInfo | None:
+    """The first member of the archive that *fd* reads; None when it is none.  Raises :class:`ContainerError` for a
+    hostile one."""
+    import hashlib
+
+    start = os.pread(fd, 512, 0)
+    try:
+        plain = extract.Plain(fd, compression.decompressor(start, path), hashlib.sha256(), extract.MAX_BYTES)
+        return tarfile.TarFile(fileobj=extract.Stream(plain), encoding="utf-8", errors="surrogateescape").next()
+    except (tarfile.TarError, extract.Damaged):
+        return None
+    except extract.Refused as error:
+        raise ContainerError(f"{path} cannot be unpacked: {error}") from None
