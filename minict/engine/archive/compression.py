@@ -10,6 +10,9 @@ from __future__ import annotations
 from minict.runtime.errors import ContainerError
 
 _CHUNK = 1 << 20
+# How much memory a stream may make a decompressor take: xz -9 takes 65 MiB, zstd without --ultra at most 8, with it 128.
+MAX_MEMORY = 256 << 20
+MAX_WINDOW = 128 << 20
 
 
 def decompressor(start: bytes, name: str = "the archive"):
@@ -27,10 +30,15 @@ def decompressor(start: bytes, name: str = "the archive"):
     if start.startswith(b"\xfd7zXZ\0"):
         import lzma
 
-        return lzma.LZMADecompressor
+        return lambda: lzma.LZMADecompressor(memlimit=MAX_MEMORY)
     if start.startswith(b"\x28\xb5\x2f\xfd"):
-        return zstd(name).ZstdDecompressor
+        return _zstd(zstd(name))
     return None
+
+
+def _zstd(module):
+    limits = {module.DecompressionParameter.window_log_max: MAX_WINDOW.bit_length() - 1}
+    return lambda: module.ZstdDecompressor(options=limits)
 
 
 def _gzip():

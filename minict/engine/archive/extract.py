@@ -12,7 +12,7 @@ target its root directory with chroot(2) and then obeys: for it there is no outs
 
 After chroot no module can be imported any more, the library is outside: all that the child uses is imported above.
 
-The standard library's ``tarfile`` reads the orders and this module carries them out: what tarfile's own
+The standard library's ``tarfile`` reads the orders, behind the checks of :mod:`.reader`, and this module carries them out: what tarfile's own
 ``extract`` does is wrong for an image.  Its filter "data", the default since Python 3.14, refuses absolute
 links and devices, which ordinary images have; no filter keeps extended attributes; and it opens a name that
 is there already instead of replacing it, and so writes through links.
@@ -27,24 +27,21 @@ import errno
 import fcntl
 import gc
 import hashlib
-import io
 import os
-import shutil
 import signal
 import stat
 import sys
 import tarfile
 
 from minict.kernel import process
+from minict.runtime import files
 from minict.runtime.errors import ContainerError
 
-from . import compression
+from . import compression, reader
+from .reader import MAX_BYTES, MAX_ENTRIES, MAX_HEADER, Damaged, NoTar, Plain, Refused, Stream  # noqa: F401
 
-# Against archives that are small and unpack to more than there is.  The largest images have a tenth of this.
-MAX_BYTES = 128 << 30
-MAX_ENTRIES = 4_000_000
-MAX_HEADER = 16 << 20  # the names and attributes of one file
-_MAX_IMPLIED = 100_000
+_MAX_IMPLIED = 100_000  # directories that an archive needs and does not list
+_MAX_DIRECTORY_NAMES = 256 << 20  # bytes of the paths of all its directories, which are remembered to its end
 
 _CHUNK = 1 << 20
 XATTR = "SCHILY.xattr."  # in a pax header, before the name of an extended attribute: a custom that became the standard
@@ -188,18 +185,6 @@ def _child(parent: int, orders: int, report: int, directory: str, make, digest, 
         os._exit(0)
 
 
-class Refused(Exception):
-    """The archive orders what no honest one does."""
-
-
-class Damaged(Exception):
-    """What is compressed can't be decompressed."""
-
-
-class NoTar(Exception):
-    """The very beginning is not that of a tar archive."""
-
-
 def keep_only(*descriptors: int) -> list[int]:
     """Close all descriptors but these; they are 3, 4, … from now on.
 
@@ -214,86 +199,23 @@ def keep_only(*descriptors: int) -> list[int]:
     return [*range(3, 3 + len(high))]
 
 
-class Plain(io.RawIOBase):
-    """The decompressed content of a pipe as a raw file, hashed as it passes."""
-
-    def __init__(self, fd: int, make, digest, max_bytes: int):
-        self._chunks = compression.decompressed(lambda size: os.read(fd, size), make)
-        self._digest, self._max_bytes, self._rest = digest, max_bytes, memoryview(b"")
-        self._total = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer) -> int:
-        if not self._rest:
-            try:
-                chunk = next(self._chunks, b"")
-            except Exception as error:  # each decompressor has exceptions of its own for "damaged"
-                raise Damaged(str(error)) from None
-            self._digest.update(chunk)
-            self._total += len(chunk)
-            if self._total > self._max_bytes:
-                raise Refused(f"it holds more than {self._max_bytes} bytes, which is the limit")
-            self._rest = memoryview(chunk)
-        length = min(len(buffer), len(self._rest))
-        buffer[:length], self._rest = self._rest[:length], self._rest[length:]
-        return length
-
-
-class Stream:
-    """A pipe as the file that tarfile expects: seeking is reading on.  It remembers what was last read as a header."""
-
-    def __init__(self, file):
-        self._file = io.BufferedReader(file, _CHUNK)
-        self._position = 0
-        self.allowance = MAX_HEADER
-        self.last = b""
-
-    def tell(self) -> int:
-        return self._position
-
-    def read(self, size: int) -> bytes:
-        """What tarfile calls for headers.  It believes any size and keeps it in memory: hence the allowance."""
-        self.allowance -= size
-        if self.allowance < 0:
-            raise Refused(f"one file has a header of more than {MAX_HEADER} bytes")
-        self.last = self.data(size)
-        return self.last
-
-    def data(self, size: int) -> bytes:
-        chunk = self._file.read(size)
-        self._position += len(chunk)
-        return chunk
-
-    def seek(self, position: int) -> None:
-        while self._position < position and self.data(min(_CHUNK, position - self._position)):
-            pass
-
-
 class Unpacker:
     """Carries out the orders of one archive in the root directory."""
 
     def __init__(self, stream: Stream, whiteouts: bool, max_bytes: int, max_entries: int):
         self.stream, self.whiteouts = stream, whiteouts
         self.max_bytes, self.max_entries = max_bytes, max_entries
-        self.size = self.entries = 0
+        self.size = self.entries = self.names = 0
         self.implied: set[bytes] = set()  # directories that the archive needs, and has not listed yet
         self.directory_times = {}  # set at the end: making a file in a directory changes the directory's time
 
     def run(self) -> None:
-        try:
-            archive = tarfile.TarFile(fileobj=self.stream, encoding="utf-8", errors="surrogateescape")
-        except tarfile.ReadError as error:
-            raise NoTar(error) from None
-        while True:
-            self.stream.allowance = MAX_HEADER
-            member = archive.next()
-            archive.members = []  # tarfile remembers each; there may be millions
-            if member is None:
-                break
+        for member in reader.members(self.stream, self.max_entries):
             self.count(member)
-            self.place(member)
+            try:
+                self.place(member)
+            except (ValueError, OverflowError) as error:  # a zero byte in a name, an owner or a time beyond all numbers
+                raise Refused(f"{member.name[:100]!r} has an impossible header ({error})") from None
         # tarfile takes anything that is no header for the end; the real end is a block of zeros.  Some writers of
         # layers leave it out: there the digest tells whether all is here.
         if self.stream.last != bytes(tarfile.BLOCKSIZE) and not (self.whiteouts and self.stream.last == b""):
@@ -308,10 +230,6 @@ class Unpacker:
         """Refuse to unpack without end."""
         self.entries += 1
         self.size += member.size if member.isreg() else 0
-        if member.size < 0:
-            raise Refused(f"{member.name!r} has the size {member.size}")
-        if self.entries > self.max_entries:
-            raise Refused(f"it has more than {self.max_entries} files, which is the limit")
         if self.size > self.max_bytes:
             raise Refused(f"it unpacks to more than {self.max_bytes} bytes, which is the limit")
 
@@ -342,20 +260,32 @@ class Unpacker:
     def make_parents(self, directory: bytes) -> None:
         """Archives may leave directories out that their files need.  Their time is 1970, so that it is always the
         same."""
-        if os.path.isdir(directory):
-            return
-        self.make_parents(os.path.dirname(directory))
-        if os.path.lexists(directory):  # a file, or a link to nowhere
-            os.unlink(directory)
-        os.mkdir(directory, 0o755)
-        self.directory_times[directory] = (0, 0)
-        self.implied.add(directory)
+        missing = []
+        while not os.path.isdir(directory):
+            missing.append(directory)
+            directory = os.path.dirname(directory)
+        for each in reversed(missing):
+            if os.path.lexists(each):  # a file, or a link to nowhere
+                os.unlink(each)
+            os.mkdir(each, 0o755)
+            self.remember(each, (0, 0))
+            self.implied.add(each)
         if len(self.implied) > _MAX_IMPLIED:
             raise Refused(f"it leaves out more than {_MAX_IMPLIED} directories that it needs, which is the limit")
 
+    def remember(self, directory: bytes, times: tuple[int, int]) -> None:
+        """Note which times the *directory* gets at the end."""
+        if self.directory_times.pop(directory, None) is None:
+            self.names += len(directory)
+        self.directory_times[directory] = times
+        if self.names > _MAX_DIRECTORY_NAMES:
+            raise Refused(
+                f"the paths of its directories have more than {_MAX_DIRECTORY_NAMES} bytes, which is the limit"
+            )
+
     def implied_directories(self) -> list[bytes]:
         """The directories that the archive needed and never listed, as far as they are really in this place."""
-        return sorted(path for path in self.implied if os.path.realpath(path) == path and os.path.isdir(path))
+        return sorted(path for path in self.implied if _is_really_there(path))
 
     def make_room(self, path: bytes, for_directory: bool) -> bool:
         """Remove what is at *path*, so that nothing is written through a link or into a device; directories are merged.
@@ -371,7 +301,7 @@ class Unpacker:
         elif not for_directory:
             if path == b"/":
                 raise Refused("it has a file in the place of its root directory")
-            shutil.rmtree(path)
+            files.remove_tree(os.fsdecode(path))
         return self.whiteouts is True and for_directory and stat.S_ISCHR(mode) and device == 0
 
     def link(self, target: bytes, path: bytes) -> None:
@@ -426,8 +356,7 @@ class Unpacker:
         os.utime(path, ns=(time, time), follow_symlinks=False)
         if member.isdir():
             self.implied.discard(path)
-            self.directory_times.pop(path, None)
-            self.directory_times[path] = (time, time)
+            self.remember(path, (time, time))
 
     def white_out(self, parent: bytes, mark: bytes):
         """``.wh.NAME`` deletes NAME of the layers below, ``.wh..wh..opq`` all that they have in this directory."""
@@ -459,6 +388,18 @@ class Unpacker:
         elif os.path.isdir(path) and not os.path.islink(path):  # deleted below and made anew in this same layer
             os.setxattr(path, OPAQUE, b"y")
         return None
+
+
+def _is_really_there(directory: bytes) -> bool:
+    """Whether *directory* is one, and no link is on the way to it."""
+    while directory != b"/":
+        try:
+            if not stat.S_ISDIR(os.lstat(directory).st_mode):
+                return False
+        except OSError:
+            return False
+        directory = os.path.dirname(directory)
+    return True
 
 
 def encoded(text: str) -> bytes:

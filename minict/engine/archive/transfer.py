@@ -101,7 +101,7 @@ def receive(archive, destination: End, owner: tuple[int, int] | None = None) -> 
 
     child = fsview.Child(
         destination.files,
-        lambda: _receive(destination, extract.Plain(reader, make, digest, _NO_LIMIT), None, True, owner),
+        lambda: _receive(destination, extract.Plain(reader, make, digest, extract.MAX_BYTES), None, True, owner),
         [reader],
     )
     os.close(reader)

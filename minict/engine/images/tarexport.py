@@ -21,7 +21,7 @@ import json
 import os
 import tarfile
 
-from minict.engine.archive import compression, extract
+from minict.engine.archive import compression, reader
 from minict.engine.distribution import manifest as documents
 from minict.engine.distribution import reference
 from minict.engine.distribution.manifest import Descriptor
@@ -31,6 +31,7 @@ from . import store
 from .image import Image
 
 MAX_MEMBERS = 100_000
+_MAX_NAMES = 16 << 20
 _NAME = "io.containerd.image.name"  # the full name of an image, as annotation in an index
 _REF = "org.opencontainers.image.ref.name"
 _LAYOUT = b'{"imageLayoutVersion": "1.0.0"}'
@@ -303,21 +304,18 @@ class Archive:
 
     def __init__(self, file, name: str):
         self.file, self.name, self.members = file, name, {}
-        stream = _Seekable(file)
+        self._described: dict[int, tuple[Descriptor, tarfile.TarInfo]] = {}
+        names = 0
         try:
-            archive = tarfile.TarFile(fileobj=stream, encoding="utf-8", errors="surrogateescape")
-            while True:
-                stream.allowance = extract.MAX_HEADER
-                member = archive.next()
-                archive.members = []
-                if member is None:
-                    break
-                if len(self.members) >= MAX_MEMBERS:
-                    raise ContainerError(f"{name} has more than {MAX_MEMBERS} files, and no archive of images has")
+            for member in reader.members(reader.Seekable(file), MAX_MEMBERS):
+                names += len(member.name) + len(member.linkname)
+                if names > _MAX_NAMES:
+                    raise reader.Refused(f"the names in it have more than {_MAX_NAMES} characters, which is the limit")
+                member.pax_headers = {}  # of no use here, and they may be large
                 self.members[os.path.normpath(member.name)] = member
-        except tarfile.TarError as error:
+        except (tarfile.TarError, reader.NoTar) as error:
             raise ContainerError(f"{name} is no archive of images, or was cut short ({error}): get it again") from None
-        except extract.Refused as error:
+        except reader.Refused as error:
             raise ContainerError(f"{name} can't be read: {error}") from None
 
     def member(self, path: str) -> tarfile.TarInfo:
@@ -357,6 +355,8 @@ class Archive:
     def described(self, path: str) -> tuple[Descriptor, tarfile.TarInfo]:
         """A layer of which nothing is known but where it is."""
         member = self.member(path)
+        if member.offset_data in self._described:  # several images have it
+            return self._described[member.offset_data]
         digest = hashlib.sha256()
         part = self.part(member)
         start = part.read(6)
@@ -370,25 +370,9 @@ class Archive:
             if start.startswith(b"\x28\xb5\x2f\xfd")
             else documents.LAYER
         )
-        return Descriptor(kind, f"sha256:{digest.hexdigest()}", member.size), member
-
-
-class _Seekable(extract.Stream):
-    """As its parent, a file for tarfile that gives headers of no more than a certain size; but what is skipped is not
-    read."""
-
-    def data(self, size: int) -> bytes:
-        chunk = self._file.read(size)
-        self._position += len(chunk)
-        return chunk
-
-    def __init__(self, file):
-        self._file, self._position, self.last = file, 0, b""
-        self.allowance = extract.MAX_HEADER
-        file.seek(0)
-
-    def seek(self, position: int) -> None:
-        self._position = self._file.seek(position)
+        found = Descriptor(kind, f"sha256:{digest.hexdigest()}", member.size), member
+        self._described[member.offset_data] = found
+        return found
 
 
 class _Part:
@@ -424,8 +408,8 @@ def _seekable(file, making: store.Making, name: str, stack: contextlib.ExitStack
     try:
         for chunk in compression.decompressed(lambda size: pieces.pop() if pieces else file.read(size), make):
             total += len(chunk)
-            if total > extract.MAX_BYTES:
-                raise ContainerError(f"{name} holds more than {extract.MAX_BYTES} bytes, which is the limit")
+            if total > reader.MAX_BYTES:
+                raise ContainerError(f"{name} holds more than {reader.MAX_BYTES} bytes, which is the limit")
             spool.write(chunk)
         spool.flush()
     except (ContainerError, OSError):

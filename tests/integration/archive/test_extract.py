@@ -627,7 +627,7 @@ def test_a_fresh_interpreter_needs_no_module_after_chroot(tmp_path, target, ever
     with open(tmp_path / "a.tar", "wb") as archive:
         diff.pack(str(everything), archive)
     code = (
-        f"import sys; sys.path.insert(0, {ROOT!r}); from minict.engine.images.tarexport import extract as unpack; "
+        f"import sys; sys.path.insert(0, {ROOT!r}); from minict.engine.archive import extract as unpack; "
         "print(unpack.unpack(sys.stdin.buffer, sys.argv[1]).entries)"
     )
     for extra in (b"", member_with_size(tarfile.REGTYPE, -512)):  # the way of an error as well
@@ -636,7 +636,7 @@ def test_a_fresh_interpreter_needs_no_module_after_chroot(tmp_path, target, ever
         result = subprocess.run([sys.executable, "-I", "-S", "-c", code, target], input=data, capture_output=True)
         assert b"ModuleNotFoundError" not in result.stderr
         if extra:
-            assert b"unpack.Failure" in result.stderr
+            assert b"extract.Failure" in result.stderr
         else:
             assert result.stdout.decode().strip() == str(len(tree(everything))), result.stderr.decode()
 
@@ -644,7 +644,7 @@ def test_a_fresh_interpreter_needs_no_module_after_chroot(tmp_path, target, ever
 def test_a_locale_that_is_not_utf8_changes_no_name(tmp_path, target):
     data = archive_of(file("ä", b"1"))
     code = (
-        f"import sys; sys.path.insert(0, {ROOT!r}); from minict.engine.images.tarexport import extract as unpack; "
+        f"import sys; sys.path.insert(0, {ROOT!r}); from minict.engine.archive import extract as unpack; "
         "unpack.unpack(sys.stdin.buffer, sys.argv[1])"
     )
     environment = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

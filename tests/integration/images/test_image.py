@@ -54,7 +54,7 @@ def unfinished() -> list[str]:
 
 def in_another_process(code: str, **options) -> subprocess.Popen:
     text = (
-        f"import sys; sys.path.insert(0, {ROOT!r})\nfrom minict.engine.images import image; from minict.engine.images.tarexport import extract as unpack\n"
+        f"import sys; sys.path.insert(0, {ROOT!r})\nfrom minict.engine.images import image; from minict.engine.archive import extract as unpack\n"
         + code
     )
     return subprocess.Popen([sys.executable, "-c", text], start_new_session=True, **options)
