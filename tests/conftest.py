@@ -32,6 +32,7 @@ os.environ["PYTHONPATH"] = ROOT  # for the kernels of notebooks, and for `python
 from minict.kernel import mount, namespaces, process  # noqa: E402
 from minict.lab import host  # noqa: E402
 
+pytest_plugins = ["tests.support.command_line", "tests.support.network_world", "tests.support.registry_server"]
 TINY = "tiny"  # the default image: a shell and the usual small tools, made from the host's own files
 _PREFIX = "minict-test-"
 _PATIENCE = 30  # seconds in which a slow machine, too, has taken apart what a test has left

@@ -1,5 +1,5 @@
 # The virtual machine that `make vm` and `make test-vm` share: how its disk is made, and how QEMU is called.
-# Sourced by the bash scripts vagrant/vm.sh and tests/vm/run.sh.
+# Sourced by the bash scripts vagrant/vm.sh, tests/vm/qemu.sh and tests/vm/uml.sh.
 #
 #   MINICT_VM_CACHE    where disks are kept                       (~/.cache/minict)
 #   MINICT_VM_MEMORY   memory of the machine, in MiB              (2048)
@@ -99,8 +99,9 @@ if [ $$ = 1 ]; then
     mount -t tmpfs -o nosuid,nodev,mode=755 tmpfs /run
 fi
 modprobe -q virtio_blk
-until [ -b /dev/vda ]; do sleep 0.1; done
-tar -xf /dev/vda -C /run
+until [ -b /dev/vda ] || [ -b /dev/ubdb ]; do sleep 0.1; done # ubdb: User Mode Linux has it, in tests/vm
+if [ -b /dev/vda ]; then disk=/dev/vda; else disk=/dev/ubdb; fi
+tar -xf $disk -C /run
 . /run/guest/init
 STUB
 }
@@ -125,8 +126,8 @@ UNIT
 # pack FILE: write the second disk of the guest: the folder $run/guest with the script `init`, and this checkout.
 pack() {
     tar -C "$run" --owner=0 --group=0 -cf "$1" guest
-    tar -C "$PROJECT" --owner=$LEARNER --group=$LEARNER --numeric-owner --exclude=./.git --exclude=./.venv --exclude=./vagrant/cache \
-        --exclude=__pycache__ --exclude=.ipynb_checkpoints --exclude=.pytest_cache --exclude=.vagrant \
+    tar -C "$PROJECT" --owner=$LEARNER --group=$LEARNER --numeric-owner --exclude=./.git --exclude=./.venv --exclude=./vagrant/cache --exclude=./work \
+        --exclude=__pycache__ --exclude=.ipynb_checkpoints --exclude='.*_cache' --exclude=.vagrant \
         --transform 's,^\.,course,S' -rf "$1" .
 }
 

@@ -16,6 +16,7 @@
 #                      re-signs TLS traffic                             (none)
 #   MINICT_WITH_TESTS=1  also install what `make test` needs
 #   MINICT_WITH_VM=1     also install what `make vm` and `make test-vm` need
+#   MINICT_WITH_V2=1     also install what `make test-v2` needs to build its kernel
 #   MINICT_WITH_BENCH=1  also install what `make bench` compares minict with
 #
 # The service, for a machine that nobody else relies on:
@@ -57,6 +58,7 @@ DEBIAN="mmdebstrap debian-archive-keyring"
 PACKAGES_TESTS="gcc libc6-dev make sudo ruby rsync iptables zsh fish
     docker-registry apache2-utils openssl skopeo umoci podman strace $DEBIAN"
 PACKAGES_VM="qemu-system-x86 e2fsprogs $DEBIAN"
+PACKAGES_V2="gcc libc6-dev make flex bison bc perl patch xz-utils e2fsprogs $DEBIAN"
 PACKAGES_BENCH="runc crun bubblewrap podman docker-registry skopeo umoci $DEBIAN"
 
 main() {
@@ -116,7 +118,7 @@ extra_certificates() {
 system_packages() {
     # shellcheck disable=SC2086 # lists of words
     install_packages $PACKAGES ${USER_:+$PACKAGES_SERVICE} ${MINICT_WITH_TESTS:+$PACKAGES_TESTS} \
-        ${MINICT_WITH_VM:+$PACKAGES_VM} ${MINICT_WITH_BENCH:+$PACKAGES_BENCH}
+        ${MINICT_WITH_VM:+$PACKAGES_VM} ${MINICT_WITH_V2:+$PACKAGES_V2} ${MINICT_WITH_BENCH:+$PACKAGES_BENCH}
     { [ -x "$(command -v "$PYTHON")" ] && [ ! -d "$PYTHON" ]; } || die "MINICT_PYTHON=$PYTHON: not an executable file."
     "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
         die "$PYTHON is $("$PYTHON" --version), and minict needs 3.11 or newer: name another interpreter with MINICT_PYTHON=/path/to/python3."
@@ -309,8 +311,10 @@ service() {
     changed=
     id "$USER_" >/dev/null 2>&1 || useradd --create-home --shell /bin/bash "$USER_"
     [ "$(id -u "$USER_")" != 0 ] || die "MINICT_USER=$USER_ is user 0: name an ordinary user, because JupyterLab itself does not need root."
-    runuser -u "$USER_" -- test -w "$SOURCE/notebooks" ||
-        die "$USER_ can't write to $SOURCE/notebooks, so notebooks could not be saved: move the checkout, chown it, or name another MINICT_USER."
+    # the learner's copies of the chapters: see minict/lab/copies.py
+    [ -d "$SOURCE/work" ] || ! runuser -u "$USER_" -- test -w "$SOURCE" || install -d -o "$USER_" -g "$(id -gn "$USER_")" "$SOURCE/work"
+    runuser -u "$USER_" -- test -w "$SOURCE/work" ||
+        die "$USER_ can't write to $SOURCE/work, so notebooks could not be saved: move the checkout, chown it, or name another MINICT_USER."
     root_kernel
     root_command
     user_namespaces
@@ -341,7 +345,7 @@ root_kernel() {
 [ "\$(id -u)" = 0 ] || exec sudo -n "\$0" "\$@"
 echo 300 > /proc/self/oom_score_adj # out of memory, the kernel is killed first, and JupyterLab can start another
 export HOME=/root PATH=$VENV/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-exec $VENV/bin/python -m ipykernel_launcher -f "\$1"
+exec $VENV/bin/python -P $SOURCE/minict/lab/kernel.py -f "\$1"
 SH
     mkdir -p "$VENV/share/minict/kernels/python3"
     put 644 "$VENV/share/minict/kernels/python3/kernel.json" <<JSON

@@ -24,6 +24,7 @@ from minict.runtime import namespaces
 from minict.runtime.errors import ContainerError
 
 from .lifecycle import exec, operations, task
+from .networks import sandbox
 
 # Of fifty threads that start a container at the same moment, eight make progress at a time: more would only get into
 # each other's way on the interpreter's one lock (measured: fifty containers in 336 ms and not in 375).
@@ -76,7 +77,7 @@ def run(
         return Running(image, command, Settings(**options), trace)
     import time
 
-    from .streams import Relay
+    from .util.streams import Relay
 
     data, stdin = bytearray(), _spool(input)
     try:
@@ -108,7 +109,9 @@ def _bear(image: str, command: list[str], settings: Settings, streams: tuple, tr
     with _births:
         record = task.create(image, command, settings, starting=True)
         try:
-            return record, task.begin(record, streams=streams, trace=trace)
+            container = task.begin(record, streams=streams, trace=trace)
+            sandbox.serve_in_background(record.id)
+            return record, container
         except BaseException:
             task.forget(record)
             raise
@@ -230,7 +233,7 @@ class Container:
         """Execute a further *command* inside, and return what became of it."""
         from minict.runtime.process import exit_status
 
-        from .streams import Relay
+        from .util.streams import Relay
 
         wanted = exec.process(self._record, _words(command), user=user, workdir=workdir)
         data = bytearray()

@@ -44,6 +44,36 @@ def setns(fd: int, nstype: int = 0) -> None:
     syscall("setns", fd, nstype)
 
 
+class inside:
+    """For ``with``: the calling thread is in the namespace that *fd* refers to, and afterwards where it was before.
+
+    *kind*: ``net`` or another file of ``/proc/thread-self/ns``.  A network namespace belongs to a thread, so the other
+    threads of a notebook stay where they are.  What is opened inside, such as a socket, stays there for ever.
+    Raises :class:`OSError`.  Source: setns(2).
+    """
+
+    def __init__(self, fd: int, kind: str = "net"):
+        self._fd, self._kind, self._home = fd, kind, -1
+
+    def __enter__(self) -> None:
+        self._home = os.open(f"/proc/thread-self/ns/{self._kind}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            setns(self._fd)
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_) -> None:
+        try:
+            try:
+                setns(self._home)
+            except KeyboardInterrupt:  # Ctrl-C must not strand us
+                setns(self._home)
+                raise
+        finally:
+            os.close(self._home)
+
+
 class _CloneArgs(ctypes.Structure):
     """struct clone_args of linux/sched.h, up to the member that clone3 learnt in Linux 5.7."""
 

@@ -21,7 +21,7 @@ import os
 import struct
 import sys
 
-from .namespaces import CLONE_NEWNET, setns
+from .namespaces import inside
 from .syscall import failure, libc
 
 # bits/socket.h, linux/netlink.h
@@ -73,8 +73,12 @@ class Netlink:
     """
 
     def __init__(self, protocol: int = NETLINK_ROUTE, namespace: int = -1):
-        self._fd = _open(protocol) if namespace < 0 else _open_inside(namespace, protocol)
         self._sequence = 0
+        if namespace < 0:
+            self._fd = _open(protocol)
+        else:
+            with inside(namespace):
+                self._fd = _open(protocol)
 
     def __enter__(self):
         return self
@@ -315,24 +319,3 @@ def _open(protocol: int) -> int:
         # an old kernel has fewer words, no more
         libc.setsockopt(fd, SOL_NETLINK, option, ctypes.byref(ctypes.c_int(1)), 4)
     return fd
-
-
-def _open_inside(namespace: int, protocol: int) -> int:
-    """Enter the *namespace*, open the socket, and come back.
-
-    A network namespace belongs to a thread: the other threads of a notebook stay where they are.  On the way back an
-    interrupt (Ctrl-C) must not strand us.
-    """
-    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        try:
-            setns(namespace, CLONE_NEWNET)
-            return _open(protocol)
-        finally:
-            try:
-                setns(home, CLONE_NEWNET)
-            except KeyboardInterrupt:
-                setns(home, CLONE_NEWNET)
-                raise
-    finally:
-        os.close(home)

@@ -172,9 +172,11 @@ _REAL = (18, "real programs", "nginx, MariaDB"), (19, "real engines", "Podman, D
 
 def runtime_map(chapter: int) -> Picture:
     """The map of the whole runtime.  What *chapter* builds is lit, what earlier chapters built is blue."""
-    from . import course
+    from . import copies, course
 
     course.open_chapter(chapter)
+    if words := copies.warning(chapter):
+        print(words)
     sheet = _Sheet(920, 372)
     lit = []
 
@@ -292,7 +294,7 @@ def _command_of(process) -> str:
     if process.name == "minict-init":
         return process.name  # its words are still those of whoever made the container
     words = [word for word in process.read("cmdline").decode(errors="replace").split("\0") if word]
-    if "ipykernel_launcher" in words:
+    if "ipykernel_launcher" in words or any(word.endswith("/lab/kernel.py") for word in words):
         return "this notebook"
     return " ".join([os.path.basename(words[0]), *words[1:]]) if words else process.name
 

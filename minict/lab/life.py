@@ -8,8 +8,26 @@ import select
 import time
 
 from minict.runtime import process
+from minict.runtime.errors import ContainerError
+from minict.runtime.process import exit_status, find, spawn
 
 from .figures import BUILT, BUILT_EDGE, CARD, FAINT, HUES, INK, LINE, LIT, LIT_EDGE, MUTED, Picture, _Sheet
+
+# ---- chapter 01 put together -----------------------------------------------------------------------------------
+
+
+def run(words, prepare):
+    """Call prepare() in a child, execute the command words there, and return how it ended, as a shell reports it."""
+
+    def work():
+        prepare()
+        try:
+            os.execv(find(words[0], []), words)
+        except ContainerError as error:
+            os._exit(error.status)
+
+    return exit_status(os.waitpid(spawn(work), 0)[1])
+
 
 # ---- lives -----------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 ``python -m minict.lab.server`` is the last step of ``make lab``.  It prints the address as soon as the server answers
 there, and stays until Ctrl-C.  The server's log is ``.venv/lab.log``.  The server and its kernels are root's, because
-containers are.
+containers are.  It shows the learner's own copies of the notebooks (:mod:`.copies`), which are made here.
 
 In a virtual machine the server is a service (vagrant/provision.sh) of an ordinary user, and the kernels alone are
 root's. ``… server service`` becomes this server; ``… server address`` waits until it answers, and prints its address.
@@ -15,7 +15,9 @@ Settings, as environment variables:
 * ``JUPYTER_TOKEN``: the token (a new one each time)
 * ``LAB_BACKGROUND``: when set, the server of ``make lab`` goes on by itself
 
-Whoever has the token has this machine.  Hence loopback alone, unless the machine is a virtual one.
+Whoever has the token has this machine.  Hence loopback alone, unless the machine is a virtual one; hence a log that
+only its owner can read; and hence kernels behind Unix sockets in a directory of their owner's: what goes over TCP, any
+user can overhear.
 """
 
 from __future__ import annotations
@@ -23,17 +25,23 @@ from __future__ import annotations
 import glob
 import json
 import os
+import secrets
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from urllib.parse import quote
 
 from jupyter_core.paths import jupyter_runtime_dir
 
+from . import copies
+
 LOG = f"{sys.prefix}/lab.log"
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_LONGEST_SOCKET = 108  # bytes of a Unix socket's path, with the one that ends it
 PATIENCE = 300  # seconds until the server must answer: a cold start on a slow, emulated machine takes two minutes
 
 
@@ -48,7 +56,12 @@ def main(words: list[str]) -> int:
 def lab() -> int:
     """``make lab``: start the server, print its address, and stay until Ctrl-C."""
     background = bool(os.environ.get("LAB_BACKGROUND"))
-    server = start(port())
+    # one that Jupyter makes itself, it would write to its log
+    os.environ.setdefault("JUPYTER_TOKEN", secrets.token_hex(24))
+    begin = port()
+    prepare_copies()
+    short = short_runtime_directory()
+    server = start(begin)
     print(f"\nThe course:  {wait_until_it_answers(server)}\n")
     if background:
         print(f"It goes on in the background; this ends it: kill {server.pid}", flush=True)
@@ -57,12 +70,33 @@ def lab() -> int:
     for end in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(end, lambda *_: server.terminate())  # it ends its kernels, and then itself
     server.wait()
+    if short:
+        shutil.rmtree(short, ignore_errors=True)
     return 0
+
+
+def prepare_copies() -> None:
+    """Make the learner's copies of the chapters; name those whose chapter has changed since."""
+    for copy in copies.prepare():
+        print(
+            f"Chapter {copy.number:02} has changed since your copy of it was made.  A new one: minict lab --reset {copy.number:02}"
+        )
+
+
+def short_runtime_directory() -> str | None:
+    """See to it that a kernel's sockets have paths that are short enough (unix(7)); a directory made for this, if one
+    was."""
+    if len(f"{jupyter_runtime_dir()}/kernel-{'x' * 36}-ipc-99") < _LONGEST_SOCKET:
+        return None
+    os.environ["JUPYTER_RUNTIME_DIR"] = directory = tempfile.mkdtemp(prefix="minict-lab-")
+    return directory
 
 
 def service() -> int:
     """Become the server, as systemd's child: at this very port, or not at all."""
     os.chdir(CHECKOUT)
+    prepare_copies()
+    short_runtime_directory()
     # As its user has it, and not with our `minict` first: in a terminal that has to be the one that becomes root.
     os.execv(sys.executable, command(port(), os.environ.get("MINICT_BIND", "127.0.0.1"), retries=0))
 
@@ -99,6 +133,7 @@ def command(port: int, listen: str, retries: int) -> list[str]:
         f"--ServerApp.ip={listen}",
         f"--ServerApp.port={port}",
         f"--ServerApp.port_retries={retries}",
+        "--KernelManager.transport=ipc",
         f"--ServerApp.root_dir={CHECKOUT}",
     ]  # the notebooks, and the package's source beside them
 
@@ -110,7 +145,7 @@ def environment() -> dict[str, str]:
 
 def start(port: int) -> subprocess.Popen:
     """Start JupyterLab in a session of its own: it can outlive us, and a Ctrl-C reaches it through us alone."""
-    with open(LOG, "w") as log:
+    with private_file(LOG) as log:
         return subprocess.Popen(
             command(port, "127.0.0.1", retries=100),
             cwd=CHECKOUT,
@@ -120,6 +155,13 @@ def start(port: int) -> subprocess.Popen:
             stdout=log,
             stderr=log,
         )
+
+
+def private_file(path: str):
+    """Open the file *path* for writing, new, empty, and nobody's but ours.  Raises :class:`OSError`."""
+    if os.path.lexists(path):
+        os.remove(path)
+    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w")
 
 
 def wait_until_it_answers(server: subprocess.Popen) -> str:
@@ -160,8 +202,9 @@ def last_words() -> str:
 
 def first_page(begin: str, token: str) -> str:
     """The address of the first chapter on the server whose address has this *begin*."""
-    found = sorted(glob.glob(f"{CHECKOUT}/notebooks/[0-9][0-9]-*.ipynb"))
-    path = "/tree/" + quote(os.path.relpath(found[0], CHECKOUT)) if found else ""
+    found = sorted(glob.glob(f"{copies.folder()}/[0-9][0-9]-*.ipynb"))
+    place = os.path.relpath(found[0], CHECKOUT) if found else ".."
+    path = "" if place.startswith("..") else "/tree/" + quote(place)
     return f"{begin}/lab{path}?token={token}"
 
 

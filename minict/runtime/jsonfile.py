@@ -16,7 +16,7 @@ class _Defaults:
     strict = True
     object_hook = object_pairs_hook = None
     parse_float, parse_int, parse_constant = float, int, float
-    memo: dict = {}
+    memo: dict[str, str] = {}  # noqa: RUF012  the name and the type that the scanner asks for
 
 
 def loads(text: str) -> object:

@@ -10,12 +10,14 @@ import pytest
 
 import minict.lab.exercise  # noqa: F401
 from minict.lab import record
+from minict.lab.challenge import challenges
 from minict.lab.verdict import readable
 from tests.support.notebook_kernel import Kernel
 
 exercise = sys.modules["minict.lab.exercise"]
 
 ALL = exercise.exercises()
+CHALLENGES = challenges()
 _GENERIC = {  # wrong answers to anything, and what the feedback should say
     "returns nothing": ("return None", ""),
     "raises": ("raise ValueError('oh dear')", "raised ValueError: oh dear"),
@@ -26,6 +28,8 @@ _GENERIC = {  # wrong answers to anything, and what the feedback should say
     "becomes another program": ("import os; os.execv('/bin/true', ['true'])", "never came back"),
     "kills the caller": ("import os; os.kill(os.getpid(), 9)", "killed by SIGKILL"),
 }
+
+_NEVER_RETURN = {"init-3"}  # the right answers end the process that calls them
 
 
 def answer(task, source, seconds=None):
@@ -58,6 +62,8 @@ class TestEvery:
     def test_answers_that_are_wrong_everywhere(self, id, mistake):
         body, phrase = _GENERIC[mistake]
         seconds = 3 if mistake == "sleeps" else None  # else a machine that is just busy would be taken for one
+        if id in _NEVER_RETURN and phrase in ("never came back", "killed by SIGKILL"):
+            phrase = "before the command did anything"
         state, feedback = answer(ALL[id], f"def {ALL[id].name}(*arguments, **options):\n    {body}\n", seconds)
         assert state == "failing" and phrase in feedback, feedback
 
@@ -72,6 +78,28 @@ class TestEvery:
         module = sys.modules[task.reference.__module__]
         assert task.reference.__module__.split(".")[1] in ("kernel", "runtime", "engine")
         assert getattr(module, task.name) is task.reference
+
+
+@pytest.mark.parametrize("id", CHALLENGES)
+class TestEveryChallenge:
+    def test_solution_is_right(self, id):
+        assert answer(CHALLENGES[id], CHALLENGES[id].solution) == ("mine", "")
+
+    def test_unusual_right_answers_are_accepted(self, id):
+        assert len(CHALLENGES[id].right) >= 3
+        for name, source in CHALLENGES[id].right.items():
+            assert answer(CHALLENGES[id], source) == ("mine", ""), name
+
+    def test_each_known_mistake_is_named(self, id):
+        assert len(CHALLENGES[id].wrong) >= 2
+        for name, (source, phrase) in CHALLENGES[id].wrong.items():
+            state, feedback = answer(CHALLENGES[id], source)
+            assert state == "failing" and phrase and phrase in feedback, f"{name}: {feedback or 'passed'}"
+
+    def test_form(self, id):
+        task = CHALLENGES[id]
+        assert 2 <= len(task.hints) <= 4 and 1 <= task.difficulty <= 3 and 2 <= task.minutes <= 30
+        assert task.solution.startswith(f"def {task.name}(")
 
 
 def test_a_learners_prints_are_shown_when_the_answer_is_wrong():

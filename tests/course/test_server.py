@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import socket
+import stat
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 
@@ -22,7 +25,13 @@ ADDRESS = r"The course:  (http://127\.0\.0\.1:(\d+)/lab\S*\?token=(\w{32,}))\n"
 @pytest.fixture
 def environment(tmp_path):
     """Jupyter's own files, away from the user's."""
-    return {**os.environ, "MINICT_PORT": "8888", "PYTHONPATH": ROOT, "HOME": str(tmp_path)}
+    return {
+        **os.environ,
+        "MINICT_PORT": "8888",
+        "PYTHONPATH": ROOT,
+        "HOME": str(tmp_path),
+        "MINICT_WORK": str(tmp_path / "work"),
+    }
 
 
 def listening(port: int) -> list[str]:
@@ -49,10 +58,41 @@ def test_the_course_is_at_the_next_free_port_on_loopback_behind_a_token_and_ctrl
                 urllib.request.urlopen(contents)
             with urllib.request.urlopen(f"{contents}?token={token}") as answer:
                 assert b'"minict"' in answer.read(), "the package is beside the notebooks"
+            log = f"{sys.prefix}/lab.log"
+            assert stat.S_IMODE(os.stat(log).st_mode) == 0o600 and token not in open(log).read()
+            start = urllib.request.Request(f"http://127.0.0.1:{port}/api/kernels?token={token}", b"{}", method="POST")
+            kernel = json.load(urllib.request.urlopen(start))["id"]
+            assert_nobody_else_reaches(kernel)
         finally:
             server.send_signal(signal.SIGINT)
             server.communicate(timeout=60)
     assert server.returncode == 0 and listening(int(port)) == []
+
+
+def assert_nobody_else_reaches(kernel: str) -> None:
+    """Its channels are sockets in a directory that only their owner may enter, and none is one of TCP."""
+    end = time.monotonic() + 120
+    while not (pids := [pid for pid in filter(str.isdigit, os.listdir("/proc")) if kernel in command_of(pid)]):
+        assert time.monotonic() < end, "there is no kernel"
+        time.sleep(0.05)
+    notes = next(word for word in command_of(pids[0]).split("\0") if word.endswith(".json"))
+    with open(notes) as file:
+        info = json.load(file)
+    directory = os.path.dirname(info["ip"])
+    assert info["transport"] == "ipc" and len(info["ip"]) < 104
+    assert os.stat(directory).st_mode & 0o777 == 0o700 and os.stat(directory).st_uid == os.getuid()
+    assert stat.S_IMODE(os.stat(notes).st_mode) == 0o600
+    while not os.path.exists(f"{info['ip']}-{info['shell_port']}"):
+        assert time.monotonic() < end, "there is no socket"
+        time.sleep(0.05)
+
+
+def command_of(pid: str) -> str:
+    try:
+        with open(f"/proc/{pid}/cmdline") as file:
+            return file.read()
+    except OSError:
+        return ""
 
 
 @pytest.mark.parametrize("port", ["70000", "0", "-1", "http", ""])

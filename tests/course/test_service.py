@@ -10,7 +10,6 @@ from __future__ import annotations
 import glob
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -23,7 +22,7 @@ import pytest
 from tests.conftest import WORLD
 from tests.support.jupyter_client import Remote
 from tests.support.paths import ROOT
-from tests.support.registry_server import RegistryServer, layout  # noqa: F401: a fixture
+from tests.support.registry_server import RegistryServer
 
 USER, TOKEN = "minict-learner", "a0b1c2d3e4f5"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -219,7 +218,7 @@ def test_uninstall_takes_away_what_the_service_needed(machine, tiny):
     "variables, sentence",
     [
         ({"MINICT_USER": "root"}, "MINICT_USER=root: name an ordinary user"),
-        ({"MINICT_USER": "nobody"}, "nobody can't write to /course/notebooks, so notebooks could not be saved"),
+        ({"MINICT_USER": "nobody"}, "nobody can't write to /course/work, so notebooks could not be saved"),
         ({"MINICT_OFFLINE": "1", "MINICT_CACHE": "/no/folder"}, "MINICT_OFFLINE is set, but /no/folder/debs/"),
         ({"MINICT_VENV": "/my course"}, "the path /course/my course/course/vagrant/cache contains a blank"),
         ({"MINICT_CA": "/no/folder"}, "MINICT_CA=/no/folder: there are no .crt files in this folder"),
@@ -347,6 +346,6 @@ def test_when_the_server_is_killed_its_kernel_ends(lab, machine):
     kernel.run("import os, signal, time")
     kernel.start("time.sleep(1); os.kill(os.getppid(), signal.SIGKILL)")
     end = time.monotonic() + 60
-    while machine.do("pgrep", "-f", "ipykernel_launcher").returncode == 0:
+    while machine.do("pgrep", "-f", "lab/kernel.py").returncode == 0:
         assert time.monotonic() < end, "the kernel lives on without a server"
         time.sleep(0.2)

@@ -16,7 +16,7 @@ import minict
 from minict.kernel import process
 from minict.lab import host
 from minict.runtime import learner, namespaces, rootfs, state
-from tests.support.command_line import comes_to_rest, containers, image, wait_until  # noqa: F401
+from tests.support.command_line import comes_to_rest, containers, wait_until
 from tests.support.in_child import forked
 
 
@@ -157,7 +157,7 @@ def test_a_container_in_the_background_is_looked_at_and_stopped(image):
         assert web.logs() == "begun\nended\n" and web.status == "ended"
         assert web.stop() is None, "twice is no error"
         with pytest.raises(minict.ContainerError, match="web has ended"):
-            web.pid
+            _ = web.pid
 
 
 def test_a_container_is_seen_from_outside_piece_by_piece(image):

@@ -16,7 +16,7 @@ import pytest
 
 from minict.engine.images import image as images
 from minict.lab import host
-from tests.support.command_line import MINICT, PATIENCE, image, minict  # noqa: F401
+from tests.support.command_line import MINICT, PATIENCE, minict
 from tests.support.invariants import contradictions
 from tests.support.kill_at_step import bury
 
@@ -86,7 +86,7 @@ def begin_all(seed: int, image: str, killed: bool) -> list[str]:
                 if doomed:
                     time.sleep(dice.random() * 0.4)
                     command.kill()
-                output, error = command.communicate(timeout=PATIENCE)
+                _, error = command.communicate(timeout=PATIENCE)
             except subprocess.TimeoutExpired:
                 command.kill()
                 command.communicate()

@@ -28,7 +28,7 @@ from minict.kernel.capability import capget
 from minict.kernel.syscall import syscall
 from minict.runtime import capabilities, namespaces, paths
 from minict.runtime.spec import Capabilities
-from tests.support.command_line import PATIENCE, Terminal, begin, image, output, refused, run  # noqa: F401
+from tests.support.command_line import PATIENCE, Terminal, begin, output, refused, run
 from tests.support.in_child import forked
 from tests.support.paths import ROOT
 

@@ -15,13 +15,12 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 from tests import conftest  # enters the world of its own
+from tests.support.paths import ROOT as CHECKOUT
 
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
-from tests.support.paths import ROOT as CHECKOUT
-
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 

@@ -14,7 +14,6 @@ from minict.engine.lifecycle import inspect
 from minict.engine.networks import options, portmapper
 from minict.lab import host
 from minict.runtime import paths
-from minict.runtime.state import State
 
 
 def contradictions() -> list[str]:
@@ -98,7 +97,7 @@ def neighbours(alive: list[dict]) -> list[str]:
             for network, place in other["NetworkSettings"]["Networks"].items()
             if network in told
         }
-        with open(State(each["Id"]).path("hosts")) as file:
+        with open(f"{paths.container_data(each['Id'])}/hosts") as file:
             lines = file.read().partition("minict:\n")[2].partition("# end")[0].splitlines()
         known = {line.split()[0]: line.split()[1:] for line in lines}
         if set(known) != set(there) or any(there[address] not in names for address, names in known.items()):

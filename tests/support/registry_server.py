@@ -1,8 +1,6 @@
 """A real registry for tests: Debian's docker-registry on loopback, with images that umoci made and skopeo brought.
 
-A test module takes the fixtures by importing them::
-
-    from registryserver import layout, registry  # noqa: F401: fixtures
+Its fixtures are there for every test::
 
     def test_x(layout, registry):
         layout.image("app", [{"etc/motd": "hello"}], cmd="/bin/sh")      # each layer: {path: content}, or a tar archive
@@ -27,7 +25,6 @@ import io
 import json
 import os
 import re
-import shutil
 import socket
 import ssl
 import subprocess

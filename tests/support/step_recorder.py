@@ -47,7 +47,7 @@ ONLY_LOOK = {
     *("key", "parse", "parse_exposed", "wished", "_range", "published", "_conversations", "wait_for_carrier"),
 }
 # Where a forked process begins that has a name of its own here.
-BEGINNINGS = {("monitor.py", "_go_away"): "monitor", ("workerpool.py", "_work"): "worker"}
+BEGINNINGS = {("daemonize.py", "_go_away"): "monitor", ("workerpool.py", "_work"): "worker"}
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 SOURCE = os.path.dirname(minict.__file__) + "/"
 

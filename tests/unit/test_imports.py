@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 
-from tests.support.network_world import host  # noqa: F401  a fixture
 from tests.support.paths import ROOT
 
 _FLOORS = {"kernel": 0, "runtime": 1, "engine": 2, "lab": 3}
@@ -46,7 +45,7 @@ _OF_THE_ENGINE = {
     *("lifecycle", "lifecycle.jsonlog", "lifecycle.monitor", "lifecycle.run", "lifecycle.task"),
     *("networks", "networks.dns", "networks.options", "networks.sandbox"),
     *("spec", "spec.namespaces", "spec.resources", "spec.seccomp", "spec.security", "spec.spec", "spec.user"),
-    *("util", "util.timestamps", "util.units", "volumes", "volumes.store"),
+    *("util", "util.daemonize", "util.timestamps", "util.units", "volumes", "volumes.store"),
 }
 _OF_A_NETWORK = {f"networks.{name}" for name in ("bridge", "endpoints", "firewall", "ipam", "nftables", "store")}
 
@@ -161,3 +160,17 @@ def test_a_run_with_a_network_loads_what_that_takes_and_no_more(tiny, host):
     assert loaded & _SLOW == set()
     assert of_the_engine(loaded) == _OF_THE_ENGINE | _OF_A_NETWORK
     assert "minict.kernel.conntrack" not in loaded
+
+
+def test_a_run_on_a_network_of_ones_own_loads_the_library_of_its_dns_server_when_it_is_asked(tiny, host):
+    assert (
+        subprocess.run([sys.executable, "-m", "minict", "network", "create", "back"], stdout=subprocess.PIPE).returncode
+        == 0
+    )
+    try:
+        loaded = loaded_by("run", "--rm", "--network", "back", tiny, "true")
+    finally:
+        subprocess.run([sys.executable, "-m", "minict", "network", "rm", "back"], stdout=subprocess.PIPE)
+    assert loaded & _SLOW == set()
+    assert of_the_engine(loaded) == _OF_THE_ENGINE | _OF_A_NETWORK | {"networks.resolver", "util.eventloop"}
+    assert not [name for name in loaded if name.startswith("dnslib")]

@@ -28,7 +28,7 @@ from tests.support.browser import Browser  # noqa: E402
 from tests.support.jupyter_client import Died, Remote  # noqa: E402
 
 ADDRESS = os.environ.get("MINICT_COURSE")
-CHAPTER = "notebooks/00-what-is-a-container.ipynb"
+CHAPTER = "work/00-what-is-a-container.ipynb"
 
 
 class Machine:

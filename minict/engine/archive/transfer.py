@@ -299,7 +299,7 @@ class _Placer(extract.Unpacker):
         super().place(member)
 
     def renamed(self, name: str) -> str:
-        first, slash, rest = name.partition("/")
+        _, slash, rest = name.partition("/")
         return self.top + slash + rest
 
     def make_room(self, path: bytes, for_directory: bool) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 
-from minict.engine import streams
 from minict.engine.containers.options import Settings
 from minict.engine.images import overlay
 from minict.engine.images.image import Image
 from minict.engine.lifecycle import commit, task
+from minict.engine.networks import sandbox
+from minict.engine.util import streams
 from minict.runtime.errors import ContainerError
 
 from . import filesystem, scopes
@@ -60,6 +61,7 @@ def _executed(image: Image, record, output: int) -> Image:
     """Execute the command of the new container *record*; the image of what it has changed in *image*."""
     with streams.Relay(stdout=output, stderr=output) as relay:
         container = task.begin(record, streams=relay.theirs)
+        sandbox.serve_in_background(record.id)
         record.unlock()
         status = 137
         try:

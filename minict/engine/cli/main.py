@@ -55,7 +55,7 @@ MODULES = {
     "files": ("cp", "diff", "commit", "export"),
     "volumes": ("volume create", "volume ls", "volume inspect", "volume rm", "volume prune"),
     "inspect": ("ps", "logs", "inspect", "container inspect", "image inspect", "stats", "top", "port"),
-    "system": ("info", "system df", "system prune", "container prune", "doctor", "prune", "version"),
+    "system": ("info", "system df", "system prune", "container prune", "doctor", "lab", "prune", "version"),
     "completion": ("completion", "__complete"),
 }
 INDEX = {name: module for module, names in MODULES.items() for name in names}

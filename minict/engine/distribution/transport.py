@@ -253,7 +253,7 @@ def check_step(url: str, target: str) -> None:
     """Refuse a step from *url* to *target* that no honest server wants.  Raises :class:`RegistryError`."""
     try:
         parts, host = urlsplit(target), host_of(url)
-        parts.port
+        _ = parts.port  # raises for a port out of range
     except ValueError:
         raise RegistryError(f"{host_of(url)} sends us to {_printable(target)!r}, which is no address") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:

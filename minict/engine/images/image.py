@@ -13,8 +13,7 @@ from minict.engine.distribution.reference import full_name, is_id, may_be_id, sh
 from minict.runtime import jsonfile, paths
 from minict.runtime.errors import ContainerError
 
-from . import store as _store
-from .store import prune, store
+from . import store
 
 DEFAULT = "tiny"  # the embedded image, made of the host's own programs
 
@@ -35,7 +34,7 @@ class Image:
         self.config = document.get("config") or {}
         self.digests = [digest.removeprefix("sha256:") for digest in document["rootfs"]["diff_ids"]]
         # overlayfs takes no directory twice, and what a layer holds hides its own copy further down
-        self.layers = [f"{_store.layer_directory(digest)}/diff" for digest in dict.fromkeys(reversed(self.digests))]
+        self.layers = [f"{store.layer_directory(digest)}/diff" for digest in dict.fromkeys(reversed(self.digests))]
 
     def __repr__(self):
         return f"<Image {', '.join(self.names) or 'without a name'}: {self.id[:12]}>"
@@ -65,15 +64,15 @@ class Image:
         """
         start = name.removeprefix("sha256:")
         if is_id(start):
-            if os.path.exists(_store.config_file(start)):
+            if os.path.exists(store.config_file(start)):
                 return cls.load(start, name)
             raise _no_image(name)
         try:
-            with open(_store.name_file(full_name(name)), encoding="utf-8") as file:
+            with open(store.name_file(full_name(name)), encoding="utf-8") as file:
                 return cls.load(file.read(), name)
         except FileNotFoundError:
             pass
-        ids = [id for id in _store.ids() if id.startswith(start)] if may_be_id(start) else []
+        ids = [id for id in store.ids() if id.startswith(start)] if may_be_id(start) else []
         if len(ids) != 1:
             raise _no_image(name, many=bool(ids))
         return cls.load(ids[0], name)
@@ -81,7 +80,7 @@ class Image:
     @classmethod
     def load(cls, id: str, name: str = "") -> Image:
         """The image with this whole *id*.  Raises :class:`ContainerError` when it is not there or not readable."""
-        path = _store.config_file(id)
+        path = store.config_file(id)
         try:
             return cls(id, jsonfile.read(path), name)
         except FileNotFoundError:
@@ -101,13 +100,13 @@ class Image:
                 raise ContainerError(
                     f"the image {self.name} is damaged, {layer} is missing: remove the image and get it again"
                 )
-            found.append(_store.layer_record(os.path.basename(os.path.dirname(layer))).get("link") or layer)
+            found.append(store.layer_record(os.path.basename(os.path.dirname(layer))).get("link") or layer)
         return found
 
     @property
     def full_names(self) -> list[str]:
         """All its names, ``docker.io/library/tiny:latest``, in alphabetical order; those with digests not."""
-        return [name for name in _store.names().get(self.id, []) if "@" not in name]
+        return [name for name in store.names().get(self.id, []) if "@" not in name]
 
     @property
     def names(self) -> list[str]:
@@ -117,12 +116,12 @@ class Image:
     @property
     def repo_digests(self) -> list[str]:
         """What registries call it: ``debian@sha256:…`` (Docker's RepoDigests)."""
-        return [short_name(name) for name in _store.names().get(self.id, []) if "@" in name]
+        return [short_name(name) for name in store.names().get(self.id, []) if "@" in name]
 
     @property
     def size(self) -> int:
         """Of all files of all layers, in bytes."""
-        return sum(_store.layer_record(digest)["size"] for digest in self.digests)
+        return sum(store.layer_record(digest)["size"] for digest in self.digests)
 
     @property
     def created(self) -> float:
@@ -130,7 +129,7 @@ class Image:
         from minict.engine.util.timestamps import SECOND, moment_of
 
         said = self.document.get("created")
-        return moment_of(said, self.name) / SECOND if said else os.stat(_store.config_file(self.id)).st_mtime
+        return moment_of(said, self.name) / SECOND if said else os.stat(store.config_file(self.id)).st_mtime
 
     @property
     def platform(self) -> str:
@@ -146,7 +145,7 @@ class Image:
         from minict.engine.distribution.manifest import parse_manifest
 
         try:
-            with open(_store.manifest_file(self.id), "rb") as file:
+            with open(store.manifest_file(self.id), "rb") as file:
                 return parse_manifest(file.read(), f"the manifest of {self.name}")
         except FileNotFoundError:
             return None
@@ -156,11 +155,11 @@ class Image:
         it names, or else a new one.  Blobs that are missing are made.  Raises :class:`ContainerError`."""
         from minict.engine.distribution.manifest import CONFIG, Descriptor, Manifest
 
-        blobs = [_store.layer_blob(digest)[0] for digest in self.digests]
+        blobs = [store.layer_blob(digest)[0] for digest in self.digests]
         came = self.manifest
         if came and [each.digest for each in came.layers] == [blob.digest for blob in blobs]:
             return came
-        config = Descriptor(CONFIG, f"sha256:{self.id}", os.path.getsize(_store.config_file(self.id)))
+        config = Descriptor(CONFIG, f"sha256:{self.id}", os.path.getsize(store.config_file(self.id)))
         return Manifest.of(config, blobs)
 
     @property
@@ -173,8 +172,7 @@ class Image:
         steps = [{}] * (len(self.digests) - sum(not step.get("empty_layer") for step in steps)) + steps
         layers = ("" if step.get("empty_layer") else next(digests, "") for step in steps)
         return [
-            {**step, "size": _store.layer_record(digest)["size"] if digest else 0}
-            for step, digest in zip(steps, layers)
+            {**step, "size": store.layer_record(digest)["size"] if digest else 0} for step, digest in zip(steps, layers)
         ]
 
 
@@ -198,7 +196,7 @@ def from_host(name: str, commands: list[str] = ()) -> Image:
     from . import hostimage
 
     commands = list(commands) or hostimage.default_commands()
-    with _store.Making(full_name(name)) as making:
+    with store.Making(full_name(name)) as making:
         directory = making.new_layer()
         hostimage.make_rootfs(f"{directory}/diff", commands)
         contents = _packed(directory)
@@ -230,7 +228,7 @@ def import_archive(source, name: str | None, message: str = "", change: list[str
     image_config.apply(config, change)
     archive, label = _open_archive(source)
     try:
-        with _store.Making(full) as making:
+        with store.Making(full) as making:
             directory = making.new_layer()
             if extract.unpack(archive, f"{directory}/diff", name=label, **limits).entries == 0:
                 raise ContainerError(f"{label} holds no files: a root file system has at least a program")
@@ -268,8 +266,8 @@ def _open_archive(source) -> tuple:
 
 def images() -> list[Image]:
     """All images, by name; those without one at the end."""
-    names = _store.names()
-    return [Image.load(id) for id in sorted(_store.ids(), key=lambda id: (id not in names, names.get(id), id))]
+    names = store.names()
+    return [Image.load(id) for id in sorted(store.ids(), key=lambda id: (id not in names, names.get(id), id))]
 
 
 def tag(name: str, new: str) -> None:
@@ -280,8 +278,8 @@ def tag(name: str, new: str) -> None:
         raise ContainerError(
             f"{new!r} is a digest, and that is the image's own: take a name with a tag, as in my-app:1.0"
         )
-    with _store.Locked():
-        _store.write_name(full, Image.find(name).id)
+    with store.Locked():
+        store.write_name(full, Image.find(name).id)
 
 
 def remove(name: str, force: bool = False) -> list[str]:
@@ -291,9 +289,9 @@ def remove(name: str, force: bool = False) -> list[str]:
     stays, running or not; with *force* it loses its names, unless the container runs. Raises :class:`ContainerError`
     when there is no such image, or it can't go.  Source: docker image rm.
     """
-    with _store.Locked():
+    with store.Locked():
         image = Image.find(name)
-        all_names = _store.names().get(image.id, [])
+        all_names = store.names().get(image.id, [])
         tags = [each for each in all_names if "@" not in each]
         asked = None if is_id(name.removeprefix("sha256:")) else full_name(name)
         if asked in tags and len(tags) > 1:
@@ -313,17 +311,17 @@ def remove(name: str, force: bool = False) -> list[str]:
         done = _untag(all_names)
         if users:
             return done
-        for path in (_store.config_file(image.id), _store.manifest_file(image.id)):
+        for path in (store.config_file(image.id), store.manifest_file(image.id)):
             if os.path.exists(path):
                 os.unlink(path)
-        doomed = _store.set_aside_layers(image.digests)
-    _store.delete(doomed)
+        doomed = store.set_aside_layers(image.digests)
+    store.delete(doomed)
     return [*done, f"Deleted: sha256:{image.id}", *(f"Deleted: sha256:{digest}" for digest in doomed.values())]
 
 
 def _untag(full_names: list[str]) -> list[str]:
     for full in full_names:
-        os.unlink(_store.name_file(full))
+        os.unlink(store.name_file(full))
     return [f"Untagged: {short_name(full)}" for full in full_names]
 
 
@@ -352,7 +350,7 @@ def remove_unused(named_too: bool = False, wanted=lambda image: True) -> list[st
             if (named_too or (not image.names and image.id not in steps)) and wanted(image) and not used_by(image):
                 done += remove(image.id, force=True)
         except ContainerError as error:  # a container has been made of it in this moment, or it has been removed
-            if os.path.exists(_store.config_file(image.id)) and not used_by(image):
+            if os.path.exists(store.config_file(image.id)) and not used_by(image):
                 errors.append(error)
     if errors:
         raise errors[0]
@@ -363,7 +361,7 @@ def used_by(image: Image) -> list[tuple[str, bool]]:
     """The containers that stand on the image's layers: their ids, and whether they run, or at least have a life
     begun."""
     found = []
-    for id in _store.entries(f"{paths.data_root()}/containers"):
+    for id in store.entries(f"{paths.data_root()}/containers"):
         record = _read(f"{paths.container_data(id)}/container.json")
         if record.get("image") == image.id:
             found.append((id, os.path.isdir(paths.container_state(id))))

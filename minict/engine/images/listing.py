@@ -10,7 +10,6 @@ import fnmatch
 
 from minict.engine.distribution.reference import full_name, short_name, split
 from minict.engine.util import table
-from minict.runtime.errors import ContainerError
 
 from .image import Image, images
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
-from minict.engine.distribution import manifest as documents
 from minict.engine.distribution import reference
 from minict.runtime.errors import ContainerError
 

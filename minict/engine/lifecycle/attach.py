@@ -12,10 +12,11 @@ import os
 import select
 
 from minict.engine.containers.store import Record
+from minict.engine.util.daemonize import write_all
 from minict.runtime import terminal
 from minict.runtime.errors import ContainerError
 
-from .monitor import END_OF_INPUT, ERR, EXIT, HANDED_ON, OUT, SIGNAL, SIZE, TYPED, _Wake, _write_all
+from .monitor import END_OF_INPUT, ERR, EXIT, HANDED_ON, OUT, SIGNAL, SIZE, TYPED, _Wake
 
 _CHUNK = 65536
 _DETACH = "ctrl-p,ctrl-q"
@@ -102,7 +103,7 @@ def _relay(channel, wake: _Wake, stdin: bool, keys: DetachKeys, screen: tuple[in
             message = _receive(channel)
             kind, data = message[:1], message[1:]
             if kind in (OUT, ERR):
-                _write_all(screen[kind == ERR], data)
+                write_all(screen[kind == ERR], data)
             elif kind == EXIT:
                 return int(data)
             elif not kind:

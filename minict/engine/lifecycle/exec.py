@@ -116,7 +116,7 @@ def attached(record: Record, wanted: Process, interactive: bool = False, detach_
 
 def _relayed(record: Record, wanted: Process, interactive: bool) -> int:
     """Execute it with pipes to our own streams, and hand on to it the signals that are sent to us; its exit status."""
-    from minict.engine import streams
+    from minict.engine.util import streams
 
     from . import monitor
 
@@ -206,7 +206,7 @@ def in_background(record: Record, wanted: Process) -> None:
     writes, and forgets it: /dev/null of the host would be a descriptor of ours, by which root inside could change its
     mode.
     """
-    from minict.engine import streams
+    from minict.engine.util import streams
 
     from . import monitor
 

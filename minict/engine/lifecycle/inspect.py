@@ -35,7 +35,7 @@ def container(record: Record, *, size: bool = False) -> dict:
     """The container as ``inspect`` shows it; with *size* also how much of the disk it takes."""
     settings, image = record.settings_object(), image_of(record)
     command = command_of(record, image)
-    data, state = record.data, record.state
+    data = record.data
     result = {
         "Id": record.id,
         "Created": stamp(record.created),
@@ -43,9 +43,9 @@ def container(record: Record, *, size: bool = False) -> dict:
         "Args": command[1:],
         "State": state_of(record),
         "Image": f"sha256:{record.image}",
-        "ResolvConfPath": state.path("resolv.conf"),
-        "HostnamePath": state.path("hostname"),
-        "HostsPath": state.path("hosts"),
+        "ResolvConfPath": f"{data}/resolv.conf",
+        "HostnamePath": f"{data}/hostname",
+        "HostsPath": f"{data}/hosts",
         "LogPath": "" if settings.log_driver == "none" else jsonlog.current(data),
         "Name": f"/{record.name}",
         "RestartCount": record.life.get("restarts") or 0,

@@ -28,10 +28,11 @@ import select
 from minict.engine.containers import policies
 from minict.engine.containers.store import Record, now
 from minict.engine.images.image import Image
+from minict.engine.networks import sandbox
+from minict.engine.util.daemonize import fork_away, write_all
 from minict.kernel import process as kernel
 from minict.runtime import terminal
 from minict.runtime.errors import OUR_ERROR, ContainerError
-from minict.runtime.process import restore_signals
 
 from . import task
 from .jsonlog import MAX_FILE, MAX_SIZE, Log
@@ -85,6 +86,7 @@ class Monitor:
         self.input_ends = False  # nothing will follow it
         self.ends_with_client = starter is not None
         self.health = None
+        self.services = None  # the event loop of what this process serves to it, such as DNS
         self.lost: OSError | None = None  # why its words did not get onto the screen
         self.image_config = Image.load(record.image).config
 
@@ -126,6 +128,7 @@ class Monitor:
         try:
             self.listener = _listen(self.record)
             self.health = self._health()
+            self.services = sandbox.services(self.record.id)
         except BaseException:
             task.end(self.record, self.container, OUR_ERROR)
             raise
@@ -170,7 +173,8 @@ class Monitor:
         if self.source >= 0 and self.input >= 0 and not self.typed:
             poll.register(self.source, select.POLLIN)
         checks = [self.health.fd] if self.health and self.health.fd >= 0 else []
-        for fd in (self.container.pidfd, self.listener.fileno(), wake.fd, *checks):
+        serving = [self.services.fd] if self.services else []
+        for fd in (self.container.pidfd, self.listener.fileno(), wake.fd, *checks, *serving):
             poll.register(fd, select.POLLIN)
         ready = dict(poll.poll(self._timeout(waiting)))
         if wake.fd in ready:
@@ -188,12 +192,16 @@ class Monitor:
         self._lose_patience(waiting)
         if self.health:
             self.health.look(self.health.fd in ready)
+        if self.services:
+            self.services.look()
         return self.container.pidfd in ready
 
     def _timeout(self, waiting: list) -> float | None:
         """Milliseconds until there is something to do even when nothing happens."""
         times = [_PATIENCE * 1000] * bool(waiting)
         if self.health and (time := self.health.timeout()) is not None:
+            times.append(time)
+        if self.services and (time := self.services.timeout()) is not None:
             times.append(time)
         return min(times, default=None)
 
@@ -210,7 +218,7 @@ class Monitor:
             self.log.write("stdout" if kind == OUT else "stderr", data)
         if self.screen:
             try:
-                _write_all(self.screen[kind == ERR], data)
+                write_all(self.screen[kind == ERR], data)
             except OSError as error:  # let the container notice, as it would have without us
                 if error.errno != EPIPE:  # nobody reads any more, and nobody misses it
                     self.lost = error
@@ -264,7 +272,7 @@ class Monitor:
 
     def _read(self) -> None:
         """Take what there is to read for the container's command: it never has a descriptor of ours (see
-        :mod:`.streams`)."""
+        :mod:`minict.engine.util.streams`)."""
         try:
             self.typed = os.read(self.source, _CHUNK)
         except OSError:  # a terminal that has hung up
@@ -424,58 +432,6 @@ def detach(record: Record, *, starter=None, trace: bool = False) -> str:
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, HANDED_ON | {SIGCHLD})
 
 
-def fork_away(name: bytes, work, keep: list[int] = ()) -> str:
-    """Fork a process that goes on in the background, where it calls *work*; return what it tells when it has begun.
-
-    *work* gets a function ``told(error, text)``, which it calls once: with None and a text, or with the error that this
-    call then raises.  Of our descriptors the process keeps only *keep*: it must hold no terminal, pipe or lock of ours.
-    Raises :class:`ContainerError`.
-    """
-    report, end = os.pipe2(os.O_CLOEXEC)
-    if os.fork() == 0:
-        try:
-            _go_away(name, sorted({end, *keep}))
-
-            def told(error: Exception | None, text: str = "") -> None:
-                nonlocal end
-                if end >= 0:
-                    text = f"{getattr(error, 'status', OUR_ERROR)}\n{error}" if error else f"begun\n{text}"
-                    _write_all(end, text.encode(errors="replace"))
-                    os.close(end)
-                    end = -1
-
-            work(told)
-        finally:
-            os._exit(0)
-    os.close(end)
-    with open(report, encoding="utf-8", errors="replace") as file:
-        kind, _, text = file.read().partition("\n")
-    if kind == "begun":
-        return text
-    if kind.isdigit():
-        raise ContainerError(text, status=int(kind))
-    raise ContainerError(f"the process {name.decode()}, which was to go on in the background, was killed: try again")
-
-
-def _go_away(name: bytes, keep: list[int]) -> None:
-    """Leave everything behind that ties a forked process to where it comes from."""
-    import ctypes
-    import gc
-
-    gc.freeze()  # the parent's garbage may hold files, and would close them by numbers that mean others now
-    os.setsid()
-    os.chdir("/")
-    null = os.open("/dev/null", os.O_RDWR)
-    for fd in (0, 1, 2):
-        os.dup2(null, fd)
-    for first, last in zip([3, *(fd + 1 for fd in keep)], [*keep, 1 << 20]):
-        if first < last:
-            kernel.close_range(first, last - 1)
-    text = ctypes.create_string_buffer(name)
-    kernel.prctl(kernel.PR_SET_NAME, ctypes.addressof(text))
-    restore_signals()
-
-
 def _log(record: Record, settings) -> Log | None:
     """Where the container's words go, as ``--log-driver`` and ``--log-opt`` say."""
     wish = policies.log(settings)
@@ -575,8 +531,3 @@ def _readable(fds, seconds: float = 0) -> list[int]:
     for fd in fds:
         poll.register(fd, select.POLLIN)
     return [fd for fd, _ in poll.poll(seconds * 1000)] if fds else []
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(fd, data) :]

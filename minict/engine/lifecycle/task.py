@@ -18,7 +18,7 @@ from minict.engine.networks import sandbox
 from minict.engine.spec import namespaces, seccomp
 from minict.engine.spec.spec import specify
 from minict.engine.volumes import store
-from minict.runtime import paths, spec
+from minict.runtime import spec
 from minict.runtime.container import UNDO as RUNTIME_UNDO
 from minict.runtime.container import Container
 from minict.runtime.errors import OUR_ERROR, ContainerError
@@ -126,8 +126,9 @@ def wish(record: Record, image: Image) -> tuple[spec.Spec, sandbox.Wiring]:
         settings,
         record.id,
         namespaces.host_name(settings, record.id),
-        image.config.get("ExposedPorts") or [],
+        list(image.config.get("ExposedPorts") or []),
         record.name,
+        namespaces.domain_name(settings),
     )
     root = overlay.root(image, record.data, once=record.removes_itself)
     wished = specify(settings, record.id, image, record.args, f"{record.data}/root", root, etc_files(record))
@@ -182,10 +183,10 @@ def _begin(record: Record, streams: tuple, console: int, size, trace: bool) -> C
             monitor=[os.getpid(), begin_time(os.getpid())],
         )
         wires.reserve()
+        set_variables(wished.process, wires.variables())
         namespaces.reserve(container.state, settings, wished)
         for name, text in {"hostname": wires.hostname + "\n", **wires.files()}.items():
-            with open(record.state.path(name), "w") as file:
-                file.write(text)
+            write_etc(record, name, text)
         container.run(
             wished,
             streams=streams,
@@ -200,6 +201,12 @@ def _begin(record: Record, streams: tuple, console: int, size, trace: bool) -> C
     except BaseException:
         container.delete(force=True)
         raise
+
+
+def set_variables(process: spec.Process, given: list[str]) -> None:
+    """Add variables to the environment of *process*, but those that it has."""
+    there = {word.partition("=")[0] for word in process.env}
+    process.env = [*process.env, *(word for word in given if word.partition("=")[0] not in there)]
 
 
 def end(record: Record, container: Container, status: int, restarting: bool = False) -> None:
@@ -248,9 +255,25 @@ def settle(record: Record) -> bool:
 
 
 def etc_files(record: Record) -> list[spec.Mount]:
-    """The files that the engine writes and the container sees in its /etc: they are not the image's to know."""
-    options = ["bind", "nosuid", "nodev", "noexec"]
+    """The files that the engine writes and the container sees in its /etc: they are not the image's to know.
+
+    The container may write to them, unless its root is read-only, as in Docker.  So they lie with its other files on
+    the disk, and not in MINICT_RUN, which is memory that the whole machine shares.
+    """
+    options = ["bind", "nosuid", "nodev", "noexec", *["ro"] * bool(record.settings.get("read_only"))]
     return [
-        spec.Mount(destination=f"/etc/{name}", type="bind", source=record.state.path(name), options=options)
+        spec.Mount(destination=f"/etc/{name}", type="bind", source=f"{record.data}/{name}", options=options)
         for name in ("hosts", "hostname", "resolv.conf")
     ]
+
+
+def write_etc(record: Record, name: str, text: str) -> None:
+    """Write one of them anew: what the last life has left may be open in another container."""
+    path = f"{record.data}/{name}"
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644), "w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), 0o644)
+        file.write(text)

@@ -160,7 +160,12 @@ class Network:
             with _asking_the_kernel(f"the network of container {id[:12]}"):
                 with Rtnetlink() as host:
                     bridge = host.link(self.bridge).index
-                    host.add_veth(host_end(id, number), f"eth{number}", ethernet or mac(address), namespace, bridge)
+                    cable = (host_end(id, number), f"eth{number}", ethernet or mac(address), namespace, bridge)
+                    try:
+                        host.add_veth(*cable)
+                    except FileExistsError:  # the kernel still takes the namespace of its last life apart
+                        remove_cable(host, cable[0])
+                        host.add_veth(*cable)
                 with Rtnetlink(namespace=namespace) as container:
                     container.set_up(container.link("lo").index)
                     eth = container.link(f"eth{number}").index
@@ -299,7 +304,7 @@ def lock():
                 return held
             held.close()  # whoever had it before has removed the file: a lock on it keeps nobody out
         except FileNotFoundError:
-            os.makedirs(directory, exist_ok=True)
+            addresses.make_private_directory()
 
 
 def remove_lock_if_alone(held) -> None:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 
+from minict.runtime import paths
 from minict.runtime.errors import ContainerError
 from minict.runtime.state import State
 
-from . import bridge, store
-from .endpoints import introduce, publish, reserve
-from .options import Joint, find_joint, find_mode, names_of_networks
+from . import bridge, dns, store
+from .endpoints import hosts_lines, introduce, publish, reserve, serve_names, withdraw
+from .options import Joint, find_joint, find_mode, find_resolver, names_of_networks
 from .sandbox import read, write
 
 _MARK = "changing"  # a file in the state of a container, while its networks are changed
@@ -89,7 +90,7 @@ def connect(record, name: str, wanted: str | None = None, aliases: list[str] = (
         raise ContainerError(f"the container {record.name or record.id} is on the network {joint.net.name} already")
     with Changing(record):
         if record.pid is not None:
-            join(record.id, joint)
+            join(record.id, joint, find_resolver(record.settings_object()))
         words = [
             f"name={joint.net.name}",
             *([f"ip={wanted}"] if wanted else []),
@@ -126,8 +127,11 @@ def refuse_others(record) -> None:
         )
 
 
-def join(id: str, joint: Joint) -> None:
-    """Put the running container *id* on one more network.  Raises :class:`ContainerError`."""
+def join(id: str, joint: Joint, resolver: dict[str, list[str]]) -> None:
+    """Put the running container *id* on one more network.  *resolver*: see :func:`.options.find_resolver`.
+
+    Raises :class:`ContainerError`.
+    """
     state, wired = State(id), read(id)
     pid = state.pid()
     if pid is None or not wired:
@@ -143,10 +147,40 @@ def join(id: str, joint: Joint) -> None:
             reserve(id, joint)
         joint.net.ensure_bridge()
         joint.net.connect(id, pid, joint.address, joint.number)
+        if joint.net.id and not wired["resolver"]:
+            serve_apart(id, pid, resolver)
+            wired["resolver"] = True
         arrange(id, {**wired, "joints": [*wired["joints"], joint.to_dict()]})
     except BaseException:
         take_back(entries)
         raise
+
+
+def serve_apart(id: str, pid: int, resolver: dict[str, list[str]]) -> None:
+    """Serve DNS to a container that began without: in a process of its own, which ends with the container.
+
+    Its /etc/resolv.conf says so from now on, unless the container has changed it.  Raises :class:`ContainerError`.
+    """
+    from minict.engine.util.daemonize import fork_away
+    from minict.engine.util.eventloop import EventLoop
+    from minict.kernel.process import pidfd_open
+
+    def work(told) -> None:
+        loop = EventLoop()
+        try:
+            end = pidfd_open(pid)
+            serve_names(loop, id, pid, resolver["servers"])
+        except (ContainerError, OSError) as error:
+            return told(error)
+        told(None)
+        return loop.serve(until=end)
+
+    fork_away(b"minict-resolver", work)
+    dns.replace(
+        f"{paths.container_data(id)}/resolv.conf",
+        dns.resolv_conf(**resolver),
+        dns.resolv_conf(**{**resolver, "servers": [dns.EMBEDDED]}),
+    )
 
 
 def leave(id: str, name: str) -> None:
@@ -160,6 +194,8 @@ def arrange(id: str, wired: dict) -> None:
 
     It is written down first: what is told of a container, it has.  May be repeated.  Raises :class:`ContainerError`.
     """
+    before, left = read(id), {joint["key"] for joint in wired["joints"]}
+    withdraw(id, before, [joint["key"] for joint in before.get("joints", ()) if joint["key"] not in left])
     write(id, wired)
     had = [entry for entry in dict.fromkeys(State(id).ledger()) if entry[0] in ("address", "veth")]
     has = [
@@ -173,8 +209,8 @@ def arrange(id: str, wired: dict) -> None:
     way, pid = next((joint for joint in wired["joints"] if not joint["internal"]), None), State(id).pid()
     if way and pid:
         store.find(way["id"] or "bridge").route_through(id, pid)
-    with bridge.lock():
-        introduce([value.partition("/")[0] for kind, value in had if kind == "address"], id)
+    introduce(id, wired)
+    dns.rewrite_hosts(f"{paths.container_data(id)}/hosts", hosts_lines(wired))
 
 
 def take_back(entries: list) -> None:
@@ -184,9 +220,8 @@ def take_back(entries: list) -> None:
 
 
 def rename(id: str, name: str) -> None:
-    """The container *id* has another name: let its neighbours know."""
-    with bridge.lock():
-        wired = read(id)
-        if wired:
-            write(id, {**wired, "name": name})
-            introduce([joint["key"] for joint in wired["joints"]])
+    """The container *id* has another name: let others find it by that one."""
+    if wired := read(id):
+        withdraw(id, wired, [joint["key"] for joint in wired["joints"]])
+        write(id, {**wired, "name": name})
+        introduce(id, {**wired, "name": name})

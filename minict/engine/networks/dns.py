@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 
+EMBEDDED = "127.0.0.11"  # where a container on a user-defined network finds our own server: see resolver
+
 _HOST_FILE = "/etc/resolv.conf"
 
 # A resolver on the host's own loopback knows the servers that it asks, and writes them down here.
@@ -14,7 +16,7 @@ _UPSTREAM_FILES = ("/run/systemd/resolve/resolv.conf", "/run/NetworkManager/no-s
 
 
 # Between these two lines stands what minict knows; all else in the file is the container's own.
-_BEGIN = "# the containers on its networks, kept up to date by minict:\n"
+_BEGIN = "# its own addresses and those of --link, kept up to date by minict:\n"
 _END = "# end of the containers\n"
 _LARGEST = 1 << 20  # bytes: a larger /etc/hosts than any person's is left alone
 
@@ -43,9 +45,24 @@ def resolv_conf(
     if options:
         kept = [line for line in kept if not line.startswith("options")] + [f"options {' '.join(options)}"]
     found = list(servers) or _servers(text, own_network)
+    if found == [EMBEDDED] and not any("ndots:" in line for line in kept if line.startswith("options")):
+        # as in Docker: a name without a dot is a container's first, and then one of a search domain
+        given = next((line for line in kept if line.startswith("options")), "options")
+        kept = [line for line in kept if line != given] + [f"{given} ndots:0"]
     if not found:
         kept.insert(0, f"# minict: no name server in the host's {_HOST_FILE} can be reached from a container")
     return "".join(line + "\n" for line in kept + [f"nameserver {server}" for server in found])
+
+
+def upstreams() -> list[str]:
+    """The servers that this host asks, as far as a container can reach them."""
+    return _servers(_read(_HOST_FILE), True)
+
+
+def full_names(wired: dict) -> list[str]:
+    """The host name with its domain, then without: hostname(1) takes the first for ``-f``."""
+    full = wired["hostname"] + (f".{wired['domain']}" if wired.get("domain") else "")
+    return [full, full.partition(".")[0]] if "." in full else [full]
 
 
 def _servers(text: str, own_network: bool) -> list[str]:
@@ -71,9 +88,9 @@ def hosts(own: list[tuple[str, list[str]]], added: list[tuple[str, str]] = ()) -
     )
 
 
-def hosts_of_the_host(hostname: str, added: list[tuple[str, str]] = ()) -> str:
-    """The same for a container that is in the host's own network: the host's file, and the container's name."""
-    lines = [f"{address}\t{name}\n" for address, name in [*added, ("127.0.1.1", hostname)]]
+def hosts_of_the_host(names: list[str], added: list[tuple[str, str]] = ()) -> str:
+    """The same for a container that is in the host's own network: the host's file, and the container's own *names*."""
+    lines = [f"{address}\t{name}\n" for address, name in [*added, ("127.0.1.1", " ".join(names))]]
     text = _read("/etc/hosts")
     return text + "\n" * (not text.endswith("\n")) + "".join(lines)
 
@@ -82,16 +99,30 @@ def rewrite_hosts(path: str, lines: list[tuple[str, list[str]]]) -> None:
     """Put *lines*, as (address, names), into the place of those that were there, in the very file: it is mounted
     inside.
 
-    The rest of it stays, for it may be the container's own.  A file that the container has made unreadable,
-    immutable or huge is left as it is: that is its own loss.
+    The rest of it stays, for it may be the container's own.  A file that the container has made unreadable, immutable
+    or huge is left as it is, and so is one on which it holds a lease (fcntl(2), F_SETLEASE): to open that would be to
+    wait for the container, 45 seconds or more, with the lock of all networks.  That is its own loss.
     """
     try:
-        with open(path, "r+b", buffering=0) as file:
+        fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with open(fd, "r+b", buffering=0) as file:
             old = file.read(_LARGEST)
             new = _renewed(old.decode("utf-8", "surrogateescape"), lines).encode("utf-8", "surrogateescape")
             if len(old) < _LARGEST and new != old:
                 os.pwrite(file.fileno(), new, 0)  # in one write, and then the end: a reader hardly ever sees a half
                 os.ftruncate(file.fileno(), len(new))
+    except OSError:
+        pass
+
+
+def replace(path: str, old: str, new: str) -> None:
+    """Write *new* into the file that says *old*, in its place; a file that says something else is the container's
+    own."""
+    try:
+        with open(path, "r+b", buffering=0) as file:
+            if file.read(_LARGEST) == old.encode():
+                os.pwrite(file.fileno(), new.encode(), 0)
+                os.ftruncate(file.fileno(), len(new.encode()))
     except OSError:
         pass
 

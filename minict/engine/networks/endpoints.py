@@ -12,9 +12,9 @@ from minict.runtime import paths
 from minict.runtime.errors import ContainerError
 from minict.runtime.state import State
 
-from . import bridge, store
+from . import bridge, dns, store
 from . import ipam as addresses
-from .options import Joint
+from .options import NAME, Joint
 from .sandbox import GUEST, read
 
 
@@ -25,57 +25,187 @@ def reserve(id: str, joint: Joint) -> None:
     joint.address = joint.net.reserve(id, joint.wanted)
 
 
-def introduce(keys: list[str], *others: str) -> None:
-    """Tell the containers on the networks *keys*, and *others*, of all whom they reach, by the names that these have
-    there."""
-    from . import dns
-
-    members = _Members()
-    for id in {*others, *(id for key in keys for id in members.on(key))}:
-        if members.wired(id):  # or it has just ended
-            dns.rewrite_hosts(State(id).path("hosts"), members.lines_for(id))
+# ---- names -------------------------------------------------------------------------------------------------------
 
 
-class _Members:
-    """Who is on which network, read once."""
+def names_of(id: str, wired: dict, joint: dict) -> list[str]:
+    """The names under which others on that network find the container *id*, in lower case; none on the default
+    network."""
+    if not joint["id"]:
+        return []
+    hostname = wired["hostname"]
+    names = [wired.get("name"), id[:12], *joint["aliases"], hostname, hostname.partition(".")[0]]
+    return list(dict.fromkeys(name.lower() for name in names if name))
 
-    def __init__(self):
-        self._wired, self._on = {}, {}
 
-    def on(self, key: str) -> dict[str, dict]:
-        """The joints of those on a network, by their ids; one that has an address, but is not connected yet, is left
-        out."""
-        if key not in self._on:
-            joints = {
-                id: next((joint for joint in self.wired(id).get("joints", ()) if joint["key"] == key), None)
-                for id in addresses.holders(key).values()
-            }
-            self._on[key] = {id: joint for id, joint in sorted(joints.items()) if joint}
-        return self._on[key]
+def introduce(id: str, wired: dict) -> None:
+    """Let others find the container *id* as *wired* says, which must be written already (:func:`.sandbox.write`).
 
-    def wired(self, id: str) -> dict:
-        if id not in self._wired:
-            self._wired[id] = read(id)
-        return self._wired[id]
+    On a user-defined network an index, ``networks/KEY/names/NAME/ID``, leads the DNS servers to it.  It is a hint and
+    never the truth: :func:`addresses_of` believes only what the container's own state says.  On the default network
+    only those that were made with ``--link`` know a name, by their /etc/hosts.
+    """
+    for joint in wired["joints"]:
+        for name in names_of(id, wired, joint) or [link for link, _ in wired["links"]]:
+            _enter(joint["key"], name, id)
+        if not joint["id"]:
+            _tell_linked(joint["key"], id)
 
-    def lines_for(self, id: str) -> list[tuple[str, list[str]]]:
-        """(address, names) of the container itself, then of all that it reaches."""
-        own, lines = self.wired(id), []
-        for joint in own["joints"]:
-            lines.append((joint["address"], [own["hostname"], *self._names(id, joint)]))
-        for joint in own["joints"]:
-            for other, place in self.on(joint["key"]).items():
-                if other != id:
-                    lines.append(
-                        (
-                            place["address"],
-                            [alias for linked, alias in own["links"] if linked == other] + self._names(other, place),
-                        )
-                    )
-        return lines
 
-    def _names(self, id: str, joint: dict) -> list[str]:
-        return [*filter(None, [self.wired(id).get("name")]), id[:12], *joint["aliases"]]
+def withdraw(id: str, wired: dict, keys: list[str]) -> None:
+    """Undo :func:`introduce` on the networks *keys*."""
+    for joint in wired.get("joints", ()):
+        if joint["key"] in keys:
+            for name in names_of(id, wired, joint) or [link for link, _ in wired["links"]]:
+                _strike(joint["key"], name, id)
+
+
+def addresses_of(id: str, wired: dict, name: str) -> list[str] | None:
+    """The addresses of the containers that the container *id*, which is *wired* so, reaches by *name*; None when there
+    is none.
+
+    A name is a container's, an alias, a host name or a short id, also with ``.NETWORK`` behind it, on any of its
+    networks; or the alias of a ``--link``.
+    """
+    found: list[str] = []
+    for linked, alias in wired.get("links", ()):
+        if alias.lower() == name:
+            found += _shared(wired, linked, read(linked))
+    for joint in wired.get("joints", ()) if not found else ():
+        if joint["id"]:
+            short = name.removesuffix(f".{joint['network'].lower()}")
+            for each in {name, short}:
+                found += _members(joint["key"], each)
+    return list(dict.fromkeys(found)) or None
+
+
+def name_at(wired: dict, address: str) -> str | None:
+    """``NAME.NETWORK`` of the container that has the *address* on a user-defined network of a container *wired* so."""
+    for joint in wired.get("joints", ()):
+        if joint["id"] and (holder := addresses.holder(joint["key"], address)):
+            other = read(holder)
+            if any(each["key"] == joint["key"] and each["address"] == address for each in other.get("joints", ())):
+                return f"{other['name'] or holder[:12]}.{joint['network']}"
+    return None
+
+
+def hosts_lines(wired: dict) -> list[tuple[str, list[str]]]:
+    """(address, names) for /etc/hosts: the container's own host name, and on the default network what it is linked
+    to."""
+    lines = [(joint["address"], dns.full_names(wired)) for joint in wired["joints"]]
+    default = [joint for joint in wired["joints"] if not joint["id"]]
+    for linked, alias in wired["links"] if default else ():
+        other = read(linked)
+        for address in _shared({"joints": default}, linked, other):
+            lines.append((address, [alias, other["hostname"], *([other["name"]] if other["name"] else [])]))
+    return lines
+
+
+def _shared(wired: dict, id: str, other: dict) -> list[str]:
+    """The addresses that the container *id*, wired as *other*, has on networks of a container *wired* so."""
+    keys = [joint["key"] for joint in wired["joints"]]
+    return [
+        joint["address"]
+        for joint in other.get("joints", ())
+        if joint["key"] in keys and addresses.holder(joint["key"], joint["address"]) == id
+    ]  # or it is just ending
+
+
+def _tell_linked(key: str, id: str) -> None:
+    """The container *id* has come or gone: those that are linked to it on the default network have its address in
+    /etc/hosts."""
+    for other in _entries(key, id):
+        if wired := read(other):
+            dns.rewrite_hosts(f"{paths.container_data(other)}/hosts", hosts_lines(wired))
+
+
+def _members(key: str, name: str) -> list[str]:
+    """The addresses of those on the network that have the *name* now."""
+    found = []
+    for id in _entries(key, name):
+        wired = read(id)
+        found += [
+            joint["address"]
+            for joint in wired.get("joints", ())
+            if joint["key"] == key and name in names_of(id, wired, joint)
+        ]
+    return found
+
+
+# ---- the DNS server ----------------------------------------------------------------------------------------------
+
+
+def serve_names(loop, id: str, pid: int, servers: list[str]) -> None:
+    """Serve DNS in *loop* to the container *id*, whose first process is *pid*; *servers*: those of ``--dns``.
+
+    Raises :class:`ContainerError`.
+    """
+    from .resolver import Resolver
+
+    namespace = bridge.open_namespace(id, pid)
+    try:
+        Resolver(loop, namespace, lambda name, kind: answer(id, name, kind), lambda: servers or dns.upstreams())
+    except OSError as error:
+        raise ContainerError(
+            f"the DNS server of the container {id[:12]} can't begin: {error.strerror}", errno=error.errno
+        ) from None
+
+
+def answer(id: str, name: str, kind: str) -> list[str] | None:
+    """What the container *id* is told about *name*: addresses for the *kind* ``A``, a name for ``PTR``, nothing for
+    others.
+
+    None for a name that no container has.
+    """
+    wired = read(id)
+    if kind == "PTR":
+        address = ".".join(reversed(name.removesuffix(".in-addr.arpa").split(".")))
+        found = name_at(wired, address) if name.endswith(".in-addr.arpa") and set(address) <= NAME else None
+        return [found] if found else None
+    found = addresses_of(id, wired, name)
+    if not found:
+        return None
+    first = os.urandom(1)[0] % len(found)  # of several that share an alias, each is the first in its turn
+    return found[first:] + found[:first] if kind == "A" else []
+
+
+# ---- the index ---------------------------------------------------------------------------------------------------
+
+
+def _index(key: str, name: str) -> str:
+    return f"{addresses.network_state(key)}/names/{name}"
+
+
+def _entries(key: str, name: str) -> list[str]:
+    """The ids that the index has for *name*, which may have come from anywhere."""
+    if not name or not set(name) <= NAME or name.startswith(".") or len(name) > 253:
+        return []
+    try:
+        return os.listdir(_index(key, name))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _enter(key: str, name: str, id: str) -> None:
+    while True:
+        try:
+            os.symlink(f"../../../../containers/{id}", f"{_index(key, name)}/{id}")
+            return
+        except FileExistsError:
+            return
+        except FileNotFoundError:  # its first entry, or its last one has just been struck
+            os.makedirs(_index(key, name), exist_ok=True)
+
+
+def _strike(key: str, name: str, id: str) -> None:
+    for remove, path in (os.unlink, f"{_index(key, name)}/{id}"), (os.rmdir, _index(key, name)):
+        try:
+            remove(path)
+        except OSError:  # it is gone, or others have that name too
+            pass
+
+
+# ---- ports -------------------------------------------------------------------------------------------------------
 
 
 def publish(id: str, wired: dict) -> None:
@@ -107,11 +237,12 @@ def publish(id: str, wired: dict) -> None:
 
 
 def _undo_address(value: str) -> None:
-    bridge.undo("address", value)
-    key = value.partition("/")[0]
-    if addresses.holders(key):
-        with bridge.lock():
-            introduce([key])
+    key, _, id = value.partition("/")
+    wired = read(id)
+    withdraw(id, wired, [key])
+    address = next((joint["address"] for joint in wired.get("joints", ()) if joint["key"] == key), None)
+    addresses.release(key, id, address)
+    _tell_linked(key, id)
 
 
 def _undo_ports(id: str) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 
-from minict.runtime import paths
+from minict.runtime import files, paths
 from minict.runtime.errors import ContainerError
 
 DEFAULT_SUBNET = "10.210.0.0/16"  # beside those of Docker (172.17 and up), Podman (10.88), libvirt and Kubernetes
@@ -125,12 +125,20 @@ def routes() -> list[tuple[str, int, int]]:
     from minict.kernel.netlink import Rtnetlink
 
     with Rtnetlink() as host:
-        names = {link.index: link.name for link in host.links()}
         found = [
-            (names.get(route.index, "several interfaces"), int.from_bytes(route.destination, "big"), route.prefix)
-            for route in host.routes()
+            (_interface(route.index), int.from_bytes(route.destination, "big"), route.prefix) for route in host.routes()
         ]
     return [(name, first, first | (1 << 32 - prefix) - 1) for name, first, prefix in found if prefix >= _NARROW]
+
+
+def _interface(index: int) -> str:
+    """The name of an interface; to list all of them would take longer with each container."""
+    import _socket
+
+    try:
+        return _socket.if_indextoname(index)
+    except OSError:
+        return "several interfaces"
 
 
 def check_free(subnet: Subnet, bridge: str, remedy: str = "set MINICT_SUBNET to a free one") -> None:
@@ -165,6 +173,15 @@ def choose(taken: list[tuple[int, int]]) -> str:
     )
 
 
+def make_private_directory() -> None:
+    """Make the directory of all networks: who is where, and with whom, is for root alone to know."""
+    paths.make_directory(paths.run_root())
+    try:
+        os.mkdir(f"{paths.run_root()}/networks", 0o700)
+    except FileExistsError:
+        pass
+
+
 def network_state(network: str) -> str:
     """The directory of what is known of *network*."""
     return f"{paths.run_root()}/networks/{network}"
@@ -182,6 +199,7 @@ def reserve(network: str, id: str, subnet: Subnet | None = None, wanted: str | N
         try:
             return _take(network, id, wanted) if wanted else _take_next(network, id, subnet)
         except FileNotFoundError:
+            make_private_directory()
             os.makedirs(f"{network_state(network)}/addresses", exist_ok=True)  # new, or just removed: see forget()
 
 
@@ -227,11 +245,25 @@ def holders(network: str) -> dict[str, str]:
     return found
 
 
-def release(network: str, id: str) -> None:
-    """Give back every address that the container *id* has in *network*; none is no error."""
-    for address, holder in holders(network).items():
-        if holder == id:
-            _remove(network, address)
+def holder(network: str, address: str) -> str | None:
+    """The id of the container that has the *address* of *network*."""
+    try:
+        return os.path.basename(os.readlink(f"{network_state(network)}/addresses/{address}"))
+    except OSError:
+        return None
+
+
+def release(network: str, id: str, known: str | None = None) -> None:
+    """Give back every address that the container *id* has in *network*; none is no error.
+
+    *known*: the one that it has, so that nobody need look through all of them.
+    """
+    if known and holder(network, known) == id:
+        _remove(network, known)
+    else:
+        for address, other in holders(network).items():
+            if other == id:
+                _remove(network, address)
 
 
 def release_orphans(network: str) -> None:
@@ -245,7 +277,12 @@ def forget(network: str) -> None:
     """Remove the directory of *network*, unless an address is in use; then it stays as it is."""
     directory = network_state(network)
     # The kernel refuses to remove a directory with a link in it, so nothing can be reserved in between.
-    for remove, path in (os.rmdir, f"{directory}/addresses"), (os.unlink, f"{directory}/last"), (os.rmdir, directory):
+    for remove, path in (
+        (os.rmdir, f"{directory}/addresses"),
+        (files.remove_tree, f"{directory}/names"),
+        (os.unlink, f"{directory}/last"),
+        (os.rmdir, directory),
+    ):
         try:
             remove(path)
         except FileNotFoundError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from minict.runtime.errors import ContainerError
 from minict.runtime.state import State
 
-_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._")
+NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._")
 
 
 class Joint:
@@ -202,7 +202,7 @@ def find_resolver(settings) -> dict[str, list[str]]:
 
 
 def check_name(option: str, name: str) -> str:
-    if not name or not set(name) <= _NAME or len(name) > 253:
+    if not name or not set(name) <= NAME or name.startswith(".") or len(name) > 253:
         raise ContainerError(f"{option} {name!r}: a machine's name has letters, digits, '-', '_' and '.'")
     return name
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 
-from minict.runtime import jsonfile, spec
+from minict.runtime import jsonfile, paths, spec
 from minict.runtime.errors import ContainerError
 from minict.runtime.state import State
 
@@ -19,17 +19,27 @@ from . import options
 
 GUEST = "guest-"  # and an id: a file in a container's state, for each that has joined its network namespace
 
+_serving: dict = {}  # container's id -> the EventLoop of what this process serves to it
+
 
 class Wiring:
     """The networks of the container *id*, as *settings* wish them.  To make the object takes nothing from the host.
 
-    *hostname*: the name by which it knows itself.  *exposed*: the ports that its image names, such as ``80/tcp``.
-    *name*: by which the others on its networks know it, if that is not the settings'.
+    *hostname*: the name by which it knows itself, and its *domain*.  *exposed*: the ports that its image names, such as
+    ``80/tcp``.  *name*: by which the others on its networks know it, if that is not the settings'.
     Raises :class:`ContainerError` for all that can be wrong with the wish.
     """
 
-    def __init__(self, settings, id: str, hostname: str, exposed: list[str] = (), name: str | None = None):
-        self.id, self.hostname, self.name = id, hostname, name or settings.name
+    def __init__(
+        self,
+        settings,
+        id: str,
+        hostname: str,
+        exposed: list[str] = (),
+        name: str | None = None,
+        domain: str | None = None,
+    ):
+        self.id, self.hostname, self.domain, self.name = id, hostname, domain, name or settings.name
         self.mode = options.find_mode(settings.network)
         self.partner = options.find_partner(self.mode) if self.mode.startswith("container:") else None
         options.refuse_contradictions(settings, self.mode)
@@ -39,6 +49,7 @@ class Wiring:
             from . import portmapper
 
             self.ports = portmapper.wished(settings.publish, settings.publish_all, settings.expose, exposed)
+        self.exposed = [*exposed, *(settings.expose if self.ports or settings.expose else [])]
         self.links = [options.find_link(text) for text in settings.link]
         gateway = self.joints[0].net.gateway if self.joints else None
         self.added = [options.find_host(text, gateway) for text in settings.add_host]
@@ -70,7 +81,12 @@ class Wiring:
     def ledger(self) -> list:
         """What :meth:`reserve` and :meth:`connect` are going to take, to be recorded before."""
         entries = [entry for joint in self.joints for entry in joint.net.ledger(self.id, joint.number)]
-        return entries + [["ports", self.id]] * bool(self.ports)
+        return entries + [["ports", self.id]] * bool(self.ports) + [["services", self.id]] * self.has_resolver
+
+    @property
+    def has_resolver(self) -> bool:
+        """Whether the container asks our DNS server: the default network has none, as in Docker."""
+        return any(joint.net.id for joint in self.joints)
 
     def reserve(self) -> None:
         """Take ports and addresses, in the process that will look after the container.  Raises
@@ -94,13 +110,28 @@ class Wiring:
 
         if self.partner:
             return {}  # they are there: see _share
-        if self.mode == "host":
-            text = dns.hosts_of_the_host(self.hostname, self.added)
-        elif self.joints:
-            text = dns.hosts([(joint.address, [self.hostname]) for joint in self.joints], self.added)
+        wired = self._wired()
+        if self.joints:
+            from . import endpoints
+
+            text = dns.hosts(endpoints.hosts_lines(wired), self.added)
+        elif self.mode == "host":
+            text = dns.hosts_of_the_host(dns.full_names(wired), self.added)
         else:
-            text = dns.hosts([], [("127.0.1.1", self.hostname), *self.added])
-        return {"hosts": text, "resolv.conf": dns.resolv_conf(self.mode != "host", **self.resolver)}
+            text = dns.hosts([], [("127.0.1.1", " ".join(dns.full_names(wired))), *self.added])
+        resolver = {**self.resolver, "servers": [dns.EMBEDDED]} if self.has_resolver else self.resolver
+        return {"hosts": text, "resolv.conf": dns.resolv_conf(self.mode != "host", **resolver)}
+
+    def variables(self) -> list[str]:
+        """What ``--link`` says by variables of the containers linked to, on the default network.  Raises
+        :class:`ContainerError`."""
+        if not self.links or not any(not joint.net.id for joint in self.joints):
+            return []
+        from . import links
+
+        return [
+            word for linked, alias in self.links for word in links.variables(self.name or self.id[:12], linked, alias)
+        ]
 
     def connect(self, pid: int) -> None:
         """Give the process *pid*, which is in its new namespace, its interfaces, and publish its ports.
@@ -110,22 +141,34 @@ class Wiring:
         for joint in self.joints:
             joint.net.ensure_bridge()
             joint.net.connect(self.id, pid, joint.address, joint.number, joint.mac)
-        wired = {
-            "name": self.name,
-            "hostname": self.hostname,
-            "links": self.links,
-            "ports": [[port.protocol, port.address, port.outside, port.inside] for port in self.ports],
-            "joints": [joint.to_dict() for joint in self.joints],
-        }
+        wired = self._wired()
         if not self.joints:
             return write(self.id, wired)
         from . import bridge, endpoints
 
-        with bridge.lock():
-            endpoints.publish(self.id, wired)
-            write(self.id, wired)
-            endpoints.introduce([joint.net.key for joint in self.joints])
+        if self.has_resolver:
+            from minict.engine.util.eventloop import EventLoop
+
+            _serving[self.id] = EventLoop()
+            endpoints.serve_names(_serving[self.id], self.id, pid, self.resolver["servers"])
+        if self.ports:
+            with bridge.lock():
+                endpoints.publish(self.id, wired)
+        write(self.id, wired)
+        endpoints.introduce(self.id, wired)
         return None
+
+    def _wired(self) -> dict:
+        return {
+            "name": self.name,
+            "hostname": self.hostname,
+            "domain": self.domain,
+            "links": self.links,
+            "ports": [[port.protocol, port.address, port.outside, port.inside] for port in self.ports],
+            "exposed": self.exposed,
+            "resolver": self.has_resolver,
+            "joints": [joint.to_dict() for joint in self.joints],
+        }
 
     def disconnect(self) -> None:
         """The container has ended: give back what it had.  May be repeated."""
@@ -141,7 +184,10 @@ class Wiring:
         """The partner's files and ours are one and the same: so they stay alike, whoever writes to them."""
         try:
             for name in ("hosts", "resolv.conf"):
-                os.link(self.partner.path(name), State(self.id).path(name))
+                own = f"{paths.container_data(self.id)}/{name}"
+                if os.path.lexists(own):  # of the last life
+                    os.unlink(own)
+                os.link(f"{paths.container_data(self.partner.id)}/{name}", own)
             open(self.partner.path(GUEST + self.id), "w").close()  # see neighbours
         except FileNotFoundError:
             raise ContainerError(f"--network {self.mode}: that container has just ended") from None
@@ -193,6 +239,26 @@ def write(id: str, wired: dict) -> None:
     jsonfile.write(State(id).path("network.json"), wired)
 
 
+# ---- what this process serves to a container ---------------------------------------------------------------------
+
+
+def services(id: str):
+    """The :class:`.eventloop.EventLoop` of what this process serves to the container *id*, such as its DNS server; or
+    None."""
+    return _serving.get(id)
+
+
+def serve_in_background(id: str) -> None:
+    """Serve it in a thread: for a process that looks after a container and does something else meanwhile."""
+    if id in _serving:
+        _serving[id].serve_in_background()
+
+
+def _stop_serving(id: str) -> None:
+    if loop := _serving.pop(id, None):
+        loop.close()
+
+
 # ---- the end -----------------------------------------------------------------------------------------------------
 
 
@@ -204,3 +270,4 @@ def _undo(kind: str, value: str) -> None:
 
 # How the kinds of entries in :meth:`Wiring.ledger` are given back.  What that takes is loaded when there is something.
 UNDO = {kind: lambda value, kind=kind: _undo(kind, value) for kind in ("address", "veth", "ports")}
+UNDO["services"] = _stop_serving

@@ -31,10 +31,10 @@ def mode(settings, option: str) -> str:
     default, *others = MODES[option]
     word = getattr(settings, option)
     word = default if word is None else word
-    kind, colon, name = word.partition(":")
-    if word not in (default, *others) or word == "container:NAME":
-        if kind != "container" or not name or "container:NAME" not in others:
-            raise ContainerError(f"--{option} {word}: write {', '.join(others)} or {default}, which is the default")
+    kind, _, name = word.partition(":")
+    known = word in (default, *others) and word != "container:NAME"
+    if not known and (kind != "container" or not name or "container:NAME" not in others):
+        raise ContainerError(f"--{option} {word}: write {', '.join(others)} or {default}, which is the default")
     return "private" if word == "auto" else word  # Podman's word for it
 
 
@@ -187,12 +187,24 @@ def host_name(settings, id: str) -> str:
         )
     word = mode(settings, "uts")
     if word == "private":
+        network = settings.network[-1] if settings.network else ""
+        if network.startswith("container:"):  # as in Docker: one network, one host name
+            from minict.engine.networks import options
+
+            return _name_of(options.find_partner(network))
         shares = settings.network[-1:] == ["host"]  # then it is reached by the host's name, as in Docker
         return settings.hostname or (os.uname().nodename if shares else id[:12])
     if settings.hostname:
         raise ContainerError(f"--hostname and --uts {word}: others have that host name too; leave one of the two out")
-    partners = None if word == "host" else find_partner("uts", word).state.read_spec().hostname
-    return partners or os.uname().nodename  # a partner that has none shares the host's
+    return os.uname().nodename if word == "host" else _name_of(find_partner("uts", word).state)
+
+
+def _name_of(partner: State) -> str:
+    """The host name of another container; one that has none, or does not run, has the host's."""
+    try:
+        return partner.read_spec().hostname or os.uname().nodename
+    except FileNotFoundError:
+        return os.uname().nodename
 
 
 def domain_name(settings) -> str | None:

@@ -6,7 +6,7 @@ import os
 
 from minict.engine.containers import names
 from minict.engine.containers.store import Record
-from minict.engine.images.image import prune as prune_images
+from minict.engine.images.store import prune as prune_images
 from minict.engine.lifecycle import task
 from minict.engine.networks import connect, store
 from minict.engine.volumes import store as volume_store

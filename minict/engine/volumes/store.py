@@ -224,11 +224,6 @@ class Volume:
     def _repr_html_(self) -> str:
         from minict.engine.util import table
 
-        return table.html_object(self.describe(), f"the volume {self.name}")
-
-    def _repr_html_(self):
-        from minict.engine.util import table
-
         return table.html_object(
             {
                 "created": table.ago(self.created),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import select
 import signal
@@ -11,7 +12,10 @@ import time
 from minict.runtime import process
 from minict.runtime.errors import ContainerError
 
-from ..exercise import Exercise, Feedback
+from .. import life
+from ..challenge import Challenge
+from ..exercise import Exercise
+from ..feedback import Feedback
 
 # ---- proc-1 ----------------------------------------------------------------------------------------------------
 
@@ -779,6 +783,200 @@ Exercise(
                 raise ContainerError(f"there is no command {command!r}", status=127)
         """,
             "nobody can execute a directory",
+        ),
+    },
+)
+
+
+# ---- the challenge: run ----------------------------------------------------------------------------------------
+
+
+def check_run(run):
+    """Five commands with five endings; prepare() must run in the child, and in the child alone."""
+    os.mkdir("there")
+    here = os.getcwd()
+    told, tell = os.pipe()
+
+    def prepare():
+        os.chdir("there")
+        os.write(tell, b"%d\n" % os.getpid())
+
+    for words, expected, why in (
+        (["sh", "-c", "exit 7"], 7, "An exit status stays as it is."),
+        (
+            ["sh", "-c", "test -d ../there"],
+            0,
+            "prepare() changes the child's working directory before the command begins.",
+        ),
+        (["sh", "-c", "kill -9 $$"], 137, "Signal 9 has ended it: 128 + 9."),
+        (["no-such-thing"], 127, "find() raises a ContainerError: end the child with its status."),
+        (["/etc/passwd"], 126, "find() raises a ContainerError: end the child with its status."),
+    ):
+        call = f"run({words}, prepare)"
+        try:
+            status = run(list(words), prepare)
+        except ContainerError as error:
+            raise Feedback(
+                f"{call} raised ContainerError: {error}. Look for the file in the child, and end the child with "
+                "os._exit(error.status)."
+            ) from None
+        if status is None:
+            raise Feedback(f"{call} returned None. Return the number.")
+        if status != expected:
+            raw = " That is the raw wait status: exit_status() translates it." if status == expected << 8 else ""
+            raise Feedback(f"{call} returned {status!r}. Expected: {expected}. {why}{raw}")
+        _check_prepared(told, call, here)
+    check_nothing_left()
+
+
+def _check_prepared(told: int, call: str, here: str) -> None:
+    if not select.select([told], [], [], 0)[0]:
+        raise Feedback(f"{call} never called prepare(). Call it in the child, before anything else.")
+    callers = [int(word) for word in os.read(told, 1000).split()]
+    if os.getcwd() != here or os.getpid() in callers:
+        raise Feedback(
+            f"{call} called prepare() in the process that called run(): it has changed the working directory of the "
+            "parent. Call it in the child."
+        )
+    if len(callers) > 1:
+        raise Feedback(f"{call} called prepare() {len(callers)} times. Once is enough.")
+
+
+def check_nothing_left() -> None:
+    """Every child that was started must have been waited for."""
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return
+    raise Feedback("run() has returned, and a child that it started is still there: wait for it with os.waitpid().")
+
+
+Challenge(
+    "run",
+    "Run a command",
+    name="run",
+    minutes=8,
+    difficulty=2,
+    check=check_run,
+    imports="""
+        import os
+        from minict import ContainerError
+        from minict.runtime.process import exit_status, find, spawn
+    """,
+    solution=inspect.getsource(life.run),
+    hints=[
+        "Begin with an inner function work() for the child: prepare, find, exec. Then: spawn it, wait for it, translate.",
+        "os.execv(find(words[0], []), words) finds the file and executes it. Around it: try and except ContainerError as error.",
+        "In the except: os._exit(error.status). The last line: return exit_status(os.waitpid(spawn(work), 0)[1]).",
+    ],
+    right={
+        "a fork by hand": """
+            def run(words, prepare):
+                pid = os.fork()
+                if pid == 0:
+                    status = 1
+                    try:
+                        prepare()
+                        os.execv(find(words[0], []), words)
+                    except ContainerError as error:
+                        status = error.status
+                    finally:
+                        os._exit(status)
+                _, status = os.waitpid(pid, 0)
+                return exit_status(status)
+        """,
+        "execvp and errors": """
+            def run(words, prepare):
+                def child():
+                    prepare()
+                    try:
+                        os.execvp(words[0], words)
+                    except FileNotFoundError:
+                        os._exit(127)
+                    except PermissionError:
+                        os._exit(126)
+                status = os.waitpid(spawn(child), 0)[1]
+                return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+        """,
+        "subprocess": """
+            def run(words, prepare):
+                import subprocess
+                def in_child():
+                    prepare()
+                    try:
+                        find(words[0], [])
+                    except ContainerError as error:
+                        os._exit(error.status)
+                try:
+                    code = subprocess.run(words, preexec_fn=in_child).returncode
+                except FileNotFoundError:
+                    return 127
+                return code if code >= 0 else 128 - code
+        """,
+    },
+    wrong={
+        "looks in the parent": (
+            """
+            def run(words, prepare):
+                file = find(words[0], [])
+                def work():
+                    prepare()
+                    os.execv(file, words)
+                return exit_status(os.waitpid(spawn(work), 0)[1])
+        """,
+            "Look for the file in the child",
+        ),
+        "prepares in the parent": (
+            """
+            def run(words, prepare):
+                prepare()
+                def work():
+                    try:
+                        os.execv(find(words[0], []), words)
+                    except ContainerError as error:
+                        os._exit(error.status)
+                return exit_status(os.waitpid(spawn(work), 0)[1])
+        """,
+            "Call it in the child",
+        ),
+        "does not prepare": (
+            """
+            def run(words, prepare):
+                def work():
+                    os.execv(find(words[0], []), words)
+                return exit_status(os.waitpid(spawn(work), 0)[1])
+        """,
+            "never called prepare()",
+        ),
+        "the raw status": (
+            """
+            def run(words, prepare):
+                def work():
+                    prepare()
+                    os.execv(find(words[0], []), words)
+                return os.waitpid(spawn(work), 0)[1]
+        """,
+            "exit_status() translates it",
+        ),
+        "loses 126 and 127": (
+            """
+            def run(words, prepare):
+                def work():
+                    prepare()
+                    os.execv(find(words[0], []), words)
+                return exit_status(os.waitpid(spawn(work), 0)[1])
+        """,
+            "end the child with its status",
+        ),
+        "does not wait": (
+            """
+            def run(words, prepare):
+                def work():
+                    prepare()
+                    os.execv(find(words[0], []), words)
+                return spawn(work)
+        """,
+            "Expected: 7",
         ),
     },
 )

@@ -2,20 +2,99 @@
 
 from __future__ import annotations
 
-import ctypes
+import errno
 import os
+import pickle
 import select
 import signal
 import time
 
-from minict.kernel.process import PR_SET_CHILD_SUBREAPER, PR_SET_NAME, prctl
-from minict.runtime import init, process, state
+from minict.kernel.namespaces import CLONE_NEWPID, unshare
+from minict.kernel.process import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, prctl
+from minict.runtime import init, process
 
-from ..exercise import Exercise, Feedback
+from .. import host
+from ..exercise import Exercise, Feedback, same_fate
+
+_PATIENCE = 3  # seconds after which something that should happen at once is taken for something that never will
+_ORPHANS = 3
+
+
+# ---- a small container: process 1, its command, and orphans ----------------------------------------------------
+
+
+class _Container:
+    """A new pid namespace in which ``number_one(command)`` is process 1; to be used with ``with``, in a child of its
+    own.
+
+    The *command* leaves three orphans, which end.  It ends with *status* when :meth:`end_command` says so, while one
+    more orphan sleeps on.  SIGTERM ends it.
+    """
+
+    def __init__(self, number_one, status: int = 7):
+        self.number_one, self.status = number_one, status
+        self.told, self.tell = os.pipe()
+        self.orders, self.order = os.pipe()
+
+    def __enter__(self):
+        unshare(CLONE_NEWPID)
+        self.pid = process.spawn(self._process_1)
+        self.pidfd = os.pidfd_open(self.pid)
+        self.has_begun = self.told in select.select([self.told, self.pidfd], [], [], _PATIENCE)[0]
+        return self
+
+    def __exit__(self, *exception):
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+
+    def _process_1(self) -> None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # it must not outlive a check that ran out of time
+        self.number_one(self._command)
+
+    def _command(self) -> None:
+        process.restore_signals()
+        for _ in range(_ORPHANS):
+            os.waitpid(_leave_orphan(lambda: None), 0)
+        os.write(self.tell, b"!")
+        os.read(self.orders, 1)
+        os.waitpid(_leave_orphan(signal.pause), 0)
+        os._exit(self.status)
+
+    def zombies(self) -> int:
+        """How many orphans are left as zombies, once process 1 had time to wait for them; 0 as soon as none is."""
+        limit = time.monotonic() + _PATIENCE
+        while time.monotonic() < limit:
+            children = [each for each in host.process_table().values() if each.parent == self.pid]
+            if len(children) <= 1:  # the command
+                return 0
+            time.sleep(0.01)
+        return sum(each.state == "Z" for each in children)
+
+    def end_command(self) -> None:
+        os.write(self.order, b"!")
+
+    def ending(self) -> int | None:
+        """The exit status of process 1, as a shell reports it; None when it does not end."""
+        if not select.select([self.pidfd], [], [], _PATIENCE)[0]:
+            return None
+        result = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOWAIT)
+        return result.si_status if result.si_code == os.CLD_EXITED else 128 + result.si_status
+
+
+def _leave_orphan(work) -> int:
+    """Start a worker that starts a helper, which does *work*, and ends without waiting for it.  The worker's pid."""
+
+    def worker():
+        process.spawn(work)
+
+    return process.spawn(worker)
+
+
+# ---- init-1 ----------------------------------------------------------------------------------------------------
 
 
 def check_reap(reap):
-    """A small family: an orphan that ends first, then the child that is waited for, which is killed by a signal."""
+    """A small family: an orphan that ends first, then the command, which a signal kills.  Then a real process 1."""
     prctl(PR_SET_CHILD_SUBREAPER, 1)  # orphans come to us, as they come to process 1
     gate, opened = os.pipe()
     command = os.fork()
@@ -29,32 +108,79 @@ def check_reap(reap):
         os.kill(os.getpid(), 15)
     orphan = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT).si_pid  # it has ended by now, and is a zombie
     os.write(opened, str(orphan).encode())
-    status = reap(command)
+    _check_status(_status_of(reap, command), command)
+    try:
+        left = os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        left = None
+    if left:
+        raise Feedback(
+            f"process {left[0]}, an orphan, is still a zombie: reap() waited for process {command} alone. "
+            "os.wait() takes any child, an adopted one too."
+        )
+    reap = getattr(reap, "function", reap)
+    same_fate(lambda: _check_process_1(reap))
+
+
+def _status_of(reap, command: int):
+    try:
+        return reap(command)
+    except ChildProcessError:
+        raise Feedback(
+            f"reap({command}) went on until os.wait() raised ChildProcessError: no child is left. Process "
+            f"{command} was among the children that had ended, and the loop missed it. os.wait() returns two "
+            "values, first the pid, then the status: compare the first one with pid."
+        ) from None
+
+
+def _check_status(status, command: int) -> None:
     if status is None:
         raise Feedback(
             f"reap({command}) returned None. Return the wait status of process {command}: the second of "
             "the two values that os.wait() returns."
         )
     if isinstance(status, tuple):
-        raise Feedback(f"reap() returned {status!r}, all that os.wait() returns. Only the status was asked for.")
+        raise Feedback(f"reap({command}) returned {status!r}, all that os.wait() returns. Return the status alone.")
+    if status == command:
+        raise Feedback(
+            f"reap({command}) returned {status}, the pid itself. The status is the second of the two values "
+            "that os.wait() returns."
+        )
     if status == 0:
         raise Feedback(
-            "reap() returned the status of another child: 0. An orphan had ended before. os.wait() returns whichever "
-            "child has ended: go on until it is the one that was asked for."
+            f"reap({command}) returned the status of another child: 0. An orphan had ended before. os.wait() "
+            "returns whichever child has ended, so repeat it until pid is the one."
         )
     if status != 15:
         raise Feedback(
-            f"process {command} was killed by signal 15, so its wait status is 15, and reap() returned {status}: "
-            "return the status as it is, without decoding it."
+            f"signal 15 killed process {command}, so its wait status is 15, and reap({command}) returned "
+            f"{status!r}. Return the status unchanged, without decoding it."
         )
-    try:
-        left = os.waitpid(-1, os.WNOHANG)
-    except ChildProcessError:
-        return
-    raise Feedback(
-        f"process {left[0]}, an orphan, is still a zombie: reap() waited for process {command} alone. os.wait() takes "
-        "any child, also one that is only adopted."
-    )
+
+
+def _check_process_1(reap) -> bool:
+    """In a child: process 1 of a new pid namespace calls *reap*, while orphans end, and when the command ends."""
+    with _Container(lambda command: os._exit(process.exit_status(reap(process.spawn(command))))) as box:
+        if zombies := box.zombies():
+            raise Feedback(
+                f"in a new pid namespace process 1 called reap(pid). While the command goes on, {zombies} orphans "
+                "have ended and are still zombies: reap() has to wait for them now, not when the command has "
+                "ended. os.wait() takes whichever child ends first."
+            )
+        box.end_command()
+        status = box.ending()
+        if status is None:
+            raise Feedback(
+                "in a new pid namespace process 1 called reap(pid). The command has ended while an orphan sleeps "
+                "on, and reap() still has not returned: a container's init would never end. Return as soon as "
+                "pid itself is among the ended."
+            )
+        if status != box.status:
+            raise Feedback(
+                f"in a new pid namespace the command ended with status {box.status}, and by what reap() returned "
+                f"process 1 ended with {status}."
+            )
+    return True
 
 
 def _wait_for_end_of(pid: int, seconds: float) -> None:
@@ -67,23 +193,53 @@ def _wait_for_end_of(pid: int, seconds: float) -> None:
 Exercise(
     "init-1",
     "Wait for everybody",
-    minutes=6,
+    minutes=8,
     difficulty=2,
     reference=init.reap,
     check=check_reap,
+    seconds=30,
     imports="import os",
     starter='''
         def reap(pid):
-            """Wait for children, adopted ones too, until pid is among them; return its wait status."""
+            """Wait for children, adopted ones too, until pid has ended; return the wait status of pid."""
             while True:
                 child, status = ...
                 ...
     ''',
     hints=[
         "os.waitpid(pid, 0) waits for one child. Which call waits for whichever child ends first?",
-        "os.wait() returns two values: whose end it was, and its status. Compare the first with pid.",
-        "child, status = os.wait(), and then: if child == pid, return status. Else go round again.",
+        "os.wait() returns two values: the pid of the child that ended, and its status. Compare the first with pid.",
+        "child, status = os.wait(), and then: if child == pid, return status. Otherwise the loop goes on.",
     ],
+    right={
+        "waitpid for any": """
+            def reap(pid):
+                child = None
+                while child != pid:
+                    child, status = os.waitpid(-1, 0)
+                return status
+        """,
+        "recursion": """
+            def reap(pid):
+                child, status = os.wait()
+                return status if child == pid else reap(pid)
+        """,
+        "with output": """
+            def reap(pid):
+                for child, status in iter(os.wait, None):
+                    print("reaped", child)
+                    if child == pid:
+                        return status
+        """,
+        "looks first": """
+            def reap(pid):
+                while True:
+                    ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT).si_pid
+                    _, status = os.waitpid(ended, 0)
+                    if ended == pid:
+                        return status
+        """,
+    },
     wrong={
         "waits for one": (
             """
@@ -108,7 +264,27 @@ Exercise(
                     if child == pid:
                         return child, status
         """,
-            "Only the status",
+            "Return the status alone",
+        ),
+        "the pid": (
+            """
+            def reap(pid):
+                while True:
+                    child, status = os.wait()
+                    if child == pid:
+                        return child
+        """,
+            "the pid itself",
+        ),
+        "the other way round": (
+            """
+            def reap(pid):
+                while True:
+                    status, child = os.wait()
+                    if child == pid:
+                        return status
+        """,
+            "first the pid, then the status",
         ),
         "decodes": (
             """
@@ -119,6 +295,32 @@ Exercise(
                         return os.waitstatus_to_exitcode(status)
         """,
             "without decoding",
+        ),
+        "the command first, the others later": (
+            """
+            def reap(pid):
+                status = os.waitpid(pid, 0)[1]
+                try:
+                    while True:
+                        os.wait()
+                except ChildProcessError:
+                    return status
+        """,
+            "not when the command has ended",
+        ),
+        "until nobody is left": (
+            """
+            def reap(pid):
+                result = 0
+                try:
+                    while True:
+                        child, status = os.wait()
+                        if child == pid:
+                            result = status
+                except ChildProcessError:
+                    return result
+        """,
+            "would never end",
         ),
         "forgets to return": (
             """
@@ -134,12 +336,15 @@ Exercise(
 )
 
 
+# ---- init-2 ----------------------------------------------------------------------------------------------------
+
+
 def check_forward_signals(forward_signals):
-    """This process is the init, a child of it the command, which tells of each signal that comes."""
+    """This process is the init.  Its child, the command, reports each signal that it gets."""
     for number in set(range(1, 32)) - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_DFL)  # also what was not set by Python, such as faulthandler's and readline's
     told, tell = os.pipe()
-    command = process.spawn(lambda: _tell_of_signals(tell))
+    command = process.spawn(lambda: _report_signals(tell))
     os.read(told, 1)  # from here on it listens
     forward_signals(command)
     caught = _caught()
@@ -147,14 +352,14 @@ def check_forward_signals(forward_signals):
         if number in init.NOT_FORWARDED:
             if number in caught:
                 raise Feedback(
-                    f"after forward_signals({command}) {_named(number)} is caught as well. It is about init itself, and "
-                    "one of NOT_FORWARDED: leave it alone."
+                    f"after forward_signals({command}) {_named(number)} is caught as well. It concerns init "
+                    "itself and is in NOT_FORWARDED: leave it alone."
                 )
             continue
         if number not in caught:
             raise Feedback(
-                f"after forward_signals({command}) {_named(number)} is still not caught: see SigCgt in "
-                f"/proc/self/status. Call signal.signal({number}, forward), and so for each number."
+                f"after forward_signals({command}) {_named(number)} is still not caught (SigCgt in "
+                f"/proc/self/status). Call signal.signal({number}, forward), and the same for each number."
             )
         _expect(command, number, told)
     os.kill(command, signal.SIGKILL)
@@ -163,12 +368,12 @@ def check_forward_signals(forward_signals):
         os.kill(os.getpid(), signal.SIGTERM)
     except ProcessLookupError:
         raise Feedback(
-            "a signal came when the command had just ended: os.kill() raised ProcessLookupError, and init would end with "
-            "an error. There is nobody left to tell: catch it."
+            "a signal came when the command had just ended: os.kill() raised ProcessLookupError, and init would "
+            "end with an error. Nobody is left to get the signal: catch the error."
         ) from None
 
 
-def _tell_of_signals(tell: int) -> None:
+def _report_signals(tell: int) -> None:
     for number in range(1, 32):
         if number not in (signal.SIGKILL, signal.SIGSTOP):
             signal.signal(number, lambda number, frame: os.write(tell, bytes([number])))
@@ -190,32 +395,40 @@ def _named(number: int) -> str:
 
 
 def _expect(command: int, number: int, told: int) -> None:
-    """Send us the signal *number*; the *command* must get just that."""
-    os.kill(os.getpid(), number)
-    if not select.select([told], [], [], 0.5)[0]:
+    """Send us the signal *number*; the *command* must get the same."""
+    try:
+        os.kill(os.getpid(), number)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise Feedback(
+            f"init got {_named(number)}, and its handler called os.kill() with an invalid argument (EINVAL). "
+            "The pid comes first, then the signal: os.kill(pid, number)."
+        ) from None
+    if not select.select([told], [], [], _PATIENCE)[0]:
         raise Feedback(
             f"init got {_named(number)}, and its handler ran, but the command, process {command}, got nothing. "
-            f"os.kill(pid, number) sends a signal on."
+            "os.kill(pid, number) sends a signal: first the pid, then the signal."
         )
     got = os.read(told, 16)
     if got != bytes([number]):
         raise Feedback(
-            f"init got {_named(number)}, and the command got {', '.join(_named(each) for each in got)}. Send on the "
-            "number that came: it is the handler's first argument."
+            f"init got {_named(number)}, and the command got {', '.join(_named(each) for each in got)}. Forward "
+            "the number that came: it is the handler's first argument."
         )
 
 
 Exercise(
     "init-2",
     "Pass it on",
-    minutes=6,
+    minutes=8,
     difficulty=2,
     reference=init.forward_signals,
     check=check_forward_signals,
     imports="import os\nimport signal\nfrom minict.runtime.init import NOT_FORWARDED",
     starter='''
         def forward_signals(pid):
-            """Hand every signal that arrives here on to the process pid."""
+            """Forward every signal that arrives here to the process pid."""
             def forward(number, frame):
                 try:
                     ...    # send signal number to pid
@@ -226,11 +439,47 @@ Exercise(
                     ...    # from now on, call forward when this signal comes
     ''',
     hints=[
-        "Two calls are missing. One sends a signal, and is called like the command that does it in a shell; the other says what "
-        "shall happen when a signal comes.",
+        "Two calls are missing. One sends a signal, and has the name of the shell's command for that. The other sets the "
+        "function to call when a signal comes.",
         "signal.signal(number, function): from now on Python calls function(number, frame) when that signal comes.",
         "In the handler: os.kill(pid, number). In the loop: signal.signal(number, forward), without ( ) after forward.",
     ],
+    right={
+        "a lambda with the number": """
+            def forward_signals(pid):
+                import contextlib
+                for number in sorted(set(range(1, 32)).difference(NOT_FORWARDED)):
+                    def handler(*ignored, number=number):
+                        with contextlib.suppress(ProcessLookupError):
+                            os.kill(pid, number)
+                    signal.signal(number, handler)
+        """,
+        "by a pidfd": """
+            def forward_signals(pid):
+                fd = os.pidfd_open(pid)
+                def forward(number, frame):
+                    try:
+                        signal.pidfd_send_signal(fd, number)
+                    except OSError:
+                        pass
+                for number in signal.valid_signals() - set(NOT_FORWARDED):
+                    if number < signal.SIGRTMIN:
+                        signal.signal(number, forward)
+        """,
+        "with output": """
+            def forward_signals(pid):
+                def forward(number, frame):
+                    print("forwarding", number)
+                    try:
+                        os.kill(pid, number)
+                    except ProcessLookupError:
+                        pass
+                for number in range(1, 32):
+                    if number in NOT_FORWARDED:
+                        continue
+                    signal.signal(number, forward)
+        """,
+    },
     wrong={
         "sends SIGTERM": (
             """
@@ -241,7 +490,7 @@ Exercise(
                     if number not in NOT_FORWARDED:
                         signal.signal(number, forward)
         """,
-            "Send on the number that came",
+            "Forward the number that came",
         ),
         "only the polite one": (
             """
@@ -274,6 +523,15 @@ Exercise(
         """,
             "got nothing",
         ),
+        "the last number": (
+            """
+            def forward_signals(pid):
+                for number in range(1, 32):
+                    if number not in NOT_FORWARDED:
+                        signal.signal(number, lambda *ignored: os.kill(pid, number))
+        """,
+            "Forward the number that came",
+        ),
         "everything that can be caught": (
             """
             def forward_signals(pid):
@@ -294,165 +552,239 @@ Exercise(
                     if number not in NOT_FORWARDED:
                         signal.signal(number, forward)
         """,
-            "There is nobody left to tell",
+            "Nobody is left",
         ),
     },
 )
 
 
-def check_begin_time(begin_time):
-    """Processes with names that are made to mislead, a zombie, and nobody."""
-    for name in ("sleep", "my program", ") Z 1 2 3 4 5 6", "a) R (b) Z", "(("):
-        pid = process.spawn(lambda name=name: _pause_as(name))
-        _wait_for_name(pid, name)
-        with open(f"/proc/{pid}/stat") as file:
-            text = file.read()
-        expected = text.replace(f"({name})", "", 1).split()[20]  # 21 others before field 22, and the name is away
-        _expect_time(begin_time(pid), expected, pid, text)
-        os.kill(pid, signal.SIGKILL)
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # it has ended, and is a zombie until waitpid
-        _expect_nothing(begin_time, pid, f"process {pid} has ended and is a zombie, state Z")
-        os.waitpid(pid, 0)
-        _expect_nothing(begin_time, pid, f"there is no process {pid}")
+# ---- init-3 ----------------------------------------------------------------------------------------------------
 
 
-def _pause_as(name: str) -> None:
-    text = ctypes.create_string_buffer(name.encode())
-    prctl(PR_SET_NAME, ctypes.addressof(text))
-    while True:
-        signal.pause()
+def check_run(run):
+    """A real process 1: orphans that end, a command that ends in two ways, a SIGTERM from outside."""
+    same_fate(lambda: _check_ending(run))
+    same_fate(lambda: _check_signal(run))
 
 
-def _wait_for_name(pid: int, name: str) -> None:
-    end = time.monotonic() + 5
-    while time.monotonic() < end:
-        with open(f"/proc/{pid}/comm") as file:
-            if file.read() == f"{name}\n":
-                return
-        time.sleep(0.001)
-    raise RuntimeError(f"process {pid} does not take the name {name}")
+class _Process1:
+    """What process 1 of the check does: it calls *run*, and reports by a status of its own when that returns or
+    raises."""
+
+    RETURNED, RAISED = 98, 99
+
+    def __init__(self, run):
+        self.run = run
+        self.reader, self.writer = os.pipe()
+
+    def __call__(self, command) -> None:
+        try:
+            self.run(command)
+        except Exception as error:
+            os.write(self.writer, pickle.dumps(error))
+            os._exit(self.RAISED)
+        os._exit(self.RETURNED)
+
+    def error(self) -> Exception:
+        """What *run* raised in process 1."""
+        return pickle.loads(os.read(self.reader, 1 << 16))
 
 
-def _expect_time(got: object, expected: str, pid: int, text: str) -> None:
-    name = text[text.index("(") : text.rindex(")") + 1]
-    if got == expected:
+def _check_begun(box: _Container) -> None:
+    if box.has_begun:
         return
-    if got is None:
+    status = box.ending()
+    if status == _Process1.RAISED:
+        raise box.number_one.error()
+    if status == _Process1.RETURNED:
         raise Feedback(
-            f"begin_time({pid}) returned None for a process that lives. Its name in /proc/{pid}/stat is {name}: the words "
-            "that you look at begin after its LAST ), and with the state."
+            "process 1 called run(command), and that returned before the command did anything. Start it with spawn(), "
+            "then wait for it with reap()."
         )
-    if str(got) == expected:
+    if status is None:
         raise Feedback(
-            f"begin_time({pid}) returned {got!r}, a number. The state directory holds texts, and {got!r} == {expected!r} "
-            "is False in Python: return the text."
+            "process 1 called run(command), and command() was never called. spawn(lambda: begin(command)) starts it "
+            "in a child."
         )
     raise Feedback(
-        f"begin_time({pid}) returned {got!r}. The name of this process is {name}, and what follows the last ) of its "
-        f"stat is {text.rpartition(')')[2].split()[:3]} and so on; word 19 of that, counted from 0, is {expected!r}."
+        f"process 1 called run(command) and ended with status {status} before the command did anything. Start it with "
+        "spawn(), then wait for it with reap()."
     )
 
 
-def _expect_nothing(begin_time, pid: int, why: str) -> None:
-    got = begin_time(pid)
-    if got is not None:
+def _check_ending(run) -> bool:
+    with _Container(_Process1(run)) as box:
+        _check_begun(box)
+        if zombies := box.zombies():
+            raise Feedback(
+                f"{zombies} orphans have ended and are still zombies, while the command goes on. reap(pid) waits for them "
+                "too: call it once, with the pid of the command."
+            )
+        box.end_command()
+        status = box.ending()
+    if status is None:
+        raise Feedback("the command has ended, and process 1 has not. Its last line must end the process: os._exit(…).")
+    if status == _Process1.RETURNED:
+        raise Feedback("run(command) returned. Process 1 has nothing more to do then: end it with os._exit(…).")
+    if status == _Process1.RAISED:
+        raise box.number_one.error()
+    if status != box.status:
         raise Feedback(
-            f"{why}, and begin_time({pid}) returned {got!r}. Whoever has ended is nobody's container: None was expected."
+            f"the command ended with status {box.status}, and process 1 with {status}. The container's status is that of "
+            "process 1: reap() returns a wait status, exit_status() translates it for os._exit()."
         )
+    return True
+
+
+def _check_signal(run) -> bool:
+    with _Container(_Process1(run)) as box:
+        _check_begun(box)
+        _wait_for_handler(box.pid)
+        os.kill(box.pid, signal.SIGTERM)
+        status = box.ending()
+    if status is None:
+        raise Feedback(
+            "process 1 got SIGTERM, and nothing happened: the command goes on. forward_signals(pid) hands signals on; call "
+            "it before reap(), which does not return before the command's end."
+        )
+    if status != 143:
+        raise Feedback(
+            f"process 1 got SIGTERM, the command ended by it, and process 1 ended with status {status}. Expected: 143, which is "
+            "128 + 15: exit_status() makes it of what reap() returns."
+        )
+    return True
+
+
+def _wait_for_handler(pid: int) -> None:
+    """Wait until process *pid* catches SIGTERM; for one that never will, no longer than the patience lasts."""
+    limit = time.monotonic() + _PATIENCE
+    while time.monotonic() < limit:
+        with open(f"/proc/{pid}/status") as file:
+            caught = [line for line in file if line.startswith("SigCgt")]
+        if caught and int(caught[0].split()[1], 16) >> signal.SIGTERM - 1 & 1:
+            return
+        time.sleep(0.01)
 
 
 Exercise(
     "init-3",
-    "Is it still the same one?",
-    minutes=7,
+    "Be number 1",
+    minutes=8,
     difficulty=2,
-    reference=state.begin_time,
-    check=check_begin_time,
+    reference=init.run,
+    check=check_run,
+    seconds=40,
+    imports="""
+        import os
+        from minict.runtime.init import begin, forward_signals, reap
+        from minict.runtime.process import exit_status, spawn
+    """,
     starter='''
-        def begin_time(pid):
-            """When process pid began, as text; None when there is none, or only its zombie."""
-            try:
-                with open(f"/proc/{pid}/stat") as file:
-                    text = file.read()
-            except (FileNotFoundError, ProcessLookupError):
-                return None
-            fields = ...   # the words after the name: first the state, such as S or Z
-            ...            # None for a zombie; else word 19, counted from 0
+        def run(command):
+            """Be process 1: start command in a child, care for it to its end, and end with its status.
+
+            The child calls begin(command). This function does not return.
+            """
+            ...
     ''',
     hints=[
-        "The name may contain anything, and so may end too early for you. What in the line is sure to be its end?",
-        'After the last ) come only single letters and numbers. text.rpartition(")") cuts a text at its last ).',
-        'fields = text.rpartition(")")[2].split(); then fields[0] is the state and fields[19] the time.',
+        "Four steps, and you have a function for each: start the child, forward signals to it, wait for everybody, end.",
+        "pid = spawn(lambda: begin(command)) starts the child. reap(pid) returns how it ended, as a wait status.",
+        "The last line is os._exit(exit_status(reap(pid))).",
     ],
+    right={
+        "without begin": """
+            def run(command):
+                child = spawn(command)
+                forward_signals(child)
+                os._exit(exit_status(reap(child)))
+        """,
+        "a fork by hand": """
+            def run(command):
+                pid = os.fork()
+                if not pid:
+                    try:
+                        begin(command)
+                    finally:
+                        os._exit(1)
+                forward_signals(pid)
+                status = reap(pid)
+                os._exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status))
+        """,
+        "everything by hand": """
+            def run(command):
+                import signal
+                pid = spawn(lambda: begin(command))
+                for number in (1, 2, 3, 10, 12, 15):
+                    signal.signal(number, lambda number, frame: os.kill(pid, number))
+                while True:
+                    child, status = os.wait()
+                    if child == pid:
+                        os._exit(exit_status(status))
+        """,
+    },
     wrong={
-        "splits at blanks": (
+        "no signals": (
             """
-            def begin_time(pid):
-                try:
-                    with open(f"/proc/{pid}/stat") as file:
-                        fields = file.read().split()
-                except (FileNotFoundError, ProcessLookupError):
-                    return None
-                return None if fields[2] == "Z" else fields[21]
+            def run(command):
+                pid = spawn(lambda: begin(command))
+                os._exit(exit_status(reap(pid)))
         """,
-            "The name of this process is",
+            "got SIGTERM, and nothing happened",
         ),
-        "the first bracket": (
+        "too late": (
             """
-            def begin_time(pid):
-                try:
-                    with open(f"/proc/{pid}/stat") as file:
-                        fields = file.read().partition(")")[2].split()
-                except (FileNotFoundError, ProcessLookupError):
-                    return None
-                return None if fields[0] == "Z" else fields[19]
+            def run(command):
+                pid = spawn(lambda: begin(command))
+                status = reap(pid)
+                forward_signals(pid)
+                os._exit(exit_status(status))
         """,
-            "after its LAST )",
+            "got SIGTERM, and nothing happened",
         ),
-        "zombies live": (
+        "waits for one": (
             """
-            def begin_time(pid):
-                try:
-                    with open(f"/proc/{pid}/stat") as file:
-                        fields = file.read().rpartition(")")[2].split()
-                except (FileNotFoundError, ProcessLookupError):
-                    return None
-                return fields[19]
+            def run(command):
+                pid = spawn(lambda: begin(command))
+                forward_signals(pid)
+                os._exit(exit_status(os.waitpid(pid, 0)[1]))
         """,
-            "is a zombie, state Z",
+            "still zombies",
         ),
-        "a number": (
+        "returns": (
             """
-            def begin_time(pid):
-                try:
-                    with open(f"/proc/{pid}/stat") as file:
-                        fields = file.read().rpartition(")")[2].split()
-                except (FileNotFoundError, ProcessLookupError):
-                    return None
-                return None if fields[0] == "Z" else int(fields[19])
+            def run(command):
+                pid = spawn(lambda: begin(command))
+                forward_signals(pid)
+                return exit_status(reap(pid))
         """,
-            "return the text",
+            "run(command) returned",
         ),
-        "the manual's number": (
+        "the raw status": (
             """
-            def begin_time(pid):
-                try:
-                    with open(f"/proc/{pid}/stat") as file:
-                        fields = file.read().rpartition(")")[2].split()
-                except (FileNotFoundError, ProcessLookupError):
-                    return None
-                return None if fields[0] == "Z" else fields[22]
+            def run(command):
+                pid = spawn(lambda: begin(command))
+                forward_signals(pid)
+                os._exit(reap(pid) & 0xff)
         """,
-            "counted from 0",
+            "exit_status() translates it",
         ),
-        "nobody is an error": (
+        "always 0": (
             """
-            def begin_time(pid):
-                with open(f"/proc/{pid}/stat") as file:
-                    fields = file.read().rpartition(")")[2].split()
-                return None if fields[0] == "Z" else fields[19]
+            def run(command):
+                pid = spawn(lambda: begin(command))
+                forward_signals(pid)
+                reap(pid)
+                os._exit(0)
         """,
-            "FileNotFoundError",
+            "exit_status() translates it",
+        ),
+        "becomes the command": (
+            """
+            def run(command):
+                begin(command)
+        """,
+            "still zombies",
         ),
     },
 )

@@ -11,6 +11,10 @@ from ..errors import ContainerError
 from . import files, limits, stats
 from .hierarchy import find_hierarchies, missing, mode
 
+TYPE_CHECKING = False  # true for type checkers only: at run time the import below would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
 _PATIENCE = 10.0  # seconds for the kernel to freeze or to end processes: it takes milliseconds, unless a disk is stuck
 
 
@@ -223,7 +227,7 @@ class Cgroup:
                 if not remove_directory(directory):
                     self.kill()
                     # What has just ended may keep its group busy for a moment longer.
-                    if not wait_until(lambda: all([remove_directory(below) for below in tree(directory)])):
+                    if not wait_until(lambda: _remove_all(tree(directory))):
                         raise ContainerError(
                             f"the cgroup {directory} can't be removed: something still uses it; see "
                             f"{directory}/cgroup.procs, end that and try again"
@@ -267,7 +271,12 @@ def remove_directory(directory: str) -> bool:
     return True
 
 
-def tree(directory: str):
+def _remove_all(directories: Iterable[str]) -> bool:
+    """Remove each of the *directories*, the deepest first; whether all are gone."""
+    return False not in [remove_directory(directory) for directory in directories]
+
+
+def tree(directory: str) -> Iterator[str]:
     """The group *directory* and all groups below it, the lowest first, as one has to remove them."""
     try:
         with os.scandir(directory) as entries:

@@ -91,9 +91,9 @@ def weight_from_shares(shares: int) -> int:
         return 10000
     from math import ceil, log2
 
-    l = log2(shares)
+    exponent = log2(shares)
     # Rounded first: 1024 shares are exactly 100, and must not become 101 by a digit far behind the point.
-    return ceil(round(10 ** ((l * l + 125 * l) / 612 - 7 / 34), 6))
+    return ceil(round(10 ** ((exponent * exponent + 125 * exponent) / 612 - 7 / 34), 6))
 
 
 def cpu_max(quota: int | None, period: int | None, current: str = "max 100000") -> str:

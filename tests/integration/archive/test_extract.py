@@ -152,7 +152,7 @@ def everything(tmp_path):
     os.setxattr(top / "dir", "user.binary", bytes(range(256)))
     os.setxattr(top / "dir/plain", "user.text", "grün\n".encode())
     os.setxattr(top / "dir/plain", "trusted.mine", b"yes")
-    for number, path in enumerate([p for p in top.rglob("*")][::-1] + [top]):
+    for number, path in enumerate(list(top.rglob("*"))[::-1] + [top]):
         os.utime(path, ns=(1, 1_500_000_000_123_456_789 + number * 10**15), follow_symlinks=False)
     os.utime(top / "dir/sub/empty", ns=(1, -(10**9) * 86400))  # before 1970
     return top
@@ -537,7 +537,7 @@ def test_whiteouts_become_those_of_overlayfs(target):
     )
     assert is_whiteout(target / "d/gone") and is_whiteout(target / "deep/er/x")
     assert is_opaque(target / "o") and not is_opaque(target / "d")
-    assert not [path for path in target.rglob(".wh.*")]
+    assert not list(target.rglob(".wh.*"))
 
 
 def test_without_the_option_they_are_ordinary_files(target):

@@ -13,7 +13,7 @@ import pytest
 
 from minict.engine.containers.store import Record
 from minict.runtime import paths
-from tests.support.command_line import PATIENCE, image, minict, refused, wait_until  # noqa: F401
+from tests.support.command_line import PATIENCE, minict, refused, wait_until
 
 
 @pytest.fixture(params=["stopped", "running"])

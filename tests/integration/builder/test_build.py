@@ -16,7 +16,14 @@ from minict.engine.builder.context import Context
 from minict.engine.images import buildcache, store
 from minict.engine.images import image as images
 from minict.engine.images.image import Image
-from tests.support.command_line import PATIENCE, begin, containers, image, minict, refused, run, wait_until  # noqa: F401
+from tests.support.command_line import (
+    PATIENCE,
+    begin,
+    containers,
+    minict,
+    run,
+    wait_until,
+)
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import struct
 import subprocess
-import sys
 import threading
 
 import pytest
@@ -16,7 +15,7 @@ from minict.engine.system.prune import prune
 from minict.kernel import mount, namespaces, process
 from minict.lab import host
 from minict.runtime import paths
-from tests.support.command_line import MINICT, bridge, containers, image, minict, minict_as_nobody, refused, run  # noqa: F401
+from tests.support.command_line import containers, minict, minict_as_nobody, refused, run
 from tests.support.in_child import forked
 
 

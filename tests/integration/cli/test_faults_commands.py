@@ -25,10 +25,10 @@ from minict.engine.system.prune import prune
 from minict.engine.volumes import store as volume_store
 from minict.lab import host
 from minict.runtime import files, paths
-from tests.support.command_line import PATIENCE, bridge, image, minict, wait_until  # noqa: F401
+from tests.support.command_line import PATIENCE, minict, wait_until
 from tests.support.invariants import contradictions, untrue
 from tests.support.kill_at_step import Doomed, bury, chosen, place_of, typed
-from tests.support.registry_server import Layout, registry  # noqa: F401: fixtures
+from tests.support.registry_server import Layout
 
 RUN = ("run", "-d", "--name", "doomed")
 DOCKERFILES = {

@@ -12,14 +12,12 @@ import pytest
 
 from minict.kernel import mount
 from minict.runtime import namespaces
-from tests.support.command_line import (  # noqa: F401
+from tests.support.command_line import (
     MINICT,
     PATIENCE,
     Terminal,
     begin,
-    bridge,
     containers,
-    image,
     interrupted,
     minict,
     output,
@@ -506,7 +504,7 @@ def test_closed_streams_are_as_good_as_dev_null(image, closed, tmp_path):
         for fd in closed:
             os.close(fd)
 
-    script = "echo out; echo err >&2; readlink -n /proc/self/fd/0 > /data/stdin"
+    script = "echo out; echo err >&2; readlink -n /proc/self/fd/0 > /data/stdin; cat"
     done = run(
         image, "sh", "-c", script, flags=["-i", "-v", f"{tmp_path}:/data"], preexec_fn=close, stdin=subprocess.DEVNULL
     )
@@ -515,7 +513,7 @@ def test_closed_streams_are_as_good_as_dev_null(image, closed, tmp_path):
         "" if 1 in closed else "out\n",
         "" if 2 in closed else "err\n",
     )
-    assert (tmp_path / "stdin").read_text() == "/dev/null"
+    assert (tmp_path / "stdin").read_text().startswith("pipe:[")
 
 
 def test_the_trace_names_the_steps_and_leaves_the_output_alone(image):

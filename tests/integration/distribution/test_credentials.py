@@ -13,7 +13,7 @@ from minict.engine.distribution import credentials
 from minict.engine.distribution.credentials import Login
 from minict.runtime.errors import ContainerError
 from tests.support.command_line import Terminal, minict, refused
-from tests.support.registry_server import PASSWORD, USER, Hostile, RegistryServer, answer, registry  # noqa: F401: a fixture
+from tests.support.registry_server import PASSWORD, USER, Hostile, RegistryServer, answer
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,7 @@ from minict.engine.images import pull, store
 from minict.engine.images.image import Image
 from minict.kernel import mount
 from minict.runtime.errors import ContainerError
-from tests.integration.images.test_pull import noise, own_store, unfinished  # noqa: F401: a fixture
+from tests.integration.images.test_pull import noise, own_store, unfinished  # noqa: F401  a fixture
 from tests.support.command_line import minict, refused
 from tests.support.registry_server import PASSWORD, USER, Hostile, answer, archive, certificate
 

@@ -100,7 +100,7 @@ def test_a_library_found_beside_the_program_is_copied_to_where_it_is_found_again
         "-Wl,-soname,libanswer.so.1",
     )
     (tmp_path / "lib/libanswer.so.1").symlink_to("libanswer.so.1.2")
-    program = compile_c(
+    compile_c(
         tmp_path,
         "bin/ask",
         "int answer(void); int main(void) { return answer(); }",

@@ -44,12 +44,12 @@ def archive(**files) -> io.BytesIO:
 
 def stored() -> list[str]:
     """All that lies in the store, as far as it tells of images: no empty directory, no lock."""
-    found = [os.path.join(parent, name) for parent, _, names in os.walk(image.store()) for name in names]
-    return sorted(os.path.relpath(path, image.store()) for path in found if not path.endswith("/lock"))
+    found = [os.path.join(parent, name) for parent, _, names in os.walk(store.store()) for name in names]
+    return sorted(os.path.relpath(path, store.store()) for path in found if not path.endswith("/lock"))
 
 
 def unfinished() -> list[str]:
-    return os.listdir(f"{image.store()}/making")
+    return os.listdir(f"{store.store()}/making")
 
 
 def in_another_process(code: str, **options) -> subprocess.Popen:
@@ -89,7 +89,7 @@ def test_what_is_stored_is_content_addressed_as_the_standard_says():
         blob = file.read()
     assert descriptor.digest == f"sha256:{hashlib.sha256(blob).hexdigest()}" and descriptor.size == len(blob)
     data = gzip.decompress(blob)
-    with open(f"{image.store()}/configs/{made.id}.json", "rb") as file:
+    with open(f"{store.store()}/configs/{made.id}.json", "rb") as file:
         text = file.read()
     assert hashlib.sha256(text).hexdigest() == made.id
     document = json.loads(text)
@@ -102,7 +102,7 @@ def test_a_layer_is_held_once_and_layers_are_given_top_first():
     second = image.import_archive(archive(a="1"), "second")
     assert first.id == second.id and Image.find("first").names == ["first:latest", "second:latest"]
     other = image.import_archive(archive(b="2"), "other")
-    assert len(os.listdir(f"{image.store()}/layers")) == 2
+    assert len(os.listdir(f"{store.store()}/layers")) == 2
     document = {"rootfs": {"diff_ids": [f"sha256:{first.digests[0]}", f"sha256:{other.digests[0]}"]}}
     assert Image("0" * 64, document).layers == [other.layers[0], first.layers[0]]
 
@@ -117,7 +117,7 @@ def test_an_image_that_is_not_there_gets_a_sentence_with_the_remedy():
 def test_a_damaged_record_gets_a_sentence():
     made = image.import_archive(archive(a="1"), "x")
     for text in ("", "{", "[]", '{"rootfs": {}}', '{"rootfs": {"diff_ids": 7}}'):
-        with open(f"{image.store()}/configs/{made.id}.json", "w") as file:
+        with open(f"{store.store()}/configs/{made.id}.json", "w") as file:
             file.write(text)
         with pytest.raises(ContainerError, match="is damaged"):
             Image.find("x")
@@ -279,7 +279,7 @@ def test_what_is_no_archive_leaves_nothing(source, words):
     with pytest.raises(ContainerError, match=words) as caught:
         image.import_archive(source, "x")
     assert str(caught.value).startswith(source)
-    assert stored() == [] and (not os.path.exists(image.store()) or unfinished() == [])
+    assert stored() == [] and (not os.path.exists(store.store()) or unfinished() == [])
 
 
 @pytest.mark.parametrize(
@@ -305,7 +305,7 @@ def test_a_bomb_leaves_nothing():
 
 def test_nobody_but_root_may_look_into_the_store():
     image.import_archive(archive(a="1"), "x")
-    assert os.stat(image.store()).st_mode & 0o777 == 0o700
+    assert os.stat(store.store()).st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize("size", ["256k", "5m"])
@@ -376,8 +376,8 @@ def half_an_import(name: str) -> tuple[subprocess.Popen, str]:
     process.stdin.flush()
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        for directory in os.listdir(f"{image.store()}/making") if os.path.isdir(image.store()) else []:
-            if glob.glob(f"{image.store()}/making/{directory}/*/diff/second"):
+        for directory in os.listdir(f"{store.store()}/making") if os.path.isdir(store.store()) else []:
+            if glob.glob(f"{store.store()}/making/{directory}/*/diff/second"):
                 return process, directory
         time.sleep(0.02)
     raise AssertionError("the import did not begin")
@@ -387,7 +387,7 @@ def test_a_killed_import_leaves_only_what_prune_removes():
     image.import_archive(archive(a="1"), "kept")
     before = stored()
     process, directory = half_an_import("x")
-    assert image.prune() == [] and unfinished() == [directory]  # while it lives nobody touches its work
+    assert store.prune() == [] and unfinished() == [directory]  # while it lives nobody touches its work
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdin.close()
@@ -396,13 +396,13 @@ def test_a_killed_import_leaves_only_what_prune_removes():
         Image.find("x")
     removed, deadline = [], time.monotonic() + PATIENCE
     while not removed and time.monotonic() < deadline:  # the unpacking child dies with its parent, a moment later
-        removed = image.prune()
+        removed = store.prune()
     assert removed == [f"unfinished image {directory}"]
-    assert unfinished() == [] and stored() == before and image.prune() == []
+    assert unfinished() == [] and stored() == before and store.prune() == []
 
 
 def test_an_interrupted_import_cleans_up_itself():
-    process, directory = half_an_import("x")
+    process, _ = half_an_import("x")
     process.send_signal(signal.SIGINT)
     process.stdin.close()
     process.wait(PATIENCE)
@@ -419,8 +419,8 @@ def test_killed_between_layer_and_name_leaves_a_layer_that_prune_removes():
     process = in_another_process(code, stdin=subprocess.PIPE)
     process.communicate(archive(a="1").getvalue())
     assert process.returncode == -signal.SIGKILL
-    assert len(os.listdir(f"{image.store()}/layers")) == 1 and image.images() == []
-    assert sorted(word.split()[0] for word in image.prune()) == ["layer", "unfinished"]
+    assert len(os.listdir(f"{store.store()}/layers")) == 1 and image.images() == []
+    assert sorted(word.split()[0] for word in store.prune()) == ["layer", "unfinished"]
     assert stored() == [] and unfinished() == []
 
 
@@ -430,7 +430,7 @@ def test_prune_and_imports_at_once_never_take_anything_from_each_other():
     def prune_always():
         try:
             while not stop.is_set():
-                removed.extend(image.prune())
+                removed.extend(store.prune())
         except Exception as error:
             removed.append(repr(error))
 
@@ -446,7 +446,7 @@ def test_prune_and_imports_at_once_never_take_anything_from_each_other():
 
 
 def test_prune_without_a_store_makes_none():
-    assert image.prune() == [] and image.images() == [] and not os.path.exists(image.store())
+    assert store.prune() == [] and image.images() == [] and not os.path.exists(store.store())
 
 
 # ---- removing ------------------------------------------------------------------------------------------------------

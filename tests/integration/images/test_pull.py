@@ -26,7 +26,7 @@ from minict.runtime.errors import ContainerError
 from tests.conftest import host_network
 from tests.support.command_line import PATIENCE, Terminal, begin, minict, refused, run, wait_until
 from tests.support.paths import ROOT
-from tests.support.registry_server import (  # noqa: F401: fixtures
+from tests.support.registry_server import (
     PASSWORD,
     USER,
     Hostile,
@@ -37,8 +37,6 @@ from tests.support.registry_server import (  # noqa: F401: fixtures
     archive,
     certificate,
     debian,
-    layout,
-    registry,
 )
 
 

@@ -12,7 +12,7 @@ from minict.engine.distribution.registry import Registry
 from minict.engine.distribution.transport import RegistryError
 from minict.engine.images import image, push
 from minict.engine.images.image import Image
-from tests.integration.images.test_pull import content, noise, own_store  # noqa: F401: a fixture
+from tests.integration.images.test_pull import noise, own_store  # noqa: F401  a fixture
 from tests.support.command_line import minict, refused
 from tests.support.registry_server import (
     PASSWORD,
@@ -22,8 +22,6 @@ from tests.support.registry_server import (
     TokenServer,
     Wire,
     answer,
-    layout,
-    registry,
     tool,
 )
 

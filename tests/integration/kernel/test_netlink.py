@@ -10,7 +10,7 @@ from pyroute2 import IPRoute
 
 from minict.kernel import netlink
 from minict.kernel.netlink import Rtnetlink
-from tests.support.network_world import Machine, host, sh  # noqa: F401
+from tests.support.network_world import Machine, sh
 
 BRIDGE, ETHERNET = "02:00:0a:09:08:01", "02:00:0a:09:08:02"
 ADDRESS, GATEWAY = bytes([10, 9, 8, 2]), bytes([10, 9, 8, 1])

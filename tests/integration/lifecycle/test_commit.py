@@ -11,7 +11,7 @@ from minict.engine.containers.store import Record
 from minict.engine.images import config as image_config
 from minict.engine.images.image import Image
 from minict.runtime.errors import ContainerError
-from tests.support.command_line import begin, image, minict, output, refused, wait_until  # noqa: F401
+from tests.support.command_line import minict, wait_until
 
 SCRIPT = """echo new > /new; mkdir -p /made/deep; echo x > /made/deep/x; ln -s /new /made/link
             rm /etc/group; echo more >> /etc/passwd; rm -r /etc/terminfo; mkdir /etc/terminfo; echo own > /etc/terminfo/own

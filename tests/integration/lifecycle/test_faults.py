@@ -17,12 +17,10 @@ from minict.kernel import mount
 from minict.lab import host
 from minict.runtime import files, paths, state
 from minict.runtime.cgroup import Cgroup
-from tests.support.command_line import (  # noqa: F401
+from tests.support.command_line import (
     PATIENCE,
     begin,
-    bridge,
     containers,
-    image,
     interrupted,
     minict,
     output,

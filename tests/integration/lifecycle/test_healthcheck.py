@@ -11,7 +11,7 @@ import pytest
 from minict.engine.containers.store import Record
 from minict.kernel import mount
 from minict.runtime import state
-from tests.support.command_line import comes_to_rest, containers, image, minict, run, wait_until  # noqa: F401
+from tests.support.command_line import comes_to_rest, containers, minict, wait_until
 
 
 @pytest.fixture

@@ -26,7 +26,6 @@ from tests.support.command_line import (
     catches,
     comes_to_rest,
     containers,
-    image,
     interrupted,
     minict,
     refused,
@@ -685,7 +684,8 @@ def test_pause_waits_for_a_birth(image):
     minict("create", "--name", "box", "--network", "none", image, "sleep", "1000")
     for _ in range(4):
         everybody = [begin(word, "box") for word in ("start", "pause", "pause", "pause", "unpause")]
-        assert [each.wait(timeout=30) for each in everybody][0] == 0
+        statuses = [each.wait(timeout=30) for each in everybody]
+        assert statuses[0] == 0
         for each in everybody:
             each.communicate()
         minict("unpause", "box")

@@ -302,7 +302,7 @@ def test_stats_are_the_kernels_numbers(boxes):
 def test_stats_without_a_limit_show_the_memory_of_the_host(boxes):
     boxes(name="free")
     usage = said("stats", "--no-stream", "--format", "{{.MemUsage}}", "free").strip()
-    assert usage.endswith("GiB") or usage.endswith("MiB")
+    assert usage.endswith(("GiB", "MiB"))
     minict("stop", "-t", "0", "free")
     assert said("stats", "--no-stream", "--format", "{{.Name}} {{.PIDs}} {{.CPUPerc}}", "free") == "free 0 0.00%\n"
     assert said("stats", "--no-stream", "--format", "{{.Name}}") == ""

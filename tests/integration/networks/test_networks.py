@@ -19,13 +19,13 @@ import pytest
 from pyroute2 import IPRoute
 
 from minict.engine.containers.store import Record, records
-from minict.engine.networks import connect, ipam, portmapper, sandbox, store
+from minict.engine.networks import connect, endpoints, ipam, portmapper, sandbox, store
 from minict.runtime import paths
 from minict.runtime.state import State
 from tests.integration.networks.test_bridge import die_at_line
-from tests.support.command_line import MINICT, PATIENCE, image, minict, refused, wait_until  # noqa: F401
+from tests.support.command_line import MINICT, PATIENCE, minict, refused, wait_until
 from tests.support.in_child import exit_code
-from tests.support.network_world import HOST, WORLD, Machine, host, reach, sh, unreachable, world  # noqa: F401
+from tests.support.network_world import HOST, WORLD, Machine, reach, sh, unreachable
 
 
 def done(*words: str, **options) -> str:
@@ -340,14 +340,12 @@ def test_an_address_of_ones_own_choice(boxes):
 # ---- names -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("network", ["bridge", "back"])
-def test_containers_know_each_other_by_name_id_and_alias_as_long_as_they_live(boxes, network):
-    if network != "bridge":
-        done("network", "create", network)
-    one = boxes("--network", network, "--name", "one")
+def test_containers_know_each_other_by_name_id_alias_and_host_name_as_long_as_they_live(boxes):
+    done("network", "create", "back")
+    one = boxes("--network", "back", "--name", "one")
     two = boxes(
         "--network",
-        network,
+        "back",
         "--name",
         "two",
         "--network-alias",
@@ -355,12 +353,13 @@ def test_containers_know_each_other_by_name_id_and_alias_as_long_as_they_live(bo
         "--network-alias",
         "db.example",
         "-h",
-        "hostname",
+        "mail.example",
     )
-    for name in ("two", two.id[:12], "db", "db.example"):
+    for name in ("two", "TWO", two.id[:12], "db", "db.example", "mail.example", "mail", "two.back", "db.example.back"):
         assert one.knows(name) == two.ip, name
-    assert two.knows("one") == one.ip and two.knows("hostname") == two.ip == two.knows("db")
-    assert one.knows("hostname") is None  # a name that anybody may give himself is nobody's address
+    for name in ("two.front", "back", two.id, two.id[:11], "example"):
+        assert one.knows(name) is None, name
+    assert two.knows("one") == one.ip and two.knows("mail") == two.ip == two.knows("db")
     done("rename", "two", "zwei")
     assert (one.knows("two"), one.knows("zwei"), two.knows("zwei")) == (None, two.ip, two.ip)
     one.says("sh", "-c", "echo 192.0.2.9 own >> /etc/hosts")
@@ -369,6 +368,19 @@ def test_containers_know_each_other_by_name_id_and_alias_as_long_as_they_live(bo
     done("stop", "-t", "0", "zwei")
     assert one.knows("zwei") is one.knows("db") is None
     assert one.knows("one") == one.ip and ["192.0.2.9", "own"] in one.hosts()
+
+
+def test_the_default_network_has_no_names_but_those_of_links(boxes):
+    db = boxes("--name", "db")
+    one = boxes("--name", "one", "--link", "db:database")
+    assert one.knows("db") == one.knows("database") == db.ip and one.knows("one") is db.knows("one") is None
+    assert one.knows(one.id[:12]) == one.ip, "its own host name"
+    assert one.says("cat", "/etc/resolv.conf") == "nameserver 127.0.0.1"
+    first = db.ip
+    done("restart", "-t", "0", "db")
+    assert first != db.ip == one.knows("database")
+    done("stop", "-t", "0", "db")
+    assert one.knows("database") is None
 
 
 def test_names_of_another_network_are_unknown(boxes):
@@ -471,10 +483,12 @@ def test_none_is_lo_alone_and_host_is_the_hosts(image, world, bare):
 
 
 def test_a_container_joins_the_network_of_another(boxes, image, world):
-    one = boxes("--name", "one", "-p", "8080:80")
-    guest, two = boxes("--network", "container:one"), boxes("--name", "two")
+    done("network", "create", "back")
+    one = boxes("--name", "one", "-p", "8080:80", "--network", "back")
+    guest, two = boxes("--network", "container:one"), boxes("--name", "two", "--network", "back")
     assert os.stat(f"/proc/{guest.pid}/ns/net").st_ino == os.stat(f"/proc/{one.pid}/ns/net").st_ino
     assert guest.knows("two") == two.ip and guest.says("cat", "/etc/hosts") == one.says("cat", "/etc/hosts")
+    assert guest.says("hostname") == one.id[:12]
     assert reach(world, guest, HOST, 8080, inside=(one.ip, 80)) == WORLD
     for flags in (
         ["-p", "80:80"],
@@ -658,12 +672,11 @@ def test_two_hundred_operations_by_eight_processes_at_once_end_in_order(world, i
             assert joint["address"] in sh(
                 "nsenter", "-t", str(record.pid), "-n", "ip", "-o", "address", "show", f"eth{joint['number']}"
             )
-            with open(State(id).path("hosts")) as file:
-                lines = [line.split() for line in file]
             members = {other: sandbox.read(other) for other in ipam.holders(joint["key"]).values()}
             for other, wired in members.items():
                 place = next(each for each in wired["joints"] if each["key"] == joint["key"])
-                assert any(line[0] == place["address"] and wired["name"] in line for line in lines), (id, other, lines)
+                known = endpoints.answer(id, wired["name"], "A")
+                assert place["address"] in known if joint["id"] else known is None, (id, other, known)
     wired_ports = sorted(
         (id, port[2]) for id in alive for port in sandbox.read(id)["ports"] if sandbox.read(id)["joints"]
     )

@@ -15,11 +15,17 @@ import pytest
 from minict.engine.containers.store import Record
 from minict.engine.networks import portmapper, sandbox
 from minict.kernel import conntrack
-from minict.runtime import paths
 from minict.runtime.errors import ContainerError
-from tests.integration.networks.test_networks import Box, bare, boxes, done  # noqa: F401
-from tests.support.command_line import MINICT, begin, image, minict, refused, wait_until  # noqa: F401
-from tests.support.network_world import HOST, WORLD, Here, datagrams, host, reach, sh, unreachable, world  # noqa: F401
+from tests.integration.networks.test_networks import Box, bare, boxes, done  # noqa: F401  fixtures
+from tests.support.command_line import minict, refused, wait_until
+from tests.support.network_world import (
+    HOST,
+    WORLD,
+    Here,
+    datagrams,
+    reach,
+    sh,
+)
 
 GATEWAY = "10.210.0.1"
 

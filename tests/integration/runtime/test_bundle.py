@@ -22,7 +22,7 @@ from minict.runtime import namespaces, paths, terminal
 from minict.runtime.container import Container
 from minict.runtime.errors import ContainerError
 from minict.runtime.spec import Spec
-from tests.support.command_line import image, wait_until  # noqa: F401
+from tests.support.command_line import wait_until
 from tests.support.in_child import forked
 
 KINDS = ["pid", "network", "ipc", "uts", "mount", "cgroup"]

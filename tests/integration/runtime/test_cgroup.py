@@ -16,10 +16,10 @@ from minict.runtime.cgroup import Cgroup, controllers, hierarchy, limits, mode
 from minict.runtime.cgroup import group as cgroup_group
 from minict.runtime.errors import ContainerError
 from minict.runtime.spec import CPU, BlockIO, HugepageLimit, Memory, Pids, Resources, ThrottleDevice
+from tests.support.paths import ROOT
 
 MiB = 1 << 20
 NAME = f"minict-test-{os.getpid()}"
-from tests.support.paths import ROOT
 
 SLEEP = "import time; time.sleep(600)"
 
@@ -310,6 +310,7 @@ def test_a_disks_weight(box):
     assert any(text in found.split() for found, text in there)
 
 
+@pytest.mark.skipif(not os.path.isdir("/sys/kernel/mm/hugepages"), reason="User Mode Linux has no huge pages")
 def test_huge_pages(box):
     sizes = [int(name.split("-")[1].removesuffix("kB")) for name in os.listdir("/sys/kernel/mm/hugepages")]
     resources = Resources(hugepageLimits=[HugepageLimit(pageSize=f"{min(sizes) // 1024}MB", limit=4 * MiB)])

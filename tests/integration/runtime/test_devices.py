@@ -140,7 +140,7 @@ def test_the_default_devices_work_and_no_others(group, place):
             numbers: node(place, numbers) for numbers in [(1, 3), ZERO, FULL, (1, 8), (1, 9), KMSG, (1, 1), (10, 229)]
         }
         answers = {numbers: opened(path, R) for numbers, path in nodes.items()}
-        master, slave = os.openpty()
+        _, slave = os.openpty()
         with open(nodes[ZERO], "rb") as zero, open(nodes[1, 3], "wb") as null:
             null.write(zero.read(10))
         return answers, os.isatty(slave), opened("/dev/tty", R), opened(node(place, (136, 4000)), R)

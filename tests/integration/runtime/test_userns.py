@@ -14,7 +14,15 @@ from minict.engine.system.prune import prune
 from minict.kernel import mount as k
 from minict.runtime import idmap, paths
 from minict.runtime.spec import IDMapping
-from tests.support.command_line import Terminal, begin, bridge, containers, image, minict, output, refused, run  # noqa: F401
+from tests.support.command_line import (
+    Terminal,
+    begin,
+    containers,
+    minict,
+    output,
+    refused,
+    run,
+)
 from tests.support.in_child import forked
 
 PRIVATE = ("--userns", "private")

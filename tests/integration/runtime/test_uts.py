@@ -7,7 +7,7 @@ import os
 import pytest
 
 from minict.engine.containers import names
-from tests.support.command_line import begin, image, minict, output, refused, run, wait_until  # noqa: F401
+from tests.support.command_line import begin, minict, output, refused, run, wait_until
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from minict.engine.util import units
 from minict.runtime.cgroup import mode
 from minict.runtime.errors import ContainerError
 from minict.runtime.state import State
-from tests.support.command_line import image, minict, output, refused, run, wait_until  # noqa: F401
-from tests.support.registry_server import registry, tool  # noqa: F401
+from tests.support.command_line import minict, output, refused, run, wait_until
+from tests.support.registry_server import tool
 
 
 @pytest.fixture

@@ -18,7 +18,15 @@ from minict.engine.images.image import Image, import_archive
 from minict.engine.volumes import populate, store
 from minict.kernel import mount
 from minict.runtime.errors import ContainerError
-from tests.support.command_line import PATIENCE, begin, image, minict, output, refused, run, wait_until  # noqa: F401
+from tests.support.command_line import (
+    PATIENCE,
+    begin,
+    minict,
+    output,
+    refused,
+    run,
+    wait_until,
+)
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,17 @@ def doctor(fields: dict, arguments: list[str]) -> int:
     return doctor.main()
 
 
+def lab(fields: dict, arguments: list[str]) -> None:
+    """Become ``python -m minict.lab``: the engine needs nothing of the lab, and works where JupyterLab is not
+    installed."""
+    import os
+    import sys
+
+    sys.stdout.flush()
+    words = ["--reset", fields["reset"]] if "reset" in fields else []
+    os.execv(sys.executable, [sys.executable, "-m", "minict.lab", *words])
+
+
 def prune(fields: dict, arguments: list[str]) -> None:
     from minict.engine.system.prune import prune
 
@@ -144,6 +155,14 @@ COMMANDS = table(
         "minict doctor",
         doctor,
         needs_root=False,
+    ),
+    Command(
+        "lab",
+        "[OPTION…]",
+        "Open the course in the browser.",
+        "minict lab --reset 02",
+        lab,
+        [Option("--reset", "make your copy of a chapter anew, and keep the old one beside it", "CHAPTER")],
     ),
     Command("prune", "", "Give back to the host what containers hold whose makers are gone.", "minict prune", prune),
     Command(

@@ -21,10 +21,10 @@ _EPIPE = 32
 class Relay:
     """The pipes of one command, to be used in ``with``.
 
-    *stdin*: the descriptor that is read for the command, -1 for nothing.  *stdout*, *stderr*: the descriptors to which what it
-    writes is copied, -1 for nowhere, or a function that gets it; when they are the same, the command has one pipe for
-    both, and the order is kept. :attr:`theirs` are the command's ends.  :attr:`lost`: the error that kept its words
-    from their target.
+    *stdin*: the descriptor that is read for the command, -1 for nothing.  *stdout*, *stderr*: the descriptors to which
+    its output is copied, -1 for nowhere, or a function that gets it; when they are the same, the command has one pipe for
+    both, and the order is kept.  :attr:`theirs` are the command's ends.  :attr:`lost`: the error that kept its output from
+    the target.
     """
 
     def __init__(self, stdin: int = -1, stdout=1, stderr=2):

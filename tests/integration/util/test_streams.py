@@ -10,7 +10,15 @@ import time
 import pytest
 
 from minict.engine import api
-from tests.support.command_line import MINICT, PATIENCE, Terminal, begin, containers, image, minict, wait_until
+from tests.support.command_line import (
+    MINICT,
+    PATIENCE,
+    Terminal,
+    begin,
+    containers,
+    minict,
+    wait_until,
+)
 
 _SHOW = 'links=$(for fd in 0 1 2; do readlink /proc/$$/fd/$fd; done); echo "$links" > /seen'
 _HARMLESS = ("pipe:[", "/dev/null", "/dev/pts/")

@@ -1,0 +1,42 @@
+"""The variables of ``--link``, which programs of Docker's first years read: ``DB_PORT_3306_TCP_ADDR=10.210.0.2``.
+
+Source: https://docs.docker.com/engine/network/links/, "Environment variables".
+"""
+
+from __future__ import annotations
+
+from . import portmapper
+from .sandbox import read
+
+_OWN = ("HOME", "PATH", "HOSTNAME", "TERM")  # variables of a container that say nothing to another one
+
+
+def variables(name: str, linked: str, alias: str) -> list[str]:
+    """What the container *name* is told of the container with the id *linked*, to which it is linked as *alias*."""
+    from minict.engine.containers.store import Record
+    from minict.engine.images.image import Image
+
+    wired = read(linked)
+    address = next((joint["address"] for joint in wired.get("joints", ()) if not joint["id"]), None)
+    if address is None:
+        return []
+    record = Record.load(linked)
+    word = alias.upper().replace("-", "_")
+    found = sorted(
+        {(port.inside, port.protocol) for text in wired["exposed"] for port in portmapper.parse_exposed(text)}
+        | {(inside, protocol) for protocol, _, _, inside in wired["ports"]},
+        key=lambda each: (each[1] != "tcp", each[0]),
+    )
+    result = [f"{word}_NAME=/{name}/{alias}"]
+    result += [f"{word}_PORT={protocol}://{address}:{number}" for number, protocol in found[:1]]
+    for number, protocol in found:
+        prefix = f"{word}_PORT_{number}_{protocol.upper()}"
+        result += [
+            f"{prefix}={protocol}://{address}:{number}",
+            f"{prefix}_ADDR={address}",
+            f"{prefix}_PORT={number}",
+            f"{prefix}_PROTO={protocol}",
+        ]
+    given = [*(Image.load(record.image).config.get("Env") or []), *(record.settings.get("env") or [])]
+    pairs = dict(each.partition("=")[::2] for each in given if "=" in each)
+    return result + [f"{word}_ENV_{key}={value}" for key, value in pairs.items() if key not in _OWN]

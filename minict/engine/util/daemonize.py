@@ -1,0 +1,67 @@
+"""A process that goes on in the background: forked, and cut off from all that ties it to where it comes from."""
+
+from __future__ import annotations
+
+import os
+
+from minict.kernel import process as kernel
+from minict.runtime.errors import OUR_ERROR, ContainerError
+from minict.runtime.process import restore_signals
+
+
+def fork_away(name: bytes, work, keep: list[int] = ()) -> str:
+    """Fork a process that goes on in the background, where it calls *work*; return what it tells when it has begun.
+
+    *work* gets a function ``told(error, text)``, which it calls once: with None and a text, or with the error that this
+    call then raises.  Of our descriptors the process keeps only *keep*: it must hold no terminal, pipe or lock of ours.
+    Raises :class:`ContainerError`.
+    """
+    report, end = os.pipe2(os.O_CLOEXEC)
+    if os.fork() == 0:
+        try:
+            _go_away(name, sorted({end, *keep}))
+
+            def told(error: Exception | None, text: str = "") -> None:
+                nonlocal end
+                if end >= 0:
+                    text = f"{getattr(error, 'status', OUR_ERROR)}\n{error}" if error else f"begun\n{text}"
+                    write_all(end, text.encode(errors="replace"))
+                    os.close(end)
+                    end = -1
+
+            work(told)
+        finally:
+            os._exit(0)
+    os.close(end)
+    with open(report, encoding="utf-8", errors="replace") as file:
+        kind, _, text = file.read().partition("\n")
+    if kind == "begun":
+        return text
+    if kind.isdigit():
+        raise ContainerError(text, status=int(kind))
+    raise ContainerError(f"the process {name.decode()}, which was to go on in the background, was killed: try again")
+
+
+def _go_away(name: bytes, keep: list[int]) -> None:
+    """Leave everything behind that ties a forked process to where it comes from."""
+    import ctypes
+    import gc
+
+    gc.freeze()  # the parent's garbage may hold files, and would close them by numbers that mean others now
+    os.setsid()
+    os.chdir("/")
+    null = os.open("/dev/null", os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    for first, last in zip([3, *(fd + 1 for fd in keep)], [*keep, 1 << 20]):
+        if first < last:
+            kernel.close_range(first, last - 1)
+    text = ctypes.create_string_buffer(name)
+    kernel.prctl(kernel.PR_SET_NAME, ctypes.addressof(text))
+    restore_signals()
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of *data*: a pipe may take only a part at a time."""
+    while data:
+        data = data[os.write(fd, data) :]

@@ -1,0 +1,223 @@
+"""Drawings of ideas: what a chapter is about, before its first code.  They show no values of this machine.
+
+==============================  ==================================================================
+:func:`machine_or_container`    chapter 00: two kernels, or one
+:func:`fork_exec_wait`          chapter 01: how one process starts another program
+:func:`rooms`                   chapter 02: one kernel, two host names, and two ways into a room
+:func:`two_counts`              chapter 03: a process with a number in each pid namespace
+:func:`starting_a_program`      chapter 04: what the kernel starts when you start a file
+:func:`two_tables`              chapter 05: the mount table as a tree, before and after pivot_root
+:func:`propagation`             chapter 05: which mounts cross from one mount namespace to another
+==============================  ==================================================================
+"""
+
+from __future__ import annotations
+
+from .figures import BUILT, BUILT_EDGE, CARD, FAINT, HOST, HUES, INK, LINE, LIT, LIT_EDGE, MUTED, Picture, _Sheet
+
+_BLUE, _GREEN, _VIOLET = HUES[0], HUES[2], HUES[3]
+_KERNEL = "#1e293b"
+
+
+def _block(sheet: _Sheet, x, y, width, height, name, detail="", face=CARD, edge=LINE, ink=INK) -> None:
+    """A box with a name in its middle and, below that, a smaller line."""
+    sheet.box(x, y, width, height, face, edge, 7, 1.4)
+    middle = y + height / 2 - (9 if detail else 0)
+    sheet.text(x + width / 2, middle, name, 12, ink, "bold", "center")
+    if detail:
+        sheet.text(x + width / 2, middle + 18, detail, 11, ink if face == _KERNEL else MUTED, align="center")
+
+
+def machine_or_container() -> Picture:
+    """A virtual machine beside two containers: who brings a kernel, and who shares one."""
+    sheet = _Sheet(920, 300)
+    sheet.text(30, 30, "two virtual machines", 13, INK, "bold")
+    sheet.text(500, 30, "two containers", 13, INK, "bold")
+    for x in (30, 240):
+        _block(sheet, x, 48, 190, 44, "a program", "", BUILT, BUILT_EDGE)
+        _block(sheet, x, 98, 190, 52, "a kernel of its own", "booted for this machine", _KERNEL, "none", "#f8fafc")
+        _block(sheet, x, 156, 190, 44, "a virtual computer", "", FAINT)
+    for x in (500, 710):
+        sheet.box(x, 48, 190, 152, FAINT, LIT, 10, 1.8, "--")
+        _block(sheet, x + 14, 62, 162, 44, "a program", "", BUILT, BUILT_EDGE)
+        sheet.text(x + 95, 134, "its own view:", 11, MUTED, align="center")
+        sheet.text(x + 95, 152, "name, files, processes,", 11, MUTED, align="center")
+        sheet.text(x + 95, 170, "network, limits", 11, MUTED, align="center")
+    for x in (30, 500):
+        _block(
+            sheet,
+            x,
+            214,
+            400,
+            60,
+            "the host's kernel",
+            "the only one" if x == 500 else "runs the virtual computers",
+            _KERNEL,
+            "none",
+            "#f8fafc",
+        )
+    return sheet.picture(
+        "a virtual machine brings a kernel of its own; containers are programs on the host's one kernel, each with its own view"
+    )
+
+
+def fork_exec_wait() -> Picture:
+    """A parent, its child, and the three calls between them, from left to right."""
+    sheet = _Sheet(920, 250)
+    sheet.text(26, 66, "parent", 12, INK, "bold")
+    sheet.text(26, 166, "child", 12, INK, "bold")
+    sheet.box(110, 48, 780, 36, BUILT, BUILT_EDGE, 7)
+    sheet.text(150, 66, "your shell", 12, INK, "bold")
+    for x, name, says in ((290, "fork", "makes a copy"), (790, "wait", "asks how it ended")):
+        sheet.line([(x, 40), (x, 92)], LIT_EDGE, 2.4)
+        sheet.text(x, 28, f"{name}: {says}", 12, LIT_EDGE, "bold", "center")
+    sheet.arrow(290, 92, 290, 144, LIT_EDGE)
+    sheet.arrow(790, 144, 790, 94, LIT_EDGE)
+    sheet.box(290, 148, 170, 36, BUILT, BUILT_EDGE, 7)
+    sheet.text(375, 166, "a copy of the shell", 12, INK, "bold", "center")
+    sheet.box(464, 148, 240, 36, LIT, LIT_EDGE, 7)
+    sheet.text(584, 166, "ls", 12, CARD, "bold", "center", True)
+    sheet.box(708, 148, 82, 36, FAINT, MUTED, 7, 1.4, "--")
+    sheet.text(749, 166, "zombie", 11, MUTED, align="center")
+    sheet.line([(462, 138), (462, 194)], LIT_EDGE, 2.4)
+    sheet.text(470, 128, "exec: replaces the program", 12, LIT_EDGE, "bold")
+    sheet.line([(292, 194), (292, 202), (458, 202), (458, 194)], MUTED, 1.4)
+    sheet.text(375, 220, "the gap", 12, INK, "bold", "center")
+    sheet.text(584, 220, "the same process, another program", 11, MUTED, align="center")
+    return sheet.picture(
+        "fork makes a copy of the shell, exec turns the copy into ls, wait tells the parent how it ended; between fork and exec is the gap"
+    )
+
+
+def rooms() -> Picture:
+    """One kernel that keeps two host names; processes in two rooms; unshare makes a room, setns enters one."""
+    sheet = _Sheet(920, 320)
+    sheet.box(30, 24, 400, 180, FAINT, HOST, 12, 2)
+    sheet.box(490, 24, 400, 180, "#fff7ed", LIT, 12, 2)
+    for x, name, colour in ((50, "laptop", MUTED), (510, "box", LIT_EDGE)):
+        sheet.text(x, 48, "uts namespace, with the host name", 11, MUTED)
+        sheet.text(x, 72, name, 16, colour, "bold", mono=True)
+    for x, y, name in ((50, 100, "browser"), (180, 100, "shell"), (50, 150, "this notebook")):
+        _block(sheet, x, y, 120 if len(name) < 9 else 160, 36, name, "", CARD, HOST)
+    for x, y, name in ((640, 100, "sleep"), (640, 150, "its child")):
+        _block(sheet, x, y, 130, 36, name, "", CARD, LIT)
+    sheet.arrow(302, 110, 638, 110, LIT_EDGE)
+    sheet.box(376, 84, 180, 22, CARD, LIT, 6)
+    sheet.text(466, 95, "unshare: a new room", 12, LIT_EDGE, "bold", "center")
+    sheet.arrow(212, 178, 638, 178, _BLUE)
+    sheet.box(356, 184, 220, 22, CARD, _BLUE, 6)
+    sheet.text(466, 195, "setns: into an existing room", 12, _BLUE, "bold", "center")
+    sheet.box(30, 224, 860, 66, _KERNEL, "none", 9)
+    sheet.text(50, 246, "one kernel", 13, "#f8fafc", "bold")
+    sheet.text(
+        50,
+        270,
+        "“What is this machine called?” It answers each process with the name of the room that the process is in.",
+        11.5,
+        "#cbd5e1",
+    )
+    return sheet.picture(
+        "one kernel keeps two host names, one for each uts namespace; unshare makes a new namespace, setns enters an existing one"
+    )
+
+
+def two_counts() -> Picture:
+    """The host's pid namespace as a box, a container's inside it: who has which numbers."""
+    sheet = _Sheet(920, 280)
+    sheet.box(24, 20, 872, 240, FAINT, HOST, 12, 2)
+    sheet.text(46, 44, "the host's pid namespace: everybody has a number here", 12, MUTED, "bold")
+    for x, number, name in ((46, 1, "systemd"), (216, 842, "this notebook")):
+        _block(sheet, x, 100, 150, 56, name, f"number {number}", CARD, HOST)
+    sheet.box(420, 64, 456, 176, "#fff7ed", LIT, 12, 2)
+    sheet.text(440, 88, "a container's pid namespace", 12, LIT_EDGE, "bold")
+    for x, inside, outside, name in ((440, 1, 907, "sh"), (660, 2, 908, "sleep")):
+        sheet.box(x, 110, 196, 104, CARD, LIT, 8, 1.6)
+        sheet.text(x + 98, 132, name, 13, INK, "bold", "center")
+        sheet.text(x + 98, 158, f"inside: number {inside}", 12, LIT_EDGE, "bold", "center")
+        sheet.text(x + 98, 184, f"on the host: number {outside}", 12, MUTED, align="center")
+    sheet.text(46, 190, "The host sees all of them.", 12, INK)
+    sheet.text(46, 212, "Inside, nobody sees the host.", 12, INK)
+    return sheet.picture(
+        "a pid namespace lies inside the host's; a process in it has two numbers, one inside and one on the host"
+    )
+
+
+def starting_a_program() -> Picture:
+    """From a file to running code: script, interpreter, loader, libraries."""
+    sheet = _Sheet(920, 268)
+    sheet.text(26, 30, "execve(“greet”): the kernel reads the first bytes of the file", 12.5, INK, "bold")
+    sheet.text(26, 78, "begins with #!", 12, _VIOLET, "bold")
+    _block(sheet, 180, 54, 170, 50, "a script", "starts another file:", CARD, _VIOLET)
+    sheet.arrow(352, 79, 420, 79, _VIOLET)
+    _block(sheet, 424, 54, 190, 50, "its interpreter", "such as bash", CARD, _BLUE)
+    sheet.text(26, 166, "begins with \\x7fELF", 12, _BLUE, "bold")
+    _block(sheet, 180, 142, 170, 50, "a program", "names a loader:", CARD, _BLUE)
+    sheet.arrow(352, 167, 420, 167, LIT_EDGE)
+    _block(sheet, 424, 142, 190, 50, "its dynamic loader", "runs first", CARD, LIT)
+    sheet.arrow(616, 167, 684, 167, _GREEN)
+    _block(sheet, 688, 142, 200, 50, "shared libraries", "libc and others", CARD, _GREEN)
+    sheet.line([(519, 104), (519, 122), (265, 122), (265, 138)], _BLUE, 1.6)
+    sheet.arrow(265, 130, 265, 141, _BLUE)
+    sheet.text(540, 122, "is a program too", 11, MUTED)
+    sheet.text(180, 226, "the kernel looks for the file itself, the interpreter and the loader;", 11.5, MUTED)
+    sheet.text(180, 246, "the loader, once it runs, looks for the libraries", 11.5, MUTED)
+    return sheet.picture(
+        "the kernel starts a script's interpreter and a program's dynamic loader; the loader finds the shared libraries"
+    )
+
+
+def propagation() -> Picture:
+    """Three pairs of mount tables, host and container: what is mounted on one side, and where it appears."""
+    sheet = _Sheet(920, 250)
+    kinds = (
+        ("shared", "both hear of each other", True, True),
+        ("slave", "the container hears, and tells nothing", True, False),
+        ("private", "neither hears of the other", False, False),
+    )
+    for number, (name, says, down, up) in enumerate(kinds):
+        x = 20 + number * 298
+        sheet.box(x, 16, 286, 218, FAINT, LINE, 10)
+        sheet.text(x + 143, 40, name, 14, LIT_EDGE if up else INK, "bold", "center")
+        sheet.text(x + 143, 62, says, 11, MUTED, align="center")
+        _block(sheet, x + 28, 82, 230, 42, "the host's mount table", "", CARD, HOST)
+        _block(sheet, x + 28, 174, 230, 42, "the container's copy", "", "#fff7ed", LIT)
+        for side, is_open, begin, end in ((-50, down, 126, 172), (50, up, 172, 126)):
+            place = x + 143 + side
+            if is_open:
+                sheet.arrow(place, begin, place, end, LIT_EDGE if begin > end else _BLUE)
+            else:
+                sheet.line([(place, 126), (place, 172)], LINE, 1.2, ":")
+                sheet.text(place, 149, "×", 15, MUTED, "bold", "center")
+    return sheet.picture(
+        "shared mounts tell each other in both directions, a slave only hears, private mounts do neither"
+    )
+
+
+def two_tables() -> Picture:
+    """The tree of mounts before and after pivot_root and umount: what is at /, and what is gone."""
+    sheet = _Sheet(920, 240)
+    columns = (
+        ("1  the room hangs in the host's tree", [("the host's disk, at /", 0, "host"), ("the room", 1, "room")]),
+        (
+            "2  pivot_root turns the tree over",
+            [("the room, at /", 0, "room"), ("the host's disk, also at /", 1, "host")],
+        ),
+        ("3  umount takes the host off", [("the room, at /", 0, "room")]),
+    )
+    looks = {"host": (HOST, INK), "room": (LIT, CARD)}
+    for number, (title, entries) in enumerate(columns):
+        x = 24 + number * 298
+        sheet.text(x, 34, title, 12, INK, "bold")
+        sheet.box(x, 52, 276, 164, FAINT, LINE, 9)
+        for row, (name, level, kind) in enumerate(entries):
+            left, y = x + 14 + 36 * level, 68 + 70 * row
+            face, ink = looks[kind]
+            if level:
+                sheet.line([(left - 18, y - 22), (left - 18, y + 25), (left - 2, y + 25)], MUTED, 1.6)
+            sheet.box(left, y, x + 262 - left, 50, face, "none", 8)
+            sheet.text(left + 14, y + 25, name, 12, ink, "bold")
+        if number:
+            sheet.arrow(x - 18, 134, x - 4, 134, LIT_EDGE)
+    return sheet.picture(
+        "first the room hangs in the host's tree; pivot_root makes the room the root with the host on top; an umount removes the host"
+    )

@@ -1,0 +1,146 @@
+"""The learner's own copies of the chapters: ``work/NN-….ipynb``, without outputs, so that no prediction is spoiled.
+
+The committed notebooks show what each cell shows, for GitHub and for the tests.  A learner works in a copy.  It is
+made when the course is started and the copy is not there yet, and then it is theirs: no update touches it, except
+while nothing in it was changed or run.  A copy remembers what it was made from, so that a chapter that has changed
+since can say so.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import os
+import shutil
+
+CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_BESIDE = ("glossary.md",)  # what chapters link to and nobody changes
+
+
+def folder() -> str:
+    """The directory of the copies: ``work`` in the checkout, or MINICT_WORK."""
+    return os.environ.get("MINICT_WORK") or f"{CHECKOUT}/work"
+
+
+class Copy:
+    """The learner's copy of one chapter; *original* is the committed notebook's path."""
+
+    def __init__(self, original: str):
+        self.original, self.name = original, os.path.basename(original)
+        self.number = int(self.name[:2])
+        self.path = f"{folder()}/{self.name}"
+
+    @property
+    def exists(self) -> bool:
+        """Whether it was made already."""
+        return os.path.exists(self.path)
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the chapter has changed since the copy was made."""
+        made_from = _read(self.path)["metadata"].get("minict", {}).get("made_from")
+        return made_from != _fingerprint(_read(self.original))
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nothing in the copy was changed or run."""
+        notebook = _read(self.path)
+        ran = any(cell.get("outputs") or cell.get("execution_count") for cell in notebook["cells"])
+        return not ran and notebook["metadata"].get("minict", {}).get("made_from") == _fingerprint(notebook)
+
+    def make(self) -> None:
+        """Write the copy, in place of an older one."""
+        notebook = _read(self.original)
+        notebook["metadata"]["minict"] = {"made_from": _fingerprint(notebook)}
+        for cell in notebook["cells"]:
+            if cell["cell_type"] == "code":
+                cell["outputs"], cell["execution_count"] = [], None
+        _write(self.path, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
+
+    def set_aside(self) -> str:
+        """Rename the copy, so that a new one can be made; its new path."""
+        stem, number = self.path.removesuffix(".ipynb"), 1
+        while os.path.exists(kept := f"{stem}.old-{number}.ipynb"):
+            number += 1
+        os.rename(self.path, kept)
+        return kept
+
+
+def copies() -> list[Copy]:
+    """One for each chapter, whether it was made yet or not."""
+    return [Copy(path) for path in sorted(glob.glob(f"{CHECKOUT}/notebooks/[0-9][0-9]-*.ipynb"))]
+
+
+def prepare() -> list[Copy]:
+    """Make the copies that are missing, renew those that were not touched; return those whose chapter has changed."""
+    os.makedirs(folder(), exist_ok=True)
+    for name in _BESIDE:
+        with open(f"{CHECKOUT}/notebooks/{name}", encoding="utf-8") as file:
+            _write(f"{folder()}/{name}", file.read())
+    changed = []
+    for copy in copies():
+        try:
+            if not copy.exists or (copy.is_stale and copy.is_untouched):
+                copy.make()
+            elif copy.is_stale:
+                changed.append(copy)
+        except ValueError:
+            changed.append(copy)  # what stands there is no notebook any more: the learner may want to look at it
+    return changed
+
+
+def reset(number: int) -> tuple[Copy, str | None]:
+    """Make the copy of the chapter *number* anew; return it, and where the old one is now.  Raises
+    :class:`KeyError`."""
+    copy = next((each for each in copies() if each.number == number), None)
+    if copy is None:
+        raise KeyError(
+            f"there is no chapter {number:02}: there are {', '.join(f'{each.number:02}' for each in copies())}"
+        )
+    os.makedirs(folder(), exist_ok=True)
+    kept = copy.set_aside() if copy.exists else None
+    copy.make()
+    return copy, kept
+
+
+def warning(number: int) -> str:
+    """What the copy of the chapter *number* has to say at its beginning, if this process runs in it; most often
+    nothing."""
+    if os.path.realpath(os.getcwd()) != os.path.realpath(folder()):
+        return ""
+    copy = next((each for each in copies() if each.number == number), None)
+    try:
+        if not copy or not copy.exists or not copy.is_stale:
+            return ""
+    except ValueError:
+        return ""
+    return (
+        f"Chapter {number:02} has changed since this copy of yours was made. In a terminal, this makes a new copy and keeps "
+        f"yours: minict lab --reset {number:02}"
+    )
+
+
+def _read(path: str) -> dict:
+    with open(path, encoding="utf-8") as file:
+        notebook = json.load(file)
+    if not isinstance(notebook, dict) or "cells" not in notebook:
+        raise ValueError(f"{path} is no notebook")
+    notebook.setdefault("metadata", {})
+    return notebook
+
+
+def _fingerprint(notebook: dict) -> str:
+    """What the cells say, as a short text: outputs do not count, nor does how the source is divided into lines."""
+    words = [[cell["cell_type"], "".join(cell["source"])] for cell in notebook["cells"]]
+    return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:16]
+
+
+def _write(path: str, text: str) -> None:
+    """Write a file at once or not at all, as its directory's owner: root may do this for the learner."""
+    with open(f"{path}.new", "w", encoding="utf-8") as file:
+        file.write(text)
+    owner = os.stat(os.path.dirname(path))
+    if os.geteuid() == 0:
+        shutil.chown(f"{path}.new", owner.st_uid, owner.st_gid)
+    os.replace(f"{path}.new", path)

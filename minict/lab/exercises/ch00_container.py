@@ -1,0 +1,144 @@
+"""Chapter 00's challenge: write a file that a process with another root directory sees."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+
+from minict.kernel import mount
+from minict.runtime import process
+
+from ..challenge import Challenge
+from ..feedback import Feedback
+
+_TEXT = "It was me.\nAnd no copy.\n"
+
+
+def check_leave_note(leave_note):
+    """A process whose root is another directory, and whose working directory is below that: what is in its /note?"""
+    os.mkdir("room")
+    mount.mount("room", "room", "tmpfs")
+    os.mkdir("room/inside")
+    mount.mount(
+        None, "/", None, mount.MS_BIND | mount.MS_REMOUNT | mount.MS_RDONLY
+    )  # nothing lands in the host's own /
+    told, tell = os.pipe()
+    orders, order = os.pipe()
+    pid = process.spawn(lambda: _read_note(tell, orders))
+    os.read(told, 1)
+    try:
+        leave_note(pid, _TEXT)
+    except OSError as error:
+        if error.errno == errno.EROFS:
+            raise Feedback(
+                f"leave_note(PID, text) tried to write {error.filename}, and that is not below the root directory of the process. "
+                "Which file in /proc/PID leads to its root directory?"
+            ) from None
+        if error.errno == errno.ENOENT:
+            raise Feedback(f"leave_note(PID, text) raised {error}. Process PID is there: look at the path.") from None
+        raise
+    os.write(order, b"!")
+    select.select([told], [], [])
+    found = os.read(told, 1000).decode()
+    os.waitpid(pid, 0)
+    if found == _TEXT:
+        return
+    if found == "none":
+        elsewhere = " There is one in its working directory, /inside." if os.path.exists("room/inside/note") else ""
+        raise Feedback(
+            f"after leave_note(PID, text) the process found no /note.{elsewhere} What it calls / is /proc/PID/root out here."
+        )
+    raise Feedback(f"after leave_note(PID, text) the process read {found!r} in its /note. Expected: {_TEXT!r}.")
+
+
+def _read_note(tell: int, orders: int) -> None:
+    os.chroot("room")
+    os.chdir("/inside")
+    os.write(tell, b"!")
+    os.read(orders, 1)
+    try:
+        with open("/note") as file:
+            os.write(tell, file.read().encode() or b"nothing")
+    except FileNotFoundError:
+        os.write(tell, b"none")
+
+
+Challenge(
+    "note",
+    "A note for a process",
+    name="leave_note",
+    minutes=4,
+    difficulty=1,
+    check=check_leave_note,
+    imports="import os",
+    solution='''
+        def leave_note(pid, text):
+            """Write text into the file /note that the process pid sees."""
+            with open(f"/proc/{pid}/root/note", "w") as file:
+                file.write(text)
+    ''',
+    hints=[
+        "In section 5 you opened the root directory of the container's process. What did its path in /proc look like?",
+        'The file is f"/proc/{pid}/root/note". Open it for writing, with "w".',
+    ],
+    right={
+        "by pathlib": """
+            def leave_note(pid, text):
+                import pathlib
+                (pathlib.Path("/proc") / str(pid) / "root" / "note").write_text(text)
+        """,
+        "by a descriptor": """
+            def leave_note(pid, text):
+                root = os.open(f"/proc/{pid}/root", os.O_PATH)
+                fd = os.open("note", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644, dir_fd=root)
+                os.write(fd, text.encode())
+                os.close(fd)
+        """,
+        "from the inside": """
+            def leave_note(pid, text):
+                child = os.fork()
+                if child == 0:
+                    try:
+                        os.chroot(f"/proc/{pid}/root")
+                        with open("/note", "w") as file:
+                            file.write(text)
+                    finally:
+                        os._exit(0)
+                os.waitpid(child, 0)
+        """,
+    },
+    wrong={
+        "the host's own": (
+            """
+            def leave_note(pid, text):
+                with open("/note", "w") as file:
+                    file.write(text)
+        """,
+            "Which file in /proc/PID leads to its root directory?",
+        ),
+        "the working directory": (
+            """
+            def leave_note(pid, text):
+                with open(f"/proc/{pid}/cwd/note", "w") as file:
+                    file.write(text)
+        """,
+            "in its working directory",
+        ),
+        "an empty file": (
+            """
+            def leave_note(pid, text):
+                open(f"/proc/{pid}/root/note", "w").close()
+        """,
+            "Expected:",
+        ),
+        "in /proc itself": (
+            """
+            def leave_note(pid, text):
+                with open(f"/proc/{pid}/note", "w") as file:
+                    file.write(text)
+        """,
+            "look at the path",
+        ),
+    },
+)

@@ -1,0 +1,118 @@
+"""What a hostile container can do to the host and to other containers from inside: nothing, and it holds nobody up."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+
+import pytest
+
+from minict.engine.containers.store import Record
+from minict.engine.networks import dns
+from minict.runtime import paths
+from tests.support.command_line import bridge, containers, image, minict, run, wait_until  # noqa: F401
+
+
+@pytest.fixture(autouse=True)
+def all_removed(image):
+    yield
+    for id in containers():
+        minict("rm", "-f", id)
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory):
+    """A function that compiles a C program, statically, and returns its path."""
+    directory = tmp_path_factory.mktemp("programs")
+
+    def compile(name: str, source: str) -> str:
+        path = f"{directory}/{name}"
+        done = subprocess.run(
+            ["gcc", "-static", "-O1", "-o", path, "-x", "c", "-"], input=source, text=True, capture_output=True
+        )
+        assert done.returncode == 0, done.stderr
+        return path
+
+    return compile
+
+
+# ---- files of the engine that it can write to --------------------------------------------------------------------
+
+
+_LEASE = """
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+int main() {
+    signal(SIGIO, SIG_IGN);
+    int fd = open("/etc/hosts", O_RDONLY);
+    if (fd < 0 || fcntl(fd, F_SETLEASE, F_RDLCK)) return 1;
+    open("/leased", O_CREAT | O_WRONLY, 0644);
+    for (;;) pause();
+}
+"""
+
+
+def test_a_lease_on_hosts_holds_nobody_up(image, bridge, compiled):
+    lease = compiled("lease", _LEASE)
+    minict("run", "-d", "--name", "holder", "-v", f"{lease}:/lease:ro", image, "/lease")
+    wait_until(lambda: minict("exec", "holder", "ls", "/leased").returncode == 0)
+    assert minict("run", "-d", "--name", "other", image, "sleep", "1000").returncode == 0
+    hosts = f"{paths.container_data(Record.find('holder').id)}/hosts"
+    fd = os.open(hosts, os.O_RDONLY | os.O_NONBLOCK)  # to read it is allowed
+    assert b"other" not in os.read(fd, 4096), "the other container has waited until the kernel took the lease away"
+    os.close(fd)
+    minict("rm", "-f", "holder", "other")
+
+
+def test_a_file_with_a_lease_is_left_alone(tmp_path):
+    import fcntl
+    import signal
+
+    path = tmp_path / "hosts"
+    path.write_text(dns.hosts([("10.0.0.2", ["web"])]))
+    before = path.read_text()
+    signal.signal(signal.SIGIO, signal.SIG_IGN)
+    with open(path) as file:
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        dns.rewrite_hosts(str(path), [("10.0.0.9", ["db"])])
+        assert path.read_text() == before
+
+
+def test_what_a_container_writes_to_its_etc_takes_no_memory_of_run(image):
+    """In /run, which is memory, lie the sockets of the whole machine."""
+    minict("run", "-d", "--network", "none", "--name", "box", image, "sleep", "1000")
+
+    def taken() -> int:
+        return sum(
+            status.st_blocks
+            for top, _, names in os.walk(paths.run_root())
+            for name in names
+            if (status := os.lstat(os.path.join(top, name)))
+        )
+
+    before = taken()
+    for name in ("hosts", "hostname", "resolv.conf"):
+        assert minict("exec", "box", "dd", "if=/dev/zero", f"of=/etc/{name}", "bs=1M", "count=4").returncode == 0
+    assert taken() < before + 100
+    assert minict("restart", "-t", "0", "box").returncode == 0
+    assert "localhost" in minict("exec", "box", "cat", "/etc/hosts").stdout, "a new life begins with new files"
+
+
+def test_a_read_only_root_has_a_read_only_etc(image):
+    done = run(
+        image,
+        "sh",
+        "-c",
+        "for name in hosts hostname resolv.conf; do echo x > /etc/$name || echo no; done",
+        flags=["--read-only"],
+    )
+    assert done.stdout == "no\n" * 3
+
+
+def test_who_is_on_which_network_is_for_root_alone(image, bridge):
+    minict("run", "-d", "--name", "box", image, "sleep", "1000")
+    assert stat.S_IMODE(os.stat(f"{paths.run_root()}/networks").st_mode) == 0o700
+    minict("rm", "-f", "box")
