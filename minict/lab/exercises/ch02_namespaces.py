@@ -7,18 +7,24 @@ import os
 import signal
 from contextlib import contextmanager
 
-from minict.kernel.namespaces import CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWUTS, unshare
+from minict.kernel import mount
+from minict.kernel.namespaces import CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUTS, unshare
 from minict.kernel.process import sethostname
 from minict.runtime import namespaces
 from minict.runtime.errors import ContainerError
 from minict.runtime.namespaces import FILES, FLAGS
 
-from ..exercise import Exercise, Feedback, same_fate
+from ..challenge import Challenge
+from ..exercise import Exercise, same_fate
+from ..feedback import Feedback
 
 
 @contextmanager
-def stranger(flags: int):
-    """The pid of a process with new namespaces, as *flags* say; its host name is ``stranger`` if it may have one."""
+def stranger(flags: int, mark: str = ""):
+    """The pid of a process with new namespaces, as *flags* say; its host name is ``stranger`` if it may have one.
+
+    *mark*: the name of a file in a tmpfs on /mnt, if it has mounts of its own.
+    """
     ready, told = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -26,6 +32,9 @@ def stranger(flags: int):
             unshare(flags)
             if flags & CLONE_NEWUTS:
                 sethostname("stranger")
+            if mark:
+                mount.mount("tmpfs", "/mnt", "tmpfs")
+                open(f"/mnt/{mark}", "w").close()
             os.write(told, b"!")
             signal.pause()
         finally:
@@ -737,6 +746,263 @@ Exercise(
                     os.close(fd)
         """,
             "returned as if it had worked",
+        ),
+    },
+)
+
+
+# ---- the challenges: alone, visit ------------------------------------------------------------------------------
+
+
+def check_alone(alone):
+    """In a child: which namespaces are new, and what are the two names?"""
+    sethostname("outside")
+    same_fate(lambda: check_moved(alone))
+    if os.uname().nodename != "outside":
+        raise Feedback(
+            f'a child called alone("lonely"), and now its parent has the host name {os.uname().nodename!r}. Call unshare() first, then '
+            "sethostname()."
+        )
+
+
+def check_moved(alone) -> bool:
+    before = numbers("self")
+    alone("lonely")
+    after = numbers("self")
+    new = {kind for kind in FILES if after[kind] != before[kind]}
+    if missing := {"uts", "ipc"} - new:
+        raise Feedback(
+            f'after alone("lonely") the process is in the same namespace as before of kind: {listed(missing)}. unshare() takes both flags at '
+            "once, joined with |."
+        )
+    if too_many := new - {"uts", "ipc"}:
+        raise Feedback(
+            f'alone("lonely") changed namespaces of these kinds too: {listed(too_many)}. Only uts and ipc were asked for.'
+        )
+    if (name := os.uname().nodename) != "lonely":
+        raise Feedback(
+            f"after alone(\"lonely\") the host name is {name!r}. Expected: 'lonely'. sethostname(name) sets it."
+        )
+    return True
+
+
+Challenge(
+    "alone",
+    "A room of one's own",
+    name="alone",
+    minutes=4,
+    difficulty=1,
+    check=check_alone,
+    imports="""
+        import os
+        from minict.kernel.namespaces import CLONE_NEWIPC, CLONE_NEWUTS, unshare
+        from minict.kernel.process import sethostname
+    """,
+    solution='''
+        def alone(name):
+            """Move to a uts and an ipc namespace of our own, with this host name."""
+            unshare(CLONE_NEWUTS | CLONE_NEWIPC)
+            sethostname(name)
+    ''',
+    hints=[
+        "Two calls, in this order: make the namespaces, then set the name.",
+        "unshare(CLONE_NEWUTS | CLONE_NEWIPC) makes both namespaces.",
+    ],
+    right={
+        "one after the other": """
+            def alone(name):
+                for flag in (CLONE_NEWIPC, CLONE_NEWUTS):
+                    unshare(flag)
+                sethostname(name)
+        """,
+        "by numbers": """
+            def alone(name):
+                unshare(0x0C000000)
+                with open("/proc/sys/kernel/hostname", "w") as file:
+                    file.write(name)
+        """,
+        "with a sum": """
+            def alone(name):
+                import socket
+                unshare(CLONE_NEWUTS + CLONE_NEWIPC)
+                socket.sethostname(name)
+        """,
+    },
+    wrong={
+        "one kind": (
+            """
+            def alone(name):
+                unshare(CLONE_NEWUTS)
+                sethostname(name)
+        """,
+            "of kind: ipc",
+        ),
+        "no name": (
+            """
+            def alone(name):
+                unshare(CLONE_NEWUTS | CLONE_NEWIPC)
+        """,
+            "sethostname(name) sets it",
+        ),
+        "and instead of or": (
+            """
+            def alone(name):
+                unshare(CLONE_NEWUTS & CLONE_NEWIPC)
+                sethostname(name)
+        """,
+            "of kind: ipc, uts",
+        ),
+        "the name first": (
+            """
+            def alone(name):
+                sethostname(name)
+                unshare(CLONE_NEWUTS | CLONE_NEWIPC)
+        """,
+            "Call unshare() first",
+        ),
+        "in a child": (
+            """
+            def alone(name):
+                if os.fork() == 0:
+                    unshare(CLONE_NEWUTS | CLONE_NEWIPC)
+                    sethostname(name)
+                    os._exit(0)
+        """,
+            "in the same namespace as before",
+        ),
+    },
+)
+
+
+def check_visit(visit):
+    """A process with four namespaces of its own: what a command finds in there, and what it leaves out here."""
+    with stranger(CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWNS, mark="marked") as pid:
+        sethostname("outside")
+        before = numbers("self")
+        for words, expected, why in (
+            (["sh", "-c", "exit 7"], 7, "It is the exit status of the command."),
+            (["sh", "-c", "kill -9 $$"], 137, "Signal 9 has ended the command: 128 + 9, which exit_status() knows."),
+            (["sh", "-c", "test $(hostname) = stranger"], 0, "In the uts namespace of PID the host name is stranger."),
+            (["sh", "-c", "test $(wc -l < /proc/net/dev) = 3"], 0, "In the network namespace of PID lo is alone."),
+            (
+                ["test", "-e", "/mnt/marked"],
+                0,
+                "In the mount namespace of PID there is a file /mnt/marked: enter mount too, as the last one.",
+            ),
+        ):
+            call = f"visit(PID, {words})"
+            status = visit(pid, list(words))
+            if status is None:
+                raise Feedback(f"{call} returned None. Return the exit status.")
+            if status != expected:
+                raw = " That is the raw wait status." if isinstance(status, int) and status == expected << 8 else ""
+                raise Feedback(f"{call} returned {status!r}. Expected: {expected}. {why}{raw}")
+            if moved := [kind for kind in FILES if numbers("self")[kind] != before[kind]]:
+                raise Feedback(
+                    f"{call} moved the process that called it: it is in other namespaces of kind {listed(moved)} now. Enter in a child."
+                )
+
+
+Challenge(
+    "visit",
+    "Your own nsenter",
+    name="visit",
+    minutes=10,
+    difficulty=3,
+    check=check_visit,
+    imports="""
+        import os
+        from minict.kernel.namespaces import setns
+        from minict.runtime.namespaces import FILES, enter, flags
+        from minict.runtime.process import exit_status, find, spawn
+    """,
+    solution='''
+        def visit(pid, words):
+            """Execute the command words in four namespaces of the process pid; return how it ended, as a shell reports it."""
+            def work():
+                for kind in ("uts", "ipc", "network", "mount"):
+                    enter(f"/proc/{pid}/ns/{FILES[kind]}", kind)
+                os.execv(find(words[0], []), words)
+            return exit_status(os.waitpid(spawn(work), 0)[1])
+    ''',
+    hints=[
+        "Everything that moves belongs into an inner function work(), which spawn(work) calls in a child.",
+        'In work(): enter(f"/proc/{pid}/ns/{FILES[kind]}", kind) for each of the four kinds, mount as the last one. Then os.execvp(words[0], words).',
+        "After it: return exit_status(os.waitpid(spawn(work), 0)[1]).",
+    ],
+    right={
+        "all doors first": """
+            def visit(pid, words):
+                def work():
+                    doors = [os.open(f"/proc/{pid}/ns/{file}", os.O_RDONLY) for file in ("mnt", "net", "uts", "ipc")]
+                    for door in doors:
+                        setns(door)
+                    os.execvp(words[0], words)
+                return exit_status(os.waitpid(spawn(work), 0)[1])
+        """,
+        "a pidfd": """
+            def visit(pid, words):
+                child = os.fork()
+                if child == 0:
+                    try:
+                        setns(os.pidfd_open(pid), flags(["uts", "ipc", "network", "mount"]))
+                        os.execvp(words[0], words)
+                    finally:
+                        os._exit(1)
+                return exit_status(os.waitpid(child, 0)[1])
+        """,
+        "subprocess": """
+            def visit(pid, words):
+                import subprocess
+                def move():
+                    for kind in ("uts", "ipc", "network", "mount"):
+                        enter(f"/proc/{pid}/ns/{FILES[kind]}", kind)
+                code = subprocess.Popen(words, preexec_fn=move).wait()
+                return code if code >= 0 else 128 - code
+        """,
+    },
+    wrong={
+        "in the caller": (
+            """
+            def visit(pid, words):
+                for kind in ("uts", "ipc", "network"):
+                    enter(f"/proc/{pid}/ns/{FILES[kind]}", kind)
+                return exit_status(os.waitpid(spawn(lambda: os.execvp(words[0], words)), 0)[1])
+        """,
+            "Enter in a child",
+        ),
+        "no mount": (
+            """
+            def visit(pid, words):
+                def work():
+                    for kind in ("uts", "ipc", "network"):
+                        enter(f"/proc/{pid}/ns/{FILES[kind]}", kind)
+                    os.execvp(words[0], words)
+                return exit_status(os.waitpid(spawn(work), 0)[1])
+        """,
+            "enter mount too",
+        ),
+        "no name": (
+            """
+            def visit(pid, words):
+                def work():
+                    for kind in ("ipc", "network", "mount"):
+                        enter(f"/proc/{pid}/ns/{FILES[kind]}", kind)
+                    os.execvp(words[0], words)
+                return exit_status(os.waitpid(spawn(work), 0)[1])
+        """,
+            "the host name is stranger",
+        ),
+        "the raw status": (
+            """
+            def visit(pid, words):
+                def work():
+                    for kind in ("uts", "ipc", "network", "mount"):
+                        enter(f"/proc/{pid}/ns/{FILES[kind]}", kind)
+                    os.execvp(words[0], words)
+                return os.waitpid(spawn(work), 0)[1]
+        """,
+            "the raw wait status",
         ),
     },
 )
