@@ -31,7 +31,7 @@ boot() {
     local status=0 init=init=/sbin/minict-guest
     [ -z "${MINICT_VM_SYSTEMD:-}" ] || init="systemd.mask=minict-lab.service systemd.show_status=false"
     prepare_run hvc0 vdb "$@"
-    machine "$image" snapshot=on
+    machine "$image" snapshot=on,file.locking=off # a guest of uml.sh may have it, too, and nobody writes to it
     local seconds=${MINICT_VM_TIMEOUT:-3600}
     if [[ ${qemu[*]} == *"-accel tcg"* ]]; then
         say "no virtualisation here: it is emulated, and everything takes about ten times as long"
