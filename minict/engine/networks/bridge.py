@@ -31,7 +31,7 @@ from . import firewall
 from . import ipam as addresses
 
 _IP_FORWARD = "/proc/sys/net/ipv4/ip_forward"
-_PATIENCE = 100  # times 10 ms: how long the cable of a container that has just ended may take to go
+_PATIENCE = 100  # times 1 ms: how long the kernel may take to see that a cable has two ends that are up
 
 
 class Network:
@@ -225,13 +225,19 @@ class Network:
 
 
 def _remove_when_empty(host: Rtnetlink, bridge) -> bool:
-    """Remove the *bridge* as soon as nothing is plugged in; False when something stays."""
-    for _ in range(_PATIENCE):
-        if not any(link.master == bridge.index for link in host.links()):
-            host.remove_link(bridge.name)
-            return True
-        time.sleep(0.01)
-    return False
+    """Remove the *bridge*, of whose addresses none is in use; False when something of others is plugged in.
+
+    The kernel takes the network namespace of a container that has ended apart in the background, and on a busy machine
+    some seconds later.  A process that has joined the namespace may keep it even longer.  So the cables of such
+    containers are removed here.
+    """
+    plugged = [link.name for link in host.links() if link.master == bridge.index]
+    for name in filter(_is_host_end, plugged):
+        remove_cable(host, name)
+    if not all(map(_is_host_end, plugged)):
+        return False
+    host.remove_link(bridge.name)
+    return True
 
 
 def undo(kind: str, value: str) -> None:
@@ -283,6 +289,17 @@ def host_end(id: str, number: int = 0) -> str:
     A name has at most 15 characters: three are left for the *number* of a second and third network.
     """
     return f"veth{id[:8]}.{number}" if number else f"veth{id[:8]}"
+
+
+def _is_host_end(name: str) -> bool:
+    """Whether an interface has a name that :func:`host_end` gives."""
+    id, dot, number = name.removeprefix("veth").partition(".")
+    return (
+        name.startswith("veth")
+        and len(id) == 8
+        and set(id) <= set("0123456789abcdef")
+        and (not dot or number.isdigit())
+    )
 
 
 def mac(address: str) -> str:

@@ -352,8 +352,20 @@ def test_a_bridge_in_use_is_not_removed(container, net):
     assert not net.remove_bridge_if_unused()  # nothing to do is no error
 
 
-def test_a_bridge_with_a_strangers_port_is_not_removed(net, host, monkeypatch):
-    monkeypatch.setattr(network, "_PATIENCE", 3)
+def test_a_bridge_goes_before_the_kernel_has_taken_the_namespaces_of_its_containers_apart(container, net):
+    """It does that some time after the container's end, and not before the last process has left the namespace."""
+    one, two = container(), container()
+    namespace = os.open(f"/proc/{one.pid}/ns/net", os.O_RDONLY)
+    Machine.end(one)
+    two.end()
+    ipam.release(net.key, one.id)
+    assert network.host_end(one.id) in sh("ip", "link")
+    assert net.remove_bridge_if_unused()
+    assert "minict0" not in sh("ip", "link") and network.host_end(one.id) not in sh("ip", "link")
+    os.close(namespace)
+
+
+def test_a_bridge_with_a_strangers_port_is_not_removed(net, host):
     net.ensure_bridge()
     sh("ip", "link", "add", "stranger", "type", "veth", "peer", "name", "stranger-end")
     sh("ip", "link", "set", "stranger", "master", "minict0")
