@@ -75,7 +75,9 @@ def capget(pid: int = 0) -> tuple[int, int, int]:
     header, sets = _Header(_LINUX_CAPABILITY_VERSION_3, pid), _TwoSets()
     syscall("capget", ctypes.byref(header), ctypes.byref(sets))
     low, high = sets
-    return tuple(getattr(low, name) | getattr(high, name) << 32 for name, _ in _Sets._fields_)
+    names = ("effective", "permitted", "inheritable")
+    effective, permitted, inheritable = (getattr(low, name) | getattr(high, name) << 32 for name in names)
+    return effective, permitted, inheritable
 
 
 def capset(effective: int, permitted: int, inheritable: int) -> None:

@@ -14,6 +14,10 @@ import struct
 
 from .netlink import NLA_F_NESTED, NLM_F_DUMP, Netlink, attribute, attributes
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
 # linux/netlink.h, linux/netfilter/nfnetlink.h, linux/netfilter/nfnetlink_conntrack.h, linux/in.h
 NETLINK_NETFILTER = 12
 NFNL_SUBSYS_CTNETLINK = 1
@@ -33,10 +37,10 @@ _NFGENMSG = struct.pack("=BBH", AF_INET, 0, 0)  # struct nfgenmsg: family, versi
 class Conntrack(Netlink):
     """Requests about the conversations that pass the caller's network namespace."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(NETLINK_NETFILTER)
 
-    def forget(self, protocol: int, ports, addressed_to) -> int:
+    def forget(self, protocol: int, ports: Iterable[int], addressed_to: Callable[[bytes], bool]) -> int:
         """Forget the conversations that began with a packet to one of *ports*, and to an address (four bytes) of which
         *addressed_to(address)* is true; return how many there were.
 
@@ -70,7 +74,7 @@ class Conntrack(Netlink):
             "list the conversations",
         )
 
-    def _forget(self, parts: dict) -> bool:
+    def _forget(self, parts: dict[int, bytes]) -> bool:
         same = b"".join(
             attribute(kind | (NLA_F_NESTED if kind == CTA_TUPLE_ORIG else 0), parts[kind])
             for kind in (CTA_TUPLE_ORIG, CTA_ID, CTA_ZONE)

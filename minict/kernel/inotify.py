@@ -18,7 +18,7 @@ def inotify_init1(flags: int = os.O_CLOEXEC) -> int:
 
     Raises :class:`OSError`, EMFILE when the user has too many.  Source: inotify_init1(2).
     """
-    fd = libc.inotify_init1(flags)
+    fd: int = libc.inotify_init1(flags)
     if fd == -1:
         raise failure("inotify_init1", flags)
     return fd
@@ -30,7 +30,7 @@ def inotify_add_watch(fd: int, path: str, mask: int) -> int:
     Raises :class:`OSError`.  Source: inotify_add_watch(2).
     """
     word = os.fsencode(path)
-    watch = libc.inotify_add_watch(fd, word, mask)
+    watch: int = libc.inotify_add_watch(fd, word, mask)
     if watch == -1:
         raise failure("inotify_add_watch", fd, word, mask, path=path)
     return watch

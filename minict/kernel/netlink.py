@@ -24,6 +24,11 @@ import sys
 from .namespaces import inside
 from .syscall import failure, libc
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Self
+
 # bits/socket.h, linux/netlink.h
 AF_INET = 2
 AF_BRIDGE = 7
@@ -80,10 +85,10 @@ class Netlink:
             with inside(namespace):
                 self._fd = _open(protocol)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -106,7 +111,8 @@ class Netlink:
 
     def _answers(self, what: str) -> tuple[bool, list[bytes]]:
         """(whether nothing changed while the kernel was telling, the bodies of its answers)."""
-        whole, bodies = True, []
+        whole = True
+        bodies: list[bytes] = []
         while True:
             for kind, flags, sequence, body in messages(os.read(self._fd, _LARGEST)):
                 if sequence != self._sequence:
@@ -284,7 +290,7 @@ def attributes(data: bytes) -> dict[int, bytes]:
     return found
 
 
-def messages(data: bytes):
+def messages(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
     """The messages in one datagram: (kind, flags, sequence, body) each."""
     place = 0
     while place + _HEADER.size <= len(data):
@@ -312,7 +318,9 @@ def _ethernet(mac: str) -> bytes:
 
 
 def _open(protocol: int) -> int:
-    fd = libc.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol)  # the module socket would cost 9 ms at each start
+    fd: int = libc.socket(
+        AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol
+    )  # the module socket would cost 9 ms at each start
     if fd == -1:
         raise failure("socket", AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol)
     for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK):

@@ -40,7 +40,7 @@ _prctl.argtypes = (ctypes.c_int,) + (ctypes.c_ulong,) * 4
 
 def prctl(operation: int, arg2: int = 0, arg3: int = 0, arg4: int = 0, arg5: int = 0) -> int:
     """Read or change an attribute of the calling process.  Raises :class:`OSError`.  Source: prctl(2)."""
-    result = _prctl(operation, arg2, arg3, arg4, arg5)
+    result: int = _prctl(operation, arg2, arg3, arg4, arg5)
     if result == -1:
         raise failure("prctl", operation, arg2, arg3, arg4, arg5)
     return result

@@ -59,7 +59,7 @@ _syscall = libc.syscall
 _syscall.restype = ctypes.c_long
 
 
-def syscall(name: str, *arguments: int | bytes | ctypes.Structure | None, path: str | None = None) -> int:
+def syscall(name: str, *arguments: object, path: str | None = None) -> int:
     """Call the kernel by the system call's *name*; return what it returns.
 
     Integers and addresses travel as 64-bit words, ``bytes`` as pointers to them.
@@ -72,7 +72,7 @@ def syscall(name: str, *arguments: int | bytes | ctypes.Structure | None, path: 
             f"the number of {name}(2) on {_machine} is not known: minict runs on x86-64 and arm64"
         )
     words = [ctypes.c_long(argument) if isinstance(argument, int) else argument for argument in arguments]
-    result = _syscall(ctypes.c_long(NUMBERS[name]), *words)
+    result: int = _syscall(ctypes.c_long(NUMBERS[name]), *words)
     if result == -1:
         raise failure(name, *arguments, path=path)
     return result

@@ -34,6 +34,13 @@ from .errors import OUR_ERROR, ContainerError
 from .spec import Spec
 from .trace import Trace
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from .spec import Process
+
 
 class Birth:
     """All that the child has to know.  Plain values and descriptors: it may have to travel to another process.
@@ -50,17 +57,17 @@ class Birth:
         rootfs_path: str,
         *,
         bundle: str = "/",
-        cgroups: dict | None = None,
-        tasks: list = (),
+        cgroups: dict[str, str] | None = None,
+        tasks: Sequence[str] = (),
         cgroup_v2: str | None = None,
-        joins: list = (),
+        joins: Sequence[str] = (),
         seccomp_filter: bytes = b"",
         seccomp_flags: int = 0,
         wait_for_network: bool = False,
         init: bool = False,
         die_with_parent: bool = False,
         traced: bool = False,
-        descriptors: dict | None = None,
+        descriptors: dict[str, int] | None = None,
     ):
         self.spec = spec
         self.rootfs = rootfs_path
@@ -95,13 +102,13 @@ class Birth:
         """Whether the container gets a new namespace of this *kind*."""
         return kind in namespaces.made(self.spec.linux.namespaces)
 
-    def to_wire(self) -> dict:
+    def to_wire(self) -> dict[str, Any]:
         """Everything but the descriptors, in types that :mod:`marshal` can carry."""
         values = {name: value for name, value in vars(self).items() if name not in ("rootfs", "descriptors", "table")}
         return {**values, "rootfs_path": self.rootfs, "spec": self.spec.to_dict()}
 
     @classmethod
-    def from_wire(cls, values: dict, descriptors: dict) -> Birth:
+    def from_wire(cls, values: dict[str, Any], descriptors: dict[str, int]) -> Birth:
         # what was not sent is not there: our own is not meant
         absent = dict.fromkeys(("stdin", "stdout", "stderr"), -1)
         return cls(**{**values, "spec": Spec.from_dict(values["spec"])}, descriptors={**absent, **descriptors})
@@ -212,7 +219,7 @@ def close_root(spec: Spec, step: Trace) -> None:
     os.close(root)
 
 
-def prepare_process(birth: Birth, user_process, step: Trace):
+def prepare_process(birth: Birth, user_process: Process, step: Trace) -> Callable[[], None]:
     """Give up what the command must not have, in the one order that works; return what executes it.
 
     The bounding set can be lowered only while we are privileged, groups change before the user, the user before the
@@ -363,7 +370,7 @@ def child(birth: Birth) -> None:
     guard(birth, step, lambda: become(birth, step))
 
 
-def guard(birth: Birth, step: Trace, function) -> None:
+def guard(birth: Birth, step: Trace, function: Callable[[], object]) -> None:
     """Call *function*, which ends in execve, and report its error.  Never returns: there is nobody to return to."""
     try:
         function()
@@ -379,8 +386,8 @@ def guard(birth: Birth, step: Trace, function) -> None:
 def report_error(birth: Birth, step: str | None, error: BaseException) -> None:
     if isinstance(error, OSError):
         number, status = error.errno or 0, OUR_ERROR
-        named = error.filename and str(error.filename) not in error.strerror
-        message = f"{error.strerror} ({error.filename})" if named else error.strerror
+        named = error.filename and str(error.filename) not in (error.strerror or "")
+        message = f"{error.strerror} ({error.filename})" if named else error.strerror or str(error)
     else:
         number, status = getattr(error, "errno", None) or 0, getattr(error, "status", OUR_ERROR)
         message = str(error) if isinstance(error, ContainerError) else f"{type(error).__name__}: {error}"
@@ -397,7 +404,13 @@ def report_trace(birth: Birth, step: Trace) -> None:
 # ---- the parent --------------------------------------------------------------------------------------------------
 
 
-def bear(birth: Birth, launch, prepare=None, step: Trace | None = None, born=None) -> tuple[int, int, Trace]:
+def bear(
+    birth: Birth,
+    launch: Callable[[Birth], tuple[int, int]],
+    prepare: Callable[[int], object] | None = None,
+    step: Trace | None = None,
+    born: Callable[[int], object] | None = None,
+) -> tuple[int, int, Trace]:
     """Make the child and accompany it until its execve has succeeded (or until it waits for start).
 
     *launch* makes the process: one of the functions of :mod:`.launch`.  *born* is told the pid, to write it down.

@@ -33,6 +33,10 @@ from ..kernel.process import (
 )
 from .errors import ContainerError
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from .spec import Capabilities
+
 # What Docker leaves to a container: enough for an ordinary server that starts as root and for a package
 # manager, nothing that reaches past the container's own namespaces.
 DEFAULT: tuple[str, ...] = (
@@ -121,7 +125,7 @@ def _full_name(name: str, everything: list[str]) -> str:
     raise ContainerError(f"{name!r} is no capability of this kernel: {remedy}")
 
 
-def drop_bounding(capabilities) -> None:
+def drop_bounding(capabilities: Capabilities) -> None:
     """Lower the ceiling of the caller and all its children to the *bounding* set of :class:`.spec.Capabilities`.
 
     What lies above it can't be got back by anything that the container executes.
@@ -134,7 +138,7 @@ def drop_bounding(capabilities) -> None:
             prctl(PR_CAPBSET_DROP, number)
 
 
-def apply(capabilities) -> None:
+def apply(capabilities: Capabilities) -> None:
     """Give the caller the permitted, effective, inheritable and ambient sets of :class:`.spec.Capabilities`.
 
     To be called after the change of user, with PR_SET_KEEPCAPS set before it.  A capability that the caller has

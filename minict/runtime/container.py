@@ -21,6 +21,15 @@ from .spec import Resources
 from .state import State
 from .trace import Trace
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from .spec import Spec
+
+    Handler = Callable[[str], object]  # undoes what one line of the ledger says
+
 
 class Container:
     """A container by its id.  Making the object touches nothing: :meth:`create` and :meth:`run` make the container.
@@ -28,7 +37,7 @@ class Container:
     *handlers* says how each kind of thing in its ledger is given back; who adds kinds to the ledger adds to :data:`UNDO`.
     """
 
-    def __init__(self, id: str, handlers: dict | None = None):
+    def __init__(self, id: str, handlers: dict[str, Handler] | None = None) -> None:
         self.id = id
         self.handlers = handlers or UNDO
         self.state = State(id)
@@ -49,14 +58,14 @@ class Container:
 
     # ---- birth
 
-    def run(self, spec, **options) -> None:
+    def run(self, spec: Spec, **options: Any) -> None:
         """Make the container and execute its command.  Returns as soon as the command runs.
 
         *options* are those of :meth:`_bear`.  Raises :class:`ContainerError`.
         """
         self._bear(spec, hold=False, **options)
 
-    def create(self, spec, **options) -> None:
+    def create(self, spec: Spec, **options: Any) -> None:
         """Make the container up to the point where only its command is missing.  Raises :class:`ContainerError`."""
         self._bear(spec, hold=True, **options)
         self.state.unlock()
@@ -87,13 +96,13 @@ class Container:
 
     def _bear(
         self,
-        spec,
+        spec: Spec,
         *,
         hold: bool,
         rootfs_path: str | None = None,
         bundle: str = "/",
-        prepare=None,
-        streams: tuple = (0, 1, 2),
+        prepare: Callable[[int], object] | None = None,
+        streams: tuple[int, int, int] = (0, 1, 2),
         console: int = -1,
         seccomp_filter: bytes | None = None,
         init: bool = False,
@@ -219,7 +228,7 @@ class Container:
             self.pidfd = -1
 
 
-def check(spec) -> None:
+def check(spec: Spec) -> None:
     """Refuse a spec that says too little, in words.  Raises :class:`ContainerError`."""
     if not spec.root or not spec.root.path:
         raise ContainerError("the specification names no root file system (root.path)")
@@ -264,13 +273,13 @@ def check_sysctl(name: str, kinds: list[str]) -> None:
 
 # What the ledger's kinds stand for, and how each is undone.  Every one may be undone twice, or without ever having been
 # done: that is what makes a creator's death at any instant harmless.
-UNDO = {
+UNDO: dict[str, Handler] = {
     "cgroup": lambda path: Cgroup(path).remove(),
     "directory": remove_tree,
 }
 
 
-def undo(ledger: list, handlers: dict) -> None:
+def undo(ledger: list[tuple[str, str]], handlers: dict[str, Handler]) -> None:
     """Undo what a *ledger* holds, the last first.  Raises the first error, after all have been tried."""
     first = None
     for kind, value in reversed(ledger):

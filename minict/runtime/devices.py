@@ -21,6 +21,12 @@ from ..kernel import bpf
 from .errors import ContainerError
 from .spec import DeviceCgroup
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from .cgroup import Cgroup
+
+    _Part = tuple[str, int | None, int | None, str]  # b or c, major, minor (None: any), rights
+
 _EVERYTHING = DeviceCgroup(allow=False, access="rwm")
 
 
@@ -50,15 +56,15 @@ def with_defaults(rules: list[DeviceCgroup]) -> list[DeviceCgroup]:
     return [DEFAULT_RULES[0], *rules, *DEFAULT_RULES[1:]]
 
 
-def limit(group, rules: list[DeviceCgroup]) -> None:
+def limit(group: Cgroup, rules: list[DeviceCgroup]) -> None:
     """Give the :class:`.cgroup.Cgroup` *group* the *rules*, in the words of this machine's world.
 
     To be called before a process is in it.  Raises :class:`ContainerError`.
     """
     if "devices" in group.directories:
         write_v1(group.directories["devices"], rules)
-    elif group.v2_directory():
-        attach_v2(group.v2_directory(), rules)
+    elif directory := group.v2_directory():
+        attach_v2(directory, rules)
     else:
         raise ContainerError(
             "this machine has neither the devices controller of cgroup v1 nor cgroup v2, without "
@@ -66,21 +72,21 @@ def limit(group, rules: list[DeviceCgroup]) -> None:
         )
 
 
-def _parts(rule: DeviceCgroup) -> list[tuple[str, int | None, int | None, str]]:
+def _parts(rule: DeviceCgroup) -> list[_Part]:
     """The *rule* as (b or c, major, minor, rights): a rule for all types is two.  None is any number.
 
     Raises :class:`ContainerError` for a type or right that there is not.
     """
     types = {None: "bc", "": "bc", "a": "bc", "b": "b", "c": "c", "u": "c"}.get(rule.type)
     access = rule.access or "rwm"
-    numbers = [None if number in (None, -1) else number for number in (rule.major, rule.minor)]
-    in_range = all(number is None or (isinstance(number, int) and 0 <= number < 1 << 32) for number in numbers)
+    major, minor = (None if number in (None, -1) else number for number in (rule.major, rule.minor))
+    in_range = all(number is None or (isinstance(number, int) and 0 <= number < 1 << 32) for number in (major, minor))
     if types is None or set(access) - set("rwm") or not in_range:
         raise ContainerError(
             f"the device rule {rule} is none: its type is a, b, c or u, its access some of r, w and "
             "m, its numbers are 0 to 4294967295, or -1 for any"
         )
-    return [(type, *numbers, access) for type in types]
+    return [(type, major, minor, access) for type in types]
 
 
 # ---- cgroup v1 -------------------------------------------------------------------------------------------------
@@ -112,7 +118,8 @@ def write_v1(directory: str, rules: list[DeviceCgroup]) -> None:
 
 def _lines(rules: list[DeviceCgroup]) -> list[tuple[str, str]]:
     """What to write into which file.  The first line denies everything, and forgets what the parent handed down."""
-    lines, default, exceptions = [("devices.deny", "a")], False, []
+    lines, default = [("devices.deny", "a")], False
+    exceptions: list[_Part] = []
     for rule in rules:
         parts = _parts(rule)
         if len(parts) == 2 and parts[0][1:] == (None, None, "rwm"):  # all devices: the list begins anew
@@ -133,7 +140,7 @@ def _lines(rules: list[DeviceCgroup]) -> list[tuple[str, str]]:
     return lines
 
 
-def _overlap(one: tuple, other: tuple) -> bool:
+def _overlap(one: _Part, other: _Part) -> bool:
     """Whether there is a device, and a right to it, of which both speak."""
     return (
         one[0] == other[0]
@@ -193,7 +200,7 @@ def _leave(answer: int) -> bytes:
     return _instruction(_SET, _ANSWER, immediate=answer) + _instruction(_EXIT)
 
 
-def _test(part: tuple[str, int | None, int | None, str], allow: bool) -> bytes:
+def _test(part: _Part, allow: bool) -> bytes:
     """The instructions for one rule: first "is it about another device?", then its decision."""
     type, major, minor, access = part
     rights = sum(_RIGHTS[letter] for letter in set(access))
@@ -211,7 +218,9 @@ def _test(part: tuple[str, int | None, int | None, str], allow: bool) -> bytes:
             + _leave(0)
         )
     wanted = [(_TYPE, _BLOCK if type == "b" else _CHARACTER), (_MAJOR, major), (_MINOR, minor)]
-    for register, number in reversed([pair for pair in wanted if pair[1] is not None]):
+    for register, number in reversed(wanted):
+        if number is None:
+            continue
         decision = _instruction(_JUMP_NOT_EQUAL, register, offset=len(decision) // 8, immediate=number) + decision
     return decision
 

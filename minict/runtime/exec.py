@@ -15,12 +15,16 @@ from . import launch, namespaces
 from .errors import ContainerError
 from .spec import Linux, Process, Spec
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from .container import Container
+
 
 def execute(
-    container,
+    container: Container,
     process: Process,
     *,
-    streams: tuple = (0, 1, 2),
+    streams: tuple[int, int, int] = (0, 1, 2),
     console: int = -1,
     seccomp_filter: bytes = b"",
     die_with_parent: bool = False,

@@ -9,6 +9,10 @@ import os
 from ..kernel import mount as k
 from .errors import ContainerError
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _IS_MOUNT = "there is a mount in {}, which is not minict's: unmount it first"
 
 
@@ -80,7 +84,7 @@ def remove_tree(path: str) -> None:
 
 def _empty(top: int, name: str, prefix: str) -> list[str]:
     """Empty the directory *name* of *top*; the names in *top* of what was in it, and still has to be emptied."""
-    left = []
+    left: list[str] = []
     try:
         here = (
             os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=top)
@@ -117,7 +121,7 @@ def _open_below(directory: str | int, name: str) -> int:
             os.close(above)
 
 
-def _quietly(remove, name: str, directory: int | None = None) -> None:
+def _quietly(remove: Callable[..., object], name: str, directory: int | None = None) -> None:
     try:
         remove(name, dir_fd=directory)
     except FileNotFoundError:

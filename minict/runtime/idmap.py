@@ -24,15 +24,20 @@ from .errors import ContainerError
 from .namespaces import write_id_maps
 from .process import spawn
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from .birth import Birth
+    from .spec import IDMapping, Mount, Spec
+
 _WORDS = ("idmap", "ridmap")  # the options of runtime-spec, config.md, mounts: for a mount, and with those inside it
 
 
-def wanted(spec) -> bool:
+def wanted(spec: Spec) -> bool:
     """Whether a mount of *spec* is to be idmapped."""
     return any(word in mount.options for mount in spec.mounts for word in _WORDS)
 
 
-def prepare(birth) -> None:
+def prepare(birth: Birth) -> None:
     """In the stage, before it clones: mount the root file system, go there, and open all sources of bind mounts.
 
     From here on the stage has a mount namespace of its own, of which the child's will be a copy.
@@ -46,7 +51,7 @@ def prepare(birth) -> None:
     users = user_namespace(linux.uidMappings, linux.gidMappings)
     root = next((mount for mount in birth.spec.mounts if mount.destination == "/"), None)
     if root and root.type != "overlay":
-        attach(root.source, birth.rootfs, users)
+        attach(root.source or "", birth.rootfs, users)
         os.chdir(birth.rootfs)
     elif root:
         mount_overlay(root, birth.rootfs, users, linux.uidMappings[0].hostID, linux.gidMappings[0].hostID)
@@ -60,7 +65,7 @@ def prepare(birth) -> None:
     os.close(users)
 
 
-def user_namespace(uids: list, gids: list) -> int:
+def user_namespace(uids: list[IDMapping], gids: list[IDMapping]) -> int:
     """A descriptor of a new user namespace with these maps.  A mount takes its translation from one, and nothing else
     of it.
 
@@ -70,7 +75,7 @@ def user_namespace(uids: list, gids: list) -> int:
     made, told = os.pipe2(os.O_CLOEXEC)
     wait, end = os.pipe2(os.O_CLOEXEC)
 
-    def inside():
+    def inside() -> None:
         os.close(end)
         unshare(CLONE_NEWUSER)
         os.write(told, b"!")
@@ -109,7 +114,7 @@ def map_ids(tree: int, users: int, path: str, recursive: bool = False) -> None:
         ) from None
 
 
-def mount_overlay(root, rootfs: str, users: int, uid: int, gid: int) -> None:
+def mount_overlay(root: Mount, rootfs: str, users: int, uid: int, gid: int) -> None:
     """Mount the overlay *root* of the spec on *rootfs*, with its layers idmapped, and go there.
 
     The layers' mounts lie for that moment in a tmpfs on *rootfs*, which the overlay then covers.  Overlayfs does its
@@ -125,7 +130,7 @@ def mount_overlay(root, rootfs: str, users: int, uid: int, gid: int) -> None:
         ]
     )
     given = {
-        name: [os.path.join(root.source, path) for path in split_layers(value)]
+        name: [os.path.join(root.source or "", path) for path in split_layers(value)]
         for name, _, value in (word.partition("=") for word in root.options)
         if name in ("lowerdir", "upperdir", "workdir")
     }

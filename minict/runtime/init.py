@@ -14,6 +14,10 @@ import os
 from ..kernel.process import PR_SET_NAME, prctl
 from .process import exit_status, restore_signals, spawn
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 # Two that nobody can catch, one that is about init's own children, and those that tell of init's own mistakes.
 NOT_FORWARDED = (
     _signal.SIGKILL,
@@ -32,7 +36,7 @@ NOT_FORWARDED = (
 def forward_signals(pid: int) -> None:
     """Hand every signal that arrives here on to the process *pid*."""
 
-    def forward(number, frame):
+    def forward(number: int, frame: object) -> None:
         try:
             os.kill(pid, number)
         except ProcessLookupError:
@@ -51,7 +55,7 @@ def reap(pid: int) -> int:
             return status
 
 
-def run(command) -> None:
+def run(command: Callable[[], object]) -> None:
     """Be process 1: let a child call *command*, which must end in execve, and care for it to its end.
 
     Does not return.
@@ -83,7 +87,7 @@ def call_ourselves(name: bytes) -> None:
         ctypes.memmove(start, name, min(len(name), end - start - 1))
 
 
-def begin(command) -> None:
+def begin(command: Callable[[], object]) -> None:
     """In init's child: a process group of its own, in the foreground of the terminal if there is one, and *command*."""
     os.setpgid(0, 0)
     if os.isatty(0):

@@ -9,6 +9,11 @@ from __future__ import annotations
 
 import os
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
 
 class _Defaults:
     """What json.JSONDecoder() would tell the scanner: plain JSON, nothing special."""
@@ -19,12 +24,16 @@ class _Defaults:
     memo: dict[str, str] = {}  # noqa: RUF012  the name and the type that the scanner asks for
 
 
-def loads(text: str) -> object:
+# make_scanner() takes any object with these attributes
+_SETTINGS: Any = _Defaults
+
+
+def loads(text: str) -> Any:
     """The value that the JSON *text* stands for.  Raises :class:`ValueError` when it is no JSON."""
     try:
         from _json import make_scanner
 
-        value, end = make_scanner(_Defaults)(text.strip(" \t\r\n"), 0)
+        value, end = make_scanner(_SETTINGS)(text.strip(" \t\r\n"), 0)
     except Exception:
         value, end = None, -1
     if end == len(text.strip(" \t\r\n")):
@@ -41,7 +50,7 @@ def dumps(value: object) -> str:
     return _dump(value, "\n", encode_basestring_ascii)
 
 
-def _dump(value: object, newline: str, quoted) -> str:
+def _dump(value: Any, newline: str, quoted: Callable[[str], str]) -> str:
     if isinstance(value, str):
         return quoted(value)
     if value is None or value is True or value is False:
@@ -56,7 +65,7 @@ def _dump(value: object, newline: str, quoted) -> str:
     return "[" + inner + ("," + inner).join(items) + newline + "]" if items else "[]"
 
 
-def read(path: str) -> object:
+def read(path: str) -> Any:
     """The value in the JSON file *path*.  Raises :class:`OSError`, or :class:`ValueError` naming the file."""
     with open(path, encoding="utf-8") as file:
         text = file.read()

@@ -20,8 +20,12 @@ from ..kernel.namespaces import CLONE_PARENT, clone3, setns
 from . import birth as births
 from . import idmap, learner, namespaces
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def choose(birth: births.Birth):
+
+def choose(birth: births.Birth) -> Callable[[births.Birth], tuple[int, int]]:
     """The one of the three that fits the calling process.
 
     A passed exercise has replaced a function in this process and nowhere else: then the container must come from

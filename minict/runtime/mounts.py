@@ -14,6 +14,12 @@ from ..kernel import mount as k
 from ..kernel.namespaces import CLONE_NEWNS, setns
 from .errors import ContainerError
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .spec import Mount
+
 # The options that are flags of mount(2), as mount(8) spells them: (set these, clear those).
 FLAGS = {
     "defaults": (0, 0),
@@ -90,9 +96,9 @@ class Options:
     flags, *idmap* the word ``idmap`` or ``ridmap`` if it is there, and *data* the rest, which only the file system
     understands."""
 
-    def __init__(self, options: list[str]):
+    def __init__(self, options: Sequence[str]) -> None:
         self.set = self.clear = self.recursive = 0
-        self.propagation = []
+        self.propagation: list[int] = []
         self.idmap = ""
         data = []
         for option in options:
@@ -230,13 +236,13 @@ class Operation:
 class FileSystem(Operation):
     """Mount a file system of its own: proc, tmpfs, sysfs, devpts, mqueue, overlay…"""
 
-    def __init__(self, type: str, destination: str, options: list[str] = (), source: str | None = None):
+    def __init__(self, type: str, destination: str, options: Sequence[str] = (), source: str | None = None) -> None:
         self.type, self.destination, self.options, self.source = type, destination, Options(options), source or type
 
-    def describe(self):
+    def describe(self) -> str:
         return f"mount {self.type} on {self.destination}"
 
-    def execute(self, root):
+    def execute(self, root: int) -> None:
         target = open_in_root(root, self.destination, make="directory")
         try:
             if self.type != "proc":
@@ -259,20 +265,20 @@ class Bind(Operation):
     container's work: so its links can't lead out of it.
     """
 
-    def __init__(self, source: str, destination: str, options: list[str] = ("bind",)):
+    def __init__(self, source: str, destination: str, options: Sequence[str] = ("bind",)) -> None:
         self.source, self.destination, self.options = source, destination, Options(options)
         self.subpath = next((word.removeprefix(SUBPATH) for word in options if word.startswith(SUBPATH)), None)
         self.tree = -1  # a descriptor of the copy, when it is there already: see open, and idmap.prepare
 
-    def describe(self):
+    def describe(self) -> str:
         return f"bind {self.source} to {self.destination}"
 
-    def open(self):
+    def open(self) -> None:
         """Copy a mount that is to go on sharing: a copy is one of its peers, but a slave's copy is a slave."""
         if self.tree < 0 and any(flags & k.MS_SHARED for flags in self.options.propagation):
             self.tree = self.open_tree()
 
-    def execute(self, root):
+    def execute(self, root: int) -> None:
         tree = self.tree if self.tree >= 0 else self.open_tree()
         try:
             self.set_attributes(tree)
@@ -311,7 +317,7 @@ class Bind(Operation):
         except OSError as error:
             os.close(source)
             raise ContainerError(
-                f"{self.subpath} is not to be found in {self.source} ({os.strerror(error.errno)}): make it first",
+                f"{self.subpath} is not to be found in {self.source} ({os.strerror(error.errno or 0)}): make it first",
                 errno=error.errno,
             ) from None
         try:
@@ -375,12 +381,13 @@ class Device(Operation):
         self.path, self.kind, self.device, self.mode = path, kind, os.makedev(major, minor), mode
         self.uid, self.gid, self.bind = uid, gid, bind
 
-    def describe(self):
+    def describe(self) -> str:
         return f"device {self.path}"
 
-    def execute(self, root):
+    def execute(self, root: int) -> None:
         if self.bind:
-            return Bind(self.path, self.path).execute(root)
+            Bind(self.path, self.path).execute(root)
+            return
         directory, name = os.path.split(self.path)
         above = open_in_root(root, directory, make="directory")
         try:
@@ -402,10 +409,10 @@ class Link(Operation):
     def __init__(self, path: str, target: str):
         self.path, self.target = path, target
 
-    def describe(self):
+    def describe(self) -> str:
         return f"link {self.path} to {self.target}"
 
-    def execute(self, root):
+    def execute(self, root: int) -> None:
         directory, name = os.path.split(self.path)
         above = open_in_root(root, directory, make="directory")
         try:
@@ -453,10 +460,10 @@ class Mask(Operation):
     def __init__(self, path: str):
         self.path = path
 
-    def describe(self):
+    def describe(self) -> str:
         return f"mask {self.path}"
 
-    def execute(self, root):
+    def execute(self, root: int) -> None:
         try:
             target = open_in_root(root, self.path)
         except (FileNotFoundError, NotADirectoryError):
@@ -477,10 +484,10 @@ class ReadOnly(Operation):
     def __init__(self, path: str, mounted: bool = False):
         self.path, self.mounted = path, mounted
 
-    def describe(self):
+    def describe(self) -> str:
         return f"make {self.path} read-only"
 
-    def execute(self, root):
+    def execute(self, root: int) -> None:
         try:
             target = open_in_root(root, self.path)
         except (FileNotFoundError, NotADirectoryError):
@@ -499,7 +506,7 @@ class ReadOnly(Operation):
                 os.close(tree)
 
 
-def operation(mount, place: str = "") -> Operation:
+def operation(mount: Mount, place: str = "") -> Operation:
     """The operation that a mount of the spec stands for; *place* is where the spec's relative paths begin.
 
     Raises :class:`ContainerError` for a mount without a destination or a type.

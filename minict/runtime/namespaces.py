@@ -18,6 +18,12 @@ from ..kernel.namespaces import (
 )
 from .errors import ContainerError
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .spec import IDMapping, Namespace
+
 # The names of the OCI specification (config-linux.md, namespaces), the flag of each, and the file
 # in /proc/PID/ns that stands for it (namespaces(7)).
 FLAGS = {
@@ -56,7 +62,7 @@ def flags(kinds: list[str]) -> int:
     return result
 
 
-def made(namespaces: list) -> list[str]:
+def made(namespaces: list[Namespace]) -> list[str]:
     """The kinds of those of the spec's *namespaces* that are to be made, because no path says what to join."""
     return [namespace.type for namespace in namespaces if not namespace.path]
 
@@ -74,7 +80,7 @@ def identify(pid: int | str = "self") -> dict[str, int]:
     }
 
 
-def join(namespaces: list) -> None:
+def join(namespaces: list[Namespace]) -> None:
     """Enter those of the spec's *namespaces* that have a path.
 
     The order counts.  The user namespace may take away the right to enter the others, or be
@@ -85,29 +91,29 @@ def join(namespaces: list) -> None:
     namespace is left out: it comes later, see :mod:`.launch`.
     Raises :class:`ContainerError`, naming the path that can't be entered.
     """
-    joined = [each for each in namespaces if each.path and each.type != "cgroup"]
-    user, mount = ([each for each in joined if each.type == kind] for kind in ("user", "mount"))
+    joined = [(each.path, each.type) for each in namespaces if each.path and each.type != "cgroup"]
+    user, mount = ([each for each in joined if each[1] == kind] for kind in ("user", "mount"))
     refused = []
-    for namespace in joined:
-        if namespace not in user + mount:
+    for path, kind in joined:
+        if kind not in ("user", "mount"):
             try:
-                enter(namespace.path, namespace.type)
+                enter(path, kind)
             except OSError:
-                refused.append(namespace)
-    for namespace in user + refused + mount:
+                refused.append((path, kind))
+    for path, kind in user + refused + mount:
         try:
-            enter(namespace.path, namespace.type)
+            enter(path, kind)
         except OSError as error:
             raise ContainerError(
-                f"can't join the {namespace.type} namespace {namespace.path}: {os.strerror(error.errno)}",
+                f"can't join the {kind} namespace {path}: {os.strerror(error.errno or 0)}",
                 errno=error.errno,
             ) from None
 
 
-def open_file(namespace) -> int:
+def open_file(namespace: Namespace) -> int:
     """A descriptor of the spec's *namespace* by its path.  Raises :class:`ContainerError`."""
     try:
-        return os.open(namespace.path, os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(namespace.path or "", os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise ContainerError(
             f"can't join the {namespace.type} namespace {namespace.path}: {error.strerror}", errno=error.errno
@@ -126,7 +132,7 @@ def enter(path: str, kind: str) -> None:
         os.close(fd)
 
 
-def unshare_time(offsets: dict | None) -> None:
+def unshare_time(offsets: dict[str, Any] | None) -> None:
     """Make a time namespace for the children to come, whose clocks differ from ours by *offsets*.
 
     They can only be written before anyone is inside, which is why clone3 alone can't do it. Raises :class:`OSError`,
@@ -141,13 +147,13 @@ def unshare_time(offsets: dict | None) -> None:
             file.write("".join(lines))
     except OSError as error:
         raise ContainerError(
-            f"the clocks can't be set as linux.timeOffsets says: {os.strerror(error.errno)}; none may show a "
+            f"the clocks can't be set as linux.timeOffsets says: {os.strerror(error.errno or 0)}; none may show a "
             "time before the boot",
             errno=error.errno,
         ) from None
 
 
-def write_id_maps(pid: int, uids: list, gids: list) -> None:
+def write_id_maps(pid: int, uids: list[IDMapping], gids: list[IDMapping]) -> None:
     """Say which ids of the user namespace of *pid* are which ids out here.
 
     Only a process outside can do that, once, which is why the child has to wait for it.

@@ -10,13 +10,19 @@ from ..kernel import process as kernel
 from .errors import NOT_EXECUTABLE, NOT_FOUND, ContainerError
 from .mounts import refuse_loop
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .spec import Rlimit, User
+
 # Python ignores these two, and a signal that is ignored stays ignored through execve: a program that
 # was born that way would never end when its reader is gone.  The module signal costs 5 ms, so by number.
 _SIGPIPE, _SIGXFSZ = 13, 25
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def spawn(function) -> int:
+def spawn(function: Callable[[], object]) -> int:
     """Fork; the child calls *function* and ends; return the child's pid.
 
     The child must never return from here: there would be two of the program that called us, each of which
@@ -53,7 +59,7 @@ def restore_signals() -> None:
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
 
-def set_rlimits(rlimits: list) -> None:
+def set_rlimits(rlimits: list[Rlimit]) -> None:
     """Set the limits of setrlimit(2), by their names there (``RLIMIT_NOFILE``).
 
     Raises :class:`ContainerError`; a limit above our own hard one needs CAP_SYS_RESOURCE.
@@ -79,7 +85,7 @@ def _rlimit(value: int) -> int:
     return -1 if value < 0 or value >= 2**63 - 1 else value  # RLIM_INFINITY
 
 
-def set_user(user) -> None:
+def set_user(user: User) -> None:
     """Become the process's user.  The groups come first: afterwards we have no right to change them.
 
     Raises :class:`OSError`.  Source: credentials(7).
@@ -110,7 +116,7 @@ def enter_directory(path: str) -> None:
     except OSError as error:
         refuse_loop(path, error)
         raise ContainerError(
-            f"the working directory {path} can't be entered: {os.strerror(error.errno)}", errno=error.errno
+            f"the working directory {path} can't be entered: {os.strerror(error.errno or 0)}", errno=error.errno
         ) from None
     os.fchdir(directory)
     os.close(directory)
@@ -192,7 +198,7 @@ def execute(path: str, args: list[str], env: list[str]) -> None:
         why = {
             errno.EACCES: "permission denied",
             errno.ENOEXEC: "it is neither a program of this processor nor a script that begins with #!",
-        }.get(error.errno, error.strerror)
+        }.get(error.errno or 0, error.strerror or "")
         raise ContainerError(f"can't execute {path}: {why}", errno=error.errno, status=NOT_EXECUTABLE) from None
 
 

@@ -8,6 +8,10 @@ from ..kernel import mount as k
 from . import idmap, mounts
 from .errors import ContainerError
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from .spec import Device, Mount, Spec
+
 # What every container finds in /dev (runtime-spec, config-linux.md, default devices); see null(4), random(4), tty(4).
 DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
 LINKS = (
@@ -19,7 +23,7 @@ LINKS = (
 )
 
 
-def table(spec, bundle: str, cgroups: dict[str, str], cgroup_v2: str | None) -> list[mounts.Operation]:
+def table(spec: Spec, bundle: str, cgroups: dict[str, str], cgroup_v2: str | None) -> list[mounts.Operation]:
     """Everything that has to be done below the new root, in order.
 
     *bundle* is where relative paths of the spec begin; *cgroups* the container's directories by controller, and
@@ -39,7 +43,7 @@ def table(spec, bundle: str, cgroups: dict[str, str], cgroup_v2: str | None) -> 
     return operations
 
 
-def devices(more: list, bind: bool) -> list[mounts.Operation]:
+def devices(more: list[Device], bind: bool) -> list[mounts.Operation]:
     """The nodes of DEVICES and the spec's own, and the links; bound from the host where mknod is not allowed."""
     nodes = [mounts.Device(f"/dev/{name}", "c", major, minor, bind=bind) for name, major, minor in DEVICES]
     nodes += [
@@ -58,7 +62,7 @@ def devices(more: list, bind: bool) -> list[mounts.Operation]:
     return nodes + [mounts.Link(path, target) for path, target in LINKS]
 
 
-def cgroup_mounts(mount, cgroups: dict[str, str], cgroup_v2: str | None) -> list[mounts.Operation]:
+def cgroup_mounts(mount: Mount, cgroups: dict[str, str], cgroup_v2: str | None) -> list[mounts.Operation]:
     """What the type ``cgroup`` of the specification stands for.
 
     In version 2 it is one mount; in version 1 a tmpfs with one mount for each hierarchy.  What is seen in
@@ -67,7 +71,7 @@ def cgroup_mounts(mount, cgroups: dict[str, str], cgroup_v2: str | None) -> list
     destination, options = mount.destination, list(mount.options)
     if set(cgroups.values()) <= {cgroup_v2}:
         return [mounts.FileSystem("cgroup2", destination, options, "cgroup")]
-    hierarchies = {}  # several controllers may share one: cpu,cpuacct
+    hierarchies: dict[str, list[str]] = {}  # several controllers may share one: cpu,cpuacct
     for controller, directory in cgroups.items():
         hierarchies.setdefault(directory, []).append(controller)
     if cgroup_v2:
@@ -83,14 +87,14 @@ def cgroup_mounts(mount, cgroups: dict[str, str], cgroup_v2: str | None) -> list
     return operations + ([mounts.ReadOnly(destination, mounted=True)] if "ro" in options else [])
 
 
-def closing(spec) -> list[mounts.Operation]:
+def closing(spec: Spec) -> list[mounts.Operation]:
     """What is done last, when nothing has to be made or written below the root any more."""
-    operations = [mounts.Mask(path) for path in spec.linux.maskedPaths]
+    operations: list[mounts.Operation] = [mounts.Mask(path) for path in spec.linux.maskedPaths]
     operations += [mounts.ReadOnly(path) for path in spec.linux.readonlyPaths]
     return operations + ([mounts.ReadOnly("/", mounted=True)] if spec.root.readonly else [])
 
 
-def enter_root(spec, rootfs: str) -> None:
+def enter_root(spec: Spec, rootfs: str) -> None:
     """Make the directory *rootfs* a mount point, which pivot_root demands, and go there.
 
     It is either the mount of the spec whose destination is ``/`` (minict's overlay of the image's layers), or the
@@ -105,7 +109,7 @@ def enter_root(spec, rootfs: str) -> None:
     overlay = next((mount for mount in spec.mounts if mount.destination == "/"), None)
     if overlay:
         options = mounts.Options(overlay.options)
-        if overlay.type == "overlay" and overlay.source.startswith("/"):
+        if overlay.type == "overlay" and overlay.source and overlay.source.startswith("/"):
             os.chdir(overlay.source)
         k.mount(overlay.source, rootfs, overlay.type, options.set, options.data)
     else:

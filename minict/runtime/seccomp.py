@@ -32,6 +32,12 @@ from ..kernel.seccomp import (
 from . import paths
 from .errors import ContainerError
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .spec import Seccomp, Syscall
+
 _EPERM, _ENOSYS = 1, 38  # as in the module errno
 
 # seccomp.h of libseccomp: an action is a value that a filter returns; ERRNO and TRACE carry a number in the lower half
@@ -83,12 +89,12 @@ def install(program: bytes, flags: int = 0) -> None:
 # ---- before it -------------------------------------------------------------------------------------------------
 
 
-def flags(profile) -> int:
+def flags(profile: Seccomp) -> int:
     """The *flags* of a :class:`.spec.Seccomp` as :func:`install` takes them.  Raises :class:`ContainerError`."""
     return sum(_look_up(_FLAGS, name, "flag") for name in set(profile.flags))
 
 
-def cached(profile) -> bytes:
+def cached(profile: Seccomp) -> bytes:
     """What :func:`compile` makes of *profile*, from the file where an earlier call has left it if there is one.
 
     Raises :class:`ContainerError`.
@@ -96,7 +102,7 @@ def cached(profile) -> bytes:
     return remembered(profile, lambda: compile(profile))
 
 
-def remembered(source, make) -> bytes:
+def remembered(source: object, make: Callable[[], bytes]) -> bytes:
     """The program that *make* returns, from the file where an earlier call has left it if there is one.
 
     *source* is all that the program depends on, beside the processor and the kernel; its repr must tell it whole.  The
@@ -115,7 +121,7 @@ def remembered(source, make) -> bytes:
     return program
 
 
-def _key(source) -> str:
+def _key(source: object) -> str:
     """A hash of the source, the processor, the kernel, which decides what actions there are, and this module's age.
 
     libseccomp is not in it: to ask for its version would cost its loading.  A newer one knows more calls; until
@@ -143,7 +149,7 @@ def _keep(directory: str, path: str, program: bytes) -> None:
             os.unlink(temporary)
 
 
-def compile(profile) -> bytes:
+def compile(profile: Seccomp) -> bytes:
     """The program of classic BPF, 8 bytes an instruction, for a :class:`.spec.Seccomp`.
 
     A system call whose name libseccomp does not know is left out: this kernel has it not, or under the default action.
@@ -184,7 +190,7 @@ def compile(profile) -> bytes:
     return program
 
 
-def _look_up(table: dict, name: str, what: str) -> int:
+def _look_up(table: dict[str, int], name: str, what: str) -> int:
     if name not in table:
         raise ContainerError(f"the seccomp profile has the {what} {name!r}: minict knows {', '.join(table)}")
     return table[name]
@@ -204,7 +210,7 @@ def _action(name: str, number: int | None) -> int:
     return value | number
 
 
-def _add_architectures(library, context, names: list) -> list[int]:
+def _add_architectures(library: ctypes.PyDLL, context: int, names: list[str]) -> list[int]:
     """Let the filter also judge calls made by the conventions *names*; return them, and the machine's own, as numbers.
 
     A call by a convention that the filter does not have ends the process: or else a 32-bit program, whose
@@ -230,7 +236,7 @@ class _Comparison(ctypes.Structure):
     _fields_ = [("arg", ctypes.c_uint), ("op", ctypes.c_int), ("a", ctypes.c_uint64), ("b", ctypes.c_uint64)]
 
 
-def _add_rule(library, context, rule, default: int) -> None:
+def _add_rule(library: ctypes.PyDLL, context: int, rule: Syscall, default: int) -> None:
     """Add the *rule* for each of its system calls, unless it says what the default says already."""
     action = _action(rule.action, rule.errnoRet)
     if action == default:  # libseccomp refuses it: it would not change anything
@@ -255,7 +261,7 @@ def _add_rule(library, context, rule, default: int) -> None:
             )
 
 
-def _export(library, context) -> bytes:
+def _export(library: ctypes.PyDLL, context: int) -> bytes:
     """The program that libseccomp has made.  It writes to a descriptor; a memory file is one without a disk."""
     descriptor = os.memfd_create("seccomp")
     try:
@@ -282,7 +288,7 @@ _LOAD, _JUMP_EQUAL, _JUMP_GREATER, _JUMP_GREATER_OR_EQUAL, _RETURN = 0x20, 0x15,
 _OTHER_TABLES = 0xF0000  # from here on lie the private calls of 32-bit ARM, and the x32 table of x86-64
 
 
-def _answer_newer_calls(library, architectures: list[int], rules: list) -> bytes:
+def _answer_newer_calls(library: ctypes.PyDLL, architectures: list[int], rules: list[Syscall]) -> bytes:
     """Instructions to stand before a filter: a call that is newer than any in *rules* fails with ENOSYS.
 
     A C library tries the newest call first and takes an older one when it hears ENOSYS, "there is no such call".  The
@@ -317,10 +323,10 @@ def _instruction(operation: int, if_true: int, if_false: int, operand: int) -> b
 
 # ---- the library -----------------------------------------------------------------------------------------------
 
-_loaded = None
+_loaded: ctypes.PyDLL | None = None
 
 
-def _library():
+def _library() -> ctypes.PyDLL:
     """libseccomp, with the types of the functions that are used here.  Raises :class:`ContainerError`."""
     global _loaded
     if _loaded is None:

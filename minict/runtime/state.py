@@ -23,6 +23,10 @@ from . import jsonfile, paths
 from .errors import ContainerError
 from .files import lock_directory
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from .spec import Spec
+
 
 class State:
     """The directory of the container *id*.  Making the object touches nothing."""
@@ -61,7 +65,7 @@ class State:
             os.close(self.lock_fd)
             self.lock_fd = -1
 
-    def record(self, entries: list) -> None:
+    def record(self, entries: list[tuple[str, str]]) -> None:
         """Add to the ledger what will be taken next: pairs of a kind and a value.  To be called before it is taken."""
         fd = os.open(self.path("ledger"), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
@@ -77,12 +81,12 @@ class State:
                 lines = file.read().split("\n")[:-1]
         except FileNotFoundError:
             return []
-        return [tuple(line.split("\t", 1)) for line in lines]
+        return [(kind, value) for kind, _, value in (line.partition("\t") for line in lines)]
 
-    def write_spec(self, spec) -> None:
+    def write_spec(self, spec: Spec) -> None:
         jsonfile.write(self.path("config.json"), spec.to_dict())
 
-    def read_spec(self):
+    def read_spec(self) -> Spec:
         from .spec import Spec
 
         return Spec.load(self.path("config.json"))

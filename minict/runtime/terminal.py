@@ -11,6 +11,14 @@ import fcntl
 import os
 import termios
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    # gets what was read, and a function that passes data on
+    Through = Callable[[bytes, Callable[[bytes], object]], object]
+
 # ioctl_tty(2); the module termios knows them from Python 3.13 on
 TIOCSPTLCK = 0x40045431
 TIOCGPTPEER = 0x5441
@@ -70,7 +78,7 @@ def receive(console: int) -> int:
     return int.from_bytes(messages[0][2][:4], "little") if messages else -1
 
 
-def raw(fd: int) -> list:
+def raw(fd: int) -> list[Any]:
     """Let the terminal *fd* pass on every byte as it is typed, Ctrl-C too; return its settings from before.
 
     In the background this stops us, until it is our turn: the shell uses the terminal then, in its own way.
@@ -90,7 +98,7 @@ def raw(fd: int) -> list:
     return before
 
 
-def restore(fd: int, before: list) -> None:
+def restore(fd: int, before: list[Any]) -> None:
     """Give the terminal *fd* the settings back that :func:`raw` has returned."""
     termios.tcsetattr(fd, termios.TCSADRAIN, before)
 
@@ -103,23 +111,23 @@ class Screen:
     after each change.
     """
 
-    def __init__(self, typed: bool, resized):
+    def __init__(self, typed: bool, resized: Callable[[int, int], object]) -> None:
         import signal
 
         self._fd = screen()
         self._resized = resized
         self._before = raw(0) if typed else None
-        handlers = {signal.SIGWINCH: self._resize} if self._fd >= 0 else {}
+        handlers: dict[int, Any] = {signal.SIGWINCH: self._resize} if self._fd >= 0 else {}
         if typed:
             handlers |= {signal.SIGCONT: self._go_on, signal.SIGTSTP: signal.SIG_DFL}
         self._handlers = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         self._resize()
 
-    def _resize(self, *_) -> None:
+    def _resize(self, *_: object) -> None:
         if self._fd >= 0:
             self._resized(*size(self._fd))
 
-    def _go_on(self, *_) -> None:
+    def _go_on(self, *_: object) -> None:
         """We were stopped, and the shell has used the terminal in the meantime, in its own way."""
         raw(0)
         self._resize()
@@ -134,7 +142,7 @@ class Screen:
             restore(0, self._before)
 
 
-def relay(master: int, pidfd: int, stdin: int = 0, stdout: int = 1, typed=None) -> None:
+def relay(master: int, pidfd: int, stdin: int = 0, stdout: int = 1, typed: Through | None = None) -> None:
     """Join the person's terminal to the container's until its process ends: see :class:`Screen`.
 
     What is written comes out.  The person's terminal is as before whatever happens.  *typed*: a function that gets
@@ -169,7 +177,7 @@ def relay(master: int, pidfd: int, stdin: int = 0, stdout: int = 1, typed=None) 
             screen.leave()
 
 
-def pass_on(source: int, target: int, through=None) -> bool:
+def pass_on(source: int, target: int, through: Through | None = None) -> bool:
     """Pass on to *target* (-1: to nobody) what *source* has now; False at its end (which a terminal tells as EIO).
 
     *through*: a function that is called with the data, and with another that writes them to *target*.

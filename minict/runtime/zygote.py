@@ -21,7 +21,12 @@ from ..kernel.process import PR_SET_NAME, prctl
 from . import birth as births
 from .errors import ContainerError
 
-_own = None  # this process's zygote: (socket, pid, lock)
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from socket import socket
+
+_own: tuple[socket, int, _thread.LockType] | None = None  # this process's zygote: (socket, pid, lock)
 _looking = _thread.allocate_lock()  # held while own() decides whether there has to be a new one
 
 
@@ -55,7 +60,7 @@ def request(birth: births.Birth) -> int:
         return ask(channel, birth)
 
 
-def own():
+def own() -> tuple[socket, _thread.LockType]:
     """This process's zygote, its socket and its lock; started when there is none, or the one that was has died."""
     global _own
     with _looking:
@@ -70,7 +75,7 @@ def own():
         return _own[0], _own[2]
 
 
-def _ended(channel) -> bool:
+def _ended(channel: socket) -> bool:
     """Whether nobody is at the other end."""
     import select
 
@@ -79,7 +84,7 @@ def _ended(channel) -> bool:
     return bool(poll.poll(0))
 
 
-def start():
+def start() -> tuple[socket, int]:
     """Start a zygote; return our end of its socket, and its pid."""
     import socket
 
@@ -102,7 +107,7 @@ def start():
     return ours, pid
 
 
-def by_lasting_thread(function):
+def by_lasting_thread(function: Callable[[], int]) -> int:
     """Call *function*, which makes a process, in a thread that lives as long as we do; return its result.
 
     For the kernel a process's parent is the thread that made it, and PR_SET_PDEATHSIG speaks of that thread's end:
@@ -111,13 +116,14 @@ def by_lasting_thread(function):
     """
     if _thread.get_native_id() == os.getpid():  # the main thread
         return function()
-    result, done, never = [], _thread.allocate_lock(), _thread.allocate_lock()
+    result: list[tuple[int, BaseException | None]] = []
+    done, never = _thread.allocate_lock(), _thread.allocate_lock()
 
-    def work():
+    def work() -> None:
         try:
             result.append((function(), None))
         except BaseException as error:
-            result.append((None, error))
+            result.append((-1, error))
         done.release()
         never.acquire()
 
@@ -131,7 +137,7 @@ def by_lasting_thread(function):
     return value
 
 
-def ask(channel, birth: births.Birth) -> int:
+def ask(channel: socket, birth: births.Birth) -> int:
     import socket
 
     names = [name for name, fd in birth.descriptors.items() if fd >= 0]

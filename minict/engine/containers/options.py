@@ -11,6 +11,11 @@ from __future__ import annotations
 from minict.runtime import spec
 from minict.runtime.errors import ContainerError
 
+TYPE_CHECKING = False  # true for type checkers only: typing takes 12 ms to import
+if TYPE_CHECKING:
+    from typing import Any
+
+_DEFAULT_NETWORK: Any = ("bridge",)
 _TIMES = ("health_interval", "health_timeout", "health_start_period", "health_start_interval")
 
 
@@ -27,100 +32,100 @@ class Settings(spec.Record):
     # its command, and what it finds
     interactive: bool = False
     tty: bool = False
-    entrypoint: str = None
-    env: list = ()
-    env_file: list = ()
-    workdir: str = None
-    user: str = None
-    group_add: list = ()
+    entrypoint: str | None = None
+    env: list[str] = spec.EMPTY
+    env_file: list[str] = spec.EMPTY
+    workdir: str | None = None
+    user: str | None = None
+    group_add: list[str] = spec.EMPTY
     init: bool = False
-    stop_signal: str = None
-    stop_timeout: str = None
+    stop_signal: str | None = None
+    stop_timeout: str | None = None
     # who it is
-    name: str = None
-    hostname: str = None
-    domainname: str = None
-    label: list = ()
-    label_file: list = ()
-    annotation: list = ()
-    cidfile: str = None
-    pull: str = None
-    platform: str = None
+    name: str | None = None
+    hostname: str | None = None
+    domainname: str | None = None
+    label: list[str] = spec.EMPTY
+    label_file: list[str] = spec.EMPTY
+    annotation: list[str] = spec.EMPTY
+    cidfile: str | None = None
+    pull: str | None = None
+    platform: str | None = None
     # how it lives and ends
     rm: bool = False
-    restart: str = None
-    health_cmd: str = None
-    health_interval: str = None
-    health_timeout: str = None
-    health_retries: str = None
-    health_start_period: str = None
-    health_start_interval: str = None
+    restart: str | None = None
+    health_cmd: str | None = None
+    health_interval: str | None = None
+    health_timeout: str | None = None
+    health_retries: str | None = None
+    health_start_period: str | None = None
+    health_start_interval: str | None = None
     no_healthcheck: bool = False
-    log_driver: str = None
-    log_opt: list = ()
+    log_driver: str | None = None
+    log_opt: list[str] = spec.EMPTY
     # what it may use
-    memory: str = None
-    memory_swap: str = None
-    memory_reservation: str = None
-    memory_swappiness: str = None
+    memory: str | None = None
+    memory_swap: str | None = None
+    memory_reservation: str | None = None
+    memory_swappiness: str | None = None
     oom_kill_disable: bool = False
-    oom_score_adj: str = None
-    cpus: str = None
-    cpu_shares: str = None
-    cpu_quota: str = None
-    cpu_period: str = None
-    cpuset_cpus: str = None
-    cpuset_mems: str = None
-    pids_limit: str = None
-    blkio_weight: str = None
-    device_read_bps: list = ()
-    device_write_bps: list = ()
-    device_read_iops: list = ()
-    device_write_iops: list = ()
-    ulimit: list = ()
-    shm_size: str = None
-    cgroup_parent: str = None
+    oom_score_adj: str | None = None
+    cpus: str | None = None
+    cpu_shares: str | None = None
+    cpu_quota: str | None = None
+    cpu_period: str | None = None
+    cpuset_cpus: str | None = None
+    cpuset_mems: str | None = None
+    pids_limit: str | None = None
+    blkio_weight: str | None = None
+    device_read_bps: list[str] = spec.EMPTY
+    device_write_bps: list[str] = spec.EMPTY
+    device_read_iops: list[str] = spec.EMPTY
+    device_write_iops: list[str] = spec.EMPTY
+    ulimit: list[str] = spec.EMPTY
+    shm_size: str | None = None
+    cgroup_parent: str | None = None
     # its files
-    volume: list = ()
-    mount: list = ()
-    tmpfs: list = ()
-    volumes_from: list = ()
+    volume: list[str] = spec.EMPTY
+    mount: list[str] = spec.EMPTY
+    tmpfs: list[str] = spec.EMPTY
+    volumes_from: list[str] = spec.EMPTY
     read_only: bool = False
     # its networks
-    network: list = ("bridge",)
-    network_alias: list = ()
-    ip: str = None
-    mac_address: str = None
-    link: list = ()
-    publish: list = ()
+    network: list[str] = _DEFAULT_NETWORK
+    network_alias: list[str] = spec.EMPTY
+    ip: str | None = None
+    mac_address: str | None = None
+    link: list[str] = spec.EMPTY
+    publish: list[str] = spec.EMPTY
     publish_all: bool = False
-    expose: list = ()
-    dns: list = ()
-    dns_search: list = ()
-    dns_option: list = ()
-    add_host: list = ()
+    expose: list[str] = spec.EMPTY
+    dns: list[str] = spec.EMPTY
+    dns_search: list[str] = spec.EMPTY
+    dns_option: list[str] = spec.EMPTY
+    add_host: list[str] = spec.EMPTY
     # what it shares with the host or with another container
-    pid: str = None
-    ipc: str = None
-    uts: str = None
-    userns: str = None
-    cgroupns: str = None
+    pid: str | None = None
+    ipc: str | None = None
+    uts: str | None = None
+    userns: str | None = None
+    cgroupns: str | None = None
     # its powers
-    cap_add: list = ()
-    cap_drop: list = ()
+    cap_add: list[str] = spec.EMPTY
+    cap_drop: list[str] = spec.EMPTY
     privileged: bool = False
-    security_opt: list = ()
-    device: list = ()
-    device_cgroup_rule: list = ()
-    sysctl: list = ()
+    security_opt: list[str] = spec.EMPTY
+    device: list[str] = spec.EMPTY
+    device_cgroup_rule: list[str] = spec.EMPTY
+    sysctl: list[str] = spec.EMPTY
 
-    def __init__(self, **fields):
+    def __init__(self, **fields: Any) -> None:
         super().__init__(**fields)
         for name, value in fields.items():
-            if self.__annotations__[name] == "list":
+            if self.__annotations__[name].startswith("list"):
                 values = value if isinstance(value, (list, tuple)) else [] if value is None else [value]
                 setattr(self, name, [_text(name, each) for each in values])
-            elif self.__annotations__[name] == "str" and value is not None:
+            elif self.__annotations__[name].startswith("str") and value is not None:
                 setattr(self, name, _text(name, value))
 
     def resolved(self) -> Settings:

@@ -13,7 +13,9 @@ from .hierarchy import find_hierarchies, missing, mode
 
 TYPE_CHECKING = False  # true for type checkers only: at run time the import below would cost start-up time
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+    from ..spec import Resources
 
 _PATIENCE = 10.0  # seconds for the kernel to freeze or to end processes: it takes milliseconds, unless a disk is stuck
 
@@ -47,8 +49,8 @@ class Cgroup:
 
     def _all(self) -> list[str]:
         """Each directory once: v1 may mount two controllers together (cpu,cpuacct), v2 mounts all so."""
-        unified = [self.v2_directory()] if self._unified else []
-        return list(dict.fromkeys([*self.directories.values(), *unified]))
+        unified = self.v2_directory()
+        return list(dict.fromkeys([*self.directories.values(), *([unified] if unified else [])]))
 
     def is_v2(self, directory: str) -> bool:
         """Whether *directory*, one of ours, is in the tree of cgroup v2."""
@@ -98,11 +100,11 @@ class Cgroup:
 
     # ---- limits and counters
 
-    def limit(self, resources) -> None:
-        """Write the limits that *resources* (:class:`..spec.Resources`) gives: see :func:`.limits.limit`."""
+    def limit(self, resources: Resources) -> None:
+        """Write the limits that *resources* (:class:`minict.runtime.spec.Resources`) gives: see :func:`.limits.limit`."""
         limits.limit(self, resources)
 
-    def stats(self, *controllers: str) -> dict:
+    def stats(self, *controllers: str) -> dict[str, stats.Counters]:
         """What the group has used: see :func:`.stats.stats`."""
         return stats.stats(self, *controllers)
 
@@ -110,7 +112,7 @@ class Cgroup:
 
     def processes(self) -> list[int]:
         """The processes of this group and of those below it, in no order.  Zombies do not count."""
-        found = set()
+        found: set[int] = set()
         for top in self._all():
             for directory in tree(top):
                 # A group that the container made "threaded" can't be read; its processes are listed above it.
@@ -362,11 +364,11 @@ def _failure(what: str, error: OSError) -> ContainerError:
         errno.EAGAIN: "a limit on the number of cgroups is reached; see cgroup.max.descendants in the groups above",
         errno.ENOSPC: "no more cgroups fit in, or its cpuset is empty; remove some with minict prune",
     }
-    remedy = remedies.get(error.errno, "see the kernel's documentation of cgroups")
-    return ContainerError(f"{what}: {os.strerror(error.errno)}, {error.filename}; {remedy}", errno=error.errno)
+    remedy = remedies.get(error.errno or 0, "see the kernel's documentation of cgroups")
+    return ContainerError(f"{what}: {os.strerror(error.errno or 0)}, {error.filename}; {remedy}", errno=error.errno)
 
 
-def wait_until(condition, seconds: float = _PATIENCE) -> bool:
+def wait_until(condition: Callable[[], object], seconds: float = _PATIENCE) -> bool:
     """Ask again and again, ever less often, until *condition* holds.  Did it?"""
     deadline, pause = time.monotonic() + seconds, 0.0005
     while not condition():

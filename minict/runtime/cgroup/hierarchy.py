@@ -33,11 +33,12 @@ def find_hierarchies() -> tuple[dict[str, str], str | None]:
         mounts = {}
         for line in files.read("/proc/self/mountinfo").splitlines():
             mount, _, filesystem = line.partition(" - ")
-            kind, _, options = filesystem.split(" ", 2)
+            kind, _, words = filesystem.split(" ", 2)
             if kind in ("cgroup", "cgroup2"):
                 # A later mount on the same directory hides the earlier one.
-                mounts[_unescape(mount.split(" ")[4])] = kind, options.split(",")
-        found, unified = {}, None
+                mounts[_unescape(mount.split(" ")[4])] = kind, words.split(",")
+        found: dict[str, str] = {}
+        unified = None
         for point, (kind, options) in mounts.items():
             if kind == "cgroup2":
                 unified = unified or point

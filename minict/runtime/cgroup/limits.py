@@ -14,6 +14,13 @@ from ..errors import ContainerError
 from . import files
 from .hierarchy import missing, mode
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from .group import Cgroup
+
 # Where each setting of the specification lives: (the file of cgroup v1, the file of cgroup v2).
 # The word before the first dot of a file's name is its controller.  None: that world has no such thing.
 FILES = {
@@ -150,7 +157,7 @@ def number_or_max(number: int) -> str:
 # ---- writing them -----------------------------------------------------------------------------------------------
 
 
-def limit(group, resources: spec.Resources) -> None:
+def limit(group: Cgroup, resources: spec.Resources) -> None:
     """Write the limits that *resources* gives; what it does not give stays.  Also while the container runs.
 
     (Except ``devices``, which are no numbers in files, but a program: see :mod:`.devices`.)
@@ -162,7 +169,7 @@ def limit(group, resources: spec.Resources) -> None:
     # its quota.  To raise such a pair one must begin at one end, to lower it at the other.  So what
     # the kernel refuses gets another try when the rest is written, as long as that helps.
     while writes:
-        refused = {}
+        refused: dict[tuple[str, str], tuple[str, OSError]] = {}
         for (path, text), setting in writes.items():
             try:
                 files.write(path, text)
@@ -171,28 +178,29 @@ def limit(group, resources: spec.Resources) -> None:
                     raise _refusal(group, setting, path, text, error) from error
                 refused[path, text] = setting, error
         if len(refused) == len(writes):
-            (path, text), (setting, error) = next(iter(refused.items()))
-            raise _refusal(group, setting, path, text, error) from error
+            (path, text), (setting, first) = next(iter(refused.items()))
+            raise _refusal(group, setting, path, text, first) from first
         writes = {key: setting for key, (setting, _) in refused.items()}
 
 
-def _settings(group, resources: spec.Resources):
+def _settings(group: Cgroup, resources: spec.Resources) -> Iterator[tuple[str, str, str]]:
     """Each (setting, path, content) that *resources* asks for."""
     for setting, (v1_file, v2_file) in FILES.items():
         part, _, field = setting.partition(".")
         record = getattr(resources, part)
-        value = getattr(record, field) if record is not None else None
+        value: Any = getattr(record, field) if record is not None else None
         if setting == "memory.swap" and record is not None and not value and record.limit == -1:
             value = -1  # no limit on the memory, but one on memory and swap, would be one on the memory after all
         if value in (None, "") or (value == 0 and setting not in _ZERO_COUNTS) or (value is False and v2_file is None):
             continue
+        kind: type
         kind, name = (str, "a list such as '0-3,5'") if field in ("cpus", "mems") else (int, "a whole number")
         if not isinstance(value, kind):
             raise ContainerError(f"{setting} can't be {value!r}: write {name}")
-        if kind is int and value < -1:  # v1's kernel refuses it; in v2 it would pass for no limit
+        if isinstance(value, int) and value < -1:  # v1's kernel refuses it; in v2 it would pass for no limit
             raise ContainerError(f"{setting} can't be {value}: write a number from 0 on, or -1 for no limit")
         path = _path(group, setting, v1_file, v2_file)
-        text = _text(group, path, value, record)
+        text = _text(path, value, record)
         if setting == "memory.swap" and text in ("max", "0", "-1", str(record.limit)) and not os.path.exists(path):
             continue  # no swap wanted or any amount, and a kernel that does not count it: nothing to do
         yield setting, path, text
@@ -200,17 +208,18 @@ def _settings(group, resources: spec.Resources):
         yield from _io_files(group, resources.blockIO)
     for huge in resources.hugepageLimits:
         yield from _hugetlb_settings(group, huge)
-    for key, value in (resources.unified or {}).items():
-        yield f"unified {key}", _unified_path(group, key), str(value)
+    for key, content in (resources.unified or {}).items():
+        yield f"unified {key}", _unified_path(group, key), str(content)
 
 
-def _path(group, setting: str, v1_file: str | None, v2_file: str | None) -> str:
+def _path(group: Cgroup, setting: str, v1_file: str | None, v2_file: str | None) -> str:
     """The file that holds *setting* here.  Raises :class:`ContainerError` when this machine has none."""
     for file, v2 in (v1_file, False), (v2_file, True):
         directory = group.directories.get(file.partition(".")[0]) if file else None
         if directory and group.is_v2(directory) == v2:
             return f"{directory}/{file}"
-    controller = (v2_file if mode() == "v2" and v2_file else v1_file or v2_file).partition(".")[0]
+    file = v2_file if mode() == "v2" and v2_file else v1_file or v2_file
+    controller = file.partition(".")[0] if file else setting
     if controller in group.directories:
         world, other = ("v2", "v1") if v2_file is None else ("v1", "v2")
         raise ContainerError(
@@ -220,7 +229,7 @@ def _path(group, setting: str, v1_file: str | None, v2_file: str | None) -> str:
     raise missing(setting, controller)
 
 
-def _text(group, path: str, value: int | str, record: spec.Record) -> str:
+def _text(path: str, value: Any, record: Any) -> str:
     """What to write into the file *path* for the specification's *value*; *record* is what it stands in."""
     directory, _, file = path.rpartition("/")
     if file == "pids.max":
@@ -230,23 +239,24 @@ def _text(group, path: str, value: int | str, record: spec.Record) -> str:
     if file == "cpu.max":
         return cpu_max(record.quota, record.period, files.read_if_there(path) or "max 100000")
     if file == "memory.max":
-        _check_before_update(group, path, value, record)
+        _check_before_update(path, value, record)
     if file in ("memory.max", "memory.low"):
         return number_or_max(value)
     if file == "memory.swap.max":
-        return swap_max(value, record.limit or files.number(files.read_if_there(f"{directory}/memory.max"), -1))
+        limit = record.limit or files.number(files.read_if_there(f"{directory}/memory.max"))
+        return swap_max(value, -1 if limit is None else limit)
     if file == "memory.memsw.limit_in_bytes":
         _check_swap(value, record.limit or 0)
     return value if isinstance(value, str) else str(int(value))
 
 
-def _check_before_update(group, path: str, limit: int, memory: spec.Memory) -> None:
+def _check_before_update(path: str, limit: int, memory: spec.Memory) -> None:
     """v2 only: refuse, when the specification asks for that, a limit below what is in use now.
 
     v1's kernel refuses by itself, when it can't get the memory back.  v2's takes the limit and kills.
     """
     if memory.checkBeforeUpdate and limit >= 0:
-        usage = files.number(files.read_if_there(path.removesuffix("max") + "current"), 0)
+        usage = files.number(files.read_if_there(path.removesuffix("max") + "current")) or 0
         if usage > limit:
             raise ContainerError(
                 f"memory.limit can't be lowered to {limit}: the container uses {usage} bytes and "
@@ -254,7 +264,7 @@ def _check_before_update(group, path: str, limit: int, memory: spec.Memory) -> N
             )
 
 
-def _io_files(group, io: spec.BlockIO):
+def _io_files(group: Cgroup, io: spec.BlockIO) -> Iterator[tuple[str, str, str]]:
     """v1 has a file for each kind of limit, v2 one line of ``io.max`` for each device."""
     for field, (v1_file, key) in THROTTLES.items():
         for device in getattr(io, field):
@@ -273,7 +283,7 @@ def _io_files(group, io: spec.BlockIO):
             yield "blockIO.weight", path, f"{number}{io_weight(weight) if path.endswith('/io.weight') else weight}"
 
 
-def _hugetlb_settings(group, huge: spec.HugepageLimit):
+def _hugetlb_settings(group: Cgroup, huge: spec.HugepageLimit) -> Iterator[tuple[str, str, str]]:
     """Pages that are in use, and, where the kernel knows it (5.7), pages that are only reserved."""
     size = str(huge.pageSize)
     if "/" in size:
@@ -285,7 +295,7 @@ def _hugetlb_settings(group, huge: spec.HugepageLimit):
         yield setting, reserved, str(huge.limit)
 
 
-def _unified_path(group, key: str) -> str:
+def _unified_path(group: Cgroup, key: str) -> str:
     """v2 only: the file that the specification's ``unified`` names directly.
 
     A specification may come from a stranger: a key with a slash would reach any file of the host,
@@ -309,7 +319,7 @@ def _unified_path(group, key: str) -> str:
     return f"{directory}/{key}"
 
 
-def _refusal(group, setting: str, path: str, text: str, error: OSError) -> ContainerError:
+def _refusal(group: Cgroup, setting: str, path: str, text: str, error: OSError) -> ContainerError:
     """The sentence for a limit that could not be written."""
     directory, _, file = path.rpartition("/")
     beginning = f"{setting} can't be {text!r}" if error.errno != errno.ENOENT else f"{setting} can't be set"
@@ -329,5 +339,5 @@ def _refusal(group, setting: str, path: str, text: str, error: OSError) -> Conta
         remedy = f"there is no block device {text.partition(' ')[0]}; see lsblk"
     else:
         remedy = _REMEDIES.get(file) or "see the kernel's documentation of this file"
-        remedy = f"the kernel refuses it for the file {file} ({os.strerror(error.errno)}); {remedy}"
+        remedy = f"the kernel refuses it for the file {file} ({os.strerror(error.errno or 0)}); {remedy}"
     return ContainerError(f"{beginning}: {remedy}", errno=error.errno)

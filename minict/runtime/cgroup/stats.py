@@ -6,8 +6,14 @@ import os
 
 from . import files
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from .group import Cgroup
 
-def stats(group, *controllers: str) -> dict:
+    Counters = dict[str, int | None]
+
+
+def stats(group: Cgroup, *controllers: str) -> dict[str, Counters]:
     """What the group has used: one dictionary for each controller, with the same keys in both worlds; *controllers*:
     only for these.
 
@@ -19,7 +25,7 @@ def stats(group, *controllers: str) -> dict:
     return {name: values for name, values in found.items() if values is not None}
 
 
-def _directory(group, controller: str) -> tuple[str | None, bool]:
+def _directory(group: Cgroup, controller: str) -> tuple[str | None, bool]:
     """(the controller's directory or None, whether it is of cgroup v2)."""
     directory = group.directories.get(controller)
     if directory is not None and not os.path.isdir(directory):
@@ -27,7 +33,7 @@ def _directory(group, controller: str) -> tuple[str | None, bool]:
     return directory, directory is not None and group.is_v2(directory)
 
 
-def _cpu_stats(group) -> dict | None:
+def _cpu_stats(group: Cgroup) -> Counters | None:
     """v2 counts all in one file.  v1 counts the time in the controller cpuacct, and what the quota did in cpu."""
     directory, v2 = _directory(group, "cpu")
     if directory is None:
@@ -43,7 +49,7 @@ def _cpu_stats(group) -> dict | None:
     return {**times, "periods": stat.get("nr_periods"), "throttled_periods": stat.get("nr_throttled")}
 
 
-def _memory_stats(group) -> dict | None:
+def _memory_stats(group: Cgroup) -> Counters | None:
     """usage: all memory, file cache included; without ``inactive_file`` it is what other tools show as used."""
     directory, v2 = _directory(group, "memory")
     if directory is None:
@@ -70,14 +76,14 @@ def _memory_stats(group) -> dict | None:
         "peak": number("max_usage_in_bytes"),
         "oom_kills": files.table(f"{directory}/memory.oom_control").get("oom_kill"),
         "swap": stat.get("total_swap"),
-        "swap_limit": None if None in (limit, together) else together - limit,
+        "swap_limit": None if limit is None or together is None else together - limit,
         "anon": stat.get("total_rss"),
         "file": stat.get("total_cache"),
         "inactive_file": stat.get("total_inactive_file"),
     }
 
 
-def _pids_stats(group) -> dict | None:
+def _pids_stats(group: Cgroup) -> Counters | None:
     directory, _ = _directory(group, "pids")
     if directory is None:
         return None
@@ -87,7 +93,7 @@ def _pids_stats(group) -> dict | None:
     }
 
 
-def _io_stats(group) -> dict | None:
+def _io_stats(group: Cgroup) -> Counters | None:
     """The sum over all block devices.  v1: a line for each number; v2: a line for each device, all numbers in it.
 
     v1 counts only what reaches the disk in the process's own name (reads, O_DIRECT, fsync); what the page
@@ -118,7 +124,7 @@ def _v1_limit(number: int | None) -> int | None:
     return None if number is None or number >= 1 << 62 else number
 
 
-def _cpu_times(usage: int | None, user: int | None, system: int | None) -> dict:
+def _cpu_times(usage: int | None, user: int | None, system: int | None) -> Counters:
     """v1 only: nanoseconds into microseconds, and *user* and *system* into shares of *usage*.
 
     *usage* is exact.  The other two are guesses: at each tick of the clock (4 ms) the whole tick goes to

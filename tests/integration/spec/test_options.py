@@ -70,7 +70,7 @@ def test_every_option_is_a_field_and_every_field_an_option():
     from minict.engine.cli.commands.run import SETTINGS
 
     assert sorted(option.field for option in SETTINGS) == sorted(Settings.__annotations__)
-    assert [o.field for o in SETTINGS if (Settings.__annotations__[o.field] == "list") != o.many] == []
+    assert [o.field for o in SETTINGS if Settings.__annotations__[o.field].startswith("list") != o.many] == []
     assert [o.field for o in SETTINGS if (Settings.__annotations__[o.field] == "bool") != (o.value is None)] == []
 
 
