@@ -171,10 +171,10 @@ def _bury_orphans() -> None:
 
 def make_tiny() -> str:
     """Make the image ``tiny``, unless this session has it; return its name."""
-    from minict.engine.images import image
+    from minict.engine.images import importer
 
     if not _made:
-        image.default_image(TINY)
+        importer.default_image(TINY)
         _made.append(TINY)
     return TINY
 

@@ -273,7 +273,7 @@ completions() {
 default_image() {
     if [ -n "$IMAGE" ] && ! has_image "$IMAGE"; then
         say "creating the image $IMAGE from this machine's own shell and tools"
-        "$VENV/bin/python" -I -c 'import sys; from minict.engine.images import image; image.default_image(sys.argv[1])' "$IMAGE"
+        "$VENV/bin/python" -I -c 'import sys; from minict.engine.images import importer; importer.default_image(sys.argv[1])' "$IMAGE"
     fi
 }
 

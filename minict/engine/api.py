@@ -23,6 +23,7 @@ from minict.engine.images.image import Image
 from minict.runtime import namespaces
 from minict.runtime.errors import ContainerError
 
+from .lifecycle import create as creation
 from .lifecycle import exec, operations, task
 from .networks import sandbox
 
@@ -107,7 +108,7 @@ def _bear(image: str, command: list[str], settings: Settings, streams: tuple, tr
     """
     settings.rm = True
     with _births:
-        record = task.create(image, command, settings, starting=True)
+        record = creation.create(image, command, settings, starting=True)
         try:
             container = task.begin(record, streams=streams, trace=trace)
             sandbox.serve_in_background(record.id)
@@ -331,7 +332,7 @@ def _command(*words: str) -> str:
 
 def create(image: str, command: str | list[str] = (), **options) -> Container:
     """Make a container, to be started later; *options* as for :func:`run`.  Raises :class:`ContainerError`."""
-    return Container(task.create(image, _words(command), Settings(**options)))
+    return Container(creation.create(image, _words(command), Settings(**options)))
 
 
 def container(name: str) -> Container:

@@ -90,11 +90,13 @@ from __future__ import annotations
 
 import sys
 
+from minict.lab.hints import hint
+
 # By name and at once: else `exercise` could be the module or the function, as the order of imports happens to be.
 from .challenge import challenge
 from .child import ChildError, run_in_child
 from .course import course_map, progress
-from .exercise import exercise, hint, use_reference
+from .exercise import exercise, use_reference
 from .figures import live, mount_tree, namespace_map, process_tree, runtime_map, watch
 from .flag import capture, flag
 from .host import leave_no_trace

@@ -169,21 +169,6 @@ def exercise(id: str):
     return decorate
 
 
-def hint(id: str) -> None:
-    """Show one more hint for the exercise or the challenge *id*; after the last one, the solution."""
-    from .challenge import challenges
-
-    task = challenges().get(id) or find(id)
-    shown = _hints_shown.get(id, 0)
-    _hints_shown[id] = shown + 1
-    if shown < len(task.hints):
-        left = len(task.hints) - shown - 1
-        more = f"{left} more" if left else "the next one is the solution"
-        print(f"Hint {shown + 1} of {len(task.hints)} for {id} ({more}):\n{readable(task.hints[shown])}")
-    else:
-        print(f"One solution of {id}{task.origin}:\n\n{task.solution}")
-
-
 def use_reference(id: str) -> None:
     """Put the course's own function back in its place, in this notebook."""
     task = find(id)

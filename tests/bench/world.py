@@ -12,7 +12,7 @@ import shutil
 import tempfile
 
 from minict.engine.containers.options import Settings
-from minict.engine.images import image
+from minict.engine.images import importer
 from minict.engine.networks.sandbox import Wiring
 from minict.engine.spec import seccomp
 from minict.engine.spec.spec import specify
@@ -81,7 +81,7 @@ class World:
 
     def _make_root(self) -> None:
         """The default image of minict, and the same files as a plain directory and as an archive for the others."""
-        self.image = image.default_image(IMAGE)
+        self.image = importer.default_image(IMAGE)
         self.rootfs = self.path("rootfs")
         shutil.copytree(self.image.layers[0], self.rootfs, symlinks=True)
         self.archive = shutil.make_archive(self.path("rootfs"), "tar", self.rootfs)

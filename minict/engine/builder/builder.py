@@ -18,7 +18,7 @@ import os
 from minict.engine.containers.options import Settings
 from minict.engine.distribution import manifest
 from minict.engine.distribution.reference import full_name
-from minict.engine.images import buildcache, store
+from minict.engine.images import buildcache, ingest
 from minict.engine.images import image as images
 from minict.engine.images.image import Image
 from minict.engine.util import timestamps
@@ -259,7 +259,7 @@ def finished(state: State, stage: plan.Planned) -> Image:
     document |= {"created": state.created or timestamps.stamp(0), "config": config, "history": history}
     if stage.author:
         document["author"] = stage.author
-    with store.Making(None) as making:
+    with ingest.Making(None) as making:
         for digest in state.image.digests:
             making.use(digest)
         return making.finish(jsonfile.dumps(_text(document)).encode())

@@ -7,7 +7,7 @@ import os
 from minict.engine.containers.options import Settings
 from minict.engine.images import overlay
 from minict.engine.images.image import Image
-from minict.engine.lifecycle import commit, task
+from minict.engine.lifecycle import commit, create, task
 from minict.engine.networks import sandbox
 from minict.engine.util import streams
 from minict.runtime.errors import ContainerError
@@ -24,7 +24,7 @@ def changed(image: Image, step: Run, mounts: list, build) -> Image:
     """
     with Mounting(mounts, step.script, build.secrets) as mounting:
         settings = _settings(step, mounting, build)
-        record = task.create(image.id, step.command, settings, found=_without_volumes(image), starting=True)
+        record = create.create(image.id, step.command, settings, found=_without_volumes(image), starting=True)
         try:
             return _executed(image, record, build.output)
         finally:

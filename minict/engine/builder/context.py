@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from minict.engine.archive import extract
-from minict.engine.images import store
+from minict.engine.images import ingest
 from minict.kernel import mount as k
 from minict.kernel.namespaces import CLONE_NEWNS, unshare
 from minict.runtime import mounts, rootfs
@@ -123,7 +123,7 @@ class Given:
         """An archive becomes a directory for the time of the build; anything else is the Dockerfile."""
         stream = _standard_input()
         start = stream.peek(512)[:512]
-        self._making = store.Making(None).__enter__()
+        self._making = ingest.Making(None).__enter__()
         place = f"{self._making.path}/context"
         os.mkdir(place, 0o755)
         if not is_archive(start):

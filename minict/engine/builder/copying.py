@@ -6,8 +6,7 @@ import json
 import os
 import tempfile
 
-from minict.engine.archive import fsview
-from minict.engine.images import store
+from minict.engine.images import ingest, overlay
 from minict.engine.images.image import Image
 from minict.engine.spec import user as users
 from minict.runtime.errors import ContainerError
@@ -103,8 +102,8 @@ def _local(paths: list[str], origin, owner: tuple[int, int] | None, chmod: str, 
         raise ContainerError(f"there is no {paths[0]} in scratch, which is empty")
     else:
         own, label, ignore = None, f"the image {origin.name}", patterns.Matcher([])
-        with store.Making(None) as place:
-            collected.end(filesystem.run(fsview.of_image(origin, place.path), work, [collected.file.fileno()]))
+        with ingest.Making(None) as place:
+            collected.end(filesystem.run(overlay.of_image(origin, place.path), work, [collected.file.fileno()]))
     return collected
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from minict.engine.archive import fsview
-from minict.engine.images import overlay, store
+from minict.engine.images import ingest, overlay
 from minict.engine.images.image import Image
 
 
@@ -20,7 +20,7 @@ def changed(parent: Image | None, work, keep: list[int] = (), apart: bool = Fals
     goes on top; so it is
     without a parent.  Raises :class:`ContainerError`.
     """
-    with store.Making(None) as making:
+    with ingest.Making(None) as making:
         for digest in parent.digests if parent else ():
             making.use(digest)
         if parent is None or not parent.layers or apart:
@@ -56,10 +56,10 @@ def _from_root(directory: str, work) -> str:
 def commit(parent: Image | None, upper: str, ignore: frozenset[str] = frozenset()) -> Image:
     """An image without a name and without words of its own: the layers of *parent*, and what is in *upper*."""
     bare = Image(parent.id, {**parent.document, "history": []}, parent.name) if parent else None
-    return store.commit(bare, upper, {}, {"created_by": "a step of a build"}, ignore=ignore)
+    return ingest.commit(bare, upper, {}, {"created_by": "a step of a build"}, ignore=ignore)
 
 
 def is_directory(image: Image, path: str) -> bool:
     """Whether *path* in *image* is a directory, or a link to one."""
-    with store.Making(None) as place:
-        return bool(run(fsview.of_image(image, place.path), lambda: "yes" if os.path.isdir(path) else ""))
+    with ingest.Making(None) as place:
+        return bool(run(overlay.of_image(image, place.path), lambda: "yes" if os.path.isdir(path) else ""))

@@ -12,7 +12,7 @@ import os
 import posixpath
 
 from minict.engine.archive import fsview
-from minict.engine.images import store
+from minict.engine.images import ingest, store
 from minict.engine.images.image import Image
 from minict.runtime import files as runtime_files
 from minict.runtime.errors import ContainerError
@@ -36,7 +36,7 @@ class Mounting:
         self._locks: list[int] = []
 
     def __enter__(self) -> Mounting:
-        self._making = store.Making(None).__enter__()
+        self._making = ingest.Making(None).__enter__()
         try:
             if self.script:
                 name, text = self.script

@@ -9,7 +9,7 @@ import collections
 import os
 
 from minict.engine.archive import fsview, transfer
-from minict.engine.images import store, tarexport
+from minict.engine.images import ingest, overlay, tarexport
 from minict.engine.images.image import Image
 from minict.runtime.errors import ContainerError
 
@@ -51,8 +51,8 @@ def _to_directory(image: Image, directory: str) -> None:
         os.makedirs(directory, exist_ok=True)
     except OSError as error:
         raise ContainerError(f"--output {directory}: {error.strerror}") from None
-    with store.Making(None) as place:
-        source = transfer.End(fsview.of_image(image, place.path), "/.", "the image")
+    with ingest.Making(None) as place:
+        source = transfer.End(overlay.of_image(image, place.path), "/.", "the image")
         transfer.copy(source, transfer.End(fsview.Host(), f"{os.path.abspath(directory)}/.", directory))
 
 
@@ -73,8 +73,8 @@ def _to_file(path: str, write) -> None:
 
 
 def _send(image: Image, fd: int) -> None:
-    with store.Making(None) as place:
-        source = transfer.End(fsview.of_image(image, place.path), "/.", "the image")
+    with ingest.Making(None) as place:
+        source = transfer.End(overlay.of_image(image, place.path), "/.", "the image")
         transfer.send(source, fd, content_of=True)
 
 

@@ -11,7 +11,7 @@ import argparse
 
 from minict.runtime.errors import ContainerError
 
-from . import help, main
+from . import help, table
 from .parser import Command
 
 SHELLS = ("bash", "zsh", "fish")
@@ -52,15 +52,15 @@ def parser(shtab) -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(PROGRAMS[0], add_help=False)
     commands = top.add_subparsers()
     groups = {}
-    for group in sorted(main.groups()):
+    for group in sorted(table.groups()):
         words = f"commands about {help.subject(group)}"
         groups[group] = commands.add_parser(group, description=words, help=words, add_help=False).add_subparsers()
-    for name in main.INDEX:
+    for name in table.INDEX:
         group, _, verb = name.rpartition(" ")
-        command = main.load(name)
+        command = table.load(name)
         if not verb.startswith("_"):
             _add(groups[group] if group else commands, verb, command, shtab)
-        for longer, names in main.LONGER.items():
+        for longer, names in table.LONGER.items():
             if name in names:
                 _add(groups[longer], verb, command, shtab)
     return top

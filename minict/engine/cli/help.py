@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import textwrap
 
-from . import main
+from . import table
 from .parser import Command, Option
 
 WIDTH = 100  # columns
@@ -68,7 +68,7 @@ def describe(command: Command, everything: bool = False) -> str:
 def overview(everything: bool = False) -> str:
     """All commands; with *everything* none is folded."""
     shown, folded = {}, {}
-    for module, names in main.MODULES.items():
+    for module, names in table.MODULES.items():
         for name in (name for name in names if name[0] != "_"):
             if everything or name in OFTEN:
                 shown.setdefault(CONCERNS[module] if everything else "", []).append((name, _summary(name)))
@@ -81,16 +81,16 @@ def overview(everything: bool = False) -> str:
         folded,
         "minict --help all",
         "minict COMMAND --help says more.  --debug shows the traceback of an error.",
-        main.load("run").example,
+        table.load("run").example,
     )
 
 
 def group(word: str) -> str:
     """The commands that begin with *word*, such as ``container``."""
-    own = [name for name in main.INDEX if name.startswith(f"{word} ")]
+    own = [name for name in table.INDEX if name.startswith(f"{word} ")]
     shown = {"": [(name.removeprefix(f"{word} "), _summary(name)) for name in own]}
-    if word in main.LONGER:
-        shown[f"The same without the word {word}"] = [(name, _summary(name)) for name in main.LONGER[word]]
+    if word in table.LONGER:
+        shown[f"The same without the word {word}"] = [(name, _summary(name)) for name in table.LONGER[word]]
     return _page(
         f"usage: minict {word} COMMAND …",
         f"Commands about {subject(word)}.",
@@ -98,7 +98,7 @@ def group(word: str) -> str:
         {},
         "",
         f"minict {word} COMMAND --help says more.",
-        main.load(own[0]).example,
+        table.load(own[0]).example,
     )
 
 
@@ -109,7 +109,7 @@ def subject(word: str) -> str:
 
 def _summary(name: str) -> str:
     """What the command is good for, in one line."""
-    return main.load(name).help.split(".  ")[0].split("\n")[0].rstrip(".")
+    return table.load(name).help.split(".  ")[0].split("\n")[0].rstrip(".")
 
 
 def _page(

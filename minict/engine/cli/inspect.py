@@ -63,7 +63,7 @@ def _describe(kind: str, name: str, size: bool) -> dict:
         return container(Record.find(name), size=size)
     if kind == "image":
         from minict.engine.images.image import Image
-        from minict.engine.lifecycle.inspect import image
+        from minict.engine.images.inspect import image
 
         return image(Image.find(name))
     if kind == "volume":

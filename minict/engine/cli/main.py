@@ -10,74 +10,10 @@ from __future__ import annotations
 import os
 import sys
 
-from minict.runtime.errors import OUR_ERROR, ContainerError
+from minict.runtime.errors import ContainerError
 
-# The modules, in the order of the overview, with the commands of each.
-MODULES = {
-    "run": ("run", "create"),
-    "containers": (
-        "start",
-        "stop",
-        "restart",
-        "kill",
-        "rm",
-        "pause",
-        "unpause",
-        "wait",
-        "rename",
-        "update",
-        "attach",
-        "exec",
-    ),
-    "images": (
-        "images",
-        "history",
-        "tag",
-        "rmi",
-        "image rm",
-        "image prune",
-        "image from-host",
-        "import",
-        "save",
-        "load",
-    ),
-    "build": ("build", "builder prune"),
-    "registry": ("pull", "push", "login", "logout"),
-    "networks": (
-        "network ls",
-        "network create",
-        "network inspect",
-        "network connect",
-        "network disconnect",
-        "network rm",
-        "network prune",
-    ),
-    "files": ("cp", "diff", "commit", "export"),
-    "volumes": ("volume create", "volume ls", "volume inspect", "volume rm", "volume prune"),
-    "inspect": ("ps", "logs", "inspect", "container inspect", "image inspect", "stats", "top", "port"),
-    "system": ("info", "system df", "system prune", "container prune", "doctor", "lab", "prune", "version"),
-    "completion": ("completion", "__complete"),
-}
-INDEX = {name: module for module, names in MODULES.items() for name in names}
-
-# What has a longer name as well: `container start` is start.
-LONGER = {
-    "container": (*MODULES["run"], *MODULES["containers"], *MODULES["files"], "ps", "logs", "stats", "top", "port"),
-    "image": ("images", "history", "tag", "import", "save", "load", "build", "pull", "push"),
-    "system": ("info",),
-}
-
-# Second names.
-ALIASES = {
-    "container ls": "ps",
-    "container list": "ps",
-    "image ls": "images",
-    "image list": "images",
-    "network list": "network ls",
-    "network remove": "network rm",
-    "-v": "version",
-    "--version": "version",
-}
+from .errors import status_of, tell
+from .table import find, groups, load
 
 HELP = ("-h", "--help", "help")
 
@@ -145,59 +81,3 @@ def helped(words: list[str]) -> int:
         page = help.describe(load(find(words)[0]), everything)
     print(page)
     return 0
-
-
-def find(words: list[str]) -> tuple[str, list[str]]:
-    """The command that *words* begin with, and the words after it.  Raises :class:`ContainerError` when there is
-    none."""
-    pair, single = (ALIASES.get(name, name) for name in (" ".join(words[:2]), words[0]))
-    if pair in INDEX and len(words) > 1:
-        return pair, words[2:]
-    if single in INDEX:
-        return single, words[1:]
-    if words[1:2] and words[1] in LONGER.get(words[0], ()):
-        return words[1], words[2:]
-    if words[0] in groups():
-        known = ", ".join(
-            [*LONGER.get(words[0], ()), *(name.partition(" ")[2] for name in INDEX if name.startswith(f"{words[0]} "))]
-        )
-        raise ContainerError(f"usage: minict {words[0]} COMMAND: {known}; 'minict {words[0]} --help' says more")
-    raise ContainerError(f"there is no command {words[0]!r}: 'minict --help' lists them")
-
-
-def groups() -> set[str]:
-    """The first words of commands of two words."""
-    return {name.split()[0] for name in INDEX if " " in name}
-
-
-def load(name: str):
-    """The :class:`minict.engine.cli.parser.Command` with this *name*."""
-    module = INDEX[name]
-    return __import__(f"minict.engine.cli.commands.{module}", fromlist=["COMMANDS"]).COMMANDS[name]
-
-
-def tell(error: BaseException) -> None:
-    """Say on the error output what went wrong."""
-    from minict.engine.util.progress import printable
-
-    os.write(2, f"minict: {printable(sentence(error))}\n".encode(errors="replace"))
-
-
-def status_of(error: BaseException, words: list[str]) -> int:
-    """The exit status for an *error* of our own: 125 for ``run``, where 1 would be the container's, and else 1."""
-    status = getattr(error, "status", OUR_ERROR)
-    return 1 if status == OUR_ERROR and "run" not in (words[:1], words[1:2])[words[:1] == ["container"]] else status
-
-
-def sentence(error: BaseException) -> str:
-    """What a person is told: our own errors are sentences already, the system's become one."""
-    if isinstance(error, ContainerError):
-        return str(error)
-    if isinstance(error, OSError) and error.errno:
-        path = f"{error.filename}: " if error.filename else ""
-        remedy = {
-            28: "; make room, or set MINICT_ROOT and MINICT_RUN to another disk",
-            30: "; set MINICT_ROOT and MINICT_RUN to a place that can be written to",
-        }.get(error.errno, "")
-        return f"{path}{error.strerror}{remedy}"
-    return f"{type(error).__name__}: {error} (this is a mistake of minict's: 'minict --debug …' shows where)"

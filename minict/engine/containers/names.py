@@ -62,14 +62,23 @@ def find_taken() -> int:
         return 0
 
 
-def take(name: str, id: str) -> None:
-    """Give *name* to the container *id*.  Raises :class:`ContainerError` when another one has it."""
+def take(name: str, id: str, reclaim) -> None:
+    """Give *name* to the container *id*.
+
+    *reclaim* is called with the id of the container that has the name: it removes that container if a killed process
+    should have removed it.  Raises :class:`ContainerError` when the name stays in use.
+    """
     while not _link(name, id):
-        if not _take_back(name):
+        holder = find(name)
+        if holder is None:
+            continue
+        reclaim(holder)
+        if os.path.isdir(paths.container_data(holder)):
             raise ContainerError(
-                f"the name {name!r} is in use by the container {(find(name) or '')[:12]}: remove or rename that one, or "
-                "choose another name"
+                f"the name {name!r} is in use by the container {holder[:12]}: remove or rename that container, or choose "
+                "another name"
             )
+        release(f"{name}/{holder}")
 
 
 def _link(name: str, id: str) -> bool:
@@ -83,20 +92,6 @@ def _link(name: str, id: str) -> bool:
             continue
         except FileExistsError:
             return False
-
-
-def _take_back(name: str) -> bool:
-    """Whether *name* is free now, because its container was to go, and who should have removed it was killed."""
-    from minict.engine.system.prune import prune_container
-
-    holder = find(name)
-    if holder is None:
-        return True
-    prune_container(holder)
-    if os.path.isdir(paths.container_data(holder)):
-        return False
-    release(f"{name}/{holder}")
-    return True
 
 
 def find(name: str) -> str | None:

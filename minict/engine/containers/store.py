@@ -36,7 +36,7 @@ class Record:
 
     ``id``; ``name``; ``image``, the image's id, and ``image_name``, as it was asked for; ``created``, in seconds since
     1970; ``args``, the command as the user gave it; ``settings``, a dictionary of the fields of
-    :class:`.options.Settings`; ``mounts``, what :func:`minict.engine.volumes.store.plan` made of its volumes.
+    :class:`.options.Settings`; ``mounts``, what :func:`minict.engine.volumes.mounts.plan` made of its volumes.
     """
 
     def __init__(self, id: str, **fields):
@@ -44,7 +44,7 @@ class Record:
         self.data = paths.container_data(id)
         self.state = State(id)
         self._lock = -1
-        # what :func:`minict.engine.lifecycle.task.wish` has made of it, when it is made to be started at once
+        # what :func:`minict.engine.lifecycle.bundle.wish` has made of it, when it is made to be started at once
         self.wished = None
         for name in _FIELDS:
             setattr(self, name, fields.get(name))

@@ -150,18 +150,6 @@ class Image:
         except FileNotFoundError:
             return None
 
-    def make_manifest(self):
-        """The manifest for ``push`` and ``save``: the one with which it came, if the layers' blobs here are those that
-        it names, or else a new one.  Blobs that are missing are made.  Raises :class:`ContainerError`."""
-        from minict.engine.distribution.manifest import CONFIG, Descriptor, Manifest
-
-        blobs = [store.layer_blob(digest)[0] for digest in self.digests]
-        came = self.manifest
-        if came and [each.digest for each in came.layers] == [blob.digest for blob in blobs]:
-            return came
-        config = Descriptor(CONFIG, f"sha256:{self.id}", os.path.getsize(store.config_file(self.id)))
-        return Manifest.of(config, blobs)
-
     @property
     def history(self) -> list[dict]:
         """How it came to be, a step after the other, as the standard has it (``created_by``, ``empty_layer`` …), and
@@ -186,82 +174,6 @@ def _no_image(name: str, many: bool = False) -> ContainerError:
 
 
 # ---- what the commands do ------------------------------------------------------------------------------------------
-
-
-def from_host(name: str, commands: list[str] = ()) -> Image:
-    """Make the image *name* of the host's own programs *commands*; without any, of a shell and the usual small tools.
-
-    The same programs make the same image, to the last bit of its id.  Raises :class:`ContainerError`.
-    """
-    from . import hostimage
-
-    commands = list(commands) or hostimage.default_commands()
-    with store.Making(full_name(name)) as making:
-        directory = making.new_layer()
-        hostimage.make_rootfs(f"{directory}/diff", commands)
-        contents = _packed(directory)
-        shell = "/bin/sh" if os.path.lexists(f"{directory}/diff/bin/sh") else os.path.basename(commands[0])
-        making.place(directory, contents)
-        return making.finish(_config([contents.digest], {"Env": [f"PATH={hostimage.ROOT_PATH}"], "Cmd": [shell]}))
-
-
-def default_image(name: str = DEFAULT) -> Image:
-    """Make the embedded image.  Raises :class:`ContainerError`."""
-    return from_host(name)
-
-
-def import_archive(source, name: str | None, message: str = "", change: list[str] = (), **limits: int) -> Image:
-    """Make the image *name* (None: one without a name) of a root file system's tar archive: a path, ``-`` for standard
-    input, or an open file.  *message* is what its history says, *change* are instructions of a Dockerfile, see
-    :mod:`.config`.
-
-    *limits* are ``max_bytes`` and ``max_entries`` of :func:`minict.engine.archive.extract.unpack`.
-    Raises :class:`ContainerError`; nothing is then left behind.
-    """
-    from minict.engine.archive import extract
-
-    from . import config as image_config
-    from . import hostimage
-
-    full = None if name is None else full_name(name)
-    config = {"Env": [f"PATH={hostimage.ROOT_PATH}"], "Cmd": ["/bin/sh"]}
-    image_config.apply(config, change)
-    archive, label = _open_archive(source)
-    try:
-        with store.Making(full) as making:
-            directory = making.new_layer()
-            if extract.unpack(archive, f"{directory}/diff", name=label, **limits).entries == 0:
-                raise ContainerError(f"{label} holds no files: a root file system has at least a program")
-            contents = _packed(directory)
-            making.place(directory, contents)
-            return making.finish(_config([contents.digest], config, message))
-    finally:
-        if isinstance(source, str) and source != "-":
-            archive.close()
-
-
-def _packed(directory: str):
-    """What the layer in *directory* is as an archive of our own, which can be made of its files again at any time."""
-    from . import diff
-
-    with open(os.devnull, "wb") as nowhere:
-        return diff.pack(f"{directory}/diff", nowhere)
-
-
-def _open_archive(source) -> tuple:
-    """The archive as a binary file, and what messages call it."""
-    if not isinstance(source, str):
-        return source, "the archive"
-    if source == "-":
-        import sys
-
-        if sys.stdin.isatty():
-            raise ContainerError("standard input is a terminal: pipe an archive into it, or name a file")
-        return sys.stdin.buffer, "the archive on standard input"
-    try:
-        return open(source, "rb"), source
-    except OSError as error:
-        raise ContainerError(f"{source} can't be opened: {error.strerror}", errno=error.errno) from None
 
 
 def images() -> list[Image]:
@@ -333,30 +245,6 @@ def _digests_of_lost_repositories(all_names: list[str], gone: str) -> list[str]:
     ]
 
 
-def remove_unused(named_too: bool = False, wanted=lambda image: True) -> list[str]:
-    """Remove the images that no container stands on and that have no name, with *named_too* all of them; Docker's
-    words for it.
-
-    *wanted*: a function that says of an image whether it may go.  Raises the first error, after all has been tried.
-    """
-    from . import buildcache
-
-    done, errors = [], []
-    if named_too:
-        buildcache.forget()
-    steps = buildcache.images()  # they have no name, but the next build needs them
-    for image in images():
-        try:
-            if (named_too or (not image.names and image.id not in steps)) and wanted(image) and not used_by(image):
-                done += remove(image.id, force=True)
-        except ContainerError as error:  # a container has been made of it in this moment, or it has been removed
-            if os.path.exists(store.config_file(image.id)) and not used_by(image):
-                errors.append(error)
-    if errors:
-        raise errors[0]
-    return done
-
-
 def used_by(image: Image) -> list[tuple[str, bool]]:
     """The containers that stand on the image's layers: their ids, and whether they run, or at least have a life
     begun."""
@@ -373,19 +261,3 @@ def _read(path: str) -> dict:
         return jsonfile.read(path)
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return {}
-
-
-def _config(diff_ids: list[str], config: dict, message: str = "") -> bytes:
-    """The configuration of an image for this machine, as it is stored."""
-    from minict.engine.distribution.manifest import architecture
-
-    history = {"history": [{"comment": message}]} if message else {}
-    return jsonfile.dumps(
-        {
-            "architecture": architecture(),
-            "os": "linux",
-            "config": config,
-            **history,
-            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in diff_ids]},
-        }
-    ).encode()

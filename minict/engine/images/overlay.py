@@ -108,7 +108,9 @@ def _try() -> bool:
     from minict.kernel import mount as k
     from minict.kernel.namespaces import CLONE_NEWNS, unshare
 
-    with store.Making(None) as making:
+    from .ingest import Making
+
+    with Making(None) as making:
         for name in ("lower", "upper", "work", "root"):
             os.mkdir(f"{making.path}/{name}")
         options = ",".join(
@@ -162,3 +164,14 @@ class Changes:
             from minict.runtime.files import remove_tree
 
             remove_tree(self._made)
+
+
+def of_image(image, place: str):
+    """The files of an *image* as a :class:`minict.engine.archive.fsview.Mounted`.
+
+    *place*: any directory of the host, to mount them on.
+    """
+    from minict.engine.archive.fsview import Mounted
+
+    scratch = [f"{place}/{name}" for name in ("upper", "work", "root")]
+    return Mounted(mount(image, place), f"{place}/root", tmpfs=scratch)

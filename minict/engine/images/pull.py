@@ -9,7 +9,7 @@ from minict.engine.distribution import manifest as documents
 from minict.engine.distribution import reference as imagename
 from minict.runtime.errors import ContainerError
 
-from . import store
+from . import ingest, store
 from .image import Image
 
 _AT_ONCE = 3  # layers, as Docker has it
@@ -76,7 +76,7 @@ def pull(name: str, *, platform: str | None = None, tls_verify: bool | None = No
     try:
         manifest, digest = source.manifest(reference, platform)
         config = source.configuration(manifest, platform)
-        with store.Making(full) as making:
+        with ingest.Making(full) as making:
             changed = _fetch_layers(making, source, manifest, config, progress)
             before = _id_of(full)
             image = making.finish(config, manifest, digest)

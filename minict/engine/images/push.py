@@ -5,7 +5,8 @@ from __future__ import annotations
 from minict.engine.distribution import reference
 from minict.runtime.errors import ContainerError
 
-from . import store
+from . import ingest, store
+from .export import make_manifest
 from .image import Image
 
 _AT_ONCE = 4  # layers
@@ -32,10 +33,10 @@ def push(name: str, *, tls_verify: bool | None = None, progress=None) -> str:
     image = Image.find(full)
     server = registry.Registry(host, tls_verify, progress.say)
     progress.say(f"The push refers to repository [{repository}]")
-    with store.Making(None) as making:
+    with ingest.Making(None) as making:
         for digest in image.digests:  # so that nobody removes them meanwhile
             making.use(digest)
-        manifest = image.make_manifest()
+        manifest = make_manifest(image)
         with open(store.config_file(image.id), "rb") as file:  # first, as it also tells whether we may
             server.upload(path, manifest.config, file)
         layers = dict(zip((layer.digest for layer in manifest.layers), image.digests))
@@ -79,7 +80,7 @@ def all_tags(name: str) -> list[str]:
 def _send(server, path: str, descriptor, diff_id: str, other: str | None, report) -> str:
     """See that the registry has one layer; how it came there."""
     server.say = report
-    with open(store.layer_blob(diff_id)[1], "rb") as file:
+    with open(ingest.layer_blob(diff_id)[1], "rb") as file:
         how = server.upload(path, descriptor, file, report, mount_from=other)
     return other if how == "mounted" else how
 

@@ -27,7 +27,8 @@ from minict.engine.distribution import reference
 from minict.engine.distribution.manifest import Descriptor
 from minict.runtime.errors import ContainerError
 
-from . import store
+from . import ingest, store
+from .export import make_manifest
 from .image import Image
 
 MAX_MEMBERS = 100_000
@@ -51,7 +52,7 @@ def save(names: list[str], file) -> None:
         image = Image.find(name)
         images.setdefault(image.id, (image, []))[1].extend(_asked_names(name, image))
     with (
-        store.Making(None) as making,
+        ingest.Making(None) as making,
         tarfile.open(mode="w|", fileobj=file, format=tarfile.PAX_FORMAT, bufsize=1 << 20) as archive,
     ):
         for image, _ in images.values():
@@ -61,8 +62,8 @@ def save(names: list[str], file) -> None:
         index, docker = [], []
         _add(archive, "oci-layout", _LAYOUT)
         for image, full_names in images.values():
-            manifest = image.make_manifest()
-            layers = [store.layer_blob(digest) for digest in image.digests]
+            manifest = make_manifest(image)
+            layers = [ingest.layer_blob(digest) for digest in image.digests]
             for descriptor, path in [*layers, (manifest.config, store.config_file(image.id))]:
                 if descriptor.digest not in written:
                     written.add(descriptor.digest)
@@ -150,7 +151,7 @@ def load(file, name: str = "the archive", platform: str | None = None, tell=lamb
     image and the names that the archive gives it.  Raises :class:`ContainerError`; images that were whole by then
     stay.
     """
-    with store.Making(None) as making, contextlib.ExitStack() as stack:
+    with ingest.Making(None) as making, contextlib.ExitStack() as stack:
         archive = Archive(_seekable(file, making, name, stack), name)
         if "index.json" in archive.members:
             found = [_from_index(archive, descriptor, platform) for descriptor in _manifests(archive, platform)]
@@ -191,7 +192,7 @@ class Found:
 
     def store(self) -> Image:
         """Put it into the store, under all its names."""
-        with store.Making(self.names[0] if self.names else None) as making:
+        with ingest.Making(self.names[0] if self.names else None) as making:
             for (descriptor, member), diff_id in zip(self.layers, self.diff_ids):
                 making.layer(descriptor, diff_id, lambda offset, member=member: self.archive.part(member, offset))
             image = making.finish(self.config, self.manifest)
@@ -390,7 +391,7 @@ class _Part:
         """The file is everybody's."""
 
 
-def _seekable(file, making: store.Making, name: str, stack: contextlib.ExitStack):
+def _seekable(file, making: ingest.Making, name: str, stack: contextlib.ExitStack):
     """*file* itself when it is plain and can be read at any place, else its content in a file of the store."""
     start = b""
     while len(start) < 6 and (chunk := file.read(6 - len(start))):

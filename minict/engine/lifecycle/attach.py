@@ -12,11 +12,11 @@ import os
 import select
 
 from minict.engine.containers.store import Record
-from minict.engine.util.daemonize import write_all
+from minict.engine.util.daemonize import HANDED_ON, write_all
 from minict.runtime import terminal
 from minict.runtime.errors import ContainerError
 
-from .monitor import END_OF_INPUT, ERR, EXIT, HANDED_ON, OUT, SIGNAL, SIZE, TYPED, _Wake
+from .protocol import END_OF_INPUT, ERR, EXIT, OUT, SIGNAL, SIZE, TYPED, Wake
 
 _CHUNK = 65536
 _DETACH = "ctrl-p,ctrl-q"
@@ -62,7 +62,7 @@ def attach(
     """
     keys = DetachKeys(detach_keys)
     typed = stdin and tty and os.isatty(0)
-    wake = _Wake()
+    wake = Wake()
     handlers = {number: _signal.getsignal(number) for number in HANDED_ON}
     joined = None
     try:
@@ -90,7 +90,7 @@ def attach_or_leave(channel, **options) -> int:
         return 0
 
 
-def _relay(channel, wake: _Wake, stdin: bool, keys: DetachKeys, screen: tuple[int, int]) -> int:
+def _relay(channel, wake: Wake, stdin: bool, keys: DetachKeys, screen: tuple[int, int]) -> int:
     """Until the container ends, or its monitor: what comes goes to our output, what is typed goes there."""
     while True:
         poll = select.poll()

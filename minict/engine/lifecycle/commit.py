@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from minict.engine.containers.store import Record
 from minict.engine.images import config as image_config
-from minict.engine.images import diff, overlay, store
+from minict.engine.images import diff, ingest, overlay
 from minict.engine.images.image import Image
 from minict.engine.spec import spec
 
@@ -66,7 +66,7 @@ def commit(
         operations.pause(record)
     try:
         with overlay.Changes(image, record.data) as upper:
-            return store.commit(
+            return ingest.commit(
                 image,
                 upper,
                 config,

@@ -89,9 +89,9 @@ def attached(record: Record, wanted: Process, interactive: bool = False, detach_
 
     Raises :class:`ContainerError`.
     """
-    from . import monitor
+    from minict.engine.util import daemonize
 
-    monitor.hold_signals()
+    daemonize.hold_signals()
     if not wanted.terminal:
         return _relayed(record, wanted, interactive)
     import _socket
@@ -100,10 +100,10 @@ def attached(record: Record, wanted: Process, interactive: bool = False, detach_
 
     keys = DetachKeys(detach_keys)
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-    monitor.fork_away(b"minict-exec", lambda told: _keep(record, wanted, theirs, told), keep=[theirs.fileno()])
+    daemonize.fork_away(b"minict-exec", lambda told: _keep(record, wanted, theirs, told), keep=[theirs.fileno()])
     theirs.close()
     master, pidfd = (terminal.receive(ours.fileno()) for _ in range(2))
-    monitor.take_signals(lambda number: monitor.send(pidfd, number))
+    daemonize.take_signals(lambda number: daemonize.send(pidfd, number))
     try:
         terminal.relay(master, pidfd, 0 if interactive else -1, typed=keys.typed)
     except Detached:
@@ -116,19 +116,19 @@ def attached(record: Record, wanted: Process, interactive: bool = False, detach_
 
 def _relayed(record: Record, wanted: Process, interactive: bool) -> int:
     """Execute it with pipes to our own streams, and hand on to it the signals that are sent to us; its exit status."""
-    from minict.engine.util import streams
+    from minict.engine.util import daemonize, streams
 
-    from . import monitor
+    from . import protocol
 
     with streams.Relay(0 if interactive else -1) as relay:
         pid, pidfd = execute(record, wanted, streams=relay.theirs)
         relay.begun()
-        wake = monitor._Wake()
-        monitor.take_signals(lambda number: _hand_on(pid, pidfd, number))
+        wake = protocol.Wake()
+        daemonize.take_signals(lambda number: _hand_on(pid, pidfd, number))
         relay.run(pidfd, wake)
         status = exit_status(os.waitpid(pid, 0)[1])
         if relay.open:  # it has left somebody behind
-            monitor.fork_away(b"minict-exec", lambda told: told(None) or streams.discard(relay.fds), keep=relay.fds)
+            daemonize.fork_away(b"minict-exec", lambda told: told(None) or streams.discard(relay.fds), keep=relay.fds)
     if relay.lost and not status:
         raise ContainerError(
             f"what {wanted.args[0]} has written could not be passed on: {relay.lost.strerror}", errno=relay.lost.errno
@@ -139,11 +139,11 @@ def _relayed(record: Record, wanted: Process, interactive: bool) -> int:
 def _hand_on(pid: int, pidfd: int, number: int) -> None:
     """Send a signal to our child.  One that is stopped would not even end by it: the container may stop whom it likes,
     and a person who wants to leave must not have to wait for that."""
-    from . import monitor
+    from minict.engine.util import daemonize
 
-    monitor.send(pidfd, number)
+    daemonize.send(pidfd, number)
     if number in _ENDING and _is_stopped(pid):
-        monitor.send(pidfd, 9)
+        daemonize.send(pidfd, 9)
 
 
 _ENDING = (1, 2, 3, 15)
@@ -206,9 +206,7 @@ def in_background(record: Record, wanted: Process) -> None:
     writes, and forgets it: /dev/null of the host would be a descriptor of ours, by which root inside could change its
     mode.
     """
-    from minict.engine.util import streams
-
-    from . import monitor
+    from minict.engine.util import daemonize, streams
 
     def work(told) -> None:
         with streams.Relay(stdout=-1, stderr=-1) as relay:
@@ -222,4 +220,4 @@ def in_background(record: Record, wanted: Process) -> None:
             os.waitpid(pid, 0)
             streams.discard(relay.fds)
 
-    monitor.fork_away(b"minict-exec", work)
+    daemonize.fork_away(b"minict-exec", work)

@@ -10,16 +10,16 @@ from minict.engine.containers import env, policies
 from minict.engine.containers.options import Settings
 from minict.engine.containers.store import Record
 from minict.engine.images.image import Image
-from minict.engine.networks import portmapper, sandbox
+from minict.engine.networks import portmapper, state
 from minict.engine.spec import namespaces, resources
 from minict.engine.spec import spec as spec_builder
-from minict.engine.system import df
-from minict.engine.util import timestamps
+from minict.engine.util import diskusage
+from minict.engine.util.timestamps import stamp_of
 from minict.engine.volumes import options as volume_options
 from minict.runtime import paths, spec
 from minict.runtime.errors import ContainerError
 
-from . import jsonlog, listing
+from . import jsonlog
 
 
 class Facts(dict):
@@ -38,7 +38,7 @@ def container(record: Record, *, size: bool = False) -> dict:
     data = record.data
     result = {
         "Id": record.id,
-        "Created": stamp(record.created),
+        "Created": stamp_of(record.created),
         "Path": command[0],
         "Args": command[1:],
         "State": state_of(record),
@@ -91,11 +91,6 @@ def labels_of(record: Record, image: Image | None) -> dict[str, str]:
     return env.labels(record.settings_object(), image.config if image else {})
 
 
-def stamp(seconds: float | None) -> str:
-    """Seconds since 1970 as RFC 3339 has them; what has not been yet is in the year 1, as Go writes it."""
-    return timestamps.stamp(int(seconds * timestamps.SECOND)) if seconds else timestamps.ZERO
-
-
 def state_of(record: Record) -> dict:
     """How it is, and how it came to that."""
     status, life = record.status, record.life
@@ -109,8 +104,8 @@ def state_of(record: Record) -> dict:
         "Pid": record.pid or 0,
         "ExitCode": 0 if status in ("running", "paused") else record.exit_code,
         "Error": life.get("error") or "",
-        "StartedAt": stamp(life.get("started")),
-        "FinishedAt": stamp(life.get("finished")),
+        "StartedAt": stamp_of(life.get("started")),
+        "FinishedAt": stamp_of(life.get("finished")),
     }
     return Facts({**found, "Health": life.get("health")}, optional=("Health",))
 
@@ -253,7 +248,7 @@ def _tmpfs(record: Record) -> dict[str, str]:
 
 
 def mount(each: dict) -> dict:
-    """One of the container's mounts (:func:`minict.engine.volumes.store.plan`) as Docker shows it."""
+    """One of the container's mounts (:func:`minict.engine.volumes.mounts.plan`) as Docker shows it."""
     options = list(each.get("options", ()))
     propagation = [word for word in options if word.lstrip("r") in ("private", "slave", "shared")]
     result = {
@@ -299,10 +294,10 @@ def port_bindings(settings: Settings) -> dict[str, list[dict]]:
 def network_settings(record: Record, image: Image | None) -> dict:
     """Its networks, those of its next life when it does not run; and all of its ports: those that are only exposed
     have no port of the host."""
-    found = sandbox.describe(record.id)
+    found = state.describe(record.id)
     nothing = {"IPAddress": "", "IPPrefixLen": 0, "Gateway": "", "MacAddress": "", "Aliases": None, "NetworkID": ""}
     networks = found["Networks"] or {
-        name: dict(nothing) for name in listing.networks_of(record) if not name.startswith("container:")
+        name: dict(nothing) for name in networks_of(record) if not name.startswith("container:")
     }
     found |= {"Networks": networks, "SandboxKey": f"/proc/{record.pid}/ns/net" if record.pid else ""}
     return {**found, "Ports": {**dict.fromkeys(exposed(record.settings_object(), image)), **found["Ports"]}}
@@ -310,28 +305,17 @@ def network_settings(record: Record, image: Image | None) -> dict:
 
 def sizes(record: Record, image: Image | None) -> tuple[int, int]:
     """How many bytes the container has written, and how many all its files have."""
-    written = df.usage(f"{record.data}/upper")
+    written = diskusage.usage(f"{record.data}/upper")
     return written, written + (image.size if image else 0)
 
 
 # ---- an image ----------------------------------------------------------------------------------------------------
 
 
-def image(found: Image) -> dict:
-    """What ``image inspect`` shows.  Source: the Docker Engine API, ImageInspect."""
-    document, names = found.document, found.names
-    return {
-        "Id": f"sha256:{found.id}",
-        "RepoTags": names,
-        "RepoDigests": found.repo_digests,
-        "Comment": (found.history or [{}])[-1].get("comment", ""),
-        "Created": stamp(found.created),
-        "Author": document.get("author", ""),
-        "Config": found.config,
-        "Architecture": document.get("architecture", ""),
-        "Variant": document.get("variant", ""),
-        "Os": document.get("os", "linux"),
-        "Size": found.size,
-        "GraphDriver": {"Name": "overlay", "Data": {"LowerDir": ":".join(found.layers)}},
-        "RootFS": {"Type": "layers", "Layers": [f"sha256:{digest}" for digest in found.digests]},
-    }
+def networks_of(record: Record) -> list[str]:
+    """The names of its networks, those that it has or, when it does not run, will have."""
+    from minict.engine.networks.options import names_of_networks
+    from minict.engine.networks.state import describe
+
+    wanted = record.settings_object().network
+    return list(describe(record.id)["Networks"]) or names_of_networks(wanted) or list(wanted)

@@ -10,6 +10,8 @@ from minict.engine.containers.store import Record, records
 from minict.engine.util import table
 from minict.runtime.errors import ContainerError
 
+from .inspect import networks_of
+
 HEADINGS = {
     "ID": "CONTAINER ID",
     "Image": "IMAGE",
@@ -204,15 +206,6 @@ def image_name(record: Record, whole: bool = False) -> str:
 def health_of(record: Record) -> str:
     """``starting``, ``healthy``, ``unhealthy``, or ``none`` when nobody asks for its health."""
     return (record.life.get("health") or {}).get("Status") or "none"
-
-
-def networks_of(record: Record) -> list[str]:
-    """The names of its networks, those that it has or, when it does not run, will have."""
-    from minict.engine.networks.options import names_of_networks
-    from minict.engine.networks.sandbox import describe
-
-    wanted = record.settings_object().network
-    return list(describe(record.id)["Networks"]) or names_of_networks(wanted) or list(wanted)
 
 
 def _image_of(record: Record):

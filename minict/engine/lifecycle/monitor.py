@@ -29,24 +29,17 @@ from minict.engine.containers import policies
 from minict.engine.containers.store import Record, now
 from minict.engine.images.image import Image
 from minict.engine.networks import sandbox
-from minict.engine.util.daemonize import fork_away, write_all
-from minict.kernel import process as kernel
+from minict.engine.util.daemonize import HANDED_ON, SIGCHLD, fork_away, hold_signals, send, take_signals, write_all
 from minict.runtime import terminal
 from minict.runtime.errors import OUR_ERROR, ContainerError
 
 from . import task
 from .jsonlog import MAX_FILE, MAX_SIZE, Log
+from .protocol import END_OF_INPUT, ERR, EXIT, OUT, SIGNAL, SIZE, TYPED, Wake
 
 _CHUNK = 65536
-SIGCHLD = 17
 EPIPE = 32
-# Not handed on: those that nobody can catch, SIGCHLD, SIGWINCH, those with which the kernel tells a process of its own
-# fault, and SIGTTIN and SIGTTOU, which stop who uses a terminal from the background (else it would try again for ever).
-HANDED_ON = frozenset(range(1, 32)) - {9, 19, SIGCHLD, 28, 11, 7, 8, 4, 5, 6, 21, 22}
 
-# What a message on the socket begins with; see attach.py for the other end.
-TYPED, END_OF_INPUT, SIZE, SIGNAL = b"i", b"e", b"s", b"k"  # from a client
-OUT, ERR, EXIT = b"o", b"r", b"x"  # to a client
 
 _PATIENCE = 5.0  # seconds for which a client may take nothing while the container wants to write
 _BACKOFF = 0.1  # seconds before the first restart; doubled each time, up to a minute, until a life has lasted
@@ -146,7 +139,7 @@ class Monitor:
 
     def look_after(self) -> int:
         """Do all there is to do until the container's first process has ended; its exit status."""
-        wake = _Wake()
+        wake = Wake()
         try:
             while not self._serve(wake):
                 pass
@@ -157,7 +150,7 @@ class Monitor:
                 self.health.stop()
         return self.container.wait()
 
-    def _serve(self, wake: _Wake) -> bool:
+    def _serve(self, wake: Wake) -> bool:
         """Wait for something to happen, and see to it; whether the container's first process has ended."""
         poll = select.poll()
         waiting = [client for client in self.clients if client.waiting]
@@ -365,7 +358,7 @@ class Monitor:
     def _rest(self, seconds: float) -> bool:
         """Wait before the next life; False when a person has stopped the container meanwhile, which wakes us by
         SIGTERM."""
-        wake = _Wake()
+        wake = Wake()
         try:
             _readable([wake.fd], seconds)
             return not os.path.exists(f"{self.record.data}/stopped")
@@ -379,27 +372,6 @@ class Monitor:
             client.flush(wait=True)
             client.close()
         self.clients = []
-
-
-def hold_signals() -> None:
-    """From now on signals wait: one that ended us in the middle of a birth would leave to 'prune' what was taken so
-    far."""
-    _signal.pthread_sigmask(_signal.SIG_BLOCK, HANDED_ON | {SIGCHLD})
-
-
-def take_signals(handle) -> None:
-    """From now on *handle* is called with the number of each signal that is not for us alone."""
-    for number in HANDED_ON:
-        _signal.signal(number, lambda number, frame: handle(number))
-    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, HANDED_ON | {SIGCHLD})
-
-
-def send(pidfd: int, number: int) -> None:
-    """Send a signal to a process; that it has ended is no error."""
-    try:
-        kernel.pidfd_send_signal(pidfd, number)
-    except ProcessLookupError:
-        pass
 
 
 def detach(record: Record, *, starter=None, trace: bool = False) -> str:
@@ -487,22 +459,6 @@ class _Client:
 
     def close(self) -> None:
         self._channel.close()
-
-
-class _Wake:
-    """A descriptor that can be read after a signal, so that one just before poll(2) is not overslept."""
-
-    def __init__(self):
-        self.fd, self._end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        _signal.set_wakeup_fd(self._end, warn_on_full_buffer=False)
-
-    def clear(self) -> None:
-        os.read(self.fd, 512)
-
-    def close(self) -> None:
-        _signal.set_wakeup_fd(-1)
-        os.close(self.fd)
-        os.close(self._end)
 
 
 def _listen(record: Record):

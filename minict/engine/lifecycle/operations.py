@@ -17,7 +17,7 @@ from minict.kernel import process as kernel
 from minict.runtime.container import Container
 from minict.runtime.errors import ContainerError
 
-from . import run, task
+from . import recovery, run, task
 
 _PATIENCE = 15.0  # seconds for a monitor to give back what its container held
 ACTIVE = ("running", "paused", "restarting")
@@ -155,7 +155,7 @@ def rename(record: Record, name: str) -> None:
     with record:
         if name == record.name:
             raise ContainerError(f"the container {record.id[:12]} is called {name} already")
-        names.take(name, record.id)
+        names.take(name, record.id, recovery.prune_container)
         before, record.name = record.name, name
         record.settings["name"] = name
         with network_connect.Changing(record):

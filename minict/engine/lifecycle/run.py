@@ -8,7 +8,7 @@ from minict.engine.containers.options import Settings
 from minict.engine.containers.store import Record
 from minict.runtime.errors import ContainerError
 
-from . import task
+from . import create, task
 
 _STREAMS = ["stdin", "stdout", "stderr"]
 
@@ -37,11 +37,11 @@ def run(
     screen, stdin = _screen(attach), settings.interactive and "stdin" in attach
     if settings.tty and not detach and settings.interactive and not os.isatty(0):
         raise ContainerError("-t: the input is not a terminal: leave -t out to feed a container from a pipe")
-    from .monitor import hold_signals
+    from minict.engine.util.daemonize import hold_signals
 
-    found = task.find_image(image, settings, quiet)  # to fetch one may take minutes, and can be interrupted
+    found = create.find_image(image, settings, quiet)  # to fetch one may take minutes, and can be interrupted
     hold_signals()
-    record = task.create(image, args, settings, found=found, starting=True)
+    record = create.create(image, args, settings, found=found, starting=True)
     if detach:
         print_trace(in_background(record, trace=trace))
     if detach or not {"stdout", "stderr"} & set(attach):
@@ -65,7 +65,9 @@ def here(record: Record, screen: tuple[int, int], stdin: bool, trace: bool = Fal
     """Be the monitor of a container whose streams are our own: its output and error the descriptors *screen*, its
     input too with
     *stdin*; its exit status.  Raises :class:`ContainerError`."""
-    from .monitor import Monitor, take_signals
+    from minict.engine.util.daemonize import take_signals
+
+    from .monitor import Monitor
 
     monitor = Monitor(record, screen=screen, stdin=0 if stdin else -1, trace=trace)
     failed = None

@@ -9,131 +9,23 @@ from __future__ import annotations
 
 import os
 
-from minict.engine.containers import names, policies
-from minict.engine.containers.options import Settings
 from minict.engine.containers.store import Record, now
 from minict.engine.images import overlay
 from minict.engine.images.image import Image
 from minict.engine.networks import sandbox
 from minict.engine.spec import namespaces, seccomp
-from minict.engine.spec.spec import specify
-from minict.engine.volumes import store
+from minict.engine.volumes import mounts
 from minict.runtime import spec
 from minict.runtime.container import UNDO as RUNTIME_UNDO
 from minict.runtime.container import Container
-from minict.runtime.errors import OUR_ERROR, ContainerError
+from minict.runtime.errors import OUR_ERROR
 from minict.runtime.state import begin_time
+
+from .bundle import wish
 
 # How each kind of thing in a ledger is given back; "attached" only says that the container must not outlive its
 # monitor.
 UNDO = {**RUNTIME_UNDO, **sandbox.UNDO, **namespaces.UNDO, "attached": lambda pid: None}
-
-
-def create(
-    image_name: str, args: list[str], settings: Settings, *, found: Image | None = None, starting: bool = False
-) -> Record:
-    """Make a container, up to the point where nothing of it runs yet.
-
-    *found*: what :func:`find_image` has found.  With *starting* the caller goes on to :func:`begin` at once, and the
-    record stays locked until it unlocks it: should the caller be killed before, a container that removes itself does
-    not stay.  Raises :class:`ContainerError`; then nothing is left.
-    """
-    image = found or find_image(image_name, settings)
-    settings = settings.resolved()  # it may be started again by somebody with other variables, in another directory
-    if settings.name is not None:
-        names.check(settings.name)
-    record = Record(
-        names.new_id(),
-        name=settings.name,
-        image=image.id,
-        image_name=image_name,
-        created=now(),
-        args=list(args),
-        settings=settings.to_dict(),
-        mounts=store.plan(settings, image),
-    )
-    wished = wish(record, image)  # all that can be wrong with it is found before anything is taken
-    record.make()
-    try:
-        if settings.name:
-            names.take(settings.name, record.id)
-        else:
-            record.name = names.make_up(record.id)
-        for name in ("upper", "work", "root"):
-            os.mkdir(f"{record.data}/{name}", 0o755)
-        if starting:
-            record.wished = wished
-            record.write_life(started=now(), monitor=[os.getpid(), begin_time(os.getpid())])
-        record.save()
-        Image.load(image.id)  # as from now on nobody removes it, it is enough to look once
-        store.prepare(record.mounts, image, record.id)  # now that the record names them, nobody removes them
-        if settings.cidfile is not None:
-            write_id(settings.cidfile, record.id)
-    except BaseException:
-        record.remove()
-        store.release(record.mounts, record.id)
-        raise
-    if not starting:
-        record.unlock()
-    return record
-
-
-def find_image(name: str, settings: Settings, quiet: bool = False) -> Image:
-    """The image of a new container, fetched from its registry as ``--pull`` and ``--platform`` say, *quiet* without a
-    word.
-
-    Raises :class:`ContainerError`, also when the one that is here is for another platform.
-    """
-    platform, wanted = settings.platform, policies.pull(settings)
-    if platform is None and wanted == "missing":
-        try:
-            return Image.find(name)  # most often: then nothing about registries is loaded
-        except ContainerError:
-            pass
-    from minict.engine.distribution import manifest
-    from minict.engine.images import pull
-
-    if platform is not None and manifest.parse_platform(platform)["os"] != "linux":
-        raise ContainerError(
-            f"--platform {platform}: only images for Linux run here, such as linux/{manifest.architecture()}"
-        )
-    image = pull.ensure(name, wanted, platform=platform, quiet=quiet)
-    if platform is not None and not manifest.fits(image.document, manifest.parse_platform(platform)):
-        raise ContainerError(
-            f"--platform {platform}: the image {name} that is here is for {image.platform}: fetch the other one with "
-            "--pull missing"
-        )
-    return image
-
-
-def write_id(path: str, id: str) -> None:
-    """``--cidfile``: write the container's *id* into the new file *path*.  Raises :class:`ContainerError`."""
-    try:
-        with open(path, "x") as file:
-            file.write(id)
-    except FileExistsError:
-        raise ContainerError(
-            f"--cidfile {path}: there is such a file already: remove it, or choose another name"
-        ) from None
-    except OSError as error:
-        raise ContainerError(f"--cidfile {path}: {error.strerror}", errno=error.errno) from None
-
-
-def wish(record: Record, image: Image) -> tuple[spec.Spec, sandbox.Wiring]:
-    """What the runtime is to make of the container, and how it is connected.  Raises :class:`ContainerError`."""
-    settings = record.settings_object()
-    wires = sandbox.Wiring(
-        settings,
-        record.id,
-        namespaces.host_name(settings, record.id),
-        list(image.config.get("ExposedPorts") or []),
-        record.name,
-        namespaces.domain_name(settings),
-    )
-    root = overlay.root(image, record.data, once=record.removes_itself)
-    wished = specify(settings, record.id, image, record.args, f"{record.data}/root", root, etc_files(record))
-    wished.linux.namespaces += wires.namespaces()
-    return wished, wires
 
 
 def begin(
@@ -164,11 +56,11 @@ def _begin(record: Record, streams: tuple, console: int, size, trace: bool) -> C
     wished, wires = record.wished or wish(record, image)
     record.wished = None  # the next life may find another host
     overlay.prepare(image, record.data)
-    store.prepare([mount for mount in record.mounts if store.is_missing(mount)], image, record.id)
+    mounts.prepare([mount for mount in record.mounts if mounts.is_missing(mount)], image, record.id)
     if size:
         wished.process.consoleSize = spec.Box(height=size[0], width=size[1])
-    wished.mounts = store.arranged(wished.mounts, store.spec_mounts(record.mounts))
-    wished.linux.rootfsPropagation = store.root_propagation(record.mounts)
+    wished.mounts = mounts.arranged(wished.mounts, mounts.spec_mounts(record.mounts))
+    wished.linux.rootfsPropagation = mounts.root_propagation(record.mounts)
     container = Container(record.id, UNDO)
     container.state.make()
     try:
@@ -230,9 +122,9 @@ def forget(record: Record, with_volumes: bool = True) -> None:
     """Remove a container whose life has ended, unless somebody else just has; and its anonymous volumes, if so
     wished."""
     if record.locked or record.lock():
-        mounts = record.mounts if with_volumes else []
+        mine = record.mounts if with_volumes else []
         record.remove()
-        store.release(mounts, record.id)
+        mounts.release(mine, record.id)
 
 
 def settle(record: Record) -> bool:
@@ -252,19 +144,6 @@ def settle(record: Record) -> bool:
         )
     container.delete(force=True)
     return True
-
-
-def etc_files(record: Record) -> list[spec.Mount]:
-    """The files that the engine writes and the container sees in its /etc: they are not the image's to know.
-
-    The container may write to them, unless its root is read-only, as in Docker.  So they lie with its other files on
-    the disk, and not in MINICT_RUN, which is memory that the whole machine shares.
-    """
-    options = ["bind", "nosuid", "nodev", "noexec", *["ro"] * bool(record.settings.get("read_only"))]
-    return [
-        spec.Mount(destination=f"/etc/{name}", type="bind", source=f"{record.data}/{name}", options=options)
-        for name in ("hosts", "hostname", "resolv.conf")
-    ]
 
 
 def write_etc(record: Record, name: str, text: str) -> None:

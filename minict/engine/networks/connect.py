@@ -14,7 +14,7 @@ from minict.runtime.state import State
 from . import bridge, dns, store
 from .endpoints import hosts_lines, introduce, publish, reserve, serve_names, withdraw
 from .options import Joint, find_joint, find_mode, find_resolver, names_of_networks
-from .sandbox import read, write
+from .state import read, write
 
 _MARK = "changing"  # a file in the state of a container, while its networks are changed
 

@@ -15,7 +15,7 @@ from minict.runtime.state import State
 from . import bridge, dns, store
 from . import ipam as addresses
 from .options import NAME, Joint
-from .sandbox import GUEST, read
+from .state import GUEST, read
 
 
 def reserve(id: str, joint: Joint) -> None:

@@ -6,7 +6,7 @@ Source: https://docs.docker.com/engine/network/links/, "Environment variables".
 from __future__ import annotations
 
 from . import portmapper
-from .sandbox import read
+from .state import read
 
 _OWN = ("HOME", "PATH", "HOSTNAME", "TERM")  # variables of a container that say nothing to another one
 

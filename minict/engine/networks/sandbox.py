@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import os
 
-from minict.runtime import jsonfile, paths, spec
+from minict.runtime import paths, spec
 from minict.runtime.errors import ContainerError
 from minict.runtime.state import State
 
 from . import options
-
-GUEST = "guest-"  # and an id: a file in a container's state, for each that has joined its network namespace
+from .state import GUEST, describe, write
 
 _serving: dict = {}  # container's id -> the EventLoop of what this process serves to it
 
@@ -194,49 +193,6 @@ class Wiring:
 
 
 # ---- what is known of it -----------------------------------------------------------------------------------------
-
-
-def describe(id: str) -> dict:
-    """The container's networks and ports, in the words of Docker's NetworkSettings.
-
-    Both are empty when it does not run, or has none of its own.
-    """
-    wired = read(id)
-    networks = {
-        joint["network"]: {
-            "IPAddress": joint["address"],
-            "IPPrefixLen": joint["prefix"],
-            "Gateway": joint["gateway"],
-            "MacAddress": joint["mac"],
-            "Aliases": joint["aliases"],
-            "NetworkID": joint["id"],
-        }
-        for joint in wired.get("joints", ())
-    }
-    published = {}
-    for protocol, address, outside, inside in wired.get("ports", ()):
-        published.setdefault(f"{inside}/{protocol}", []).append({"HostIp": address, "HostPort": str(outside)})
-    first = next(iter(networks.values()), {})
-    return {
-        "Networks": networks,
-        "Ports": published,
-        "IPAddress": first.get("IPAddress", ""),
-        "IPPrefixLen": first.get("IPPrefixLen", 0),
-        "Gateway": first.get("Gateway", ""),
-        "MacAddress": first.get("MacAddress", ""),
-    }
-
-
-def read(id: str) -> dict:
-    """What :meth:`Wiring.connect` wrote of the container *id*; empty when there is nothing."""
-    try:
-        return jsonfile.read(State(id).path("network.json"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return {}
-
-
-def write(id: str, wired: dict) -> None:
-    jsonfile.write(State(id).path("network.json"), wired)
 
 
 # ---- what this process serves to a container ---------------------------------------------------------------------

@@ -175,7 +175,7 @@ def still_there(one: Network) -> bool:
 
 def describe(one: Network) -> dict:
     """All that is known of a network, in the words of ``docker network inspect``."""
-    from .sandbox import read
+    from .state import read
 
     containers = {}
     for address, id in sorted(addresses.holders(one.key).items()):
@@ -216,13 +216,13 @@ def describe_special(name: str) -> dict:
 def _words(name: str, id: str, driver: str, created: float) -> dict:
     import hashlib
 
-    from minict.engine.lifecycle.inspect import stamp
+    from minict.engine.util.timestamps import stamp_of
 
     id = id or hashlib.sha256(name.encode()).hexdigest()  # those that are always there have none; lists want one
     return {
         "Name": name,
         "Id": id,
-        "Created": stamp(created),
+        "Created": stamp_of(created),
         "created": created,
         "Scope": "local",
         "Driver": driver,

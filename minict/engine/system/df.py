@@ -2,33 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
 from minict.engine.util import table
-from minict.runtime.errors import ContainerError
-
-
-def usage(directory: str) -> int:
-    """The bytes of all files below *directory*, a file with many names counted once; 0 when it is not there.
-
-    It may be changing meanwhile: what vanishes before it is counted is not counted.
-    """
-    total, seen, waiting = 0, set(), [directory]
-    while waiting:
-        try:
-            with os.scandir(waiting.pop()) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
-                        continue
-                    status = entry.stat(follow_symlinks=False)
-                    if status.st_nlink == 1 or (status.st_dev, status.st_ino) not in seen:
-                        seen.add((status.st_dev, status.st_ino))
-                        total += status.st_size
-        except (FileNotFoundError, NotADirectoryError):
-            pass
-    return total
-
+from minict.engine.util.diskusage import usage
 
 # ---- system df ---------------------------------------------------------------------------------------------------
 
@@ -174,45 +149,6 @@ def _volumes(containers: list) -> Part:
 
 
 # ---- prune -------------------------------------------------------------------------------------------------------
-
-
-def prune_containers(filters: list[str] = ()) -> list[str]:
-    """Remove all containers that do not run and match *filters*, and what killed processes have left; the removed ids.
-
-    Each is looked at again under its lock: one that has been started meanwhile stays.
-    """
-    from minict.engine.lifecycle import operations
-    from minict.engine.lifecycle.listing import ACTIVE, select
-
-    removed = []
-    for record in select(filters, ended_too=True):
-        if record.status not in ACTIVE:
-            try:
-                operations.remove(record)
-                removed.append(record.id)
-            except ContainerError:
-                pass  # started, or removed by somebody else, in this moment
-    return removed
-
-
-def prune_networks(given: dict[str, list[str]]) -> list[str]:
-    """Remove the networks that people have made, that no container has, and that match the filters *given*; those
-    removed."""
-    from minict.engine.containers.store import records
-    from minict.engine.networks import options, store
-    from minict.engine.util import filters
-
-    before = filters.until(given)
-    kept = {name for record in records() for name in options.names_of_networks(record.settings_object().network)}
-    return store.prune(kept, lambda one: one.created < before and filters.labelled(one.labels, given))
-
-
-def prune_volumes(given: dict[str, list[str]]) -> list[str]:
-    """Remove the volumes without a name that no container has, and that match the filters *given*; those removed."""
-    from minict.engine.util.filters import labelled
-    from minict.engine.volumes.store import prune
-
-    return [volume.name for volume in prune(wanted=lambda volume: labelled(volume.labels, given))]
 
 
 def total() -> int:

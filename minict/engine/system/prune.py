@@ -7,11 +7,10 @@ import os
 from minict.engine.containers import names
 from minict.engine.containers.store import Record
 from minict.engine.images.store import prune as prune_images
-from minict.engine.lifecycle import task
+from minict.engine.lifecycle.recovery import prune_container
 from minict.engine.networks import connect, store
 from minict.engine.volumes import store as volume_store
 from minict.runtime import files, paths, state
-from minict.runtime.container import Container
 from minict.runtime.errors import ContainerError
 
 
@@ -54,37 +53,6 @@ def all_ids() -> list[str]:
     return sorted({*state.all_ids(), *(os.listdir(directory) if os.path.isdir(directory) else ())})
 
 
-def prune_container(id: str) -> bool:
-    """End the life of the container *id* if nobody looks after it, and remove it if it should be gone; whether there
-    was either."""
-    try:
-        record = Record.load(id)
-    except ContainerError:  # made half, or removed half; or it is not the engine's, but the OCI runtime's
-        record = Record(id)
-    settled = task.settle(record) if os.path.isdir(record.data) else prune_life(id)
-    if should_be_gone(record) and record.lock(wait=False):
-        try:
-            if should_be_gone(record):
-                record.remove()
-                return True
-        finally:
-            record.unlock()
-    return settled
-
-
-def prune_life(id: str) -> bool:
-    """The same for a container without files of its own."""
-    container = Container(id, task.UNDO)
-    if not container.state.lock():
-        return False
-    attached = any(kind == "attached" for kind, _ in container.state.ledger())
-    if container.pid is not None and not attached:
-        container.state.unlock()
-        return False
-    container.delete(force=True)
-    return True
-
-
 def prune_wiring(id: str) -> bool:
     """Put in order the networks of a container that goes on running, if somebody was killed who was changing them;
     whether that was so."""
@@ -95,15 +63,6 @@ def prune_wiring(id: str) -> bool:
         return connect.mend(record)
     finally:
         record.unlock()
-
-
-def should_be_gone(record: Record) -> bool:
-    """Whether a container was never finished, or removes itself and has lived."""
-    if not os.path.isdir(record.data) or os.path.isdir(record.state.directory):
-        return False
-    return not os.path.exists(f"{record.data}/container.json") or (
-        record.removes_itself and bool(record.life.get("started"))
-    )
 
 
 def prune_names() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _signal
 import os
 
 from minict.kernel import process as kernel
@@ -65,3 +66,30 @@ def write_all(fd: int, data: bytes) -> None:
     """Write all of *data*: a pipe may take only a part at a time."""
     while data:
         data = data[os.write(fd, data) :]
+
+
+SIGCHLD = 17
+# Not handed on: those that nobody can catch, SIGCHLD, SIGWINCH, those with which the kernel tells a process of its own
+# fault, and SIGTTIN and SIGTTOU, which stop who uses a terminal from the background (else it would try again for ever).
+HANDED_ON = frozenset(range(1, 32)) - {9, 19, SIGCHLD, 28, 11, 7, 8, 4, 5, 6, 21, 22}
+
+
+def hold_signals() -> None:
+    """From now on signals wait: one that ended us in the middle of a birth would leave to 'prune' what was taken so
+    far."""
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, HANDED_ON | {SIGCHLD})
+
+
+def take_signals(handle) -> None:
+    """From now on *handle* is called with the number of each signal that is not for us alone."""
+    for number in HANDED_ON:
+        _signal.signal(number, lambda number, frame: handle(number))
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, HANDED_ON | {SIGCHLD})
+
+
+def send(pidfd: int, number: int) -> None:
+    """Send a signal to a process; that it has ended is no error."""
+    try:
+        kernel.pidfd_send_signal(pidfd, number)
+    except ProcessLookupError:
+        pass

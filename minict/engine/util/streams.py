@@ -68,7 +68,7 @@ class Relay:
         """Copy until the process *pidfd* has ended, and then what is in the pipes by then; False when it has not until
         *end*, on the monotonic clock.
 
-        *wake*: see :class:`.lifecycle.monitor._Wake`; for a caller that handles signals meanwhile.
+        *wake*: see :class:`.lifecycle.monitor.Wake`; for a caller that handles signals meanwhile.
         """
         while True:
             ready = self._poll(pidfd, wake, end)

@@ -81,3 +81,8 @@ def duration_of(text: str) -> int:
 
 def _no_duration(text: str):
     raise ValueError(f"{text!r} is no duration such as 1h30m")
+
+
+def stamp_of(seconds: float | None) -> str:
+    """Seconds since 1970 in RFC 3339; None, for what has not happened yet, is the year 1, as Go writes it."""
+    return stamp(int(seconds * SECOND)) if seconds else ZERO

@@ -71,11 +71,12 @@ def _may_have(image, path: str) -> bool:
 def _copy(volume, image, path: str) -> None:
     """Bring what the image has there to ``filled``; nothing, when it has no directory there."""
     from minict.engine.archive import fsview, transfer
+    from minict.engine.images import overlay
 
     filling = f"{volume.directory}/filling"
     remove_tree(filling)
     os.mkdir(filling, 0o755)
-    source = transfer.End(fsview.of_image(image, volume.directory), f"{path}/.", f"{path} of the image {image.name}")
+    source = transfer.End(overlay.of_image(image, volume.directory), f"{path}/.", f"{path} of the image {image.name}")
     try:
         transfer.copy(source, transfer.End(fsview.Host(), f"{filling}/.", f"the volume {volume.name}"), adopt=True)
     except ContainerError as error:

@@ -17,7 +17,7 @@ import time
 
 import pytest
 
-from minict.engine.images import image, store
+from minict.engine.images import image, importer, ingest, prune, store
 from minict.engine.images.image import Image
 from minict.kernel import mount
 from minict.runtime.errors import ContainerError
@@ -54,7 +54,7 @@ def unfinished() -> list[str]:
 
 def in_another_process(code: str, **options) -> subprocess.Popen:
     text = (
-        f"import sys; sys.path.insert(0, {ROOT!r})\nfrom minict.engine.images import image; from minict.engine.archive import extract as unpack\n"
+        f"import sys; sys.path.insert(0, {ROOT!r})\nfrom minict.engine.images import image, importer; from minict.engine.archive import extract as unpack\n"
         + code
     )
     return subprocess.Popen([sys.executable, "-c", text], start_new_session=True, **options)
@@ -64,7 +64,7 @@ def in_another_process(code: str, **options) -> subprocess.Popen:
 
 
 def test_an_image_has_a_configuration_and_layers():
-    made = image.import_archive(archive(hello="hello"), "greeting")
+    made = importer.import_archive(archive(hello="hello"), "greeting")
     found = Image.find("greeting")
     assert found.id == made.id and found.name == "greeting" and found.names == ["greeting:latest"]
     assert found.config["Cmd"] == ["/bin/sh"] and found.config["Env"][0].startswith("PATH=/")
@@ -83,8 +83,8 @@ def test_an_image_has_a_configuration_and_layers():
 
 
 def test_what_is_stored_is_content_addressed_as_the_standard_says():
-    made = image.import_archive(io.BytesIO(gzip.compress(archive(a="1").getvalue())), "x")
-    descriptor, path = store.layer_blob(made.digests[0])
+    made = importer.import_archive(io.BytesIO(gzip.compress(archive(a="1").getvalue())), "x")
+    descriptor, path = ingest.layer_blob(made.digests[0])
     with open(path, "rb") as file:
         blob = file.read()
     assert descriptor.digest == f"sha256:{hashlib.sha256(blob).hexdigest()}" and descriptor.size == len(blob)
@@ -98,10 +98,10 @@ def test_what_is_stored_is_content_addressed_as_the_standard_says():
 
 
 def test_a_layer_is_held_once_and_layers_are_given_top_first():
-    first = image.import_archive(archive(a="1"), "first")
-    second = image.import_archive(archive(a="1"), "second")
+    first = importer.import_archive(archive(a="1"), "first")
+    second = importer.import_archive(archive(a="1"), "second")
     assert first.id == second.id and Image.find("first").names == ["first:latest", "second:latest"]
-    other = image.import_archive(archive(b="2"), "other")
+    other = importer.import_archive(archive(b="2"), "other")
     assert len(os.listdir(f"{store.store()}/layers")) == 2
     document = {"rootfs": {"diff_ids": [f"sha256:{first.digests[0]}", f"sha256:{other.digests[0]}"]}}
     assert Image("0" * 64, document).layers == [other.layers[0], first.layers[0]]
@@ -115,7 +115,7 @@ def test_an_image_that_is_not_there_gets_a_sentence_with_the_remedy():
 
 
 def test_a_damaged_record_gets_a_sentence():
-    made = image.import_archive(archive(a="1"), "x")
+    made = importer.import_archive(archive(a="1"), "x")
     for text in ("", "{", "[]", '{"rootfs": {}}', '{"rootfs": {"diff_ids": 7}}'):
         with open(f"{store.store()}/configs/{made.id}.json", "w") as file:
             file.write(text)
@@ -124,7 +124,7 @@ def test_a_damaged_record_gets_a_sentence():
 
 
 def test_finding_an_image_imports_nothing_heavy():
-    image.import_archive(archive(a="1"), "x")
+    importer.import_archive(archive(a="1"), "x")
     code = (
         "import sys\nbefore = set(sys.modules)\n"
         f"sys.path.insert(0, {ROOT!r})\nfrom minict.engine.images.image import Image\n"
@@ -212,8 +212,8 @@ def test_other_names_are_refused_and_nothing_is_made(name):
     for function in (
         Image.find,
         image.remove,
-        lambda name: image.import_archive(archive(a="1"), name),
-        lambda name: image.from_host(name, ["sh"]),
+        lambda name: importer.import_archive(archive(a="1"), name),
+        lambda name: importer.from_host(name, ["sh"]),
     ):
         with pytest.raises(ContainerError, match="is no name for an image") as caught:
             function(name)
@@ -225,38 +225,38 @@ def test_other_names_are_refused_and_nothing_is_made(name):
 
 
 def test_the_same_programs_make_the_same_image():
-    first = image.from_host("one", ["sh", "ls"])
+    first = importer.from_host("one", ["sh", "ls"])
     time.sleep(1.1)  # the times of what is made anew must not count
-    second = image.from_host("two", ["sh", "ls"])
+    second = importer.from_host("two", ["sh", "ls"])
     assert first.id == second.id and first.config["Cmd"] == ["/bin/sh"]
     assert os.stat(first.layers[0]).st_mode & 0o7777 == 0o755
-    assert image.from_host("three", ["ls"]).config["Cmd"] == ["ls"]
+    assert importer.from_host("three", ["ls"]).config["Cmd"] == ["ls"]
 
 
 def test_the_default_image_is_called_tiny():
-    made = image.default_image()
+    made = importer.default_image()
     assert Image.find("tiny").id == Image.find(image.DEFAULT).id == made.id
     assert os.path.lexists(f"{made.layers[0]}/bin/sh") and 500_000 < made.size < 50_000_000
 
 
 def test_an_unknown_program_leaves_nothing():
     with pytest.raises(ContainerError, match="no-such-program"):
-        image.from_host("x", ["sh", "no-such-program"])
+        importer.from_host("x", ["sh", "no-such-program"])
     assert stored() == [] and unfinished() == []
 
 
 def test_an_archive_comes_from_a_file_or_from_standard_input(tmp_path):
     (tmp_path / "a.tar.gz").write_bytes(gzip.compress(archive(a="1").getvalue()))
-    assert image.import_archive(str(tmp_path / "a.tar.gz"), "file").size == 1
+    assert importer.import_archive(str(tmp_path / "a.tar.gz"), "file").size == 1
     with open(tmp_path / "a.tar.gz", "rb") as stdin:
-        assert in_another_process("image.import_archive('-', 'stdin')", stdin=stdin).wait() == 0
+        assert in_another_process("importer.import_archive('-', 'stdin')", stdin=stdin).wait() == 0
     assert Image.find("stdin").id == Image.find("file").id
 
 
 def test_standard_input_that_is_a_terminal_is_refused():
     terminal, other = os.openpty()
     process = in_another_process(
-        "try: image.import_archive('-', 'x')\nexcept Exception as e: print(e)",
+        "try: importer.import_archive('-', 'x')\nexcept Exception as e: print(e)",
         stdin=other,
         stdout=subprocess.PIPE,
         text=True,
@@ -277,7 +277,7 @@ def test_standard_input_that_is_a_terminal_is_refused():
 )
 def test_what_is_no_archive_leaves_nothing(source, words):
     with pytest.raises(ContainerError, match=words) as caught:
-        image.import_archive(source, "x")
+        importer.import_archive(source, "x")
     assert str(caught.value).startswith(source)
     assert stored() == [] and (not os.path.exists(store.store()) or unfinished() == [])
 
@@ -288,10 +288,10 @@ def test_what_is_no_archive_leaves_nothing(source, words):
     ids=["cut", "cut gzip", "empty"],
 )
 def test_a_bad_archive_leaves_nothing_and_the_old_image_in_its_place(data):
-    old = image.import_archive(archive(a="old"), "x")
+    old = importer.import_archive(archive(a="old"), "x")
     before = stored()
     with pytest.raises(ContainerError):
-        image.import_archive(io.BytesIO(data), "x")
+        importer.import_archive(io.BytesIO(data), "x")
     assert stored() == before and unfinished() == [] and Image.find("x").id == old.id
 
 
@@ -299,12 +299,12 @@ def test_a_bomb_leaves_nothing():
     data = gzip.compress(archive(zeros="0" * (8 << 20)).getvalue())
     for limits in ({"max_bytes": 1 << 20}, {"max_entries": 0}):
         with pytest.raises(ContainerError, match="limit"):
-            image.import_archive(io.BytesIO(data), "x", **limits)
+            importer.import_archive(io.BytesIO(data), "x", **limits)
         assert stored() == [] and unfinished() == []
 
 
 def test_nobody_but_root_may_look_into_the_store():
-    image.import_archive(archive(a="1"), "x")
+    importer.import_archive(archive(a="1"), "x")
     assert os.stat(store.store()).st_mode & 0o777 == 0o700
 
 
@@ -315,13 +315,13 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, size):
     mount.mount("small", str(tmp_path / "data"), "tmpfs", 0, f"size={size}")
     try:
         large = archive(noise="x" * (6 << 20))
-        for make in (lambda: image.import_archive(large, "x"), lambda: image.from_host("x", ["bash", "python3"])):
+        for make in (lambda: importer.import_archive(large, "x"), lambda: importer.from_host("x", ["bash", "python3"])):
             with pytest.raises(ContainerError) as caught:
                 make()
             words = str(caught.value)
             assert "disk that holds" in words and "free some space" in words and "\n" not in words
             assert stored() == [] and unfinished() == []
-        assert image.import_archive(archive(a="1"), "x").size == 1  # it is as good as new
+        assert importer.import_archive(archive(a="1"), "x").size == 1  # it is as good as new
     finally:
         mount.umount2(str(tmp_path / "data"))
 
@@ -331,7 +331,7 @@ def test_a_disk_without_inodes_is_full_as_well(tmp_path):
     mount.mount("small", str(tmp_path / "data"), "tmpfs", 0, "nr_inodes=30")
     try:
         with pytest.raises(ContainerError, match="disk that holds"):
-            image.import_archive(archive(**{f"file{number}": "" for number in range(40)}), "x")
+            importer.import_archive(archive(**{f"file{number}": "" for number in range(40)}), "x")
         assert stored() == [] and unfinished() == []
     finally:
         mount.umount2(str(tmp_path / "data"))
@@ -342,7 +342,7 @@ def test_a_store_that_can_not_be_written_is_one_sentence(tmp_path):
     mount.mount("fixed", str(tmp_path / "data"), "tmpfs", mount.MS_RDONLY)
     try:
         with pytest.raises(ContainerError, match="the image x:latest can't be made: .*Read-only file system"):
-            image.import_archive(archive(a="1"), "x")
+            importer.import_archive(archive(a="1"), "x")
     finally:
         mount.umount2(str(tmp_path / "data"))
 
@@ -356,7 +356,7 @@ def test_two_imports_of_one_name_at_once_are_both_whole(tmp_path):
         (tmp_path / f"{number}.tar").write_bytes(archive(**files).getvalue())
     for _ in range(3):
         processes = [
-            in_another_process(f"image.import_archive({str(tmp_path / f'{number}.tar')!r}, 'x')")
+            in_another_process(f"importer.import_archive({str(tmp_path / f'{number}.tar')!r}, 'x')")
             for number in (1, 2, 1, 2)
         ]
         assert [process.wait() for process in processes] == [0, 0, 0, 0]
@@ -370,7 +370,7 @@ def test_two_imports_of_one_name_at_once_are_both_whole(tmp_path):
 
 def half_an_import(name: str) -> tuple[subprocess.Popen, str]:
     """A process that is in the middle of an import and will wait there; and the directory in which it works."""
-    process = in_another_process(f"image.import_archive(sys.stdin.buffer, {name!r})", stdin=subprocess.PIPE)
+    process = in_another_process(f"importer.import_archive(sys.stdin.buffer, {name!r})", stdin=subprocess.PIPE)
     data = archive(first="1" * 3000, second="2" * (4 << 20)).getvalue()
     process.stdin.write(data[: 3 << 20])
     process.stdin.flush()
@@ -384,7 +384,7 @@ def half_an_import(name: str) -> tuple[subprocess.Popen, str]:
 
 
 def test_a_killed_import_leaves_only_what_prune_removes():
-    image.import_archive(archive(a="1"), "kept")
+    importer.import_archive(archive(a="1"), "kept")
     before = stored()
     process, directory = half_an_import("x")
     assert store.prune() == [] and unfinished() == [directory]  # while it lives nobody touches its work
@@ -414,7 +414,7 @@ def test_killed_between_layer_and_name_leaves_a_layer_that_prune_removes():
     code = (
         "import os\nreplace = os.replace\n"
         "os.replace = lambda a, b: os.kill(os.getpid(), 9) if '/configs/' in b else replace(a, b)\n"
-        "image.import_archive(sys.stdin.buffer, 'x')"
+        "importer.import_archive(sys.stdin.buffer, 'x')"
     )
     process = in_another_process(code, stdin=subprocess.PIPE)
     process.communicate(archive(a="1").getvalue())
@@ -438,7 +438,7 @@ def test_prune_and_imports_at_once_never_take_anything_from_each_other():
     pruner.start()
     try:
         for number in range(25):
-            assert os.listdir(image.import_archive(archive(a=str(number)), f"x{number}").layers[0]) == ["a"]
+            assert os.listdir(importer.import_archive(archive(a=str(number)), f"x{number}").layers[0]) == ["a"]
     finally:
         stop.set()
         pruner.join()
@@ -455,13 +455,13 @@ def test_prune_without_a_store_makes_none():
 def test_images_are_listed_by_name():
     assert image.images() == []
     for name, text in (("b", "1"), ("a:2", "2"), ("a:1", "2"), ("c", "3"), ("c", "4")):
-        image.import_archive(archive(a=text), name)
+        importer.import_archive(archive(a=text), name)
     assert [each.names for each in image.images()] == [["a:1", "a:2"], ["b:latest"], ["c:latest"], []]
 
 
 def test_the_last_name_takes_the_image_with_it_but_not_what_others_share():
-    one, two = image.import_archive(archive(a="1"), "one"), image.import_archive(archive(a="1"), "two")
-    other = image.import_archive(archive(b="2"), "other")
+    one, two = importer.import_archive(archive(a="1"), "one"), importer.import_archive(archive(a="1"), "two")
+    other = importer.import_archive(archive(b="2"), "other")
     assert image.remove("one") == ["Untagged: one:latest"] and Image.find("two").id == one.id
     assert image.remove("two") == [
         "Untagged: two:latest",
@@ -471,7 +471,7 @@ def test_the_last_name_takes_the_image_with_it_but_not_what_others_share():
     assert not os.path.exists(two.layers[0]) and os.path.exists(other.layers[0])
     with pytest.raises(ContainerError, match="no such image: two"):
         image.remove("two")
-    image.import_archive(archive(b="2"), "again")
+    importer.import_archive(archive(b="2"), "again")
     with pytest.raises(ContainerError, match="has 2 names, again:latest, other:latest"):
         image.remove(other.id[:8])
     image.remove(other.id[:8], force=True)  # by its id: with all names
@@ -487,7 +487,7 @@ def container_of(made: Image, id: str = "0123456789ab", running: bool = False) -
 
 
 def test_an_image_that_a_container_stands_on_is_not_removed():
-    made = image.import_archive(archive(a="1"), "x")
+    made = importer.import_archive(archive(a="1"), "x")
     container_of(made)
     with pytest.raises(ContainerError, match="used by the container 0123456789ab"):
         image.remove("x")
@@ -497,14 +497,14 @@ def test_an_image_that_a_container_stands_on_is_not_removed():
 
 
 def test_not_even_force_takes_the_names_of_an_image_that_a_container_runs_on():
-    container_of(image.import_archive(archive(a="1"), "x"), running=True)
+    container_of(importer.import_archive(archive(a="1"), "x"), running=True)
     with pytest.raises(ContainerError, match="used by the container 0123456789ab"):
         image.remove("x", force=True)
     assert Image.find("x").names == ["x:latest"]
 
 
 def test_a_digest_goes_with_the_last_tag_of_its_repository():
-    made, digest = image.import_archive(archive(a="1"), "x:1"), "sha256:" + "7" * 64
+    made, digest = importer.import_archive(archive(a="1"), "x:1"), "sha256:" + "7" * 64
     image.tag("x:1", "x:2")
     image.tag("x:1", "y")
     with store.Locked():
@@ -518,25 +518,25 @@ def test_a_digest_goes_with_the_last_tag_of_its_repository():
 
 def test_unused_images_are_removed_and_no_others():
     for text, name in (("1", "old"), ("2", "old"), ("3", "used"), ("4", "used"), ("5", "kept")):
-        made = image.import_archive(archive(a=text), name)
+        made = importer.import_archive(archive(a=text), name)
         if text == "3":
             container_of(made)
     assert len(image.images()) == 5
     # the first "old", and its layer
-    assert [line.split()[0] for line in image.remove_unused()] == ["Deleted:", "Deleted:"]
+    assert [line.split()[0] for line in prune.remove_unused()] == ["Deleted:", "Deleted:"]
     assert sorted(each.names for each in image.images()) == [[], ["kept:latest"], ["old:latest"], ["used:latest"]]
-    image.remove_unused(named_too=True, wanted=lambda each: each.names != ["kept:latest"])
+    prune.remove_unused(named_too=True, wanted=lambda each: each.names != ["kept:latest"])
     # the one of the container, and the unwanted
     assert sorted(each.names for each in image.images()) == [[], ["kept:latest"]]
 
 
 def test_an_import_is_told_what_the_image_is_to_say():
-    made = image.import_archive(archive(a="1"), "x", change=['CMD ["/a", "b"]', "ENV C=d", "EXPOSE 80"])
+    made = importer.import_archive(archive(a="1"), "x", change=['CMD ["/a", "b"]', "ENV C=d", "EXPOSE 80"])
     assert (
         made.config["Cmd"] == ["/a", "b"]
         and "C=d" in made.config["Env"]
         and made.config["ExposedPorts"] == {"80/tcp": {}}
     )
     with pytest.raises(ContainerError, match="FLY is no instruction"):
-        image.import_archive(archive(a="1"), "y", change=["FLY away"])
+        importer.import_archive(archive(a="1"), "y", change=["FLY away"])
     assert [each.id for each in image.images()] == [made.id]

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from minict.engine.distribution import manifest
-from minict.engine.images import diff, image, overlay, store
+from minict.engine.images import diff, image, importer, ingest, overlay, store
 from minict.kernel import mount
 from minict.runtime.errors import ContainerError
 from tests.conftest import TINY
@@ -26,8 +26,8 @@ def own_store(tmp_path, monkeypatch):
 
 def on_top_of_tiny(name: str, parts: list[Layer]) -> image.Image:
     """The image *name*: the host's shell, and *parts* above it."""
-    tiny = image.default_image(TINY)
-    with store.Making(image.full_name(name)) as making:
+    tiny = importer.default_image(TINY)
+    with ingest.Making(image.full_name(name)) as making:
         making.use(tiny.digests[0])
         for part in parts:
             making.layer(part.descriptor, part.diff_id, part.fetch)
@@ -62,7 +62,7 @@ def test_more_layers_than_any_mount_takes_are_one_sentence():
 
 def test_a_path_with_signs_that_mean_something_to_mount(tmp_path, monkeypatch):
     monkeypatch.setenv("MINICT_ROOT", str(tmp_path / "a:b,c\\d e"))
-    image.default_image(TINY)
+    importer.default_image(TINY)
     assert minict("run", "--rm", "--network", "none", TINY, "echo", "fine").stdout == "fine\n"
 
 
@@ -116,7 +116,7 @@ LAYERS = [
 def merged(tmp_path):
     """An image with all kinds of whiteouts, and what overlayfs itself shows of it, writable: (image, upper, merged)."""
     parts = [Layer(**files) for files in LAYERS]
-    with store.Making(image.full_name("x")) as making:
+    with ingest.Making(image.full_name("x")) as making:
         for part in parts:
             making.layer(part.descriptor, part.diff_id, part.fetch)
         made = making.finish(config_of(*parts))
@@ -164,7 +164,7 @@ def test_what_changed_in_the_copy_is_what_overlayfs_would_have_noted(merged, tmp
         os.chown(top / "full", 5, 6)
     with overlay.Changes(made, str(tmp_path)) as compared:
         assert sorted(diff.changes(compared, made.layers)) == sorted(diff.changes(str(upper), made.layers))
-        one, two = (store.commit(made, each, {}, {}) for each in (compared, str(upper)))
+        one, two = (ingest.commit(made, each, {}, {}) for each in (compared, str(upper)))
     assert not os.path.exists(compared)
     for number, result in enumerate((one, two)):
         os.mkdir(tmp_path / f"result{number}")
@@ -185,6 +185,6 @@ def test_with_overlayfs_the_changes_are_the_upper_layer(tmp_path):
 
 
 def test_an_overlay_that_fails_at_last_is_a_sentence(tmp_path):
-    image.default_image(TINY)
+    importer.default_image(TINY)
     assert overlay.usable()
     refused(without_overlayfs("run", "--rm", "--network", "none", TINY, "true"), "overlay")

@@ -19,7 +19,7 @@ import minict as minict_package
 from minict.engine.archive import compression
 from minict.engine.distribution import credentials
 from minict.engine.distribution import manifest as documents
-from minict.engine.images import image, pull, store
+from minict.engine.images import image, importer, pull, store
 from minict.engine.images.image import Image
 from minict.kernel import mount
 from minict.runtime.errors import ContainerError
@@ -621,7 +621,7 @@ def test_an_image_for_another_platform_is_missing(registry):
 def test_run_pulls_what_is_missing(layout, registry, tiny, own_store):
     """What there is to be told goes to the error output: the output is the container's."""
     with tarfile.open(layout.directory / "tiny.tar", "w") as tar:
-        tar.add(image.from_host("shell", ["sh", "echo"]).layers[0], arcname=".")
+        tar.add(importer.from_host("shell", ["sh", "echo"]).layers[0], arcname=".")
     layout.image("shell", [str(layout.directory / "tiny.tar")], cmd=["/bin/sh", "-c", "echo hello"])
     name = registry.push(layout, "shell", "forrun")
     done = run(name)
@@ -652,7 +652,7 @@ def test_a_damaged_image_is_not_pulled_over(layout, registry):
 
 def test_an_image_that_is_here_loads_nothing_for_networks(tiny):
     code = (
-        "import sys; from minict.engine.images import image, pull; image.default_image('here'); pull.ensure('here')\n"
+        "import sys; from minict.engine.images import importer, pull; importer.default_image('here'); pull.ensure('here')\n"
         "print(*{'urllib3', 'ssl', 'socket', 'minict.engine.distribution.registry', 'minict.engine.util.progress'} & set(sys.modules))"
     )
     done = subprocess.run(

@@ -10,7 +10,7 @@ import pytest
 from minict.engine.distribution import manifest, transport
 from minict.engine.distribution.registry import Registry
 from minict.engine.distribution.transport import RegistryError
-from minict.engine.images import image, push
+from minict.engine.images import image, importer, push
 from minict.engine.images.image import Image
 from tests.integration.images.test_pull import noise, own_store  # noqa: F401  a fixture
 from tests.support.command_line import minict, refused
@@ -49,7 +49,7 @@ def test_what_was_pulled_goes_out_bit_for_bit(layout, registry, tmp_path):
 
 def test_what_was_made_here_is_read_by_others(registry, tiny, tmp_path):
     """skopeo copies it, umoci unpacks it, and podman's own library finds every digest right."""
-    made = image.default_image("mine")
+    made = importer.default_image("mine")
     image.tag("mine", registry.name("mine"))
     done = minict("push", "-q", registry.name("mine"))
     assert (done.returncode, done.stdout) == (0, registry.name("mine") + ":latest\n"), done
@@ -64,7 +64,7 @@ def test_what_was_made_here_is_read_by_others(registry, tiny, tmp_path):
 
 
 def test_there_and_back_is_the_same_image(registry):
-    made = image.default_image("mine")
+    made = importer.default_image("mine")
     image.tag("mine", registry.name("back"))
     digest = push.push(registry.name("back"))
     image.remove("mine")
@@ -87,7 +87,7 @@ def test_a_layer_of_another_repository_is_taken_over(layout, registry):
 
 def test_who_may_push_is_asked(layout, tmp_path):
     with TokenServer(tmp_path) as tokens, RegistryServer(tmp_path, auth=tokens) as server:
-        image.default_image("mine")
+        importer.default_image("mine")
         image.tag("mine", server.name("public/mine"))
         refused(
             minict("push", "-q", server.name("public/mine")), "can't be written to", f"minict login {server.address}"
@@ -104,7 +104,7 @@ def test_who_may_push_is_asked(layout, tmp_path):
 def test_what_can_not_be_pushed_is_told(registry):
     refused(minict("push", "-q", registry.name("nothing")), "no such image")
     refused(minict("push", "-q", registry.name("x@sha256:" + "0" * 64)), "push it by a name with a tag")
-    image.default_image("mine")
+    importer.default_image("mine")
     image.tag("mine", "127.0.0.1:1/mine")
     refused(minict("push", "-q", "127.0.0.1:1/mine"), "127.0.0.1:1 can't be reached")
 

@@ -15,7 +15,8 @@ import pytest
 
 from minict.engine.distribution import manifest as documents
 from minict.engine.distribution.manifest import Descriptor
-from minict.engine.images import diff, image, store
+from minict.engine.images import diff, image, ingest, store
+from minict.engine.images.export import make_manifest
 from minict.kernel import mount
 from minict.runtime.errors import ContainerError
 from tests.support.command_line import PATIENCE
@@ -59,7 +60,7 @@ def config_of(*parts: Layer, **config) -> bytes:
 
 
 def make(name: str, *parts: Layer) -> image.Image:
-    with store.Making(image.full_name(name)) as making:
+    with ingest.Making(image.full_name(name)) as making:
         for part in parts:
             making.layer(part.descriptor, part.diff_id, part.fetch)
         return making.finish(config_of(*parts))
@@ -104,7 +105,7 @@ def test_an_interrupted_pull_goes_on_where_it_stopped():
                 raise ConnectionResetError(104, "Connection reset by peer")
             return super().read(size)
 
-    with pytest.raises(ContainerError, match="Connection reset by peer"), store.Making(image.full_name("x")) as making:
+    with pytest.raises(ContainerError, match="Connection reset by peer"), ingest.Making(image.full_name("x")) as making:
         making.layer(part.descriptor, part.diff_id, lambda offset: Broken(part.blob))
     assert left() == [f"partial/{part.descriptor.digest[7:]}"] and not store.has_layer(part.diff_id[7:])
     made = make("x", part)
@@ -139,7 +140,7 @@ def test_a_stream_that_ends_too_early_is_kept_for_the_next_time():
     part = Layer(noise=NOISE)
     with (
         pytest.raises(ContainerError, match=f"ended after 1000 of {len(part.blob)} bytes"),
-        store.Making(None) as making,
+        ingest.Making(None) as making,
     ):
         making.layer(part.descriptor, part.diff_id, lambda offset: io.BytesIO(part.blob[:1000]))
     make("x", part)
@@ -169,13 +170,13 @@ def test_what_is_not_what_its_digest_says_leaves_nothing(lie, words):
 def test_a_layer_that_goes_up_and_away_leaves_nothing():
     for files, words in (({".wh...": ""}, "deletes '/' itself"), ({"a": bytes(9 << 20)}, "limit")):
         part = Layer(**files)
-        with pytest.raises(ContainerError, match=words), store.Making(None) as making:
+        with pytest.raises(ContainerError, match=words), ingest.Making(None) as making:
             making.layer(part.descriptor, part.diff_id, part.fetch, max_bytes=1 << 20)
         assert left() == [] and store.entries(f"{store.store()}/layers") == []
 
 
 def test_an_image_whose_layers_are_not_there_does_not_come_into_being():
-    with pytest.raises(ContainerError, match="its layer .* is missing"), store.Making(image.full_name("x")) as making:
+    with pytest.raises(ContainerError, match="its layer .* is missing"), ingest.Making(image.full_name("x")) as making:
         making.finish(config_of(Layer(a="1")))
     assert image.images() == [] and left() == []
 
@@ -186,7 +187,7 @@ def test_layers_come_in_parallel_and_two_pulls_at_once_fetch_each_layer_once():
 
     def pull(name):
         try:
-            with store.Making(image.full_name(name)) as making:
+            with ingest.Making(image.full_name(name)) as making:
                 threads = [
                     threading.Thread(target=making.layer, args=(part.descriptor, part.diff_id, part.fetch))
                     for part in parts
@@ -225,7 +226,7 @@ def test_stopping_ends_the_threads_that_fetch():
         except ContainerError as error:
             caught.append(str(error))
 
-    with store.Making(None) as making:
+    with ingest.Making(None) as making:
         thread = threading.Thread(target=fetch)
         thread.start()
         reached.wait(PATIENCE)
@@ -237,11 +238,11 @@ def test_stopping_ends_the_threads_that_fetch():
 
 def test_prune_leaves_what_a_pull_that_lives_relies_on():
     part = Layer(a="1")
-    with store.Making(image.full_name("x")) as making:
+    with ingest.Making(image.full_name("x")) as making:
         making.layer(part.descriptor, part.diff_id, part.fetch)
         assert store.prune() == [] and store.has_layer(part.diff_id[7:])
         making.finish(config_of(part))
-    with store.Making(None) as making:
+    with ingest.Making(None) as making:
         other = Layer(b="2")
         making.layer(other.descriptor, other.diff_id, other.fetch)
     assert store.has_layer(other.diff_id[7:])  # kept for the next time
@@ -255,28 +256,28 @@ def test_prune_leaves_what_a_pull_that_lives_relies_on():
 def test_the_blob_of_a_layer_that_was_made_here_is_made_when_it_is_asked_for(tmp_path):
     (tmp_path / "upper").mkdir()
     (tmp_path / "upper/file").write_bytes(NOISE)
-    made = store.commit(None, str(tmp_path / "upper"), {}, {})
+    made = ingest.commit(None, str(tmp_path / "upper"), {}, {})
     assert not os.path.exists(f"{store.layer_directory(made.digests[0])}/blob")
-    manifest = made.make_manifest()
-    descriptor, path = store.layer_blob(made.digests[0])
+    manifest = make_manifest(made)
+    descriptor, path = ingest.layer_blob(made.digests[0])
     with open(path, "rb") as file:
         blob = file.read()
     assert documents.digest_of(blob) == descriptor.digest == manifest.layers[0].digest
     assert hashlib.sha256(gzip.decompress(blob)).hexdigest() == made.digests[0]
     assert documents.parse_manifest(manifest.data).config.digest == f"sha256:{made.id}" and left() == []
     (tmp_path / "upper/file").write_bytes(b"other")
-    other = store.commit(None, str(tmp_path / "upper"), {}, {})
+    other = ingest.commit(None, str(tmp_path / "upper"), {}, {})
     with open(f"{other.layers[0]}/file", "ab") as file:
         file.write(b"!")
     with pytest.raises(ContainerError, match="something has changed the files"):
-        other.make_manifest()
+        make_manifest(other)
     assert left() == []
 
 
 def test_a_layer_that_came_plain_is_kept_compressed(tmp_path):
     part = Layer(documents.LAYER, bytes, zeros=bytes(1 << 20))
     made = make("x", part)
-    descriptor, path = store.layer_blob(made.digests[0])
+    descriptor, path = ingest.layer_blob(made.digests[0])
     assert descriptor.size == os.path.getsize(path) < 20_000 and left() == []
     with open(path, "rb") as file:
         assert gzip.decompress(file.read()) == part.blob
@@ -288,10 +289,10 @@ def test_what_came_with_a_manifest_is_given_away_with_it():
     manifest = documents.Manifest.of(
         Descriptor(documents.CONFIG, documents.digest_of(config), len(config)), [part.descriptor]
     )
-    with store.Making(image.full_name("x")) as making:
+    with ingest.Making(image.full_name("x")) as making:
         making.layer(part.descriptor, part.diff_id, part.fetch)
         made = making.finish(config, manifest, "sha256:" + "5" * 64)
-    assert made.manifest.data == made.make_manifest().data == manifest.data
+    assert made.manifest.data == make_manifest(made).data == manifest.data
     assert made.repo_digests == ["x@sha256:" + "5" * 64] and made.names == ["x:latest"]
     assert image.Image.find("x@sha256:" + "5" * 64).id == made.id
     # the same files, another blob: the layer is there
@@ -299,9 +300,9 @@ def test_what_came_with_a_manifest_is_given_away_with_it():
     manifest = documents.Manifest.of(
         manifest.config, [Descriptor(documents.LAYER_GZIP, documents.digest_of(again.blob + b"x"), 9)]
     )
-    with store.Making(image.full_name("y")) as making:
+    with ingest.Making(image.full_name("y")) as making:
         making.finish(config, manifest)
-    assert image.Image.find("y").make_manifest().layers[0].digest == part.descriptor.digest
+    assert make_manifest(image.Image.find("y")).layers[0].digest == part.descriptor.digest
 
 
 # ---- what an archive leaves out ------------------------------------------------------------------------------------
@@ -429,7 +430,7 @@ def test_a_commit_is_the_container_as_it_was(changed, tmp_path):
     from tests.integration.archive.test_extract import tree
 
     base, upper, merged = changed
-    made = store.commit(base, upper, {"Cmd": ["/new/file"]}, {"created_by": "by hand"}, "mine:1")
+    made = ingest.commit(base, upper, {"Cmd": ["/new/file"]}, {"created_by": "by hand"}, "mine:1")
     again = tmp_path / "again"
     again.mkdir()
     mount.mount("overlay", str(again), "overlay", mount.MS_RDONLY, f"lowerdir={':'.join(made.layers)}")
@@ -444,7 +445,7 @@ def test_a_commit_is_the_container_as_it_was(changed, tmp_path):
     )
     packed = diff.pack(made.layers[0], open(os.devnull, "wb"))
     assert packed.digest == made.digests[-1]  # what push and save rely on: packed again, it is the same archive
-    nothing = store.commit(made, None, {"Cmd": ["sh"]}, {"created_by": "CMD sh"})
+    nothing = ingest.commit(made, None, {"Cmd": ["sh"]}, {"created_by": "CMD sh"})
     assert nothing.digests == made.digests and nothing.history[-1]["empty_layer"] is True and nothing.names == []
 
 
@@ -452,5 +453,5 @@ def test_a_name_that_means_deleted_is_no_name_for_a_file(tmp_path):
     (tmp_path / "upper").mkdir()
     (tmp_path / "upper/.wh.x").touch()
     with pytest.raises(ContainerError, match="/.wh.x can't be part of a layer"):
-        store.commit(None, str(tmp_path / "upper"), {}, {})
+        ingest.commit(None, str(tmp_path / "upper"), {}, {})
     assert left() == []

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from minict.engine.images import image, store, tarexport
+from minict.engine.images import image, ingest, tarexport
 from minict.kernel import mount
 from tests.integration.archive.test_extract import KILLS_FILE, tree
 from tests.support.command_line import minict
@@ -172,7 +172,7 @@ def test_umoci_unpacks_what_a_container_has_left(tmp_path, layout):
         os.chmod(top / "capable", 0o700)
         os.rename(top / "again", top / "moved")
         os.mknod(top / "device", 0o600 | stat.S_IFBLK, os.makedev(7, 300))
-        committed = store.commit(made, str(tmp_path / "upper"), {}, {}, "committed:1")
+        committed = ingest.commit(made, str(tmp_path / "upper"), {}, {}, "committed:1")
         wanted = contents(top)
     finally:
         mount.umount2(str(top))

@@ -19,7 +19,7 @@ import pytest
 from pyroute2 import IPRoute
 
 from minict.engine.containers.store import Record, records
-from minict.engine.networks import connect, endpoints, ipam, portmapper, sandbox, store
+from minict.engine.networks import connect, endpoints, ipam, portmapper, sandbox, state, store
 from minict.runtime import paths
 from minict.runtime.state import State
 from tests.integration.networks.test_bridge import die_at_line
@@ -53,7 +53,7 @@ class Box(Machine):
 
     def on(self, network: str = "") -> dict:
         """Its place on a *network*, or its first."""
-        found = sandbox.describe(self.id)["Networks"]
+        found = state.describe(self.id)["Networks"]
         return found[network] if network else next(iter(found.values()))
 
     def says(self, *words: str) -> str:
@@ -527,7 +527,7 @@ def test_networks_come_and_go_while_a_container_runs(boxes, world):
     assert reach(world, one, HOST, 8080, inside=(one.on("back")["IPAddress"], 80)) == WORLD, "its port has gone with it"
     refused(minict("network", "disconnect", "bridge", "one"), "not on the network bridge")
     done("restart", "-t", "0", "one")
-    assert list(sandbox.describe(one.id)["Networks"]) == ["back"] and db.knows("web") == one.ip
+    assert list(state.describe(one.id)["Networks"]) == ["back"] and db.knows("web") == one.ip
     done("network", "disconnect", "back", "one")
     assert db.knows("one") is None and [line.split()[0] for line in one.sh("ip", "-br", "link").splitlines()] == ["lo"]
     done("network", "connect", "--ip", "10.210.9.9", "bridge", "one")
@@ -543,10 +543,10 @@ def test_networks_of_a_stopped_container_are_those_of_its_next_life(boxes):
     done("network", "disconnect", "bridge", "one")
     assert Record.find("one").settings["network"] == ["name=back,alias=web"]
     done("start", "one")
-    assert list(sandbox.describe(one.id)["Networks"]) == ["back"] and one.on()["Aliases"] == ["web"]
+    assert list(state.describe(one.id)["Networks"]) == ["back"] and one.on()["Aliases"] == ["web"]
     done("network", "disconnect", "back", "one")
     done("restart", "-t", "0", "one")
-    assert sandbox.describe(one.id)["Networks"] == {}
+    assert state.describe(one.id)["Networks"] == {}
     assert minict("inspect", "-f", "{{.HostConfig.NetworkMode}}", "one").stdout == "none\n"
     done("network", "connect", "bridge", "one")
     assert one.ip.startswith("10.210.")
@@ -668,18 +668,16 @@ def test_two_hundred_operations_by_eight_processes_at_once_end_in_order(world, i
     }
     assert set(held) <= set(alive), "an address whose container does not run"
     for id, record in alive.items():
-        for joint in sandbox.read(id)["joints"]:
+        for joint in state.read(id)["joints"]:
             assert joint["address"] in sh(
                 "nsenter", "-t", str(record.pid), "-n", "ip", "-o", "address", "show", f"eth{joint['number']}"
             )
-            members = {other: sandbox.read(other) for other in ipam.holders(joint["key"]).values()}
+            members = {other: state.read(other) for other in ipam.holders(joint["key"]).values()}
             for other, wired in members.items():
                 place = next(each for each in wired["joints"] if each["key"] == joint["key"])
                 known = endpoints.answer(id, wired["name"], "A")
                 assert place["address"] in known if joint["id"] else known is None, (id, other, known)
-    wired_ports = sorted(
-        (id, port[2]) for id in alive for port in sandbox.read(id)["ports"] if sandbox.read(id)["joints"]
-    )
+    wired_ports = sorted((id, port[2]) for id in alive for port in state.read(id)["ports"] if state.read(id)["joints"])
     assert sorted((id, port.outside) for id, port, _ in portmapper.published()) == wired_ports
     for id in [record.id for record in records()]:
         done("rm", "-f", id)

@@ -13,7 +13,7 @@ import socket
 import pytest
 
 from minict.engine.containers.store import Record
-from minict.engine.networks import portmapper, sandbox
+from minict.engine.networks import portmapper, state
 from minict.kernel import conntrack
 from minict.runtime.errors import ContainerError
 from tests.integration.networks.test_networks import Box, bare, boxes, done  # noqa: F401  fixtures
@@ -31,7 +31,7 @@ GATEWAY = "10.210.0.1"
 
 
 def published(box: Box) -> dict:
-    return sandbox.describe(box.id)["Ports"]
+    return state.describe(box.id)["Ports"]
 
 
 def rules() -> str:

@@ -14,8 +14,9 @@ import tarfile
 import pytest
 
 from minict.engine.containers.store import Record
-from minict.engine.images.image import Image, import_archive
-from minict.engine.volumes import populate, store
+from minict.engine.images.image import Image
+from minict.engine.images.importer import import_archive
+from minict.engine.volumes import mounts, populate, store
 from minict.kernel import mount
 from minict.runtime.errors import ContainerError
 from tests.support.command_line import (
@@ -500,7 +501,7 @@ def test_an_image_that_wants_its_volume_in_a_bad_place(path):
         volume = mount = tmpfs = volumes_from = ()
 
     with pytest.raises(ContainerError, match="the image hostile wants a volume"):
-        store.plan(Nothing, Hostile)
+        mounts.plan(Nothing, Hostile)
 
 
 # ---- the commands --------------------------------------------------------------------------------------------------

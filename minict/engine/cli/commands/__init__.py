@@ -15,7 +15,7 @@ def each(names: list[str], do, missing_ok: bool = False) -> int:
     """
     from errno import ENOENT
 
-    from minict.engine.cli.main import tell
+    from minict.engine.cli.errors import tell
     from minict.runtime.errors import ContainerError
 
     status = 0

@@ -187,7 +187,7 @@ def _write_files(fields: dict, image, names: list[str]) -> None:
 def prune(fields: dict, arguments: list[str]) -> None:
     from minict.engine.builder import mounting
     from minict.engine.images import buildcache
-    from minict.engine.images.image import remove_unused
+    from minict.engine.images.prune import remove_unused
 
     if fields.get("force") or agreed(["what the build cache remembers", NAMELESS_IMAGES]):
         print(f"forgot {buildcache.forget()} steps, and {mounting.forget()} caches of RUN")

@@ -14,6 +14,7 @@ def cp(fields: dict, arguments: list[str]) -> None:
 
     from minict.engine.archive import fsview, transfer
     from minict.engine.containers.store import Record
+    from minict.engine.lifecycle import containerfs
 
     (source_name, source), (target_name, target) = map(_end, arguments)
     if bool(source_name) == bool(target_name):
@@ -40,7 +41,7 @@ def cp(fields: dict, arguments: list[str]) -> None:
 
     if target == "-" and sys.stdout.isatty():
         raise ContainerError("cp: standard output is a terminal, where an archive makes no sense: redirect it")
-    size = fsview.with_files(record, work)
+    size = containerfs.with_files(record, work)
     if "-" not in (source, target) and not fields.get("quiet"):
         from minict.engine.util.table import size as words
 
@@ -65,8 +66,9 @@ def _end(text: str) -> tuple[str, str]:
 def export(fields: dict, arguments: list[str]) -> None:
     import sys
 
-    from minict.engine.archive import fsview, transfer
+    from minict.engine.archive import transfer
     from minict.engine.containers.store import Record
+    from minict.engine.lifecycle import containerfs
 
     record = Record.find(arguments[0])
     path = fields.get("output")
@@ -74,7 +76,7 @@ def export(fields: dict, arguments: list[str]) -> None:
         raise ContainerError("export: standard output is a terminal, where an archive makes no sense: use -o FILE")
     output = os.open(f"{path}.{os.getpid()}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600) if path else 1
     try:
-        fsview.with_files(
+        containerfs.with_files(
             record, lambda files: transfer.send(transfer.End(files, "/.", "/"), output, content_of=True), volumes=False
         )
         if path:

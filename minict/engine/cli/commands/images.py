@@ -54,10 +54,10 @@ def tag(fields: dict, arguments: list[str]) -> None:
 
 
 def from_host(fields: dict, arguments: list[str]) -> None:
-    from minict.engine.images import image
+    from minict.engine.images import importer
 
     name, *commands = arguments
-    made = image.from_host(name, commands)
+    made = importer.from_host(name, commands)
     print(f"{name}: {made.id[:12]}")
 
 
@@ -69,23 +69,23 @@ def remove(fields: dict, arguments: list[str]) -> int:
 
 
 def prune(fields: dict, arguments: list[str]) -> None:
-    from minict.engine.images import image, listing, store
+    from minict.engine.images import listing, prune, store
     from minict.engine.util.table import size
 
     everything, wanted = fields.get("all", False), listing.wanted(fields.get("filter", []))
     if not fields.get("force") and not agreed([UNUSED_IMAGES if everything else NAMELESS_IMAGES]):
         return
     before = store.size()
-    report("Images", image.remove_unused(everything, wanted))
+    report("Images", prune.remove_unused(everything, wanted))
     store.prune()
     print(f"Total reclaimed space: {size(max(0, before - store.size()))}")
 
 
 def import_archive(fields: dict, arguments: list[str]) -> None:
-    from minict.engine.images import image
+    from minict.engine.images import importer
 
     source, *name = arguments
-    made = image.import_archive(
+    made = importer.import_archive(
         source,
         name[0] if name else None,
         message=fields.get("message", f"Imported from {source}"),

@@ -135,11 +135,11 @@ def top(fields: dict, arguments: list[str]) -> None:
 def port(fields: dict, arguments: list[str]) -> None:
     from minict.engine.containers.store import Record
     from minict.engine.lifecycle.listing import address
-    from minict.engine.networks import sandbox
+    from minict.engine.networks import state
     from minict.runtime.errors import ContainerError
 
     record = Record.find(arguments[0])
-    ports = sandbox.describe(record.id)["Ports"]
+    ports = state.describe(record.id)["Ports"]
     wanted = [word if "/" in word else f"{word}/tcp" for word in arguments[1:]]
     for inside in wanted or sorted(ports, key=lambda port: (int(port.partition("/")[0]), port)):
         for each in ports.get(inside) or []:

@@ -96,13 +96,13 @@ def rm(fields: dict, arguments: list[str]) -> int:
 
 
 def prune(fields: dict, arguments: list[str]) -> None:
-    from minict.engine.system import df
+    from minict.engine.system import prune_unused
     from minict.engine.util import filters
 
     given = filters.parse(fields.get("filter", ()), filters.PRUNE)
     filters.until(given)
     if fields.get("force") or agreed(["all networks that no container has"]):
-        report("Networks", df.prune_networks(given))
+        report("Networks", prune_unused.prune_networks(given))
 
 
 def connect(fields: dict, arguments: list[str]) -> None:

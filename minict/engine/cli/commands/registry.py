@@ -42,11 +42,11 @@ def push(fields: dict, arguments: list[str]) -> None:
 def login(fields: dict, arguments: list[str]) -> None:
     import sys
 
-    from minict.engine.distribution import credentials
+    from minict.engine.distribution import credentials, login
 
     host = credentials.registry_name(*arguments)
     given = credentials.Login(*_ask(host, fields))
-    kept = credentials.log_in(host, given, fields.get("tls_verify"))
+    kept = login.log_in(host, given, fields.get("tls_verify"))
     if os.path.isabs(kept):
         print(f"WARNING: the password is kept in {kept} as it is; a credential helper would hide it", file=sys.stderr)
     print("Login Succeeded")

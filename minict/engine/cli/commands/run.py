@@ -25,13 +25,13 @@ def run(fields: dict, arguments: list[str]) -> int:
 
 def create(fields: dict, arguments: list[str]) -> None:
     from minict.engine.containers.options import Settings
-    from minict.engine.lifecycle import task
+    from minict.engine.lifecycle import create
 
     image, *command = arguments
     quiet = fields.pop("quiet", False)
     settings = Settings(**fields)
     tell(settings)
-    print(task.create(image, command, settings, found=task.find_image(image, settings, quiet)).id)
+    print(create.create(image, command, settings, found=create.find_image(image, settings, quiet)).id)
 
 
 def tell(settings) -> None:

@@ -80,8 +80,9 @@ def disk(fields: dict, arguments: list[str]) -> None:
 
 
 def prune_all(fields: dict, arguments: list[str]) -> None:
-    from minict.engine.images import image, listing
-    from minict.engine.system import df, prune
+    from minict.engine.images import listing
+    from minict.engine.images.prune import remove_unused
+    from minict.engine.system import df, prune, prune_unused
     from minict.engine.util import filters, table
     from minict.runtime.errors import ContainerError
 
@@ -100,24 +101,24 @@ def prune_all(fields: dict, arguments: list[str]) -> None:
     if not fields.get("force") and not agreed(doomed):
         return
     before = df.total()
-    report("Containers", df.prune_containers(texts))
-    report("Networks", df.prune_networks(given))
-    report("Images", image.remove_unused(whole, wanted))
+    report("Containers", prune_unused.prune_containers(texts))
+    report("Networks", prune_unused.prune_networks(given))
+    report("Images", remove_unused(whole, wanted))
     if volumes:
-        report("Volumes", df.prune_volumes(given))
+        report("Volumes", prune_unused.prune_volumes(given))
     for line in prune.prune():
         print(f"removed {line}")
     print(f"Total reclaimed space: {table.size(max(0, before - df.total()))}")
 
 
 def prune_containers(fields: dict, arguments: list[str]) -> None:
-    from minict.engine.system import df
+    from minict.engine.system import df, prune_unused
     from minict.engine.util import table
 
     if not fields.get("force") and not agreed(["all containers that do not run"]):
         return
     before = df.total()
-    report("Containers", df.prune_containers(fields.get("filter", ())))
+    report("Containers", prune_unused.prune_containers(fields.get("filter", ())))
     print(f"Total reclaimed space: {table.size(max(0, before - df.total()))}")
 
 

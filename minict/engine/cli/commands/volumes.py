@@ -123,10 +123,10 @@ def prune(fields: dict, arguments: list[str]) -> None:
 
 def _size() -> int:
     """The bytes of all files in all volumes."""
-    from minict.engine.system import df
+    from minict.engine.util import diskusage
     from minict.engine.volumes import store
 
-    return sum(df.usage(volume.mountpoint) for volume in store.volumes())
+    return sum(diskusage.usage(volume.mountpoint) for volume in store.volumes())
 
 
 _FILTER = Option(

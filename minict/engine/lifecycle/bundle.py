@@ -1,0 +1,41 @@
+"""minict.engine.lifecycle.bundle"""
+
+from __future__ import annotations
+
+from minict.engine.containers.store import Record
+from minict.engine.images import overlay
+from minict.engine.images.image import Image
+from minict.engine.networks import sandbox
+from minict.engine.spec import namespaces
+from minict.engine.spec.spec import specify
+from minict.runtime import spec
+
+
+def wish(record: Record, image: Image) -> tuple[spec.Spec, sandbox.Wiring]:
+    """What the runtime is to make of the container, and how it is connected.  Raises :class:`ContainerError`."""
+    settings = record.settings_object()
+    wires = sandbox.Wiring(
+        settings,
+        record.id,
+        namespaces.host_name(settings, record.id),
+        list(image.config.get("ExposedPorts") or []),
+        record.name,
+        namespaces.domain_name(settings),
+    )
+    root = overlay.root(image, record.data, once=record.removes_itself)
+    wished = specify(settings, record.id, image, record.args, f"{record.data}/root", root, etc_files(record))
+    wished.linux.namespaces += wires.namespaces()
+    return wished, wires
+
+
+def etc_files(record: Record) -> list[spec.Mount]:
+    """The files that the engine writes and the container sees in its /etc: they are not the image's to know.
+
+    The container may write to them, unless its root is read-only, as in Docker.  So they lie with its other files on
+    the disk, and not in MINICT_RUN, which is memory that the whole machine shares.
+    """
+    options = ["bind", "nosuid", "nodev", "noexec", *["ro"] * bool(record.settings.get("read_only"))]
+    return [
+        spec.Mount(destination=f"/etc/{name}", type="bind", source=f"{record.data}/{name}", options=options)
+        for name in ("hosts", "hostname", "resolv.conf")
+    ]

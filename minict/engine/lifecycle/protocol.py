@@ -1,0 +1,26 @@
+"""minict.engine.lifecycle.protocol"""
+
+from __future__ import annotations
+
+import _signal
+import os
+
+# What a message on the socket begins with; see attach.py for the other end.
+TYPED, END_OF_INPUT, SIZE, SIGNAL = b"i", b"e", b"s", b"k"  # from a client
+OUT, ERR, EXIT = b"o", b"r", b"x"  # to a client
+
+
+class Wake:
+    """A descriptor that can be read after a signal, so that one just before poll(2) is not overslept."""
+
+    def __init__(self):
+        self.fd, self._end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        _signal.set_wakeup_fd(self._end, warn_on_full_buffer=False)
+
+    def clear(self) -> None:
+        os.read(self.fd, 512)
+
+    def close(self) -> None:
+        _signal.set_wakeup_fd(-1)
+        os.close(self.fd)
+        os.close(self._end)

@@ -1,0 +1,51 @@
+"""minict.engine.lifecycle.recovery"""
+
+from __future__ import annotations
+
+import os
+
+from minict.engine.containers.store import Record
+from minict.runtime.container import Container
+from minict.runtime.errors import ContainerError
+
+from . import task
+
+
+def prune_container(id: str) -> bool:
+    """End the life of the container *id* if nobody looks after it, and remove it if it should be gone; whether there
+    was either."""
+    try:
+        record = Record.load(id)
+    except ContainerError:  # made half, or removed half; or it is not the engine's, but the OCI runtime's
+        record = Record(id)
+    settled = task.settle(record) if os.path.isdir(record.data) else prune_life(id)
+    if should_be_gone(record) and record.lock(wait=False):
+        try:
+            if should_be_gone(record):
+                record.remove()
+                return True
+        finally:
+            record.unlock()
+    return settled
+
+
+def prune_life(id: str) -> bool:
+    """The same for a container without files of its own."""
+    container = Container(id, task.UNDO)
+    if not container.state.lock():
+        return False
+    attached = any(kind == "attached" for kind, _ in container.state.ledger())
+    if container.pid is not None and not attached:
+        container.state.unlock()
+        return False
+    container.delete(force=True)
+    return True
+
+
+def should_be_gone(record: Record) -> bool:
+    """Whether a container was never finished, or removes itself and has lived."""
+    if not os.path.isdir(record.data) or os.path.isdir(record.state.directory):
+        return False
+    return not os.path.exists(f"{record.data}/container.json") or (
+        record.removes_itself and bool(record.life.get("started"))
+    )

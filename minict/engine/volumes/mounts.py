@@ -1,0 +1,185 @@
+"""minict.engine.volumes.mounts"""
+
+from __future__ import annotations
+
+import os
+
+from minict.runtime import spec
+from minict.runtime.errors import ContainerError
+from minict.runtime.mounts import SUBPATH
+
+from .store import Volume, create, directory, remove
+
+
+def plan(settings, image) -> list[dict]:
+    """The mounts of a container with these *settings* of this *image*, in the form that :mod:`.options` describes.
+
+    Nothing is made.  Raises :class:`ContainerError`.
+    """
+    if not any([settings.volumes_from, settings.volume, settings.mount, settings.tmpfs, image.config.get("Volumes")]):
+        return []
+    from . import options as volume_options
+
+    found = {}
+    for text in settings.volumes_from:
+        found.update((mount["destination"], mount) for mount in volume_options.volumes_from(text))
+    own = {}
+    for option, read in (
+        ("volume", volume_options.volume),
+        ("mount", volume_options.mount),
+        ("tmpfs", volume_options.tmpfs),
+    ):
+        for mount in map(read, getattr(settings, option)):
+            if mount["destination"] in own:
+                raise ContainerError(
+                    f"two things are to be mounted on {mount['destination']}: leave one of the two out"
+                )
+            own[mount["destination"]] = mount
+    found.update(own)
+    for path in image.config.get("Volumes") or {}:
+        place = volume_options.destination(path, f"the image {image.name} wants a volume")
+        found.setdefault(place, {"type": "volume", "destination": place, "anonymous": True, "copy": True})
+    for mount in found.values():
+        if mount.get("anonymous"):
+            mount.setdefault("name", os.urandom(32).hex())
+        if mount["type"] == "bind":
+            _check_source(mount)
+    # what lies in another comes after it
+    return sorted(found.values(), key=lambda mount: mount["destination"].count("/"))
+
+
+def prepare(mounts: list[dict], image, id: str) -> None:
+    """Make what the *mounts* of the container *id* need and the host has not: volumes, and directories that ``-v``
+    names.
+
+    An empty volume gets what the *image* has at its destination.  Raises :class:`ContainerError`.
+    """
+    for mount in mounts:
+        if mount["type"] == "bind":
+            _make_source(mount)
+        elif mount["type"] == "volume":
+            volume = create(
+                mount["name"],
+                labels=mount.get("labels"),
+                options=mount.get("driver_opts"),
+                anonymous=mount.get("anonymous", False),
+            )
+            if mount.get("copy") and not volume.options:
+                from . import populate
+
+                populate.fill(volume, image, mount["destination"])
+
+
+def is_missing(mount: dict) -> bool:
+    """Whether a volume of a container is not there: whoever made the container was killed before the volume was
+    made."""
+    return mount["type"] == "volume" and not os.path.isdir(f"{directory()}/{mount['name']}")
+
+
+def spec_mounts(mounts: list[dict]) -> list[spec.Mount]:
+    """The *mounts* in the language of the specification; to be asked at each start, because the host may have changed.
+
+    Raises :class:`ContainerError` for what is not there any more.
+    """
+    return [_spec_mount(mount) for mount in mounts]
+
+
+def arranged(standard: list[spec.Mount], own: list[spec.Mount]) -> list[spec.Mount]:
+    """All mounts of a container, in their order: its root, then what lies in another one after that.
+
+    Where the user mounts something of their *own*, none of the *standard* ones is made; a /dev of their own is taken
+    as it is. Source: moby, daemon/oci_linux.go, withMounts.
+    """
+    places = {mount.destination for mount in own}
+    kept = [
+        mount
+        for mount in standard
+        if mount.destination not in places and not ("/dev" in places and mount.destination.startswith("/dev/"))
+    ]
+    return sorted([*kept, *own], key=lambda mount: 0 if mount.destination == "/" else mount.destination.count("/"))
+
+
+def root_propagation(mounts: list[dict]) -> str | None:
+    """What the specification must say of the root, lest what a mount shares with the host ends in between."""
+    return (
+        "shared"
+        if any(word in ("shared", "rshared") for mount in mounts for word in mount.get("options", ()))
+        else None
+    )
+
+
+def release(mounts: list[dict], id: str) -> None:
+    """Remove the anonymous volumes among the *mounts* of the container *id*, unless another container uses them."""
+    for mount in mounts:
+        if mount.get("anonymous"):
+            try:
+                remove(mount["name"], but=id)
+            except ContainerError:
+                pass  # used by a container that took it by --volumes-from, or gone
+
+
+def _spec_mount(mount: dict) -> spec.Mount:
+    options = list(mount.get("options", ()))
+    if mount["type"] == "tmpfs":
+        options += ["ro"] if mount.get("read_only") else []
+        return spec.Mount(destination=mount["destination"], type="tmpfs", source="tmpfs", options=options)
+    if mount["type"] == "bind":
+        source = _make_source(mount)
+        _check_propagation(source, options)
+    else:
+        volume = Volume.find(mount["name"])
+        from . import populate
+
+        populate.finish(volume)
+        source = volume.source
+        if "subpath" in mount:
+            options.append(SUBPATH + mount["subpath"])
+    if mount.get("read_only"):
+        options += ["ro"] if mount.get("writable_inside") else ["ro", "rro"]
+    return spec.Mount(
+        destination=mount["destination"],
+        type="bind",
+        source=source,
+        options=["bind" if mount.get("alone") else "rbind", *options],
+    )
+
+
+def _check_source(mount: dict) -> None:
+    if not mount.get("create") and not os.path.exists(mount["source"]):
+        raise ContainerError(
+            f"there is no {mount['source']} on the host: make it, or use -v, which makes a directory there"
+        )
+
+
+def _make_source(mount: dict) -> str:
+    """The path of a bind on the host; ``-v`` makes a directory where there is nothing."""
+    _check_source(mount)
+    if not os.path.exists(mount["source"]):
+        try:
+            os.makedirs(mount["source"], exist_ok=True)
+        except OSError as error:
+            raise ContainerError(
+                f"there is no {mount['source']} on the host, and it can't be made ({error.strerror}): "
+                "choose another path",
+                errno=error.errno,
+            ) from None
+    return os.path.realpath(mount["source"])
+
+
+def _check_propagation(source: str, words: list[str]) -> None:
+    """What shares with the host, or is its slave, must be shared there.  Source: Docker's reference on bind mounts."""
+    wanted = next((word for word in words if word.removeprefix("r") in ("shared", "slave")), None)
+    if wanted is None:
+        return
+    fd = os.open(source, os.O_PATH | os.O_CLOEXEC)
+    with open(f"/proc/self/fdinfo/{fd}") as file:
+        mount_id = next(line.split()[1] for line in file if line.startswith("mnt_id:"))
+    os.close(fd)
+    with open("/proc/self/mountinfo") as file:
+        words = next(line.split(" - ")[0].split() for line in file if line.split(" ", 1)[0] == mount_id)
+    kinds = {word.partition(":")[0] for word in words[6:]}
+    if not kinds & ({"shared"} if wanted.endswith("shared") else {"shared", "master"}):
+        raise ContainerError(
+            f"{source} can't be mounted as {wanted}: it lies in {words[4]}, which is no shared mount; "
+            f"'mount --make-shared {words[4]}' makes it one"
+        )
