@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import threading
 
-from minict.engine.containers.options import Settings
+from minict.engine.containers.options import ContainerOptions
 from minict.engine.containers.store import Record, records
 from minict.engine.images.image import Image
 from minict.runtime import namespaces
@@ -75,7 +75,7 @@ def run(
         raise ContainerError("a terminal needs a person at it: use 'minict run -it' in a terminal")
     command = _words(command)
     if detach:
-        return Running(image, command, Settings(**options), trace)
+        return Running(image, command, ContainerOptions(**options), trace)
     import time
 
     from .util.streams import Relay
@@ -83,7 +83,7 @@ def run(
     data, stdin = bytearray(), _spool(input)
     try:
         with Relay(stdin, data.extend, data.extend) as relay:
-            record, container = _bear(image, command, Settings(**options), relay.theirs, trace)
+            record, container = _bear(image, command, ContainerOptions(**options), relay.theirs, trace)
             relay.begun()
             try:
                 if not relay.run(container.pidfd, end=None if timeout is None else time.monotonic() + timeout):
@@ -101,7 +101,7 @@ def run(
     return Finished(status, data.decode(errors="replace"), container.traces)
 
 
-def _bear(image: str, command: list[str], settings: Settings, streams: tuple, trace: bool) -> tuple:
+def _bear(image: str, command: list[str], settings: ContainerOptions, streams: tuple, trace: bool) -> tuple:
     """A new container, which this Python looks after: its record, and its life.  Raises :class:`ContainerError`.
 
     It goes when it ends: what is worth keeping of it is in the object that the caller gets.
@@ -332,7 +332,7 @@ def _command(*words: str) -> str:
 
 def create(image: str, command: str | list[str] = (), **options) -> Container:
     """Make a container, to be started later; *options* as for :func:`run`.  Raises :class:`ContainerError`."""
-    return Container(creation.create(image, _words(command), Settings(**options)))
+    return Container(creation.create(image, _words(command), ContainerOptions(**options)))
 
 
 def container(name: str) -> Container:
@@ -409,7 +409,7 @@ class Running(Container):
     """A container in the background of this Python, which looks after it itself: it ends with this Python, and then
     goes."""
 
-    def __init__(self, image: str, command: list[str], settings: Settings, trace: bool):
+    def __init__(self, image: str, command: list[str], settings: ContainerOptions, trace: bool):
         self._log, self._last_words = os.memfd_create("log", os.MFD_CLOEXEC), ""
         try:
             record, self._container = _bear(image, command, settings, (-1, self._log, self._log), trace)

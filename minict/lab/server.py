@@ -7,7 +7,7 @@ containers are.  It shows the learner's own copies of the notebooks (:mod:`.copi
 In a virtual machine the server is a service (vagrant/provision.sh) of an ordinary user, and the kernels alone are
 root's. ``… server service`` becomes this server; ``… server address`` waits until it answers, and prints its address.
 
-Settings, as environment variables:
+ContainerOptions, as environment variables:
 
 * ``MINICT_PORT``: the port (8888).  When it is taken, ``make lab`` takes the next free one
 * ``MINICT_BIND``: the address at which the service listens (127.0.0.1)

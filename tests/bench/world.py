@@ -11,9 +11,9 @@ import os
 import shutil
 import tempfile
 
-from minict.engine.containers.options import Settings
+from minict.engine.containers.options import ContainerOptions
 from minict.engine.images import importer
-from minict.engine.networks.sandbox import Wiring
+from minict.engine.networks.sandbox import Sandbox
 from minict.engine.spec import seccomp
 from minict.engine.spec.spec import specify
 from minict.kernel import mount as k
@@ -97,8 +97,8 @@ class World:
 
     def same_config(self) -> dict:
         """The specification that ``minict run`` makes of its defaults, for other runtimes."""
-        spec = specify(Settings(network="none"), "bench", self.image, ["true"], self.rootfs, None, [])
-        spec.linux.namespaces += Wiring(Settings(network="none"), "bench", "bench").namespaces()
+        spec = specify(ContainerOptions(network="none"), "bench", self.image, ["true"], self.rootfs, None, [])
+        spec.linux.namespaces += Sandbox(ContainerOptions(network="none"), "bench", "bench").namespaces()
         spec.mounts = spec.mounts[1:]  # without the overlay: for the others the root is a plain directory
         spec.linux.seccomp = seccomp.default(spec.process.capabilities.bounding)
         spec.linux.resources.devices = devices.with_defaults([])

@@ -7,7 +7,7 @@
         page.run_all()
         page.cell('@exercise("pivot-1")').run()
 
-Settings, logs and the browser's profile lie below the given directory, and so does the copy of the notebook that is
+ContainerOptions, logs and the browser's profile lie below the given directory, and so does the copy of the notebook that is
 opened: what is committed is never written to.
 """
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 
-from minict.engine.containers.options import Settings
+from minict.engine.containers.options import ContainerOptions
 from minict.engine.distribution import manifest
 from minict.engine.distribution.reference import full_name
 from minict.engine.images import buildcache, ingest
@@ -57,7 +57,7 @@ def build(
     it is another
     one; ``-`` is standard input.  *args*: values for its ARGs.  *target*: the stage to end with.  *use_cache*: take
     what the same steps have made before; not in *fresh_stages*.  *pull*: fetch base images anew.  *settings*: fields
-    of :class:`minict.engine.containers.options.Settings` for the containers of RUN, such as ``network``.  *platform*:
+    of :class:`minict.engine.containers.options.ContainerOptions` for the containers of RUN, such as ``network``.  *platform*:
     what the image is for.
     *contexts*: further directories or images, by the names that the Dockerfile has for them.  *secrets*: by their ids.
     *say* is called with a line for each step; what RUN writes goes to the descriptor *output*.  *check_only*: return
@@ -67,7 +67,7 @@ def build(
     """
     for name in tag:
         full_name(name)
-    settings = Settings(**(settings or {})).to_dict()  # what is wrong with them is found now
+    settings = ContainerOptions(**(settings or {})).to_dict()  # what is wrong with them is found now
     with signals.Interruptible(), Given(directory, file) as given:
         recipe = dockerfile.parse(lexer.read(given.text))
         planner = plan.Planner(

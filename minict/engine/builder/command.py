@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from minict.engine.containers.options import Settings
+from minict.engine.containers.options import ContainerOptions
 from minict.engine.images import overlay
 from minict.engine.images.image import Image
 from minict.engine.lifecycle import commit, create, task
@@ -32,12 +32,12 @@ def changed(image: Image, step: Run, mounts: list, build) -> Image:
                 task.forget(record)
 
 
-def _settings(step: Run, mounting: Mounting, build) -> Settings:
+def _settings(step: Run, mounting: Mounting, build) -> ContainerOptions:
     """What the container may use.  No volume: what a command writes below a VOLUME is in the image, as with
     BuildKit."""
     variables = {**scopes.proxies(build.args), **step.environment, **mounting.environment}
     network = {} if step.network == "default" else {"network": [step.network]}
-    return Settings(
+    return ContainerOptions(
         **{
             **build.settings,
             **network,

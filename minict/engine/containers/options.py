@@ -19,13 +19,13 @@ _DEFAULT_NETWORK: Any = ("bridge",)
 _TIMES = ("health_interval", "health_timeout", "health_start_period", "health_start_interval")
 
 
-class Settings(spec.Record):
+class ContainerOptions(spec.Record):
     """What ``minict run`` takes: a field for each of its options, by the option's name.
 
     Values are texts as a person types them (``memory="128m"``), for which numbers will do (those of times are
     seconds); an option that can be given several times is a list, for which one value will do.  What a text means is
     found where it is needed, and an error says so there.  An object is also a JSON object:
-    ``Settings(**settings.to_dict())``. Raises :class:`TypeError` for a field that there is not, and
+    ``ContainerOptions(**settings.to_dict())``. Raises :class:`TypeError` for a field that there is not, and
     :class:`ContainerError` for a text with a zero byte in it.
     """
 
@@ -128,7 +128,7 @@ class Settings(spec.Record):
             elif self.__annotations__[name].startswith("str") and value is not None:
                 setattr(self, name, _text(name, value))
 
-    def resolved(self) -> Settings:
+    def resolved(self) -> ContainerOptions:
         """A copy that means the same wherever and by whomever it is read: files are read, and what was the caller's is
         named.
 
@@ -145,7 +145,7 @@ class Settings(spec.Record):
             changes.update(label=[*given, *self.label], label_file=[])
         if self.security_opt:
             changes.update(security_opt=[_read_profile(word) for word in self.security_opt])
-        return Settings(**{**self.to_dict(), **changes})
+        return ContainerOptions(**{**self.to_dict(), **changes})
 
 
 def _text(name: str, value: object) -> object:

@@ -1,6 +1,6 @@
 """How a container lives and ends, as its settings say: restarts, the signal that ends it, its health, its log.
 
-Every function reads some fields of :class:`.options.Settings`, and raises :class:`ContainerError` for a value that is
+Every function reads some fields of :class:`.options.ContainerOptions`, and raises :class:`ContainerError` for a value that is
 wrong.  *config* is the ``config`` of the image, whose word counts where the user has said nothing.
 """
 

@@ -36,7 +36,7 @@ class Record:
 
     ``id``; ``name``; ``image``, the image's id, and ``image_name``, as it was asked for; ``created``, in seconds since
     1970; ``args``, the command as the user gave it; ``settings``, a dictionary of the fields of
-    :class:`.options.Settings`; ``mounts``, what :func:`minict.engine.volumes.mounts.plan` made of its volumes.
+    :class:`.options.ContainerOptions`; ``mounts``, what :func:`minict.engine.volumes.mounts.plan` made of its volumes.
     """
 
     def __init__(self, id: str, **fields):
@@ -44,8 +44,8 @@ class Record:
         self.data = paths.container_data(id)
         self.state = State(id)
         self._lock = -1
-        # what :func:`minict.engine.lifecycle.bundle.wish` has made of it, when it is made to be started at once
-        self.wished = None
+        # what :func:`minict.engine.lifecycle.bundle.prepare` has made of it, when it is made to be started at once
+        self.prepared = None
         for name in _FIELDS:
             setattr(self, name, fields.get(name))
 
@@ -84,15 +84,15 @@ class Record:
         jsonfile.write(f"{self.data}/container.json", {name: getattr(self, name) for name in _FIELDS})
 
     def settings_object(self):
-        """The :class:`.options.Settings` that it was made with, and updated to since."""
-        from .options import Settings
+        """The :class:`.options.ContainerOptions` that it was made with, and updated to since."""
+        from .options import ContainerOptions
 
-        return Settings(**self.settings)
+        return ContainerOptions(**self.settings)
 
     # ---- its life
 
     @property
-    def life(self) -> dict:
+    def last_run(self) -> dict:
         """What became of it: ``started`` and ``finished`` (seconds since 1970), ``exit_code``, ``oom_killed``,
         ``error``, ``restarts``, ``health`` (what inspect shows as State.Health), ``monitor`` (its pid, and when that
         began).  Empty before its first start."""
@@ -101,9 +101,9 @@ class Record:
         except (FileNotFoundError, NotADirectoryError, ValueError):
             return {}
 
-    def write_life(self, **changes) -> None:
+    def write_last_run(self, **changes) -> None:
         """Change some fields of :attr:`life`.  Only who holds the life's lock does that: its monitor."""
-        jsonfile.write(f"{self.data}/life.json", {**self.life, **changes})
+        jsonfile.write(f"{self.data}/life.json", {**self.last_run, **changes})
 
     @property
     def pid(self) -> int | None:
@@ -118,11 +118,11 @@ class Record:
             return "paused" if self.paused else "running"
         if not os.path.exists(f"{self.data}/container.json"):
             return "removing"
-        life = self.life
-        if not life.get("started"):
+        last_run = self.last_run
+        if not last_run.get("started"):
             return "created"
-        if (life.get("restarting") or not life.get("finished")) and self.monitor:  # it is about to begin
-            return "restarting" if life.get("restarts") or life.get("restarting") else "created"
+        if (last_run.get("restarting") or not last_run.get("finished")) and self.monitor:  # it is about to begin
+            return "restarting" if last_run.get("restarts") or last_run.get("restarting") else "created"
         return "exited"
 
     @property
@@ -134,15 +134,15 @@ class Record:
     @property
     def monitor(self) -> int | None:
         """The pid of the process that looks after it, if that still lives."""
-        pid, begin = self.life.get("monitor") or (0, None)
+        pid, begin = self.last_run.get("monitor") or (0, None)
         return pid if pid and begin_time(pid) == begin else None
 
     @property
     def exit_code(self) -> int:
         """Of its last life.  A life whose monitor was killed has ended by SIGKILL: nobody saw it, and the kernel did
         that."""
-        life = self.life
-        return life["exit_code"] if life.get("finished") else (137 if life.get("started") else 0)
+        last_run = self.last_run
+        return last_run["exit_code"] if last_run.get("finished") else (137 if last_run.get("started") else 0)
 
     @property
     def removes_itself(self) -> bool:

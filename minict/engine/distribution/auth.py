@@ -74,14 +74,14 @@ class Authorization:
         if not same_origin(realm, self._transport.origin):
             context = self._transport.context if _same_host(realm, self._transport.origin) else default_context()
             server = Transport(realm, context, self._transport.say, nearest=self._transport.nearness)
-        wishes = {"service": demand.get("service", ""), "scope": scope or demand.get("scope", "")}
-        wishes = {name: value for name, value in wishes.items() if value}
+        parameters = {"service": demand.get("service", ""), "scope": scope or demand.get("scope", "")}
+        parameters = {name: value for name, value in parameters.items() if value}
         if login and login.identity_token:
             form = {
                 "grant_type": "refresh_token",
                 "refresh_token": login.identity_token,
                 "client_id": "minict",
-                **wishes,
+                **parameters,
             }
             answer = server.request(
                 "POST",
@@ -90,7 +90,7 @@ class Authorization:
                 urllib.parse.urlencode(form).encode(),
             )
         else:
-            query = urllib.parse.urlencode({"account": login.user, **wishes} if login else wishes)
+            query = urllib.parse.urlencode({"account": login.user, **parameters} if login else parameters)
             answer = server.request(
                 "GET", realm + ("&" if "?" in realm else "?") + query, {"Authorization": basic(login)} if login else {}
             )

@@ -11,10 +11,10 @@ from minict.engine.spec.spec import specify
 from minict.runtime import spec
 
 
-def wish(record: Record, image: Image) -> tuple[spec.Spec, sandbox.Wiring]:
+def prepare(record: Record, image: Image) -> tuple[spec.Spec, sandbox.Sandbox]:
     """What the runtime is to make of the container, and how it is connected.  Raises :class:`ContainerError`."""
     settings = record.settings_object()
-    wires = sandbox.Wiring(
+    network_sandbox = sandbox.Sandbox(
         settings,
         record.id,
         namespaces.host_name(settings, record.id),
@@ -23,9 +23,9 @@ def wish(record: Record, image: Image) -> tuple[spec.Spec, sandbox.Wiring]:
         namespaces.domain_name(settings),
     )
     root = overlay.root(image, record.data, once=record.removes_itself)
-    wished = specify(settings, record.id, image, record.args, f"{record.data}/root", root, etc_files(record))
-    wished.linux.namespaces += wires.namespaces()
-    return wished, wires
+    config = specify(settings, record.id, image, record.args, f"{record.data}/root", root, etc_files(record))
+    config.linux.namespaces += network_sandbox.namespaces()
+    return config, network_sandbox
 
 
 def etc_files(record: Record) -> list[spec.Mount]:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 
 from minict.engine.containers import names, policies
-from minict.engine.containers.options import Settings
+from minict.engine.containers.options import ContainerOptions
 from minict.engine.containers.store import Record, now
 from minict.engine.images.image import Image
 from minict.engine.volumes import mounts
 from minict.runtime.errors import ContainerError
 from minict.runtime.state import begin_time
 
-from .bundle import wish
+from .bundle import prepare
 
 
 def create(
-    image_name: str, args: list[str], settings: Settings, *, found: Image | None = None, starting: bool = False
+    image_name: str, args: list[str], settings: ContainerOptions, *, found: Image | None = None, starting: bool = False
 ) -> Record:
     """Make a container, up to the point where nothing of it runs yet.
 
@@ -38,7 +38,7 @@ def create(
         settings=settings.to_dict(),
         mounts=mounts.plan(settings, image),
     )
-    wished = wish(record, image)  # all that can be wrong with it is found before anything is taken
+    prepared = prepare(record, image)  # all that can be wrong with it is found before anything is taken
     record.make()
     try:
         if settings.name:
@@ -50,8 +50,8 @@ def create(
         for name in ("upper", "work", "root"):
             os.mkdir(f"{record.data}/{name}", 0o755)
         if starting:
-            record.wished = wished
-            record.write_life(started=now(), monitor=[os.getpid(), begin_time(os.getpid())])
+            record.prepared = prepared
+            record.write_last_run(started=now(), monitor=[os.getpid(), begin_time(os.getpid())])
         record.save()
         Image.load(image.id)  # as from now on nobody removes it, it is enough to look once
         mounts.prepare(record.mounts, image, record.id)  # now that the record names them, nobody removes them
@@ -66,7 +66,7 @@ def create(
     return record
 
 
-def find_image(name: str, settings: Settings, quiet: bool = False) -> Image:
+def find_image(name: str, settings: ContainerOptions, quiet: bool = False) -> Image:
     """The image of a new container, fetched from its registry as ``--pull`` and ``--platform`` say, *quiet* without a
     word.
 

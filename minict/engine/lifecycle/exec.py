@@ -31,7 +31,7 @@ def process(
     Raises :class:`ContainerError`.
     """
     from minict.engine.containers import env as words
-    from minict.engine.containers.options import Settings
+    from minict.engine.containers.options import ContainerOptions
     from minict.engine.spec.user import find_user
 
     if record.pid is None:
@@ -60,7 +60,7 @@ def process(
         everything = capabilities.known()
         result.capabilities = Capabilities(bounding=everything, permitted=everything, effective=everything)
     variables.update(
-        word.split("=", 1) for word in words.handed_on(Settings(env=env, env_file=env_file)) if "=" in word
+        word.split("=", 1) for word in words.handed_on(ContainerOptions(env=env, env_file=env_file)) if "=" in word
     )
     result.env = [f"{name}={value}" for name, value in variables.items()]
     return result

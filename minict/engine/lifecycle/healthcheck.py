@@ -25,13 +25,13 @@ _KILL = 9
 
 
 class Health:
-    """The checks of one life of the container *record*.  *wish* is what
+    """The checks of one life of the container *record*.  *policy* is what
     :func:`minict.engine.containers.policies.healthcheck` returns, *shell* the image's SHELL, which a command in one
     string is given to."""
 
-    def __init__(self, record: Record, wish: dict, shell: list[str] | None = None):
-        self.record, self.wish = record, wish
-        kind, *words = wish["Test"]
+    def __init__(self, record: Record, policy: dict, shell: list[str] | None = None):
+        self.record, self.policy = record, policy
+        kind, *words = policy["Test"]
         self.command = words if kind == "CMD" else [*(shell or ["/bin/sh", "-c"]), words[0]]
         self.began = time.monotonic()
         self.status, self.failures, self.results = "starting", 0, []
@@ -68,10 +68,10 @@ class Health:
     def _pause(self) -> float:
         """Seconds until the next check: more often while it is starting."""
         starting = self.status == "starting" and self._in_start_period()
-        return self.wish["StartInterval" if starting else "Interval"] / 1e9
+        return self.policy["StartInterval" if starting else "Interval"] / 1e9
 
     def _in_start_period(self) -> bool:
-        return time.monotonic() - self.began < self.wish["StartPeriod"] / 1e9
+        return time.monotonic() - self.began < self.policy["StartPeriod"] / 1e9
 
     def _begin(self) -> None:
         fd, told = os.pipe2(os.O_CLOEXEC)
@@ -85,7 +85,7 @@ class Health:
         if self._pid == 0:
             try:
                 os.close(fd)
-                status, output = _check(self.record, self.command, self.wish["Timeout"] / 1e9)
+                status, output = _check(self.record, self.command, self.policy["Timeout"] / 1e9)
                 os.write(told, f"{status}\n".encode() + output[:_LONGEST])
             finally:
                 os._exit(0)
@@ -102,7 +102,7 @@ class Health:
             self.status, self.failures = "healthy", 0
         elif self.status != "starting" or not self._in_start_period():
             self.failures += 1
-            if self.failures >= self.wish["Retries"]:
+            if self.failures >= self.policy["Retries"]:
                 self.status = "unhealthy"
         self.results = [
             *self.results[1 - _KEPT :],
@@ -120,7 +120,9 @@ class Health:
         """Let others know.  On a full disk they wait for the next time: the monitor, and with it the container, must
         not end."""
         try:
-            self.record.write_life(health={"Status": self.status, "FailingStreak": self.failures, "Log": self.results})
+            self.record.write_last_run(
+                health={"Status": self.status, "FailingStreak": self.failures, "Log": self.results}
+            )
         except OSError:
             pass
 

@@ -7,7 +7,7 @@ Source: the Docker Engine API, ContainerInspect.
 from __future__ import annotations
 
 from minict.engine.containers import env, policies
-from minict.engine.containers.options import Settings
+from minict.engine.containers.options import ContainerOptions
 from minict.engine.containers.store import Record
 from minict.engine.images.image import Image
 from minict.engine.networks import portmapper, state
@@ -48,7 +48,7 @@ def container(record: Record, *, size: bool = False) -> dict:
         "HostsPath": f"{data}/hosts",
         "LogPath": "" if settings.log_driver == "none" else jsonlog.current(data),
         "Name": f"/{record.name}",
-        "RestartCount": record.life.get("restarts") or 0,
+        "RestartCount": record.last_run.get("restarts") or 0,
         "Driver": "overlay",
         "Platform": "linux",
         "HostConfig": host_config(record, settings),
@@ -93,24 +93,24 @@ def labels_of(record: Record, image: Image | None) -> dict[str, str]:
 
 def state_of(record: Record) -> dict:
     """How it is, and how it came to that."""
-    status, life = record.status, record.life
+    status, last_run = record.status, record.last_run
     found = {
         "Status": status,
         "Running": status in ("running", "paused"),
         "Paused": status == "paused",
         "Restarting": status == "restarting",
-        "OOMKilled": bool(life.get("oom_killed")),
+        "OOMKilled": bool(last_run.get("oom_killed")),
         "Dead": False,
         "Pid": record.pid or 0,
         "ExitCode": 0 if status in ("running", "paused") else record.exit_code,
-        "Error": life.get("error") or "",
-        "StartedAt": stamp_of(life.get("started")),
-        "FinishedAt": stamp_of(life.get("finished")),
+        "Error": last_run.get("error") or "",
+        "StartedAt": stamp_of(last_run.get("started")),
+        "FinishedAt": stamp_of(last_run.get("finished")),
     }
-    return Facts({**found, "Health": life.get("health")}, optional=("Health",))
+    return Facts({**found, "Health": last_run.get("health")}, optional=("Health",))
 
 
-def config(record: Record, settings: Settings, image: Image | None) -> dict:
+def config(record: Record, settings: ContainerOptions, image: Image | None) -> dict:
     """What the container itself is to be like, on whatever host it is."""
     given = image.config if image else {}
     entrypoint, cmd = given.get("Entrypoint"), record.args or given.get("Cmd")
@@ -140,14 +140,14 @@ def config(record: Record, settings: Settings, image: Image | None) -> dict:
     )
 
 
-def _env(settings: Settings, given: dict) -> list[str]:
+def _env(settings: ContainerOptions, given: dict) -> list[str]:
     """The image's variables and the user's, without those that depend on the host name and the user."""
     words = [*(given.get("Env") or []), *env.handed_on(settings)]
     found = {word.partition("=")[0]: word for word in words}
     return [word for word in found.values() if "=" in word]
 
 
-def host_name(record: Record, settings: Settings) -> str:
+def host_name(record: Record, settings: ContainerOptions) -> str:
     """The name that the container has, or had; nothing when it shares that of a container which has ended."""
     try:
         return namespaces.host_name(settings, record.id)
@@ -155,14 +155,14 @@ def host_name(record: Record, settings: Settings) -> str:
         return ""
 
 
-def host_config(record: Record, settings: Settings) -> dict:
+def host_config(record: Record, settings: ContainerOptions) -> dict:
     """What the container gets from the host."""
     wanted = resources.resources(settings)
     memory, cpu, disks = wanted.memory or spec.Memory(), wanted.cpu or spec.CPU(), wanted.blockIO or spec.BlockIO()
     name, most = policies.restart(settings)
     return {
         "Binds": settings.volume or None,
-        "Mounts": _wished_mounts(record, settings) or None,
+        "Mounts": _requested_mounts(record, settings) or None,
         "Tmpfs": _tmpfs(record) or None,
         "VolumesFrom": settings.volumes_from or None,
         "ReadonlyRootfs": settings.read_only,
@@ -220,7 +220,7 @@ def _capabilities(words: list[str]) -> list[str] | None:
     return [name if name == "ALL" else f"CAP_{name}" for name in names] or None
 
 
-def _wished_mounts(record: Record, settings: Settings) -> list[dict]:
+def _requested_mounts(record: Record, settings: ContainerOptions) -> list[dict]:
     """What ``--mount`` has asked for."""
     places = {volume_options.mount(word)["destination"] for word in settings.mount}
     return [
@@ -270,14 +270,14 @@ def mount(each: dict) -> dict:
     return {**result, "Name": each["name"], "Source": source, "Driver": "local"}
 
 
-def exposed(settings: Settings, image: Image | None) -> list[str]:
+def exposed(settings: ContainerOptions, image: Image | None) -> list[str]:
     """The ports that the image and the user name, each as ``80/tcp``."""
     words = [*((image.config.get("ExposedPorts") or {}) if image else {}), *settings.expose]
     found = {(port.inside, port.protocol) for word in words for port in portmapper.parse_exposed(word)}
     return [f"{number}/{protocol}" for number, protocol in sorted(found)]
 
 
-def port_bindings(settings: Settings) -> dict[str, list[dict]]:
+def port_bindings(settings: ContainerOptions) -> dict[str, list[dict]]:
     """What ``-p`` says: for each port of the container those of the host that were wished."""
     found: dict[str, list[dict]] = {}
     for port in (port for word in settings.publish for port in portmapper.parse(word)):

@@ -146,7 +146,7 @@ FILTERS = {
 
 def row(record: Record, *, whole: bool = False) -> dict:
     """One container's row.  *whole*: nothing is cut off (``--no-trunc``)."""
-    status, life, mounts = record.status, record.life, record.mounts or []
+    status, last_run, mounts = record.status, record.last_run, record.mounts or []
 
     def cut(text: str, length: int) -> str:
         return text if whole else table.shortened(text, length)
@@ -173,8 +173,8 @@ def row(record: Record, *, whole: bool = False) -> dict:
         "Size": size,
         "Status": table.status(
             status,
-            started=life.get("started") or 0,
-            finished=life.get("finished") or 0,
+            started=last_run.get("started") or 0,
+            finished=last_run.get("finished") or 0,
             exit_code=record.exit_code,
             health=health_of(record),
         ),
@@ -205,7 +205,7 @@ def image_name(record: Record, whole: bool = False) -> str:
 
 def health_of(record: Record) -> str:
     """``starting``, ``healthy``, ``unhealthy``, or ``none`` when nobody asks for its health."""
-    return (record.life.get("health") or {}).get("Status") or "none"
+    return (record.last_run.get("health") or {}).get("Status") or "none"
 
 
 def _image_of(record: Record):

@@ -130,12 +130,12 @@ class Monitor:
         """Who asks for the container's health, if anybody is to."""
         if self.settings.health_cmd is None and not self.image_config.get("Healthcheck"):
             return None
-        wish = policies.healthcheck(self.settings, self.image_config)
-        if wish is None:
+        policy = policies.healthcheck(self.settings, self.image_config)
+        if policy is None:
             return None
         from .healthcheck import Health
 
-        return Health(self.record, wish, self.image_config.get("Shell"))
+        return Health(self.record, policy, self.image_config.get("Shell"))
 
     def look_after(self) -> int:
         """Do all there is to do until the container's first process has ended; its exit status."""
@@ -344,9 +344,9 @@ class Monitor:
             wait = _BACKOFF if now() - began >= _LASTING else min(wait * 2, 60) if restarts else wait
             restarts += 1
             if not self._rest(wait):
-                self.record.write_life(restarting=False)
+                self.record.write_last_run(restarting=False)
                 return status
-            self.record.write_life(restarts=restarts)
+            self.record.write_last_run(restarts=restarts)
 
     def _again(self, status: int, restarts: int) -> bool:
         """Whether the restart policy wants another life after *restarts* ones: see ``--restart`` in docker-run(1)."""
@@ -406,11 +406,11 @@ def detach(record: Record, *, starter=None, trace: bool = False) -> str:
 
 def _log(record: Record, settings) -> Log | None:
     """Where the container's words go, as ``--log-driver`` and ``--log-opt`` say."""
-    wish = policies.log(settings)
+    policy = policies.log(settings)
     return (
         None
-        if wish["driver"] == "none"
-        else Log(record.data, wish["max_size"] or MAX_SIZE, wish["max_file"] or MAX_FILE)
+        if policy["driver"] == "none"
+        else Log(record.data, policy["max_size"] or MAX_SIZE, policy["max_file"] or MAX_FILE)
     )
 
 

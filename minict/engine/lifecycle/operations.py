@@ -165,12 +165,12 @@ def rename(record: Record, name: str) -> None:
 
 
 def update(record: Record, **changes) -> None:
-    """Change limits (the fields of Settings that are limits) and the restart policy, now and for later starts."""
-    from minict.engine.containers.options import Settings
+    """Change limits (the fields of ContainerOptions that are limits) and the restart policy, now and for later starts."""
+    from minict.engine.containers.options import ContainerOptions
     from minict.engine.spec.resources import resources
 
     with record:
-        changed = Settings(**{**record.settings, **changes})
+        changed = ContainerOptions(**{**record.settings, **changes})
         limits = resources(changed)
         policies.restart(changed)
         if record.pid is not None:

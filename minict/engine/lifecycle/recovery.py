@@ -18,7 +18,7 @@ def prune_container(id: str) -> bool:
         record = Record.load(id)
     except ContainerError:  # made half, or removed half; or it is not the engine's, but the OCI runtime's
         record = Record(id)
-    settled = task.settle(record) if os.path.isdir(record.data) else prune_life(id)
+    settled = task.settle(record) if os.path.isdir(record.data) else end_abandoned_run(id)
     if should_be_gone(record) and record.lock(wait=False):
         try:
             if should_be_gone(record):
@@ -29,7 +29,7 @@ def prune_container(id: str) -> bool:
     return settled
 
 
-def prune_life(id: str) -> bool:
+def end_abandoned_run(id: str) -> bool:
     """The same for a container without files of its own."""
     container = Container(id, task.UNDO)
     if not container.state.lock():
@@ -47,5 +47,5 @@ def should_be_gone(record: Record) -> bool:
     if not os.path.isdir(record.data) or os.path.isdir(record.state.directory):
         return False
     return not os.path.exists(f"{record.data}/container.json") or (
-        record.removes_itself and bool(record.life.get("started"))
+        record.removes_itself and bool(record.last_run.get("started"))
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from minict.engine.containers.options import Settings
+from minict.engine.containers.options import ContainerOptions
 from minict.engine.containers.store import Record
 from minict.runtime.errors import ContainerError
 
@@ -16,7 +16,7 @@ _STREAMS = ["stdin", "stdout", "stderr"]
 def run(
     image: str,
     args: list[str],
-    settings: Settings,
+    settings: ContainerOptions,
     *,
     detach: bool = False,
     detach_keys: str | None = None,

@@ -21,7 +21,7 @@ from minict.runtime.container import Container
 from minict.runtime.errors import OUR_ERROR
 from minict.runtime.state import begin_time
 
-from .bundle import wish
+from .bundle import prepare
 
 # How each kind of thing in a ledger is given back; "attached" only says that the container must not outlive its
 # monitor.
@@ -46,26 +46,26 @@ def begin(
     try:
         return _begin(record, streams, console, size, trace)
     except BaseException as error:
-        record.write_life(finished=now(), exit_code=getattr(error, "status", OUR_ERROR), error=str(error))
+        record.write_last_run(finished=now(), exit_code=getattr(error, "status", OUR_ERROR), error=str(error))
         raise
 
 
 def _begin(record: Record, streams: tuple, console: int, size, trace: bool) -> Container:
     settings = record.settings_object()
     image = Image.load(record.image, record.image_name)
-    wished, wires = record.wished or wish(record, image)
-    record.wished = None  # the next life may find another host
+    config, network_sandbox = record.prepared or prepare(record, image)
+    record.prepared = None  # the next life may find another host
     overlay.prepare(image, record.data)
     mounts.prepare([mount for mount in record.mounts if mounts.is_missing(mount)], image, record.id)
     if size:
-        wished.process.consoleSize = spec.Box(height=size[0], width=size[1])
-    wished.mounts = mounts.arranged(wished.mounts, mounts.spec_mounts(record.mounts))
-    wished.linux.rootfsPropagation = mounts.root_propagation(record.mounts)
+        config.process.consoleSize = spec.Box(height=size[0], width=size[1])
+    config.mounts = mounts.arranged(config.mounts, mounts.spec_mounts(record.mounts))
+    config.linux.rootfsPropagation = mounts.root_propagation(record.mounts)
     container = Container(record.id, UNDO)
     container.state.make()
     try:
-        container.state.record([("attached", os.getpid()), *wires.ledger()])
-        record.write_life(
+        container.state.record([("attached", os.getpid()), *network_sandbox.ledger()])
+        record.write_last_run(
             started=now(),
             finished=None,
             exit_code=None,
@@ -74,20 +74,20 @@ def _begin(record: Record, streams: tuple, console: int, size, trace: bool) -> C
             restarting=False,
             monitor=[os.getpid(), begin_time(os.getpid())],
         )
-        wires.reserve()
-        set_variables(wished.process, wires.variables())
-        namespaces.reserve(container.state, settings, wished)
-        for name, text in {"hostname": wires.hostname + "\n", **wires.files()}.items():
+        network_sandbox.reserve()
+        set_variables(config.process, network_sandbox.variables())
+        namespaces.reserve(container.state, settings, config)
+        for name, text in {"hostname": network_sandbox.hostname + "\n", **network_sandbox.files()}.items():
             write_etc(record, name, text)
         container.run(
-            wished,
+            config,
             streams=streams,
             console=console,
             init=settings.init,
             die_with_parent=True,
             trace=trace,
-            seccomp_filter=seccomp.program(settings, wished),
-            prepare=wires.connect if wires.waits else None,
+            seccomp_filter=seccomp.program(settings, config),
+            prepare=network_sandbox.connect if network_sandbox.waits else None,
         )
         return container
     except BaseException:
@@ -108,7 +108,7 @@ def end(record: Record, container: Container, status: int, restarting: bool = Fa
     """
     memory = container.cgroup.stats("memory").get("memory") or {}
     try:
-        record.write_life(
+        record.write_last_run(
             finished=now(), exit_code=status, oom_killed=bool(memory.get("oom_kills")), restarting=restarting
         )
     except OSError:
@@ -119,8 +119,7 @@ def end(record: Record, container: Container, status: int, restarting: bool = Fa
 
 
 def forget(record: Record, with_volumes: bool = True) -> None:
-    """Remove a container whose life has ended, unless somebody else just has; and its anonymous volumes, if so
-    wished."""
+    """Remove a container that has ended, and with *with_volumes* its anonymous volumes; harmless when it is gone."""
     if record.locked or record.lock():
         mine = record.mounts if with_volumes else []
         record.remove()
@@ -138,8 +137,8 @@ def settle(record: Record) -> bool:
     if container.pid is not None and not any(kind == "attached" for kind, _ in container.state.ledger()):
         container.state.unlock()  # it is the OCI runtime's: nobody need look after it
         return False
-    if record.life.get("started") and not record.life.get("finished"):
-        record.write_life(
+    if record.last_run.get("started") and not record.last_run.get("finished"):
+        record.write_last_run(
             finished=now(), exit_code=137, error="the process that looked after it was killed", restarting=False
         )
     container.delete(force=True)

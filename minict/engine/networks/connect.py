@@ -13,7 +13,7 @@ from minict.runtime.state import State
 
 from . import bridge, dns, store
 from .endpoints import hosts_lines, introduce, publish, reserve, serve_names, withdraw
-from .options import Joint, find_joint, find_mode, find_resolver, names_of_networks
+from .options import Endpoint, find_endpoint, find_mode, find_resolver, names_of_networks
 from .state import read, write
 
 _MARK = "changing"  # a file in the state of a container, while its networks are changed
@@ -54,15 +54,17 @@ def mend(record) -> bool:
     if not os.path.exists(mark):
         return False
     try:
-        record, wired = record.load(record.id), read(record.id)
-        if wired:
-            wished = names_of_networks(record.settings_object().network)
+        record, network_state = record.load(record.id), read(record.id)
+        if network_state:
+            requested = names_of_networks(record.settings_object().network)
             arrange(
                 record.id,
                 {
-                    **wired,
+                    **network_state,
                     "name": record.name,
-                    "joints": [joint for joint in wired["joints"] if joint["network"] in wished],
+                    "endpoints": [
+                        endpoint for endpoint in network_state["endpoints"] if endpoint["network"] in requested
+                    ],
                 },
             )
     except FileNotFoundError:
@@ -84,15 +86,15 @@ def connect(record, name: str, wanted: str | None = None, aliases: list[str] = (
     Raises :class:`ContainerError`.
     """
     refuse_others(record)
-    joint = find_joint(name, 0, wanted, aliases)
+    endpoint = find_endpoint(name, 0, wanted, aliases)
     before = record.settings_object().network
-    if joint.net.name in names_of_networks(before):
-        raise ContainerError(f"the container {record.name or record.id} is on the network {joint.net.name} already")
+    if endpoint.net.name in names_of_networks(before):
+        raise ContainerError(f"the container {record.name or record.id} is on the network {endpoint.net.name} already")
     with Changing(record):
         if record.pid is not None:
-            join(record.id, joint, find_resolver(record.settings_object()))
+            join(record.id, endpoint, find_resolver(record.settings_object()))
         words = [
-            f"name={joint.net.name}",
+            f"name={endpoint.net.name}",
             *([f"ip={wanted}"] if wanted else []),
             *(f"alias={alias}" for alias in aliases),
         ]
@@ -127,30 +129,30 @@ def refuse_others(record) -> None:
         )
 
 
-def join(id: str, joint: Joint, resolver: dict[str, list[str]]) -> None:
+def join(id: str, endpoint: Endpoint, resolver: dict[str, list[str]]) -> None:
     """Put the running container *id* on one more network.  *resolver*: see :func:`.options.find_resolver`.
 
     Raises :class:`ContainerError`.
     """
-    state, wired = State(id), read(id)
+    state, network_state = State(id), read(id)
     pid = state.pid()
-    if pid is None or not wired:
+    if pid is None or not network_state:
         raise ContainerError(
             f"the container {id[:12]} has no network of its own that could be changed: it is not running, or "
             "shares another's"
         )
-    joint.number = 1 + max([each["number"] for each in wired["joints"]], default=-1)
-    entries = joint.net.ledger(id, joint.number)
+    endpoint.number = 1 + max([each["number"] for each in network_state["endpoints"]], default=-1)
+    entries = endpoint.net.ledger(id, endpoint.number)
     try:
         state.record(entries)
         with bridge.lock():
-            reserve(id, joint)
-        joint.net.ensure_bridge()
-        joint.net.connect(id, pid, joint.address, joint.number)
-        if joint.net.id and not wired["resolver"]:
+            reserve(id, endpoint)
+        endpoint.net.ensure_bridge()
+        endpoint.net.connect(id, pid, endpoint.address, endpoint.number)
+        if endpoint.net.id and not network_state["resolver"]:
             serve_apart(id, pid, resolver)
-            wired["resolver"] = True
-        arrange(id, {**wired, "joints": [*wired["joints"], joint.to_dict()]})
+            network_state["resolver"] = True
+        arrange(id, {**network_state, "endpoints": [*network_state["endpoints"], endpoint.to_dict()]})
     except BaseException:
         take_back(entries)
         raise
@@ -185,32 +187,41 @@ def serve_apart(id: str, pid: int, resolver: dict[str, list[str]]) -> None:
 
 def leave(id: str, name: str) -> None:
     """Take the container *id* off a network, if it runs.  Raises :class:`ContainerError`."""
-    if wired := read(id):
-        arrange(id, {**wired, "joints": [joint for joint in wired["joints"] if joint["network"] != name]})
+    if network_state := read(id):
+        arrange(
+            id,
+            {
+                **network_state,
+                "endpoints": [endpoint for endpoint in network_state["endpoints"] if endpoint["network"] != name],
+            },
+        )
 
 
-def arrange(id: str, wired: dict) -> None:
-    """Let the running container *id* have what *wired* says, and of all that it has ever had on networks nothing else.
+def arrange(id: str, network_state: dict) -> None:
+    """Let the running container *id* have what *network_state* says, and of all that it has ever had on networks nothing else.
 
     It is written down first: what is told of a container, it has.  May be repeated.  Raises :class:`ContainerError`.
     """
-    before, left = read(id), {joint["key"] for joint in wired["joints"]}
-    withdraw(id, before, [joint["key"] for joint in before.get("joints", ()) if joint["key"] not in left])
-    write(id, wired)
+    before, left = read(id), {endpoint["key"] for endpoint in network_state["endpoints"]}
+    withdraw(id, before, [endpoint["key"] for endpoint in before.get("endpoints", ()) if endpoint["key"] not in left])
+    write(id, network_state)
     had = [entry for entry in dict.fromkeys(State(id).ledger()) if entry[0] in ("address", "veth")]
     has = [
         entry
-        for joint in wired["joints"]
-        for entry in (("address", f"{joint['key']}/{id}"), ("veth", bridge.host_end(id, joint["number"])))
+        for endpoint in network_state["endpoints"]
+        for entry in (("address", f"{endpoint['key']}/{id}"), ("veth", bridge.host_end(id, endpoint["number"])))
     ]
     with bridge.lock():
-        publish(id, wired)
+        publish(id, network_state)
     take_back([entry for entry in had if entry not in has])
-    way, pid = next((joint for joint in wired["joints"] if not joint["internal"]), None), State(id).pid()
+    way, pid = (
+        next((endpoint for endpoint in network_state["endpoints"] if not endpoint["internal"]), None),
+        State(id).pid(),
+    )
     if way and pid:
         store.find(way["id"] or "bridge").route_through(id, pid)
-    introduce(id, wired)
-    dns.rewrite_hosts(f"{paths.container_data(id)}/hosts", hosts_lines(wired))
+    introduce(id, network_state)
+    dns.rewrite_hosts(f"{paths.container_data(id)}/hosts", hosts_lines(network_state))
 
 
 def take_back(entries: list) -> None:
@@ -221,7 +232,7 @@ def take_back(entries: list) -> None:
 
 def rename(id: str, name: str) -> None:
     """The container *id* has another name: let others find it by that one."""
-    if wired := read(id):
-        withdraw(id, wired, [joint["key"] for joint in wired["joints"]])
-        write(id, {**wired, "name": name})
-        introduce(id, {**wired, "name": name})
+    if network_state := read(id):
+        withdraw(id, network_state, [endpoint["key"] for endpoint in network_state["endpoints"]])
+        write(id, {**network_state, "name": name})
+        introduce(id, {**network_state, "name": name})

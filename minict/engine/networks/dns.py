@@ -59,9 +59,9 @@ def upstreams() -> list[str]:
     return _servers(_read(_HOST_FILE), True)
 
 
-def full_names(wired: dict) -> list[str]:
+def full_names(network_state: dict) -> list[str]:
     """The host name with its domain, then without: hostname(1) takes the first for ``-f``."""
-    full = wired["hostname"] + (f".{wired['domain']}" if wired.get("domain") else "")
+    full = network_state["hostname"] + (f".{network_state['domain']}" if network_state.get("domain") else "")
     return [full, full.partition(".")[0]] if "." in full else [full]
 
 

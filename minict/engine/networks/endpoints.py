@@ -14,100 +14,102 @@ from minict.runtime.state import State
 
 from . import bridge, dns, store
 from . import ipam as addresses
-from .options import NAME, Joint
+from .options import NAME, Endpoint
 from .state import GUEST, read
 
 
-def reserve(id: str, joint: Joint) -> None:
+def reserve(id: str, endpoint: Endpoint) -> None:
     """Take an address for the container *id*.  Raises :class:`ContainerError`."""
-    if not store.still_there(joint.net):
-        raise ContainerError(f"the network {joint.net.name} has just been removed")
-    joint.address = joint.net.reserve(id, joint.wanted)
+    if not store.still_there(endpoint.net):
+        raise ContainerError(f"the network {endpoint.net.name} has just been removed")
+    endpoint.address = endpoint.net.reserve(id, endpoint.wanted)
 
 
 # ---- names -------------------------------------------------------------------------------------------------------
 
 
-def names_of(id: str, wired: dict, joint: dict) -> list[str]:
+def names_of(id: str, network_state: dict, endpoint: dict) -> list[str]:
     """The names under which others on that network find the container *id*, in lower case; none on the default
     network."""
-    if not joint["id"]:
+    if not endpoint["id"]:
         return []
-    hostname = wired["hostname"]
-    names = [wired.get("name"), id[:12], *joint["aliases"], hostname, hostname.partition(".")[0]]
+    hostname = network_state["hostname"]
+    names = [network_state.get("name"), id[:12], *endpoint["aliases"], hostname, hostname.partition(".")[0]]
     return list(dict.fromkeys(name.lower() for name in names if name))
 
 
-def introduce(id: str, wired: dict) -> None:
-    """Let others find the container *id* as *wired* says, which must be written already (:func:`.sandbox.write`).
+def introduce(id: str, network_state: dict) -> None:
+    """Let others find the container *id* as *network_state* says, which must be written already (:func:`.sandbox.write`).
 
     On a user-defined network an index, ``networks/KEY/names/NAME/ID``, leads the DNS servers to it.  It is a hint and
     never the truth: :func:`addresses_of` believes only what the container's own state says.  On the default network
     only those that were made with ``--link`` know a name, by their /etc/hosts.
     """
-    for joint in wired["joints"]:
-        for name in names_of(id, wired, joint) or [link for link, _ in wired["links"]]:
-            _enter(joint["key"], name, id)
-        if not joint["id"]:
-            _tell_linked(joint["key"], id)
+    for endpoint in network_state["endpoints"]:
+        for name in names_of(id, network_state, endpoint) or [link for link, _ in network_state["links"]]:
+            _enter(endpoint["key"], name, id)
+        if not endpoint["id"]:
+            _tell_linked(endpoint["key"], id)
 
 
-def withdraw(id: str, wired: dict, keys: list[str]) -> None:
+def withdraw(id: str, network_state: dict, keys: list[str]) -> None:
     """Undo :func:`introduce` on the networks *keys*."""
-    for joint in wired.get("joints", ()):
-        if joint["key"] in keys:
-            for name in names_of(id, wired, joint) or [link for link, _ in wired["links"]]:
-                _strike(joint["key"], name, id)
+    for endpoint in network_state.get("endpoints", ()):
+        if endpoint["key"] in keys:
+            for name in names_of(id, network_state, endpoint) or [link for link, _ in network_state["links"]]:
+                _strike(endpoint["key"], name, id)
 
 
-def addresses_of(id: str, wired: dict, name: str) -> list[str] | None:
-    """The addresses of the containers that the container *id*, which is *wired* so, reaches by *name*; None when there
+def addresses_of(id: str, network_state: dict, name: str) -> list[str] | None:
+    """The addresses of the containers that the container *id*, which is *network_state* so, reaches by *name*; None when there
     is none.
 
     A name is a container's, an alias, a host name or a short id, also with ``.NETWORK`` behind it, on any of its
     networks; or the alias of a ``--link``.
     """
     found: list[str] = []
-    for linked, alias in wired.get("links", ()):
+    for linked, alias in network_state.get("links", ()):
         if alias.lower() == name:
-            found += _shared(wired, linked, read(linked))
-    for joint in wired.get("joints", ()) if not found else ():
-        if joint["id"]:
-            short = name.removesuffix(f".{joint['network'].lower()}")
+            found += _shared(network_state, linked, read(linked))
+    for endpoint in network_state.get("endpoints", ()) if not found else ():
+        if endpoint["id"]:
+            short = name.removesuffix(f".{endpoint['network'].lower()}")
             for each in {name, short}:
-                found += _members(joint["key"], each)
+                found += _members(endpoint["key"], each)
     return list(dict.fromkeys(found)) or None
 
 
-def name_at(wired: dict, address: str) -> str | None:
-    """``NAME.NETWORK`` of the container that has the *address* on a user-defined network of a container *wired* so."""
-    for joint in wired.get("joints", ()):
-        if joint["id"] and (holder := addresses.holder(joint["key"], address)):
+def name_at(network_state: dict, address: str) -> str | None:
+    """``NAME.NETWORK`` of the container that has the *address* on a user-defined network of a container *network_state* so."""
+    for endpoint in network_state.get("endpoints", ()):
+        if endpoint["id"] and (holder := addresses.holder(endpoint["key"], address)):
             other = read(holder)
-            if any(each["key"] == joint["key"] and each["address"] == address for each in other.get("joints", ())):
-                return f"{other['name'] or holder[:12]}.{joint['network']}"
+            if any(
+                each["key"] == endpoint["key"] and each["address"] == address for each in other.get("endpoints", ())
+            ):
+                return f"{other['name'] or holder[:12]}.{endpoint['network']}"
     return None
 
 
-def hosts_lines(wired: dict) -> list[tuple[str, list[str]]]:
+def hosts_lines(network_state: dict) -> list[tuple[str, list[str]]]:
     """(address, names) for /etc/hosts: the container's own host name, and on the default network what it is linked
     to."""
-    lines = [(joint["address"], dns.full_names(wired)) for joint in wired["joints"]]
-    default = [joint for joint in wired["joints"] if not joint["id"]]
-    for linked, alias in wired["links"] if default else ():
+    lines = [(endpoint["address"], dns.full_names(network_state)) for endpoint in network_state["endpoints"]]
+    default = [endpoint for endpoint in network_state["endpoints"] if not endpoint["id"]]
+    for linked, alias in network_state["links"] if default else ():
         other = read(linked)
-        for address in _shared({"joints": default}, linked, other):
+        for address in _shared({"endpoints": default}, linked, other):
             lines.append((address, [alias, other["hostname"], *([other["name"]] if other["name"] else [])]))
     return lines
 
 
-def _shared(wired: dict, id: str, other: dict) -> list[str]:
-    """The addresses that the container *id*, wired as *other*, has on networks of a container *wired* so."""
-    keys = [joint["key"] for joint in wired["joints"]]
+def _shared(network_state: dict, id: str, other: dict) -> list[str]:
+    """The addresses that the container *id*, network_state as *other*, has on networks of a container *network_state* so."""
+    keys = [endpoint["key"] for endpoint in network_state["endpoints"]]
     return [
-        joint["address"]
-        for joint in other.get("joints", ())
-        if joint["key"] in keys and addresses.holder(joint["key"], joint["address"]) == id
+        endpoint["address"]
+        for endpoint in other.get("endpoints", ())
+        if endpoint["key"] in keys and addresses.holder(endpoint["key"], endpoint["address"]) == id
     ]  # or it is just ending
 
 
@@ -115,19 +117,19 @@ def _tell_linked(key: str, id: str) -> None:
     """The container *id* has come or gone: those that are linked to it on the default network have its address in
     /etc/hosts."""
     for other in _entries(key, id):
-        if wired := read(other):
-            dns.rewrite_hosts(f"{paths.container_data(other)}/hosts", hosts_lines(wired))
+        if network_state := read(other):
+            dns.rewrite_hosts(f"{paths.container_data(other)}/hosts", hosts_lines(network_state))
 
 
 def _members(key: str, name: str) -> list[str]:
     """The addresses of those on the network that have the *name* now."""
     found = []
     for id in _entries(key, name):
-        wired = read(id)
+        network_state = read(id)
         found += [
-            joint["address"]
-            for joint in wired.get("joints", ())
-            if joint["key"] == key and name in names_of(id, wired, joint)
+            endpoint["address"]
+            for endpoint in network_state.get("endpoints", ())
+            if endpoint["key"] == key and name in names_of(id, network_state, endpoint)
         ]
     return found
 
@@ -157,12 +159,12 @@ def answer(id: str, name: str, kind: str) -> list[str] | None:
 
     None for a name that no container has.
     """
-    wired = read(id)
+    network_state = read(id)
     if kind == "PTR":
         address = ".".join(reversed(name.removesuffix(".in-addr.arpa").split(".")))
-        found = name_at(wired, address) if name.endswith(".in-addr.arpa") and set(address) <= NAME else None
+        found = name_at(network_state, address) if name.endswith(".in-addr.arpa") and set(address) <= NAME else None
         return [found] if found else None
-    found = addresses_of(id, wired, name)
+    found = addresses_of(id, network_state, name)
     if not found:
         return None
     first = os.urandom(1)[0] % len(found)  # of several that share an alias, each is the first in its turn
@@ -208,18 +210,18 @@ def _strike(key: str, name: str, id: str) -> None:
 # ---- ports -------------------------------------------------------------------------------------------------------
 
 
-def publish(id: str, wired: dict) -> None:
+def publish(id: str, network_state: dict) -> None:
     """Send what comes to the ports of the container *id* to its first address that the world may reach, of those in
-    *wired*.
+    *network_state*.
 
     Raises :class:`ContainerError`.
     """
-    if not wired["ports"] or State(id).pid() is None:
+    if not network_state["ports"] or State(id).pid() is None:
         return  # or it is just ending: whoever looks after it withdraws them
     from . import portmapper
 
     portmapper.withdraw(id)
-    way = next((joint for joint in wired["joints"] if not joint["internal"]), None)
+    way = next((endpoint for endpoint in network_state["endpoints"] if not endpoint["internal"]), None)
     if way:
         portmapper.publish(
             id,
@@ -228,7 +230,7 @@ def publish(id: str, wired: dict) -> None:
             bridge.host_end(id, way["number"]),
             [
                 portmapper.Port(protocol, inside, address, outside=outside)
-                for protocol, address, outside, inside in wired["ports"]
+                for protocol, address, outside, inside in network_state["ports"]
             ],
         )
 
@@ -238,9 +240,11 @@ def publish(id: str, wired: dict) -> None:
 
 def _undo_address(value: str) -> None:
     key, _, id = value.partition("/")
-    wired = read(id)
-    withdraw(id, wired, [key])
-    address = next((joint["address"] for joint in wired.get("joints", ()) if joint["key"] == key), None)
+    network_state = read(id)
+    withdraw(id, network_state, [key])
+    address = next(
+        (endpoint["address"] for endpoint in network_state.get("endpoints", ()) if endpoint["key"] == key), None
+    )
     addresses.release(key, id, address)
     _tell_linked(key, id)
 
@@ -268,5 +272,5 @@ def _undo_cable(name: str) -> None:
                 bridge.undo("veth", name)
 
 
-# How the kinds of entries in a ledger are given back: see :meth:`.sandbox.Wiring.ledger`.
+# How the kinds of entries in a ledger are given back: see :meth:`.sandbox.Sandbox.ledger`.
 UNDO = {"address": _undo_address, "veth": _undo_cable, "ports": _undo_ports}

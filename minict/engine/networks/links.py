@@ -16,15 +16,15 @@ def variables(name: str, linked: str, alias: str) -> list[str]:
     from minict.engine.containers.store import Record
     from minict.engine.images.image import Image
 
-    wired = read(linked)
-    address = next((joint["address"] for joint in wired.get("joints", ()) if not joint["id"]), None)
+    network_state = read(linked)
+    address = next((endpoint["address"] for endpoint in network_state.get("endpoints", ()) if not endpoint["id"]), None)
     if address is None:
         return []
     record = Record.load(linked)
     word = alias.upper().replace("-", "_")
     found = sorted(
-        {(port.inside, port.protocol) for text in wired["exposed"] for port in portmapper.parse_exposed(text)}
-        | {(inside, protocol) for protocol, _, _, inside in wired["ports"]},
+        {(port.inside, port.protocol) for text in network_state["exposed"] for port in portmapper.parse_exposed(text)}
+        | {(inside, protocol) for protocol, _, _, inside in network_state["ports"]},
         key=lambda each: (each[1] != "tcp", each[0]),
     )
     result = [f"{word}_NAME=/{name}/{alias}"]

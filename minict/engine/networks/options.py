@@ -1,6 +1,6 @@
 """What ``--network`` and the options that go with it say: the places on networks that a container wishes for.
 
-Whatever can be wrong with the words is told here, before anything is taken: see :class:`.sandbox.Wiring`, which takes
+Whatever can be wrong with the words is told here, before anything is taken: see :class:`.sandbox.Sandbox`, which takes
 it. Source: docker-run(1), and its reference on networks.
 """
 
@@ -12,7 +12,7 @@ from minict.runtime.state import State
 NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._")
 
 
-class Joint:
+class Endpoint:
     """A container's place on one network, *net*: the interface eth*number*, its *address* and *mac*, and its *aliases*
     there.
 
@@ -100,30 +100,30 @@ def find_partner(mode: str) -> State:
         raise ContainerError(f"--network {mode}: {error}") from None
 
 
-def find_joints(settings) -> list[Joint]:
+def find_endpoints(settings) -> list[Endpoint]:
     """The places on networks: ``--network NAME``, or ``--network name=NAME,ip=ADDRESS,alias=NAME,mac-address=MAC``,
     each.
 
     Raises :class:`ContainerError`.
     """
-    wishes = [parse_network(text) for text in settings.network]
-    if len(wishes) > 1 and (settings.ip or settings.mac_address):
+    requested = [parse_network(text) for text in settings.network]
+    if len(requested) > 1 and (settings.ip or settings.mac_address):
         raise ContainerError(
             "--ip and --mac-address: there are several networks: write --network name=NETWORK,ip=ADDRESS for each"
         )
-    joints = []
-    for number, (name, wanted, aliases, mac) in enumerate(wishes):
-        joints.append(
-            find_joint(
+    endpoints = []
+    for number, (name, wanted, aliases, mac) in enumerate(requested):
+        endpoints.append(
+            find_endpoint(
                 name, number, settings.ip or wanted, [*settings.network_alias, *aliases], settings.mac_address or mac
             )
         )
-        if joints[-1].net.key in [joint.net.key for joint in joints[:-1]]:
+        if endpoints[-1].net.key in [endpoint.net.key for endpoint in endpoints[:-1]]:
             raise ContainerError(f"--network {name} is given twice")
-    return joints
+    return endpoints
 
 
-def find_joint(name: str, number: int, wanted: str | None, aliases: list[str], mac: str | None = None) -> Joint:
+def find_endpoint(name: str, number: int, wanted: str | None, aliases: list[str], mac: str | None = None) -> Endpoint:
     """A place on the network *name*, checked.  Raises :class:`ContainerError`."""
     from . import store
 
@@ -141,7 +141,7 @@ def find_joint(name: str, number: int, wanted: str | None, aliases: list[str], m
         raise ContainerError(f"--mac-address {mac}: write six bytes, the first one even, as in 02:42:ac:11:00:02")
     for alias in aliases:
         check_name("--network-alias", alias)
-    return Joint(net, number, wanted, aliases, mac)
+    return Endpoint(net, number, wanted, aliases, mac)
 
 
 def parse_network(text: str) -> tuple[str, str | None, list[str], str | None]:

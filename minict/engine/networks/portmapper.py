@@ -94,7 +94,7 @@ def parse(text: str) -> list[Port]:
     ]
 
 
-def wished(publish: list[str], publish_all: bool = False, expose=(), exposed=()) -> list[Port]:
+def mappings(publish: list[str], publish_all: bool = False, expose=(), exposed=()) -> list[Port]:
     """The ports of ``-p`` and, with *publish_all* (``-P``), those of ``--expose`` and those *exposed* by the image
     that are not among them.  Raises :class:`ContainerError`.
     """

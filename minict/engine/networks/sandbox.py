@@ -1,6 +1,6 @@
 """The seam between a container and its networks: what it wishes, what it takes from the host, and what it gives back.
 
-Everything else in the engine knows of networks only this: a :class:`Wiring` is made of the wish (:mod:`.options`), and
+Everything else in the engine knows of networks only this: a :class:`Sandbox` is made of the wish (:mod:`.options`), and
 its methods are called in the order in which they stand.  What came of it is in the file ``network.json`` of the
 container's life, for whoever asks (:func:`describe`) or changes it while the container runs (:mod:`.connect`).
 
@@ -21,7 +21,7 @@ from .state import GUEST, describe, write
 _serving: dict = {}  # container's id -> the EventLoop of what this process serves to it
 
 
-class Wiring:
+class Sandbox:
     """The networks of the container *id*, as *settings* wish them.  To make the object takes nothing from the host.
 
     *hostname*: the name by which it knows itself, and its *domain*.  *exposed*: the ports that its image names, such as
@@ -42,22 +42,22 @@ class Wiring:
         self.mode = options.find_mode(settings.network)
         self.partner = options.find_partner(self.mode) if self.mode.startswith("container:") else None
         options.refuse_contradictions(settings, self.mode)
-        self.joints = options.find_joints(settings) if self.mode == "bridge" else []
+        self.endpoints = options.find_endpoints(settings) if self.mode == "bridge" else []
         self.ports = []
         if settings.publish or settings.publish_all or settings.expose:
             from . import portmapper
 
-            self.ports = portmapper.wished(settings.publish, settings.publish_all, settings.expose, exposed)
+            self.ports = portmapper.mappings(settings.publish, settings.publish_all, settings.expose, exposed)
         self.exposed = [*exposed, *(settings.expose if self.ports or settings.expose else [])]
         self.links = [options.find_link(text) for text in settings.link]
-        gateway = self.joints[0].net.gateway if self.joints else None
+        gateway = self.endpoints[0].net.gateway if self.endpoints else None
         self.added = [options.find_host(text, gateway) for text in settings.add_host]
         self.resolver = options.find_resolver(settings)
         if self.mode == "host":
             self.ports = []  # as in Docker: whatever it listens at is the host's port already
-        if self.ports and self.joints and all(joint.net.internal for joint in self.joints):
+        if self.ports and self.endpoints and all(endpoint.net.internal for endpoint in self.endpoints):
             raise ContainerError(
-                f"-p: the network {self.joints[0].net.name} is internal, and nobody outside reaches it: "
+                f"-p: the network {self.endpoints[0].net.name} is internal, and nobody outside reaches it: "
                 "add another network, or leave -p out"
             )
 
@@ -79,13 +79,13 @@ class Wiring:
 
     def ledger(self) -> list:
         """What :meth:`reserve` and :meth:`connect` are going to take, to be recorded before."""
-        entries = [entry for joint in self.joints for entry in joint.net.ledger(self.id, joint.number)]
+        entries = [entry for endpoint in self.endpoints for entry in endpoint.net.ledger(self.id, endpoint.number)]
         return entries + [["ports", self.id]] * bool(self.ports) + [["services", self.id]] * self.has_resolver
 
     @property
     def has_resolver(self) -> bool:
         """Whether the container asks our DNS server: the default network has none, as in Docker."""
-        return any(joint.net.id for joint in self.joints)
+        return any(endpoint.net.id for endpoint in self.endpoints)
 
     def reserve(self) -> None:
         """Take ports and addresses, in the process that will look after the container.  Raises
@@ -96,12 +96,12 @@ class Wiring:
             portmapper.hold(self.id, self.ports)
         if self.partner:
             self._share()
-        if self.joints:
+        if self.endpoints:
             from . import bridge, endpoints
 
             with bridge.lock():
-                for joint in self.joints:
-                    endpoints.reserve(self.id, joint)
+                for endpoint in self.endpoints:
+                    endpoints.reserve(self.id, endpoint)
 
     def files(self) -> dict[str, str]:
         """The texts of the container's /etc/hosts and /etc/resolv.conf, as far as they are its own."""
@@ -109,22 +109,22 @@ class Wiring:
 
         if self.partner:
             return {}  # they are there: see _share
-        wired = self._wired()
-        if self.joints:
+        network_state = self._network_state()
+        if self.endpoints:
             from . import endpoints
 
-            text = dns.hosts(endpoints.hosts_lines(wired), self.added)
+            text = dns.hosts(endpoints.hosts_lines(network_state), self.added)
         elif self.mode == "host":
-            text = dns.hosts_of_the_host(dns.full_names(wired), self.added)
+            text = dns.hosts_of_the_host(dns.full_names(network_state), self.added)
         else:
-            text = dns.hosts([], [("127.0.1.1", " ".join(dns.full_names(wired))), *self.added])
+            text = dns.hosts([], [("127.0.1.1", " ".join(dns.full_names(network_state))), *self.added])
         resolver = {**self.resolver, "servers": [dns.EMBEDDED]} if self.has_resolver else self.resolver
         return {"hosts": text, "resolv.conf": dns.resolv_conf(self.mode != "host", **resolver)}
 
     def variables(self) -> list[str]:
         """What ``--link`` says by variables of the containers linked to, on the default network.  Raises
         :class:`ContainerError`."""
-        if not self.links or not any(not joint.net.id for joint in self.joints):
+        if not self.links or not any(not endpoint.net.id for endpoint in self.endpoints):
             return []
         from . import links
 
@@ -137,12 +137,12 @@ class Wiring:
 
         Raises :class:`ContainerError`.
         """
-        for joint in self.joints:
-            joint.net.ensure_bridge()
-            joint.net.connect(self.id, pid, joint.address, joint.number, joint.mac)
-        wired = self._wired()
-        if not self.joints:
-            return write(self.id, wired)
+        for endpoint in self.endpoints:
+            endpoint.net.ensure_bridge()
+            endpoint.net.connect(self.id, pid, endpoint.address, endpoint.number, endpoint.mac)
+        network_state = self._network_state()
+        if not self.endpoints:
+            return write(self.id, network_state)
         from . import bridge, endpoints
 
         if self.has_resolver:
@@ -152,12 +152,12 @@ class Wiring:
             endpoints.serve_names(_serving[self.id], self.id, pid, self.resolver["servers"])
         if self.ports:
             with bridge.lock():
-                endpoints.publish(self.id, wired)
-        write(self.id, wired)
-        endpoints.introduce(self.id, wired)
+                endpoints.publish(self.id, network_state)
+        write(self.id, network_state)
+        endpoints.introduce(self.id, network_state)
         return None
 
-    def _wired(self) -> dict:
+    def _network_state(self) -> dict:
         return {
             "name": self.name,
             "hostname": self.hostname,
@@ -166,7 +166,7 @@ class Wiring:
             "ports": [[port.protocol, port.address, port.outside, port.inside] for port in self.ports],
             "exposed": self.exposed,
             "resolver": self.has_resolver,
-            "joints": [joint.to_dict() for joint in self.joints],
+            "endpoints": [endpoint.to_dict() for endpoint in self.endpoints],
         }
 
     def disconnect(self) -> None:
@@ -224,6 +224,6 @@ def _undo(kind: str, value: str) -> None:
     endpoints.UNDO[kind](value)
 
 
-# How the kinds of entries in :meth:`Wiring.ledger` are given back.  What that takes is loaded when there is something.
+# How the kinds of entries in :meth:`Sandbox.ledger` are given back.  What that takes is loaded when there is something.
 UNDO = {kind: lambda value, kind=kind: _undo(kind, value) for kind in ("address", "veth", "ports")}
 UNDO["services"] = _stop_serving

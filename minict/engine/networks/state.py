@@ -13,20 +13,20 @@ def describe(id: str) -> dict:
 
     Both are empty when it does not run, or has none of its own.
     """
-    wired = read(id)
+    network_state = read(id)
     networks = {
-        joint["network"]: {
-            "IPAddress": joint["address"],
-            "IPPrefixLen": joint["prefix"],
-            "Gateway": joint["gateway"],
-            "MacAddress": joint["mac"],
-            "Aliases": joint["aliases"],
-            "NetworkID": joint["id"],
+        endpoint["network"]: {
+            "IPAddress": endpoint["address"],
+            "IPPrefixLen": endpoint["prefix"],
+            "Gateway": endpoint["gateway"],
+            "MacAddress": endpoint["mac"],
+            "Aliases": endpoint["aliases"],
+            "NetworkID": endpoint["id"],
         }
-        for joint in wired.get("joints", ())
+        for endpoint in network_state.get("endpoints", ())
     }
     published = {}
-    for protocol, address, outside, inside in wired.get("ports", ()):
+    for protocol, address, outside, inside in network_state.get("ports", ()):
         published.setdefault(f"{inside}/{protocol}", []).append({"HostIp": address, "HostPort": str(outside)})
     first = next(iter(networks.values()), {})
     return {
@@ -40,12 +40,12 @@ def describe(id: str) -> dict:
 
 
 def read(id: str) -> dict:
-    """What :meth:`Wiring.connect` wrote of the container *id*; empty when there is nothing."""
+    """What :meth:`Sandbox.connect` wrote of the container *id*; empty when there is nothing."""
     try:
         return jsonfile.read(State(id).path("network.json"))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return {}
 
 
-def write(id: str, wired: dict) -> None:
-    jsonfile.write(State(id).path("network.json"), wired)
+def write(id: str, network_state: dict) -> None:
+    jsonfile.write(State(id).path("network.json"), network_state)

@@ -179,12 +179,12 @@ def describe(one: Network) -> dict:
 
     containers = {}
     for address, id in sorted(addresses.holders(one.key).items()):
-        wired = read(id)
-        for joint in (joint for joint in wired.get("joints", ()) if joint["key"] == one.key):
+        network_state = read(id)
+        for endpoint in (endpoint for endpoint in network_state.get("endpoints", ()) if endpoint["key"] == one.key):
             containers[id] = {
-                "Name": wired["name"] or id,
-                "EndpointID": bridge.host_end(id, joint["number"]),
-                "MacAddress": joint["mac"],
+                "Name": network_state["name"] or id,
+                "EndpointID": bridge.host_end(id, endpoint["number"]),
+                "MacAddress": endpoint["mac"],
                 "IPv4Address": f"{address}/{one.subnet.prefix}",
                 "IPv6Address": "",
             }

@@ -90,7 +90,7 @@ IDS = 65536
 _RANGES = range(1 << 31, 0xF000_0000, IDS)
 
 
-def reserve(state: State, settings, wished: spec.Spec) -> None:
+def reserve(state: State, settings, config: spec.Spec) -> None:
     """With ``--userns private``: take a range of ids for a life of the container, and let its mounts translate to them.
 
     The files keep their own ids on the disk, so the next life may have another range.  Raises :class:`ContainerError`.
@@ -99,9 +99,9 @@ def reserve(state: State, settings, wished: spec.Spec) -> None:
         return
     first = _take_ids(state)
     for mappings in ("uidMappings", "gidMappings"):
-        setattr(wished.linux, mappings, [spec.IDMapping(containerID=0, hostID=first, size=IDS)])
+        setattr(config.linux, mappings, [spec.IDMapping(containerID=0, hostID=first, size=IDS)])
     files = state.path("")
-    for mount in wished.mounts:
+    for mount in config.mounts:
         if mount.destination == "/" or (mount.type == "bind" and not mount.destination.startswith("/dev/")):
             if mount.source.startswith(files) and not _tmpfs_maps():
                 continue  # our own /etc/hosts can be read by everybody

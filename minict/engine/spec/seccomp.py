@@ -43,13 +43,13 @@ def profile(settings, capabilities: list[str]) -> Seccomp | None:
     return None if choice in (None, "builtin", "unconfined") else from_file(choice, capabilities)
 
 
-def program(settings, wished) -> bytes:
-    """The compiled filter for the processes of the specification *wished*; empty for ``seccomp=unconfined``."""
-    if wished.linux.seccomp:
-        return filters.cached(wished.linux.seccomp)
+def program(settings, config) -> bytes:
+    """The compiled filter for the processes of the specification *config*; empty for ``seccomp=unconfined``."""
+    if config.linux.seccomp:
+        return filters.cached(config.linux.seccomp)
     if security(settings).seccomp == "unconfined":
         return b""
-    return default_program(wished.process.capabilities.bounding)
+    return default_program(config.process.capabilities.bounding)
 
 
 def from_file(path: str, capabilities: list[str]) -> Seccomp:

@@ -26,7 +26,7 @@ def prune() -> list[str]:
     for id in all_ids():
         try:
             removed += [f"container {id}"] * prune_container(id)
-            removed += [f"unfinished change of the networks of container {id}"] * prune_wiring(id)
+            removed += [f"unfinished change of the networks of container {id}"] * mend_networks(id)
             files.remove_unfinished(paths.container_data(id), but="log")
             files.remove_unfinished(paths.container_state(id))
         except (OSError, ContainerError) as error:
@@ -53,7 +53,7 @@ def all_ids() -> list[str]:
     return sorted({*state.all_ids(), *(os.listdir(directory) if os.path.isdir(directory) else ())})
 
 
-def prune_wiring(id: str) -> bool:
+def mend_networks(id: str) -> bool:
     """Put in order the networks of a container that goes on running, if somebody was killed who was changing them;
     whether that was so."""
     record = Record(id)

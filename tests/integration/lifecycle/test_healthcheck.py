@@ -29,7 +29,7 @@ def box(image):
 
 
 def health(record: Record) -> dict:
-    return record.life.get("health") or {}
+    return record.last_run.get("health") or {}
 
 
 def test_without_a_command_nobody_asks(box):

@@ -15,10 +15,10 @@ import threading
 
 import pytest
 
-from minict.engine.containers.options import Settings
+from minict.engine.containers.options import ContainerOptions
 from minict.engine.networks import bridge as network
 from minict.engine.networks import dns, ipam, nftables  # noqa: F401
-from minict.engine.networks.sandbox import Wiring
+from minict.engine.networks.sandbox import Sandbox
 from minict.kernel import namespaces
 from minict.kernel import network as kernel_network
 from minict.runtime import paths
@@ -633,7 +633,7 @@ def test_a_cable_that_the_kernel_still_takes_apart_is_no_obstacle_to_the_next_li
 
 
 def test_an_unknown_network_is_refused():
-    assert "nonesuch" in refusal(Wiring, Settings(network="nonesuch"), "0123456789ab", "web")
+    assert "nonesuch" in refusal(Sandbox, ContainerOptions(network="nonesuch"), "0123456789ab", "web")
 
 
 def test_forwarding_that_can_not_be_switched_on_is_refused(host):

@@ -668,16 +668,16 @@ def test_two_hundred_operations_by_eight_processes_at_once_end_in_order(world, i
     }
     assert set(held) <= set(alive), "an address whose container does not run"
     for id, record in alive.items():
-        for joint in state.read(id)["joints"]:
-            assert joint["address"] in sh(
-                "nsenter", "-t", str(record.pid), "-n", "ip", "-o", "address", "show", f"eth{joint['number']}"
+        for endpoint in state.read(id)["endpoints"]:
+            assert endpoint["address"] in sh(
+                "nsenter", "-t", str(record.pid), "-n", "ip", "-o", "address", "show", f"eth{endpoint['number']}"
             )
-            members = {other: state.read(other) for other in ipam.holders(joint["key"]).values()}
-            for other, wired in members.items():
-                place = next(each for each in wired["joints"] if each["key"] == joint["key"])
-                known = endpoints.answer(id, wired["name"], "A")
-                assert place["address"] in known if joint["id"] else known is None, (id, other, known)
-    wired_ports = sorted((id, port[2]) for id in alive for port in state.read(id)["ports"] if state.read(id)["joints"])
-    assert sorted((id, port.outside) for id, port, _ in portmapper.published()) == wired_ports
+            members = {other: state.read(other) for other in ipam.holders(endpoint["key"]).values()}
+            for other, network_state in members.items():
+                place = next(each for each in network_state["endpoints"] if each["key"] == endpoint["key"])
+                known = endpoints.answer(id, network_state["name"], "A")
+                assert place["address"] in known if endpoint["id"] else known is None, (id, other, known)
+    ports_of = sorted((id, port[2]) for id in alive for port in state.read(id)["ports"] if state.read(id)["endpoints"])
+    assert sorted((id, port.outside) for id, port, _ in portmapper.published()) == ports_of
     for id in [record.id for record in records()]:
         done("rm", "-f", id)

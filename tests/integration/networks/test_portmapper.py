@@ -195,21 +195,21 @@ def test_ports_of_the_kernels_choice_ranges_and_all_that_are_exposed(boxes):
 
 
 def test_an_image_s_ports_are_published_by_p_alone_when_asked(boxes, image):
-    from minict.engine.containers.options import Settings
-    from minict.engine.networks.sandbox import Wiring
+    from minict.engine.containers.options import ContainerOptions
+    from minict.engine.networks.sandbox import Sandbox
 
-    wires = Wiring(
-        Settings(publish_all=True, publish="8080:80"),
+    network_sandbox = Sandbox(
+        ContainerOptions(publish_all=True, publish="8080:80"),
         "0123456789ab",
         "web",
         {"80/tcp": {}, "443/tcp": {}, "53/udp": {}},
     )
-    assert [repr(port) for port in wires.ports] == [
+    assert [repr(port) for port in network_sandbox.ports] == [
         "0.0.0.0:(8080, 8080)->80/tcp",
         "0.0.0.0:(0, 0)->443/tcp",
         "0.0.0.0:(0, 0)->53/udp",
     ]
-    assert Wiring(Settings(), "0123456789ab", "web", {"rubbish": {}}).ports == []
+    assert Sandbox(ContainerOptions(), "0123456789ab", "web", {"rubbish": {}}).ports == []
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 
 import minict as package
 from minict.engine.containers import env, policies
-from minict.engine.containers.options import Settings
+from minict.engine.containers.options import ContainerOptions
 from minict.engine.spec import devices, security
 from minict.engine.spec import resources as limits
 from minict.engine.util import units
@@ -43,10 +43,10 @@ def limit(image: str, v1: str, v2: str, *flags: str) -> str:
 
 
 def test_settings_are_a_json_object():
-    settings = Settings(memory="64m", env="A=1", network=["none"], cpus=0.5, init=True)
+    settings = ContainerOptions(memory="64m", env="A=1", network=["none"], cpus=0.5, init=True)
     assert json.loads(json.dumps(settings.to_dict())) == settings.to_dict()
-    assert Settings(**settings.to_dict()) == settings
-    assert (settings.env, settings.publish, settings.network, Settings().network) == (
+    assert ContainerOptions(**settings.to_dict()) == settings
+    assert (settings.env, settings.publish, settings.network, ContainerOptions().network) == (
         ["A=1"],
         (),
         ["none"],
@@ -55,7 +55,7 @@ def test_settings_are_a_json_object():
 
 
 def test_numbers_will_do_for_texts_and_one_value_for_a_list():
-    settings = Settings(user=0, health_interval=3, group_add=4, stop_timeout=5, label=[6, "a=b"], cpus=0.5)
+    settings = ContainerOptions(user=0, health_interval=3, group_add=4, stop_timeout=5, label=[6, "a=b"], cpus=0.5)
     assert (settings.user, settings.health_interval, settings.group_add) == ("0", "3s", ["4"])
     assert (settings.stop_timeout, settings.label, settings.cpus) == ("5", ["6", "a=b"], "0.5")
 
@@ -63,15 +63,17 @@ def test_numbers_will_do_for_texts_and_one_value_for_a_list():
 @pytest.mark.parametrize("field", ["workdir", "env", "device", "env_file", "security_opt"])
 def test_a_zero_byte_is_refused_wherever_it_stands(field):
     with pytest.raises(ContainerError, match="zero byte"):
-        Settings(**{field: "/a\0b"})
+        ContainerOptions(**{field: "/a\0b"})
 
 
 def test_every_option_is_a_field_and_every_field_an_option():
     from minict.engine.cli.commands.run import SETTINGS
 
-    assert sorted(option.field for option in SETTINGS) == sorted(Settings.__annotations__)
-    assert [o.field for o in SETTINGS if Settings.__annotations__[o.field].startswith("list") != o.many] == []
-    assert [o.field for o in SETTINGS if (Settings.__annotations__[o.field] == "bool") != (o.value is None)] == []
+    assert sorted(option.field for option in SETTINGS) == sorted(ContainerOptions.__annotations__)
+    assert [o.field for o in SETTINGS if ContainerOptions.__annotations__[o.field].startswith("list") != o.many] == []
+    assert [
+        o.field for o in SETTINGS if (ContainerOptions.__annotations__[o.field] == "bool") != (o.value is None)
+    ] == []
 
 
 def test_resolved_settings_mean_the_same_everywhere(tmp_path, monkeypatch):
@@ -80,7 +82,7 @@ def test_resolved_settings_mean_the_same_everywhere(tmp_path, monkeypatch):
     (tmp_path / "profile.json").write_text('{"defaultAction": "SCMP_ACT_ALLOW"}\n')
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FROM_HERE", "yes")
-    before = Settings(
+    before = ContainerOptions(
         env_file="env",
         env=["B=2", "FROM_HERE", "NOWHERE"],
         label_file="labels",
@@ -318,10 +320,10 @@ def test_the_rate_of_a_disk(image, disk):
 
 
 def test_weights_become_those_of_the_specification():
-    settings = Settings(blkio_weight="300", pids_limit="-1", cpu_shares="2")
+    settings = ContainerOptions(blkio_weight="300", pids_limit="-1", cpu_shares="2")
     resources = limits.resources(settings)
     assert (resources.blockIO.weight, resources.pids.limit, resources.cpu.shares) == (300, -1, 2)
-    assert limits.resources(Settings(blkio_weight="0", cpu_shares="0")).to_dict() == {}
+    assert limits.resources(ContainerOptions(blkio_weight="0", cpu_shares="0")).to_dict() == {}
 
 
 # ---- what is shared ------------------------------------------------------------------------------------------------
@@ -470,7 +472,7 @@ def test_a_directory_of_devices(image, tmp_path):
     os.chmod(tmp_path / "below" / "log", 0o660)
     os.mknod(tmp_path / "null", 0o020666, os.makedev(1, 3))
     os.symlink("null", tmp_path / "link")
-    nodes, rules, _ = devices.devices(Settings(device=[f"{tmp_path}:/dev/there:w"]))
+    nodes, rules, _ = devices.devices(ContainerOptions(device=[f"{tmp_path}:/dev/there:w"]))
     assert [(node.path, node.minor) for node in nodes] == [("/dev/there/below/log", 11), ("/dev/there/null", 3)]
     assert [(rule.type, rule.minor, rule.access) for rule in rules] == [("c", 11, "w"), ("c", 3, "w")]
     script = ": > /dev/there/below/log && ls -l /dev/there/below/log | cut -d' ' -f1"
@@ -525,7 +527,7 @@ def test_a_null_device_that_is_none_hides_nothing(image, tmp_path, fake):
 
 def test_how_often_it_is_started_again():
     def read(text, **more):
-        return policies.restart(Settings(restart=text, **more))
+        return policies.restart(ContainerOptions(restart=text, **more))
 
     assert read(None) == read("no", rm=True) == ("no", None)
     assert (read("always"), read("unless-stopped")) == (("always", None), ("unless-stopped", None))
@@ -538,17 +540,25 @@ def test_how_often_it_is_started_again():
 
 def test_what_ends_it_and_after_how_long():
     assert (
-        policies.stop_signal(Settings(), {}) == 15 and policies.stop_signal(Settings(), {"StopSignal": "SIGQUIT"}) == 3
+        policies.stop_signal(ContainerOptions(), {}) == 15
+        and policies.stop_signal(ContainerOptions(), {"StopSignal": "SIGQUIT"}) == 3
     )
-    assert policies.stop_signal(Settings(stop_signal="int"), {"StopSignal": "SIGQUIT"}) == 2
+    assert policies.stop_signal(ContainerOptions(stop_signal="int"), {"StopSignal": "SIGQUIT"}) == 2
     assert [units.signal_of(text, "") for text in ("9", 9, "sigkill", "RTMIN+3", "SIGRTMIN")] == [9, 9, 9, 37, 34]
-    assert policies.stop_timeout(Settings()) == 10 and policies.stop_timeout(Settings(stop_timeout="-1")) == -1
+    assert (
+        policies.stop_timeout(ContainerOptions()) == 10
+        and policies.stop_timeout(ContainerOptions(stop_timeout="-1")) == -1
+    )
 
 
 def test_the_health_check_is_the_users_on_top_of_the_images():
     own = {"Test": ["CMD", "true"], "Interval": 1_000_000_000, "Retries": 5}
-    assert policies.healthcheck(Settings(), {}) is None is policies.healthcheck(Settings(health_interval="1s"), {})
-    assert policies.healthcheck(Settings(), {"Healthcheck": own}) == {
+    assert (
+        policies.healthcheck(ContainerOptions(), {})
+        is None
+        is policies.healthcheck(ContainerOptions(health_interval="1s"), {})
+    )
+    assert policies.healthcheck(ContainerOptions(), {"Healthcheck": own}) == {
         "Test": ["CMD", "true"],
         "Interval": 1_000_000_000,
         "Timeout": 30_000_000_000,
@@ -556,12 +566,14 @@ def test_the_health_check_is_the_users_on_top_of_the_images():
         "StartInterval": 5_000_000_000,
         "Retries": 5,
     }
-    asked = Settings(health_cmd="curl -f localhost", health_interval="1m30s", health_timeout="500ms", health_retries=2)
+    asked = ContainerOptions(
+        health_cmd="curl -f localhost", health_interval="1m30s", health_timeout="500ms", health_retries=2
+    )
     found = policies.healthcheck(asked, {"Healthcheck": own})
     assert found["Test"] == ["CMD-SHELL", "curl -f localhost"] and found["Retries"] == 2
     assert (found["Interval"], found["Timeout"]) == (90_000_000_000, 500_000_000)
-    assert policies.healthcheck(Settings(no_healthcheck=True), {"Healthcheck": own}) is None
-    assert policies.healthcheck(Settings(), {"Healthcheck": {"Test": ["NONE"]}}) is None
+    assert policies.healthcheck(ContainerOptions(no_healthcheck=True), {"Healthcheck": own}) is None
+    assert policies.healthcheck(ContainerOptions(), {"Healthcheck": {"Test": ["NONE"]}}) is None
 
 
 @pytest.mark.parametrize(
@@ -579,15 +591,15 @@ def test_the_health_check_is_the_users_on_top_of_the_images():
 )
 def test_a_health_check_that_is_damaged_is_named(own):
     if own == []:
-        assert policies.healthcheck(Settings(), {"Healthcheck": own}) is None
+        assert policies.healthcheck(ContainerOptions(), {"Healthcheck": own}) is None
         return
     with pytest.raises(ContainerError, match="--no-healthcheck"):
-        policies.healthcheck(Settings(), {"Healthcheck": own})
+        policies.healthcheck(ContainerOptions(), {"Healthcheck": own})
 
 
 def test_the_log_and_its_size():
-    assert policies.log(Settings()) == {"driver": "json-file", "max_size": None, "max_file": None}
-    wanted = Settings(log_driver="json-file", log_opt=["max-size=10m", "max-file=3"])
+    assert policies.log(ContainerOptions()) == {"driver": "json-file", "max_size": None, "max_file": None}
+    wanted = ContainerOptions(log_driver="json-file", log_opt=["max-size=10m", "max-file=3"])
     assert policies.log(wanted) == {"driver": "json-file", "max_size": 10 << 20, "max_file": 3}
 
 

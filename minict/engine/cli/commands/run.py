@@ -9,7 +9,7 @@ def run(fields: dict, arguments: list[str]) -> int:
     import gc
 
     gc.disable()  # to look for garbage in modules that are just being loaded takes 1 ms, and finds none
-    from minict.engine.containers.options import Settings
+    from minict.engine.containers.options import ContainerOptions
     from minict.engine.lifecycle import run as run_container
 
     own = {
@@ -18,18 +18,18 @@ def run(fields: dict, arguments: list[str]) -> int:
         if name in fields
     }
     image, *command = arguments
-    settings = Settings(**fields)
+    settings = ContainerOptions(**fields)
     tell(settings)
     return run_container.run(image, command, settings, **own)
 
 
 def create(fields: dict, arguments: list[str]) -> None:
-    from minict.engine.containers.options import Settings
+    from minict.engine.containers.options import ContainerOptions
     from minict.engine.lifecycle import create
 
     image, *command = arguments
     quiet = fields.pop("quiet", False)
-    settings = Settings(**fields)
+    settings = ContainerOptions(**fields)
     tell(settings)
     print(create.create(image, command, settings, found=create.find_image(image, settings, quiet)).id)
 
@@ -51,7 +51,7 @@ def tell(settings) -> None:
         os.write(2, f"minict: {note}\n".encode())
 
 
-# What `run` and `create` take alike: the fields of minict.engine.containers.options.Settings.
+# What `run` and `create` take alike: the fields of minict.engine.containers.options.ContainerOptions.
 SETTINGS = [
     *under(
         "The command",
