@@ -3,7 +3,8 @@ tests.bench.engine``.
 
 * ``exec true`` in a container that runs, beside runc, crun, podman and docker;
 * fifty starts in the background at once, until the last of the commands has come back;
-* the private memory of the process that looks after an idle container, beside podman's conmon.
+* the private memory of the process that looks after an idle container, beside podman's conmon;
+* the 500th start on a user-defined network beside the 10th, and ``rm -f`` of 200 containers with and without a network.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from statistics import median
 
 from .contenders import Failed, Program, podman_words
 from .dockerd import Docker
@@ -22,6 +25,10 @@ from .world import IMAGE, NAME, World
 
 AT_ONCE = 50
 GOAL_MEMORY = 12  # MB
+CROWD, FEW = 500, 10  # containers on one network
+GOAL_CROWD = 1.2  # times as long the last start of the crowd may take as one of the first
+REMOVED = 200
+GOAL_REMOVED = 1.5  # times as long as without a network
 ASLEEP = ["sleep", "100000"]
 # podman's are for machines that may raise them
 LIMITS = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]
@@ -160,13 +167,58 @@ def measure_memory(detached: list) -> dict[str, float]:
     return found
 
 
+def measure_crowd(crowd: int) -> dict[str, tuple[float, float]]:
+    """Starts on a network with few and with many containers, and the removal of many: {what: (seconds, its base)}.
+
+    Around the 10th and the last start the median of some starts is taken, because a single one says nothing.
+    """
+    minict = f"{os.path.dirname(sys.executable)}/minict"
+    call([minict, "network", "create", "--subnet", "10.240.0.0/16", "crowd"])
+    try:
+        times = _start_many(minict, "crowd", crowd)
+        first, last = median(times[FEW - 5 : FEW + 5]), median(times[-10:])
+        with_network = _remove_many(minict)
+        _start_many(minict, "none", min(crowd, REMOVED))
+        return {
+            f"start number {crowd} on a network, beside number {FEW}": (last, first),
+            f"rm -f of {min(crowd, REMOVED)}, with and without": (with_network, _remove_many(minict)),
+        }
+    finally:
+        subprocess.run([minict, "rm", "-f", *call([minict, "ps", "-aq"]).split(), "-"], capture_output=True)
+        call([minict, "network", "rm", "crowd"])
+
+
+def _start_many(minict: str, network: str, count: int) -> list[float]:
+    """The seconds that each of *count* starts took."""
+    times = []
+    for number in range(count):
+        began = time.perf_counter()
+        call([minict, "run", "-d", "--network", network, "--name", f"{network}{number}", IMAGE, *ASLEEP])
+        times.append(time.perf_counter() - began)
+    return times
+
+
+def _remove_many(minict: str) -> float:
+    """Remove the newest :data:`REMOVED` containers; the seconds that it took.  The others go too, unmeasured."""
+    ids = call([minict, "ps", "-aq"]).split()
+    began = time.perf_counter()
+    call([minict, "rm", "-f", *ids[:REMOVED]])
+    seconds = time.perf_counter() - began
+    if ids[REMOVED:]:
+        call([minict, "rm", "-f", *ids[REMOVED:]])
+    return seconds
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.engine", description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=25, help="samples of each exec (default: 25)")
     parser.add_argument(
         "--rounds-at-once", type=int, default=5, help=f"samples with {AT_ONCE} starts at once (default: 5)"
     )
+    parser.add_argument("--crowd", type=int, default=CROWD, help=f"containers on one network (default: {CROWD})")
     options = parser.parse_args()
+    if options.crowd < 2 * FEW:
+        parser.error(f"a crowd is at least {2 * FEW} containers")
     if os.geteuid() != 0:
         sys.exit("Containers need root, so type: sudo make bench")
     from .report import prepare, print_goals, print_table
@@ -184,6 +236,7 @@ def main() -> None:
                 each.close()
         able, unable = prepare(detached)
         together = rounds.measure(able, options.rounds_at_once, AT_ONCE)
+        crowd = measure_crowd(options.crowd)
     print_table("A further command", alone, options.rounds, {each.name: each.does for each in ready})
     print_table(
         f"{AT_ONCE} starts in the background at once",
@@ -194,6 +247,11 @@ def main() -> None:
     print("Private memory of the process that looks after an idle container")
     for name, megabytes in memory.items():
         print(f"  {name:<32}{megabytes:8.1f} MB")
+    print("Many containers on one network")
+    for what, goal in zip(crowd, (GOAL_CROWD, GOAL_REMOVED)):
+        seconds, base = crowd[what]
+        word = "reached" if seconds <= goal * base else "not reached"
+        print(f"  {what:<50}{seconds * 1000:8.0f} ms {base * 1000:8.0f} ms {seconds / base:6.2f}   {goal:<5} {word}")
     for name, reason in {**missing, **unable, **({"docker": docker.why} if docker.why else {})}.items():
         print(f"{name} did not take part: {reason}")
     print_goals("Goals", GOALS, alone)
