@@ -33,7 +33,7 @@ def health(record: Record) -> dict:
 
 
 def test_without_a_command_nobody_asks(box):
-    assert box().life.get("health") is None
+    assert box().last_run.get("health") is None
 
 
 def test_it_is_starting_then_healthy_then_not_and_then_again(box):

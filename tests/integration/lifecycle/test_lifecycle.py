@@ -117,7 +117,7 @@ def test_the_exit_status_and_the_time_are_written_down(image, how):
     else:
         made("--name", "box", image, "sh", "-c", "sleep 0.1; exit 7")
         assert minict("wait", "box").stdout == "7\n"
-    life = Record.find("box").life
+    life = Record.find("box").last_run
     assert life["exit_code"] == 7 and began <= life["started"] <= life["finished"] - 0.1 <= time.time()
 
 
@@ -125,7 +125,7 @@ def test_out_of_memory_is_known_as_the_cause(image):
     assert (
         minict("run", "--network", "none", "--name", "box", "-m", "32m", image, "tail", "/dev/zero").returncode == 137
     )
-    assert Record.find("box").life["oom_killed"] is True
+    assert Record.find("box").last_run["oom_killed"] is True
 
 
 # ---- names and ids -------------------------------------------------------------------------------------------------
@@ -256,13 +256,13 @@ def test_on_failure_it_begins_again_as_often_as_it_may(image):
     made("--name", "box", "--restart", "on-failure:2", image, "sh", "-c", "echo once more; exit 9")
     assert minict("wait", "box").stdout == "9\n"
     assert words_of("box") == "once more\n" * 3
-    assert Record.find("box").life["restarts"] == 2
+    assert Record.find("box").last_run["restarts"] == 2
 
 
 def test_success_is_no_failure(image):
     made("--name", "box", "--restart", "on-failure", image, "true")
     assert minict("wait", "box").stdout == "0\n"
-    assert not Record.find("box").life.get("restarts")
+    assert not Record.find("box").last_run.get("restarts")
 
 
 def test_always_goes_on_until_a_person_stops_it(image):
