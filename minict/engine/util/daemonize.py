@@ -1,4 +1,4 @@
-"""A process that goes on in the background: forked, and cut off from all that ties it to where it comes from."""
+"""Fork a process that continues in the background, detached from its parent's session, directory and descriptors."""
 
 from __future__ import annotations
 
@@ -9,13 +9,19 @@ from minict.kernel import process as kernel
 from minict.runtime.errors import OUR_ERROR, ContainerError
 from minict.runtime.process import restore_signals
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
-def fork_away(name: bytes, work, keep: list[int] = ()) -> str:
-    """Fork a process that goes on in the background, where it calls *work*; return what it tells when it has begun.
+    Told = Callable[..., None]
 
-    *work* gets a function ``told(error, text)``, which it calls once: with None and a text, or with the error that this
-    call then raises.  Of our descriptors the process keeps only *keep*: it must hold no terminal, pipe or lock of ours.
-    Raises :class:`ContainerError`.
+
+def fork_away(name: bytes, work: Callable[[Told], object], keep: Sequence[int] = ()) -> str:
+    """Fork a background process that calls *work*; return the text that it reports when it is ready.
+
+    *work* is called with a function ``told(error, text)``, which it calls once: with None and a text, or with an error,
+    which this function then raises.  The process keeps only the descriptors *keep*: it must not hold a terminal, pipe
+    or lock of its parent.  Raises :class:`ContainerError`.
     """
     report, end = os.pipe2(os.O_CLOEXEC)
     if os.fork() == 0:
@@ -40,15 +46,15 @@ def fork_away(name: bytes, work, keep: list[int] = ()) -> str:
         return text
     if kind.isdigit():
         raise ContainerError(text, status=int(kind))
-    raise ContainerError(f"the process {name.decode()}, which was to go on in the background, was killed: try again")
+    raise ContainerError(f"the background process {name.decode()} was killed before it was ready: try again")
 
 
 def _go_away(name: bytes, keep: list[int]) -> None:
-    """Leave everything behind that ties a forked process to where it comes from."""
+    """In the forked process: leave the parent's session, directory and descriptors."""
     import ctypes
     import gc
 
-    gc.freeze()  # the parent's garbage may hold files, and would close them by numbers that mean others now
+    gc.freeze()  # the parent's garbage may close files by numbers that are other files here
     os.setsid()
     os.chdir("/")
     null = os.open("/dev/null", os.O_RDWR)

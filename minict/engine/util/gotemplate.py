@@ -1,9 +1,9 @@
 """Docker's ``--format``: the part of Go's templates that people use.
 
-``{{.Name}}: {{range .Mounts}}{{.Source}} {{end}}`` is text with actions in braces.  A template is parsed into a tree
-of small functions, each of which takes a :class:`Scope` (what ``.`` and the variables are just then); nothing of it is
-ever executed as Python.  The data are what JSON has, and functions: one without arguments is called for its value, one
-with them as a method, ``{{.Label "version"}}``.
+``{{.Name}}: {{range .Mounts}}{{.Source}} {{end}}`` is text with actions in braces.  A template is parsed into a tree of
+small functions, each of which takes a :class:`Scope` (the current value of ``.`` and of the variables). Nothing of it
+is ever executed as Python.  The data are JSON values and functions: a function without parameters is called for its
+value, one with parameters is a method, as in ``{{.Label "version"}}``.
 
 Sources: Go's text/template; Docker's "Format command and log output".
 """
@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from typing import Any
 
 from minict.runtime.errors import ContainerError
 
@@ -26,38 +28,41 @@ _CONSTANTS = {"true": True, "false": False, "nil": None}
 
 
 class Template:
-    """A template.  Raises :class:`ContainerError` for what can't be understood."""
+    """A template. Raises :class:`ContainerError` for a syntax error."""
 
     def __init__(self, text: str):
         try:
             self._blocks = _Parser(text).parse()
         except RecursionError:
-            raise mistake("there are too many blocks or brackets within each other") from None
+            raise mistake("blocks or brackets are nested too deeply") from None
 
-    def render(self, data) -> str:
-        """The template with *data* in it.  Raises :class:`ContainerError` when it asks for what is not there."""
+    def render(self, data: Any) -> str:
+        """The template filled with *data*. Raises :class:`ContainerError` if it uses something that does not exist."""
         scope = Scope(data)
         scope.variables["$"] = data
         return _body(self._blocks, scope)
 
 
 class Scope:
-    """What ``.`` is at a place of the template, and the variables that are made there; others are known *around* it."""
+    """The value of ``.`` at a place of the template, and the variables declared there; *around* is the enclosing
+    scope."""
 
-    def __init__(self, dot, around: Scope | None = None):
-        self.dot, self.around, self.variables = dot, around, {}
+    def __init__(self, dot: Any, around: Scope | None = None):
+        self.dot, self.around = dot, around
+        self.variables: dict[str, Any] = {}
 
-    def holder(self, name: str) -> dict:
-        """The variables among which *name* is.  Raises :class:`ContainerError`."""
-        scope = self
+    def holder(self, name: str) -> dict[str, Any]:
+        """The dictionary that contains the variable *name*. Raises :class:`ContainerError`."""
+        scope: Scope | None = self
         while scope:
             if name in scope.variables:
                 return scope.variables
             scope = scope.around
-        raise mistake(f"there is no variable {name}: it is made by {{{{{name} := …}}}}")
+        raise mistake(f"undefined variable {name}: declare it with {{{{{name} := …}}}}")
 
-    def set(self, name: str, declares: bool, value) -> str:
-        """Make the variable *name* here, or change it where it is.  What the action writes: nothing."""
+    def set(self, name: str, declares: bool, value: Any) -> str:
+        """Declare the variable *name* here, or assign to it where it was declared. Returns the output of the
+        action: nothing."""
         (self.variables if declares else self.holder(name))[name] = value
         return ""
 
@@ -70,7 +75,7 @@ def mistake(reason: str) -> ContainerError:
 
 
 class _Parser:
-    """Text and actions into a list of functions Scope -> str."""
+    """Parses text and actions into a list of functions Scope -> str."""
 
     def __init__(self, text: str):
         self.pieces = self._split(text)
@@ -78,7 +83,7 @@ class _Parser:
 
     @staticmethod
     def _split(text: str) -> list[tuple[str, str]]:
-        """("text", …) and ("action", …).  A dash at a brace takes away the white space beyond it."""
+        """("text", …) and ("action", …). A dash at a brace removes the white space outside."""
         pieces, end, trim = [], 0, False
         for found in _ACTION.finditer(text):
             before = text[end : found.start()]
@@ -89,17 +94,17 @@ class _Parser:
         rest = text[end:].lstrip() if trim else text[end:]
         for piece in [rest, *(content for kind, content in pieces if kind == "text")]:
             if "{{" in piece:
-                raise mistake(f"{piece[piece.index('{{') :][:40]!r} opens an action that no '}}}}' closes")
+                raise mistake(f"{piece[piece.index('{{') :][:40]!r} is an action without a closing '}}}}'")
         return [*pieces, ("text", rest)]
 
     def parse(self) -> list:
         blocks, end = self._blocks()
         if end:
-            raise mistake(f"there is an {{{{{end}}}}} too many")
+            raise mistake(f"unexpected {{{{{end}}}}}")
         return blocks
 
     def _blocks(self, inside: str = "") -> tuple[list, str]:
-        """Everything up to an ``end`` or ``else``, and this very action; *inside*: the action that it belongs to."""
+        """Everything up to an ``end`` or ``else``, and that action; *inside*: the action that it belongs to."""
         blocks = []
         while self.place < len(self.pieces):
             kind, content = self.pieces[self.place]
@@ -118,11 +123,11 @@ class _Parser:
         return blocks, ""
 
     def _block(self, word: str, content: str):
-        """The action *content*, with all that belongs to it up to its end."""
+        """The action *content*, with everything up to its end."""
         if word in ("if", "with", "range"):
             return self._control(word, content.removeprefix(word), content)
         if word in ("define", "template", "block", "break", "continue"):
-            raise mistake(f"{{{{{word}}}}} is not known here: there are if, else, range, with, end and variables")
+            raise mistake(f"{{{{{word}}}}} is not supported: use if, else, range, with, end and variables")
         names, declares, value = _Action(content, content).statement()
         if not names:
             return lambda scope: text_of(value(scope))
@@ -133,7 +138,7 @@ class _Parser:
         names, declares, value = _Action(head, content).statement(2 if word == "range" else 1)
         body, end = self._blocks(content)
         otherwise: list = []
-        if end.startswith("else "):  # {{else if …}} is an if within the else, and has the same end
+        if end.startswith("else "):  # {{else if …}} is an if inside the else, with the same end
             inner = end.removeprefix("else ").strip()
             otherwise = [self._block(_first_word(inner), inner)]
         elif end == "else":
@@ -145,23 +150,24 @@ class _Parser:
 
 
 def _first_word(content: str) -> str:
-    """``range`` of ``range .Mounts``, and of ``range.Mounts`` too."""
+    """``range`` in ``range .Mounts``, and also in ``range.Mounts``."""
     return content[: len(content) - len(content.lstrip("abcdefghijklmnopqrstuvwxyz"))]
 
 
 class _Action:
-    """The words of one action: ``$x := .A | join ","``."""
+    """The tokens of one action: ``$x := .A | join ","``."""
 
     def __init__(self, text: str, whole: str):
         self.whole = whole
-        self.tokens = []
+        self.tokens: list[tuple[str, str, bool]] = []
         place = 0
         while text[place:].strip():
             found = _TOKEN.match(text, place)
             if not found:
-                raise mistake(f"{text[place:].strip()[:30]!r} in {{{{{whole}}}}} is not understood")
+                raise mistake(f"{text[place:].strip()[:30]!r} in {{{{{whole}}}}} is not valid syntax")
             blank = found[0][:1].isspace() or place == 0
-            self.tokens.append((found.lastgroup, found[found.lastgroup], blank))
+            kind = found.lastgroup or ""
+            self.tokens.append((kind, found[kind], blank))
             place = found.end()
         self.tokens.append(("end", "", True))
 
@@ -173,7 +179,7 @@ class _Action:
         return mistake(f"{{{{{self.whole}}}}}: {reason}")
 
     def statement(self, most: int = 1):
-        """(variables, whether they are new, the pipeline), of ``$k, $v := .Labels`` or ``.Labels`` alone."""
+        """(variables, whether they are declared, the pipeline) of ``$k, $v := .Labels``, or of ``.Labels`` alone."""
         names = []
         kinds = [(kind, value) for kind, value, _ in self.tokens]
         for count in range(most, 0, -1):
@@ -184,11 +190,11 @@ class _Action:
                 break
         value = self.pipeline()
         if self.tokens[0][0] != "end":
-            raise self.wrong(f"{self.tokens[0][1]!r} has no place there")
+            raise self.wrong(f"unexpected {self.tokens[0][1]!r}")
         return names, bool(names) and declares, value
 
     def pipeline(self):
-        """``A | f x | g``: each value becomes the last argument of what comes next."""
+        """``A | f x | g``: each value becomes the last argument of the next function."""
         value = self.command(None)
         while self.next("|"):
             value = self.command(value)
@@ -200,7 +206,7 @@ class _Action:
         if kind == "word" and name not in _CONSTANTS:
             self.tokens.pop(0)
             if name not in FUNCTIONS:
-                raise self.wrong(f"there is no function {name!r}; there are {', '.join(sorted(FUNCTIONS))}")
+                raise self.wrong(f"unknown function {name!r}: use one of {', '.join(sorted(FUNCTIONS))}")
             arguments = self.arguments() + ([piped] if piped else [])
             return lambda scope: call(name, arguments, scope)
         operand = self.operand()
@@ -219,8 +225,8 @@ class _Action:
         return found
 
     def operand(self):
-        """``.A.B``, ``$x.A``, ``"text"``, ``12``, ``(pipeline).A``: a function of the scope and of the arguments of
-        its end."""
+        """``.A.B``, ``$x.A``, ``"text"``, ``12``, ``(pipeline).A``: a function of the scope and of the last field's
+        arguments."""
         fields = [self.tokens[0][1][1:]] if self.tokens[0][0] == "field" else []
         start = self._start()
         while self.tokens[0][0] == "field" and not self.tokens[0][2]:
@@ -228,7 +234,7 @@ class _Action:
         return lambda scope, arguments: follow(start(scope), fields, arguments)
 
     def _start(self):
-        """What an operand begins with, before its fields."""
+        """The beginning of an operand, before its fields."""
         kind, word, _ = self.tokens.pop(0)
         if kind in ("dot", "field"):
             return lambda scope: scope.dot
@@ -243,9 +249,9 @@ class _Action:
         elif word in _CONSTANTS:
             constant = _CONSTANTS[word]
         elif word in FUNCTIONS:
-            raise self.wrong(f"put {word} and its arguments into brackets")
+            raise self.wrong(f"put {word} and its arguments into parentheses")
         else:
-            raise self.wrong(f"{word!r} has no place there" if word else "something is missing")
+            raise self.wrong(f"unexpected {word!r}" if word else "a value is missing")
         return lambda scope: constant
 
     def _bracket(self):
@@ -261,7 +267,7 @@ def _unquoted(word: str, action: _Action) -> str:
     try:
         return json.loads(word)
     except ValueError:
-        raise action.wrong(f"{word} has an escape that is not known") from None
+        raise action.wrong(f"{word} has an unknown escape sequence") from None
 
 
 # ---- what the actions do -----------------------------------------------------------------------------------------
@@ -272,7 +278,7 @@ def _body(blocks: list, scope: Scope) -> str:
 
 
 def _inner(scope: Scope, names: list, declares: bool, values: tuple) -> Scope:
-    """The scope of a block: variables that are made in it are not known after it, changed ones stay changed."""
+    """The scope of a block: variables declared in it are unknown after it, assignments to outer ones last."""
     inner = Scope(scope.dot, scope)
     for name, value in zip(names, values):
         inner.set(name, declares, value)
@@ -299,7 +305,7 @@ def _range(scope, names, declares, value, body, otherwise) -> str:
     elif found is None:
         pairs = []
     else:
-        raise mistake(f"range goes over a list or a map, and not over {text_of(found)[:30]!r}")
+        raise mistake(f"range needs a list or a map, not {text_of(found)[:30]!r}")
     lines = []
     for key, item in pairs:
         item = _called(item, [], str(key))
@@ -309,35 +315,34 @@ def _range(scope, names, declares, value, body, otherwise) -> str:
 
 
 class _NoList(list):
-    """What is null in JSON is to Go's templates a list without elements, unless it is in :data:`_MAPS` or
-    :data:`_POINTERS`."""
+    """null in JSON: for Go's templates an empty list, unless the field is in :data:`_MAPS` or :data:`_POINTERS`."""
 
 
 class _NoMap(dict):
-    """And this a map without any."""
+    """null in JSON, for a field in :data:`_MAPS`: an empty map."""
 
 
 _MAPS = frozenset(("ExposedPorts", "Labels", "Options", "Tmpfs", "Volumes"))
 _POINTERS = frozenset(("Health", "Healthcheck", "MemorySwappiness", "PidsLimit"))
 
 
-def follow(value, fields: list[str], arguments: list):
-    """``value.A.B``; *arguments* go to the last of *fields*, which is then a method.
+def follow(value: Any, fields: list[str], arguments: list[Any]) -> Any:
+    """``value.A.B``; *arguments* go to the last of the *fields*, which is then a method.
 
-    Raises :class:`ContainerError` when there is no such field.  Where the keys are a person's own, such as the
-    names of labels, write ``index .Labels "name"``, which finds nothing and goes on.
+    Raises :class:`ContainerError` if a field does not exist.  Where users choose the keys, such as names of labels,
+    ``index .Labels "name"`` finds nothing without an error.
     """
     for number, field in enumerate(fields):
         if value is None:
-            raise mistake(f"there is nothing of which .{field} could be asked: 'if' and 'with' go on without")
+            raise mistake(f"there is no value before .{field}: test for it with 'if' or 'with'")
         if not isinstance(value, dict):
-            raise mistake(f".{field} is asked of {text_of(value)[:40]!r}, which has no fields")
+            raise mistake(f"{text_of(value)[:40]!r} has no fields, such as .{field}")
         if field not in value and field in getattr(value, "optional", ()):
             value = None
             continue
         if field not in value:
-            known = ", ".join(sorted(map(str, value))) or "none at all"
-            raise mistake(f"there is no field .{field}: there are {known}")
+            known = ", ".join(sorted(map(str, value))) or "no fields"
+            raise mistake(f"unknown field .{field}: use one of {known}")
         value = _called(value[field], arguments if number == len(fields) - 1 else [], field)
     if value is None and fields and fields[-1] not in _POINTERS:
         value = _NoMap() if fields[-1] in _MAPS else _NoList()
@@ -357,7 +362,7 @@ def _called(value, arguments: list, name: str):
         raise mistake(f".{name} can't be called with {len(arguments)} arguments") from None
 
 
-def text_of(value) -> str:
+def text_of(value: Any) -> str:
     """A value as Go prints it: ``true``, ``[a b]``, ``map[k:v]``."""
     if value is None:
         return "<nil>"
@@ -383,8 +388,8 @@ def text_of(value) -> str:
 # ---- the functions -----------------------------------------------------------------------------------------------
 
 
-def call(name: str, arguments: list, scope: Scope):
-    """Call a function of :data:`FUNCTIONS`.  ``and`` and ``or`` look at no more arguments than they need."""
+def call(name: str, arguments: list[Callable[[Scope], Any]], scope: Scope) -> Any:
+    """Call a function of :data:`FUNCTIONS`. ``and`` and ``or`` evaluate no more arguments than they need."""
     if name in ("and", "or"):
         if not arguments:
             raise mistake(f"{name} needs arguments")
@@ -399,17 +404,16 @@ def call(name: str, arguments: list, scope: Scope):
     except (TypeError, ValueError, AttributeError, KeyError, IndexError) as error:
         shown = ", ".join(text_of(value)[:30] for value in values)
         reason = f": {error}" if isinstance(error, IndexError) else ""
-        raise mistake(f"{name} can't be done with ({shown}){reason}") from None
+        raise mistake(f"{name} can't be called with ({shown}){reason}") from None
 
 
 def _is_method(value) -> bool:
-    """Whether it is a function that wants an argument, as in ``{{.Label "x"}}``: no field that could be shown
-    without."""
+    """Whether *value* is a function with parameters, as in ``{{.Label "x"}}``, and so can't be shown as a field."""
     return callable(value) and (not hasattr(value, "__code__") or value.__code__.co_argcount > 0)
 
 
-def plain(value):
-    """*value* without functions, as JSON wants it."""
+def plain(value: Any) -> Any:
+    """*value* without functions, for JSON."""
     if callable(value):
         return plain(value())
     if isinstance(value, (_NoList, _NoMap)):
@@ -420,13 +424,13 @@ def plain(value):
 
 
 def _index(value, *keys):
-    """The element of a list, or of a map; of what is not in a map nothing is left, and that is no mistake."""
+    """An element of a list or a map; a missing key of a map is empty and not an error."""
     for key in keys:
         if isinstance(value, dict):
             value = _called(value.get(key), [], str(key))
         elif value is not None:
             if isinstance(key, bool) or not isinstance(key, int) or not 0 <= key < len(value):
-                raise IndexError(f"it has {len(value)} elements, counted from 0")
+                raise IndexError(f"index out of range: it has {len(value)} elements, counted from 0")
             value = value[key]
     return "" if value is None else value
 
@@ -445,7 +449,7 @@ def _comparable(one, other) -> None:
 
 
 def _equal(one, other, *others) -> bool:
-    """Whether *one* is equal to any of the others."""
+    """Whether *one* equals any of the others."""
     for each in (other, *others):
         _comparable(one, each)
     return one in (other, *others)
@@ -460,7 +464,7 @@ def _ordered(test):
 
 
 def _printf(form: str, *values) -> str:
-    """Go's printf with the verbs that text needs: s, q, d, v, t, x, f, g and %%."""
+    """Go's printf with the verbs for text: s, q, d, v, t, x, f, g and %%."""
     waiting = list(values)
 
     def one(found) -> str:
@@ -483,7 +487,7 @@ def _printf(form: str, *values) -> str:
 
 
 def _print(*values) -> str:
-    """Values side by side; a blank between two of which neither is text."""
+    """The values side by side, with a blank between two values if neither is a text."""
     result = ""
     for number, value in enumerate(values):
         blank = number and not isinstance(value, str) and not isinstance(values[number - 1], str)
@@ -491,7 +495,7 @@ def _print(*values) -> str:
     return result
 
 
-FUNCTIONS = {
+FUNCTIONS: dict[str, Any] = {
     "json": lambda value: json.dumps(plain(value), ensure_ascii=False, separators=(",", ":")),
     "and": None,
     "or": None,  # see call

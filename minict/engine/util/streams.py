@@ -1,9 +1,9 @@
 """The pipes between the caller's own streams and a command in a container.
 
-A command in a container never gets a descriptor of its caller.  A descriptor is more than what it was opened for:
-through ``/proc/self/fd/1`` a process opens the same terminal or file again, for reading too, and then reads what a
-person types there long after ``minict exec`` has ended, or reads and truncates the log to which its output was
-redirected.  So the command has pipes, and its caller copies.
+A command in a container never gets a descriptor of its caller.  A descriptor allows more than what it was opened for:
+through ``/proc/self/fd/1`` a process can open the same terminal or file again, also for reading.  It could then read
+what a person types long after ``minict exec`` has ended, or read and truncate the log to which its output was
+redirected.  So the command gets pipes, and its caller copies.
 """
 
 from __future__ import annotations
@@ -13,24 +13,31 @@ import os
 import select
 import time
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Target = int | Callable[[bytes], object]
+
 _CHUNK = 65536
 _FIONREAD = 0x541B  # ioctl_tty(2); the module termios costs a millisecond
 _EPIPE = 32
 
 
 class Relay:
-    """The pipes of one command, to be used in ``with``.
+    """The pipes of one command, used in a ``with`` statement.
 
-    *stdin*: the descriptor that is read for the command, -1 for nothing.  *stdout*, *stderr*: the descriptors to which
-    its output is copied, -1 for nowhere, or a function that gets it; when they are the same, the command has one pipe for
-    both, and the order is kept.  :attr:`theirs` are the command's ends.  :attr:`lost`: the error that kept its output from
-    the target.
+    *stdin*: the descriptor to read for the command, -1 for none.  *stdout*, *stderr*: the descriptors to copy its
+    output to, -1 for none, or a function that gets the output; if they are the same, the command has one pipe for both,
+    which keeps the order.  :attr:`theirs` are the command's ends.  :attr:`lost`: the error that kept output from its
+    target.
     """
 
-    def __init__(self, stdin: int = -1, stdout=1, stderr=2):
+    def __init__(self, stdin: int = -1, stdout: Target = 1, stderr: Target = 2):
         self.lost: OSError | None = None
         self._source, self._waiting = stdin, b""
-        self._targets: dict = {}  # our end of a pipe -> where what comes out of it goes
+        self._targets: dict[int, Target] = {}  # our end of a pipe -> where its data go
         self._input = their_input = -1
         self._theirs: list[int] = []
         if stdin >= 0:
@@ -52,23 +59,24 @@ class Relay:
     def __enter__(self) -> Relay:
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.begun()
         for fd in {*self._targets, self._input} - {-1}:
             os.close(fd)
         self._targets, self._input = {}, -1
 
     def begun(self) -> None:
-        """The command has its ends: close ours of them, or the end of file would never come."""
+        """The command has its ends: close our copies of them, or the end of file would never come."""
         for fd in self._theirs:
             os.close(fd)
         self._theirs = []
 
-    def run(self, pidfd: int, wake=None, end: float | None = None) -> bool:
-        """Copy until the process *pidfd* has ended, and then what is in the pipes by then; False when it has not until
-        *end*, on the monotonic clock.
+    def run(self, pidfd: int, wake: Any = None, end: float | None = None) -> bool:
+        """Copy until the process *pidfd* ends, then copy what is left in the pipes. Returns False if it has not ended
+        by *end*, on the monotonic clock.
 
-        *wake*: see :class:`.lifecycle.monitor.Wake`; for a caller that handles signals meanwhile.
+        *wake*: an object with ``fd`` and ``clear()`` such as the monitor's, for a caller that handles signals
+        meanwhile.
         """
         while True:
             ready = self._poll(pidfd, wake, end)
@@ -84,7 +92,7 @@ class Relay:
                 self._copy(fd, _CHUNK)
             if pidfd in ready:
                 break
-        for fd in list(self._targets):  # a process that was left behind may write on and on: that is not waited for
+        for fd in list(self._targets):  # a process left behind may write forever: do not wait for it
             left = int.from_bytes(fcntl.ioctl(fd, _FIONREAD, bytes(4)), "little")
             while left > 0 and fd in self._targets:
                 left -= self._copy(fd, min(left, _CHUNK))
@@ -92,7 +100,7 @@ class Relay:
 
     @property
     def open(self) -> bool:
-        """Whether a process still has an end of the pipes to which it can write.  To be asked after :meth:`run`."""
+        """Whether a process still has a write end of the pipes. Call it after :meth:`run`."""
         poll = select.poll()
         for fd in self._targets:
             poll.register(fd, 0)
@@ -104,19 +112,19 @@ class Relay:
         """Our ends of the pipes to which the command writes."""
         return list(self._targets)
 
-    def _poll(self, pidfd: int, wake, end: float | None) -> dict[int, int]:
+    def _poll(self, pidfd: int, wake: Any, end: float | None) -> dict[int, int]:
         poll = select.poll()
         for fd in (pidfd, *self._targets, *([wake.fd] if wake else [])):
             poll.register(fd, select.POLLIN)
         if self._input >= 0:
-            # that nobody reads any more is always told
+            # events == 0 still reports that nobody reads any more
             poll.register(self._input, select.POLLOUT if self._waiting else 0)
         if self._source >= 0 and not self._waiting:
             poll.register(self._source, select.POLLIN)
         return dict(poll.poll(None if end is None else max(0, end - time.monotonic()) * 1000))
 
     def _read(self) -> None:
-        """Take what there is to read for the command; at the end it finds the end, too."""
+        """Read input for the command; pass on the end of file, too."""
         try:
             self._waiting = os.read(self._source, _CHUNK)
         except OSError:  # a terminal that has hung up
@@ -127,12 +135,12 @@ class Relay:
             self._close_input()
 
     def _feed(self) -> None:
-        """Give the command what was read for it, as far as there is room."""
+        """Write pending input to the command, as far as there is room."""
         try:
             self._waiting = self._waiting[os.write(self._input, self._waiting) :]
         except BlockingIOError:
             pass
-        except OSError:  # it does not read any more, so neither do we
+        except OSError:  # the command no longer reads, so neither do we
             self._close_input()
 
     def _close_input(self) -> None:
@@ -142,8 +150,8 @@ class Relay:
         self._waiting = b""
 
     def _copy(self, fd: int, size: int) -> int:
-        """Copy at most *size* bytes from a pipe to its target; close it when that was all.  Returns how many there
-        were."""
+        """Copy at most *size* bytes from a pipe to its target, and close it at the end of file. Returns the number
+        of bytes."""
         data = os.read(fd, size)
         try:
             _write(self._targets[fd], data)
@@ -157,7 +165,7 @@ class Relay:
         return len(data)
 
 
-def _write(target, data: bytes) -> None:
+def _write(target: Target, data: bytes) -> None:
     if callable(target):
         target(data)
         return
@@ -166,7 +174,7 @@ def _write(target, data: bytes) -> None:
 
 
 def discard(fds: list[int]) -> None:
-    """Read the pipes *fds* to their end for whoever still writes there: it would get SIGPIPE when nobody did."""
+    """Read the pipes *fds* to their end, so that processes that still write to them do not get SIGPIPE."""
     poll = select.poll()
     for fd in fds:
         poll.register(fd, select.POLLIN)

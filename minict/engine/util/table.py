@@ -1,12 +1,13 @@
-"""What people look at: aligned tables, sizes and ages in words, as Docker writes them.
+"""Output for people: aligned tables, sizes and ages in words, as Docker writes them.
 
-A list of things is a list of rows, each a dictionary with the field names of Docker's ``--format``.  What is dear to
-find out may be a function without arguments: it is called when the field is shown.
+A list of things is a list of rows, each a dictionary with the field names of Docker's ``--format``.  A value that is
+expensive to find out may be a function without arguments; it is called when the field is shown.
 """
 
 from __future__ import annotations
 
 import time
+from typing import Any
 
 _DECIMAL = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
@@ -15,18 +16,19 @@ _BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 def show(
     rows: list[dict], headings: dict[str, str], columns: list[str], format: str | None = None, quiet: str | None = None
 ) -> str:
-    """A list as a person asked for it.
+    """Format a list.
 
-    *headings*: what stands above each field; the field may also be a method, and its heading a function of its argument.
-    *columns*: the fields that are shown when nothing is asked for.  *quiet*: the one field that is shown alone (``-q``).
-    *format*: what ``--format`` says: ``json``, ``table``, or a template (:mod:`minict.engine.util.gotemplate`), with ``table`` before it
+    *headings*: the heading of each field; for a field that is a method, a function of its argument. *columns*: the
+    fields that are shown by default.  *quiet*: the only field that is shown (``-q``). *format*: the value of
+    ``--format``: ``json``, ``table``, or a template (:mod:`minict.engine.util.gotemplate`), with ``table`` before it
     for aligned columns.
-    Raises :class:`minict.runtime.errors.ContainerError` for a template that is wrong.
+
+    Raises :class:`minict.runtime.errors.ContainerError` for an invalid template.
     """
     if format == "json":
         import json
 
-        fields = [key for key, heading in headings.items() if isinstance(heading, str)]  # the others are methods
+        fields = [key for key, heading in headings.items() if isinstance(heading, str)]  # the other fields are methods
         return "".join(json.dumps({key: value_of(row[key]) for key in fields}) + "\n" for row in rows)
     words = (format or "table").strip(" ")
     if quiet and words == "table":
@@ -48,13 +50,14 @@ def show(
     return "".join(f"{line}\n" for line in lines)
 
 
-def value_of(value):
-    """A row's value: itself, or what the function says."""
+def value_of(value: Any) -> Any:
+    """The value of a field: call it if it is a function."""
     return value() if callable(value) else value
 
 
 def aligned(lines: list[list[str]], least: int = 10) -> str:
-    """Columns as wide as their widest cell and three more, at *least* so wide; the last one is as wide as it is."""
+    """Columns that are three characters wider than their widest cell, and at least *least*; the last one is not
+    padded."""
     widths: dict[int, int] = {}
     for line in lines:
         for number, cell in enumerate(line[:-1]):
@@ -68,7 +71,7 @@ def aligned(lines: list[list[str]], least: int = 10) -> str:
 
 
 def size(number: float, digits: int = 3) -> str:
-    """Bytes with decimal units and *digits* digits: ``187MB``, ``1.02kB``.  Source: docker/go-units, HumanSize."""
+    """Bytes with decimal units and *digits* digits: ``187MB``, ``1.02kB``. Source: docker/go-units, HumanSize."""
     return _scaled(number, 1000, _DECIMAL, digits)
 
 
@@ -77,16 +80,16 @@ def binary_size(number: float, digits: int = 4) -> str:
     return _scaled(number, 1024, _BINARY, digits)
 
 
-def _scaled(number: float, base: int, units: tuple, digits: int) -> str:
+def _scaled(number: float, base: int, units: tuple[str, ...], digits: int) -> str:
     power = 0
     while number >= base and power < len(units) - 1:
         number, power = number / base, power + 1
     text = f"{number:.{digits}g}"
-    return (f"{number:.0f}" if "e" in text else text) + units[power]  # %g writes 999.9 with three digits as 1e+03
+    return (f"{number:.0f}" if "e" in text else text) + units[power]  # %g formats 999.9 with three digits as 1e+03
 
 
 def duration(seconds: float) -> str:
-    """A length of time as people say it: ``About a minute``, ``3 hours``.  Source: docker/go-units, HumanDuration."""
+    """A duration in words: ``About a minute``, ``3 hours``. Source: docker/go-units, HumanDuration."""
     if seconds < 1:
         return "Less than a second"
     minutes, hours = int(seconds / 60), int(seconds / 3600 + 0.5)
@@ -108,7 +111,8 @@ def ago(moment: float, now: float | None = None) -> str:
 
 
 def date(moment: float) -> str:
-    """A point in time, as ``CreatedAt`` has it: ``2026-11-25 15:26:00 +0000 UTC``, in the zone of this machine."""
+    """A point in time in the format of ``CreatedAt``: ``2026-11-25 15:26:00 +0000 UTC``, in the zone of this
+    machine."""
     return time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(moment))
 
 
@@ -121,28 +125,28 @@ def status(
     health: str | None = None,
     now: float | None = None,
 ) -> str:
-    """What ``ps`` says of a container that is *word* (Record.status): ``Up 2 hours (healthy)``, ``Exited (137) 5
-    seconds ago``.
+    """The status that ``ps`` shows for a container in state *word*: ``Up 2 hours (healthy)``, ``Exited (137) 5 seconds
+    ago``.
 
     *started* and *finished*: seconds since 1970.  *health*: starting, healthy, unhealthy or None.
     """
     if word in ("running", "paused"):
         since = duration((time.time() if now is None else now) - started)
-        note = "Paused" if word == "paused" else {"starting": "health: starting"}.get(health, health)
+        note = "Paused" if word == "paused" else "health: starting" if health == "starting" else health
         return f"Up {since}" + (f" ({note})" if note and note != "none" else "")
-    if word in ("exited", "restarting"):  # when it ended is not known of one whose monitor was killed
+    if word in ("exited", "restarting"):  # if the monitor was killed, the time of the end is unknown
         return f"{word.title()} ({exit_code})" + (f" {ago(finished, now)}" if finished else "")
     return word.title()
 
 
 def shortened(text: str, length: int) -> str:
-    """*text*, or the beginning of it with an ellipsis: at most *length* characters."""
+    """*text*, cut to at most *length* characters, with an ellipsis if it was longer."""
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def quoted(text: str) -> str:
-    """*text* in double quotes and on one line, whatever is in it: a command that others wrote must not move the
-    cursor."""
+    """*text* in double quotes on one line, with everything else escaped: a command that others wrote must not move
+    the cursor."""
     escapes = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
     letters = (escapes.get(letter) or (letter if letter.isprintable() else _escape(ord(letter))) for letter in text)
     return f'"{"".join(letters)}"'
@@ -156,7 +160,7 @@ def _escape(code: int) -> str:
 
 
 def html(rows: list[dict], caption: str = "") -> str:
-    """The rows as an HTML table for ``_repr_html_``: a heading for each key, every value escaped."""
+    """The rows as an HTML table for ``_repr_html_``: one column per key, every value escaped."""
     from html import escape
 
     columns = list(dict.fromkeys(key for row in rows for key in row))
@@ -169,5 +173,5 @@ def html(rows: list[dict], caption: str = "") -> str:
 
 
 def html_object(fields: dict, caption: str = "") -> str:
-    """One thing for ``_repr_html_``: a line for each of its *fields*, under the *caption*; every value escaped."""
+    """One object for ``_repr_html_``: a line for each of its *fields*, under the *caption*; every value escaped."""
     return html([{"": key, caption or " ": value} for key, value in fields.items()])

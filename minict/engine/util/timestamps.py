@@ -1,6 +1,6 @@
-"""Points in time as logs and people write them: ``2026-11-25T15:26:00.123456789Z``, ``10m`` ago.
+"""Points in time as logs and people write them: ``2026-11-25T15:26:00.123456789Z``, or ``10m`` for ten minutes ago.
 
-A point in time is a number of nanoseconds since 1970, as :func:`time.time_ns` gives it: a float has too few digits.
+A point in time is a number of nanoseconds since 1970, as in :func:`time.time_ns`; a float would not be precise enough.
 """
 
 from __future__ import annotations
@@ -9,16 +9,20 @@ import time
 
 from minict.runtime.errors import ContainerError
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 SECOND = 1_000_000_000
 ZERO = "0001-01-01T00:00:00Z"  # what Docker writes for "never"
 
 _UNITS = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND}
-_last = (-1, "")  # the last whole second and its text: a log writes many lines in each
+_last = (-1, "")  # the last whole second and its text: a log writes many lines per second
 
 
 def stamp(moment: int) -> str:
-    """The point in time as RFC 3339 has it, in UTC, with nine digits behind the dot: always 30 characters, so that
-    the order of the texts is the order of the times."""
+    """The point in time *moment* in RFC 3339 format, in UTC, with nine decimal places. The text always has 30
+    characters, so sorting the texts sorts the times."""
     global _last
     seconds, rest = divmod(moment, SECOND)
     if seconds != _last[0]:
@@ -28,10 +32,10 @@ def stamp(moment: int) -> str:
 
 
 def moment_of(text: str, what: str, now: int | None = None) -> int:
-    """The point in time that a person means: ``2026-11-25T15:26:00Z``, ``2026-11-25``, seconds since 1970, or ``10m``:
-    so long before *now*.  A time without a zone is local.
+    """Parse a point in time: ``2026-11-25T15:26:00Z``, ``2026-11-25``, seconds since 1970, or a duration before *now*
+    such as ``10m``. A time without a zone is local.
 
-    Raises :class:`ContainerError` that names *what*.  Source: docker logs --since.
+    Raises :class:`ContainerError`; its message begins with *what*.  Source: docker logs --since.
     """
     word = text.strip()
     whole, _, fraction = word.partition(".")
@@ -49,13 +53,13 @@ def moment_of(text: str, what: str, now: int | None = None) -> int:
         return int(date.timestamp()) * SECOND + int(f"{digits[:9]:0<9}")
     except (ValueError, OverflowError, OSError):
         raise ContainerError(
-            f"{what}: {text!r} is no point in time: write one such as 2026-11-25T15:26:00Z, the seconds "
-            "since 1970, or 10m for ten minutes ago"
+            f"{what}: invalid time {text!r}: write 2026-11-25T15:26:00Z, the seconds since 1970, or 10m for "
+            "ten minutes ago"
         ) from None
 
 
 def _without_fraction(word: str) -> tuple[str, str, str]:
-    """``…:00.25+01:00`` as ``…:00``, ``25`` and ``+01:00``: the library's times have six digits, ours nine."""
+    """Split ``…:00.25+01:00`` into ``…:00``, ``25`` and ``+01:00``: datetime has six decimal places, we need nine."""
     before, dot, after = word.partition(".")
     if not dot:
         return word, "", ""
@@ -66,9 +70,9 @@ def _without_fraction(word: str) -> tuple[str, str, str]:
 
 
 def duration_of(text: str) -> int:
-    """``1h30m`` in nanoseconds; the units are h, m, s, ms, us and ns.  Raises :class:`ValueError`.
+    """``1h30m`` in nanoseconds; the units are h, m, s, ms, us and ns. Raises :class:`ValueError`.
 
-    Source: Go's time.ParseDuration, which Docker uses.
+    Source: time.ParseDuration of Go, which Docker uses.
     """
     total, rest = 0, text.removeprefix("-")
     while rest:
@@ -79,10 +83,10 @@ def duration_of(text: str) -> int:
     return (-total if text.startswith("-") else total) if text.strip("-") else _no_duration(text)
 
 
-def _no_duration(text: str):
-    raise ValueError(f"{text!r} is no duration such as 1h30m")
+def _no_duration(text: str) -> NoReturn:
+    raise ValueError(f"invalid duration {text!r}: write one such as 1h30m")
 
 
 def stamp_of(seconds: float | None) -> str:
-    """Seconds since 1970 in RFC 3339; None, for what has not happened yet, is the year 1, as Go writes it."""
+    """Seconds since 1970 in RFC 3339 format; None, for something that has not happened, gives the year 1, as in Go."""
     return stamp(int(seconds * SECOND)) if seconds else ZERO

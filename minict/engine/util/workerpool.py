@@ -1,7 +1,7 @@
-"""Work that fills a processor, several pieces at once, each in a process of its own that tells how far it is.
+"""CPU-bound jobs in parallel: each runs in a process of its own, which reports its progress.
 
-Threads would share Python's one lock, and to fork in one of many threads is not safe: layers are unpacked by forked
-processes (:mod:`minict.engine.archive.extract`).
+Threads would share Python's global interpreter lock, and forking in a process with many threads is unsafe: layers are
+extracted by forked processes (:mod:`minict.engine.archive.extract`).
 """
 
 from __future__ import annotations
@@ -11,22 +11,28 @@ import os
 import select
 import signal
 import time
+from collections.abc import Callable
+from typing import Any
 
 from minict.kernel import process
 from minict.runtime.errors import ContainerError
 
-_OFTEN = 0.1  # seconds between two reports of one worker
+Job = Callable[["Reporter"], object]
+
+_INTERVAL = 0.1  # seconds between two reports of one worker
 
 
-def run(jobs: dict[str, object], at_once: int, heard, finished) -> None:
-    """Call the function of each of *jobs*, *at_once* at the same time, and *finished(name, result)* with what it
-    returns.
+def run(
+    jobs: dict[str, Job], at_once: int, heard: Callable[[str, Any], object], finished: Callable[[str, Any], object]
+) -> None:
+    """Call the function of each of the *jobs*, *at_once* in parallel; pass each result to *finished(name, result)*.
 
-    A function is called with ``report``.  What it tells that way, how far it is as a number, or a sentence, reaches
-    *heard(name, value)*: every sentence, and now and then a number.  Results are what JSON can hold.
-    The first that fails ends the others; its :class:`ContainerError` is raised when all have ended.
+    Each function is called with a :class:`Reporter`.  The values it reports, a number of bytes or a message, are passed
+    to *heard(name, value)*: all messages, but only some of the numbers.  Results must be serializable as JSON.  When a
+    job fails, the others are stopped, and its :class:`ContainerError` is raised when all have ended.
     """
-    waiting, working = list(jobs.items()), {}
+    waiting = list(jobs.items())
+    working: dict[int, Worker] = {}
     poll = select.poll()
     try:
         while waiting or working:
@@ -50,28 +56,30 @@ def run(jobs: dict[str, object], at_once: int, heard, finished) -> None:
 
 
 class Worker:
-    """One process that calls *function*."""
+    """A process that calls *function*."""
 
-    def __init__(self, name: str, function):
+    def __init__(self, name: str, function: Job):
         self.name, self.ended = name, False
         self.pipe, writing = os.pipe()
-        self._text, self._last, self._parent = b"", None, os.getpid()
+        self._text, self._parent = b"", os.getpid()
+        self._last: dict[str, Any] | None = None
         self._pid = os.fork()
         if self._pid == 0:
             self._work(function, writing)
         os.close(writing)
 
-    def _work(self, function, writing: int) -> None:
-        """The child: a signal to end undoes what is half done, and the parent's death ends it at once."""
+    def _work(self, function: Job, writing: int) -> None:
+        """The child: SIGTERM undoes unfinished work, and the parent's death kills the child."""
         status = 1
         try:
             process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != self._parent:
                 os._exit(1)
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which tells us then
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which stops us
             signal.signal(signal.SIGTERM, _end)
             os.close(self.pipe)
+            message: dict[str, Any]
             try:
                 message = {"result": function(Reporter(writing))}
             except ContainerError as error:
@@ -83,8 +91,8 @@ class Worker:
         finally:
             os._exit(status)
 
-    def hear(self) -> list:
-        """What the process has said since the last time."""
+    def hear(self) -> list[Any]:
+        """The reports since the last call."""
         chunk = os.read(self.pipe, 65536)
         lines = (self._text + chunk).split(b"\n")
         self._text = lines.pop()
@@ -95,12 +103,10 @@ class Worker:
             self.wait()
         return [message["report"] for message in messages]
 
-    def result(self):
-        """What the function returned.  Raises :class:`ContainerError` when it failed."""
+    def result(self) -> Any:
+        """The result of the function. Raises :class:`ContainerError` if it failed."""
         if self._last is None:
-            raise ContainerError(
-                f"{self.name}: the process that worked at it was killed (too little memory?): do it again"
-            )
+            raise ContainerError(f"{self.name}: the process that worked on it was killed (out of memory?): try again")
         if "error" in self._last:
             raise ContainerError(self._last["error"], errno=self._last["errno"])
         return self._last["result"]
@@ -117,22 +123,22 @@ class Worker:
 
 
 class Reporter:
-    """What a worker calls to tell how far it is, as often as it likes."""
+    """A function that reports progress to the parent. A worker may call it as often as it likes."""
 
     def __init__(self, fd: int):
         self._fd, self._next = fd, 0.0
 
-    def __call__(self, value) -> None:
+    def __call__(self, value: int | str) -> None:
         if isinstance(value, str) or time.monotonic() >= self._next:
-            self._next = time.monotonic() + _OFTEN
+            self._next = time.monotonic() + _INTERVAL
             _write(self._fd, {"report": value})
 
 
-def _write(fd: int, message: dict) -> None:
+def _write(fd: int, message: dict[str, Any]) -> None:
     data = json.dumps(message).encode() + b"\n"
     while data:
         data = data[os.write(fd, data) :]
 
 
-def _end(*_) -> None:
+def _end(*_: object) -> None:
     raise SystemExit(1)

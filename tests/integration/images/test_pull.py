@@ -19,7 +19,7 @@ import minict as minict_package
 from minict.engine.archive import compression
 from minict.engine.distribution import credentials
 from minict.engine.distribution import manifest as documents
-from minict.engine.images import image, importer, pull, store
+from minict.engine.images import importer, pull, store
 from minict.engine.images.image import Image
 from minict.kernel import mount
 from minict.runtime.errors import ContainerError

@@ -126,7 +126,7 @@ def test_ps_filters(boxes, tiny):
         refused(minict("ps", "--filter", "status=asleep"), "running", "exited")
         refused(minict("ps", "--filter", "exited=x"), "number")
         refused(minict("ps", "--filter", "name=("), "regular expression")
-        refused(minict("ps", "--format", "{{.Colour}}"), "no field .Colour", "Names")
+        refused(minict("ps", "--format", "{{.Colour}}"), "unknown field .Colour", "Names")
     finally:
         minict("rm", "-f", "back")
         store.remove("lookvolume")
@@ -278,7 +278,7 @@ def test_inspect_of_what_is_not_there_shows_the_rest(boxes):
     refused(minict("inspect", "--type", "elephant", "here"), "container, image, network")
     assert minict("inspect", "--type", "image", "here").returncode == 1
     assert said("image", "inspect", "-f", "{{index .RepoTags 0}} {{.Os}}", "tiny") == "tiny:latest linux\n"
-    refused(minict("inspect", "-f", "{{.Stat}}", "here"), "no field .Stat", "State")
+    refused(minict("inspect", "-f", "{{.Stat}}", "here"), "unknown field .Stat", "State")
 
 
 # ---- stats and top -----------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ import pytest
 from pyroute2 import IPRoute
 
 from minict.engine.containers.store import Record, records
-from minict.engine.networks import connect, endpoints, ipam, portmapper, sandbox, state, store
+from minict.engine.networks import connect, endpoints, ipam, portmapper, state, store
 from minict.runtime import paths
 from minict.runtime.state import State
 from tests.integration.networks.test_bridge import die_at_line
