@@ -14,7 +14,9 @@ from minict.kernel.process import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, prct
 from minict.runtime import init, process
 
 from .. import host
-from ..exercise import Exercise, Feedback, same_fate
+from ..challenge import Challenge
+from ..exercise import Exercise, same_fate
+from ..feedback import Feedback
 
 _PATIENCE = 3  # seconds after which something that should happen at once is taken for something that never will
 _ORPHANS = 3
@@ -785,6 +787,167 @@ Exercise(
                 begin(command)
         """,
             "still zombies",
+        ),
+    },
+)
+
+
+# ---- the challenge: first --------------------------------------------------------------------------------------
+
+
+def check_first(first):
+    """Commands that look at their own number and at /proc; and what has become of the caller."""
+    here, mounted = os.readlink("/proc/self/ns/pid_for_children"), len(host.mount_table())
+    for words, expected, why in (
+        (["sh", "-c", "exit 7"], 7, "It is the exit status of the command."),
+        (
+            ["sh", "-c", "test $$ = 1"],
+            0,
+            "The command is not number 1. unshare() moves nobody: fork after it, and let the child execute.",
+        ),
+        (
+            ["sh", "-c", 'cd /proc; test "$(echo [0-9]*)" = "1 2" || test "$(echo [0-9]*)" = 1'],
+            0,
+            "/proc shows other processes: number 1 has to mount its own, before exec.",
+        ),
+    ):
+        call = f"first({words})"
+        status = first(list(words))
+        if status is None:
+            raise Feedback(f"{call} returned None. Return the exit status.")
+        if not os.path.exists(f"/proc/{os.getpid()}/stat") or len(host.mount_table()) != mounted:
+            raise Feedback(
+                f"{call} has mounted something in the namespace of its caller: the child that mounts needs mounts of its own, with "
+                "CLONE_NEWNS and make_private()."
+            )
+        if os.readlink("/proc/self/ns/pid_for_children") != here:
+            raise Feedback(
+                f"{call} called unshare() in the process that called it: all its later children would be born there. Do it in a child."
+            )
+        if status != expected:
+            raw = " That is the raw wait status." if status == expected << 8 else ""
+            raise Feedback(f"{call} returned {status!r}. Expected: {expected}. {why}{raw}")
+
+
+Challenge(
+    "first",
+    "Number 1, made right",
+    name="first",
+    minutes=8,
+    difficulty=3,
+    check=check_first,
+    seconds=20,
+    imports="""
+        import os
+        from minict.kernel.mount import mount
+        from minict.kernel.namespaces import CLONE_NEWNS, CLONE_NEWPID, unshare
+        from minict.runtime.mounts import make_private
+        from minict.runtime.process import exit_status, spawn
+    """,
+    solution='''
+        def first(words):
+            """Run the command words as number 1 of a new pid namespace, with a /proc of its own; return its exit status."""
+            def number_one():
+                mount("proc", "/proc", "proc")
+                os.execvp(words[0], words)
+            def parent():
+                unshare(CLONE_NEWPID | CLONE_NEWNS)
+                make_private()
+                os._exit(exit_status(os.waitpid(spawn(number_one), 0)[1]))
+            return exit_status(os.waitpid(spawn(parent), 0)[1])
+    ''',
+    hints=[
+        "You need two children: one that calls unshare(), so that you stay as you are, and its child, which is number 1.",
+        "The first: unshare(CLONE_NEWPID | CLONE_NEWNS), make_private(), spawn the second, wait for it, end with its status.",
+        'The second: mount("proc", "/proc", "proc"), then os.execvp(words[0], words).',
+    ],
+    right={
+        "forks by hand": """
+            def first(words):
+                child = os.fork()
+                if child == 0:
+                    try:
+                        unshare(CLONE_NEWPID | CLONE_NEWNS)
+                        make_private()
+                        if os.fork() == 0:
+                            mount("proc", "/proc", "proc")
+                            os.execvp(words[0], words)
+                        os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
+                    finally:
+                        os._exit(1)
+                return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        """,
+        "the command unshare": """
+            def first(words):
+                import subprocess
+                return subprocess.run(["unshare", "--fork", "--pid", "--mount-proc", "--", *words]).returncode
+        """,
+        "run_in_child": """
+            def first(words):
+                from minict.lab.child import run_in_child
+                def number_one():
+                    mount("proc", "/proc", "proc")
+                    os.execvp(words[0], words)
+                def parent():
+                    unshare(CLONE_NEWPID)
+                    unshare(CLONE_NEWNS)
+                    make_private()
+                    return os.waitpid(spawn(number_one), 0)[1]
+                return exit_status(run_in_child(parent))
+        """,
+    },
+    wrong={
+        "one child": (
+            """
+            def first(words):
+                def work():
+                    unshare(CLONE_NEWPID | CLONE_NEWNS)
+                    make_private()
+                    os.execvp(words[0], words)
+                return exit_status(os.waitpid(spawn(work), 0)[1])
+        """,
+            "unshare() moves nobody",
+        ),
+        "in the caller": (
+            """
+            def first(words):
+                unshare(CLONE_NEWPID)
+                return exit_status(os.waitpid(spawn(lambda: os.execvp(words[0], words)), 0)[1])
+        """,
+            "Do it in a child",
+        ),
+        "the host's /proc": (
+            """
+            def first(words):
+                def parent():
+                    unshare(CLONE_NEWPID)
+                    os._exit(exit_status(os.waitpid(spawn(lambda: os.execvp(words[0], words)), 0)[1]))
+                return exit_status(os.waitpid(spawn(parent), 0)[1])
+        """,
+            "has to mount its own",
+        ),
+        "loses the status": (
+            """
+            def first(words):
+                def parent():
+                    unshare(CLONE_NEWPID)
+                    os.waitpid(spawn(lambda: os.execvp(words[0], words)), 0)
+                return exit_status(os.waitpid(spawn(parent), 0)[1])
+        """,
+            "It is the exit status of the command",
+        ),
+        "mounts for everybody": (
+            """
+            def first(words):
+                def number_one():
+                    mount("proc", "/proc", "proc")
+                    os.execvp(words[0], words)
+                def parent():
+                    unshare(CLONE_NEWPID)
+                    os._exit(exit_status(os.waitpid(spawn(number_one), 0)[1]))
+                return exit_status(os.waitpid(spawn(parent), 0)[1])
+        """,
+            "mounts of its own",
         ),
     },
 )

@@ -10,11 +10,11 @@ Quiz(
         "After `unshare(CLONE_NEWPID)` a program starts `ls`, waits for it, and starts `date`. What happens?",
         wrong(
             "`ls` and `date` both run, as 1 and 2",
-            "They would, if 1 still lived when `date` is to be born. But `ls` was number 1, and it has ended.",
+            "They would, if 1 were still running when `date` is to be born. But `ls` was number 1, and it has ended.",
         ),
         right(
-            "`ls` runs; `date` can't be started: Cannot allocate memory",
-            "Yes. `ls` was number 1, its end was the end of the namespace, and nobody is born into a namespace that has ended.",
+            "`ls` runs; `date` can't be started",
+            "Yes: Cannot allocate memory. `ls` was number 1, its end was the end of the namespace, and no process can be born there any more.",
         ),
         wrong(
             "Nothing runs: the program itself is number 1 now",
@@ -22,25 +22,25 @@ Quiz(
         ),
     ),
     Question(
-        "Which number has the first process of a container?",
-        wrong("1", "In there. The host has a number for it, too, and it is the one that `kill` on the host wants."),
+        "Which number does the first process of a container have?",
+        wrong("1", "Inside. The host has a number for it too, and `kill` on the host needs that one."),
         wrong(
-            "The one that the host gives it; the 1 is only a display of `ps`",
-            "`getpid` says 1 as well: the kernel itself has both numbers.",
+            "The one that the host gives it; `ps` only displays it as 1",
+            "`getpid` says 1 as well: the kernel itself keeps both numbers.",
         ),
         right(
-            "Two at once: 1 inside, and another one on the host",
+            "Two at once: 1 inside, another one on the host",
             "Yes: one for each pid namespace from its own up to the host's. `NSpid` in `/proc/PID/status` lists them.",
         ),
     ),
     Question(
         "In a new pid namespace, but with the `/proc` of the host, `ps` shows all processes of the host. Why?",
         right(
-            "`/proc` shows the pid namespace of whoever mounted it",
-            "Yes. So a container mounts its own, and must have a mount namespace to do that unseen.",
+            "`/proc` shows the namespace of the process that mounted it",
+            "Yes. So a container mounts its own, and needs a mount namespace to keep that to itself.",
         ),
         wrong(
-            "The namespace has not begun yet",
+            "The namespace has not begun yet, because nothing was born in it",
             "It has: `getpid` says 1. But `ps` does not ask the kernel for numbers; it reads files.",
         ),
         wrong(
@@ -49,39 +49,41 @@ Quiz(
         ),
     ),
     Question(
-        "A web server in a container starts helpers that start helpers. After a week there are thousands of zombies. Whose fault is it?",
+        "A web server in a container starts helpers that start helpers. After a week there are thousands of zombies. Which process should have waited?",
         wrong(
-            "The helpers': they should have ended properly",
-            "They have. A zombie is somebody who has ended, by whatever way, and was not waited for.",
+            "Each helper: it should have ended properly",
+            "They have ended. A zombie has ended, in whatever way, and nobody waited for it.",
         ),
         wrong(
-            "The kernel's: it forgets to remove them",
+            "The kernel, which forgets to remove them",
             "It keeps them on purpose: their parent may still ask how they ended.",
         ),
         wrong(
-            "The host's number 1: it should reap all orphans",
-            "The orphans of a pid namespace go to the number 1 of that namespace. The host's never sees them.",
+            "The host's number 1, which adopts all orphans",
+            "The orphans of a pid namespace go to the number 1 of that namespace. The host's never gets them.",
         ),
         right(
-            "That of the container's number 1, which never waits for those it adopted",
-            "Yes. And that is the web server itself, which nobody told about its second job. `--init` gives the job to somebody else.",
+            "The container's number 1",
+            "Yes: it adopted them. It is the web server itself, which knows nothing of that duty. `--init` gives the duty to another program.",
         ),
     ),
     Question(
         "`docker stop` takes ten seconds for some containers. What happens in these seconds?",
-        wrong("The program writes its files to disk", "It might, had it noticed anything. It has not."),
+        wrong("The program writes its files to disk", "It might, if it had noticed anything. It has not."),
         right(
-            "Nothing: number 1 has no handler for SIGTERM, so the signal was thrown away; then SIGKILL follows",
-            "Yes. The kernel spares number 1 the signals that it does not handle, and from outside only SIGKILL and SIGSTOP are sure to work.",
+            "Nothing: the signal was not delivered",
+            "Yes. Number 1 has no handler for SIGTERM, and the kernel spares it such signals. After ten seconds SIGKILL follows, from outside.",
         ),
-        wrong("The kernel takes the namespaces apart", "That takes milliseconds, as you saw when `stop` met an init."),
+        wrong(
+            "The kernel takes the namespaces apart, one after the other",
+            "That takes milliseconds, as you saw when `stop` met an init.",
+        ),
     ),
     Question(
         "Root in a container types `kill -9 1`. What happens?",
         right("Nothing", "Yes: not even SIGKILL reaches number 1 from inside its own namespace."),
         wrong(
-            "The container ends",
-            "That would be so from the host. From inside, the kernel protects number 1 from everybody.",
+            "The container ends", "From the host it would. From inside, the kernel protects number 1 from everybody."
         ),
         wrong(
             "It ends, and the next process becomes number 1",
@@ -89,18 +91,17 @@ Quiz(
         ),
     ),
     Question(
-        "Why does `minict` write down not only a container's number but also when that process began?",
+        "Why does `minict` write down when a container's number 1 began, and not only its number?",
         wrong(
-            "To show how long it has been running",
+            "To show how long the container has been running",
             "It could be used for that. But something would go wrong without it.",
         ),
         wrong(
-            "The kernel asks for both when one sends a signal",
-            "`kill` takes the number alone. That is just the danger.",
+            "The kernel asks for both when you send a signal", "`kill` takes the number alone. That is just the danger."
         ),
         right(
-            "Numbers are given out again: the same one may mean a stranger tomorrow",
-            "Yes, and then `stop` would kill the stranger. The number and the time together mean one process only.",
+            "Numbers are used again",
+            "Yes: tomorrow the same number may be another process, and `stop` would kill that one. Number and time together mean one process only.",
         ),
     ),
 )
