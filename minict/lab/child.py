@@ -25,6 +25,7 @@ import io
 import linecache
 import os
 import pickle
+import resource
 import select
 import signal
 import socket
@@ -35,9 +36,11 @@ import time
 import traceback
 import warnings
 
-from minict.kernel import process
+from minict.kernel import mount, namespaces, process
 
 TIME_LIMIT = 30.0  # seconds that a child may take unless its cell says otherwise
+_MOST_SHOWN = 100_000  # characters of a child's output: JupyterLab drops whatever comes faster than 1 MB a second
+_OUR_FILES = ("minict/lab/child.py", "minict/lab/guard.py")
 _CELL = "<this cell>"
 _SCREEN = (24, 80)  # rows and columns of the terminal of %%child --tty
 
@@ -117,12 +120,14 @@ def supervise(
     show=None,
     on_display=None,
     filename: str | None = None,
+    apart: bool = False,
 ) -> Outcome:
     """Call ``function()`` in a forked child and come back, whatever it does, within *timeout* seconds.
 
     *show* gets the text that the child's session writes, as it comes; without it the text is collected in
     ``Outcome.output``.  *on_display* gets (data, metadata) of what the child wants to display.  *filename*
-    is the file whose lines a traceback should start with.
+    is the file whose lines a traceback should start with.  *apart*: in mount and pid namespaces of its own, where it sees
+    no other process, and where no signal can reach one.
     """
     talk, child_talk = socket.socketpair()  # pickled frames: values, exceptions, displays
     stray_reader, stray_writer = os.pipe()  # one byte by each process that comes out of the function uninvited
@@ -133,7 +138,7 @@ def supervise(
         warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12: a fork while there are threads
         pid = os.fork()
     if pid == 0:
-        _child(function, child_talk, stray_writer, writer, source, tty, filename)
+        _child(function, child_talk, stray_writer, writer, source, tty, filename, apart)
     for descriptor in (stray_writer, writer, source):
         os.close(descriptor)
     child_talk.close()
@@ -170,7 +175,8 @@ class _Watch:
         self.pid, self.talk, self.reader, self.tty = pid, talk, reader, tty
         self.on_display = on_display
         self.outcome = Outcome()
-        self.show = show or self._collect
+        self.print = show or self._collect
+        self.written = 0
         self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.frames = bytearray()
         self.open = {reader, talk.fileno()}
@@ -192,6 +198,7 @@ class _Watch:
         end = time.monotonic() + 1  # a process in another session may go on talking for ever
         while self.open and self._listen() and time.monotonic() < end:
             pass
+        self._end_output()
         self.outcome.status = os.waitstatus_to_exitcode(status)
         self.outcome.stray = bool(select.select([stray], [], [], 0)[0] and os.read(stray, 1))
         return self.outcome
@@ -201,6 +208,17 @@ class _Watch:
         for kill in (os.killpg, os.kill):  # os.kill: it may not have become the leader of a session yet
             with contextlib.suppress(ProcessLookupError):
                 kill(self.pid, signal.SIGKILL)
+
+    def show(self, text: str) -> None:
+        """Pass *text* on, until it is too much; the rest is counted, so that the child can go on."""
+        room = max(0, _MOST_SHOWN - self.written)
+        self.written += len(text)
+        if room:
+            self.print(text[:room])
+
+    def _end_output(self) -> None:
+        if self.written > _MOST_SHOWN:
+            self.print(f"\n[… and {self.written - _MOST_SHOWN:,} more characters, which are not shown]\n")
 
     def _listen(self) -> bool:
         """Handle what has arrived; words before frames, so that a picture comes after what was printed before it."""
@@ -250,7 +268,7 @@ class _Watch:
 # ---- the child's side ------------------------------------------------------------------------------------------
 
 
-def _child(function, talk: socket.socket, stray: int, output: int, source: int, tty: bool, filename: str | None):
+def _child(function, talk: socket.socket, stray: int, output: int, source: int, tty: bool, filename: str | None, apart):
     """The forked child: calls the function, reports, and never returns."""
     status, me = 1, os.getpid()
     try:
@@ -261,6 +279,10 @@ def _child(function, talk: socket.socket, stray: int, output: int, source: int, 
         if tty:
             fcntl.ioctl(output, termios.TIOCSCTTY, 0)
         _stand_on(output, output if tty else source)
+        if apart:
+            _enter_pid_namespace()
+            me = os.getpid()
+            _stand_on(output, output if tty else source)
         _show_through(talk)
         value = function()
         if os.getpid() == me and value is not None:
@@ -283,6 +305,45 @@ def _child(function, talk: socket.socket, stray: int, output: int, source: int, 
             with contextlib.suppress(OSError):
                 os.write(stray, b"!")
         os._exit(status & 0xFF)
+
+
+def _enter_pid_namespace() -> None:
+    """Go on as process 2 of a new pid namespace with its own /proc, whose process 1 waits for orphans.
+
+    The caller itself does not return: it stays outside, and ends as process 2 ends.  With process 1 all others end.
+    """
+    namespaces.unshare(namespaces.CLONE_NEWPID | namespaces.CLONE_NEWNS)
+    mount.mount(None, "/", None, mount.MS_REC | mount.MS_PRIVATE)
+    told, tell = os.pipe()
+    first = os.fork()
+    if first:
+        os.close(tell)
+        with open(told) as pipe:
+            status = pipe.read()
+        os.waitpid(first, 0)
+        _end_like(int(status or 9))
+    os.close(told)
+    process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)
+    second = os.fork()
+    if second:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        while (ended := os.wait())[0] != second:
+            pass
+        os.write(tell, str(ended[1]).encode())
+        os._exit(0)
+    os.close(tell)
+    mount.mount("proc", "/proc", "proc", mount.MS_NOSUID | mount.MS_NODEV | mount.MS_NOEXEC)
+
+
+def _end_like(status: int) -> None:
+    """End this process with the wait *status* of another."""
+    code = os.waitstatus_to_exitcode(status)
+    if code < 0:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if -code not in (signal.SIGKILL, signal.SIGSTOP):
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    os._exit(code & 0xFF)
 
 
 def _stand_on(output: int, source: int) -> None:
@@ -339,7 +400,7 @@ def _describe(error: BaseException, filename: str | None) -> tuple:
     while filename and trace and trace.tb_frame.f_code.co_filename != filename:
         trace = trace.tb_next  # leave our own frames out
     told = traceback.TracebackException(type(error), error, trace)
-    told.stack[:] = [frame for frame in told.stack if frame.filename != __file__]  # nor those of a guard
+    told.stack[:] = [frame for frame in told.stack if not frame.filename.endswith(_OUR_FILES)]  # nor those of a guard
     lines = "".join(told.format()).splitlines()
     text = f"{type(error).__name__}: {error}".rstrip(": ")
     try:
@@ -420,112 +481,9 @@ def _run_cell(shell, source: str, names: list[str]) -> dict:
     return {name: space[name] for name in names}
 
 
-# ---- guards for cells that do not start with %%child --------------------------------------------------------------
-
-_NAIVE_FORK_LIMIT = 60  # seconds that a process may run that a cell forked by hand
-
-_AWAY = {  # module -> the calls that would take the notebook's kernel itself to another place
-    "os": ("chroot", "unshare", "setns"),
-    "minict.kernel.namespaces": ("unshare", "setns"),
-    "minict.kernel.mount": ("pivot_root",),
-    "minict.lab.escape": ("escape",),
-}
-
-
-def protect_kernel(shell) -> None:
-    """Keep the cells that are still to come safe from a naive ``os.fork()``, ``unshare`` or ``chroot`` in this one.
-
-    * A forked child that raises, or reaches the end of the cell, would go on as a second kernel on the
-      same connection, and the first would wait for ever: here it ends with the cell.
-    * A child that never ends is ended by an alarm after a minute, and at once when the kernel ends.
-    * Calls that would move the kernel itself, or rename the machine, raise an error that names the remedy.
-    """
-    kernel, space = os.getpid(), shell.user_module.__dict__
-
-    def after_fork():
-        if not _called_from_cell(space, sys._getframe(1)):
-            # The runtime makes a container, perhaps with a learner's function in it, whose print() shall come out
-            # where the container's words do.  The kernel's own way to the browser ends at the first namespace.
-            sys.stdout = sys.stderr = _DescriptorOne()
-        else:
-            process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(_NAIVE_FORK_LIMIT)
-
-    def end_strays(result=None):
-        if os.getpid() != kernel:
-            error = result and (result.error_before_exec or result.error_in_exec)
-            how = f"raised {type(error).__name__}: {error}" if error else "reached the end of the cell"
-            print(f"[process {os.getpid()}, forked in this cell, {how}. It ends here: end a child with os._exit()]")
-            sys.stdout.flush()
-            time.sleep(0.1)  # the words travel to the browser through a thread of the parent
-            os._exit(1)
-
-    os.register_at_fork(after_in_child=after_fork)
-    shell.events.register("post_run_cell", end_strays)
-    warnings.filterwarnings("ignore", message=r".*multi-threaded, use of fork", category=DeprecationWarning)
-    for module, names in _AWAY.items():
-        for name in names:
-            _refuse_in(kernel, space, sys.modules.get(module) or __import__(module, fromlist=["*"]), name)
-    for module in (process, socket):
-        _refuse_to_rename(space, module)
-
-
-class _DescriptorOne(io.TextIOBase):
-    """Text that is written at once to descriptor 1, whatever that is by then; needs no import and no lock."""
-
-    def write(self, text: str) -> int:
-        os.write(1, text.encode(errors="replace"))
-        return len(text)
-
-
-def _called_from_cell(space: dict, frame) -> bool:
-    """Whether *frame* is a cell's code, called by nothing but a cell's code.
-
-    A learner's function that the runtime calls to make a container is not: a container may run for hours.
-    """
-    if frame.f_globals is not space:
-        return False
-    while frame and frame.f_globals is space:
-        frame = frame.f_back
-    return bool(frame) and not frame.f_globals.get("__name__", "").startswith("minict.")
-
-
-def _refuse_in(kernel: int, space: dict, module, name: str) -> None:
-    import functools
-
-    original = getattr(module, name, None)
-    if original is None:  # os.unshare and os.setns exist from Python 3.12 on
-        return
-
-    @functools.wraps(original)
-    def guarded(*arguments, **options):
-        if os.getpid() == kernel and sys._getframe(1).f_globals is space:  # engine's own threads may move
-            raise RuntimeError(f"{name}() here would move the notebook itself: start the cell with %%child")
-        return original(*arguments, **options)
-
-    setattr(module, name, guarded)
-
-
-def _refuse_to_rename(space: dict, module) -> None:
-    """A cell, with or without %%child, can't rename the machine: only a uts namespace that it has made or entered."""
-    import functools
-
-    original, machine = module.sethostname, os.readlink("/proc/self/ns/uts")
-    proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)  # a cell may have gone where there is no /proc
-
-    @functools.wraps(original)
-    def sethostname(name):
-        if sys._getframe(1).f_globals is space and os.readlink("thread-self/ns/uts", dir_fd=proc) == machine:
-            raise RuntimeError(
-                "sethostname() here would rename the whole machine: unshare(CLONE_NEWUTS) first, in a %%child"
-            )
-        return original(name)
-
-    module.sethostname = sethostname
-
-
 def load_ipython_extension(shell) -> None:
     """``%load_ext minict.lab.child``; ``import minict.lab`` does the same."""
+    from .guard import protect_kernel
+
     shell.register_magic_function(child, "cell")
     protect_kernel(shell)

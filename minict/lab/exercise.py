@@ -192,6 +192,7 @@ def judge(task: Exercise, function, seconds: float | None = None) -> tuple[str, 
             lambda: _call_check(task, guarded, scratch),
             timeout=seconds or task.seconds,
             filename=function.__code__.co_filename,
+            apart=True,
         )
         guarded.close()
         why = _explain(task, outcome, seconds or task.seconds, guarded.stray)
@@ -237,10 +238,7 @@ def _call_check(task: Exercise, function, scratch: str) -> bool:
     global _learners_file
     _learners_file = function.function.__code__.co_filename
     os.chdir(scratch)
-    namespaces.unshare(
-        namespaces.CLONE_NEWNS | namespaces.CLONE_NEWUTS | namespaces.CLONE_NEWIPC | namespaces.CLONE_NEWNET
-    )
-    mount.mount(None, "/", None, mount.MS_REC | mount.MS_PRIVATE)
+    namespaces.unshare(namespaces.CLONE_NEWUTS | namespaces.CLONE_NEWIPC | namespaces.CLONE_NEWNET)
     loopback_up()
     task.check(function)
     return True

@@ -140,7 +140,7 @@ def test_naive_fork_that_exits_by_an_exception(kernel):
 
 
 def test_naive_fork_that_never_ends_is_ended(kernel):
-    kernel.run("import minict.lab.child as c; c._NAIVE_FORK_LIMIT = 1")
+    kernel.run("import minict.lab.guard as g; g.NAIVE_FORK_LIMIT = 1")
     assert "signal 14" in kernel.run("""import os
 pid = os.fork()
 while pid == 0:
@@ -159,9 +159,73 @@ def test_the_machine_is_not_renamed(kernel, where):
     rename = f"import os; from {where} import sethostname; sethostname(os.uname().nodename)"
     for cell in (rename, f"%%child\n{rename}", f"%%child\nimport os; os.chroot('/usr')\n{rename}"):
         words = kernel.run(cell)
-        assert "would rename the whole machine" in words and "lab/child.py" not in words
+        assert "would rename the whole machine" in words and "minict/lab" not in words
     move = "%%child\nfrom minict.kernel.namespaces import *; unshare(CLONE_NEWUTS)"
     assert kernel.run(f"{move}\n{rename}; sethostname('other'); os.uname().nodename") == "'other'\n"
+
+
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        ("import os; os.execv('/bin/echo', ['echo'])", "execv() here would replace the notebook by another program"),
+        ("import os; os.execlp('echo', 'echo')", "execlp() here would replace the notebook"),
+        ("import os; os._exit(0)", "_exit() here would end the notebook itself"),
+        ("from minict.kernel import mount as k; k.mount('t', '/mnt', 'tmpfs')", "mount() here would change the mounts"),
+        ("from minict.kernel.mount import umount2; umount2('/mnt')", "umount2() here would change the mounts"),
+        ("from minict.runtime.mounts import make_private; make_private()", "would change the mounts of the whole machine"),
+        ("from minict.runtime.mounts import hide; hide('/etc/hostname')", "would change the mounts of the whole machine"),
+        ("import os; os.kill(-1, 0)", "would reach every process of the machine"),
+        ("import os; os.kill(0, 0)", "would reach every process of the machine"),
+        ("!hostname $HOSTNAME", "would rename the whole machine"),
+        ("x = !hostname nobody", "hostname nobody here would rename the whole machine"),
+        ("!true; sudo hostname nobody", "would rename the whole machine"),
+        ("import os; os.system('hostname nobody')", "would rename the whole machine"),
+        ("import subprocess; subprocess.run(['hostname', 'nobody'])", "would rename the whole machine"),
+        ("%%sh\nhostname nobody", "would rename the whole machine"),
+        ("!mount -t tmpfs none /mnt/nowhere", "would change the mounts of the whole machine"),
+        ("!umount /nowhere", "would change the mounts of the whole machine"),
+        ("!kill -0 -1", "would reach every process of the machine"),
+    ],
+)
+def test_what_would_end_the_notebook_or_change_the_machine_is_refused(kernel, call, words):
+    name, mounts = os.uname().nodename, open("/proc/self/mountinfo").read()
+    shown = kernel.run(call)
+    assert words in shown and "%%child" in shown + "%%child" * ("name one process" in shown)
+    assert (os.uname().nodename, open("/proc/self/mountinfo").read()) == (name, mounts)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "from minict.kernel import mount as k; k.mount('t', '/mnt', 'tmpfs')",
+        "from minict.runtime.mounts import make_private; make_private()",
+        "import os; os.kill(-1, 0)",
+        "!hostname nobody",
+    ],
+)
+def test_a_child_is_refused_what_only_namespaces_make_harmless(kernel, call):
+    assert "RuntimeError" in kernel.run(f"%%child\n{call}")
+    assert "RuntimeError" not in kernel.run(
+        "%%child\nfrom minict.kernel.namespaces import *\nunshare(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWPID)\n"
+        "from minict.kernel import mount as k; k.mount(None, '/', None, k.MS_PRIVATE | k.MS_REC)\n"
+        f"def work():\n    {call}\nrun_in_child(work)"
+    )
+
+
+@pytest.mark.parametrize("call", ["!hostname", "!hostname -f", "!mount | head -1", "!echo mount x", "!kill -0 $$", "!ls /mnt"])
+def test_what_only_looks_is_not_refused(kernel, call):
+    assert "RuntimeError" not in kernel.run(call)
+
+
+def test_what_the_engine_does_is_not_refused(kernel, tiny):
+    run = "import minict; minict.run('tiny', 'echo fine', volume=['/tmp:/data'], network='none')"
+    assert kernel.run(run) == "fine\n"
+
+
+def test_endless_output_keeps_its_end(kernel):
+    words = kernel.run("%%child --timeout 2\nwhile True:\n    print('again and again')")
+    assert "still running after 2 s" in words and "more characters, which are not shown]" in words
+    assert len(words) < 120_000
 
 
 # ---- run_in_child ----------------------------------------------------------------------------------------------
