@@ -40,6 +40,7 @@ from minict.kernel import mount, namespaces, process
 
 TIME_LIMIT = 30.0  # seconds that a child may take unless its cell says otherwise
 _MOST_SHOWN = 100_000  # characters of a child's output: JupyterLab drops whatever comes faster than 1 MB a second
+_ASK = signal.SIGRTMIN + 7  # none of the first 31, with which exercises play
 _OUR_FILES = ("minict/lab/child.py", "minict/lab/guard.py")
 _CELL = "<this cell>"
 _SCREEN = (24, 80)  # rows and columns of the terminal of %%child --tty
@@ -64,10 +65,12 @@ class Outcome:
     error: BaseException | None = None  # the exception that it raised, when that could travel
     error_text: str = ""  # "FileNotFoundError: …"
     error_lines: list[str] = ()  # the traceback, from the learner's own first line on
+    error_call: str = ""  # the call of the learner's function that raised it
     error_line: str = ""  # the last line of the learner's own code that was running
     status: int = 0  # exit status, or minus the number of the signal, as in subprocess
     timed_out: bool = False
     stray: bool = False  # a process that the child had forked came out of the function as well
+    stuck: list = ()  # of each process that was asked when the time was over: what *ask* has found out
     output: str = ""  # what was written, when nobody wanted to see it at once
 
 
@@ -121,13 +124,15 @@ def supervise(
     on_display=None,
     filename: str | None = None,
     apart: bool = False,
+    ask=None,
 ) -> Outcome:
     """Call ``function()`` in a forked child and come back, whatever it does, within *timeout* seconds.
 
     *show* gets the text that the child's session writes, as it comes; without it the text is collected in
     ``Outcome.output``.  *on_display* gets (data, metadata) of what the child wants to display.  *filename*
     is the file whose lines a traceback should start with.  *apart*: in mount and pid namespaces of its own, where it sees
-    no other process, and where no signal can reach one.
+    no other process, and where no signal can reach one.  *ask*: what each process calls, with the frame that it was in, and
+    whether it is the child itself, when the time is over; what it returns comes into ``Outcome.stuck``.
     """
     talk, child_talk = socket.socketpair()  # pickled frames: values, exceptions, displays
     stray_reader, stray_writer = os.pipe()  # one byte by each process that comes out of the function uninvited
@@ -138,12 +143,12 @@ def supervise(
         warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12: a fork while there are threads
         pid = os.fork()
     if pid == 0:
-        _child(function, child_talk, stray_writer, writer, source, tty, filename, apart)
+        _child(function, child_talk, stray_writer, writer, source, tty, filename, apart, ask)
     for descriptor in (stray_writer, writer, source):
         os.close(descriptor)
     child_talk.close()
     try:
-        return _Watch(pid, talk, reader, tty, show, on_display).until_the_end(timeout, stray_reader)
+        return _Watch(pid, talk, reader, tty, show, on_display, bool(ask)).until_the_end(timeout, stray_reader)
     finally:
         talk.close()
         os.close(reader)
@@ -171,9 +176,9 @@ def _open_input(text: str | None, tty: bool, terminal: int) -> int:
 class _Watch:
     """The parent's view of one child: its words, its frames, its end."""
 
-    def __init__(self, pid: int, talk: socket.socket, reader: int, tty: bool, show, on_display):
+    def __init__(self, pid: int, talk: socket.socket, reader: int, tty: bool, show, on_display, asks=False):
         self.pid, self.talk, self.reader, self.tty = pid, talk, reader, tty
-        self.on_display = on_display
+        self.on_display, self.asks = on_display, asks
         self.outcome = Outcome()
         self.print = show or self._collect
         self.written = 0
@@ -190,6 +195,7 @@ class _Watch:
                 self._listen()
                 if time.monotonic() > end:
                     self.outcome.timed_out = True
+                    self._ask()
                     break
         finally:  # also when the learner interrupts the cell
             self._kill_session()
@@ -202,6 +208,17 @@ class _Watch:
         self.outcome.status = os.waitstatus_to_exitcode(status)
         self.outcome.stray = bool(select.select([stray], [], [], 0)[0] and os.read(stray, 1))
         return self.outcome
+
+    def _ask(self) -> None:
+        """Ask all processes of the session what they are doing, and give them a moment to answer."""
+        if not self.asks:
+            return
+        self.outcome.stuck = []
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, _ASK)
+        end = time.monotonic() + 1
+        while (left := end - time.monotonic()) > 0 and select.select(list(self.open), [], [], min(left, 0.3))[0]:
+            self._listen()
 
     def _kill_session(self) -> None:
         """Kill the child and the processes it started, while its number can't have been given to another."""
@@ -253,10 +270,12 @@ class _Watch:
                     self.on_display(*value)
                 with contextlib.suppress(OSError):
                     self.talk.send(b".")  # now the child may go on to print
+            elif kind == "stuck":
+                self.outcome.stuck.append(value)
             elif kind == "value":
                 self.outcome.value = value
             else:
-                text, lines, line, error = value
+                text, lines, line, error, self.outcome.error_call = value
                 self.outcome.error_text, self.outcome.error_lines, self.outcome.error_line = text, lines, line
                 with contextlib.suppress(Exception):  # an exception of the learner's own may not survive the journey
                     self.outcome.error = pickle.loads(error)
@@ -268,12 +287,15 @@ class _Watch:
 # ---- the child's side ------------------------------------------------------------------------------------------
 
 
-def _child(function, talk: socket.socket, stray: int, output: int, source: int, tty: bool, filename: str | None, apart):
+def _child(
+    function, talk: socket.socket, stray: int, output: int, source: int, tty: bool, filename: str | None, apart, ask
+):
     """The forked child: calls the function, reports, and never returns."""
     status, me = 1, os.getpid()
     try:
         process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)
         os.setsid()
+        signal.signal(_ASK, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.set_wakeup_fd(-1)  # else a signal here would wake the kernel's event loop
         if tty:
@@ -284,6 +306,8 @@ def _child(function, talk: socket.socket, stray: int, output: int, source: int, 
             me = os.getpid()
             _stand_on(output, output if tty else source)
         _show_through(talk)
+        if ask:
+            _listen_to_questions(talk, ask)
         value = function()
         if os.getpid() == me and value is not None:
             _send(talk, "value", value)
@@ -305,6 +329,19 @@ def _child(function, talk: socket.socket, stray: int, output: int, source: int, 
             with contextlib.suppress(OSError):
                 os.write(stray, b"!")
         os._exit(status & 0xFF)
+
+
+def _listen_to_questions(talk: socket.socket, ask) -> None:
+    """Answer the signal by which the parent asks what this process, and each that it forks, is doing."""
+    me = os.getpid()
+
+    def answer(number, frame):
+        with contextlib.suppress(Exception):
+            told = ask(frame, os.getpid() == me)
+            if told is not None:
+                _send(talk, "stuck", told)
+
+    signal.signal(_ASK, answer)
 
 
 def _enter_pid_namespace() -> None:
@@ -407,7 +444,8 @@ def _describe(error: BaseException, filename: str | None) -> tuple:
         packed = pickle.dumps(error)
     except Exception:
         packed = b""
-    return text, lines, getattr(error, "learners_line", own[-1].line if own else ""), packed
+    line = getattr(error, "learners_line", own[-1].line if own else "")
+    return text, lines, line, packed, getattr(error, "learners_call", "")
 
 
 # ---- the cell magic --------------------------------------------------------------------------------------------

@@ -30,14 +30,16 @@ import signal
 import sys
 import tempfile
 import textwrap
+import time
 import types
 
-from minict.kernel import mount, namespaces
+from minict.kernel import namespaces
 from minict.kernel.network import loopback_up
 from minict.runtime import learner
 
 from . import host, record
 from .child import supervise
+from .diagnosis import call_text, failing_line, first_layer, no_answer, stuck_at, trap, wrong_name
 from .feedback import Feedback
 from .verdict import readable, tell
 
@@ -184,15 +186,18 @@ def judge(task: Exercise, function, seconds: float | None = None) -> tuple[str, 
     """What *function* is as an answer to *task*: ("todo", ""), ("mine", ""), or ("failing", why)."""
     if _is_untouched(task, function):
         return "todo", ""
+    if why := wrong_name(task, function):
+        return "failing", why
     scratch = tempfile.mkdtemp(prefix="minict-exercise-")
-    before = host.snapshot()
+    before, filename, begin = host.snapshot(), function.__code__.co_filename, time.monotonic()
     try:
         guarded = _Guarded(_at_home(function, task.reference))
         outcome = supervise(
-            lambda: _call_check(task, guarded, scratch),
+            lambda: _call_check(task, guarded, scratch, function),
             timeout=seconds or task.seconds,
-            filename=function.__code__.co_filename,
+            filename=filename,
             apart=True,
+            ask=lambda frame, is_caller: stuck_at(frame, filename, is_caller, begin),
         )
         guarded.close()
         why = _explain(task, outcome, seconds or task.seconds, guarded.stray)
@@ -202,9 +207,23 @@ def judge(task: Exercise, function, seconds: float | None = None) -> tuple[str, 
             why = why or f"{task.name}() works, but leaves this behind on the host:\n  " + "\n  ".join(left)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    if why:
+        why = first_layer(task, function, why)
     if why and outcome.output.strip():
-        why += "\n  It printed:\n" + textwrap.indent(outcome.output.rstrip(), "    ")
+        why += f"\n  It printed:\n{_some_of(outcome.output)}"
     return ("failing", why) if why else ("mine", "")
+
+
+def _some_of(output: str) -> str:
+    """The first lines of what an answer has printed, indented."""
+    lines = output.rstrip().splitlines()
+    shown = [f"    {line[:200]}" for line in lines[:_LINES_SHOWN]]
+    if len(lines) > len(shown):
+        shown.append(f"    … and {len(lines) - len(shown):,} more lines")
+    return "\n".join(shown)
+
+
+_LINES_SHOWN = 12
 
 
 def _is_untouched(task: Exercise, function) -> bool:
@@ -233,13 +252,16 @@ def _meaning(source: str) -> str:
     return ast.dump(definition)
 
 
-def _call_check(task: Exercise, function, scratch: str) -> bool:
+def _call_check(task: Exercise, function, scratch: str, learners: types.FunctionType) -> bool:
     """In the child: go where nothing can be broken, and call the check.  True tells that it came to its end."""
     global _learners_file
     _learners_file = function.function.__code__.co_filename
     os.chdir(scratch)
     namespaces.unshare(namespaces.CLONE_NEWUTS | namespaces.CLONE_NEWIPC | namespaces.CLONE_NEWNET)
     loopback_up()
+    if task.reference:
+        modules = [module for name, module in sys.modules.items() if name.startswith("minict.") and module]
+        trap(task, learners.__globals__, modules, _learners_file)
     task.check(function)
     return True
 
@@ -281,7 +303,10 @@ def _explain(task: Exercise, outcome, seconds: float, stray: bool) -> str:
     if isinstance(outcome.error, Feedback):
         return str(outcome.error)
     if outcome.timed_out:
-        return f"{call} gave no answer within {seconds:g} s: does somebody wait for what never comes?"
+        return no_answer(call, seconds, outcome.stuck)
+    call = outcome.error_call or call
+    if outcome.error_text.startswith("RecursionError"):
+        return f"{task.name}() calls itself without end: {task.name}() is the function that is to be written here"
     if outcome.error_text.startswith("NotImplementedError"):
         return f"{call} still raises {outcome.error_text}"
     if outcome.error_text:
@@ -308,18 +333,38 @@ class _Guarded:
         caller = os.getpid()
         try:
             return self.function(*arguments, **options)
+        except Exception as error:
+            if os.getpid() == caller and not hasattr(error, "learners_call"):
+                error.learners_call = call_text(self.function.__name__, arguments, options)
+                error.learners_line = failing_line(error, self.function.__code__.co_filename)
+            raise
         finally:
             if os.getpid() != caller:
                 os.write(self.writer, b"!")
                 os._exit(1)
-            if _has_children() and select.select([self.reader], [], [], 0.1)[0]:
+            if self._somebody_comes_out():
                 raise Feedback("a child came back")  # the pipe says it too; but the check need not go on
+
+    def _somebody_comes_out(self) -> bool:
+        """Wait until each child has ended, sleeps, or has come out; whether one has.  A child that runs may be on its way."""
+        end = time.monotonic() + _ON_ITS_WAY
+        while _has_children():
+            if select.select([self.reader], [], [], 0)[0]:
+                return True
+            children = [each for each in host.process_table().values() if each.parent == os.getpid()]
+            if not any(each.state in "RD" for each in children) or time.monotonic() > end:
+                break
+            time.sleep(0.001)
+        return bool(select.select([self.reader], [], [], 0)[0])
 
     def close(self) -> None:
         """In the parent, after all is over: learn whether somebody came out."""
         os.close(self.writer)
         self.stray = bool(os.read(self.reader, 1))
         os.close(self.reader)
+
+
+_ON_ITS_WAY = 3  # seconds of running, and never sleeping, after which a child is not taken to be about to come out
 
 
 def _has_children() -> bool:
@@ -366,6 +411,7 @@ def _at_home(function, reference):
         function.__module__,
     )
     moved.__minict_reference__ = reference
+    names[reference.__name__] = moved  # who calls itself means itself
     return moved
 
 

@@ -20,7 +20,7 @@ import html
 import io
 import os
 
-from . import host
+from . import gone, host
 
 INK, MUTED, LINE, CARD, FAINT = "#1e293b", "#64748b", "#cbd5e1", "#ffffff", "#f8fafc"
 LIT, LIT_EDGE = "#ea580c", "#c2410c"
@@ -510,6 +510,7 @@ class _Shown:
 
     def __init__(self, widget, sentence: str):
         self.widget, self.sentence = widget, sentence
+        widget.add_class(gone.CLASS)
 
     def __repr__(self):
         return f"[{self.sentence}]"
@@ -586,7 +587,7 @@ def watch(
 def _card(svg: str) -> str:
     return (
         f"<div style='background:{CARD};border:1px solid {LINE};border-radius:12px;padding:10px;display:inline-block'>"
-        f"{svg}</div>"
+        f"{svg}</div>{gone.STYLE}"
     )
 
 

@@ -18,7 +18,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -45,7 +44,9 @@ _IN_THE_KERNEL = {
 }
 # What nobody may do in a namespace that is the machine's: module -> (call, the namespace's file, sentence).
 _IN_THE_MACHINE = {
-    "minict.kernel.mount": [(name, "mnt", _MOUNTS) for name in ("mount", "umount2", "pivot_root", "move_mount", "mount_setattr")],
+    "minict.kernel.mount": [
+        (name, "mnt", _MOUNTS) for name in ("mount", "umount2", "pivot_root", "move_mount", "mount_setattr")
+    ],
     "minict.kernel.process": [("sethostname", "uts", _RENAMES), ("setdomainname", "uts", _RENAMES)],
     "socket": [("sethostname", "uts", _RENAMES)],
 }
@@ -92,7 +93,10 @@ class Guards:
                 raise RuntimeError(sentence.format(call=f"{name}()"))
             return original(*arguments, **options)
 
-        for known in [module, *(each for title, each in list(sys.modules.items()) if title.startswith("minict.runtime") and each)]:
+        for known in [
+            module,
+            *(each for title, each in list(sys.modules.items()) if title.startswith("minict.runtime") and each),
+        ]:
             for attribute, value in list(vars(known).items()):
                 if value is original:
                     setattr(known, attribute, guarded)

@@ -21,7 +21,7 @@ import pkgutil
 import sys
 import textwrap
 
-from . import record
+from . import gone, record
 
 _quizzes: dict[str, Quiz] = {}
 
@@ -176,11 +176,12 @@ def _buttons(quiz: Quiz):
             first = sum(solved.values())
             score.value = f"<p class='minict-question'>{first} of {len(quiz.questions)} right at the first click.</p>"
 
-    rows = [ipywidgets.HTML(_STYLE)]
+    rows = [ipywidgets.HTML(_STYLE + gone.STYLE)]
     for number, question in enumerate(quiz.questions, 1):
         rows += _question(ipywidgets, quiz, number, question, solved, tell_score)
     box = ipywidgets.VBox([*rows, score])
     box.add_class("minict-quiz")
+    box.add_class(gone.CLASS)
     return box
 
 

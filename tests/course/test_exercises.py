@@ -25,6 +25,7 @@ _GENERIC = {  # wrong answers to anything, and what the feedback should say
     "sleeps": ("import time; time.sleep(60)", "gave no answer within"),
     "forks and falls through": ("import os; os.fork()", "a child process that you forked came back"),
     "ends the caller": ("import os; os._exit(0)", "never came back"),
+    "prints for ever": ("while True: print('again')", "gave no answer within"),
     "becomes another program": ("import os; os.execv('/bin/true', ['true'])", "never came back"),
     "kills the caller": ("import os; os.kill(os.getpid(), 9)", "killed by SIGKILL"),
 }
@@ -61,11 +62,29 @@ class TestEvery:
     @pytest.mark.parametrize("mistake", _GENERIC)
     def test_answers_that_are_wrong_everywhere(self, id, mistake):
         body, phrase = _GENERIC[mistake]
-        seconds = 3 if mistake == "sleeps" else None  # else a machine that is just busy would be taken for one
+        seconds = 3 if mistake in ("sleeps", "prints for ever") else None  # else a busy machine would be taken for one
         if id in _NEVER_RETURN and phrase in ("never came back", "killed by SIGKILL"):
             phrase = "before the command did anything"
         state, feedback = answer(ALL[id], f"def {ALL[id].name}(*arguments, **options):\n    {body}\n", seconds)
         assert state == "failing" and phrase in feedback, feedback
+
+    def test_the_packages_own_function_is_no_answer(self, id):
+        task = ALL[id]
+        module = task.reference.__module__
+        source = (
+            f"def {task.name}(*arguments, **options):\n    import {module}\n"
+            f"    return {module}.{task.name}(*arguments, **options)\n"
+        )
+        state, feedback = answer(task, source)
+        assert state == "failing" and f"calls the package's own {task.name}()" in feedback, feedback
+        state, feedback = answer(task, source.replace(f"return {module}.", "return "))
+        assert state == "failing" and f"{task.name}() calls itself without end" in feedback, feedback
+
+    def test_another_name_is_no_answer(self, id):
+        source = ALL[id].solution.replace(f"def {ALL[id].name}(", "def another(", 1)
+        function = exercise._function_of(ALL[id].imports + source, "another")
+        state, feedback = exercise.judge(ALL[id], function)
+        assert state == "failing" and "keep its name" in feedback
 
     def test_hints(self, id):
         hints = ALL[id].hints
@@ -100,6 +119,53 @@ class TestEveryChallenge:
         task = CHALLENGES[id]
         assert 2 <= len(task.hints) <= 4 and 1 <= task.difficulty <= 3 and 2 <= task.minutes <= 30
         assert task.solution.startswith(f"def {task.name}(")
+
+
+@pytest.mark.parametrize(
+    "id, source, words",
+    [
+        ("init-1", "def reap(pid):\n    while True:\n        child, status = ...\n        return status",
+         "a ... is still there: `child, status = ...`"),
+        ("ns-1", "def identify(pid):\n    print({})", "identify() prints and returns None"),
+        ("ns-1", "def identify(pid):\n    x = {}", "identify(PID) returned None"),
+        ("ns-1", "def identify(pid):\n    for each in ['uts', 'pid']:\n        return {each: 1}",
+         "the return stands inside of the loop"),
+        ("init-1", "def reap(pid):\n    options = 'x'\n    return os.waitpid(options, pid)[1]",
+         "that is os.waitpid('x', 3)\n  os.waitpid() wants (pid, options), in this order"),
+        ("init-1", "def reap(pid):\n    return os.waitpid(pid, 0, 0)[1]", "that is os.waitpid("),
+        ("init-1", "def reap(pid):\n    return os.waitpid('x', 0)[1]", "os.waitpid() wants (pid, options), in this order"),
+        ("init-1", "def reap(pid):\n    raise ValueError(pid)", "reap(3) raised ValueError: 3"),
+        ("proc-1", "def spawn(function):\n    function()\n    while True:\n        pass",
+         "the process that called it still runs in your line: "),
+        ("proc-1", "def spawn(function):\n    pid = os.fork()\n    while pid == 0:\n        pass\n    return pid",
+         "a child that it has forked still runs in your line: "),
+        ("init-1", "def reap(pid):\n    while True:\n        __import__('time').sleep(100)",
+         "the process that called it still waits in your line: __import__('time').sleep(100)"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_in_all_exercises_alike_is_said_first(id, source, words):
+    state, feedback = answer(ALL[id], source + "\n", 3)
+    assert state == "failing" and words in feedback, feedback
+
+
+def test_no_signal_of_an_answer_reaches_another_process():
+    """In the answer's own pid namespace ``kill(-1)`` means nobody; outside it would be this very test."""
+    state, feedback = answer(ALL["init-1"], "def reap(pid):\n    os.kill(-1, 9)\n    return os.wait()[1]\n")
+    assert state == "failing"
+    seen = "def reap(pid):\n    raise ValueError(sorted(int(n) for n in os.listdir('/proc') if n.isdigit())[:3])\n"
+    assert "ValueError: [1, 2, 3]" in answer(ALL["init-1"], seen)[1]
+
+
+def test_endless_printing_keeps_its_verdict():
+    state, feedback = answer(ALL["init-1"], "def reap(pid):\n    while True:\n        print('x' * 100)\n", 2)
+    assert "gave no answer within 2 s" in feedback and "more lines" in feedback and len(feedback) < 6000
+
+
+def test_a_child_that_falls_through_is_always_seen():
+    """However slowly it comes: the check waits until the child has ended, or come out."""
+    late = "def reap(pid):\n    if os.fork() == 0:\n        for _ in range(3_000_000): pass\n"
+    for _ in range(3):
+        assert "a child process that you forked came back" in answer(ALL["init-1"], late)[1]
 
 
 def test_a_learners_prints_are_shown_when_the_answer_is_wrong():

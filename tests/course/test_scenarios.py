@@ -125,28 +125,6 @@ def test_the_word_is_another_one_on_each_machine(own_record):
 # ---- challenges --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("id", CHALLENGES)
-class TestChallenge:
-    def test_the_solution_is_right(self, id):
-        task = CHALLENGES[id]
-        assert exercise.judge(task, task.function(task.solution)) == ("mine", "")
-
-    def test_unusual_right_answers_are_accepted(self, id):
-        task = CHALLENGES[id]
-        for name, source in task.right.items():
-            assert exercise.judge(task, task.function(source)) == ("mine", ""), name
-
-    def test_each_known_mistake_is_named(self, id):
-        task = CHALLENGES[id]
-        assert len(task.wrong) >= 2
-        for name, (source, phrase) in task.wrong.items():
-            state, feedback = exercise.judge(task, task.function(source))
-            assert state == "failing" and phrase and phrase in feedback, f"{name}: {feedback or 'passed'}"
-
-    def test_form(self, id):
-        assert 2 <= len(CHALLENGES[id].hints) <= 4 and id not in exercise.exercises()
-
-
 def test_a_challenge_in_a_notebook():
     with Kernel() as kernel:
         kernel.run("""from minict.lab.challenge import Challenge

@@ -1,0 +1,241 @@
+"""What is wrong with an answer whatever its exercise is about: the first layer of every feedback.
+
+A check knows its exercise, and says what the kernel showed.  Before that comes what happens in all exercises alike: a ``...``
+that was left, a result that is printed and not returned, a ``return`` inside of a loop, a call with its arguments in the wrong
+order, the package's own function called for help, a process that never ends.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import inspect
+import linecache
+import textwrap
+import time
+
+from .feedback import Feedback
+
+_LONGEST = 60  # characters of a value that is shown
+
+
+# ---- before the answer runs --------------------------------------------------------------------------------------
+
+
+def wrong_name(task, function) -> str:
+    """What to say of a function that has another name than the cells below call; nothing if the name is right."""
+    if function.__name__ == task.name:
+        return ""
+    return f"the function is called {function.__name__}() here, and the cells below call {task.name}(): keep its name."
+
+
+# ---- when a check has refused it ---------------------------------------------------------------------------------
+
+
+def first_layer(task, function, why: str) -> str:
+    """The reason *why* an answer fails, with what can be seen in its source before it."""
+    tree = _tree(function)
+    if tree is None:
+        return why
+    found = [*_left_over(tree), *_not_returned(task, tree, why)]
+    return "\n".join([*found, why, *_returns_too_early(tree)])
+
+
+def _tree(function) -> ast.FunctionDef | None:
+    try:
+        return ast.parse(textwrap.dedent(inspect.getsource(function))).body[-1]
+    except (OSError, SyntaxError, TypeError, IndexError):
+        return None
+
+
+def _left_over(tree: ast.FunctionDef):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.stmt) and not isinstance(
+            node, (ast.FunctionDef, ast.If, ast.For, ast.While, ast.Try, ast.With)
+        ):
+            if any(isinstance(part, ast.Constant) and part.value is ... for part in ast.walk(node)):
+                yield f"a ... is still there: `{ast.unparse(node)}`. Put code in its place."
+                return
+
+
+def _not_returned(task, tree: ast.FunctionDef, why: str):
+    if task.reference is None or _returns_a_value(tree) or not _returns_a_value(_tree(task.reference)):
+        return
+    prints = any(isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print" for node in ast.walk(tree))
+    if prints:
+        yield f"{task.name}() prints and returns None: what it has found must be returned, with return."
+    elif "returned None" not in why:
+        yield f"{task.name}() returned None: it has no return with a value."
+
+
+def _returns_a_value(tree: ast.AST | None) -> bool:
+    if tree is None:
+        return False
+    inner = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.Lambda)) and node is not tree]
+    hidden = {id(each) for node in inner for each in ast.walk(node)}
+    returns = [node for node in ast.walk(tree) if isinstance(node, (ast.Return, ast.Yield)) and id(node) not in hidden]
+    return any(getattr(node, "value", None) is not None for node in returns)
+
+
+def _returns_too_early(tree: ast.FunctionDef):
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.For, ast.While)) and any(isinstance(each, ast.Return) for each in node.body):
+            yield "And the return stands inside of the loop: the loop ends in its first round."
+            return
+
+
+# ---- delegation --------------------------------------------------------------------------------------------------
+
+
+def trap(task, notebook: dict, modules: list, filename: str) -> None:
+    """Refuse the answer when it calls the package's own function: in this process, for good."""
+    import sys
+
+    reference = task.reference
+
+    def instead(*arguments, **options):
+        if sys._getframe(1).f_code.co_filename == filename:
+            raise Feedback(
+                f"{task.name}() calls the package's own {task.name}(), which is the function that is to be written here: do its "
+                "work yourself."
+            )
+        return reference(*arguments, **options)
+
+    for names in [notebook, *map(vars, modules)]:
+        for name, value in list(names.items()):
+            if value is reference:
+                names[name] = instead
+
+
+# ---- a call that failed ------------------------------------------------------------------------------------------
+
+
+def call_text(name: str, arguments: tuple, options: dict) -> str:
+    """A call as it would be typed, with its values: ``kill(15, 4711)``."""
+    words = [_short(value) for value in arguments] + [f"{key}={_short(value)}" for key, value in options.items()]
+    return f"{name}({', '.join(words)})"
+
+
+def _short(value: object) -> str:
+    if inspect.isroutine(value) or inspect.isclass(value):
+        return getattr(value, "__name__", "…").replace("<lambda>", "function")
+    try:
+        text = repr(value)
+    except Exception:
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def failing_line(error: BaseException, filename: str) -> str:
+    """The learner's line that raised *error*, with the values of the call in it, and with what that call wants."""
+    trace, last = error.__traceback__, None
+    while trace:
+        if trace.tb_frame.f_code.co_filename == filename:
+            last = trace
+        trace = trace.tb_next
+    if last is None:
+        return ""
+    line = linecache.getline(filename, last.tb_lineno).strip()
+    return "\n  ".join([line, *_call_in_words(last, filename, error)])
+
+
+def _call_in_words(trace, filename: str, error: BaseException):
+    node = _call_at(trace, filename)
+    if node is None:
+        return
+    function = _value(node.func, trace.tb_frame)
+    values = [_value(each, trace.tb_frame) for each in node.args]
+    if _UNKNOWN not in values and not any(isinstance(each, ast.Starred) for each in node.args) and values:
+        called = f"{ast.unparse(node.func)}({', '.join(map(_short, values))}{', …' if node.keywords else ''})"
+        if called != ast.unparse(node):
+            yield f"that is {called}"
+    if function is _UNKNOWN or isinstance(error, Feedback):
+        return
+    try:
+        parameters = [name for name in inspect.signature(function).parameters]
+    except (ValueError, TypeError):
+        return
+    if isinstance(error, TypeError) or _in_another_order(node, parameters):
+        yield f"{ast.unparse(node.func)}() wants ({', '.join(parameters)}), in this order"
+
+
+def _in_another_order(node: ast.Call, parameters: list[str]) -> bool:
+    """Whether an argument has the name of a parameter that stands at another place."""
+    names = [getattr(each, "id", getattr(each, "attr", "")) for each in node.args]
+    return any(name in parameters and parameters.index(name) != place for place, name in enumerate(names))
+
+
+def _call_at(trace, filename: str) -> ast.Call | None:
+    """The call that the traceback entry *trace* was in, found by its place in the source."""
+    positions = list(trace.tb_frame.f_code.co_positions())[trace.tb_lasti // 2]
+    if None in positions:
+        return None
+    first, last, begin, end = positions
+    lines = [linecache.getline(filename, number).encode() for number in range(first, last + 1)]
+    lines[-1] = lines[-1][:end]
+    lines[0] = lines[0][begin:]
+    try:
+        node = ast.parse(b"".join(lines).decode().strip(), mode="eval").body
+    except (SyntaxError, ValueError):
+        return None
+    return node if isinstance(node, ast.Call) else None
+
+
+_UNKNOWN = object()
+
+
+def _value(node: ast.expr, frame) -> object:
+    """What *node* was in *frame*, if that can be found out without calling anything."""
+    if any(isinstance(each, (ast.Call, ast.Await, ast.Yield, ast.NamedExpr, ast.Lambda)) for each in ast.walk(node)):
+        return _UNKNOWN
+    try:
+        return eval(compile(ast.Expression(node), "<argument>", "eval"), {}, _NamesOf(frame))
+    except Exception:
+        return _UNKNOWN
+
+
+class _NamesOf(dict):
+    """The names that *frame* knows; its own globals may look further, which eval() would not ask them to."""
+
+    def __init__(self, frame):
+        super().__init__(frame.f_locals)
+        self.further = frame.f_globals
+
+    def __missing__(self, name):
+        try:
+            return self.further[name]
+        except KeyError:
+            return getattr(builtins, name)
+
+
+# ---- what never ends ---------------------------------------------------------------------------------------------
+
+
+class Stuck:
+    """One process that had not ended when the time was over: the *caller* of the answer or a child of its, and its *line*."""
+
+    def __init__(self, is_caller: bool, loops: bool, line: str):
+        self.is_caller, self.loops, self.line = is_caller, loops, line
+
+    def in_words(self) -> str:
+        """Such as: the caller waits in your line: os.wait()."""
+        who = "the process that called it" if self.is_caller else "a child that it has forked"
+        return f"{who} still {'runs' if self.loops else 'waits'} in your line: {self.line}"
+
+
+def stuck_at(frame, filename: str, is_caller: bool, since: float) -> Stuck | None:
+    """What this process is doing, told from the *frame* that a signal has interrupted; None when that is no line of *filename*."""
+    while frame and frame.f_code.co_filename != filename:
+        frame = frame.f_back
+    if frame is None:
+        return None
+    used, passed = time.process_time(), time.monotonic() - since
+    return Stuck(is_caller, used > max(0.05, 0.02 * passed), linecache.getline(filename, frame.f_lineno).strip())
+
+
+def no_answer(call: str, seconds: float, stuck: list[Stuck]) -> str:
+    """The sentence for an answer that took too long."""
+    if not stuck:
+        return f"{call} gave no answer within {seconds:g} s: does somebody wait for what never comes?"
+    told = list(dict.fromkeys(each.in_words() for each in stuck))
+    return f"{call} gave no answer within {seconds:g} s:\n  " + "\n  ".join(told[:4])

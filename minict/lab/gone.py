@@ -1,0 +1,14 @@
+"""Buttons and sliders whose kernel is gone say so: they look alive, and nothing would happen at a click."""
+
+from __future__ import annotations
+
+#: The class of a widget that says so.  JupyterLab marks each widget that has lost its kernel; this is style alone.
+CLASS = "minict-alive"
+
+STYLE = f"""<style>
+.{CLASS}.jupyter-widgets-disconnected::after {{ content: "The kernel of this notebook was restarted: run this cell again.";
+  color: var(--jp-error-color1, #d32f2f); font-weight: 600; padding: .4em 0; display: block }}
+.{CLASS}.jupyter-widgets-disconnected::before, .{CLASS} .jupyter-widgets-disconnected::before {{ content: none }}
+.{CLASS}.jupyter-widgets-disconnected button, .{CLASS} .jupyter-widgets-disconnected.widget-button {{ opacity: .45;
+  pointer-events: none }}
+</style>"""
