@@ -87,12 +87,14 @@ def run(
             relay.begun()
             try:
                 if not relay.run(container.pidfd, end=None if timeout is None else time.monotonic() + timeout):
-                    container.kill(9)
-                    container.wait()
                     raise ContainerError(
                         f"{' '.join(command)!r} still ran after {timeout:g} s: the container was killed"
                     )
                 status = container.wait()
+            except BaseException:  # a KeyboardInterrupt, too, leaves no zombie
+                container.kill(9)
+                container.wait()
+                raise
             finally:
                 task.end(record, container, 137)
     finally:

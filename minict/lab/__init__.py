@@ -23,7 +23,7 @@ is the first cell of every notebook.  It prints nothing, takes a twentieth of a 
 ``namespace_map({name: pid, …})``              who shares which namespaces
 ``live(draw, label, values)``                  a drawing that a slider moves
 ``watch(sample, label)``                       a value of the kernel, drawn while it changes
-``leave_no_trace()``                           the proof that the host is as it was when the notebook began (:mod:`.host`)
+``leave_no_trace()``                           the proof that the host is as it was when the notebook began (:mod:`.trace`)
 =============================================  ================================================================================
 
 It also guards the notebook: a process that a cell forks by hand ends with its cell, ``unshare()`` or ``chroot()``
@@ -99,11 +99,11 @@ from .course import course_map, progress
 from .exercise import exercise, use_reference
 from .figures import live, mount_tree, namespace_map, process_tree, runtime_map, watch
 from .flag import capture, flag
-from .host import leave_no_trace
 from .quiz import answer, quiz
 from .recall import warm_up
 from .scenario import check, clue, sad
 from .source import source
+from .trace import leave_no_trace
 
 __all__ = [
     "ChildError",
@@ -143,12 +143,12 @@ def _prepare_notebook() -> None:
     shell = get_ipython()
     if shell is None or not hasattr(shell, "kernel"):
         return
-    from . import child, host, rerun
+    from . import child, rerun, trace
 
     rerun.load(shell)
     child.load_ipython_extension(shell)
     shell.InteractiveTB.set_mode("Minimal")
-    host.begin()
+    trace.begin()
 
 
 _prepare_notebook()

@@ -1,8 +1,8 @@
 """What the host looks like: mounts, links, control groups, firewall rules, processes, files of containers.
 
 A container takes all of these from its host and must give all of them back.  :func:`snapshot` writes
-them down, :func:`difference` says in words what two snapshots do not share, and
-:func:`leave_no_trace`, the last cell of every notebook, proves that there is no difference.
+them down, and :func:`difference` says in words what two snapshots do not share.  What of it is a notebook's own, and how to give
+it back, :mod:`.trace` knows.
 """
 
 from __future__ import annotations
@@ -304,40 +304,14 @@ def _files() -> Counter:
     return found
 
 
-# ---- in a notebook ---------------------------------------------------------------------------------------------
-
-_beginning: Snapshot | None = None
+# ---- whose a process is --------------------------------------------------------------------------------------------
 
 
-def begin() -> None:
-    """Remember how the host looks now, as the state that :func:`leave_no_trace` compares with."""
-    global _beginning
+def mark_what_we_start() -> None:
+    """From now on everything that this process starts carries its mark, however far it goes."""
     os.environ[_MARK] = str(os.getpid())
-    _beginning = snapshot()
 
 
-def leave_no_trace() -> None:
-    """Show that the host is as it was when this notebook began: the last cell of every chapter.
-
-    What is still there is named, with the way to remove it.
-    """
-    if _beginning is None:
-        raise RuntimeError("nobody looked at the host when this notebook began: start with `from minict.lab import *`")
-    from .flag import remove_all
-    from .scenario import end_all
-
-    end_all()  # broken containers and flags are the course's own: a chapter need not end them by hand
-    remove_all()
-    left = settle(_beginning)
-    for words in KINDS.values():
-        changes = [sentence.partition(": ")[2] for sentence in left if sentence.startswith(words + ": ")]
-        print(f"{words:<20} {'as before' if not changes else 'CHANGED'}")
-        for change in changes:
-            print(f"{'':<20}   {change}")
-    if not left:
-        print("\nThis notebook left no trace on the host.")
-    else:
-        print(
-            "\nSomething is left. minict.prune() removes what containers took;"
-            "\nwhat a cell took by hand, a cell must give back: restart the kernel and run the notebook once more."
-        )
+def is_marked(process: Process) -> bool:
+    """Whether *process* was started by this one, or by what this one has started."""
+    return f"{_MARK}={os.environ.get(_MARK)}".encode() in process.read("environ").split(b"\0")

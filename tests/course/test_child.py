@@ -172,8 +172,14 @@ def test_the_machine_is_not_renamed(kernel, where):
         ("import os; os._exit(0)", "_exit() here would end the notebook itself"),
         ("from minict.kernel import mount as k; k.mount('t', '/mnt', 'tmpfs')", "mount() here would change the mounts"),
         ("from minict.kernel.mount import umount2; umount2('/mnt')", "umount2() here would change the mounts"),
-        ("from minict.runtime.mounts import make_private; make_private()", "would change the mounts of the whole machine"),
-        ("from minict.runtime.mounts import hide; hide('/etc/hostname')", "would change the mounts of the whole machine"),
+        (
+            "from minict.runtime.mounts import make_private; make_private()",
+            "would change the mounts of the whole machine",
+        ),
+        (
+            "from minict.runtime.mounts import hide; hide('/etc/hostname')",
+            "would change the mounts of the whole machine",
+        ),
         ("import os; os.kill(-1, 0)", "would reach every process of the machine"),
         ("import os; os.kill(0, 0)", "would reach every process of the machine"),
         ("!hostname $HOSTNAME", "would rename the whole machine"),
@@ -212,7 +218,9 @@ def test_a_child_is_refused_what_only_namespaces_make_harmless(kernel, call):
     )
 
 
-@pytest.mark.parametrize("call", ["!hostname", "!hostname -f", "!mount | head -1", "!echo mount x", "!kill -0 $$", "!ls /mnt"])
+@pytest.mark.parametrize(
+    "call", ["!hostname", "!hostname -f", "!mount | head -1", "!echo mount x", "!kill -0 $$", "!ls /mnt"]
+)
 def test_what_only_looks_is_not_refused(kernel, call):
     assert "RuntimeError" not in kernel.run(call)
 

@@ -93,11 +93,82 @@ def test_an_orphan_is_still_ours():
 def test_no_trace_in_a_notebook(kernel):
     assert "This notebook left no trace on the host." in kernel.run("leave_no_trace()")
     kernel.run("import subprocess; sleeper = subprocess.Popen(['sleep', '62'])")
-    kernel.run("import minict.lab.host as h; settle = h.settle; h.settle = lambda before: settle(before, 0.1)")
+    kernel.run("import sys; sys.modules['minict.lab.trace']._PATIENCE = 0.1")
     words = kernel.run("leave_no_trace()")
-    assert "processes            CHANGED" in words and "sleep 62" in words and "minict.prune()" in words
+    assert "processes            CHANGED" in words and "sleep 62: os.kill(" in words
     kernel.run("sleeper.kill(); sleeper.wait()")
     assert "left no trace" in kernel.run("leave_no_trace()")
+
+
+@pytest.fixture
+def quick(tiny):
+    with Kernel() as kernel:
+        kernel.run("import sys, os, minict; sys.modules['minict.lab.trace']._PATIENCE = 0.2")
+        yield kernel
+        kernel.run(
+            "for each in minict.containers(): each.remove(force=True)\nfrom minict.engine.system.prune import prune; prune()"
+        )
+        assert "left no trace" in kernel.run("leave_no_trace()")
+
+
+def test_a_container_is_one_line_with_the_command_that_removes_it(quick):
+    quick.run("box = minict.run('tiny', 'sleep 50', name='web', detach=True)")
+    quick.run("!minict-not-there; true")
+    lines = [line.strip() for line in quick.run("leave_no_trace()").splitlines() if line.startswith(" ")]
+    assert lines == ["web of tiny still runs: minict rm -f web"]
+    quick.run("box.stop(timeout=0)")
+    lines = [line.strip() for line in quick.run("leave_no_trace()").splitlines() if line.startswith(" ")]
+    assert lines == ["the bridge of the containers' network, and its firewall rules: minict prune"]
+
+
+def test_another_notebooks_things_are_not_ours(quick):
+    with Kernel() as other:
+        other.run("import minict; box = minict.run('tiny', 'sleep 50', detach=True, name='theirs')")
+        assert "left no trace" in quick.run("leave_no_trace()")
+        assert "theirs of tiny still runs" in other.run("leave_no_trace()")
+        other.run("box.stop(timeout=0)")
+
+
+def test_what_is_gone_is_no_trace(tiny):
+    import minict
+
+    with minict.run("tiny", "sleep 50", detach=True, network="none") as box, Kernel() as kernel:
+        box.stop(timeout=0)
+        assert "left no trace" in kernel.run("leave_no_trace()")
+
+
+@pytest.mark.parametrize(
+    "do, undo, words",
+    [
+        ("import tempfile; room = tempfile.mkdtemp(prefix='room-')", "os.rmdir(room)", "temporary directories CHANGED"),
+        (
+            "from minict.kernel import mount as k; call = k.mount.__wrapped__; call(None, '/', None, k.MS_SHARED)",
+            "call(None, '/', None, k.MS_PRIVATE)",
+            "/ is shared now, and was private: mount --make-private /",
+        ),
+    ],
+)
+def test_propagation_and_temporary_directories_are_looked_at(quick, do, undo, words):
+    quick.run(do)
+    assert words in quick.run("leave_no_trace()")
+    quick.run(undo)
+    assert "left no trace" in quick.run("leave_no_trace()")
+
+
+def test_a_changed_host_name_is_a_trace():
+    trace = sys.modules["minict.lab.trace"]
+    before = trace.look()
+    assert trace.traces(before, {**before, "name": "nobody"}) == {
+        "host name": [f"nobody, and it was {before['name']}: hostname {before['name']}"]
+    }
+
+
+def test_an_interrupted_run_leaves_no_zombie(quick):
+    quick.run(
+        "import signal, threading\nthreading.Timer(1.0, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT])"
+        ".start()\nminict.run('tiny', 'sleep 100', network='none')"
+    )
+    assert "left no trace" in quick.run("leave_no_trace()")
 
 
 # ---- pictures --------------------------------------------------------------------------------------------------
