@@ -43,7 +43,8 @@ def test_folders_and_patterns_stand_for_their_files(tmp_path):
 def start(tmp_path, script: str, *tests: str) -> subprocess.Popen:
     (tmp_path / "list").write_text("1 first\n1 second\n")
     command = [sys.executable, side_by_side.__file__, str(tmp_path / "list"), *tests, "--", "sh", "-c", script, "sh"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    environment = {**os.environ, "MINICT_VM_CACHE": str(tmp_path / "cache")}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True, env=environment)
 
 
 def test_each_half_is_given_to_a_command_and_its_output_shown(tmp_path):
@@ -75,3 +76,10 @@ def test_both_commands_end_with_a_script_that_is_killed(tmp_path):
     both.send_signal(signal.SIGKILL)
     both.communicate()
     wait_until(lambda: not any(begin_time(pid) for pid in pids))
+
+
+def test_what_tests_took_counts_the_next_time(tmp_path):
+    script = "for test in $*; do [ $test = first ] && echo 9 first || echo 2 $test; done > $MINICT_TEST_SECONDS"
+    start(tmp_path, script, "first", "second").communicate()
+    assert side_by_side.read_list(str(tmp_path / "cache" / "test-seconds.txt")) == {"first": 9, "second": 2}
+    assert "at the same time: second third\n" in start(tmp_path, "true", "first", "second", "third").communicate()[0]

@@ -23,7 +23,7 @@ choose_machine() {
 }
 
 [ $# -gt 0 ] || set -- tests/integration/runtime/test_{cgroup,devices,userns}.py tests/integration/cli/test_run.py \
-    tests/integration/lifecycle/test_healthcheck.py tests/course/test_exercises.py notebooks
+    tests/integration/lifecycle/test_healthcheck.py notebooks
 choose_machine
 # tests/vm has no tests, but with a folder of tests/ among its arguments pytest loads tests/conftest.py, which notebooks
 # need
