@@ -52,8 +52,8 @@ _NLA_TYPE_MASK = 0x3FFF
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
 RTM_NEWADDR, RTM_GETADDR = 20, 22
 RTM_NEWROUTE, RTM_GETROUTE = 24, 26
-IFLA_ADDRESS, IFLA_IFNAME, IFLA_MASTER, IFLA_PROTINFO, IFLA_LINKINFO, IFLA_NET_NS_FD = 1, 3, 10, 12, 18, 28
-IFLA_BRPORT_MODE = 4
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_PROTINFO, IFLA_LINKINFO, IFLA_NET_NS_FD = 1, 3, 4, 10, 12, 18, 28
+IFLA_BRPORT_MODE, IFLA_BRPORT_ISOLATED = 4, 33
 IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
 VETH_INFO_PEER = 1
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST = 1, 2, 4
@@ -132,22 +132,24 @@ class Rtnetlink(Netlink):
     """Requests about interfaces ("links"), their addresses, and routes.  Each raises :class:`OSError`.  Source:
     rtnetlink(7)."""
 
-    def add_bridge(self, name: str, mac: str) -> None:
-        """Make a bridge with the Ethernet address *mac*; it is down."""
+    def add_bridge(self, name: str, mac: str, mtu: int = 0) -> None:
+        """Make a bridge with the Ethernet address *mac*; it is down.  *mtu*: its largest packet in bytes, 0 for the
+        default."""
         info = attribute(IFLA_INFO_KIND, b"bridge")
         self.request(
             RTM_NEWLINK,
             _link()
             + attribute(IFLA_IFNAME, name)
             + attribute(IFLA_ADDRESS, _ethernet(mac))
+            + _mtu(mtu)
             + attribute(IFLA_LINKINFO | NLA_F_NESTED, info),
             NLM_F_CREATE | NLM_F_EXCL,
             f"make the bridge {name}",
         )
 
-    def add_veth(self, name: str, peer: str, mac: str, namespace: int, master: int) -> None:
+    def add_veth(self, name: str, peer: str, mac: str, namespace: int, master: int, mtu: int = 0) -> None:
         """Make a veth pair: *name* here, up and a port of the bridge with the index *master*; *peer*, with *mac*, in
-        *namespace*.
+        *namespace*.  *mtu*: the largest packet in bytes, 0 for the default.
 
         One request: both ends are born where they belong, so nothing half-made can be left behind.
         """
@@ -155,6 +157,7 @@ class Rtnetlink(Netlink):
             _link()
             + attribute(IFLA_IFNAME, peer)
             + attribute(IFLA_ADDRESS, _ethernet(mac))
+            + _mtu(mtu)
             + attribute(IFLA_NET_NS_FD, namespace)
         )
         info = attribute(IFLA_INFO_KIND, b"veth") + attribute(
@@ -164,6 +167,7 @@ class Rtnetlink(Netlink):
             RTM_NEWLINK,
             _link(flags=IFF_UP)
             + attribute(IFLA_IFNAME, name)
+            + _mtu(mtu)
             + attribute(IFLA_MASTER, master)
             + attribute(IFLA_LINKINFO | NLA_F_NESTED, info),
             NLM_F_CREATE | NLM_F_EXCL,
@@ -176,12 +180,15 @@ class Rtnetlink(Netlink):
 
     def set_hairpin(self, index: int) -> None:
         """Let the bridge send out of this port also what came in by it."""
-        mode = attribute(IFLA_BRPORT_MODE, b"\1")
-        self.request(
-            RTM_SETLINK,
-            _LINK.pack(AF_BRIDGE, 0, index, 0, 0) + attribute(IFLA_PROTINFO | NLA_F_NESTED, mode),
-            what=f"the hairpin mode of the interface {index}",
-        )
+        self._set_port(index, IFLA_BRPORT_MODE, f"the hairpin mode of the interface {index}")
+
+    def isolate(self, index: int) -> None:
+        """Let the bridge send nothing from this port to another isolated one."""
+        self._set_port(index, IFLA_BRPORT_ISOLATED, f"the isolation of the interface {index}")
+
+    def _set_port(self, index: int, kind: int, what: str) -> None:
+        body = _LINK.pack(AF_BRIDGE, 0, index, 0, 0)
+        self.request(RTM_SETLINK, body + attribute(IFLA_PROTINFO | NLA_F_NESTED, attribute(kind, b"\1")), what=what)
 
     def remove_link(self, name: str) -> None:
         """Remove an interface, and with one end of a veth pair the other.  ENODEV when there is none."""
@@ -307,6 +314,10 @@ def text(value: bytes) -> str:
 def _link(index: int = 0, flags: int = 0) -> bytes:
     """struct ifinfomsg; of the flags of the interface only IFF_UP is ever changed here."""
     return _LINK.pack(0, 0, index, flags, flags)
+
+
+def _mtu(size: int) -> bytes:
+    return attribute(IFLA_MTU, size) if size else b""
 
 
 def _ethernet(mac: str) -> bytes:

@@ -86,6 +86,7 @@ STAND_INS = frozenset(
 )
 
 SUBPATH = "x-minict.subpath="  # an option that is no business of the kernel's; see x-* in mount(8)
+_LINKS = 40  # that may follow each other, as in path_resolution(7)
 _PATIENCE = 1000  # how often a path is tried again that somebody else is changing
 ATIMES = {k.MS_RELATIME: 0, k.MS_NOATIME: k.MOUNT_ATTR_NOATIME, k.MS_STRICTATIME: k.MOUNT_ATTR_STRICTATIME}
 
@@ -163,9 +164,11 @@ def look_up(root: int, path: str) -> int:
     return k.openat2(root, path, os.O_PATH, 0, resolve)
 
 
-def open_in_root(root: int, path: str, make: str | None = None) -> int:
+def open_in_root(root: int, path: str, make: str | None = None, links: int = _LINKS) -> int:
     """Like :func:`look_up`, but *make* ``"directory"`` or ``"file"`` makes what is missing on the way there.
 
+    A link that leads to nothing is followed, and what it names is made, inside *root*: Debian's /etc/resolv.conf is such
+    a link where systemd-resolved does not run.  *links*: how many may follow each other.
     Raises :class:`OSError`, or :class:`ContainerError` for a magic link.
     """
     try:
@@ -177,17 +180,25 @@ def open_in_root(root: int, path: str, make: str | None = None) -> int:
         refuse_loop(path, error)
         raise
     parent, name = os.path.split(os.path.normpath(path))
-    above = open_in_root(root, parent or "/", "directory")
+    above = open_in_root(root, parent or "/", "directory", links)
     try:
         if make == "directory":
             os.mkdir(name, 0o755, dir_fd=above)
         else:
             os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=above))
     except FileExistsError:  # a dangling link, or one that leads through one
-        raise FileNotFoundError(2, "a symbolic link there leads to nothing", path) from None
+        if not links:
+            raise OSError(errno.ELOOP, "too many symbolic links there follow each other", path) from None
+        return open_in_root(root, link_target(root, above, name), make, links - 1)
     finally:
         os.close(above)
     return look_up(root, path)
+
+
+def link_target(root: int, directory: int, name: str) -> str:
+    """The path, as seen from *root*, that the symbolic link *name* in *directory* names."""
+    inside = os.readlink(f"/proc/self/fd/{directory}").removeprefix(os.readlink(f"/proc/self/fd/{root}").rstrip("/"))
+    return os.path.join(inside or "/", os.readlink(name, dir_fd=directory))
 
 
 def refuse_loop(path: str, error: OSError) -> None:

@@ -32,7 +32,7 @@ _SLOW = {
 # What a run needs of the engine.  Each module costs 0.1 ms at each start: what few runs need is imported where they
 # need it.
 _OF_THE_ENGINE = {
-    *("cli", "cli.commands", "cli.commands.run", "cli.errors", "cli.main", "cli.parser", "cli.table"),
+    *("cli", "cli.caller", "cli.commands", "cli.commands.run", "cli.errors", "cli.main", "cli.parser", "cli.table"),
     *(
         "containers",
         "containers.env",
@@ -56,7 +56,9 @@ _OF_THE_ENGINE = {
     *("spec", "spec.namespaces", "spec.resources", "spec.seccomp", "spec.security", "spec.spec", "spec.user"),
     *("util", "util.daemonize", "util.timestamps", "util.units", "volumes", "volumes.mounts", "volumes.store"),
 }
-_OF_A_NETWORK = {f"networks.{name}" for name in ("bridge", "endpoints", "firewall", "ipam", "nftables", "store")}
+_OF_A_NETWORK = {
+    f"networks.{name}" for name in ("bridge", "driveroptions", "endpoints", "firewall", "ipam", "nftables", "store")
+}
 
 
 def modules() -> dict[str, ast.Module]:

@@ -12,6 +12,7 @@ import sys
 
 from minict.runtime.errors import ContainerError
 
+from . import caller
 from .errors import status_of, tell
 from .table import find, groups, load
 
@@ -64,6 +65,8 @@ def dispatch(words: list[str]) -> int:
         return helped([*name.split(), *["all"] * fields["help"]])
     if command.needs_root and os.geteuid() != 0:
         raise ContainerError("to make namespaces, mounts and cgroups takes root: run it with sudo")
+    if command.needs_root:
+        caller.disregard()
     return command.function(fields, arguments) or 0
 
 

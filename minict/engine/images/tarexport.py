@@ -95,7 +95,7 @@ def save_file(names: list[str], path: str) -> None:
             return save(names, file)
     unfinished = f"{path}.{os.getpid()}"
     try:
-        with open(unfinished, "xb") as file:
+        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
             save(names, file)
         os.rename(unfinished, path)
     except OSError as error:

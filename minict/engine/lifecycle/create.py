@@ -27,6 +27,7 @@ def create(
     image = found or find_image(image_name, settings)
     settings = settings.resolved()  # it may be started again by somebody with other variables, in another directory
     if settings.name is not None:
+        settings.name = settings.name.removeprefix("/")  # as inspect shows it
         names.check(settings.name)
     record = Record(
         names.new_id(),
@@ -48,7 +49,8 @@ def create(
         else:
             record.name = names.make_up(record.id)
         for name in ("upper", "work", "root"):
-            os.mkdir(f"{record.data}/{name}", 0o755)
+            os.mkdir(f"{record.data}/{name}")
+            os.chmod(f"{record.data}/{name}", 0o755)  # whatever the umask
         if starting:
             record.prepared = prepared
             record.write_last_run(started=now(), monitor=[os.getpid(), begin_time(os.getpid())])

@@ -27,7 +27,7 @@ from minict.kernel.netlink import Rtnetlink
 from minict.runtime import paths
 from minict.runtime.errors import ContainerError
 
-from . import firewall
+from . import driveroptions, firewall
 from . import ipam as addresses
 
 _IP_FORWARD = "/proc/sys/net/ipv4/ip_forward"
@@ -37,8 +37,8 @@ _PATIENCE = 100  # times 1 ms: how long the kernel may take to see that a cable 
 class Network:
     """A bridge with its subnet.  The default one is ``Network("bridge")``; MINICT_BRIDGE and MINICT_SUBNET move it.
 
-    *internal*: its containers reach each other and the host, and nothing else.  *id*, *labels* and *created*
-    (seconds since 1970) are those of a network that a person made: see :mod:`.store`.
+    *internal*: its containers reach each other and the host, and nothing else.  *id*, *labels*, *created*
+    (seconds since 1970) and *options* (:mod:`.driveroptions`) are those of a network that a person made: see :mod:`.store`.
 
     A container's way through it, in order:
 
@@ -58,7 +58,9 @@ class Network:
         id: str = "",
         labels: dict | None = None,
         created: float = 0,
+        options: dict | None = None,
     ):
+        self.options = options or {}
         self.name, self.internal, self.id, self.labels, self.created = name, internal, id, labels or {}, created
         self.bridge = bridge or os.environ.get("MINICT_BRIDGE", "minict0")
         self.subnet = subnet or addresses.default_subnet()
@@ -95,6 +97,20 @@ class Network:
     def gateway(self) -> str:
         return self.subnet.gateway
 
+    @property
+    def mtu(self) -> int:
+        """The largest packet in bytes; 0 for the kernel's default."""
+        return int(self.options.get(driveroptions.MTU, 0)) if self.options else 0
+
+    @property
+    def host_address(self) -> str:
+        """The address of the host at which ports are published when none is named."""
+        return self.options.get(driveroptions.HOST_ADDRESS, "0.0.0.0") if self.options else "0.0.0.0"
+
+    def interface(self, number: int) -> str:
+        """The name of a container's interface with this *number*."""
+        return f"{self.options.get(driveroptions.PREFIX, 'eth') if self.options else 'eth'}{number}"
+
     def ledger(self, id: str, number: int = 0) -> list[list[str]]:
         """What the container *id* is going to take from the host, as [kind, value] pairs for :func:`undo`."""
         return [["address", f"{self.key}/{id}"], ["veth", host_end(id, number)]]
@@ -122,14 +138,15 @@ class Network:
             # The kernel has this route exactly as long as the bridge is there, is up and has its address.
             if (self.bridge, self.subnet.first, self.subnet.last) not in addresses.routes():
                 self._make_bridge()
-            firewall.open_for(self.bridge, str(self.subnet), self.internal)
+            masquerade = not self.options or driveroptions.is_on(self.options, driveroptions.MASQUERADE)
+            firewall.open_for(self.bridge, str(self.subnet), self.internal, masquerade)
 
     def _make_bridge(self) -> None:
         with Rtnetlink() as host:
             if not host.link(self.bridge):
                 # An address of its own choice: a bridge without one takes that of a port, and changes it as ports
                 # come and go, while the containers still send to the old one.
-                host.add_bridge(self.bridge, mac(self.gateway))
+                host.add_bridge(self.bridge, mac(self.gateway), self.mtu)
             bridge = host.link(self.bridge)
             if bridge.kind != "bridge":
                 raise ContainerError(
@@ -160,22 +177,25 @@ class Network:
             with _asking_the_kernel(f"the network of container {id[:12]}"):
                 with Rtnetlink() as host:
                     bridge = host.link(self.bridge).index
-                    cable = (host_end(id, number), f"eth{number}", ethernet or mac(address), namespace, bridge)
+                    mine, theirs = host_end(id, number), self.interface(number)
+                    cable = (mine, theirs, ethernet or mac(address), namespace, bridge, self.mtu)
                     try:
                         host.add_veth(*cable)
                     except FileExistsError:  # the kernel still takes the namespace of its last life apart
-                        remove_cable(host, cable[0])
+                        remove_cable(host, mine)
                         host.add_veth(*cable)
+                    if self.options and not driveroptions.is_on(self.options, driveroptions.ICC):
+                        host.isolate(host.link(mine).index)
                 with Rtnetlink(namespace=namespace) as container:
                     container.set_up(container.link("lo").index)
-                    eth = container.link(f"eth{number}").index
+                    eth = container.link(theirs).index
                     container.add_address(eth, addresses.to_bytes(address), self.subnet.prefix)
                     container.set_up(eth)
                     if not self.internal and all(route.prefix for route in container.routes()):
                         container.add_default_route(addresses.to_bytes(self.gateway))
-                    wait_for_carrier(container, f"eth{number}")
+                    wait_for_carrier(container, theirs)
                 with Rtnetlink() as host:
-                    wait_for_carrier(host, host_end(id, number))
+                    wait_for_carrier(host, mine)
         finally:
             os.close(namespace)
 

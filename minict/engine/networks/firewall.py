@@ -47,7 +47,9 @@ _SHARED = {
 }
 
 
-def _chains(bridge: str, subnet: str, internal: bool = False) -> dict[str, tuple[str, tuple[str, ...]]]:
+def _chains(
+    bridge: str, subnet: str, internal: bool = False, masquerade: bool = True
+) -> dict[str, tuple[str, tuple[str, ...]]]:
     """The chains of one bridge: what they hook into, and their rules, written as nft shows them."""
     to_world, from_world = f'iifname "{bridge}" oifname != "{bridge}"', f'iifname != "{bridge}" oifname "{bridge}"'
     return {
@@ -55,7 +57,7 @@ def _chains(bridge: str, subnet: str, internal: bool = False) -> dict[str, tuple
             "type nat hook postrouting priority srcnat;",
             (
                 # The world can't answer to a private address: what leaves the host carries the host's own.
-                f'ip saddr {subnet} oifname != "{bridge}" masquerade',
+                *([f'ip saddr {subnet} oifname != "{bridge}" masquerade'] if masquerade else []),
                 # A neighbour that is reached through a port of the host would answer directly, and nobody would know the
                 # answer.
                 f'ip saddr {subnet} oifname "{bridge}" ct status dnat masquerade',
@@ -89,14 +91,16 @@ def _chains(bridge: str, subnet: str, internal: bool = False) -> dict[str, tuple
     }
 
 
-def open_for(bridge: str, subnet: str, internal: bool = False) -> None:
+def open_for(bridge: str, subnet: str, internal: bool = False, masquerade: bool = True) -> None:
     """Let the containers on *bridge* reach the world, and each other alone if it is *internal*.
+
+    Without *masquerade* the world sees the containers' own addresses, and must know a way to them.
 
     Nothing is changed when all rules are there.  Raises :class:`ContainerError`.
     """
     # Looking costs 0.2 ms.  To replace rules costs 10: the kernel waits until no packet uses the old ones.
     present = nftables.listing("list table inet minict")
-    chains = {**_SHARED, **_chains(bridge, subnet, internal)}
+    chains = {**_SHARED, **_chains(bridge, subnet, internal, masquerade)}
     if not all(rule in present for _, rules in chains.values() for rule in rules):
         nftables.apply(_transaction(chains))
     for chain in _FOREIGN_CHAINS:

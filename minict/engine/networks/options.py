@@ -177,6 +177,8 @@ def find_host(text: str, gateway: str | None) -> tuple[str, str]:
         if gateway is None:
             raise ContainerError(f"--add-host {text}: without a network of its own the container has no gateway")
         address = gateway
+    if address[:1] + address[-1:] == "[]":
+        address = address[1:-1]
     check_name("--add-host", name)
     return check_address(f"--add-host {text!r}", address), name
 

@@ -94,9 +94,9 @@ def parse(text: str) -> list[Port]:
     ]
 
 
-def mappings(publish: list[str], publish_all: bool = False, expose=(), exposed=()) -> list[Port]:
+def mappings(publish: list[str], publish_all: bool = False, expose=(), exposed=(), default: str = ANY) -> list[Port]:
     """The ports of ``-p`` and, with *publish_all* (``-P``), those of ``--expose`` and those *exposed* by the image
-    that are not among them.  Raises :class:`ContainerError`.
+    that are not among them.  *default*: the address for those that name none.  Raises :class:`ContainerError`.
     """
     ports = [port for text in publish for port in parse(str(text))]
     more = [port for text in expose for port in parse_exposed(str(text))]
@@ -105,6 +105,8 @@ def mappings(publish: list[str], publish_all: bool = False, expose=(), exposed=(
         for port in more:
             if (port.protocol, port.inside) not in [(other.protocol, other.inside) for other in ports]:
                 ports.append(port)
+    for port in ports:
+        port.address = default if port.address == ANY else port.address
     fixed = [(port.protocol, port.address, port.choices[0]) for port in ports if 0 < port.choices[0] == port.choices[1]]
     for protocol, address, number in fixed:
         if fixed.count((protocol, address, number)) > 1 or (address != ANY and (protocol, ANY, number) in fixed):

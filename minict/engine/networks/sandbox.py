@@ -47,7 +47,8 @@ class Sandbox:
         if settings.publish or settings.publish_all or settings.expose:
             from . import portmapper
 
-            self.ports = portmapper.mappings(settings.publish, settings.publish_all, settings.expose, exposed)
+            default = self.endpoints[0].net.host_address if self.endpoints else portmapper.ANY
+            self.ports = portmapper.mappings(settings.publish, settings.publish_all, settings.expose, exposed, default)
         self.exposed = [*exposed, *(settings.expose if self.ports or settings.expose else [])]
         self.links = [options.find_link(text) for text in settings.link]
         gateway = self.endpoints[0].net.gateway if self.endpoints else None

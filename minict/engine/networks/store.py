@@ -13,7 +13,7 @@ from minict.engine.containers import names
 from minict.runtime import jsonfile, paths
 from minict.runtime.errors import ContainerError
 
-from . import bridge
+from . import bridge, driveroptions
 from . import ipam as addresses
 from .bridge import Network
 
@@ -67,8 +67,12 @@ def create(
     internal: bool = False,
     labels: dict | None = None,
     driver: str = "bridge",
+    options: list[str] = (),
 ) -> Network:
-    """Make a network; without *subnet* it gets one that nobody uses.  Raises :class:`ContainerError`."""
+    """Make a network; without *subnet* it gets one that nobody uses.  *options*: see :mod:`.driveroptions`.
+
+    Raises :class:`ContainerError`.
+    """
     if driver != "bridge":
         raise ContainerError(f"--driver {driver}: the only kind of network that can be made is a bridge")
     if not _is_name(name) or name in RESERVED:
@@ -79,7 +83,8 @@ def create(
     if subnet is None and (gateway or ip_range):
         raise ContainerError("--gateway and --ip-range are parts of a subnet: say which one with --subnet")
     asked = addresses.Subnet(subnet, gateway, ip_range, "--subnet") if subnet else None
-    id = os.urandom(32).hex()
+    id, given = os.urandom(32).hex(), driveroptions.parse(options)
+    interface = given.get(driveroptions.BRIDGE) or _bridge(id)
     with bridge.lock() as held:
         try:
             if os.path.exists(_file(name)):
@@ -94,8 +99,14 @@ def create(
                         f"the subnet {chosen} overlaps {other.subnet}, that of the network {other.name}: "
                         "choose another one, or leave --subnet out"
                     )
-            addresses.check_free(chosen, _bridge(id), "choose another one")
-            made = Network(name, _bridge(id), chosen, internal=internal, id=id, labels=labels, created=_now())
+                if other.bridge == interface:
+                    raise ContainerError(
+                        f"the bridge {interface} is that of the network {other.name}: choose another name"
+                    )
+            addresses.check_free(chosen, interface, "choose another one")
+            made = Network(
+                name, interface, chosen, internal=internal, id=id, labels=labels, created=_now(), options=given
+            )
             paths.make_directory(_directory())
             jsonfile.write(_file(name), _to_dict(made))
             return made
@@ -196,7 +207,7 @@ def describe(one: Network) -> dict:
         "Internal": one.internal,
         "IPAM": {"Driver": "default", "Options": {}, "Config": [config]},
         "Containers": containers,
-        "Options": {"com.docker.network.bridge.name": one.bridge},
+        "Options": {driveroptions.BRIDGE: one.bridge, **one.options},
         "Labels": one.labels,
     }
 
@@ -242,6 +253,7 @@ def _to_dict(one: Network) -> dict:
         "ip_range": one.subnet.ip_range,
         "internal": one.internal,
         "labels": one.labels,
+        "options": one.options,
     }
 
 
@@ -252,12 +264,13 @@ def _load(name: str) -> Network:
         subnet = addresses.Subnet(read["subnet"], read["gateway"], read["ip_range"])
         return Network(
             name,
-            _bridge(read["id"]),
+            read.get("options", {}).get(driveroptions.BRIDGE) or _bridge(read["id"]),
             subnet,
             internal=read["internal"],
             id=read["id"],
             labels=read["labels"],
             created=read["created"],
+            options=read.get("options"),
         )
     except (ValueError, KeyError, TypeError, AttributeError, ContainerError):
         raise ContainerError(f"{_file(name)} is damaged: remove it, and make the network {name} again") from None

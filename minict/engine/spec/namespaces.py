@@ -161,7 +161,7 @@ UNDO = {"ids": release_ids}
 
 def find_partner(option: str, word: str) -> Record:
     """The running container of ``--uts container:NAME``; an id is a name too.  Raises :class:`ContainerError`."""
-    name = word.partition(":")[2]
+    name = word.partition(":")[2].removeprefix("/")
     names.check(name)
     partner = Record.find(name)
     if partner.pid is None:

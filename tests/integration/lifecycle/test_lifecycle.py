@@ -139,6 +139,21 @@ def test_a_container_is_found_by_name_and_by_the_beginning_of_its_id(image):
             Record.find(wrong)
 
 
+def test_a_name_may_be_written_as_inspect_shows_it(image):
+    assert minict("create", "--name", "/web", "--network", "none", image, "true").returncode == 0
+    try:
+        assert (
+            minict("inspect", "-f", "{{.Name}}", "/web").stdout
+            == minict("inspect", "-f", "{{.Name}}", "web").stdout
+            == "/web\n"
+        )
+        refused(minict("create", "--name", "/web", image), "'web' is in use")
+        refused(minict("create", "--name", "//web", image), "'/web'")
+        assert minict("rename", "/web", "/shop").returncode == 0
+    finally:
+        assert minict("rm", "/shop").stdout == "/shop\n"
+
+
 def test_without_a_name_it_gets_one_that_can_be_spoken(image):
     first, second = (Record.load(made(image, "true")) for _ in range(2))
     assert first.name != second.name and first.name.replace("_", "").isalnum()

@@ -251,6 +251,47 @@ def test_a_network_in_use_stays_and_prune_takes_the_others(boxes):
     )
 
 
+def test_the_options_of_the_bridge_driver_are_obeyed(boxes, world):
+    names = {
+        "mtu": "com.docker.network.driver.mtu=1400",
+        "bridge": "com.docker.network.bridge.name=mine0",
+        "icc": "com.docker.network.bridge.enable_icc=false",
+        "masquerade": "com.docker.network.bridge.enable_ip_masquerade=false",
+        "address": f"com.docker.network.bridge.host_binding_ipv4={HOST}",
+        "prefix": "com.docker.network.container_iface_prefix=lan",
+    }
+    done("network", "create", "--attachable", *(word for each in names.values() for word in ("-o", each)), "back")
+    one, two = boxes("--network", "back", "--name", "one"), boxes("--network", "back", "-p", "8080:80")
+    assert one.says("cat", "/sys/class/net/lan0/mtu") == "1400" and list(bridges()) == ["mine0"]
+    assert unreachable(one, two, two.ip) and unreachable(two, one, one.ip)
+    assert one.knows("one") == one.ip
+    assert done("port", two.id) == f"80/tcp -> {HOST}:8080"
+    assert unreachable(one, world, WORLD)  # the world sees an address to which it knows no way
+    world.sh("ip", "route", "add", f"{one.ip}/32", "via", HOST)
+    assert reach(one, world, WORLD) == one.ip
+    seen = json.loads(done("network", "inspect", "back"))[0]["Options"]
+    assert seen == dict(each.split("=") for each in names.values())
+    refused(minict("network", "create", "-o", names["bridge"], "front"), "mine0", "network back")
+    done("restart", "-t", "0", one.id)
+    assert unreachable(one, two, two.ip)
+
+
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        (["-o", "com.docker.network.driver.mtu=many"], ["mtu=many", "68 to 65535"]),
+        (["-o", "com.docker.network.bridge.enable_icc=perhaps"], ["true or false"]),
+        (["-o", "com.docker.network.bridge.name=a name"], ["15 letters"]),
+        (["-o", "colour=red"], ["colour", "com.docker.network.driver.mtu"]),
+        (["--ipv6"], ["--ipv6", "IPv4"]),
+        (["--scope", "swarm"], ["--scope", "local"]),
+        (["--ipam-driver", "null"], ["--ipam-driver", "default"]),
+    ],
+)
+def test_an_option_that_can_not_be_obeyed_is_refused_by_name(bare, words, told):
+    refused(minict("network", "create", *words, "back"), *told)
+
+
 # ---- who reaches whom --------------------------------------------------------------------------------------------
 
 
@@ -401,6 +442,8 @@ def test_links_and_hosts_and_name_servers_as_the_user_says(boxes, image):
         "--add-host",
         "six=2001:db8::1",
         "--add-host",
+        "seven:[2001:db8::7]",
+        "--add-host",
         "docker.host:host-gateway",
         "--dns",
         "192.0.2.53",
@@ -414,6 +457,7 @@ def test_links_and_hosts_and_name_servers_as_the_user_says(boxes, image):
     assert (
         ["192.0.2.1", "a.example"] in lines
         and ["2001:db8::1", "six"] in lines
+        and ["2001:db8::7", "seven"] in lines
         and ["10.210.0.1", "docker.host"] in lines
     )
     assert one.says("cat", "/etc/resolv.conf") == "search school.example\noptions ndots:3\nnameserver 192.0.2.53"

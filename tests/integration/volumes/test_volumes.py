@@ -454,6 +454,55 @@ def test_a_link_of_the_image_leads_no_mount_to_the_host(hostile, tmp_path, optio
         assert set(os.listdir(data("caught"))) <= {"file"}
 
 
+@pytest.fixture(scope="session")
+def dangling(tiny, tmp_path_factory):
+    """An image with links that lead to nothing, and no /etc/hosts but such a link."""
+    path = tmp_path_factory.mktemp("dangling") / "links.tar"
+    links = {
+        "etc/localtime": "/usr/share/zoneinfo/UTC",
+        "etc/resolv.conf": "../run/systemd/resolve/stub-resolv.conf",
+        "etc/hosts": "../../../../../../made/hosts",
+        "here/one": "two",
+        "here/two": "../there/three",
+        "there/three": "/four",
+        "way": "/elsewhere",
+        "loop": "pool",
+        "pool": "loop",
+    }
+    with tarfile.open(path, "w") as archive:
+        for name, target in links.items():
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = tarfile.SYMTYPE, target
+            archive.addfile(member)
+    assert minict("create", "--name", "links", tiny, "true").returncode == 0
+    with open(path, "rb") as file:
+        assert minict("cp", "-", "links:/", stdin=file).returncode == 0
+    assert minict("commit", "links", "dangling").returncode == 0
+    gone("links")
+    yield "dangling"
+    minict("rmi", "dangling")
+
+
+@pytest.mark.parametrize(
+    "place, made",
+    [("/etc/localtime", "/usr/share/zoneinfo/UTC"), ("/here/one", "/four"), ("/way/file", "/elsewhere/file")],
+)
+def test_what_a_link_to_nothing_names_is_made_inside(dangling, tmp_path, place, made):
+    (tmp_path / "file").write_text("mounted")
+    told = output(
+        dangling,
+        f"cat {place} {made}; cat /etc/hosts /etc/resolv.conf >/dev/null; ls /made /run/systemd/resolve",
+        "-v",
+        f"{tmp_path}/file:{place}",
+    )
+    assert told == "mountedmounted/made:\nhosts\n\n/run/systemd/resolve:\nstub-resolv.conf"
+    assert not [path for path in (made, "/made") if os.path.exists(path) and path != "/usr/share/zoneinfo/UTC"]
+
+
+def test_links_in_a_circle_are_refused(dangling, tmp_path):
+    refused(run(dangling, "true", flags=["-v", f"{tmp_path}:/loop/x"]), "/loop", "circle")
+
+
 def test_a_second_container_that_shares_the_volume_cannot_turn_the_destination_round(image, tmp_path):
     """While one swaps a directory and links to the host in a shared volume, others are started with mounts below it."""
     victim = tmp_path / "victim"

@@ -22,6 +22,7 @@ _HEADINGS = {
 def create(fields: dict, arguments: list[str]) -> None:
     from minict.engine.networks import store
 
+    refuse(fields)
     made = store.create(
         arguments[0],
         subnet=fields.get("subnet"),
@@ -30,8 +31,20 @@ def create(fields: dict, arguments: list[str]) -> None:
         internal=fields.get("internal", False),
         labels=_labels(fields.get("label", ())),
         driver=fields.get("driver", "bridge"),
+        options=fields.get("opt", ()),
     )
     print(made.id)
+
+
+def refuse(fields: dict) -> None:
+    """Options that Docker has, and that can't be obeyed here.  Raises :class:`ContainerError`."""
+    from minict.runtime.errors import ContainerError
+
+    if fields.get("ipv6"):
+        raise ContainerError("--ipv6: the containers' networks have IPv4 alone: leave it out")
+    for name, only in (("scope", "local"), ("ipam_driver", "default")):
+        if fields.get(name, only) != only:
+            raise ContainerError(f"--{name.replace('_', '-')} {fields[name]}: there is only {only}")
 
 
 def _labels(words: list[str]) -> dict[str, str]:
@@ -136,6 +149,16 @@ COMMANDS = table(
             Option("--gateway", "the host's address in it (else the first)", "ADDRESS"),
             Option("--ip-range", "the part of it that containers get addresses from", "ADDRESS/PREFIX"),
             Option("--internal", "its containers reach each other, and not the world"),
+            Option(
+                "-o --opt",
+                "an option of the driver, such as com.docker.network.driver.mtu=1400",
+                "NAME=VALUE",
+                many=True,
+            ),
+            Option("--attachable", "as Docker has it; every network is"),
+            Option("--ipv6", "refused: the networks have IPv4 alone"),
+            Option("--scope", "local, the only one that there is", "SCOPE"),
+            Option("--ipam-driver", "default, the only one that there is", "DRIVER"),
             Option("--label", "a label: NAME=VALUE", "LABEL", many=True),
         ],
         (1, 1),

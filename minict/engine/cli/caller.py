@@ -1,0 +1,63 @@
+"""What a shell has set for its own processes, and what a container must not inherit from whoever types the command.
+
+Docker's containers are children of a daemon, so the caller's umask, niceness, processors and limits mean nothing to them.
+Here they are children of the command.
+"""
+
+from __future__ import annotations
+
+import os
+
+# What systemd gives a service such as Docker's daemon: soft and hard limit (systemd.exec(5), "Process properties").
+_INFINITY = -1
+_LIMITS = {
+    "NOFILE": (1024, 524288),
+    "STACK": (8 << 20, _INFINITY),
+    "MEMLOCK": (8 << 20, 8 << 20),
+    "NICE": (0, 0),
+    "RTPRIO": (0, 0),
+    **dict.fromkeys(("CORE", "CPU", "DATA", "FSIZE", "NPROC", "AS", "RSS"), (_INFINITY, _INFINITY)),
+}
+
+
+def disregard() -> None:
+    """Give this process, and with it all that it starts, the attributes of a service of the machine.
+
+    What needs a right that even root may lack in a container stays as it is.
+    """
+    os.umask(0o022)
+    for change in (_niceness, _processors, _oom_score, _limits):
+        try:
+            change()
+        except OSError:
+            pass
+
+
+def _niceness() -> None:
+    os.setpriority(os.PRIO_PROCESS, 0, 0)
+
+
+def _processors() -> None:
+    os.sched_setaffinity(0, range(os.sysconf("SC_NPROCESSORS_CONF")))
+
+
+def _oom_score() -> None:
+    with open("/proc/self/oom_score_adj", "r+") as file:
+        if file.read() != "0\n":
+            file.seek(0)
+            file.write("0")
+
+
+def _limits() -> None:
+    import resource
+
+    for name, (soft, hard) in _LIMITS.items():
+        number = getattr(resource, f"RLIMIT_{name}")
+        now = resource.getrlimit(number)
+        if now == (soft, hard):
+            continue
+        try:
+            resource.setrlimit(number, (soft, hard))
+        except (OSError, ValueError):  # without CAP_SYS_RESOURCE the hard limit can't rise
+            most = now[1]
+            resource.setrlimit(number, (soft if most == _INFINITY or -1 < soft <= most else most, most))

@@ -1,0 +1,74 @@
+"""The options of ``network create -o``: those of Docker's bridge driver, by their names there.
+
+Source: https://docs.docker.com/engine/network/drivers/bridge/, "Options".
+"""
+
+from __future__ import annotations
+
+from minict.runtime.errors import ContainerError
+
+from . import ipam
+
+_TRUE, _FALSE = ("true", "1", "t", "T", "TRUE", "True"), ("false", "0", "f", "F", "FALSE", "False")
+BRIDGE = "com.docker.network.bridge.name"
+MTU = "com.docker.network.driver.mtu"
+ICC = "com.docker.network.bridge.enable_icc"
+MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
+HOST_ADDRESS = "com.docker.network.bridge.host_binding_ipv4"
+PREFIX = "com.docker.network.container_iface_prefix"
+
+
+def parse(words: list[str]) -> dict[str, str]:
+    """The options in *words*, each ``NAME=VALUE``.  Raises :class:`ContainerError` for one that is not known, or wrong."""
+    options = {}
+    for word in words:
+        name, given, value = word.partition("=")
+        if name not in _CHECKS:
+            raise ContainerError(
+                f"-o {word}: the bridge driver has no option {name!r} here; there are {', '.join(sorted(_CHECKS))}"
+            )
+        wrong = _CHECKS[name](value if given else "true")
+        if wrong:
+            raise ContainerError(f"-o {word}: {wrong}")
+        options[name] = value if given else "true"
+    return options
+
+
+def is_on(options: dict[str, str], name: str) -> bool:
+    """Whether an option that is on by default is."""
+    return options.get(name, "true") in _TRUE
+
+
+def _switch(value: str) -> str:
+    return "" if value in (*_TRUE, *_FALSE) else "write true or false"
+
+
+def _mtu(value: str) -> str:
+    return "" if value.isdecimal() and 68 <= int(value) <= 65535 else "write the number of bytes, 68 to 65535"
+
+
+def _address(value: str) -> str:
+    try:
+        ipam.to_number(value)
+        return ""
+    except ValueError:
+        return "write an IPv4 address of the host"
+
+
+def _interface(value: str) -> str:
+    good = value.isascii() and value.replace("-", "").replace("_", "").isalnum()
+    return "" if good and len(value) < 16 else "an interface's name has 1 to 15 letters, digits and '-'"
+
+
+def _prefix(value: str) -> str:
+    return _interface(value + "000")
+
+
+_CHECKS = {
+    BRIDGE: _interface,
+    MTU: _mtu,
+    ICC: _switch,
+    MASQUERADE: _switch,
+    HOST_ADDRESS: _address,
+    PREFIX: _prefix,
+}
