@@ -1,6 +1,6 @@
 """``minict build``: an image by the instructions of a Dockerfile.
 
-===================  ======================================================================
+====================  ======================================================================
 :mod:`.lexer`         its lines, without comments and continuation
 :mod:`.words`         a line as an instruction, options and words
 :mod:`.substitution`  variables and quotes in a word
@@ -12,8 +12,9 @@
 :mod:`.copying`       COPY and ADD: :mod:`.sources`, :mod:`.copy_archive`, :mod:`.destination`
 :mod:`.mounting`      RUN --mount
 :mod:`.context`       which files a build may use: :mod:`.patterns`
-:mod:`minict.engine.images.buildcache`         which image a step has made before
-===================  ======================================================================
+====================  ======================================================================
+
+:mod:`minict.engine.images.buildcache` knows which image a step has made before.
 
 Sources: the Dockerfile reference; docker-build(1); BuildKit.
 """

@@ -1,1 +1,1 @@
-"""cli"""
+"""The command line: parser, help, completion, and the commands."""

@@ -1,1 +1,1 @@
-"""containers"""
+"""The data of containers: their records, names, options and policies."""

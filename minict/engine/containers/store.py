@@ -1,18 +1,18 @@
-"""What is remembered of a container, from ``create`` to ``rm``, whether it runs or not.
+"""The record of a container, from ``create`` to ``rm``, whether it runs or not.
 
 Below ``MINICT_ROOT/containers/ID``, which survives a reboot:
 
-==================  ==============================================================================================
-``container.json``  what was wished: the image, the arguments, the settings.  A container without it is none (yet)
-``life.json``       what became of it: when it began and ended, its exit status, who looks after it
-``stopped``         there when a person has stopped it, so that its restart policy leaves it alone
-``log``             what it has written (:mod:`minict.engine.lifecycle.jsonlog`)
-``upper work root`` its own layer, and where its root file system is mounted
-==================  ==============================================================================================
+===================  =======================================================================================
+``container.json``   what was asked for: the image, the arguments, the options; without it, no container
+``life.json``        what happened: start, end, exit status, restarts, health, and the monitor
+``stopped``          exists after ``stop``, so that the restart policy does not apply
+``log``              the output (:mod:`minict.engine.lifecycle.jsonlog`)
+``upper work root``  the container's own layer, and the mount point of its root file system
+===================  =======================================================================================
 
-The directory itself is a lock (flock): who starts, removes or renames the container holds it, so that two
-commands do not do so at once.  A *life* of the container, from the birth of its first process to its end, has a
-directory of its own in ``MINICT_RUN``: see :mod:`minict.runtime.state`.
+The directory itself is a lock (flock(2)): the process that starts, removes or renames the container holds it, so that
+no two commands do so at once.  While the container runs, it has another directory in ``MINICT_RUN``: see
+:mod:`minict.runtime.state`.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""distribution"""
+"""Registries: image references, manifests, transport, authorization and credentials."""

@@ -9,8 +9,8 @@ from minict.engine.distribution import manifest as documents
 from minict.engine.distribution import reference as imagename
 from minict.runtime.errors import ContainerError
 
-from . import ingest, store
-from .image import Image
+from . import importer, ingest, store
+from .image import DEFAULT, Image
 
 _AT_ONCE = 3  # layers, as Docker has it
 _DEPTH = 4  # an index may list indexes; none that means well goes deeper
@@ -32,7 +32,11 @@ def ensure(name: str, policy: str = "missing", *, platform: str | None = None, q
         if policy == "never" or not _is_missing(name):
             raise
     progress = _progress(quiet)
-    progress.say(f"Unable to find image '{imagename.short_name(imagename.full_name(name))}' locally")
+    missing = f"Unable to find image '{imagename.short_name(imagename.full_name(name))}' locally"
+    if imagename.full_name(name) == imagename.full_name(DEFAULT) and platform is None:
+        progress.say(f"{missing}: creating it from this machine's own tools")
+        return importer.default_image()
+    progress.say(missing)
     try:
         return pull(name, platform=platform, progress=progress)
     except ContainerError as error:

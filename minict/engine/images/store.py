@@ -28,7 +28,7 @@ Nothing but root may look into the store (mode 0700): layers hold set-user-ID pr
 a third more of disk, and for it ``push`` and ``save`` give back what came, bit for bit, with the same digests, so that
 the other side knows what it has already; no archive has to be put together again from a directory, which is slow and
 goes wrong for odd archives (Docker keeps each header for that, in "tar-split").  A layer that was made here has no
-blob until it is asked for (:func:`layer_blob`): :func:`minict.engine.images.diff.pack` makes of the same files always
+blob until it is asked for (:func:`minict.engine.images.ingest.layer_blob`): :func:`minict.engine.images.diff.pack` makes of the same files always
 the same archive.
 
 How a pull uses it::

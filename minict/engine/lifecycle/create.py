@@ -20,7 +20,7 @@ def create(
 ) -> Record:
     """Make a container, up to the point where nothing of it runs yet.
 
-    *found*: what :func:`find_image` has found.  With *starting* the caller goes on to :func:`begin` at once, and the
+    *found*: what :func:`find_image` has found.  With *starting* the caller goes on to :func:`minict.engine.lifecycle.task.begin` at once, and the
     record stays locked until it unlocks it: should the caller be killed before, a container that removes itself does
     not stay.  Raises :class:`ContainerError`; then nothing is left.
     """

@@ -40,7 +40,7 @@ def describe(id: str) -> dict:
 
 
 def read(id: str) -> dict:
-    """What :meth:`Sandbox.connect` wrote of the container *id*; empty when there is nothing."""
+    """What :meth:`minict.engine.networks.sandbox.Sandbox.connect` wrote of the container *id*; empty when there is nothing."""
     try:
         return jsonfile.read(State(id).path("network.json"))
     except (FileNotFoundError, NotADirectoryError, ValueError):

@@ -1,1 +1,1 @@
-"""system"""
+"""The whole installation: doctor, info, disk usage, pruning."""

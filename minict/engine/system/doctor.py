@@ -347,7 +347,7 @@ def default_image() -> Finding:
         image.Image.find(image.DEFAULT)
         return Finding("default image", OK, image.DEFAULT)
     except (ContainerError, PermissionError) as error:
-        return Finding("default image", WARNING, f"{image.DEFAULT}: {error}", "make lab makes it")
+        return Finding("default image", WARNING, f"{image.DEFAULT}: {error}", "the first minict run creates it")
 
 
 def jupyter() -> Finding:

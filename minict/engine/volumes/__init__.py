@@ -1,1 +1,1 @@
-"""volumes"""
+"""Volumes and mounts: their options, the store of named volumes, and what a container mounts."""

@@ -13,8 +13,7 @@ name
 A volume appears by one rename and disappears by one: nobody ever finds half of one.  The directory ``volumes``
 itself is the lock (flock) under which that is decided.
 
-:func:`plan` says what a container wants, before anything is taken; :func:`prepare` makes it; :func:`spec_mounts`
-translates it for each start; :func:`release` removes what goes with its container.
+How containers use volumes: :mod:`.mounts`.
 """
 
 from __future__ import annotations

@@ -160,7 +160,7 @@ def number_or_max(number: int) -> str:
 def limit(group: Cgroup, resources: spec.Resources) -> None:
     """Write the limits that *resources* gives; what it does not give stays.  Also while the container runs.
 
-    (Except ``devices``, which are no numbers in files, but a program: see :mod:`.devices`.)
+    (Except ``devices``, which are no numbers in files, but a program: see :mod:`minict.runtime.devices`.)
     Raises :class:`ContainerError` for a controller that this machine lacks, and for a value that the
     kernel refuses; then what was written before it stays.  Source: config-linux.md, Control groups.
     """
