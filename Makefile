@@ -12,7 +12,7 @@ FIRST = echo "  my host name is $$(hostname)"; \
         echo "  I am process $$$$"; \
         echo "  my address is $$(hostname -i)"
 
-.PHONY: help lab vm test test-v2 test-vm test-course test-guests lint docs bench notebooks clean uninstall provision root
+.PHONY: help lab vm test test-v2 test-vm test-course test-guests test-install lint docs bench notebooks clean uninstall provision root
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -45,6 +45,10 @@ test-course: root ## test the virtual machine of `make vm` from outside: a brows
 test-guests: root ## test the guests of `make test-v2` themselves: exit status, deadline, what is left after kill -9
 	@MINICT_WITH_TESTS=1 MINICT_WITH_V2=1 sh vagrant/provision.sh
 	$(PYTHON) -m pytest --noconftest --timeout=3600 tests/vm/guests.py
+
+test-install: root ## test in fresh Debian and Ubuntu roots that each target installs all that it needs: an hour, gigabytes
+	@MINICT_WITH_TESTS=1 sh vagrant/provision.sh
+	$(PYTHON) -m pytest --noconftest --timeout=3600 tests/vm/install.py $(TESTS)
 
 lint: ## check style, formatting and types, as CI does (`ruff check --fix` and `ruff format` repair the first two)
 	@[ -x $(VENV)/bin/ruff ] && [ -x $(VENV)/bin/mypy ] || $(MAKE) --no-print-directory provision

@@ -59,7 +59,7 @@ PACKAGES_TESTS="gcc libc6-dev make sudo ruby rsync iptables zsh fish
     docker-registry apache2-utils openssl skopeo umoci podman strace $DEBIAN"
 PACKAGES_VM="qemu-system-x86 e2fsprogs $DEBIAN"
 PACKAGES_V2="gcc libc6-dev make flex bison bc perl patch xz-utils e2fsprogs $DEBIAN"
-PACKAGES_BENCH="runc crun bubblewrap podman docker-registry skopeo umoci $DEBIAN"
+PACKAGES_BENCH="runc crun bubblewrap iperf3 podman docker-registry skopeo umoci $DEBIAN"
 
 main() {
     for step in ${*:-$ALL_STEPS}; do
