@@ -12,7 +12,7 @@ FIRST = echo "  my host name is $$(hostname)"; \
         echo "  I am process $$$$"; \
         echo "  my address is $$(hostname -i)"
 
-.PHONY: help lab vm test test-v2 test-vm test-course test-guests test-install lint docs bench notebooks clean uninstall provision root
+.PHONY: help lab vm test test-dockerfiles test-v2 test-vm test-course test-guests test-install lint docs bench notebooks clean uninstall provision root
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -49,6 +49,10 @@ test-guests: root ## test the guests of `make test-v2` themselves: exit status, 
 test-install: root ## test in fresh Debian and Ubuntu roots that each target installs all that it needs: an hour, gigabytes
 	@MINICT_WITH_TESTS=1 sh vagrant/provision.sh
 	$(PYTHON) -m pytest --noconftest --timeout=3600 tests/vm/install.py $(TESTS)
+
+test-dockerfiles: root ## compare what Dockerfiles mean with Debian's Docker and BuildKit, in namespaces (DOCKERFILES=DIR: further files)
+	@MINICT_WITH_TESTS=1 sh vagrant/provision.sh
+	$(PYTHON) -m tests.bench.dockerfiles $(DOCKERFILES)
 
 lint: ## check style, formatting and types, as CI does (`ruff check --fix` and `ruff format` repair the first two)
 	@[ -x $(VENV)/bin/ruff ] && [ -x $(VENV)/bin/mypy ] || $(MAKE) --no-print-directory provision

@@ -44,8 +44,11 @@ def global_arguments(
 
 
 def proxies(given: dict[str, str]) -> dict[str, str]:
-    """The variables of proxies among the ARGs that were *given*, in small and in capital letters as they were."""
-    return {name: value for name, value in given.items() if name.upper() in _PROXIES}
+    """The variables of proxies among the ARGs that were *given*, in small and in capital letters: programs read
+    either.
+    """
+    found = {name: value for name, value in given.items() if name.upper() in _PROXIES}
+    return {form: value for name, value in found.items() for form in (name.lower(), name.upper())}
 
 
 class Scope:
