@@ -24,6 +24,7 @@ def escape():
 # ---- the picture -----------------------------------------------------------------------------------------------
 
 _HERE, _BELOW = "#2563eb", "#ffedd5"  # the working directory, and what is below the root
+_STEPS_UP = 64  # how often escape() climbs
 
 
 def follow(room: str) -> list[tuple[str, str, str]]:
@@ -84,7 +85,7 @@ def escape_map(room: str) -> Picture:
         x = 20 + number * width
         if number:
             sheet.arrow(x - 14, 31, x - 2, 31, LIT)
-        sheet.text(x + 4, 31, line or "in the room", 10.5, INK, "bold", mono=bool(line))
+        sheet.text(x + 4, 31, _label(line), 10.5, INK, "bold", mono=bool(line))
         _draw_chain(sheet, x, width - 16, chain, room, root, here)
     y = sheet.height - 26
     for x, colour, words in (
@@ -96,6 +97,12 @@ def escape_map(room: str) -> Picture:
         sheet.text(x + 22, y, words, 10, MUTED)
     told = ["root " + _name(root, room) + ", working directory " + _name(here, room) for _, root, here in moments]
     return sheet.picture("the escape; " + "; ".join(told))
+
+
+def _label(line: str) -> str:
+    """The title of a column: the call, and how often it was made."""
+    times = f"{_STEPS_UP} × " if line == 'os.chdir("..")' else ""
+    return times + line or "in the room"
 
 
 def _name(path: str, room: str) -> str:

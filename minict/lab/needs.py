@@ -55,7 +55,7 @@ def needs_map(program: str) -> Picture:
 def _rows(program: str, level: int, why: str) -> list[_Row]:
     if words := hostimage.shebang(program):
         rows = [_Row(level, program, "script", why)]
-        for number, name in enumerate(hostimage._programs_named(words)):
+        for number, name in enumerate(hostimage.programs_named(words)):
             asks = f"{os.path.basename(words[0])} looks for it" if number else "the kernel, for the script"
             rows += _rows(hostimage.find_program(name), level + 1, asks)
         return rows

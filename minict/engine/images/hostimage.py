@@ -79,10 +79,14 @@ def find_program(name: str) -> str:
 
 
 def shebang(program: str) -> list[str]:
-    """The words after ``#!`` in the first line of a script; none when *program* is no script.  Source: execve(2)."""
+    """The interpreter that the first line of a script names and, if there is one, its single argument.
+
+    An empty list when *program* is not a script.  The kernel passes all that follows the interpreter as one argument,
+    blanks included.  Source: execve(2).
+    """
     with open(program, "rb") as file:
         line = file.readline(256)
-    return os.fsdecode(line[2:]).split() if line.startswith(b"#!") else []
+    return os.fsdecode(line[2:]).strip().split(maxsplit=1) if line.startswith(b"#!") else []
 
 
 def interpreter(program: str) -> str | None:
@@ -114,7 +118,7 @@ def libraries(program: str) -> list[str]:
     Raises :class:`ContainerError` when one is missing.  Source: ld.so(8).
     """
     if shebang(program):
-        needed = [find_program(name) for name in _programs_named(shebang(program))]
+        needed = [find_program(name) for name in programs_named(shebang(program))]
         needed += [library for path in needed for library in libraries(path)]
     else:
         loader = interpreter(program)
@@ -138,11 +142,15 @@ def ask_loader(loader: str, file: str) -> list[str]:
     return [path for path in paths if path.startswith("/")]
 
 
-def _programs_named(words: list[str]) -> list[str]:
-    """``#!/usr/bin/env python3`` (or ``env -S python3 -u``) leaves it to env to find python3: both are needed."""
+def programs_named(words: list[str]) -> list[str]:
+    """The programs that a script needs to start, by what :func:`shebang` says: its interpreter and, behind env, one more.
+
+    ``#!/usr/bin/env python3`` (or ``env -S python3 -u``) leaves it to env to find python3: both are needed.
+    """
     if os.path.basename(words[0]) != "env":
         return words[:1]
-    return words[:1] + [word for word in words[1:] if not word.startswith("-") and "=" not in word][:1]
+    following = " ".join(words[1:]).split()
+    return words[:1] + [word for word in following if not word.startswith("-") and "=" not in word][:1]
 
 
 def copy_file(path: str, rootfs: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import subprocess
 from contextlib import contextmanager
@@ -11,7 +12,9 @@ from minict.engine.images import hostimage
 from minict.kernel import mount as k
 from minict.runtime.errors import ContainerError
 
-from ..exercise import Exercise, Feedback, same_fate
+from ..challenge import Challenge
+from ..exercise import Exercise, same_fate
+from ..feedback import Feedback
 
 _IMPORTS = """
     import os
@@ -24,26 +27,28 @@ _IMPORTS = """
 
 # ---- root-1 ----------------------------------------------------------------------------------------------------
 
-# (the beginning of the file, the words, why)
+_NO_SCRIPT = "The kernel looks at the first two bytes of the file, and these are not #!."
+
+# (the beginning of the file, the answer, why)
 _FILES = (
     (b"#!/bin/sh\necho hello\n", ["/bin/sh"], "That is the plainest of scripts."),
     (b"#! /bin/sh\n", ["/bin/sh"], "A blank after the two signs is allowed: execve(2)."),
+    (b"#!/bin/sh -e\n", ["/bin/sh", "-e"], "An interpreter may have an argument."),
     (
         b"#!/usr/bin/env -S python3 -u\nprint()\n",
-        ["/usr/bin/env", "-S", "python3", "-u"],
-        "The interpreter may have arguments; each word counts.",
+        ["/usr/bin/env", "-S python3 -u"],
+        "The kernel passes all that follows the interpreter as ONE argument: split only once, text.split(maxsplit=1).",
     ),
-    (b"echo hello\n#!/bin/sh\n", [], "The kernel looks at the first two bytes of the file, and these are not #!."),
-    (b"# a note: #!/bin/sh\n", [], "The kernel looks at the first two bytes of the file, and these are not #!."),
-    (b"! #/bin/sh\n", [], "The kernel looks at the first two bytes of the file, and these are not #!."),
+    (b"#!/bin/sh -e \n", ["/bin/sh", "-e"], "The kernel drops blanks at the end."),
+    (b"echo hello\n#!/bin/sh\n", [], _NO_SCRIPT),
+    (b"# a note: #!/bin/sh\n", [], _NO_SCRIPT),
+    (b"! #/bin/sh\n", [], _NO_SCRIPT),
     (b"#!/bin/sh", ["/bin/sh"], "A file may end without an end of line."),
-    (b"", [], "An empty file is no script."),
+    (b"", [], "An empty file is not a script."),
     (
         b"\x7fELF\xff\xfe\x00\x01",
         [],
-        "That is how a program begins that is no script. It is no text at all: keep the "
-        "line as bytes until you know "
-        "that it is a script.",
+        "That is how machine code begins. It is not text: keep the line as bytes until you know that it is a script.",
     ),
     (
         b"#!/opt/caf\xe9/sh\n",
@@ -54,39 +59,40 @@ _FILES = (
 
 
 def check_shebang(shebang):
-    """Small files of all kinds; and one that the kernel really starts: does it start what shebang() says?"""
-    for beginning, words, why in _FILES:
+    """Small files of all kinds; and one that the kernel really starts: is what it gets what shebang() returns?"""
+    for beginning, expected, why in _FILES:
         with open("file", "wb") as file:
             file.write(beginning)
+        call = f"shebang(program), with a file that begins with {beginning!r},"
         answer = _shebang_of(shebang, beginning)
         if answer is None:
-            raise Feedback(
-                f"shebang() returned None for a file that begins with {beginning!r}. Every way through the "
-                "function must end with return and a list."
-            )
+            raise Feedback(f"{call} returned None. Every way through the function must end with return and a list.")
         if isinstance(answer, (str, bytes)):
             raise Feedback(
-                f"shebang() returned the text {answer!r} for a file that begins with {beginning!r}. "
-                "Expected is a "
-                f"list of words: {words}. text.split() makes one."
+                f"{call} returned the text {answer!r}. Expected: a list, {expected}. text.split(maxsplit=1) makes one."
             )
+        answer = list(answer)
         if any(isinstance(word, bytes) for word in answer):
             raise Feedback(
-                f"shebang() returned {answer!r} for a file that begins with {beginning!r}. These words "
-                "are bytes, and "
-                f"expected is text: {words}. os.fsdecode() makes text of bytes."
+                f"{call} returned {answer!r}, which are bytes. Expected: text, {expected}. os.fsdecode() makes text of bytes."
             )
-        if answer != words:
-            raise Feedback(
-                f"shebang() returned {answer!r} for a file that begins with {beginning!r}. Expected: {words}. {why}"
-            )
-    reader = hostimage.find_program("cat")
+        if [word.strip() for word in answer] == expected:
+            why = "The kernel drops blanks and the end of the line: text.strip()."
+        if answer != expected:
+            raise Feedback(f"{call} returned {answer!r}. Expected: {expected}. {why}")
+    _check_with_kernel(shebang)
+
+
+def _check_with_kernel(shebang) -> None:
+    """A script of a script of printf: the kernel passes the interpreter, its one argument and the path."""
+    printf = hostimage.find_program("printf")
     with open("file", "w") as file:
-        file.write(f"#!{reader}\nread by the kernel's choice\n")
+        file.write(f"#!{printf} <%s> a b\n")
     os.chmod("file", 0o755)
-    started = subprocess.run([os.path.abspath("file")], capture_output=True, text=True).stdout  # cat shows the script
-    if shebang("file") != started.splitlines()[0].removeprefix("#!").split():
-        raise Feedback(f"the kernel started {reader} for a script, and shebang() says {shebang('file')!r}.")
+    shown = subprocess.run([os.path.abspath("file")], capture_output=True, text=True).stdout
+    answer = list(shebang("file"))
+    if len(answer) != 2 or shown != answer[1].replace("%s", os.path.abspath("file")):
+        raise Feedback(f"the kernel gave {printf} one argument, '<%s> a b', and shebang() returned {answer!r}.")
 
 
 def _shebang_of(shebang, beginning: bytes):
@@ -94,32 +100,59 @@ def _shebang_of(shebang, beginning: bytes):
         return shebang("file")
     except UnicodeDecodeError:
         raise Feedback(
-            f"shebang() could not read a file that begins with {beginning!r} as text. It need not be "
-            "text: keep the line as "
-            "bytes until you know that it is a script, then use os.fsdecode()."
+            f"shebang() could not read a file that begins with {beginning!r} as text. It need not be text: keep the "
+            "line as bytes until you know that it is a script, then use os.fsdecode()."
         ) from None
 
 
 Exercise(
     "root-1",
     "Who runs this script?",
-    minutes=5,
-    difficulty=1,
+    minutes=7,
+    difficulty=2,
     reference=hostimage.shebang,
     check=check_shebang,
     imports=_IMPORTS,
     starter='''
         def shebang(program):
-            """The words after #! in the first line of a script; an empty list when program is no script."""
+            """Return [interpreter] or [interpreter, argument] of a script; [] if program is not a script."""
             with open(program, "rb") as file:
                 line = file.readline(256)    # bytes: a program need not be text
             ...
     ''',
     hints=[
         'Two cases: line.startswith(b"#!") or not. What does the function return in each?',
-        "What follows the first two bytes is line[2:]. os.fsdecode() makes text of bytes, as paths need it.",
-        'os.fsdecode(line[2:]).split() is the list, if the line starts with b"#!"; else it is [].',
+        "What follows the first two bytes is line[2:]. os.fsdecode() makes text of bytes, .strip() removes blanks at both ends.",
+        'os.fsdecode(line[2:]).strip().split(maxsplit=1) is the list, if the line starts with b"#!"; else return [].',
     ],
+    right={
+        "a regular expression": """
+            def shebang(program):
+                import re
+                with open(program, "rb") as file:
+                    found = re.match(rb"#![ \\t]*(\\S+)[ \\t]*([^\\n]*)", file.readline(256))
+                if not found:
+                    return []
+                words = [os.fsdecode(found[1]), os.fsdecode(found[2]).rstrip()]
+                return words if words[1] else words[:1]
+        """,
+        "partition": """
+            def shebang(program):
+                with open(program, "rb") as file:
+                    line = file.readline(256)
+                if line[:2] != b"#!":
+                    return []
+                first, _, rest = os.fsdecode(line[2:]).strip().partition(" ")
+                return [word for word in (first, rest.strip()) if word]
+        """,
+        "bytes to the end": """
+            def shebang(program):
+                with open(program, "rb") as file:
+                    start = file.read(2)
+                    rest = file.readline(254)
+                return [os.fsdecode(each) for each in rest.strip().split(None, 1)] if start == b"#!" else []
+        """,
+    },
     wrong={
         "as a text": (
             """
@@ -128,7 +161,7 @@ Exercise(
                     line = file.readline(256)
                 return os.fsdecode(line[2:]).strip() if line.startswith(b"#!") else []
         """,
-            "Expected is a list of words",
+            "Expected: a list",
         ),
         "nothing for others": (
             """
@@ -136,7 +169,7 @@ Exercise(
                 with open(program, "rb") as file:
                     line = file.readline(256)
                 if line.startswith(b"#!"):
-                    return os.fsdecode(line[2:]).split()
+                    return os.fsdecode(line[2:]).strip().split(maxsplit=1)
         """,
             "returned None",
         ),
@@ -145,7 +178,7 @@ Exercise(
             def shebang(program):
                 with open(program, "rb") as file:
                     line = file.readline(256)
-                return os.fsdecode(line[2:]).split()
+                return os.fsdecode(line[2:]).strip().split(maxsplit=1)
         """,
             "looks at the first two bytes",
         ),
@@ -154,9 +187,18 @@ Exercise(
             def shebang(program):
                 with open(program, "rb") as file:
                     line = file.readline(256)
-                return os.fsdecode(line.partition(b"#!")[2]).split()
+                return os.fsdecode(line.partition(b"#!")[2]).strip().split(maxsplit=1)
         """,
             "looks at the first two bytes",
+        ),
+        "every word": (
+            """
+            def shebang(program):
+                with open(program, "rb") as file:
+                    line = file.readline(256)
+                return os.fsdecode(line[2:]).split() if line.startswith(b"#!") else []
+        """,
+            "as ONE argument",
         ),
         "the interpreter alone": (
             """
@@ -165,23 +207,23 @@ Exercise(
                     line = file.readline(256)
                 return os.fsdecode(line[2:]).split()[:1] if line.startswith(b"#!") else []
         """,
-            "each word counts",
+            "may have an argument",
         ),
         "bytes": (
             """
             def shebang(program):
                 with open(program, "rb") as file:
                     line = file.readline(256)
-                return line[2:].split() if line.startswith(b"#!") else []
+                return line[2:].strip().split(maxsplit=1) if line.startswith(b"#!") else []
         """,
-            "These words are bytes",
+            "which are bytes",
         ),
         "with the two signs": (
             """
             def shebang(program):
                 with open(program, "rb") as file:
                     line = file.readline(256)
-                return os.fsdecode(line).split() if line.startswith(b"#!") else []
+                return os.fsdecode(line).strip().split(maxsplit=1) if line.startswith(b"#!") else []
         """,
             "Expected: ['/bin/sh']",
         ),
@@ -190,18 +232,18 @@ Exercise(
             def shebang(program):
                 with open(program) as file:
                     line = file.readline()
-                return line[2:].split() if line.startswith("#!") else []
+                return line[2:].strip().split(maxsplit=1) if line.startswith("#!") else []
         """,
             "keep the line as bytes",
         ),
-        "splits at single blanks": (
+        "keeps the blanks": (
             """
             def shebang(program):
                 with open(program, "rb") as file:
                     line = file.readline(256)
-                return os.fsdecode(line[2:]).rstrip().split(" ") if line.startswith(b"#!") else []
+                return os.fsdecode(line[2:]).split(maxsplit=1) if line.startswith(b"#!") else []
         """,
-            "A blank after the two signs",
+            "drops blanks and the end",
         ),
     },
 )
@@ -232,7 +274,7 @@ def code_of(pid: int) -> set[str]:
 
 
 def check_ask_loader(ask_loader):
-    """Two programs that are running: are the libraries that ask_loader() tells those that they have in memory?"""
+    """Two programs that are running: does ask_loader() return the libraries that they have in memory?"""
     for name, *options in (("cat",), ("bash", "--norc", "-s")):
         program = hostimage.find_program(name)
         loader = hostimage.interpreter(program)
@@ -249,7 +291,7 @@ def check_ask_loader(ask_loader):
         raise Feedback(
             f"ask_loader(LOADER, 'link'), with a link to {program} in the working directory, gives "
             "another answer than "
-            f"{call}. os.path.realpath(file) was there for that."
+            f"{call}. Keep the os.path.realpath(file) of the starter."
         )
     check_missing(ask_loader, hostimage.find_program("bash"), truth - {os.path.realpath(loader)})
 
@@ -258,13 +300,12 @@ def check_paths(answer, call: str) -> None:
     if answer is None:
         raise Feedback(f"{call} returned None. Collect the paths in a list, and return it at the end.")
     if not isinstance(answer, list) or not all(isinstance(path, str) for path in answer):
-        raise Feedback(f"{call} returned {answer!r}. Expected is a list of paths.")
+        raise Feedback(f"{call} returned {answer!r}. Expected: a list of paths.")
     for path in answer:
         if "vdso" in path:
             raise Feedback(
-                f"{call} returned {path!r} among others. linux-vdso is no file: the kernel gives it to "
-                "each program "
-                "by itself. Take only what begins with a slash."
+                f"{call} returned {path!r} among others. linux-vdso is not a file: the kernel gives it to "
+                "each program itself. Take only what begins with a slash."
             )
         if "=>" in path:
             raise Feedback(
@@ -276,7 +317,7 @@ def check_paths(answer, call: str) -> None:
             raise Feedback(f'{call} returned {path!r}: the address is still there. Cut the line at " (0x".')
         if not path.startswith("/") or not os.path.exists(path):
             raise Feedback(
-                f"{call} returned {path!r}, which is no path of a file. Take what stands between the "
+                f"{call} returned {path!r}, which is not the path of a file. Take what stands between the "
                 "arrow and "
                 "the address, without blanks around it."
             )
@@ -303,7 +344,7 @@ def check_missing(ask_loader, program: str, libraries: set[str]) -> None:
         return
     raise Feedback(
         f"{os.path.basename(min(libraries))} was made unusable, and ask_loader() returned {answer!r} as "
-        "if all were well. "
+        "if nothing were wrong. "
         "When the loader ends with another status than 0, raise ContainerError."
     )
 
@@ -338,6 +379,31 @@ Exercise(
         "the text when there is no arrow. text.strip() takes the tab away.",
         'path = line.split(" (0x")[0].split(" => ")[-1].strip(), and paths.append(path) if path.startswith("/").',
     ],
+    right={
+        "a regular expression": """
+            def ask_loader(loader, file):
+                import re
+                result = subprocess.run([loader, "--list", os.path.realpath(file)], env={}, capture_output=True, text=True)
+                if result.returncode:
+                    raise ContainerError(result.stderr)
+                return re.findall(r"(/\\S+) \\(0x", result.stdout)
+        """,
+        "by words": """
+            def ask_loader(loader, file):
+                result = subprocess.run([loader, "--list", os.path.realpath(file)], env={}, capture_output=True, text=True)
+                if result.returncode != 0:
+                    raise ContainerError(f"{file}: {result.stderr}")
+                return [word for line in result.stdout.splitlines() for word in line.split()[-2:-1] if word.startswith("/")]
+        """,
+        "without the loader itself": """
+            def ask_loader(loader, file):
+                try:
+                    output = subprocess.check_output([loader, "--list", os.path.realpath(file)], env={}, text=True, stderr=subprocess.STDOUT)
+                except subprocess.CalledProcessError as error:
+                    raise ContainerError(error.output)
+                return [line.split(" => ")[1].split()[0] for line in output.splitlines() if " => /" in line]
+        """,
+    },
     wrong={
         "whole lines": (
             """
@@ -361,7 +427,7 @@ Exercise(
                 result = subprocess.run([loader, "--list", file], env={}, capture_output=True, text=True)
                 return [line.split(" (0x")[0].split(" => ")[-1].strip() for line in result.stdout.splitlines()]
         """,
-            "linux-vdso is no file",
+            "linux-vdso is not a file",
         ),
         "names": (
             """
@@ -369,7 +435,7 @@ Exercise(
                 result = subprocess.run([loader, "--list", file], env={}, capture_output=True, text=True)
                 return [line.split(" => ")[0].strip() for line in result.stdout.splitlines() if " => " in line]
         """,
-            "which is no path of a file",
+            "which is not the path of a file",
         ),
         "with the tab": (
             """
@@ -399,7 +465,7 @@ Exercise(
                 paths = [line.split(" (0x")[0].split(" => ")[-1].strip() for line in result.stdout.splitlines()]
                 return [path for path in paths if path.startswith("/")]
         """,
-            "as if all were well",
+            "as if nothing were wrong",
         ),
         "forgets to return": (
             """
@@ -428,47 +494,59 @@ def check_copy_program(copy_program):
         os.mkdir(root)
         call = f"copy_program({program!r}, rootfs)" if program == shell else "copy_program() with a script of bash"
         copy_program(program, os.path.abspath(root))
-        expected = {os.path.realpath(path) for path in [program, *hostimage.libraries(program)]}
-        check_place(root, program, expected, call)
+        check_place(root, program, call)
         check_run(root, program, words, call)
 
 
-def check_place(root: str, program: str, expected: set[str], call: str) -> None:
+def check_place(root: str, program: str, call: str) -> None:
+    """Each file that the program needs is in *root* at its own path, by its content, and nothing else is there."""
     top = os.path.abspath(root)
+    needed = [program, *hostimage.libraries(program)]
     if not os.listdir(root):
         raise Feedback(f"after {call} rootfs is still empty.")
-    if not os.path.lexists(f"{top}{program}"):
+    contents = {path: _digest(path) for path in needed}
+    found = same_fate(lambda: (os.chroot(top), os.chdir("/"), {path: _digest(path) for path in needed})[2])
+    if not found[program] and not os.path.islink(f"{top}{program}"):
         raise Feedback(
-            f"after {call} there is no {program} below rootfs: each file must have the same path inside "
-            "as outside. "
-            f"In rootfs is: {', '.join(sorted(os.listdir(root))[:4])}."
+            f"after {call} nothing can be opened at {program} inside rootfs: each file must have the same path inside as "
+            f"outside. In rootfs is: {', '.join(sorted(os.listdir(root))[:4])}."
         )
-    files = {
-        path[len(top) :]: path
-        for parent, _, names in os.walk(top)
-        for name in names
-        if not os.path.islink(path := f"{parent}/{name}")
-    }
-    if missing := {path for path in expected if path not in files}:
-        kind = "what the loader and the program name" if len(missing) > 1 else "one file"
+    if missing := [path for path in needed if not found[path]]:
+        link = next((path for path in missing if os.path.islink(f"{top}{path}")), None)
+        why = (
+            " A link to the host leads nowhere from inside."
+            if link
+            else " Keep each path as it is, without os.path.realpath()."
+        )
         raise Feedback(
-            f"after {call} something is missing ({kind}): {_names(missing)}. All of libraries(program) "
-            "must be there, and "
-            "as files: a link to the host leads nowhere from inside."
+            f"after {call} something is missing inside rootfs: {', '.join(missing)}. All of libraries(program) must be there.{why}"
         )
-    for inside, path in files.items():
-        if os.path.exists(inside) and os.path.samefile(inside, path):
+    if changed := [path for path in needed if found[path] != contents[path]]:
+        raise Feedback(f"after {call} the file at {changed[0]} inside rootfs is not the same as outside.")
+    files = [
+        path for parent, _, names in os.walk(top) for name in names if not os.path.islink(path := f"{parent}/{name}")
+    ]
+    hosts = {(status.st_dev, status.st_ino) for status in map(os.stat, needed)}
+    for path in files:
+        if (os.stat(path).st_dev, os.stat(path).st_ino) in hosts:
             raise Feedback(
-                f"after {call} {os.path.basename(inside)} is not a copy: it is the host's own file under "
-                "a second name, and whoever "
-                "writes to it in there changes the host's program."
+                f"after {call} {os.path.basename(path)} is not a copy: it is the host's own file under a second name, "
+                "and a process that writes to it in there changes the host's program."
             )
-    if too_many := files.keys() - expected:
+    if too_many := [path for path in files if _digest(path) not in contents.values()]:
         raise Feedback(
-            f"after {call} there are {len(too_many)} files more than needed, such as {min(too_many)}. "
-            "Copy exactly the program "
-            "and libraries(program)."
+            f"after {call} there are {len(too_many)} files more than needed, such as {min(too_many).removeprefix(top)}. "
+            "Copy the program and libraries(program), nothing else."
         )
+
+
+def _digest(path: str) -> str:
+    """The checksum of a file's content; nothing when there is no file at *path*."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
 
 
 def check_run(root: str, program: str, words: list[str], call: str) -> None:
@@ -480,10 +558,9 @@ def check_run(root: str, program: str, words: list[str], call: str) -> None:
     try:
         said = same_fate(inside)
     except OSError as error:
+        why = " Is its mode the same as outside? copy_file() keeps it." if error.errno == errno.EACCES else ""
         raise Feedback(
-            f"after {call} it can't be started in rootfs: {errno.errorcode[error.errno]}, "
-            f"{error.strerror}. Is its mode the "
-            "same? copy_file() keeps it."
+            f"after {call} it can't be started in rootfs: {errno.errorcode[error.errno]}, {error.strerror}.{why}"
         ) from None
     if said != "hello\n":
         raise Feedback(f"after {call} it was started in rootfs and should have said hello; it said {said!r}.")
@@ -499,9 +576,37 @@ Exercise(
     imports=_IMPORTS,
     starter='''
         def copy_program(program, rootfs):
-            """Copy program, with all that it needs to start, to the same places below rootfs."""
+            """Copy program, with all that it needs to start, to the same paths below rootfs."""
             ...
     ''',
+    right={
+        "makedirs and copy2": """
+            def copy_program(program, rootfs):
+                import shutil
+                for path in [program, *libraries(program)]:
+                    target = rootfs + path
+                    os.makedirs(os.path.dirname(target), exist_ok=True)
+                    shutil.copy2(path, target)
+        """,
+        "cp --parents": """
+            def copy_program(program, rootfs):
+                import subprocess
+                subprocess.run(["cp", "--parents", "-L", program, *libraries(program), rootfs], check=True)
+        """,
+        "tar": """
+            def copy_program(program, rootfs):
+                import subprocess
+                names = [path.lstrip("/") for path in {program, *libraries(program)}]
+                packed = subprocess.run(["tar", "-C", "/", "-ch", *names], capture_output=True, check=True).stdout
+                subprocess.run(["tar", "-C", rootfs, "-x"], input=packed, check=True)
+        """,
+        "copy_file backwards": """
+            def copy_program(program, rootfs):
+                needed = libraries(program) + [program]
+                while needed:
+                    copy_file(needed.pop(), rootfs)
+        """,
+    },
     hints=[
         "You have both parts: libraries(program) says what is needed, copy_file(path, rootfs) copies one file.",
         "The program itself is not among its libraries: [program, *libraries(program)] is the whole list.",
@@ -514,6 +619,17 @@ Exercise(
                 copy_file(program, rootfs)
         """,
             "something is missing",
+        ),
+        "real paths": (
+            """
+            def copy_program(program, rootfs):
+                import shutil
+                for path in [program, *libraries(program)]:
+                    path = os.path.realpath(path)
+                    os.makedirs(rootfs + os.path.dirname(path), exist_ok=True)
+                    shutil.copy2(path, rootfs + path)
+        """,
+            "without os.path.realpath()",
         ),
         "without the program": (
             """
@@ -575,6 +691,151 @@ Exercise(
                     return copy_file(path, rootfs)
         """,
             "something is missing",
+        ),
+    },
+)
+
+
+# ---- the challenge: lock_in ------------------------------------------------------------------------------------
+
+
+def check_lock_in(lock_in):
+    """A room with a shell and a /proc, and a caller that holds the host's / open: what can the shell reach?"""
+    shell = hostimage.find_program("sh")
+    os.makedirs("room/inside")
+    open("outside", "w").close()
+    hostimage.copy_program(shell, os.path.abspath("room"))
+    os.makedirs("room/proc", exist_ok=True)
+    k.mount("proc", "room/proc", "proc")
+    door = os.open("/", os.O_RDONLY)
+    os.set_inheritable(door, True)
+    for script, expected, why in (
+        ("exit 7", 7, "It is the exit status of the command."),
+        ("kill -9 $$", 137, "Signal 9 has ended the command: 128 + 9, which exit_status() knows."),
+        ("test -d /inside", 0, "/inside is a directory of the room: os.chroot(rootfs) comes first."),
+        ("test -e outside", 1, "The working directory is still outside of the room: os.chdir('/') after the chroot."),
+        (
+            f"test -e /proc/self/fd/{door}",
+            1,
+            "The caller has the host's / open, and the command has inherited that: through it leads a way out. Close what is above 2 "
+            "before exec: os.closerange(3, 1024).",
+        ),
+    ):
+        call = f"lock_in(rootfs, ['sh', '-c', {script!r}])"
+        status = lock_in(os.path.abspath("room"), [shell, "-c", script])
+        if os.path.exists("/inside"):
+            raise Feedback(f"{call} has locked in the process that called it. Call chroot in a child.")
+        if status is None:
+            raise Feedback(f"{call} returned None. Return the exit status.")
+        if status != expected:
+            raw = " That is the raw wait status." if isinstance(status, int) and status == expected << 8 else ""
+            raise Feedback(f"{call} returned {status!r}. Expected: {expected}. {why}{raw}")
+
+
+Challenge(
+    "lock-in",
+    "Lock the door, and the window",
+    name="lock_in",
+    minutes=8,
+    difficulty=2,
+    check=check_lock_in,
+    imports="""
+        import os
+        from minict.runtime.process import exit_status, spawn
+    """,
+    solution='''
+        def lock_in(rootfs, words):
+            """Run the command words with rootfs as its root directory; return how it ended, as a shell reports it."""
+            def work():
+                os.chroot(rootfs)
+                os.chdir("/")
+                os.closerange(3, 1024)
+                os.execvp(words[0], words)
+            return exit_status(os.waitpid(spawn(work), 0)[1])
+    ''',
+    hints=[
+        "In a child: chroot, and go there; close what the caller has open; execute.",
+        "os.closerange(3, 1024) closes all open files but the first three: input, output, error output.",
+        "After the child's function: return exit_status(os.waitpid(spawn(work), 0)[1]).",
+    ],
+    right={
+        "subprocess": """
+            def lock_in(rootfs, words):
+                import subprocess
+                def enter():
+                    os.chroot(rootfs)
+                    os.chdir("/")
+                code = subprocess.run(words, preexec_fn=enter, close_fds=True).returncode
+                return code if code >= 0 else 128 - code
+        """,
+        "close on exec": """
+            def lock_in(rootfs, words):
+                import fcntl
+                pid = os.fork()
+                if pid == 0:
+                    try:
+                        for name in os.listdir("/proc/self/fd"):
+                            try:
+                                if int(name) > 2:
+                                    os.set_inheritable(int(name), False)
+                            except OSError:
+                                pass
+                        os.chdir(rootfs)
+                        os.chroot(".")
+                        os.execv(words[0], words)
+                    finally:
+                        os._exit(127)
+                return exit_status(os.waitpid(pid, 0)[1])
+        """,
+        "the command chroot": """
+            def lock_in(rootfs, words):
+                import subprocess
+                code = subprocess.Popen(["chroot", rootfs, *words]).wait()
+                return code if code >= 0 else 128 - code
+        """,
+    },
+    wrong={
+        "no chdir": (
+            """
+            def lock_in(rootfs, words):
+                def work():
+                    os.chroot(rootfs)
+                    os.closerange(3, 1024)
+                    os.execvp(words[0], words)
+                return exit_status(os.waitpid(spawn(work), 0)[1])
+        """,
+            "working directory is still outside",
+        ),
+        "the window": (
+            """
+            def lock_in(rootfs, words):
+                def work():
+                    os.chroot(rootfs)
+                    os.chdir("/")
+                    os.execvp(words[0], words)
+                return exit_status(os.waitpid(spawn(work), 0)[1])
+        """,
+            "a way out",
+        ),
+        "no chroot": (
+            """
+            def lock_in(rootfs, words):
+                def work():
+                    os.chdir(rootfs)
+                    os.closerange(3, 1024)
+                    os.execvp(words[0], words)
+                return exit_status(os.waitpid(spawn(work), 0)[1])
+        """,
+            "os.chroot(rootfs) comes first",
+        ),
+        "in the caller": (
+            """
+            def lock_in(rootfs, words):
+                os.chroot(rootfs)
+                os.chdir("/")
+                return exit_status(os.waitpid(spawn(lambda: os.execvp(words[0], words)), 0)[1])
+        """,
+            "Call chroot in a child",
         ),
     },
 )
