@@ -1,1 +1,5 @@
-"""The command line: parser, help, completion, and the commands."""
+"""The command line: ``minict run -it tiny sh``.
+
+Begin with :mod:`.main`, which finds the command and calls it; :mod:`.table` says which module has which command,
+:mod:`.parser` reads its options, and :mod:`.commands` holds the commands.
+"""

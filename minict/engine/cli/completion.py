@@ -1,8 +1,7 @@
-"""What the tabulator key completes: ``minict completion bash`` writes what the shell has to know.
+"""Shell completion: ``minict completion bash`` writes the script that the shell loads.
 
-shtab makes a shell's script of a parser of :mod:`argparse`; the parser is made here of the tables that the command
-line itself is made of.  The names of containers and images are asked for when the key is pressed: ``minict __complete
-containers``.
+shtab makes that script from an :mod:`argparse` parser, which is built here from the tables of the command line. The
+names of containers and images are looked up when the Tab key is pressed, by ``minict __complete containers``.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from .parser import Command
 
 SHELLS = ("bash", "zsh", "fish")
 PROGRAMS = ("minict", "mini-docker")
-# Words of a command's usage, and of an option's value, that stand for something that exists.
+# Words in a usage line, or option values, that stand for something that exists.
 _KINDS = {
     "CONTAINER": "containers",
     "IMAGE": "images",
@@ -28,16 +27,16 @@ _FILES = {"FILE", "FILE.tar", "PATH", "DIRECTORY"}
 
 
 def script(shell: str) -> str:
-    """The script for *shell*.  Raises :class:`ContainerError` when it is none of :data:`SHELLS`, or shtab is
-    missing."""
+    """The completion script for *shell*.
+
+    Raises :class:`ContainerError` when *shell* is not in :data:`SHELLS`, or when shtab is missing.
+    """
     if shell not in SHELLS:
-        raise ContainerError(f"there is no completion for {shell!r}: take one of {', '.join(SHELLS)}")
+        raise ContainerError(f"no completion for {shell!r}: use one of {', '.join(SHELLS)}")
     try:
         import shtab
     except ImportError:
-        raise ContainerError(
-            "the scripts for shells are made by shtab, which is not installed: pip install shtab"
-        ) from None
+        raise ContainerError("shtab, which makes the completion scripts, is not installed: pip install shtab") from None
     text = shtab.complete(parser(shtab), shell, preamble=_PREAMBLE)
     first, second = PROGRAMS
     if shell == "zsh":
@@ -47,8 +46,7 @@ def script(shell: str) -> str:
 
 
 def parser(shtab) -> argparse.ArgumentParser:
-    """All commands as argparse has them.  Only for its description: what is typed is parsed by
-    :meth:`Command.parse`."""
+    """All commands as an argparse parser. It only describes them: :meth:`Command.parse` parses what is typed."""
     top = argparse.ArgumentParser(PROGRAMS[0], add_help=False)
     commands = top.add_subparsers()
     groups = {}
@@ -86,18 +84,18 @@ def _add(commands, verb: str, command: Command, shtab) -> None:
 
 
 def _plain(text: str) -> str:
-    """The first sentence, in which argparse finds nothing to replace."""
+    """The first sentence, with nothing in it that argparse would replace."""
     return text.split(".  ", maxsplit=1)[0].split("\n", maxsplit=1)[0].replace("%", "%%")
 
 
 def _arguments(usage: str) -> list[str]:
-    """``[OPTION…] CONTAINER [COMMAND…]`` as ``CONTAINER`` and ``COMMAND…``."""
+    """Turn ``[OPTION…] CONTAINER [COMMAND…]`` into ``CONTAINER`` and ``COMMAND…``."""
     words = (word.replace("[", "").replace("]", "") for word in usage.split())
     return [word for word in words if not word.startswith(("OPTION", "-"))]
 
 
 def _complete(argument, word: str, shtab) -> None:
-    """Say what stands at the place of *word*."""
+    """Tell shtab what can stand in the place of *word*."""
     word = word.rstrip("…").partition("[")[0].partition(":")[0]
     if word in _KINDS:
         kind = _KINDS[word]
@@ -109,8 +107,7 @@ def _complete(argument, word: str, shtab) -> None:
 
 
 def names(kind: str) -> list[str]:
-    """The names of all that there is of a *kind*: containers, images, networks, volumes, or objects, which are all of
-    these."""
+    """The names of all objects of a *kind*: containers, images, networks, volumes, or objects, which is all four."""
     if kind == "objects":
         return [name for each in ("containers", "images", "networks", "volumes") for name in names(each)]
     if kind == "containers":
@@ -143,9 +140,9 @@ _PREAMBLE = {
     ),
 }
 
-# What shtab's script for bash does not know of: bash splits words at colons and equals signs, so nginx:1.2 becomes one
-# word again; and --name=value becomes two, -it becomes -t, -m64m nothing.  What bash has already is taken away from
-# what was found.
+# shtab's bash script does not know three things: bash splits words at colons and equals signs, so nginx:1.2 has to be
+# joined again; --name=value is two words; and of -it only -t counts, of -m64m nothing. The part that bash has already
+# is removed from each match.
 _BASH_END = r"""
 _minict() {
   local joined=() number word

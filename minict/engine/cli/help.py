@@ -1,8 +1,8 @@
-"""What ``--help`` shows: one screen a command, with an example.
+"""``--help``: one screen for each command, with an example.
 
-``docker run --help`` has more than a hundred lines, in which nobody finds anything.  Here a screen has at most 50
-lines of at most 100 columns: what is used every day has a line each, and the rest is named by the concerns that it
-belongs to.  ``--help all`` unfolds that.  A command with few options has no concerns, and a line for each of them.
+``docker run --help`` has more than a hundred lines. Here a screen has at most 50 lines of at most 100 columns: the
+options of every day have a line each, the others are listed by group. ``--help all`` shows every option with its text.
+A command with few options has no groups.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from . import table
 from .parser import Command, Option
 
 WIDTH = 100  # columns
-FURTHEST = 34  # the column at which explanations begin at the latest
+FURTHEST = 34  # the rightmost column at which a text may begin
 
-# The modules of commands as concerns, and the commands that the overview explains.
-CONCERNS = {
+# The groups in the overview, one for each module of commands, and the commands that have a line of their own.
+GROUPS = {
     "run": "New containers",
     "containers": "Containers",
     "images": "Images",
     "build": "Building",
     "registry": "Registries",
     "networks": "Networks",
-    "files": "Their files",
+    "files": "Container files",
     "volumes": "Volumes",
-    "inspect": "Looking",
-    "system": "This machine",
-    "completion": "Your shell",
+    "inspect": "Inspection",
+    "system": "System",
+    "completion": "Shell",
 }
 OFTEN = (
     "run",
@@ -52,7 +52,7 @@ OFTEN = (
 
 
 def describe(command: Command, everything: bool = False) -> str:
-    """The help of a *command*; with *everything* no option is folded."""
+    """The help of a *command*; with *everything*, all of its options."""
     shown, folded = {}, {}
     for option in command.options:
         if everything:
@@ -66,21 +66,21 @@ def describe(command: Command, everything: bool = False) -> str:
 
 
 def overview(everything: bool = False) -> str:
-    """All commands; with *everything* none is folded."""
+    """The list of commands; with *everything*, each has a line."""
     shown, folded = {}, {}
     for module, names in table.MODULES.items():
         for name in (name for name in names if name[0] != "_"):
             if everything or name in OFTEN:
-                shown.setdefault(CONCERNS[module] if everything else "", []).append((name, _summary(name)))
+                shown.setdefault(GROUPS[module] if everything else "", []).append((name, _summary(name)))
             else:
-                folded.setdefault(CONCERNS[module], []).append(name)
+                folded.setdefault(GROUPS[module], []).append(name)
     return _page(
         "usage: minict [--debug] COMMAND …",
-        "A container runtime in Python that can be read.",
+        "A container runtime in readable Python.",
         shown,
         folded,
         "minict --help all",
-        "minict COMMAND --help says more.  --debug shows the traceback of an error.",
+        "Run 'minict COMMAND --help' for more information on a command.  --debug shows the traceback of an error.",
         table.load("run").example,
     )
 
@@ -90,32 +90,34 @@ def group(word: str) -> str:
     own = [name for name in table.INDEX if name.startswith(f"{word} ")]
     shown = {"": [(name.removeprefix(f"{word} "), _summary(name)) for name in own]}
     if word in table.LONGER:
-        shown[f"The same without the word {word}"] = [(name, _summary(name)) for name in table.LONGER[word]]
+        shown[f"The same without {word}"] = [(name, _summary(name)) for name in table.LONGER[word]]
     return _page(
         f"usage: minict {word} COMMAND …",
-        f"Commands about {subject(word)}.",
+        f"Manage {subject(word)}.",
         shown,
         {},
         "",
-        f"minict {word} COMMAND --help says more.",
+        f"Run 'minict {word} COMMAND --help' for more information on a command.",
         table.load(own[0]).example,
     )
 
 
 def subject(word: str) -> str:
-    """What the commands that begin with *word* are about."""
-    return {"builder": "the build cache", "system": "this machine"}.get(word, f"{word}s")
+    """What the commands that begin with *word* manage."""
+    return {"builder": "the build cache", "system": "minict"}.get(word, f"{word}s")
 
 
 def _summary(name: str) -> str:
-    """What the command is good for, in one line."""
+    """The command's purpose in one line."""
     return table.load(name).help.split(".  ")[0].split("\n")[0].rstrip(".")
 
 
 def _page(
     usage: str, about: str, shown: dict[str, list], folded: dict[str, list], whole: str, further: str, example: str
 ) -> str:
-    """The page: *shown* are rows of two cells, *folded* names, both by their concern; *whole* shows all of them."""
+    """Lay out a page: *shown* are rows of two cells by group, *folded* are names by group, *whole* is the command that
+    shows all of them.
+    """
     paragraphs = [usage, "\n".join(textwrap.fill(line, WIDTH) for line in about.splitlines())]
     width = min(FURTHEST, max((len(left) for rows in shown.values() for left, _ in rows), default=0) + 4)
     for heading, rows in shown.items():
@@ -127,7 +129,7 @@ def _page(
         paragraphs.append(
             "\n".join(
                 [
-                    f"More, explained by '{whole}':",
+                    f"More options, explained by '{whole}':",
                     *(_fill(", ".join(names), f"  {heading}", width) for heading, names in folded.items()),
                 ]
             )
@@ -140,7 +142,7 @@ def _row(option: Option) -> tuple[str, str]:
 
 
 def _fill(text: str, left: str, width: int) -> str:
-    """*left*, and *text* from the column *width* on, in as many lines as it takes."""
+    """Put *text* beside *left*, from column *width* on, in as many lines as it takes."""
     lines = textwrap.wrap(text, WIDTH - width, break_on_hyphens=False) or [""]
     if len(left) > width - 2 and left:
         lines.insert(0, "")

@@ -1,23 +1,23 @@
-"""``minict inspect``: whatever has the name, shown as JSON or by a template."""
+"""``minict inspect``: any object by its name, as JSON or through a template."""
 
 from __future__ import annotations
 
 from minict.runtime.errors import ContainerError
 
-KINDS = ("container", "image", "network", "volume")  # in the order in which a name is looked for
+KINDS = ("container", "image", "network", "volume")  # the order in which a name is looked up
 
 
 def show(names: list[str], kinds: list[str] | None = None, *, format: str | None = None, size: bool = False) -> None:
-    """Print what the things with these *names* are: a JSON list, or for each what the template *format* makes of it.
+    """Print the objects with these *names* as a JSON list, or each of them through the template *format*.
 
-    *kinds*: where to look, all by default.  *size*: see :func:`minict.engine.lifecycle.inspect.container`.
-    Raises :class:`ContainerError` for a name that nothing has, after all others were shown.
+    *kinds*: where to look; by default everywhere. *size*: see :func:`minict.engine.lifecycle.inspect.container`. Raises
+    :class:`ContainerError` for a name that does not exist, after all others were printed.
     """
     import json
 
     for kind in kinds or ():
         if kind not in KINDS:
-            raise ContainerError(f"--type {kind}: there are {', '.join(KINDS)}")
+            raise ContainerError(f"invalid --type {kind!r}: use one of {', '.join(KINDS)}")
     template = None
     if format and format != "json":
         from minict.engine.util.gotemplate import Template
@@ -43,7 +43,7 @@ def show(names: list[str], kinds: list[str] | None = None, *, format: str | None
 
 
 def find(name: str, kinds: list[str], size: bool = False) -> dict:
-    """All that is known of the first thing of these *kinds* with this *name*.  Raises :class:`ContainerError`."""
+    """Describe the first object of these *kinds* with this *name*. Raises :class:`ContainerError`."""
     errors = []
     for kind in kinds:
         try:
@@ -52,7 +52,7 @@ def find(name: str, kinds: list[str], size: bool = False) -> dict:
             errors.append(error)
     if len(errors) == 1:
         raise errors[0]
-    raise ContainerError(f"there is no container, image, network or volume {name}")
+    raise ContainerError(f"no such container, image, network or volume: {name}")
 
 
 def _describe(kind: str, name: str, size: bool) -> dict:
@@ -73,4 +73,4 @@ def _describe(kind: str, name: str, size: bool) -> dict:
     from minict.engine.networks import store
 
     found = store.describe_special(name) if name in ("host", "none") else store.describe(store.find(name))
-    return {key: value for key, value in found.items() if key != "created"}  # which is for lists
+    return {key: value for key, value in found.items() if key != "created"}  # the form for lists

@@ -1,6 +1,6 @@
-"""The command line's options, as a table from which the parser, the help and the shell's completion are made.
+"""The options of the command line: one table makes the parser, the help and the shell completion.
 
-(argparse would take 10 ms of every start.)
+argparse would add 10 ms to every start.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from minict.runtime.errors import ContainerError
 
 
 class Option:
-    """One option.  *names* such as ``-m --memory``; *value* what stands for its argument in the help, None for a
-    switch;
-    *many* when it may be given several times; *heading* the concern that it belongs to, see :func:`under`; *often* when its
-    explanation stands in the short help, too, although it has a heading: see :mod:`.help`."""
+    """One option.
+
+    *names*: such as ``-m --memory``. *value*: the word for its argument in the help; None for a switch. *many*: it may
+    be given several times. *heading*: its group in the help, see :func:`under`. *often*: the short help explains it
+    although it belongs to a group, see :mod:`.help`.
+    """
 
     def __init__(self, names: str, help: str, value: str | None = None, many: bool = False, often: bool = False):
         self.names, self.help, self.value, self.many, self.often = names.split(), help, value, many, often
@@ -24,12 +26,11 @@ class Option:
 
 
 class Command:
-    """One command: what it is called, what follows it, what it is good for, an example, its options, and what does it.
+    """One command: its name, usage, purpose, example, options, and the function that runs it.
 
-    *arguments*: the least and the largest number of arguments (None: any).  *function* is called with the options, as a
-    dictionary by field, and the list of arguments; it returns the exit status, None for 0.  *words_follow*: the
-    options end at the first argument, because what follows belongs to the container.
-    *needs_root*: whether only root may do it.
+    *arguments*: the smallest and the largest number of arguments (None: any number). *function* gets the options, as a
+    dictionary by field, and the list of arguments; it returns the exit status, None for 0. *words_follow*: the options
+    end at the first argument, because the rest belongs to the container. *needs_root*: only root may run it.
     """
 
     def __init__(
@@ -52,12 +53,12 @@ class Command:
             needs_root,
         )
         taken = {name for option in self.options for name in option.names}
-        self.options.append(Option("--help" if "-h" in taken else "-h --help", "show this help"))
+        self.options.append(Option("--help" if "-h" in taken else "-h --help", "Show this help"))
 
     def parse(self, words: list[str]) -> tuple[dict, list[str]]:
-        """Options and arguments.  ``--`` ends the options.
+        """Split *words* into options and arguments; ``--`` ends the options.
 
-        Raises :class:`ContainerError` with a sentence for whatever can't be understood.
+        Raises :class:`ContainerError` for an unknown option or a wrong number of arguments.
         """
         known = {name: option for option in self.options for name in option.names}
         fields: dict = {}
@@ -74,7 +75,7 @@ class Command:
                     break
                 continue
             name, given, value = word.partition("=")
-            if not word.startswith("--"):  # -it, -m128m, -m=128m: letters, of which the last may have a value
+            if not word.startswith("--"):  # -it, -m128m, -m=128m: letters, the last of which may have a value
                 name, value = word[:2], word[2:]
                 given = value
                 if name in known and known[name].value is None and value and value[0] != "=":
@@ -82,14 +83,14 @@ class Command:
                     value = given = ""
                 value = value.removeprefix("=")
             if name not in known:
-                raise ContainerError(f"{self.name}: there is no option {name}: see 'minict {self.name} --help'")
+                raise ContainerError(f"{self.name}: unknown option {name}: see 'minict {self.name} --help'")
             option = known[name]
             if option.value is None:
                 if given and value not in ("true", "false"):
                     raise ContainerError(
-                        f"{self.name}: {name}={value}: {name} is a switch: leave ={value} out, or write =true or =false"
+                        f"{self.name}: invalid value {value!r} for {name}: use true or false, or leave it out"
                     )
-                if option.field == "help":  # --help all shows more
+                if option.field == "help":  # --help all shows every option
                     return {"help": words[:1] == ["all"]}, []
                 fields[option.field] = value != "false"
                 continue
@@ -108,12 +109,12 @@ class Command:
 
 
 def under(heading: str, *options: Option) -> list[Option]:
-    """The *options*, to be shown under a *heading* of their own."""
+    """Put *options* into the group *heading* of the help."""
     for option in options:
         option.heading = heading
     return list(options)
 
 
 def table(*commands: Command) -> dict[str, Command]:
-    """The commands of a module by their names."""
+    """Index the commands of a module by name."""
     return {command.name: command for command in commands}

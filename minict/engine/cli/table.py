@@ -1,10 +1,10 @@
-"""minict.engine.cli.table"""
+"""Which module has which command, and the other names that commands have."""
 
 from __future__ import annotations
 
 from minict.runtime.errors import ContainerError
 
-# The modules, in the order of the overview, with the commands of each.
+# The modules of :mod:`.commands` in the order of the overview, with the commands of each.
 MODULES = {
     "run": ("run", "create"),
     "containers": (
@@ -51,13 +51,13 @@ MODULES = {
     "completion": ("completion", "__complete"),
 }
 INDEX = {name: module for module, names in MODULES.items() for name in names}
-# What has a longer name as well: `container start` is start.
+# Commands that also have a long name: `container start` is start.
 LONGER = {
     "container": (*MODULES["run"], *MODULES["containers"], *MODULES["files"], "ps", "logs", "stats", "top", "port"),
     "image": ("images", "history", "tag", "import", "save", "load", "build", "pull", "push"),
     "system": ("info",),
 }
-# Second names.
+# Aliases.
 ALIASES = {
     "container ls": "ps",
     "container list": "ps",
@@ -71,8 +71,9 @@ ALIASES = {
 
 
 def find(words: list[str]) -> tuple[str, list[str]]:
-    """The command that *words* begin with, and the words after it.  Raises :class:`ContainerError` when there is
-    none."""
+    """Split *words* into the name of the command and its own words. Raises :class:`ContainerError` for an unknown
+    command.
+    """
     pair, single = (ALIASES.get(name, name) for name in (" ".join(words[:2]), words[0]))
     if pair in INDEX and len(words) > 1:
         return pair, words[2:]
@@ -85,11 +86,11 @@ def find(words: list[str]) -> tuple[str, list[str]]:
             [*LONGER.get(words[0], ()), *(name.partition(" ")[2] for name in INDEX if name.startswith(f"{words[0]} "))]
         )
         raise ContainerError(f"usage: minict {words[0]} COMMAND: {known}; 'minict {words[0]} --help' says more")
-    raise ContainerError(f"there is no command {words[0]!r}: 'minict --help' lists them")
+    raise ContainerError(f"unknown command {words[0]!r}: 'minict --help' lists the commands")
 
 
 def groups() -> set[str]:
-    """The first words of commands of two words."""
+    """The first words of the commands with two words."""
     return {name.split()[0] for name in INDEX if " " in name}
 
 

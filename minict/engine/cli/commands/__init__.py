@@ -1,17 +1,17 @@
-"""What can be typed: one module for each concern, each with a table COMMANDS and the functions behind it.
+"""The commands: a module for each group, with a table COMMANDS and the functions behind it.
 
-A function gets the options as a dictionary and the arguments as a list, says what a person wants to
-know, and leaves the work to the module of :mod:`minict.engine` that does it.  What it needs is imported inside of it.
+A function gets the options as a dictionary and the arguments as a list, prints what the user wants to know, and leaves
+the work to another package of :mod:`minict.engine`, which it imports inside the function.
 """
 
 from __future__ import annotations
 
 
 def each(names: list[str], do, missing_ok: bool = False) -> int:
-    """Call *do* with each of the *names*, and print what it returns; the exit status.
+    """Call *do* with each of the *names* and print what it returns; return the exit status.
 
-    What goes wrong with one is said, and does not keep the others from it; the exit status is then 1, as Docker's.
-    *missing_ok*: not so for what is not there, as with ``rm --force``.
+    An error is printed and does not stop the others; the exit status is then 1, as Docker's. *missing_ok*: an object
+    that does not exist does not count as an error, as with ``rm --force``.
     """
     from errno import ENOENT
 

@@ -12,8 +12,7 @@ def completion(fields: dict, arguments: list[str]) -> None:
 
 
 def complete(fields: dict, arguments: list[str]) -> None:
-    """What the shells' scripts ask for.  Who may not see the names gets none: the tabulator key is no place for
-    errors."""
+    """Print the names for the shell's script; errors print nothing, because the Tab key is the wrong place for them."""
     from minict.engine.cli.completion import names
 
     try:
@@ -26,7 +25,7 @@ COMMANDS = table(
     Command(
         "completion",
         "bash|zsh|fish",
-        "Write the script that completes minict's words in bash, zsh or fish.  To use it now:\n\n"
+        "Generate the completion script for bash, zsh or fish.  To use it now:\n\n"
         '  bash   eval "$(minict completion bash)"\n'
         '  zsh    eval "$(minict completion zsh)"          after compinit\n'
         "  fish   minict completion fish | source",
@@ -38,7 +37,7 @@ COMMANDS = table(
     Command(
         "__complete",
         "KIND",
-        "The names of all containers, images, networks or volumes.",
+        "List the names of all containers, images, networks or volumes.",
         "minict __complete images",
         complete,
         arguments=(1, 1),

@@ -1,4 +1,4 @@
-"""Commands about containers that are there."""
+"""Commands for existing containers: start, stop, exec and others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from . import each
 
 
 def with_each(arguments: list[str], function, missing_ok: bool = False, **options) -> int:
-    """Do something with each container that *arguments* name, and say its name when it is done; the exit status."""
+    """Call *function* with each container that *arguments* name and print its name; return the exit status."""
     from minict.engine.containers.store import Record
 
     def do(name: str) -> str:
@@ -19,7 +19,7 @@ def with_each(arguments: list[str], function, missing_ok: bool = False, **option
 
 
 def patience(fields: dict) -> dict:
-    """How to stop a container, as it was typed.  Raises :class:`minict.runtime.errors.ContainerError`."""
+    """The options of ``stop`` and ``restart``. Raises :class:`minict.runtime.errors.ContainerError`."""
     from minict.engine.util import units
 
     text = fields.get("time")
@@ -36,7 +36,7 @@ def start(fields: dict, arguments: list[str]) -> int:
     from minict.runtime.errors import ContainerError
 
     if len(arguments) > 1:
-        raise ContainerError("start: -a and -i join one container to this terminal: name one")
+        raise ContainerError("start: -a and -i attach to one container only: name one")
     return operations.start(
         Record.find(arguments[0]),
         attach=True,
@@ -101,7 +101,7 @@ def update(fields: dict, arguments: list[str]) -> int:
     from minict.runtime.errors import ContainerError
 
     if not fields:
-        raise ContainerError("update: say what to change: 'minict update --help' lists what can be")
+        raise ContainerError("update: no option given: 'minict update --help' lists them")
     return with_each(arguments, operations.update, **fields)
 
 
@@ -120,7 +120,7 @@ def attach(fields: dict, arguments: list[str]) -> int:
         and not os.isatty(0)
     ):
         raise ContainerError(
-            f"the container {record.name} has a terminal, and the input is none: --no-stdin only looks on"
+            f"cannot attach standard input, which is not a terminal, to {record.name}, which has one: use --no-stdin"
         )
     return attach.attach_or_leave(
         attach.connect(record),
@@ -141,7 +141,7 @@ def execute(fields: dict, arguments: list[str]) -> int:
     record = Record.find(arguments[0])
     interactive, tty, detach = (bool(fields.get(name)) for name in ("interactive", "tty", "detach"))
     if tty and interactive and not detach and not os.isatty(0):
-        raise ContainerError("-t: the input is not a terminal: leave -t out to feed a command from a pipe")
+        raise ContainerError("-t: standard input is not a terminal: leave -t out to read from a pipe")
     wanted = exec.process(
         record,
         arguments[1:],
@@ -159,21 +159,21 @@ def execute(fields: dict, arguments: list[str]) -> int:
 
 
 STOP = [
-    Option("-t --timeout --time", "seconds until it is killed (its --stop-timeout, or 10; -1: never)", "SECONDS"),
-    Option("-s --signal", "what asks it to end (its --stop-signal)", "SIGNAL"),
+    Option("-t --timeout --time", "Seconds to wait before killing the container (10; -1: forever)", "SECONDS"),
+    Option("-s --signal", "Signal to send", "SIGNAL"),
 ]
-KEYS = Option("--detach-keys", "the keys that leave it alone (ctrl-p,ctrl-q)", "KEYS")
+KEYS = Option("--detach-keys", "Override the key sequence for detaching (ctrl-p,ctrl-q)", "KEYS")
 
 COMMANDS = table(
     Command(
         "start",
         "[OPTION…] CONTAINER…",
-        "Start containers that do not run.",
+        "Start stopped containers.",
         "minict start web",
         start,
         [
-            Option("-a --attach", "join its output to ours, and end with its exit status"),
-            Option("-i --interactive", "join its input too"),
+            Option("-a --attach", "Attach STDOUT and STDERR, and forward signals"),
+            Option("-i --interactive", "Attach STDIN"),
             KEYS,
         ],
         (1, None),
@@ -181,7 +181,7 @@ COMMANDS = table(
     Command(
         "stop",
         "[OPTION…] CONTAINER…",
-        "Ask containers to end, and kill those that do not.",
+        "Stop running containers.",
         "minict stop -t 3 web",
         stop,
         STOP,
@@ -190,7 +190,7 @@ COMMANDS = table(
     Command(
         "restart",
         "[OPTION…] CONTAINER…",
-        "Stop containers, and start them again.",
+        "Restart containers.",
         "minict restart web",
         restart,
         STOP,
@@ -199,10 +199,10 @@ COMMANDS = table(
     Command(
         "kill",
         "[OPTION…] CONTAINER…",
-        "Send a signal to containers.",
+        "Kill running containers, or send them a signal.",
         "minict kill -s HUP web",
         kill,
-        [Option("-s --signal", "its name or number (KILL)", "SIGNAL")],
+        [Option("-s --signal", "Signal to send", "SIGNAL")],
         (1, None),
     ),
     Command(
@@ -212,77 +212,84 @@ COMMANDS = table(
         "minict rm -f web",
         remove,
         [
-            Option("-f --force", "kill it first if it runs; that there is none is no error"),
-            Option("-v --volumes", "and its anonymous volumes"),
+            Option("-f --force", "Kill a running container first; ignore a missing one"),
+            Option("-v --volumes", "Remove its anonymous volumes too"),
         ],
         (1, None),
     ),
     Command(
-        "pause", "CONTAINER…", "Freeze all processes of containers.", "minict pause web", pause, arguments=(1, None)
+        "pause", "CONTAINER…", "Pause all processes within containers.", "minict pause web", pause, arguments=(1, None)
     ),
-    Command("unpause", "CONTAINER…", "Let them go on.", "minict unpause web", unpause, arguments=(1, None)),
+    Command(
+        "unpause",
+        "CONTAINER…",
+        "Unpause all processes within containers.",
+        "minict unpause web",
+        unpause,
+        arguments=(1, None),
+    ),
     Command(
         "wait",
         "CONTAINER…",
-        "Wait until containers end, and print their exit statuses.",
+        "Block until containers stop, then print their exit codes.",
         "minict wait web",
         wait,
         arguments=(1, None),
     ),
-    Command(
-        "rename", "CONTAINER NAME", "Give a container another name.", "minict rename web shop", rename, arguments=(2, 2)
-    ),
+    Command("rename", "CONTAINER NAME", "Rename a container.", "minict rename web shop", rename, arguments=(2, 2)),
     Command(
         "update",
         "[OPTION…] CONTAINER…",
-        "Change the limits of containers.",
+        "Update the limits of containers.",
         "minict update --memory 64m web",
         update,
         [
-            Option("-m --memory", "memory, such as 128m", "BYTES"),
-            Option("--memory-swap", "memory and swap together; -1 for any amount of swap", "BYTES"),
-            Option("--memory-reservation", "what it keeps when memory is short", "BYTES"),
-            Option("--cpus", "processors, such as 0.5", "NUMBER"),
-            Option("--cpu-shares", "its weight among others (1024)", "NUMBER"),
-            Option("--cpu-quota", "processor time in each period", "MICROSECONDS"),
-            Option("--cpu-period", "the length of the period (100000)", "MICROSECONDS"),
-            Option("--blkio-weight", "its weight at disks: 10 to 1000", "NUMBER"),
-            Option("--cpuset-cpus", "on which processors it may run, such as 0-2,5", "LIST"),
-            Option("--cpuset-mems", "from which memory nodes it may take", "LIST"),
-            Option("--pids-limit", "processes; 0 for any number", "NUMBER"),
-            Option("--restart", "no, always, unless-stopped or on-failure[:N]", "POLICY"),
+            Option("-m --memory", "Memory limit, such as 128m", "BYTES"),
+            Option("--memory-swap", "Swap limit equal to memory plus swap: -1 for unlimited swap", "BYTES"),
+            Option("--memory-reservation", "Memory soft limit", "BYTES"),
+            Option("--cpus", "Number of CPUs, such as 0.5", "NUMBER"),
+            Option("--cpu-shares", "CPU shares (relative weight, 1024)", "NUMBER"),
+            Option("--cpu-quota", "Limit CPU CFS quota", "MICROSECONDS"),
+            Option("--cpu-period", "Limit CPU CFS period (100000)", "MICROSECONDS"),
+            Option("--blkio-weight", "Block I/O (relative weight): 10 to 1000", "NUMBER"),
+            Option("--cpuset-cpus", "CPUs in which to allow execution, such as 0-1,3", "LIST"),
+            Option("--cpuset-mems", "Memory nodes in which to allow execution", "LIST"),
+            Option("--pids-limit", "Limit processes and threads; -1 for unlimited", "NUMBER"),
+            Option("--restart", "Restart policy: no, always, unless-stopped, on-failure[:N]", "POLICY"),
         ],
         (1, None),
     ),
     Command(
         "attach",
         "[OPTION…] CONTAINER",
-        "Join our terminal to a container that runs.  ctrl-p ctrl-q leaves it alone.",
+        "Attach to a running container.  ctrl-p ctrl-q detaches.",
         "minict attach box",
         attach,
         [
-            Option("--no-stdin", "only look on"),
+            Option("--no-stdin", "Do not attach STDIN"),
             KEYS,
-            Option("--sig-proxy", "hand our signals on to it (true; --sig-proxy=false)"),
+            Option("--sig-proxy", "Proxy received signals to the process (true)"),
         ],
         (1, 1),
     ),
     Command(
         "exec",
         "[OPTION…] CONTAINER COMMAND [ARGUMENT…]",
-        "Execute a further command in a container that runs.",
+        "Execute a command in a running container.",
         "minict exec -it web sh",
         execute,
         [
-            Option("-i --interactive", "the command reads our standard input"),
-            Option("-t --tty", "it gets a terminal, joined to ours"),
-            Option("-d --detach", "in the background"),
+            Option("-i --interactive", "Attach STDIN"),
+            Option("-t --tty", "Allocate a pseudo-TTY"),
+            Option("-d --detach", "Run the command in the background"),
             KEYS,
-            Option("-e --env", "a variable: NAME=VALUE, or NAME for our own", "NAME=VALUE", many=True),
-            Option("--env-file", "a file with a variable in each line", "FILE", many=True),
-            Option("-w --workdir", "where it begins", "DIRECTORY"),
-            Option("-u --user", "who it runs as: UID or NAME, and :GID", "USER[:GROUP]"),
-            Option("--privileged", "with all capabilities"),
+            Option(
+                "-e --env", "Set an environment variable; NAME alone takes its current value", "NAME=VALUE", many=True
+            ),
+            Option("--env-file", "Read in a file of environment variables", "FILE", many=True),
+            Option("-w --workdir", "Working directory of the command", "DIRECTORY"),
+            Option("-u --user", "User name or UID, with :GROUP", "USER[:GROUP]"),
+            Option("--privileged", "Give extended privileges to the command"),
         ],
         (2, None),
         words_follow=True,

@@ -1,4 +1,4 @@
-"""Commands about the files of containers."""
+"""Commands for the files of containers: cp, diff, commit, export."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from minict.runtime.errors import ContainerError
 
 
 def cp(fields: dict, arguments: list[str]) -> None:
-    """One end is a container, the other the host or a standard stream."""
+    """Copy between a container and the host, or a standard stream."""
     import sys
 
     from minict.engine.archive import fsview, transfer
@@ -19,8 +19,8 @@ def cp(fields: dict, arguments: list[str]) -> None:
     (source_name, source), (target_name, target) = map(_end, arguments)
     if bool(source_name) == bool(target_name):
         raise ContainerError(
-            "cp: one of the two is CONTAINER:PATH, the other a path of the host or '-' "
-            "(a path of the host with a colon in it begins with ./ or /)"
+            "cp: name exactly one CONTAINER:PATH, and a host path or '-' "
+            "(begin a host path with a colon in it with ./ or /)"
         )
     record = Record.find(source_name or target_name)
     label = f"{source if source_name else target} in the container {record.name}"
@@ -40,7 +40,7 @@ def cp(fields: dict, arguments: list[str]) -> None:
         return transfer.copy(transfer.End(fsview.Host(), source, source), end, follow=fields.get("follow_link", False))
 
     if target == "-" and sys.stdout.isatty():
-        raise ContainerError("cp: standard output is a terminal, where an archive makes no sense: redirect it")
+        raise ContainerError("cp: refusing to write an archive to a terminal: redirect standard output")
     size = containerfs.with_files(record, work)
     if "-" not in (source, target) and not fields.get("quiet"):
         from minict.engine.util.table import size as words
@@ -49,15 +49,17 @@ def cp(fields: dict, arguments: list[str]) -> None:
 
 
 def _end(text: str) -> tuple[str, str]:
-    """``CONTAINER:PATH`` or a path of the host (then the container is empty): an absolute path, with the ``/`` or
-    ``/.`` at its end that it was given, because that means something.  Raises :class:`ContainerError`."""
+    """Split ``CONTAINER:PATH`` or a host path (with an empty container) into container and absolute path.
+
+    A final ``/`` or ``/.`` stays, because it changes what is copied. Raises :class:`ContainerError`.
+    """
     if text == "-":
         return "", "-"
     container, colon, path = text.partition(":")
     if not colon or text.startswith(("/", ".")):
         container, path = "", text
     if not path or (colon and not container and not text.startswith(("/", "."))):
-        raise ContainerError(f"cp {text!r}: write CONTAINER:PATH, or a path of the host")
+        raise ContainerError(f"cp: invalid path {text!r}: use CONTAINER:PATH, or a host path")
     whole = os.path.normpath("/" + path) if container else os.path.abspath(path)
     end = "/." if os.path.basename(path) == "." else "/" if path.endswith("/") else ""
     return container, "/" + (whole + end).lstrip("/")
@@ -73,7 +75,7 @@ def export(fields: dict, arguments: list[str]) -> None:
     record = Record.find(arguments[0])
     path = fields.get("output")
     if not path and sys.stdout.isatty():
-        raise ContainerError("export: standard output is a terminal, where an archive makes no sense: use -o FILE")
+        raise ContainerError("export: refusing to write an archive to a terminal: use -o FILE")
     output = os.open(f"{path}.{os.getpid()}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600) if path else 1
     try:
         containerfs.with_files(
@@ -115,20 +117,20 @@ COMMANDS = table(
     Command(
         "cp",
         "[OPTION…] CONTAINER:PATH PATH|-  or  PATH|- CONTAINER:PATH",
-        "Copy files between a container and the host.  '-' is a tar archive on standard input or output.",
+        "Copy files between a container and the host.  '-' is a tar archive on STDIN or STDOUT.",
         "minict cp web:/etc/nginx/. ./nginx",
         cp,
         [
-            Option("-a --archive", "keep user and group also on the way out (else they are yours)"),
-            Option("-L --follow-link", "when the source is a link, copy what it leads to"),
-            Option("-q --quiet", "say nothing"),
+            Option("-a --archive", "Archive mode: copy user and group information"),
+            Option("-L --follow-link", "Follow a symbolic link in the source"),
+            Option("-q --quiet", "Suppress progress output"),
         ],
         (2, 2),
     ),
     Command(
         "diff",
         "CONTAINER",
-        "List what a container has changed in its image: A added, C changed, D deleted.",
+        "Show changes to a container's filesystem: A added, C changed, D deleted.",
         "minict diff web",
         diff,
         arguments=(1, 1),
@@ -136,24 +138,24 @@ COMMANDS = table(
     Command(
         "commit",
         "[OPTION…] CONTAINER [NAME[:TAG]]",
-        "Make an image of a container, without its volumes.",
+        "Create an image from a container's changes, without its volumes.",
         "minict commit -m 'with nginx' -c 'CMD [\"nginx\"]' web my-nginx",
         commit,
         [
-            Option("-m --message", "what is new in it", "TEXT"),
-            Option("-a --author", "who made it", "NAME"),
-            Option("-c --change", "an instruction of a Dockerfile: CMD, ENV, EXPOSE, USER…", "INSTRUCTION", many=True),
-            Option("-p --pause", "freeze the container meanwhile; it is unless --pause=false"),
+            Option("-m --message", "Commit message", "TEXT"),
+            Option("-a --author", "Author of the image", "NAME"),
+            Option("-c --change", "Apply a Dockerfile instruction: CMD, ENV, EXPOSE, USER…", "INSTRUCTION", many=True),
+            Option("-p --pause", "Pause the container during the commit (true)"),
         ],
         (1, 2),
     ),
     Command(
         "export",
         "[OPTION…] CONTAINER",
-        "Write a container's root file system as a tar archive, without its volumes.",
+        "Export a container's filesystem as a tar archive, without its volumes.",
         "minict export -o web.tar web",
         export,
-        [Option("-o --output", "into a file", "FILE")],
+        [Option("-o --output", "Write to a file instead of STDOUT", "FILE")],
         (1, 1),
     ),
 )

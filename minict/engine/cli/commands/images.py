@@ -100,7 +100,7 @@ def save(fields: dict, arguments: list[str]) -> None:
     path = fields.get("output")
     if path is None and sys.stdout.isatty():
         raise ContainerError(
-            "save: standard output is a terminal, where an archive makes no sense: redirect it, or use -o FILE"
+            "save: refusing to write an archive to a terminal: redirect standard output, or use -o FILE"
         )
     if path is None:
         return tarexport.save(arguments, sys.stdout.buffer)
@@ -112,11 +112,11 @@ def load(fields: dict, arguments: list[str]) -> None:
 
     path = fields.get("input")
     if path is None and sys.stdin.isatty():
-        raise ContainerError("standard input is a terminal: pipe an archive into it, or name a file by -i FILE")
+        raise ContainerError("load: standard input is a terminal: pipe an archive into it, or use -i FILE")
     try:
         file = sys.stdin.buffer if path is None else open(path, "rb")
     except OSError as error:
-        raise ContainerError(f"{path} can't be opened: {error.strerror}", errno=error.errno) from None
+        raise ContainerError(f"cannot open {path}: {error.strerror}", errno=error.errno) from None
 
     def tell(image, names: list[str]) -> None:
         print(*([f"Loaded image: {name}" for name in names] or [f"Loaded image ID: sha256:{image.id}"]), sep="\n")
@@ -125,13 +125,13 @@ def load(fields: dict, arguments: list[str]) -> None:
         tarexport.load(file, path or "the archive on standard input", fields.get("platform"), tell)
 
 
-_FORMAT = Option("--format", "table, json, or a template such as '{{.ID}}'", "TEMPLATE")
-_WHOLE = Option("--no-trunc", "shorten nothing")
-_IDS = Option("-q --quiet", "show the ids alone")
+_FORMAT = Option("--format", "Format output: table, json, or a template such as '{{.ID}}'", "TEMPLATE")
+_WHOLE = Option("--no-trunc", "Don't truncate output")
+_IDS = Option("-q --quiet", "Only show image IDs")
 _REMOVE = (
     "IMAGE…",
     "Take names away from images, and with the last name the image.",
-    [Option("-f --force", "also an id with several names, and the names of an image that stopped containers stand on")],
+    [Option("-f --force", "Force the removal, even of an ID with several tags or stopped containers")],
     (1, None),
 )
 
@@ -139,16 +139,15 @@ COMMANDS = table(
     Command(
         "images",
         "[OPTION…] [REPOSITORY[:TAG]]",
-        "List the images.",
+        "List images.",
         "minict images --filter dangling=true -q",
         images,
         [
-            Option("-a --all", "also those without a name on which others are built"),
-            Option("--digests", "show digests as well"),
+            Option("-a --all", "Show all images, intermediate ones too"),
+            Option("--digests", "Show digests"),
             Option(
                 "-f --filter",
-                "only those of which this is so: dangling=true, label=KEY[=VALUE], reference=PATTERN, "
-                "before=IMAGE, since=IMAGE",
+                "Filter: dangling=true, label=KEY[=VALUE], reference=PATTERN, before=IMAGE, since=IMAGE",
                 "KEY=VALUE",
                 many=True,
             ),
@@ -161,16 +160,16 @@ COMMANDS = table(
     Command(
         "history",
         "[OPTION…] IMAGE",
-        "Show the steps in which an image was made.",
+        "Show the history of an image.",
         "minict history --no-trunc debian",
         history,
-        [_FORMAT, Option("-H --human", "sizes and times in words (the default)"), _WHOLE, _IDS],
+        [_FORMAT, Option("-H --human", "Print sizes and dates in human readable format (default)"), _WHOLE, _IDS],
         (1, 1),
     ),
     Command(
         "tag",
         "IMAGE NAME[:TAG]",
-        "Give an image one more name.",
+        "Add a tag to an image.",
         "minict tag small registry.example:5000/small:1.0",
         tag,
         arguments=(2, 2),
@@ -180,15 +179,15 @@ COMMANDS = table(
     Command(
         "image prune",
         "[OPTION…]",
-        "Remove images that no container was made of.",
+        "Remove unused images.",
         "minict image prune -f --filter until=24h",
         prune,
         [
-            Option("-a --all", "also those that have a name"),
+            Option("-a --all", "Show all images, intermediate ones too"),
             FORCE,
             Option(
                 "--filter",
-                "only those of which this is so: until=TIME, label=KEY[=VALUE], label!=KEY",
+                "Filter: until=TIME, label=KEY[=VALUE], label!=KEY",
                 "KEY=VALUE",
                 many=True,
             ),
@@ -197,7 +196,7 @@ COMMANDS = table(
     Command(
         "image from-host",
         "NAME COMMAND…",
-        "Make an image of the host's own programs, with exactly the libraries that they need.",
+        "Create an image from the host's own programs and the libraries that they need.",
         "minict image from-host small bash ls cat",
         from_host,
         arguments=(2, None),
@@ -205,34 +204,34 @@ COMMANDS = table(
     Command(
         "import",
         "[OPTION…] FILE.tar|- [NAME[:TAG]]",
-        "Make an image of the archive of a root file system (- for standard input).",
+        "Create an image from the archive of a root filesystem (- for STDIN).",
         "minict import debian.tar.gz debian",
         import_archive,
         [
-            Option("-c --change", "an instruction of a Dockerfile: CMD, ENV, EXPOSE, USER…", "INSTRUCTION", many=True),
-            Option("-m --message", "what its history says", "TEXT"),
+            Option("-c --change", "Apply a Dockerfile instruction: CMD, ENV, EXPOSE, USER…", "INSTRUCTION", many=True),
+            Option("-m --message", "Set the commit message of the imported image", "TEXT"),
         ],
         (1, 2),
     ),
     Command(
         "save",
         "[OPTION…] IMAGE…",
-        "Write images into one archive, which load reads, and docker, podman and skopeo.",
+        "Save images to a tar archive, for minict, docker, podman or skopeo.",
         "minict save -o images.tar debian:12 small",
         save,
-        [Option("-o --output", "the file (else standard output)", "FILE")],
+        [Option("-o --output", "Write to a file instead of STDOUT", "FILE")],
         (1, None),
     ),
     Command(
         "load",
         "[OPTION…]",
-        "Take the images from an archive of save, or of docker, podman or skopeo.",
+        "Load images from a tar archive of minict, docker, podman or skopeo.",
         "minict load -i images.tar",
         load,
         [
-            Option("-i --input", "the file (else standard input)", "FILE"),
-            Option("-q --quiet", "without a progress bar; there is none anyway"),
-            Option("--platform", "another than this machine's", "OS/ARCH[/VARIANT]"),
+            Option("-i --input", "Read from a file instead of STDIN", "FILE"),
+            Option("-q --quiet", "Only show image IDs"),
+            Option("--platform", "Platform, when it is not this machine's", "OS/ARCH[/VARIANT]"),
         ],
     ),
 )

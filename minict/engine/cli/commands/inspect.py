@@ -1,21 +1,23 @@
-"""Commands that show what there is, and what it does."""
+"""Commands that show containers: ps, logs, inspect, stats, top, port."""
 
 from __future__ import annotations
 
 from minict.engine.cli.parser import Command, Option, table
 
-FILTER = Option("-f --filter", "only those that match: status=exited, name=…, label=…", "KEY=VALUE", many=True)
-FORMAT = Option("--format", "json, or a template such as '{{.Names}}'; with 'table' before it, columns", "TEMPLATE")
-NO_TRUNC = Option("--no-trunc", "cut nothing off")
+FILTER = Option("-f --filter", "Filter: status=exited, name=…, label=…", "KEY=VALUE", many=True)
+FORMAT = Option(
+    "--format", "Format output: json, a template such as '{{.Names}}', or 'table' and a template", "TEMPLATE"
+)
+NO_TRUNC = Option("--no-trunc", "Don't truncate output")
 
 
 def number(text: str | None, option: str) -> int | None:
-    """The value of an option that counts.  Raises :class:`ContainerError`."""
+    """The number that an option was given. Raises :class:`ContainerError`."""
     from minict.runtime.errors import ContainerError
 
     if text is None or text.isdecimal():
         return None if text is None else int(text)
-    raise ContainerError(f"{option}: {text!r} is no number")
+    raise ContainerError(f"invalid {option} {text!r}: use a number")
 
 
 def show(text: str) -> None:
@@ -47,9 +49,7 @@ def logs(fields: dict, arguments: list[str]) -> None:
 
     record = Record.find(arguments[0])
     if record.settings.get("log_driver") == "none":
-        raise ContainerError(
-            f"the container {record.name} was made with --log-driver none: nobody has kept what it writes"
-        )
+        raise ContainerError(f"the container {record.name} has no log: it was created with --log-driver none")
     tail, now = fields.get("tail", "all"), time.time_ns()
     since, until = (
         timestamps.moment_of(fields[key], f"--{key}", now) if key in fields else None for key in ("since", "until")
@@ -69,7 +69,7 @@ def logs(fields: dict, arguments: list[str]) -> None:
 
 
 def write(fd: int, data: bytes) -> None:
-    """Write all of it: a pipe may take only a part at a time."""
+    """Write all of *data*: a pipe may take only a part at a time."""
     import os
 
     while data:
@@ -107,7 +107,8 @@ def stats(fields: dict, arguments: list[str]) -> None:
 
     def draw(rows: list[dict]) -> None:
         text = shown(rows, usage.HEADINGS, usage.COLUMNS, fields.get("format"))
-        # to the top left corner, each line to its end, and what is below: no flicker, as a cleared screen would
+        # redraw from the top left corner and clear what is left of each line and below: clearing the screen would
+        # flicker
         show("\x1b[H" + text.replace("\n", "\x1b[K\n") + "\x1b[J" if whole_screen else text)
 
     if whole_screen:
@@ -146,8 +147,8 @@ def port(fields: dict, arguments: list[str]) -> None:
             show(("" if wanted else f"{inside} -> ") + f"{address(each['HostIp'])}:{each['HostPort']}\n")
         if wanted and not ports.get(inside):
             raise ContainerError(
-                f"the container {record.name} has no published port {inside}: 'minict port {record.name}' "
-                "lists those that it has"
+                f"no public port {inside} published for {record.name}: 'minict port {record.name}' "
+                "lists its port mappings"
             )
 
 
@@ -155,82 +156,87 @@ COMMANDS = table(
     Command(
         "ps",
         "[OPTION…]",
-        "List the containers that run; with -a those that have ended, too.",
+        "List containers; with -a those that have exited, too.",
         "minict ps -a",
         ps,
         [
-            Option("-a --all", "those that have ended, too"),
-            Option("-q --quiet", "only the ids"),
+            Option("-a --all", "Show all containers (default shows just running)"),
+            Option("-q --quiet", "Only display container IDs"),
             FILTER,
             FORMAT,
             NO_TRUNC,
-            Option("-n --last", "the newest ones, whether they run or not", "NUMBER"),
-            Option("-l --latest", "the newest one"),
-            Option("-s --size", "how much of the disk they take"),
+            Option("-n --last", "Show the last created containers, in any state", "NUMBER"),
+            Option("-l --latest", "Show the latest created container"),
+            Option("-s --size", "Display total file sizes"),
         ],
     ),
     Command(
         "logs",
         "[OPTION…] CONTAINER",
-        "Show what a container has written.",
+        "Fetch the logs of a container.",
         "minict logs -f --tail 10 web",
         logs,
         [
-            Option("-f --follow", "go on with what it writes, until it ends"),
-            Option("-n --tail", "only so many of the last lines, or all", "NUMBER"),
-            Option("--since", "from a time on: 2026-11-25T15:26:00Z, or 10m ago", "TIME"),
-            Option("--until", "up to a time", "TIME"),
-            Option("-t --timestamps", "with the time of each line"),
+            Option("-f --follow", "Follow log output"),
+            Option("-n --tail", "Number of lines to show from the end, or all", "NUMBER"),
+            Option("--since", "Show logs since a time: 2026-11-25T15:26:00Z, or 10m ago", "TIME"),
+            Option("--until", "Show logs before a time", "TIME"),
+            Option("-t --timestamps", "Show timestamps"),
         ],
         (1, 1),
     ),
     Command(
         "inspect",
         "[OPTION…] NAME|ID…",
-        "Show all that is known of containers, images, networks or volumes.",
+        "Return detailed information on containers, images, networks or volumes.",
         "minict inspect --format '{{.State.Pid}}' web",
         inspect,
         [
-            Option("-f --format", "a template, or json", "TEMPLATE"),
-            Option("-s --size", "how much of the disk containers take"),
-            Option("--type", "only these", "container|image|network|volume"),
+            Option("-f --format", "Format output: a template, or json", "TEMPLATE"),
+            Option("-s --size", "Display total file sizes"),
+            Option("--type", "Only inspect objects of this type", "container|image|network|volume"),
         ],
         (1, None),
     ),
     Command(
         "container inspect",
         "[OPTION…] CONTAINER…",
-        "Show all that is known of containers.",
+        "Display detailed information on containers.",
         "minict container inspect web",
         inspect_container,
         [
-            Option("-f --format", "a template, or json", "TEMPLATE"),
-            Option("-s --size", "how much of the disk they take"),
+            Option("-f --format", "Format output: a template, or json", "TEMPLATE"),
+            Option("-s --size", "Display total file sizes"),
         ],
         (1, None),
     ),
     Command(
         "image inspect",
         "[OPTION…] IMAGE…",
-        "Show all that is known of images.",
+        "Display detailed information on images.",
         "minict image inspect tiny",
         inspect_image,
-        [Option("-f --format", "a template, or json", "TEMPLATE")],
+        [Option("-f --format", "Format output: a template, or json", "TEMPLATE")],
         (1, None),
     ),
     Command(
         "stats",
         "[OPTION…] [CONTAINER…]",
-        "Show what containers use, again and again.  Ctrl-C ends it.",
+        "Display a live stream of resource usage.  Ctrl-C ends it.",
         "minict stats --no-stream",
         stats,
-        [Option("-a --all", "those that do not run, too"), Option("--no-stream", "only once"), FORMAT, NO_TRUNC],
+        [
+            Option("-a --all", "Show all containers (default shows just running)"),
+            Option("--no-stream", "Disable streaming stats and only show the first result"),
+            FORMAT,
+            NO_TRUNC,
+        ],
         (0, None),
     ),
     Command(
         "top",
         "CONTAINER [PS OPTION…]",
-        "Show the processes of a container, as the host's ps sees them.",
+        "Display the processes of a container, as the host's ps sees them.",
         "minict top web -o pid,user,args",
         top,
         arguments=(1, None),
@@ -239,7 +245,7 @@ COMMANDS = table(
     Command(
         "port",
         "CONTAINER [PORT[/udp]]",
-        "Show the published ports of a container.",
+        "List the port mappings of a container.",
         "minict port web 80",
         port,
         arguments=(1, 2),

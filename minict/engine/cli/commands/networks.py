@@ -73,8 +73,10 @@ def ls(fields: dict, arguments: list[str]) -> None:
 
 
 def _passes(one: dict, texts: list[str]) -> bool:
-    """``--filter name=PART``, ``driver=WORD``, ``label=NAME[=VALUE]``, ``id=BEGINNING``: those of one kind are
-    alternatives, but labels."""
+    """Whether a network matches ``name=PART``, ``driver=WORD``, ``label=NAME[=VALUE]`` and ``id=PREFIX``.
+
+    Several filters of one kind are alternatives; all labels must match.
+    """
     from minict.engine.util import filters
 
     tests = {
@@ -94,7 +96,7 @@ def inspect(fields: dict, arguments: list[str]) -> None:
 
 
 def _all() -> list[dict]:
-    """All networks in the words of ``docker network inspect``, by their names."""
+    """All networks by name, each as ``docker network inspect`` shows it."""
     from minict.engine.networks import store
 
     found = [store.describe(each) for each in store.everyone()]
@@ -114,7 +116,7 @@ def prune(fields: dict, arguments: list[str]) -> None:
 
     given = filters.parse(fields.get("filter", ()), filters.PRUNE)
     filters.until(given)
-    if fields.get("force") or agreed(["all networks that no container has"]):
+    if fields.get("force") or agreed(["all networks not used by at least one container"]):
         report("Networks", prune_unused.prune_networks(given))
 
 
@@ -140,64 +142,59 @@ COMMANDS = table(
     Command(
         "network create",
         "[OPTION…] NAME",
-        "Make a network: a bridge on which containers know each other by name.",
+        "Create a network, on which containers find each other by name.",
         "minict network create --subnet 10.9.8.0/24 web",
         create,
         [
-            Option("-d --driver", "bridge, the only kind that there is", "DRIVER"),
-            Option("--subnet", "its addresses; else some that nobody uses", "ADDRESS/PREFIX"),
-            Option("--gateway", "the host's address in it (else the first)", "ADDRESS"),
-            Option("--ip-range", "the part of it that containers get addresses from", "ADDRESS/PREFIX"),
-            Option("--internal", "its containers reach each other, and not the world"),
-            Option(
-                "-o --opt",
-                "an option of the driver, such as com.docker.network.driver.mtu=1400",
-                "NAME=VALUE",
-                many=True,
-            ),
-            Option("--attachable", "as Docker has it; every network is"),
-            Option("--ipv6", "refused: the networks have IPv4 alone"),
-            Option("--scope", "local, the only one that there is", "SCOPE"),
-            Option("--ipam-driver", "default, the only one that there is", "DRIVER"),
-            Option("--label", "a label: NAME=VALUE", "LABEL", many=True),
+            Option("-d --driver", "Driver of the network: bridge", "DRIVER"),
+            Option("--subnet", "Subnet in CIDR format", "ADDRESS/PREFIX"),
+            Option("--gateway", "IPv4 gateway of the subnet (its first address)", "ADDRESS"),
+            Option("--ip-range", "Allocate container addresses from a sub-range", "ADDRESS/PREFIX"),
+            Option("--internal", "Restrict external access to the network"),
+            Option("-o --opt", "Driver options, such as com.docker.network.driver.mtu=1400", "NAME=VALUE", many=True),
+            Option("--attachable", "Accepted for Docker's sake; has no effect"),
+            Option("--ipv6", "Refused: networks are IPv4 only"),
+            Option("--scope", "Scope of the network: local", "SCOPE"),
+            Option("--ipam-driver", "IP address management driver: default", "DRIVER"),
+            Option("--label", "Set metadata on the network", "LABEL", many=True),
         ],
         (1, 1),
     ),
     Command(
         "network ls",
         "[OPTION…]",
-        "List the networks.",
+        "List networks.",
         "minict network ls",
         ls,
         [
-            Option("-q --quiet", "their ids alone"),
-            Option("--no-trunc", "whole ids"),
-            Option("--format", "json, table, or a template such as '{{.Name}} {{.Subnet}}'", "FORMAT"),
-            Option("-f --filter", "only those with name=, driver=, label= or id=", "FILTER", many=True),
+            Option("-q --quiet", "Only display network IDs"),
+            Option("--no-trunc", "Don't truncate output"),
+            Option("--format", "Format output: json, table, or a template such as '{{.Name}} {{.Subnet}}'", "FORMAT"),
+            Option("-f --filter", "Filter: name=, driver=, label=, id=", "FILTER", many=True),
         ],
     ),
     Command(
         "network inspect",
         "[OPTION…] NETWORK…",
-        "Show all that is known of networks.",
+        "Display detailed information on networks.",
         "minict network inspect bridge",
         inspect,
-        [Option("-f --format", "a template such as '{{.IPAM.Config}}'", "FORMAT")],
+        [Option("-f --format", "Format output with a template such as '{{.IPAM.Config}}'", "FORMAT")],
         (1, None),
     ),
     Command(
         "network rm",
         "[OPTION…] NETWORK…",
-        "Remove networks that no container uses.",
+        "Remove networks.",
         "minict network rm web",
         rm,
-        [Option("-f --force", "one that is not there is no error")],
+        [Option("-f --force", "Ignore a missing network")],
         (1, None),
     ),
     Command(
         "network prune",
         "[OPTION…]",
-        "Remove all networks that no container uses, nor wishes to.",
+        "Remove all unused networks.",
         "minict network prune -f",
         prune,
         [FORCE, PRUNE_FILTER],
@@ -205,19 +202,19 @@ COMMANDS = table(
     Command(
         "network connect",
         "[OPTION…] NETWORK CONTAINER",
-        "Put a container on one more network.",
+        "Connect a container to a network.",
         "minict network connect --alias db back postgres",
         connect,
-        [Option("--ip", "its address there", "ADDRESS"), Option("--alias", "a further name there", "NAME", many=True)],
+        [Option("--ip", "IPv4 address", "ADDRESS"), Option("--alias", "Add a network-scoped alias", "NAME", many=True)],
         (2, 2),
     ),
     Command(
         "network disconnect",
         "[OPTION…] NETWORK CONTAINER",
-        "Take a container off a network.",
+        "Disconnect a container from a network.",
         "minict network disconnect back postgres",
         disconnect,
-        [Option("-f --force", "as Docker has it; it is never needed")],
+        [Option("-f --force", "Accepted for Docker's sake; has no effect")],
         (2, 2),
     ),
 )

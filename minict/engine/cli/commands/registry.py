@@ -1,4 +1,4 @@
-"""Commands about registries: images come from there, and go there."""
+"""Commands for registries: pull, push, login, logout."""
 
 from __future__ import annotations
 
@@ -48,23 +48,28 @@ def login(fields: dict, arguments: list[str]) -> None:
     given = credentials.Login(*_ask(host, fields))
     kept = login.log_in(host, given, fields.get("tls_verify"))
     if os.path.isabs(kept):
-        print(f"WARNING: the password is kept in {kept} as it is; a credential helper would hide it", file=sys.stderr)
+        print(
+            f"WARNING: your password is stored unencrypted in {kept}: configure a credential helper to hide it",
+            file=sys.stderr,
+        )
     print("Login Succeeded")
 
 
 def _ask(host: str, fields: dict) -> tuple[str, str]:
-    """Name and password: as given, else from the person at the terminal."""
+    """The user name and password: from the options, or asked for at the terminal."""
     import sys
 
     user, password = fields.get("username"), fields.get("password")
     if fields.get("password_stdin"):
         if password is not None or user is None:
-            raise ContainerError("--password-stdin needs --username, and no --password")
+            raise ContainerError("--password-stdin needs --username, and excludes --password")
         password = sys.stdin.read().removesuffix("\n").removesuffix("\r")
     elif password is not None:
-        print("WARNING: --password can be seen by everybody on this machine: use --password-stdin", file=sys.stderr)
+        print("WARNING: every user of this machine can see --password: use --password-stdin", file=sys.stderr)
     if (user is None or password is None) and not sys.stdin.isatty():
-        raise ContainerError("there is nobody to ask for name and password: give --username, and --password-stdin")
+        raise ContainerError(
+            "cannot ask for user name and password without a terminal: use --username and --password-stdin"
+        )
     if user is None:
         user = input(f"Username for {host}: ")
     if password is None:
@@ -81,24 +86,29 @@ def logout(fields: dict, arguments: list[str]) -> None:
     print(f"Removing login credentials for {host}" if credentials.forget(host) else f"Not logged in to {host}")
 
 
-_TLS_VERIFY = Option("--tls-verify", "=false: http, or any certificate, will do, for a registry on this machine")
-_QUIET = Option("-q --quiet", "say only the image's name")
-_ALL_TAGS = Option("-a --all-tags", "all images of the repository, which is named without a tag")
+_TLS_VERIFY = Option("--tls-verify", "=false: allow http and any certificate, for a registry on this machine")
+_QUIET = Option("-q --quiet", "Suppress verbose output")
+_ALL_TAGS = Option("-a --all-tags", "All tags of the repository")
 
 COMMANDS = table(
     Command(
         "pull",
         "[OPTION…] NAME[:TAG|@DIGEST]",
-        "Get an image from a registry, or what is missing of it.",
+        "Download an image from a registry.",
         "minict pull debian:12",
         pull,
-        [_ALL_TAGS, _QUIET, Option("--platform", "another than this machine's", "OS/ARCH[/VARIANT]"), _TLS_VERIFY],
+        [
+            _ALL_TAGS,
+            _QUIET,
+            Option("--platform", "Platform, when it is not this machine's", "OS/ARCH[/VARIANT]"),
+            _TLS_VERIFY,
+        ],
         (1, 1),
     ),
     Command(
         "push",
         "[OPTION…] NAME[:TAG]",
-        "Bring an image to the registry in its name.",
+        "Upload an image to a registry.",
         "minict push registry.example:5000/my-app:1.0",
         push,
         [_ALL_TAGS, _QUIET, _TLS_VERIFY],
@@ -107,13 +117,13 @@ COMMANDS = table(
     Command(
         "login",
         "[OPTION…] [REGISTRY]",
-        "Say to a registry who you are, and keep it for later pulls and pushes.",
+        "Log in to a registry.",
         "echo $PASSWORD | minict login -u me --password-stdin registry.example",
         login,
         [
-            Option("-u --username", "your name there", "NAME"),
-            Option("-p --password", "the password, which others can see", "PASSWORD"),
-            Option("--password-stdin", "read the password from standard input"),
+            Option("-u --username", "Username", "NAME"),
+            Option("-p --password", "Password; every user of this machine can see it", "PASSWORD"),
+            Option("--password-stdin", "Take the password from STDIN"),
             _TLS_VERIFY,
         ],
         (0, 1),
@@ -122,7 +132,7 @@ COMMANDS = table(
     Command(
         "logout",
         "[REGISTRY]",
-        "Forget what login has kept.",
+        "Log out from a registry.",
         "minict logout registry.example",
         logout,
         arguments=(0, 1),

@@ -8,7 +8,7 @@ from minict.engine.cli.parser import Command, Option, table, under
 def run(fields: dict, arguments: list[str]) -> int:
     import gc
 
-    gc.disable()  # to look for garbage in modules that are just being loaded takes 1 ms, and finds none
+    gc.disable()  # a garbage collection while modules load takes 1 ms and finds nothing
     from minict.engine.containers.options import ContainerOptions
     from minict.engine.lifecycle import run as run_container
 
@@ -35,7 +35,7 @@ def create(fields: dict, arguments: list[str]) -> None:
 
 
 def tell(settings) -> None:
-    """Tell of wishes that are without effect."""
+    """Warn about options that have no effect."""
     import os
 
     notes = []
@@ -44,153 +44,164 @@ def tell(settings) -> None:
 
         notes += security.notes(settings)
     if "host" in settings.network and (settings.publish or settings.publish_all):
-        notes.append(
-            "-p is without effect: with --network host, what the container listens at is the host's port already"
-        )
+        notes.append("-p has no effect with --network host: the container listens on the ports of the host itself")
     for note in notes:
         os.write(2, f"minict: {note}\n".encode())
 
 
-# What `run` and `create` take alike: the fields of minict.engine.containers.options.ContainerOptions.
+# The options that `run` and `create` share: the fields of minict.engine.containers.options.ContainerOptions.
 SETTINGS = [
     *under(
-        "The command",
-        Option("-i --interactive", "the command reads our standard input", often=True),
-        Option("-t --tty", "the container gets a terminal, joined to ours", often=True),
-        Option("--entrypoint", "run this instead of the image's entry point", "COMMAND", often=True),
-        Option("-e --env", "a variable: NAME=VALUE, or NAME for our own", "NAME=VALUE", many=True, often=True),
-        Option("--env-file", "a file with a variable in each line", "FILE", many=True),
-        Option("-w --workdir", "where the command begins", "DIRECTORY", often=True),
-        Option("-u --user", "who it runs as: UID or NAME, and :GID", "USER[:GROUP]", often=True),
-        Option("--group-add", "a further group of that user", "GROUP", many=True),
-        Option("--init", "a tiny init as process 1, which reaps and hands on signals", often=True),
-    ),
-    *under(
-        "Who it is",
-        Option("--name", "give the container a name", "NAME", often=True),
-        Option("-h --hostname", "its host name (else its id)", "NAME", often=True),
-        Option("--domainname", "its NIS domain name", "NAME"),
-        Option("-l --label", "a label: NAME=VALUE", "NAME=VALUE", many=True),
-        Option("--label-file", "a file with a label in each line", "FILE", many=True),
-        Option("--annotation", "an annotation of its OCI specification", "NAME=VALUE", many=True),
-        Option("--cidfile", "write its id into this new file", "FILE"),
-        Option("--pull", "when its image is fetched (missing)", "missing|always|never"),
-        Option("--platform", "of which platform the image must be", "OS/ARCH"),
-    ),
-    *under(
-        "Its life",
-        Option("--rm", "remove it at its end", often=True),
-        Option("--restart", "no (the default), always, unless-stopped or on-failure[:N]", "POLICY", often=True),
-        Option("--stop-signal", "what 'stop' sends (else the image's, else SIGTERM)", "SIGNAL"),
-        Option("--stop-timeout", "after how long 'stop' kills it (10)", "SECONDS"),
-        Option("--health-cmd", "a shell command that says by its exit status how it is", "COMMAND"),
-        Option("--health-interval", "time between two of them (30s)", "TIME"),
-        Option("--health-timeout", "how long one may take (30s)", "TIME"),
-        Option("--health-retries", "how many failures make it unhealthy (3)", "NUMBER"),
-        Option("--health-start-period", "how long failures do not count (0s)", "TIME"),
-        Option("--health-start-interval", "time between two of them meanwhile (5s)", "TIME"),
-        Option("--no-healthcheck", "leave out the image's own"),
-        Option("--log-driver", "whether what it writes is kept (json-file)", "json-file|none"),
-        Option("--log-opt", "max-size=SIZE or max-file=NUMBER", "NAME=VALUE", many=True),
-    ),
-    *under(
-        "What it uses",
-        Option("-m --memory", "memory, such as 128m", "BYTES", often=True),
-        Option("--memory-swap", "memory and swap together; -1 for any amount of swap", "BYTES"),
-        Option("--memory-reservation", "what it keeps when memory is short", "BYTES"),
-        Option("--memory-swappiness", "how gladly it is swapped out: 0 to 100 (cgroup v1)", "NUMBER"),
-        Option("--oom-kill-disable", "out of memory it waits, and is not killed (cgroup v1)"),
-        Option("--oom-score-adj", "how early it is killed: -1000 to 1000", "NUMBER"),
-        Option("--cpus", "processors, such as 0.5", "NUMBER", often=True),
-        Option("-c --cpu-shares", "its weight among others: 2 to 262144 (1024)", "NUMBER"),
-        Option("--cpu-quota", "processor time in each period", "MICROSECONDS"),
-        Option("--cpu-period", "the length of the period (100000)", "MICROSECONDS"),
-        Option("--cpuset-cpus", "on which processors, such as 0-1,3", "LIST"),
-        Option("--cpuset-mems", "on which memory nodes", "LIST"),
-        Option("--pids-limit", "processes and threads; 0 or -1 for no limit", "NUMBER", often=True),
-        Option("--blkio-weight", "its weight at disks: 10 to 1000", "NUMBER"),
-        Option("--device-read-bps", "bytes a second from a disk", "PATH:BYTES", many=True),
-        Option("--device-write-bps", "bytes a second to a disk", "PATH:BYTES", many=True),
-        Option("--device-read-iops", "operations a second from a disk", "PATH:NUMBER", many=True),
-        Option("--device-write-iops", "operations a second to a disk", "PATH:NUMBER", many=True),
-        Option("--ulimit", "a limit of each process, such as nofile=1024:4096", "NAME=SOFT[:HARD]", many=True),
-        Option("--shm-size", "the size of /dev/shm (64m)", "BYTES"),
-        Option("--cgroup-parent", "the control group in which it gets its own", "PATH"),
-    ),
-    *under(
-        "Its files",
+        "General",
+        Option("-i --interactive", "Keep STDIN open", often=True),
+        Option("-t --tty", "Allocate a pseudo-TTY", often=True),
+        Option("--entrypoint", "Overwrite the default ENTRYPOINT of the image", "COMMAND", often=True),
         Option(
-            "-v --volume", "a volume or directory of the host inside: SRC:DST[:ro]", "SRC:DST", many=True, often=True
+            "-e --env",
+            "Set an environment variable; NAME alone takes its current value",
+            "NAME=VALUE",
+            many=True,
+            often=True,
         ),
-        Option("--mount", "the same in words: type=bind,source=…,target=…", "WORDS", many=True),
-        Option("--tmpfs", "a file system in memory: DST[:OPTIONS]", "DST", many=True),
-        Option("--volumes-from", "the volumes of another container", "CONTAINER[:ro]", many=True),
-        Option("--read-only", "the root file system can't be written to", often=True),
+        Option("--env-file", "Read in a file of environment variables", "FILE", many=True),
+        Option("-w --workdir", "Working directory inside the container", "DIRECTORY", often=True),
+        Option("-u --user", "User name or UID, with :GROUP", "USER[:GROUP]", often=True),
+        Option("--group-add", "Add an additional group to join", "GROUP", many=True),
+        Option("--init", "Run an init that forwards signals and reaps processes", often=True),
     ),
     *under(
-        "Its networks",
+        "Identity",
+        Option("--name", "Assign a name to the container", "NAME", often=True),
+        Option("-h --hostname", "Container host name", "NAME", often=True),
+        Option("--domainname", "Container NIS domain name", "NAME"),
+        Option("-l --label", "Set metadata on the container", "NAME=VALUE", many=True),
+        Option("--label-file", "Read in a file of labels, one a line", "FILE", many=True),
+        Option("--annotation", "Add an annotation to the OCI specification", "NAME=VALUE", many=True),
+        Option("--cidfile", "Write the container ID to the file", "FILE"),
+        Option("--pull", "Pull the image before running (missing)", "missing|always|never"),
+        Option("--platform", "Platform of the image", "OS/ARCH"),
+    ),
+    *under(
+        "Lifecycle",
+        Option("--rm", "Remove the container when it exits", often=True),
+        Option("--restart", "Restart policy: no, always, unless-stopped, on-failure[:N]", "POLICY", often=True),
+        Option("--stop-signal", "Signal to stop the container", "SIGNAL"),
+        Option("--stop-timeout", "Seconds to wait before killing the container (10)", "SECONDS"),
+        Option("--health-cmd", "Command to run to check health", "COMMAND"),
+        Option("--health-interval", "Time between running the check (30s)", "TIME"),
+        Option("--health-timeout", "Maximum time to allow one check to run (30s)", "TIME"),
+        Option("--health-retries", "Consecutive failures needed to report unhealthy (3)", "NUMBER"),
+        Option("--health-start-period", "Time for the container to initialize; failures do not count (0s)", "TIME"),
+        Option("--health-start-interval", "Time between checks during the start period (5s)", "TIME"),
+        Option("--no-healthcheck", "Disable the HEALTHCHECK of the image"),
+        Option("--log-driver", "Logging driver for the container (json-file)", "json-file|none"),
+        Option("--log-opt", "Log driver options: max-size=SIZE, max-file=NUMBER", "NAME=VALUE", many=True),
+    ),
+    *under(
+        "Resources",
+        Option("-m --memory", "Memory limit, such as 128m", "BYTES", often=True),
+        Option("--memory-swap", "Swap limit equal to memory plus swap: -1 for unlimited swap", "BYTES"),
+        Option("--memory-reservation", "Memory soft limit", "BYTES"),
+        Option("--memory-swappiness", "Tune memory swappiness: 0 to 100 (cgroup v1)", "NUMBER"),
+        Option("--oom-kill-disable", "Disable the OOM killer (cgroup v1)"),
+        Option("--oom-score-adj", "Tune the host's OOM preferences: -1000 to 1000", "NUMBER"),
+        Option("--cpus", "Number of CPUs, such as 0.5", "NUMBER", often=True),
+        Option("-c --cpu-shares", "CPU shares (relative weight): 2 to 262144 (1024)", "NUMBER"),
+        Option("--cpu-quota", "Limit CPU CFS quota", "MICROSECONDS"),
+        Option("--cpu-period", "Limit CPU CFS period (100000)", "MICROSECONDS"),
+        Option("--cpuset-cpus", "CPUs in which to allow execution, such as 0-1,3", "LIST"),
+        Option("--cpuset-mems", "Memory nodes in which to allow execution", "LIST"),
+        Option("--pids-limit", "Limit processes and threads; -1 for unlimited", "NUMBER", often=True),
+        Option("--blkio-weight", "Block I/O (relative weight): 10 to 1000", "NUMBER"),
+        Option("--device-read-bps", "Limit read rate (bytes per second) from a device", "PATH:BYTES", many=True),
+        Option("--device-write-bps", "Limit write rate (bytes per second) to a device", "PATH:BYTES", many=True),
+        Option("--device-read-iops", "Limit read rate (I/O per second) from a device", "PATH:NUMBER", many=True),
+        Option("--device-write-iops", "Limit write rate (I/O per second) to a device", "PATH:NUMBER", many=True),
+        Option("--ulimit", "Ulimit options, such as nofile=1024:4096", "NAME=SOFT[:HARD]", many=True),
+        Option("--shm-size", "Size of /dev/shm (64m)", "BYTES"),
+        Option("--cgroup-parent", "Parent cgroup for the container", "PATH"),
+    ),
+    *under(
+        "Filesystem",
+        Option(
+            "-v --volume", "Bind mount a volume or a host directory: SRC:DST[:ro]", "SRC:DST", many=True, often=True
+        ),
+        Option("--mount", "Attach a filesystem mount: type=bind,source=…,target=…", "WORDS", many=True),
+        Option("--tmpfs", "Mount a tmpfs directory: DST[:OPTIONS]", "DST", many=True),
+        Option("--volumes-from", "Mount the volumes of another container", "CONTAINER[:ro]", many=True),
+        Option("--read-only", "Mount the container's root filesystem as read only", often=True),
+    ),
+    *under(
+        "Networking",
         Option(
             "--net --network",
-            "bridge (the default), none, host, container:NAME or a network",
+            "Network: bridge (default), none, host, container:NAME, or a name",
             "NETWORK",
             many=True,
             often=True,
         ),
-        Option("--net-alias --network-alias", "a further name on its network", "NAME", many=True),
-        Option("--ip", "its address there", "ADDRESS"),
-        Option("--mac-address", "its hardware address there", "ADDRESS"),
-        Option("--link", "another container under a name", "CONTAINER[:ALIAS]", many=True),
+        Option("--net-alias --network-alias", "Add a network-scoped alias for the container", "NAME", many=True),
+        Option("--ip", "IPv4 address on the network", "ADDRESS"),
+        Option("--mac-address", "Container MAC address", "ADDRESS"),
+        Option("--link", "Add a link to another container", "CONTAINER[:ALIAS]", many=True),
         Option(
             "-p --publish",
-            "a port of the host for one of its own: [IP:][HOST:]PORT[/udp]",
+            "Publish a port to the host: [IP:][HOST:]PORT[/udp]",
             "PORT",
             many=True,
             often=True,
         ),
-        Option("-P --publish-all", "a port of the host for each that is exposed", often=True),
-        Option("--expose", "expose a port, beside those of the image", "PORT", many=True),
-        Option("--dns", "a name server", "ADDRESS", many=True),
-        Option("--dns-search", "a domain in which names are looked up", "DOMAIN", many=True),
-        Option("--dns-opt --dns-option", "an option of resolv.conf(5)", "OPTION", many=True),
-        Option("--add-host", "a line for its /etc/hosts", "NAME:ADDRESS", many=True),
+        Option("-P --publish-all", "Publish all exposed ports to random ports", often=True),
+        Option("--expose", "Expose a port or a range of ports", "PORT", many=True),
+        Option("--dns", "Set custom DNS servers", "ADDRESS", many=True),
+        Option("--dns-search", "Set custom DNS search domains", "DOMAIN", many=True),
+        Option("--dns-opt --dns-option", "Set DNS options", "OPTION", many=True),
+        Option("--add-host", "Add a custom host-to-IP mapping", "NAME:ADDRESS", many=True),
     ),
     *under(
-        "What it shares",
-        Option("--pid", "whose processes: host or container:NAME (else its own)", "MODE"),
-        Option("--ipc", "whose IPC: private (the default), shareable, host or container:NAME", "MODE"),
-        Option("--uts", "whose host name: private (the default), host or container:NAME", "MODE"),
-        Option("--userns", "whose users (host)", "host|private", often=True),
-        Option("--cgroupns", "whose view of cgroups (private)", "private|host"),
+        "Namespaces",
+        Option("--pid", "PID namespace to use: host or container:NAME", "MODE"),
+        Option("--ipc", "IPC namespace to use: private, shareable, host or container:NAME", "MODE"),
+        Option("--uts", "UTS namespace to use: private, host or container:NAME", "MODE"),
+        Option("--userns", "User namespace to use (host)", "host|private", often=True),
+        Option("--cgroupns", "Cgroup namespace to use (private)", "private|host"),
     ),
     *under(
-        "Its powers",
-        Option("--cap-add", "give it a capability, or ALL", "NAME", many=True, often=True),
-        Option("--cap-drop", "take a capability from it, or ALL", "NAME", many=True, often=True),
-        Option("--security-opt", "no-new-privileges, seccomp=FILE, seccomp=unconfined…", "OPTION", many=True),
-        Option("--privileged", "give it everything that root has on the host", often=True),
-        Option("--device", "a device of the host: PATH[:PATH INSIDE][:rwm]", "PATH", many=True),
-        Option("--device-cgroup-rule", "which devices it may use, such as 'c 188:* rw'", "RULE", many=True),
-        Option("--sysctl", "a setting of the kernel for its namespaces", "NAME=VALUE", many=True),
+        "Security",
+        Option("--cap-add", "Add Linux capabilities", "NAME", many=True, often=True),
+        Option("--cap-drop", "Drop Linux capabilities", "NAME", many=True, often=True),
+        Option(
+            "--security-opt",
+            "Security options: no-new-privileges, seccomp=FILE, seccomp=unconfined",
+            "OPTION",
+            many=True,
+        ),
+        Option("--privileged", "Give extended privileges to the container", often=True),
+        Option("--device", "Add a host device: PATH[:PATH INSIDE][:rwm]", "PATH", many=True),
+        Option(
+            "--device-cgroup-rule", "Add a rule to the cgroup allowed devices list: 'c 188:* rw'", "RULE", many=True
+        ),
+        Option("--sysctl", "Set a namespaced kernel parameter", "NAME=VALUE", many=True),
     ),
 ]
 
-QUIET = under("Who it is", Option("-q --quiet", "say nothing when the image is fetched"))
+QUIET = under("Identity", Option("-q --quiet", "Suppress the pull output"))
 
 COMMANDS = table(
     Command(
         "run",
         "[OPTION…] IMAGE [COMMAND [ARGUMENT…]]",
-        "Run a command in a new container of an image.",
+        "Create and run a new container from an image.",
         "minict run -it --rm --memory 128m tiny sh",
         run,
         [
             *under(
-                "The command",
-                Option("-d --detach", "in the background; its id is printed", often=True),
-                Option("--detach-keys", "the keys that leave it alone, with -it (ctrl-p,ctrl-q)", "KEYS"),
-                Option("-a --attach", "only these of its streams are ours, too", "stdin|stdout|stderr", many=True),
-                Option("--sig-proxy", "hand our signals on to it (true; --sig-proxy=false)"),
-                Option("--trace", "show the steps of its birth, with their times", often=True),
+                "General",
+                Option("-d --detach", "Run the container in the background and print its ID", often=True),
+                Option("--detach-keys", "Override the key sequence for detaching (ctrl-p,ctrl-q)", "KEYS"),
+                Option("-a --attach", "Attach only to STDIN, STDOUT or STDERR", "stdin|stdout|stderr", many=True),
+                Option("--sig-proxy", "Proxy received signals to the process (true)"),
+                Option("--trace", "Show each step of the start and its time", often=True),
             ),
             *SETTINGS,
             *QUIET,
@@ -201,7 +212,7 @@ COMMANDS = table(
     Command(
         "create",
         "[OPTION…] IMAGE [COMMAND [ARGUMENT…]]",
-        "Make a container, to be started later.",
+        "Create a new container.",
         "minict create --name box tiny sleep 60",
         create,
         [*SETTINGS, *QUIET],

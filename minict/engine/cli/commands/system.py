@@ -1,4 +1,4 @@
-"""Commands about this machine as a whole."""
+"""Commands for the machine as a whole: doctor, info, prune, df."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ def doctor(fields: dict, arguments: list[str]) -> int:
 
 
 def lab(fields: dict, arguments: list[str]) -> None:
-    """Become ``python -m minict.lab``: the engine needs nothing of the lab, and works where JupyterLab is not
-    installed."""
+    """Execute ``python -m minict.lab``: the engine does not import the lab, and works where JupyterLab is missing."""
     import os
     import sys
 
@@ -39,7 +38,7 @@ def version(fields: dict, arguments: list[str]) -> None:
     if "format" not in fields:
         print(f"minict {minict.__version__}, Python {python}, Linux {system.release}")
         return
-    # one program is both: there is no daemon
+    # client and server are one program: there is no daemon
     facts = {
         "Version": minict.__version__,
         "PythonVersion": python,
@@ -51,7 +50,7 @@ def version(fields: dict, arguments: list[str]) -> None:
 
 
 def show(facts: dict, format: str) -> None:
-    """Print *facts* as ``--format`` says: json, or a template."""
+    """Print *facts* as ``--format`` says: JSON, or a template."""
     from minict.engine.util.gotemplate import Template
 
     print(Template("{{json .}}" if format == "json" else format).render(facts))
@@ -90,14 +89,14 @@ def prune_all(fields: dict, arguments: list[str]) -> None:
     given, wanted = filters.parse(texts, filters.PRUNE), listing.wanted(texts)
     if volumes and "until" in given:
         raise ContainerError(
-            "--filter until and --volumes: a volume's age says nothing about its use; leave one of the two out"
+            "--filter until cannot be combined with --volumes: the age of a volume does not show whether it is used"
         )
     doomed = [
-        "all containers that do not run",
-        "all networks that no container has",
+        "all stopped containers",
+        "all networks not used by at least one container",
         f"{UNUSED_IMAGES}, and the build cache" if whole else NAMELESS_IMAGES,
     ]
-    doomed += ["all volumes without a name that no container has"] * volumes
+    doomed += ["all anonymous volumes not used by at least one container"] * volumes
     if not fields.get("force") and not agreed(doomed):
         return
     before = df.total()
@@ -115,7 +114,7 @@ def prune_containers(fields: dict, arguments: list[str]) -> None:
     from minict.engine.system import df, prune_unused
     from minict.engine.util import table
 
-    if not fields.get("force") and not agreed(["all containers that do not run"]):
+    if not fields.get("force") and not agreed(["all stopped containers"]):
         return
     before = df.total()
     report("Containers", prune_unused.prune_containers(fields.get("filter", ())))
@@ -123,8 +122,12 @@ def prune_containers(fields: dict, arguments: list[str]) -> None:
 
 
 def agreed(doomed: list[str]) -> bool:
-    """Ask the person whether to remove what is named.  Who is not there to be asked has to say -f."""
-    print("This removes\n" + "".join(f"  - {words}\n" for words in doomed) + "Are you sure? [y/N] ", end="", flush=True)
+    """Ask whether to remove what *doomed* lists; without a terminal the answer is no, and -f is needed."""
+    print(
+        "WARNING! This will remove:\n" + "".join(f"  - {words}\n" for words in doomed) + "Are you sure? [y/N] ",
+        end="",
+        flush=True,
+    )
     import sys
 
     answer = sys.stdin.readline() if sys.stdin else ""
@@ -132,7 +135,7 @@ def agreed(doomed: list[str]) -> bool:
         print()
     if answer.strip().lower() in ("y", "yes"):
         return True
-    print("nothing was removed; -f does not ask")
+    print("nothing was removed; use -f to remove without a prompt")
     return False
 
 
@@ -141,18 +144,16 @@ def report(kind: str, removed: list[str]) -> None:
         print(f"Deleted {kind}:", *removed, "", sep="\n")
 
 
-FORMAT = Option("-f --format", "json, or a template", "TEMPLATE")
-FORCE = Option("-f --force", "do not ask")
-PRUNE_FILTER = Option(
-    "--filter", "only those that match: label=KEY[=VALUE], label!=KEY, until=TIME", "KEY=VALUE", many=True
-)
-UNUSED_IMAGES, NAMELESS_IMAGES = "all images that no container has", "all images without a name that no container has"
+FORMAT = Option("-f --format", "Format output: json, or a template", "TEMPLATE")
+FORCE = Option("-f --force", "Do not prompt for confirmation")
+PRUNE_FILTER = Option("--filter", "Filter: label=KEY[=VALUE], label!=KEY, until=TIME", "KEY=VALUE", many=True)
+UNUSED_IMAGES, NAMELESS_IMAGES = "all images without at least one container associated to them", "all dangling images"
 
 COMMANDS = table(
     Command(
         "doctor",
         "",
-        "Say what this machine can do for containers, and what to do about what it can't.",
+        "Check whether this machine can run containers, and say what to do where it cannot.",
         "minict doctor",
         doctor,
         needs_root=False,
@@ -163,36 +164,39 @@ COMMANDS = table(
         "Open the course in the browser.",
         "minict lab --reset 02",
         lab,
-        [Option("--reset", "make your copy of a chapter anew, and keep the old one beside it", "CHAPTER")],
+        [Option("--reset", "Start a chapter afresh, and keep the old copy beside it", "CHAPTER")],
     ),
-    Command("prune", "", "Give back to the host what containers hold whose makers are gone.", "minict prune", prune),
+    Command("prune", "", "Release resources left by crashed containers.", "minict prune", prune),
     Command(
         "version",
         "[OPTION…]",
-        "Say which version this is.",
+        "Show the version.",
         "minict version --format '{{.Server.Version}}'",
         version,
         [FORMAT],
         needs_root=False,
     ),
-    Command("info", "[OPTION…]", "Say what this machine is, and what minict has on it.", "minict info", info, [FORMAT]),
+    Command("info", "[OPTION…]", "Display system-wide information.", "minict info", info, [FORMAT]),
     Command(
         "system df",
         "[OPTION…]",
-        "Show how much of the disk images, containers and volumes take.",
+        "Show disk usage.",
         "minict system df -v",
         disk,
-        [Option("-v --verbose", "each of them"), Option("--format", "json, or a template", "TEMPLATE")],
+        [
+            Option("-v --verbose", "Show detailed information on space usage"),
+            Option("--format", "Format output: json, or a template", "TEMPLATE"),
+        ],
     ),
     Command(
         "system prune",
         "[OPTION…]",
-        "Remove what nobody uses: containers that do not run, networks, images.",
+        "Remove unused data: stopped containers, networks, images.",
         "minict system prune -f",
         prune_all,
         [
-            Option("-a --all", "all images that no container has, named or not"),
-            Option("--volumes", "volumes without a name, too"),
+            Option("-a --all", "Remove all unused images, not just dangling ones"),
+            Option("--volumes", "Prune anonymous volumes"),
             FORCE,
             PRUNE_FILTER,
         ],
@@ -200,7 +204,7 @@ COMMANDS = table(
     Command(
         "container prune",
         "[OPTION…]",
-        "Remove all containers that do not run.",
+        "Remove all stopped containers.",
         "minict container prune -f",
         prune_containers,
         [FORCE, PRUNE_FILTER],

@@ -13,7 +13,7 @@ def create(fields: dict, arguments: list[str]) -> None:
     from minict.engine.volumes import options, store
 
     if fields.get("driver", "local") != "local":
-        raise ContainerError(f"there is no driver {fields['driver']!r} for volumes: the only one is local")
+        raise ContainerError(f"unknown volume driver {fields['driver']!r}: use local")
     made = store.create(
         arguments[0] if arguments else None,
         labels=options.labels(fields.get("label", []), "--label"),
@@ -69,8 +69,10 @@ def _row(volume) -> dict:
 
 
 def _filter(texts: list[str], known: tuple):
-    """What ``--filter KEY=VALUE`` says, as a function that takes a volume.  The same key twice: one of the two must be
-    so, but of labels all.  Raises :class:`ContainerError`."""
+    """``--filter KEY=VALUE`` as a function that takes a volume.
+
+    Several values of one key are alternatives; all labels must match. Raises :class:`ContainerError`.
+    """
     from minict.engine.util import filters
 
     given = filters.parse(texts, known)
@@ -113,7 +115,11 @@ def prune(fields: dict, arguments: list[str]) -> None:
 
     wanted, everything = _filter(fields.get("filter", []), ("label", "label!")), fields.get("all", False)
     if not fields.get("force") and not agreed(
-        ["all volumes that no container has" if everything else "all volumes without a name that no container has"]
+        [
+            "all volumes not used by at least one container"
+            if everything
+            else "all anonymous volumes not used by at least one container"
+        ]
     ):
         return
     before = _size()
@@ -122,30 +128,31 @@ def prune(fields: dict, arguments: list[str]) -> None:
 
 
 def _size() -> int:
-    """The bytes of all files in all volumes."""
+    """The size of all files in all volumes, in bytes."""
     from minict.engine.util import diskusage
     from minict.engine.volumes import store
 
     return sum(diskusage.usage(volume.mountpoint) for volume in store.volumes())
 
 
-_FILTER = Option(
-    "-f --filter", "only those that match: dangling=true, label=KEY[=VALUE], name=PART", "KEY=VALUE", many=True
-)
-_FORMAT = Option("--format", "json, or a template such as '{{.Name}}'", "TEMPLATE")
+_FILTER = Option("-f --filter", "Filter: dangling=true, label=KEY[=VALUE], name=PART", "KEY=VALUE", many=True)
+_FORMAT = Option("--format", "Format output: json, or a template such as '{{.Name}}'", "TEMPLATE")
 
 COMMANDS = table(
     Command(
         "volume create",
         "[OPTION…] [NAME]",
-        "Make a volume: a directory that outlives containers.",
+        "Create a volume.",
         "minict volume create --label use=test db",
         create,
         [
-            Option("--label", "a label", "KEY=VALUE", many=True),
-            Option("-d --driver", "local, the only one", "NAME"),
+            Option("--label", "Set metadata on the volume", "KEY=VALUE", many=True),
+            Option("-d --driver", "Volume driver: local", "NAME"),
             Option(
-                "-o --opt", "type=none, o=bind and device=/path make it a name for that path", "KEY=VALUE", many=True
+                "-o --opt",
+                "Driver options: type=none, o=bind and device=/path bind a host directory",
+                "KEY=VALUE",
+                many=True,
             ),
         ],
         (0, 1),
@@ -153,15 +160,15 @@ COMMANDS = table(
     Command(
         "volume ls",
         "[OPTION…]",
-        "List the volumes.",
+        "List volumes.",
         "minict volume ls --filter dangling=true -q",
         ls,
-        [_FILTER, Option("-q --quiet", "the names alone"), _FORMAT],
+        [_FILTER, Option("-q --quiet", "Only display volume names"), _FORMAT],
     ),
     Command(
         "volume inspect",
         "[OPTION…] VOLUME…",
-        "Show all that is known of volumes.",
+        "Display detailed information on volumes.",
         "minict volume inspect --format '{{.Mountpoint}}' db",
         inspect,
         [Option("-f --format", _FORMAT.help, "TEMPLATE")],
@@ -170,22 +177,22 @@ COMMANDS = table(
     Command(
         "volume rm",
         "[OPTION…] VOLUME…",
-        "Remove volumes with all that is in them, unless a container has them.",
+        "Remove volumes.",
         "minict volume rm db",
         remove,
-        [Option("-f --force", "one that is not there is no error")],
+        [Option("-f --force", "Ignore a missing volume")],
         (1, None),
     ),
     Command(
         "volume prune",
         "[OPTION…]",
-        "Remove the volumes without a name of their own that no container has.",
+        "Remove unused anonymous volumes.",
         "minict volume prune -a -f",
         prune,
         [
-            Option("-a --all", "those with a name too"),
+            Option("-a --all", "Remove all unused volumes, not just anonymous ones"),
             FORCE,
-            Option("--filter", "only those that match: label=KEY[=VALUE], label!=KEY", "KEY=VALUE", many=True),
+            Option("--filter", "Filter: label=KEY[=VALUE], label!=KEY", "KEY=VALUE", many=True),
         ],
     ),
 )
