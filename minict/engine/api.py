@@ -399,9 +399,9 @@ def volumes() -> List:
 
 def networks() -> List:
     """The networks."""
-    from minict.engine.networks.store import everyone
+    from minict.engine.networks.store import networks
 
-    return List(everyone())
+    return List(networks())
 
 
 running: set[Running] = set()  # those of this Python that were not stopped or waited for yet

@@ -283,7 +283,7 @@ def test_a_container_is_created_started_and_outlives_this_python(image):
         assert box.restart().status == "running"
         wait_until(lambda: box.logs().count("here") == 2)
         assert box.logs(tail=1) == "here\n"
-        with pytest.raises(minict.ContainerError, match="remove it with -f"):
+        with pytest.raises(minict.ContainerError, match="use -f"):
             box.remove()
     finally:
         box.remove(force=True)

@@ -140,7 +140,7 @@ def refused(done: subprocess.CompletedProcess, *words: str, status: int | None =
     """
     assert done.returncode == ((125 if "run" in done.args else 1) if status is None else status), done
     assert done.stdout == "" and done.stderr.startswith("minict: ") and done.stderr.count("\n") == 1, done.stderr
-    assert not [word for word in ("Traceback", "mistake of minict's", "Error:") if word in done.stderr], done.stderr
+    assert not [word for word in ("Traceback", "internal error", "Error:") if word in done.stderr], done.stderr
     assert not [word for word in words if word not in done.stderr], done.stderr
 
 

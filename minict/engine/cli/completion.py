@@ -123,9 +123,9 @@ def names(kind: str) -> list[str]:
 
         return [volume.name for volume in volumes()]
     if kind == "networks":
-        from minict.engine.networks.store import everyone
+        from minict.engine.networks.store import networks
 
-        return [network.name for network in everyone()]
+        return [network.name for network in networks()]
     return []
 
 

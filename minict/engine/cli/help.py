@@ -80,7 +80,7 @@ def overview(everything: bool = False) -> str:
         shown,
         folded,
         "minict --help all",
-        "Run 'minict COMMAND --help' for more information on a command.  --debug shows the traceback of an error.",
+        "Run 'minict COMMAND --help' for more about a command.  --debug shows the traceback of an error.",
         table.load("run").example,
     )
 

@@ -1,7 +1,7 @@
-"""A person, or a pipe, at the other end of a container's monitor: ``minict attach``, ``start -a``, ``run -it``.
+"""The client of a container's monitor: ``minict attach``, ``start -a``, ``run -it``.
 
-The messages on the socket are described in :mod:`.monitor`.  A terminal is in raw mode meanwhile: Ctrl-C is a byte
-for the container's terminal, not a signal for us; and it is as before whatever happens.
+:mod:`.protocol` describes the messages on the socket. The terminal is in raw mode meanwhile, so that Ctrl-C is a byte
+for the container's terminal and not a signal for minict; it is restored whatever happens.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from .protocol import END_OF_INPUT, ERR, EXIT, OUT, SIGNAL, SIZE, TYPED, Wake
 
 _CHUNK = 65536
 _DETACH = "ctrl-p,ctrl-q"
-KILLED = 137  # nobody is left to tell the exit status: the monitor was killed, and the kernel has killed its container
+KILLED = 137  # the monitor was killed, and the kernel has killed its container: no process can report the exit status
 
 
 class Detached(Exception):
-    """The person has typed the detach keys: the container goes on without them."""
+    """The user has typed the detach keys: the container goes on."""
 
 
 def connect(record: Record):
-    """A socket to the monitor of a running container.  Raises :class:`ContainerError`."""
+    """Open a socket to the monitor of a running container. Raises :class:`ContainerError`."""
     channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
     try:
         directory = os.open(record.state.directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -39,8 +39,7 @@ def connect(record: Record):
     except OSError:
         channel.close()
         raise ContainerError(
-            f"the container {record.name} is not running, or nobody looks after it who could be spoken to: "
-            "see 'minict ps -a'"
+            f"cannot attach to {record.name}: it is not running, or its monitor cannot be reached: see 'minict ps -a'"
         ) from None
     return channel
 
@@ -54,11 +53,11 @@ def attach(
     detach_keys: str | None = None,
     screen: tuple[int, int] = (1, 2),
 ) -> int:
-    """Join our own streams to the container behind *channel* until it ends; return its exit status.
+    """Attach our streams to the container behind *channel* until it ends; return its exit status.
 
-    *stdin*: what we read goes to it.  *signals*: so do signals that are sent to us.  *detach_keys*: a sequence such
-    as ``ctrl-p,ctrl-q`` that leaves the container alone; for terminals only.  *screen*: the descriptors of our output
-    and error. Raises :class:`Detached`, and :class:`ContainerError` when *detach_keys* are none.
+    *stdin*: forward standard input. *signals*: forward the signals that we receive. *detach_keys*: a sequence such as
+    ``ctrl-p,ctrl-q`` that detaches; for terminals only. *screen*: the descriptors of our output and error. Raises
+    :class:`Detached`, and :class:`ContainerError` for invalid *detach_keys*.
     """
     keys = DetachKeys(detach_keys)
     typed = stdin and tty and os.isatty(0)
@@ -82,7 +81,7 @@ def attach(
 
 
 def attach_or_leave(channel, **options) -> int:
-    """The same; 0 when the person has left by the detach keys."""
+    """The same; 0 when the user has detached."""
     try:
         return attach(channel, **options)
     except Detached:
@@ -91,7 +90,7 @@ def attach_or_leave(channel, **options) -> int:
 
 
 def _relay(channel, wake: Wake, stdin: bool, keys: DetachKeys, screen: tuple[int, int]) -> int:
-    """Until the container ends, or its monitor: what comes goes to our output, what is typed goes there."""
+    """Copy in both directions until the container or its monitor ends."""
     while True:
         poll = select.poll()
         for fd in (channel.fileno(), wake.fd, *((0,) if stdin else ())):
@@ -118,10 +117,10 @@ def _relay(channel, wake: Wake, stdin: bool, keys: DetachKeys, screen: tuple[int
 
 
 def _receive(channel) -> bytes:
-    """The monitor's next message; nothing at its end.
+    """The monitor's next message; empty at its end.
 
-    If it ends before it has read all that we have sent, we are told that first, and once (ECONNRESET): what it said
-    last, such as the exit status, is still there to be read.
+    If the monitor ends before it has read everything, the kernel reports ECONNRESET first, and once: its last messages,
+    such as the exit status, can still be read.
     """
     try:
         return channel.recv(_CHUNK + 1)
@@ -130,7 +129,7 @@ def _receive(channel) -> bytes:
 
 
 def wait(channel) -> int | None:
-    """Wait for the exit status of one life; None when the monitor ended without telling it."""
+    """Wait for the exit status of one run; None when the monitor ended without reporting it."""
     try:
         while message := _receive(channel):
             if message[:1] == EXIT:
@@ -141,19 +140,17 @@ def wait(channel) -> int | None:
 
 
 class DetachKeys:
-    """What a person types to leave a container alone: *text* as ``ctrl-p,ctrl-q``, which is the default, and nothing
-    for no keys.
+    """The detach keys as *text*: ``ctrl-p,ctrl-q`` by default, and empty for none.
 
-    Raises :class:`ContainerError` for what are no keys.
+    Raises :class:`ContainerError` for an invalid sequence.
     """
 
     def __init__(self, text: str | None = None):
         self._keys = parse_keys(_DETACH if text is None else text)
-        self._held = b""  # of the keys, what was typed so far
+        self._held = b""  # the part of the sequence that has been typed so far
 
     def typed(self, data: bytes, pass_on) -> None:
-        """Call *pass_on* with what of the *data* typed is for the container; raise :class:`Detached` when all keys are
-        there."""
+        """Call *pass_on* with the part of *data* that is for the container; raise :class:`Detached` after the last key."""
         data, self._held = find_keys(self._held + data, self._keys)
         if data:
             pass_on(data)
@@ -162,7 +159,7 @@ class DetachKeys:
 
 
 def find_keys(typed: bytes, keys: bytes) -> tuple[bytes, bytes]:
-    """Split what was typed: (what goes to the container, what may become, or is, the detach sequence at its end)."""
+    """Split *data* into what goes to the container and what may be the detach sequence at its end."""
     if keys and keys in typed:
         return typed[: typed.index(keys)], keys
     for length in range(min(len(keys) - 1, len(typed)), 0, -1):
@@ -172,9 +169,9 @@ def find_keys(typed: bytes, keys: bytes) -> tuple[bytes, bytes]:
 
 
 def parse_keys(text: str) -> bytes:
-    """``ctrl-p,ctrl-q`` as the bytes that a keyboard sends; the empty text for no sequence at all.
+    """``ctrl-p,ctrl-q`` as the bytes that a keyboard sends; empty text stands for no sequence.
 
-    Raises :class:`ContainerError`.  Source: docker-attach(1), ``--detach-keys``.
+    Raises :class:`ContainerError`. Source: docker-attach(1), ``--detach-keys``.
     """
     keys = b""
     for word in text.split(",") if text else ():
@@ -185,14 +182,14 @@ def parse_keys(text: str) -> bytes:
             keys += bytes([ord(letter.upper()) & 0x1F])
         else:
             raise ContainerError(
-                f"--detach-keys {text!r}: {word!r} is no key: write letters, or ctrl- and a letter, "
-                f"separated by commas, such as {_DETACH}"
+                f"invalid --detach-keys {text!r}: {word!r} is not a key: use letters, or ctrl- and a letter, "
+                f"separated by commas, as in {_DETACH}"
             )
     return keys
 
 
 def _send(channel, message: bytes) -> None:
-    """Say something to the monitor.  When it has gone, what it says last will tell us."""
+    """Send a message to the monitor. If it has gone, its last message explains why."""
     try:
         channel.send(message)
     except OSError:

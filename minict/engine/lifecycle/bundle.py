@@ -1,4 +1,4 @@
-"""minict.engine.lifecycle.bundle"""
+"""What the runtime gets for a container: its OCI spec, its network sandbox, and its files in /etc."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from minict.runtime import spec
 
 
 def prepare(record: Record, image: Image) -> tuple[spec.Spec, sandbox.Sandbox]:
-    """What the runtime is to make of the container, and how it is connected.  Raises :class:`ContainerError`."""
+    """Build the spec and the network sandbox of a container; every invalid option is found here. Raises
+    :class:`ContainerError`.
+    """
     settings = record.settings_object()
     network_sandbox = sandbox.Sandbox(
         settings,
@@ -29,10 +31,10 @@ def prepare(record: Record, image: Image) -> tuple[spec.Spec, sandbox.Sandbox]:
 
 
 def etc_files(record: Record) -> list[spec.Mount]:
-    """The files that the engine writes and the container sees in its /etc: they are not the image's to know.
+    """The mounts for the files in /etc that the engine writes: hosts, hostname, resolv.conf.
 
-    The container may write to them, unless its root is read-only, as in Docker.  So they lie with its other files on
-    the disk, and not in MINICT_RUN, which is memory that the whole machine shares.
+    The container may write to them unless its root is read-only, as in Docker. So they are on the disk with its other
+    files, and not in MINICT_RUN, which is memory that the whole machine shares.
     """
     options = ["bind", "nosuid", "nodev", "noexec", *["ro"] * bool(record.settings.get("read_only"))]
     return [

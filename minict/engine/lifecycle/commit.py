@@ -1,4 +1,4 @@
-"""What a container has changed in its image (``minict diff``), and the image that this makes (``minict commit``)."""
+"""The changes of a container (``minict diff``), and an image made from them (``minict commit``)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from minict.engine.spec import spec
 
 from . import inspect, operations
 
-# What an image says of containers (config.md of the OCI image-spec, and Docker's additions to it).
+# The fields of an image's configuration that concern containers (config.md of the OCI image-spec, and Docker's
+# additions).
 _FIELDS = (
     "User",
     "ExposedPorts",
@@ -29,14 +30,13 @@ _ETC = ("hosts", "hostname", "resolv.conf")
 
 
 def mounted(record: Record) -> frozenset[str]:
-    """The places where something is mounted, and where files and directories are that were only made for that."""
+    """Mount points, and the files and directories that exist only as mount points."""
     places = {destination for destination, _, _ in spec.MOUNTS} | {f"/etc/{name}" for name in _ETC}
     return frozenset(places | {mount["destination"] for mount in record.mounts or []} | {"/proc", "/sys", "/dev"})
 
 
 def changes(record: Record) -> list[tuple[str, str]]:
-    """What the container has added, changed and deleted: ``("A", "/new")``, by name.  Raises
-    :class:`ContainerError`."""
+    """What the container has added, changed and deleted: ``("A", "/new")``, by name. Raises :class:`ContainerError`."""
     image = Image.load(record.image, record.image_name)
     with overlay.Changes(image, record.data) as upper:
         return diff.changes_now(upper, image.layers, mounted(record))
@@ -51,10 +51,9 @@ def commit(
     change: list[str] = (),
     pause: bool = True,
 ) -> Image:
-    """Make an image of a container: of its image's layers and one more, with what it has changed; volumes are not in
-    it.
+    """Make an image from a container: the layers of its image and one with its changes, without volumes.
 
-    *change*: instructions of a Dockerfile, see :mod:`minict.engine.images.config`.  *pause*: freeze the container meanwhile.
+    *change*: Dockerfile instructions, see :mod:`minict.engine.images.config`. *pause*: freeze the container meanwhile.
     Raises :class:`ContainerError`.
     """
     image = Image.load(record.image, record.image_name)
@@ -80,7 +79,7 @@ def commit(
 
 
 def config_of(record: Record, image: Image) -> dict:
-    """What the new image says of containers: the container's own configuration, on top of its image's."""
+    """The configuration of the new image: the container's own on top of its image's."""
     settings = record.settings_object()
     whole = {**image.config, **inspect.config(record, settings, image)}
     if not (settings.stop_signal or image.config.get("StopSignal")):

@@ -1,4 +1,4 @@
-"""minict.engine.lifecycle.containerfs"""
+"""The files of a container, running or not, as the container sees them: for ``cp``, ``diff`` and ``export``."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from minict.runtime.errors import ContainerError
 
 
 def of_container(record, volumes: bool = True):
-    """The files of a container, running or not, as it sees them itself; without /proc, /sys and what else is the
-    kernel's, and with *volumes* or without.
+    """The files of a container as it sees them, without /proc, /sys and other kernel file systems, with or without
+    *volumes*.
 
-    Of one that does not run, hold the lock as long as the work goes on, lest it be started; close() the files of one
-    that runs.  Raises :class:`ContainerError`.
+    The caller holds the lock of a container that does not run, so that it is not started, and calls close() on the
+    files of a running one. Raises :class:`ContainerError`.
     """
     pid = record.pid
     place = f"{record.data}/root"
@@ -28,23 +28,22 @@ def of_container(record, volumes: bool = True):
         own = filter(_is_own, record.state.read_spec().mounts) if volumes else []
         found = Running(pid, place, [mount.destination for mount in own])
     except FileNotFoundError:
-        raise ContainerError(f"the container {record.name} has just ended: do it again") from None
-    if record.pid != pid:  # then the number may be another process's by now
+        raise ContainerError(f"the container {record.name} has just ended: try again") from None
+    if record.pid != pid:  # the pid may belong to another process by now
         found.close()
-        raise ContainerError(f"the container {record.name} has just ended: do it again")
+        raise ContainerError(f"the container {record.name} has just ended: try again")
     return found
 
 
 def _is_own(mount: spec.Mount) -> bool:
-    """Whether a mount holds files that are the container's own."""
+    """Whether the files of a mount belong to the container."""
     return (
         mount.type in ("bind", "tmpfs") and mount.destination != "/" and not f"{mount.destination}/".startswith("/dev/")
     )
 
 
 def with_files(record, function, volumes: bool = True):
-    """Call *function* with the files of a container, and return what it returns; who does not run can't be started
-    meanwhile."""
+    """Call *function* with the files of a container and return its result; a stopped container cannot start meanwhile."""
     if record.pid is not None:
         files = of_container(record, volumes)
         try:
@@ -53,5 +52,5 @@ def with_files(record, function, volumes: bool = True):
             files.close()
     with record:
         if record.status == "restarting":
-            raise ContainerError(f"the container {record.name} is about to start again: stop it, or wait until it runs")
+            raise ContainerError(f"the container {record.name} is about to restart: stop it, or wait until it runs")
         return function(of_container(record, volumes))

@@ -1,4 +1,4 @@
-"""minict.engine.lifecycle.create"""
+"""Create a container: everything up to the point where a process starts."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .bundle import prepare
 def create(
     image_name: str, args: list[str], settings: ContainerOptions, *, found: Image | None = None, starting: bool = False
 ) -> Record:
-    """Make a container, up to the point where nothing of it runs yet.
+    """Create a container without starting it.
 
-    *found*: what :func:`find_image` has found.  With *starting* the caller goes on to :func:`minict.engine.lifecycle.task.begin` at once, and the
-    record stays locked until it unlocks it: should the caller be killed before, a container that removes itself does
-    not stay.  Raises :class:`ContainerError`; then nothing is left.
+    *found*: the result of :func:`find_image`. With *starting*, the caller continues with :func:`.task.begin` and
+    unlocks the record: if the caller is killed before, a container with ``--rm`` does not stay. Raises
+    :class:`ContainerError`; then nothing is left.
     """
     image = found or find_image(image_name, settings)
-    settings = settings.resolved()  # it may be started again by somebody with other variables, in another directory
+    settings = settings.resolved()  # it may be started again with another environment, in another directory
     if settings.name is not None:
         settings.name = settings.name.removeprefix("/")  # as inspect shows it
         names.check(settings.name)
@@ -39,7 +39,7 @@ def create(
         settings=settings.to_dict(),
         mounts=mounts.plan(settings, image),
     )
-    prepared = prepare(record, image)  # all that can be wrong with it is found before anything is taken
+    prepared = prepare(record, image)  # every invalid option is found before anything is taken
     record.make()
     try:
         if settings.name:
@@ -55,8 +55,8 @@ def create(
             record.prepared = prepared
             record.write_last_run(started=now(), monitor=[os.getpid(), begin_time(os.getpid())])
         record.save()
-        Image.load(image.id)  # as from now on nobody removes it, it is enough to look once
-        mounts.prepare(record.mounts, image, record.id)  # now that the record names them, nobody removes them
+        Image.load(image.id)  # from now on the record protects the image
+        mounts.prepare(record.mounts, image, record.id)  # the record names the volumes now, which protects them
         if settings.cidfile is not None:
             write_id(settings.cidfile, record.id)
     except BaseException:
@@ -69,15 +69,14 @@ def create(
 
 
 def find_image(name: str, settings: ContainerOptions, quiet: bool = False) -> Image:
-    """The image of a new container, fetched from its registry as ``--pull`` and ``--platform`` say, *quiet* without a
-    word.
+    """The image of a new container, pulled as ``--pull`` and ``--platform`` say; *quiet* suppresses the progress.
 
-    Raises :class:`ContainerError`, also when the one that is here is for another platform.
+    Raises :class:`ContainerError`, also when the local image is for another platform.
     """
     platform, wanted = settings.platform, policies.pull(settings)
     if platform is None and wanted == "missing":
         try:
-            return Image.find(name)  # most often: then nothing about registries is loaded
+            return Image.find(name)  # the usual case: nothing about registries is loaded
         except ContainerError:
             pass
     from minict.engine.distribution import manifest
@@ -85,25 +84,23 @@ def find_image(name: str, settings: ContainerOptions, quiet: bool = False) -> Im
 
     if platform is not None and manifest.parse_platform(platform)["os"] != "linux":
         raise ContainerError(
-            f"--platform {platform}: only images for Linux run here, such as linux/{manifest.architecture()}"
+            f"unsupported --platform {platform}: only Linux images run here, such as linux/{manifest.architecture()}"
         )
     image = pull.ensure(name, wanted, platform=platform, quiet=quiet)
     if platform is not None and not manifest.fits(image.document, manifest.parse_platform(platform)):
         raise ContainerError(
-            f"--platform {platform}: the image {name} that is here is for {image.platform}: fetch the other one with "
+            f"--platform {platform}: the local image {name} is for {image.platform}: pull the other one with "
             "--pull missing"
         )
     return image
 
 
 def write_id(path: str, id: str) -> None:
-    """``--cidfile``: write the container's *id* into the new file *path*.  Raises :class:`ContainerError`."""
+    """``--cidfile``: write the *id* of the container into the new file *path*. Raises :class:`ContainerError`."""
     try:
         with open(path, "x") as file:
             file.write(id)
     except FileExistsError:
-        raise ContainerError(
-            f"--cidfile {path}: there is such a file already: remove it, or choose another name"
-        ) from None
+        raise ContainerError(f"--cidfile {path}: the file already exists: remove it, or choose another name") from None
     except OSError as error:
         raise ContainerError(f"--cidfile {path}: {error.strerror}", errno=error.errno) from None

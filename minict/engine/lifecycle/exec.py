@@ -1,4 +1,4 @@
-"""``minict exec``: a further command in a container that runs."""
+"""``minict exec``: one more command in a running container."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def process(
     tty: bool = False,
     privileged: bool = False,
 ) -> Process:
-    """What is to be executed: the *command* in the surroundings of the container's own, but for what is given here.
+    """The process for *command*, with the container's own settings except for those given here.
 
     Raises :class:`ContainerError`.
     """
@@ -35,9 +35,11 @@ def process(
     from minict.engine.spec.user import find_user
 
     if record.pid is None:
-        raise ContainerError(f"the container {record.name} is not running: start it first, or take 'minict run'")
+        raise ContainerError(f"the container {record.name} is not running: start it first, or use 'minict run'")
     if record.status == "paused":
-        raise ContainerError(f"the container {record.name} is paused: 'minict unpause {record.name}' lets it go on")
+        raise ContainerError(
+            f"the container {record.name} is paused: unpause it first with 'minict unpause {record.name}'"
+        )
     first = record.state.read_spec().process
     variables = dict(word.split("=", 1) for word in first.env)
     if tty:
@@ -67,7 +69,7 @@ def process(
 
 
 def execute(record: Record, wanted: Process, *, streams: tuple = (0, 1, 2), console: int = -1) -> tuple[int, int]:
-    """Execute the *wanted* process; its (pid, pidfd).  It is our child.  Raises :class:`ContainerError`."""
+    """Execute the *wanted* process as our child; return (pid, pidfd). Raises :class:`ContainerError`."""
     program = seccomp.program(record.settings_object(), record.state.read_spec())
     return _asked(
         lambda: runtime.execute(Container(record.id), wanted, streams=streams, console=console, seccomp_filter=program)
@@ -75,8 +77,7 @@ def execute(record: Record, wanted: Process, *, streams: tuple = (0, 1, 2), cons
 
 
 def _asked(ask):
-    """What *ask* returns; what the container refuses, such as a user or a directory that it has not, has the status
-    126, as Docker's."""
+    """Call *ask*; an error about the container, such as a missing user or directory, gets Docker's status 126."""
     try:
         return ask()
     except ContainerError as error:
@@ -85,7 +86,7 @@ def _asked(ask):
 
 
 def attached(record: Record, wanted: Process, interactive: bool = False, detach_keys: str | None = None) -> int:
-    """Execute it joined to our own streams; its exit status, or 0 when the person has left by the *detach_keys*.
+    """Execute *wanted* attached to our streams; return its exit status, or 0 when the user has detached.
 
     Raises :class:`ContainerError`.
     """
@@ -115,7 +116,7 @@ def attached(record: Record, wanted: Process, interactive: bool = False, detach_
 
 
 def _relayed(record: Record, wanted: Process, interactive: bool) -> int:
-    """Execute it with pipes to our own streams, and hand on to it the signals that are sent to us; its exit status."""
+    """Execute *wanted* with pipes to our streams, forward our signals to it, and return its exit status."""
     from minict.engine.util import daemonize, streams
 
     from . import protocol
@@ -127,18 +128,21 @@ def _relayed(record: Record, wanted: Process, interactive: bool) -> int:
         daemonize.take_signals(lambda number: _hand_on(pid, pidfd, number))
         relay.run(pidfd, wake)
         status = exit_status(os.waitpid(pid, 0)[1])
-        if relay.open:  # it has left somebody behind
+        if relay.open:  # it has left background processes
             daemonize.fork_away(b"minict-exec", lambda told: told(None) or streams.discard(relay.fds), keep=relay.fds)
     if relay.lost and not status:
         raise ContainerError(
-            f"what {wanted.args[0]} has written could not be passed on: {relay.lost.strerror}", errno=relay.lost.errno
+            f"cannot write the output of {wanted.args[0]}: {relay.lost.strerror}", errno=relay.lost.errno
         )
     return status
 
 
 def _hand_on(pid: int, pidfd: int, number: int) -> None:
-    """Send a signal to our child.  One that is stopped would not even end by it: the container may stop whom it likes,
-    and a person who wants to leave must not have to wait for that."""
+    """Send a signal to our child; kill it if it is stopped.
+
+    A stopped process would not act on the signal: a container may stop its processes, but the user must be able to
+    leave.
+    """
     from minict.engine.util import daemonize
 
     daemonize.send(pidfd, number)
@@ -162,11 +166,11 @@ _LEFT = b"left"
 
 
 def _keep(record: Record, wanted: Process, channel, told) -> None:
-    """In a process of its own, which holds the terminal and waits for the command: so a person can leave, and the
-    command goes on.
+    """Keep the terminal and wait for the command, in a process of its own: the user can detach while the command goes
+    on.
 
-    By *channel* go the terminal, the command's pidfd, and at the end its exit status; the answer is :data:`_LEFT`, or
-    nothing when the person's window was closed, and then the terminal hangs up, as a terminal does.
+    The *channel* carries the terminal, the command's pidfd, and at the end its exit status. The answer is
+    :data:`_LEFT`, or nothing when the user's window was closed: then the terminal hangs up, as a terminal does.
     """
     import _socket
     import select
@@ -190,21 +194,20 @@ def _keep(record: Record, wanted: Process, channel, told) -> None:
                 poll.register(master, select.POLLIN)
             else:
                 os.close(master)
-        elif not terminal.pass_on(master, -1):  # nobody looks, but who writes must not wait for that
+        elif not terminal.pass_on(master, -1):  # nobody reads, and the command must not wait for a reader
             poll.unregister(master)
     try:
         channel.send(str(exit_status(os.waitpid(pid, 0)[1])).encode())
     except OSError:
-        pass  # the person has left
+        pass  # the user has detached
 
 
 def in_background(record: Record, wanted: Process) -> None:
-    """Execute it, and leave it alone.  Raises :class:`ContainerError`.
+    """Execute *wanted* in the background. Raises :class:`ContainerError`.
 
-    A process of ours waits for it: the kernel takes a container's pid namespace apart only when every process in it
-    was waited for, and not everybody's process 1, who inherits orphans, does that.  It also reads what the command
-    writes, and forgets it: /dev/null of the host would be a descriptor of ours, by which root inside could change its
-    mode.
+    A process of minict waits for it: the kernel takes a pid namespace apart only when all of its processes have been
+    waited for, and not every process 1, which inherits orphans, does that. It also reads and discards the output of the
+    command: /dev/null of the host would be one of our descriptors, and root inside could change its mode.
     """
     from minict.engine.util import daemonize, streams
 

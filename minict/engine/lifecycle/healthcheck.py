@@ -1,8 +1,8 @@
-"""How a container is: a command that is executed inside from time to time, and says so by its exit status.
+"""Health checks: a command in the container, run from time to time, reports health by its exit status.
 
-The monitor keeps the time.  Each check is a process of its own (:func:`_check`), forked from the monitor, which
-executes the command in the container, waits for it, or kills it when its time is over, and writes what came of it into
-a pipe.  So a check that hangs, or the memory that it takes, is never the monitor's.
+The monitor keeps the time. Each check is a process of its own (:func:`_check`), forked from the monitor: it executes
+the command in the container, waits for it or kills it when its time is over, and writes the result into a pipe. So a
+check that hangs, or takes much memory, does not harm the monitor.
 
 Source: the Dockerfile reference, HEALTHCHECK; docker-run(1).
 """
@@ -20,14 +20,16 @@ from minict.runtime.process import exit_status
 from . import exec
 
 _KEPT = 5  # results in the record
-_LONGEST = 4096  # bytes of the command's output that are kept, as in Docker
+_LONGEST = 4096  # bytes of output that are kept, as in Docker
 _KILL = 9
 
 
 class Health:
-    """The checks of one life of the container *record*.  *policy* is what
-    :func:`minict.engine.containers.policies.healthcheck` returns, *shell* the image's SHELL, which a command in one
-    string is given to."""
+    """The checks during one run of the container *record*.
+
+    *policy* is the result of :func:`minict.engine.containers.policies.healthcheck`; *shell* is the image's SHELL, which
+    gets a command given as one string.
+    """
 
     def __init__(self, record: Record, policy: dict, shell: list[str] | None = None):
         self.record, self.policy = record, policy
@@ -35,30 +37,29 @@ class Health:
         self.command = words if kind == "CMD" else [*(shell or ["/bin/sh", "-c"]), words[0]]
         self.began = time.monotonic()
         self.status, self.failures, self.results = "starting", 0, []
-        self.fd = self._pid = -1  # of the check that is under way
+        self.fd = self._pid = -1  # of the check in progress
         self._started = 0
         self.next = self.began + self._pause()
         self._write()
 
     def timeout(self) -> float | None:
-        """Milliseconds until the next check is due; None while one is under way, as :attr:`fd` then tells."""
+        """Milliseconds until the next check is due; None during a check, whose end :attr:`fd` reports."""
         return None if self.fd >= 0 else max(0.0, (self.next - time.monotonic()) * 1000)
 
     def look(self, ended: bool) -> None:
-        """Begin a check when one is due; with *ended*, :attr:`fd` can be read: see what came of the one that has
-        ended."""
+        """Start a check when one is due; with *ended*, :attr:`fd` is readable: collect the result of the check."""
         if ended:
             self._take_result()
         elif self.fd < 0 and time.monotonic() >= self.next:
             self.next = time.monotonic() + self._pause()
-            if not os.path.exists(self.record.state.path("paused")):  # who is frozen answers nobody
+            if not os.path.exists(self.record.state.path("paused")):  # a frozen container cannot answer
                 try:
                     self._begin()
-                except OSError:  # no process or no descriptor is to be had just now: the next time
+                except OSError:  # no process or descriptor is available now: try at the next time
                     pass
 
     def stop(self) -> None:
-        """The container has ended: a check that is under way ends with it."""
+        """End the check in progress: the container has ended."""
         if self.fd >= 0:
             os.kill(self._pid, _KILL)
             os.waitpid(self._pid, 0)
@@ -66,7 +67,7 @@ class Health:
             self.fd = -1
 
     def _pause(self) -> float:
-        """Seconds until the next check: more often while it is starting."""
+        """Seconds until the next check: shorter during the start period."""
         starting = self.status == "starting" and self._in_start_period()
         return self.policy["StartInterval" if starting else "Interval"] / 1e9
 
@@ -117,8 +118,9 @@ class Health:
         self._write()
 
     def _write(self) -> None:
-        """Let others know.  On a full disk they wait for the next time: the monitor, and with it the container, must
-        not end."""
+        """Publish the result. On a full disk it waits for the next time: the monitor, and with it the container, must
+        go on.
+        """
         try:
             self.record.write_last_run(
                 health={"Status": self.status, "FailingStreak": self.failures, "Log": self.results}
@@ -128,8 +130,7 @@ class Health:
 
 
 def _check(record: Record, command: list[str], seconds: float) -> tuple[int, bytes]:
-    """Execute the *command*, and wait for it; its exit status and output.  -1: it could not be executed, or took
-    longer."""
+    """Execute *command* and wait for it; return its exit status and output, -1 if it failed to start or took too long."""
     import select
 
     output, written = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -147,7 +148,7 @@ def _check(record: Record, command: list[str], seconds: float) -> tuple[int, byt
         ready = dict(poll.poll(left * 1000))
         if output in ready:
             if chunk := os.read(output, 65536):
-                text = (text + chunk)[:_LONGEST]  # it is read on, lest the command wait for a reader
+                text = (text + chunk)[:_LONGEST]  # keep reading, so that the command does not wait for a reader
                 continue
             poll.unregister(output)
         if pidfd in ready:

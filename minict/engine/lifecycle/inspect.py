@@ -1,7 +1,6 @@
-"""What ``minict inspect`` shows of a container: all that is known of it, under the names that Docker gives it.
+"""``minict inspect`` of a container: everything known about it, under Docker's names.
 
-Scripts read this; so what minict has no counterpart for is left out, and nothing is made up.
-Source: the Docker Engine API, ContainerInspect.
+Scripts read this, so it leaves out what minict has no counterpart for. Source: the Docker Engine API, ContainerInspect.
 """
 
 from __future__ import annotations
@@ -23,8 +22,10 @@ from . import jsonlog
 
 
 class Facts(dict):
-    """Fields under Docker's names.  Those that are *optional* are left out when they are empty; and yet a template may
-    ask for them, ``{{if .State.Health}}``, as for a pointer of Go's that is nil."""
+    """Fields under Docker's names. Those that are *optional* are left out when empty.
+
+    A template may still ask for them, ``{{if .State.Health}}``, as for a nil pointer in Go.
+    """
 
     def __init__(self, fields: dict, optional: tuple[str, ...]):
         super().__init__({name: value for name, value in fields.items() if value or name not in optional})
@@ -32,7 +33,7 @@ class Facts(dict):
 
 
 def container(record: Record, *, size: bool = False) -> dict:
-    """The container as ``inspect`` shows it; with *size* also how much of the disk it takes."""
+    """Describe a container; with *size* also the disk space that it takes."""
     settings, image = record.settings_object(), image_of(record)
     command = command_of(record, image)
     data = record.data
@@ -72,7 +73,7 @@ def container(record: Record, *, size: bool = False) -> dict:
 
 
 def image_of(record: Record) -> Image | None:
-    """The container's image; None when its file is gone or damaged, which must not keep the rest from being shown."""
+    """The container's image; None when its file is gone or damaged: the rest is shown all the same."""
     try:
         return Image.load(record.image, record.image_name)
     except ContainerError:
@@ -80,19 +81,19 @@ def image_of(record: Record) -> Image | None:
 
 
 def command_of(record: Record, image: Image | None) -> list[str]:
-    """The command with its arguments, entry point and all; as far as that is known without the image."""
+    """Entry point, command and arguments, as far as they are known without the image."""
     if image is None:
         return record.args or [""]
     return spec_builder.command_line(record.settings_object(), image.config, record.args, image)
 
 
 def labels_of(record: Record, image: Image | None) -> dict[str, str]:
-    """The container's labels: the image's, and its own."""
+    """The labels of the image and of the container."""
     return env.labels(record.settings_object(), image.config if image else {})
 
 
 def state_of(record: Record) -> dict:
-    """How it is, and how it came to that."""
+    """The state of the container, and how its last run went."""
     status, last_run = record.status, record.last_run
     found = {
         "Status": status,
@@ -111,10 +112,10 @@ def state_of(record: Record) -> dict:
 
 
 def config(record: Record, settings: ContainerOptions, image: Image | None) -> dict:
-    """What the container itself is to be like, on whatever host it is."""
+    """The portable part of the configuration, which does not depend on the host."""
     given = image.config if image else {}
     entrypoint, cmd = given.get("Entrypoint"), record.args or given.get("Cmd")
-    if settings.entrypoint is not None:  # a new entry point makes the image's command void
+    if settings.entrypoint is not None:  # a new entry point discards the image's command
         entrypoint, cmd = [settings.entrypoint] if settings.entrypoint else None, record.args or None
     hostname = host_name(record, settings)
     return Facts(
@@ -141,14 +142,14 @@ def config(record: Record, settings: ContainerOptions, image: Image | None) -> d
 
 
 def _env(settings: ContainerOptions, given: dict) -> list[str]:
-    """The image's variables and the user's, without those that depend on the host name and the user."""
+    """The variables of the image and the user, without those that depend on the host name and the user id."""
     words = [*(given.get("Env") or []), *env.handed_on(settings)]
     found = {word.partition("=")[0]: word for word in words}
     return [word for word in found.values() if "=" in word]
 
 
 def host_name(record: Record, settings: ContainerOptions) -> str:
-    """The name that the container has, or had; nothing when it shares that of a container which has ended."""
+    """The host name that the container has, or had; empty when it shared that of a container that has ended."""
     try:
         return namespaces.host_name(settings, record.id)
     except ContainerError:
@@ -156,7 +157,7 @@ def host_name(record: Record, settings: ContainerOptions) -> str:
 
 
 def host_config(record: Record, settings: ContainerOptions) -> dict:
-    """What the container gets from the host."""
+    """The part of the configuration that depends on the host."""
     wanted = resources.resources(settings)
     memory, cpu, disks = wanted.memory or spec.Memory(), wanted.cpu or spec.CPU(), wanted.blockIO or spec.BlockIO()
     name, most = policies.restart(settings)
@@ -215,13 +216,13 @@ def host_config(record: Record, settings: ContainerOptions) -> dict:
 
 
 def _capabilities(words: list[str]) -> list[str] | None:
-    """By their whole names."""
+    """Capabilities by their full names."""
     names = [word.upper().removeprefix("CAP_") for word in words]
     return [name if name == "ALL" else f"CAP_{name}" for name in names] or None
 
 
 def _requested_mounts(record: Record, settings: ContainerOptions) -> list[dict]:
-    """What ``--mount`` has asked for."""
+    """The values of ``--mount``."""
     places = {volume_options.mount(word)["destination"] for word in settings.mount}
     return [
         {
@@ -248,7 +249,7 @@ def _tmpfs(record: Record) -> dict[str, str]:
 
 
 def mount(each: dict) -> dict:
-    """One of the container's mounts (:func:`minict.engine.volumes.mounts.plan`) as Docker shows it."""
+    """One mount of the container (:func:`minict.engine.volumes.mounts.plan`) as Docker shows it."""
     options = list(each.get("options", ()))
     propagation = [word for word in options if word.lstrip("r") in ("private", "slave", "shared")]
     result = {
@@ -265,20 +266,20 @@ def mount(each: dict) -> dict:
 
     try:
         source = Volume.find(each["name"]).source
-    except ContainerError:  # somebody has removed it, or what it stands for
+    except ContainerError:  # the volume, or its target, has been removed
         source = ""
     return {**result, "Name": each["name"], "Source": source, "Driver": "local"}
 
 
 def exposed(settings: ContainerOptions, image: Image | None) -> list[str]:
-    """The ports that the image and the user name, each as ``80/tcp``."""
+    """The ports that the image and the user expose, each as ``80/tcp``."""
     words = [*((image.config.get("ExposedPorts") or {}) if image else {}), *settings.expose]
     found = {(port.inside, port.protocol) for word in words for port in portmapper.parse_exposed(word)}
     return [f"{number}/{protocol}" for number, protocol in sorted(found)]
 
 
 def port_bindings(settings: ContainerOptions) -> dict[str, list[dict]]:
-    """What ``-p`` says: for each port of the container those of the host that were wished."""
+    """The port mappings of ``-p``: for each port of the container the requested ports of the host."""
     found: dict[str, list[dict]] = {}
     for port in (port for word in settings.publish for port in portmapper.parse(word)):
         first, last = port.choices
@@ -292,8 +293,9 @@ def port_bindings(settings: ContainerOptions) -> dict[str, list[dict]]:
 
 
 def network_settings(record: Record, image: Image | None) -> dict:
-    """Its networks, those of its next life when it does not run; and all of its ports: those that are only exposed
-    have no port of the host."""
+    """The container's networks, of its next run when it is stopped, and its ports; exposed ports have no port of the
+    host.
+    """
     found = state.describe(record.id)
     nothing = {"IPAddress": "", "IPPrefixLen": 0, "Gateway": "", "MacAddress": "", "Aliases": None, "NetworkID": ""}
     networks = found["Networks"] or {
@@ -304,7 +306,7 @@ def network_settings(record: Record, image: Image | None) -> dict:
 
 
 def sizes(record: Record, image: Image | None) -> tuple[int, int]:
-    """How many bytes the container has written, and how many all its files have."""
+    """The bytes that the container has written, and the bytes of all its files."""
     written = diskusage.usage(f"{record.data}/upper")
     return written, written + (image.size if image else 0)
 
@@ -313,7 +315,7 @@ def sizes(record: Record, image: Image | None) -> tuple[int, int]:
 
 
 def networks_of(record: Record) -> list[str]:
-    """The names of its networks, those that it has or, when it does not run, will have."""
+    """The names of the networks that the container has, or will have when it starts."""
     from minict.engine.networks.options import names_of_networks
     from minict.engine.networks.state import describe
 

@@ -1,15 +1,15 @@
-"""What a container has written: a bounded log on disk, and who reads it.
+"""The log of a container: bounded files on disk, their writer and their readers.
 
-A line of the log is one of the container's, with the time at which it came and the stream on which:
+A line of the log is a line of the container, with its time and stream::
 
     2026-11-25T15:26:00.123456789Z stdout F the text of the line
 
-``F`` is a full line; ``P`` a part of one, which goes on in the next record of the same stream.  The files are
-``log.1``, ``log.2``…: the one with the highest number is written to.  When it has its size, the next one is begun and
-the oldest removed.  No file is ever renamed, so that a reader who follows can't be overtaken.
+``F`` is a full line; ``P`` is a part of one, which continues in the next record of the same stream. The files are
+``log.1``, ``log.2`` and so on; the one with the highest number is being written. When it is full, the next one is begun
+and the oldest removed. Files are never renamed, so that a reader who follows cannot be overtaken.
 
-The writer is the container's monitor, which lives as long as the container: it imports next to nothing for this.
-Source: the format of Kubernetes' container logs (CRI).
+The writer is the container's monitor, which lives as long as the container and therefore imports little. Source: the
+format of Kubernetes' container logs (CRI).
 """
 
 from __future__ import annotations
@@ -22,27 +22,28 @@ from minict.engine.util import timestamps
 MAX_SIZE = 10 << 20  # bytes of a file
 MAX_FILE = 3  # files
 STREAMS = ("stdout", "stderr")
-_LONGEST = 16384  # bytes of one record's text: a line that never ends becomes many parts
+_LONGEST = 16384  # bytes of text in one record: an endless line becomes many parts
 
 
 class Log:
     """The log in *directory*: at most *max_file* files of *max_size* bytes each, or of one record that is longer.
 
-    One process at a time writes.  :meth:`write` never fails: what can't be written, because the disk is full, is
-    counted in ``lost``, and the log says so as soon as there is room again.
+    One process at a time writes. :meth:`write` never fails: bytes that cannot be written, because the disk is full, are
+    counted in ``lost``, and the log reports them when there is room again.
     """
 
     def __init__(self, directory: str, max_size: int = MAX_SIZE, max_file: int = MAX_FILE):
         self.directory, self.max_size, self.max_file = directory, max_size, max(1, max_file)
-        self.lost, self._why = 0, ""  # bytes of the container's that are in no file, and the reason
+        self.lost, self._why = 0, ""  # bytes of the container that are in no file, and the reason
         self._number = max(numbers(directory), default=1)
         self._fd, self._size = -1, 0  # the file is opened when there is something to write
         self._waiting: list[bytes] = []
         self._waiting_size = 0
 
     def write(self, stream: str, data: bytes, moment: int | None = None) -> None:
-        """Add *data*, as it came from *stream* (``stdout`` or ``stderr``) at *moment*, nanoseconds since 1970 (or
-        now)."""
+        """Add *data* from *stream* (``stdout`` or ``stderr``) with the time *moment*, in nanoseconds since 1970
+        (default: now).
+        """
         if not self._ready():
             self.lost += len(data)
             return
@@ -58,13 +59,13 @@ class Log:
         self._flush()
 
     def close(self) -> None:
-        """Let the file go.  A later :meth:`write`, or another log in this directory, goes on with it."""
+        """Close the file. A later :meth:`write`, or another log in this directory, continues it."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
     def _ready(self) -> bool:
-        """Whether there is a file, and nothing lost that it does not tell of."""
+        """Whether a file is open and all losses are reported in it."""
         try:
             if self._fd < 0:
                 self._open()
@@ -73,15 +74,17 @@ class Log:
             return False
         if self.lost:
             lost, self.lost = self.lost, 0
-            text = f"[minict: here {lost} bytes are missing, which could not be written: {self._why}]"
+            text = f"[minict: {lost} bytes are missing here, which could not be written: {self._why}]"
             self._add(f"{timestamps.stamp(time.time_ns())} stderr F {text}".encode())
             self._flush()
             self.lost = lost if self.lost else 0
         return not self.lost
 
     def _open(self) -> None:
-        """Go on with the file of the highest number.  A line that nobody could finish, because its writer was killed
-        or the disk full, ends there.  Raises :class:`OSError`."""
+        """Continue the file with the highest number. Raises :class:`OSError`.
+
+        A line that its writer could not finish, because it was killed or the disk was full, ends there.
+        """
         self._fd = os.open(
             _path(self.directory, self._number), os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
         )
@@ -94,7 +97,7 @@ class Log:
                 raise
 
     def _add(self, record: bytes) -> None:
-        """Have *record* wait for those that came with it; but first, if it has no room in this file, begin the next."""
+        """Queue *record*; begin the next file first if this one has no room for it."""
         filled = self._size + self._waiting_size
         if filled and filled + len(record) + 1 > self.max_size:
             self._flush()
@@ -103,7 +106,7 @@ class Log:
         self._waiting_size += len(record) + 1
 
     def _flush(self) -> None:
-        """Write what waits, in one call."""
+        """Write the queued records in one call."""
         data, self._waiting, self._waiting_size = b"".join(self._waiting), [], 0
         written = 0
         try:
@@ -119,7 +122,7 @@ class Log:
             self.close()
 
     def _rotate(self) -> None:
-        """Begin the next file; the oldest goes first, and makes room for it."""
+        """Begin the next file; the oldest is removed first, to make room."""
         self.close()
         self._number, self._size = self._number + 1, 0
         for number in numbers(self.directory):
@@ -137,7 +140,7 @@ def numbers(directory: str) -> list[int]:
 
 
 def current(directory: str) -> str:
-    """The path of the file that is written to."""
+    """The path of the file that is being written."""
     return _path(directory, max(numbers(directory), default=1))
 
 
@@ -158,12 +161,11 @@ def read(
     streams: tuple = STREAMS,
     ended=lambda: False,
 ):
-    """Yield the records of the log in *directory*, as (time, stream, text): the time as RFC 3339 has it, the text
-    with its newline, or without one when it is a part of a line.
+    """Yield the records of the log in *directory* as (time, stream, text).
 
-    *tail*: only so many of the last lines.  *since* and *until*: nanoseconds since 1970, both included.  *follow*: go on
-    with what is being written, until the function *ended* says that nobody will write any more.
-    What is no record, such as a line that a crash of the machine has torn, is passed over.
+    The time is RFC 3339; the text ends with a newline unless it is a part of a line. *tail*: only this number of last
+    lines. *since* and *until*: nanoseconds since 1970, both included. *follow*: continue until the function *ended*
+    returns True. Damaged records, such as a line torn by a crash of the machine, are skipped.
     """
     first, last = (None if moment is None else timestamps.stamp(max(0, moment)).encode() for moment in (since, until))
 
@@ -182,7 +184,7 @@ def read(
 
 
 def _record(line: bytes) -> tuple[str, str, bytes] | None:
-    """A line of the log as time, stream and text; None when it is none."""
+    """Split a line of the log into time, stream and text; None for a damaged line."""
     words = line.split(b" ", 3)
     if len(words) < 4 or len(words[0]) != 30 or words[2] not in (b"F", b"P"):
         return None
@@ -195,9 +197,9 @@ def _lines(directory: str, number: int, place: int, ended=None):
     file = None
     try:
         while True:
-            # asked before the file is read: what was written before its writer's end is there
+            # ask before reading: everything that the writer wrote before its end is then read
             over = ended is None or ended()
-            # then this file has got all of its lines
+            # then this file is complete
             later = next((each for each in numbers(directory) if each > number), None)
             if file is None:
                 try:
@@ -223,7 +225,7 @@ def _lines(directory: str, number: int, place: int, ended=None):
 
 
 def _whole_lines(file, to_the_end: bool):
-    """The lines from here on, without their newlines; what is not finished yet is left for the next time."""
+    """The complete lines from here on, without their newlines; an unfinished line stays for the next call."""
     while line := file.readline():
         if line[-1:] != b"\n" and not to_the_end:
             file.seek(-len(line), 1)
@@ -232,8 +234,7 @@ def _whole_lines(file, to_the_end: bool):
 
 
 class _Watch:
-    """Whoever follows a log waits here for something to be written; a second at the longest: its writer may have been
-    killed."""
+    """Wait until something is written, for a second at most: the writer may have been killed."""
 
     def __init__(self, directory: str):
         import select
@@ -245,7 +246,7 @@ class _Watch:
             self._fd = inotify.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
             inotify.inotify_add_watch(self._fd, directory, inotify.IN_MODIFY | inotify.IN_CREATE | inotify.IN_MOVED_TO)
             self._poll.register(self._fd, select.POLLIN)
-        except OSError:  # the user has too many of them already: look ten times a second
+        except OSError:  # the user has no inotify instance left: look ten times a second
             self.close()
 
     def wait(self) -> None:
@@ -261,15 +262,14 @@ class _Watch:
 
 
 def _last_lines(directory: str, count: int, wanted, streams: tuple) -> tuple[list[bytes], int, int]:
-    """The records of the last *count* lines, and where the log goes on after them: the file's number and the place in
-    it.
+    """The records of the last *count* lines, and where the log continues: the number of the file and the place in it.
 
-    A line may be several records, parts first, and those of another stream may be among them: from the end on, a full
-    record begins a line, and the parts before it belong to it, until the stream's next full record.
+    A line may be several records, its parts first, with records of the other stream between them. Read backwards, a
+    full record begins a line, and the parts before it belong to it, until the next full record of its stream.
     """
     found: list[bytes] = []
     lines = 0
-    unfinished: set[bytes] = set()  # streams of whose line, already counted, there may be parts still before
+    unfinished: set[bytes] = set()  # streams with a counted line whose parts may still come
     seen: set[bytes] = set()
     number, place = 0, 0
     for each, line, end in _lines_backwards(directory):
@@ -292,12 +292,11 @@ def _last_lines(directory: str, count: int, wanted, streams: tuple) -> tuple[lis
 
 
 def _lines_backwards(directory: str):
-    """The whole lines of all files, the last one first, as (file's number, line, the place behind the file's last
-    line)."""
+    """The complete lines of all files, the last one first, as (number of the file, line, end of the file's last line)."""
     for number in reversed(numbers(directory)):
         try:
             file = open(_path(directory, number), "rb")
-        except FileNotFoundError:  # it was the oldest, and is gone
+        except FileNotFoundError:  # it was the oldest, and has been removed
             continue
         with file:
             begin, rest, end = file.seek(0, 2), b"", 0
@@ -305,7 +304,7 @@ def _lines_backwards(directory: str):
                 length = min(begin, 65536)
                 begin = file.seek(begin - length)
                 block = file.read(length)
-                if not end:  # what is behind the last newline is being written just now
+                if not end:  # the text after the last newline is still being written
                     end = begin + block.rfind(b"\n") + 1 if b"\n" in block else 0
                     block = block[: max(0, end - begin - 1)]
                 if end:

@@ -1,7 +1,7 @@
-"""The list of containers, ``minict ps``: which are in it, and what stands in their rows.
+"""The list of containers, ``minict ps``: its filters and its rows.
 
-A row has the field names of Docker's ``--format``.  A field that takes a look at the disk, the image or the network is
-a function, called when it is shown; and what only such a field needs is imported there.
+A row has the field names of Docker's ``--format``. A field that needs the disk, the image or the network is a function,
+called when it is shown; what only such a field needs is imported there.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ STATUSES = ("created", *ACTIVE, "exited", "removing")
 HEALTHS = ("starting", "healthy", "unhealthy", "none")
 
 
-# ---- which -------------------------------------------------------------------------------------------------------
+# ---- filters -----------------------------------------------------------------------------------------------------
 
 
 def select(filters: list[str] = (), *, ended_too: bool = False, newest: int | None = None) -> list[Record]:
-    """The containers that match all *filters*, the newest first: those that are active, or with *ended_too* all.
+    """The containers that match all *filters*, the newest first: the active ones, or with *ended_too* all of them.
 
-    A filter is ``KEY=VALUE``, with the keys of :data:`FILTERS`.  Of several with one key one has to match; but of
-    labels and times all.
-    *newest*: only so many of them, active or not.  Raises :class:`ContainerError` for what is no filter.
+    A filter is ``KEY=VALUE`` with a key of :data:`FILTERS`. Several values of one key are alternatives, but all labels
+    and times must match. *newest*: only this number of containers, active or not. Raises :class:`ContainerError` for an
+    invalid filter.
     """
     tests: dict[str, list] = {}
     for word in filters:
         key, given, value = word.partition("=")
         if key not in FILTERS or not given:
-            raise ContainerError(f"--filter {word}: write KEY=VALUE; the keys are {', '.join(FILTERS)}")
+            raise ContainerError(f"invalid --filter {word}: use KEY=VALUE with one of the keys {', '.join(FILTERS)}")
         tests.setdefault(key, []).append(FILTERS[key](value))
     found = records()
     if not (ended_too or newest is not None or {"status", "exited"} & set(tests)):
@@ -66,14 +66,14 @@ def _by_name(value: str):
     try:
         pattern = re.compile(value)
     except re.error as error:
-        raise ContainerError(f"--filter name={value} is no regular expression: {error}") from None
+        raise ContainerError(f"--filter name={value}: invalid regular expression: {error}") from None
     return lambda record: pattern.search(record.name) or pattern.search(f"/{record.name}")
 
 
 def _by_word(key: str, words: tuple, found):
     def test(value: str):
         if value not in words:
-            raise ContainerError(f"--filter {key}={value}: take one of {', '.join(words)}")
+            raise ContainerError(f"invalid --filter {key}={value}: use one of {', '.join(words)}")
         return lambda record: found(record) == value
 
     return test
@@ -81,7 +81,7 @@ def _by_word(key: str, words: tuple, found):
 
 def _by_exit(value: str):
     if not value.isdecimal():
-        raise ContainerError(f"--filter exited={value}: an exit status is a number")
+        raise ContainerError(f"invalid --filter exited={value}: use a number")
     return lambda record: record.status == "exited" and record.exit_code == int(value)
 
 
@@ -102,7 +102,7 @@ def _by_moment(value: str):
 
 
 def _by_image(value: str):
-    """Containers of an image, or of one that is built upon it."""
+    """Containers of an image, or of one built on it."""
     from minict.engine.images.image import Image
 
     below = Image.find(value)
@@ -141,11 +141,11 @@ FILTERS = {
 }
 
 
-# ---- what stands there -------------------------------------------------------------------------------------------
+# ---- rows --------------------------------------------------------------------------------------------------------
 
 
 def row(record: Record, *, whole: bool = False) -> dict:
-    """One container's row.  *whole*: nothing is cut off (``--no-trunc``)."""
+    """The row of one container; *whole* truncates nothing (``--no-trunc``)."""
     status, last_run, mounts = record.status, record.last_run, record.mounts or []
 
     def cut(text: str, length: int) -> str:
@@ -188,7 +188,7 @@ def row(record: Record, *, whole: bool = False) -> dict:
 
 
 def image_name(record: Record, whole: bool = False) -> str:
-    """The image as it was asked for, as long as that name still means this image; else its id."""
+    """The image as it was asked for, while that name still means this image; otherwise its id."""
     from minict.engine.distribution.reference import full_name
     from minict.engine.images.store import name_file
 
@@ -198,13 +198,13 @@ def image_name(record: Record, whole: bool = False) -> str:
             with open(name_file(full_name(asked)), encoding="utf-8") as file:
                 if file.read() == record.image:
                     return asked
-    except (OSError, ContainerError):  # nothing has that name any more
+    except (OSError, ContainerError):  # no image has that name any more
         pass
     return record.image if whole else record.image[:12]
 
 
 def health_of(record: Record) -> str:
-    """``starting``, ``healthy``, ``unhealthy``, or ``none`` when nobody asks for its health."""
+    """``starting``, ``healthy``, ``unhealthy``, or ``none`` for a container without health checks."""
     return (record.last_run.get("health") or {}).get("Status") or "none"
 
 
@@ -227,9 +227,9 @@ def _ports_of(record: Record) -> dict:
 
 
 def ports(found: dict) -> str:
-    """``0.0.0.0:8080->80/tcp, 90/udp``: which ports of the host are which of the container's; exposed ones stand alone.
+    """Port mappings as text: ``0.0.0.0:8080->80/tcp, 90/udp``; exposed ports stand alone.
 
-    *found*: by port of the container, as inspect has them.  Ports that follow upon each other are shown as a range.
+    *found*: by port of the container, as inspect has them. Consecutive ports are shown as a range.
     """
     spans: list[list] = []  # address, protocol, first and last port of the host (0: none), first and last inside
     single = sorted(
@@ -261,5 +261,5 @@ def _range(first: int, last: int) -> str:
 
 
 def address(text: str) -> str:
-    """An address of the host before a colon and a port."""
+    """An address of the host, ready to be followed by a colon and a port."""
     return f"[{text}]" if ":" in text else text

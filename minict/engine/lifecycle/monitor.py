@@ -1,26 +1,26 @@
-"""The monitor: the process that looks after a container, from its birth to its end.
+"""The monitor: the process that stays with a container from its start to its end.
 
-It is the parent of the container's first process, keeps what that writes, and waits for its end.  Where Docker has one
-daemon for all containers and a shim for each, and Podman has conmon, minict has this, and nothing else runs.
+It is the parent of the container's first process, keeps the output, and waits for the end. Where Docker has one daemon
+for all containers and a shim for each, and Podman has conmon, minict has only this.
 
 ::
 
     container                        monitor                                clients (attach.py)
     ─────────                        ───────                                ───────────────────
-    stdout, stderr or terminal  ──►  log (logs.py), own screen         ──►  what is written
-    stdin or terminal           ◄──                                    ◄──  what is typed, window size, signals
-    exit status                 ──►  life.json; another life?          ──►  exit status
+    stdout, stderr or terminal  ──►  log (jsonlog.py), own screen       ──►  output
+    stdin or terminal           ◄──                                     ◄──  input, window size, signals
+    exit status                 ──►  life.json; restart?                ──►  exit status
 
-Of ``minict run -d`` and ``minict run -t`` the monitor is a process of its own, forked by the command (:func:`detach`).
-A ``minict run`` without a terminal is its own monitor, and its screen is the only client that it begins with.
+For ``minict run -d`` and ``minict run -t`` the monitor is a process of its own, forked by the command (:func:`detach`).
+``minict run`` without a terminal is its own monitor, and its screen is its first client.
 
-A monitor may live for months beside hundreds of others, so it imports nothing that it can do without: no asyncio, no
-socket and signal but the C modules beneath them.
+A monitor may live for months beside hundreds of others, so it imports little: no asyncio, and the C modules beneath
+socket and signal.
 """
 
 from __future__ import annotations
 
-import _signal  # and not signal: 5 ms, and memory for as long as the container lives
+import _signal  # instead of signal: 5 ms, and memory for as long as the container lives
 import _socket
 import os
 import select
@@ -41,17 +41,17 @@ _CHUNK = 65536
 EPIPE = 32
 
 
-_PATIENCE = 5.0  # seconds for which a client may take nothing while the container wants to write
-_BACKOFF = 0.1  # seconds before the first restart; doubled each time, up to a minute, until a life has lasted
-_LASTING = 10.0  # seconds after which a life counts as a success
+_PATIENCE = 5.0  # seconds that a client may take to read while the container waits to write
+_BACKOFF = 0.1  # seconds before the first restart; doubled each time, up to a minute, until a run has lasted
+_LASTING = 10.0  # seconds after which a run counts as a success
 
 
 class Monitor:
-    """Looks after the container of *record*.
+    """The monitor of the container *record*.
 
-    *screen*: descriptors for its output and error when this process is the foreground command itself.
-    *stdin*: the descriptor that is read for its command, -1 for nothing; None: its command reads what clients type.  *starter*: the socket of a client
-    that is there from the beginning.  *size*: rows and columns of the terminal in which the container is started.
+    *screen*: descriptors for output and error when this process is the foreground command itself. *stdin*: the
+    descriptor that is read for the command, -1 for none; None: the command reads what clients type. *starter*: the
+    socket of a client that is there from the beginning. *size*: rows and columns of the terminal at the start.
     """
 
     def __init__(
@@ -66,27 +66,27 @@ class Monitor:
     ):
         self.size = size
         self.record, self.screen, self.trace = record, screen, trace
-        self.reads = stdin != -1  # whether its command has anything to read
+        self.reads = stdin != -1  # whether the command has an input
         self.source = -1 if stdin is None else stdin  # the descriptor that is read for it
         self.source_ended = False
         self.settings = record.settings_object()
         self.log = _log(record, self.settings)
         self.clients = [_Client(starter, patient=True)] if starter else []
         self.container = None
-        self.outputs: dict[int, bytes] = {}  # descriptor that the container writes to -> OUT or ERR
-        self.input = -1  # descriptor that the container reads from
-        self.typed = b""  # what waits for room in there
-        self.input_ends = False  # nothing will follow it
+        self.outputs: dict[int, bytes] = {}  # descriptor to which the container writes -> OUT or ERR
+        self.input = -1  # descriptor from which the container reads
+        self.typed = b""  # input for which it has no room yet
+        self.input_ends = False  # the input has ended
         self.ends_with_client = starter is not None
         self.health = None
-        self.services = None  # the event loop of what this process serves to it, such as DNS
-        self.lost: OSError | None = None  # why its words did not get onto the screen
+        self.services = None  # the event loop of other services of this process, such as DNS
+        self.lost: OSError | None = None  # why the output did not reach the screen
         self.image_config = Image.load(record.image).config
 
-    # ---- one life
+    # ---- one run -------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Begin a life of the container.  Raises :class:`ContainerError`."""
+        """Start the container. Raises :class:`ContainerError`."""
         if self.settings.tty:
             ours, theirs = _socket.socketpair()
             try:
@@ -127,7 +127,7 @@ class Monitor:
             raise
 
     def _health(self):
-        """Who asks for the container's health, if anybody is to."""
+        """The health checker, or None."""
         if self.settings.health_cmd is None and not self.image_config.get("Healthcheck"):
             return None
         policy = policies.healthcheck(self.settings, self.image_config)
@@ -138,7 +138,7 @@ class Monitor:
         return Health(self.record, policy, self.image_config.get("Shell"))
 
     def look_after(self) -> int:
-        """Do all there is to do until the container's first process has ended; its exit status."""
+        """Serve the container until its first process ends; return its exit status."""
         wake = Wake()
         try:
             while not self._serve(wake):
@@ -151,10 +151,10 @@ class Monitor:
         return self.container.wait()
 
     def _serve(self, wake: Wake) -> bool:
-        """Wait for something to happen, and see to it; whether the container's first process has ended."""
+        """Wait for one event and handle it; return whether the container's first process has ended."""
         poll = select.poll()
         waiting = [client for client in self.clients if client.waiting]
-        for fd in () if waiting else self.outputs:  # who writes faster than a client reads has to wait for it
+        for fd in () if waiting else self.outputs:  # a container that writes faster than a client reads has to wait
             poll.register(fd, select.POLLIN)
         if self.typed:
             poll.register(
@@ -171,7 +171,7 @@ class Monitor:
             poll.register(fd, select.POLLIN)
         ready = dict(poll.poll(self._timeout(waiting)))
         if wake.fd in ready:
-            wake.clear()  # Python has called the handler by now
+            wake.clear()  # Python has called the signal handler by now
         if self.listener.fileno() in ready:
             self.clients.append(_Client(_accept(self.listener)))
         if self.source in ready:
@@ -190,7 +190,7 @@ class Monitor:
         return self.container.pidfd in ready
 
     def _timeout(self, waiting: list) -> float | None:
-        """Milliseconds until there is something to do even when nothing happens."""
+        """Milliseconds until something is due even without an event."""
         times = [_PATIENCE * 1000] * bool(waiting)
         if self.health and (time := self.health.timeout()) is not None:
             times.append(time)
@@ -199,10 +199,10 @@ class Monitor:
         return min(times, default=None)
 
     def _copy(self, fd: int) -> None:
-        """Pass on what the container has written to *fd* to whom it may concern; close *fd* when that was all."""
+        """Copy output from *fd* to the log and the clients; close *fd* at its end."""
         try:
             data = os.read(fd, _CHUNK)
-        except OSError:  # EIO: the last who had the terminal open has closed it
+        except OSError:  # EIO: the last process that had the terminal open has closed it
             data = b""
         kind = self.outputs[fd]
         if not data:
@@ -212,8 +212,8 @@ class Monitor:
         if self.screen:
             try:
                 write_all(self.screen[kind == ERR], data)
-            except OSError as error:  # let the container notice, as it would have without us
-                if error.errno != EPIPE:  # nobody reads any more, and nobody misses it
+            except OSError as error:  # let the container notice, as it would without a monitor
+                if error.errno != EPIPE:  # no reader is left
                     self.lost = error
                 return self._close(fd)
         for client in list(self.clients):
@@ -227,8 +227,8 @@ class Monitor:
             os.close(fd)
 
     def _drain(self) -> None:
-        """What was written before the end is still in the pipes.  Who else holds them open is not waited for."""
-        if self.settings.pid:  # not alone in its pid namespace: the kernel has not ended the others with the first
+        """Copy what was written before the end; other processes that hold the pipes open are not waited for."""
+        if self.settings.pid:  # it shares a pid namespace: the kernel has not ended the other processes with the first
             self.container.cgroup.kill()
         while ready := _readable(self.outputs):
             for fd in ready:
@@ -242,7 +242,7 @@ class Monitor:
     # ---- clients
 
     def _hear(self, client: _Client, events: int) -> None:
-        """What one of the clients has sent."""
+        """Handle a message of a client."""
         if events & select.POLLOUT and not client.flush():
             return self._forget(client)
         if not events & ~select.POLLOUT:
@@ -264,8 +264,9 @@ class Monitor:
         return None
 
     def _read(self) -> None:
-        """Take what there is to read for the container's command: it never has a descriptor of ours (see
-        :mod:`minict.engine.util.streams`)."""
+        """Read input for the container's command, which never gets a descriptor of ours (see
+        :mod:`minict.engine.util.streams`).
+        """
         try:
             self.typed = os.read(self.source, _CHUNK)
         except OSError:  # a terminal that has hung up
@@ -275,13 +276,13 @@ class Monitor:
         self._pass_on()
 
     def _pass_on(self) -> None:
-        """Give to the container what was typed, as far as there is room; the rest waits."""
+        """Write queued input to the container as far as there is room; the rest waits."""
         try:
             while self.typed:
                 self.typed = self.typed[os.write(self.input, self.typed) :]
         except BlockingIOError:
             return
-        except OSError:  # nobody reads it any more
+        except OSError:  # no process reads it any more
             self.typed = b""
             self.input_ends = self.input_ends or self.source >= 0
         if self.input_ends and self.input >= 0:
@@ -289,9 +290,9 @@ class Monitor:
             self.input = -1
 
     def _end_input(self) -> None:
-        """The client that has begun the container has no more to say: neither has anyone for the container to read."""
+        """End the container's input after the client that started it has ended its own."""
         if self.settings.tty:
-            self.typed += b"\x04"  # the terminal's way to say end of file
+            self.typed += b"\x04"  # end of file, as a terminal sends it
         else:
             self.input_ends = self.ends_with_client
         self._pass_on()
@@ -302,22 +303,22 @@ class Monitor:
             self.clients.remove(client)
 
     def _lose_patience(self, waiting: list) -> None:
-        """A client that is stopped, or has hung, must not stop the container for ever."""
+        """Drop a client that has stopped or hangs: it must not block the container for ever."""
         for client in waiting:
             if client.waiting and not client.patient and now() - client.since > _PATIENCE:
                 self._forget(client)
 
     def signal(self, number: int) -> None:
-        """Send a signal to the container's first process, if there is one at this moment."""
+        """Send a signal to the container's first process, if there is one now."""
         if self.container and self.container.pidfd >= 0:
             send(self.container.pidfd, number)
 
-    # ---- all lives
+    # ---- all runs ------------------------------------------------------------------------------------------------
 
     def keep(self, born=lambda error: None) -> int:
-        """Life after life, as the restart policy wants it; the exit status of the last one.
+        """Run the container as often as its restart policy says; return the last exit status.
 
-        *born* is told when the command runs for the first time, or the error that kept it from that.
+        *born* is called when the command runs for the first time, or with the error that prevented it.
         """
         wait, restarts = _BACKOFF, 0
         while True:
@@ -326,7 +327,7 @@ class Monitor:
                 self.begin()
             except (ContainerError, OSError) as error:
                 status = getattr(error, "status", OUR_ERROR)
-                born(error)  # who waits for it lets go of the container's lock
+                born(error)  # the process that waits for it releases the container's lock
                 if not restarts or not self._again(status, restarts):
                     if self.record.removes_itself:
                         task.forget(self.record)
@@ -349,15 +350,14 @@ class Monitor:
             self.record.write_last_run(restarts=restarts)
 
     def _again(self, status: int, restarts: int) -> bool:
-        """Whether the restart policy wants another life after *restarts* ones: see ``--restart`` in docker-run(1)."""
+        """Whether the restart policy asks for another run after *restarts*: see ``--restart`` in docker-run(1)."""
         when, most = policies.restart(self.settings)
         if when == "no" or os.path.exists(f"{self.record.data}/stopped"):
             return False
         return when != "on-failure" or (status != 0 and (most is None or restarts < most))
 
     def _rest(self, seconds: float) -> bool:
-        """Wait before the next life; False when a person has stopped the container meanwhile, which wakes us by
-        SIGTERM."""
+        """Wait before the next run; False when a user has stopped the container meanwhile, which wakes us by SIGTERM."""
         wake = Wake()
         try:
             _readable([wake.fd], seconds)
@@ -366,7 +366,7 @@ class Monitor:
             wake.close()
 
     def _tell(self, status: int) -> None:
-        """Every client learns the exit status, and may go."""
+        """Send the exit status to every client."""
         for client in self.clients:
             client.send(EXIT + str(status).encode())
             client.flush(wait=True)
@@ -375,14 +375,15 @@ class Monitor:
 
 
 def detach(record: Record, *, starter=None, trace: bool = False) -> str:
-    """Fork the monitor of *record*, and return when the container's command runs; the trace of its birth, if asked for.
+    """Fork the monitor of *record* and return when the container's command runs; return the trace of its start, if
+    asked for.
 
-    *starter*: the socket of its first client; it becomes the monitor's.  Raises :class:`ContainerError`.
+    *starter*: the socket of its first client, which the monitor takes over. Raises :class:`ContainerError`.
     """
     size = terminal.size(fd) if record.settings.get("tty") and (fd := terminal.screen()) >= 0 else None
 
     def work(told) -> None:
-        record.forget_lock()  # it is the command's
+        record.forget_lock()  # the command takes it over
         hold_signals()
         monitor = Monitor(
             record, stdin=None if record.settings.get("interactive") else -1, starter=starter, size=size, trace=trace
@@ -390,7 +391,7 @@ def detach(record: Record, *, starter=None, trace: bool = False) -> str:
 
         def born(error: Exception | None) -> None:
             told(error, _trace(monitor) if not error else "")
-            # For a process in the background these mean: end, and what you look after with you.
+            # To a process in the background these signals mean: end, and end your container with you.
             take_signals(lambda number: number in (1, 2, 3, 15) and monitor.signal(15))
 
         monitor.keep(born)
@@ -405,7 +406,7 @@ def detach(record: Record, *, starter=None, trace: bool = False) -> str:
 
 
 def _log(record: Record, settings) -> Log | None:
-    """Where the container's words go, as ``--log-driver`` and ``--log-opt`` say."""
+    """The log of ``--log-driver`` and ``--log-opt``, or None."""
     policy = policies.log(settings)
     return (
         None
@@ -421,7 +422,7 @@ def _trace(monitor: Monitor) -> str:
 
 
 class _Client:
-    """Somebody at the other end of a socket.  *patient*: the container waits for it, however long that takes."""
+    """A client behind a socket. *patient*: the container waits for it, however long that takes."""
 
     def __init__(self, channel, patient: bool = False):
         self._channel, self.patient = channel, patient
@@ -431,7 +432,7 @@ class _Client:
         channel.setblocking(False)
 
     def send(self, message: bytes) -> bool:
-        """False when it has left."""
+        """Send *message*; False when the client has left."""
         self.since = self.since if self.waiting else now()
         self.waiting.append(message)
         return self.flush()
@@ -451,7 +452,7 @@ class _Client:
         return True
 
     def receive(self) -> bytes:
-        """The next message, which must be there; nothing when it has left."""
+        """The next message, which must be there; empty when the client has left."""
         try:
             return self._channel.recv(_CHUNK + 1)
         except OSError:
@@ -462,9 +463,10 @@ class _Client:
 
 
 def _listen(record: Record):
-    """The socket at which clients meet the monitor.
+    """Open the socket at which clients reach the monitor.
 
-    The address of a Unix socket has at most 107 bytes (unix(7)), however long the path is: so by way of a descriptor.
+    The address of a Unix socket has at most 107 bytes (unix(7)), so it goes through a descriptor, however long the path
+    is.
     """
     listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
     directory = os.open(record.state.directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -482,7 +484,7 @@ def _accept(listener):
 
 
 def _readable(fds, seconds: float = 0) -> list[int]:
-    """Those of *fds* that can be read, at the latest after *seconds*."""
+    """Those of *fds* that can be read within *seconds*."""
     poll = select.poll()
     for fd in fds:
         poll.register(fd, select.POLLIN)

@@ -1,7 +1,6 @@
-"""What people do to a container that is there: start it, stop it, kill it, remove it, rename it, change its limits.
+"""The verbs for an existing container: start, stop, kill, restart, remove, wait, pause, rename, update.
 
-Each function takes a :class:`minict.engine.containers.store.Record`, and raises :class:`ContainerError` with a
-sentence.
+Each function takes a :class:`minict.engine.containers.store.Record`, and raises :class:`ContainerError`.
 """
 
 from __future__ import annotations
@@ -19,13 +18,12 @@ from minict.runtime.errors import ContainerError
 
 from . import recovery, run, task
 
-_PATIENCE = 15.0  # seconds for a monitor to give back what its container held
+_PATIENCE = 15.0  # seconds for a monitor to release what its container held
 ACTIVE = ("running", "paused", "restarting")
 
 
 def start(record: Record, *, attach: bool = False, interactive: bool = False, detach_keys: str | None = None) -> int:
-    """Start a container that does not run; one that runs is no error.  With *attach*, join it, and return its exit
-    status."""
+    """Start a stopped container; harmless for a running one. With *attach*, attach to it and return its exit status."""
     with record:
         task.settle(record)
         if record.status not in ACTIVE:
@@ -43,12 +41,10 @@ def start(record: Record, *, attach: bool = False, interactive: bool = False, de
 
 
 def stop(record: Record, timeout: float | None = None, signal: str | int | None = None) -> None:
-    """Ask the container to end, and kill it after *timeout* seconds (its own ``--stop-timeout``, or 10; negative:
-    never).
+    """Ask the container to end, and kill it after *timeout* seconds (its ``--stop-timeout``, or 10; negative: never).
 
-    *signal*: what asks it, if not its own ``--stop-signal``.
-
-    Returns when it has given everything back.  A container that does not run is no error.
+    *signal*: the signal to send instead of its ``--stop-signal``. Returns when everything is cleaned up; harmless for a
+    container that does not run.
     """
     number = None if signal is None else units.signal_of(signal, "stop")
     with record:
@@ -61,7 +57,7 @@ def stop(record: Record, timeout: float | None = None, signal: str | int | None 
             continue
         send(record, number or stop_signal(record))
         if status == "paused":
-            unpause(record)  # who is frozen can't even end
+            unpause(record)  # a frozen process cannot even end
         if not ended(record, timeout):
             send(record, 9)
             must_end(record)
@@ -72,10 +68,10 @@ def kill(record: Record, signal: str | int = "KILL") -> None:
     """Send a signal to the container's first process."""
     number = units.signal_of(signal, "kill")
     if record.pid is None:
-        raise ContainerError(f"the container {record.name} is not running: there is nothing to kill")
+        raise ContainerError(f"the container {record.name} is not running")
     final = number in (9, stop_signal(record))
     if final:
-        mark(record)  # a person wants it to end: its restart policy does not count
+        mark(record)  # the user wants it to end: its restart policy does not apply
     send(record, number)
     if number == 9:
         if record.status == "paused":
@@ -85,21 +81,21 @@ def kill(record: Record, signal: str | int = "KILL") -> None:
 
 
 def restart(record: Record, timeout: float | None = None, signal: str | int | None = None) -> None:
-    """Stop it and start it again."""
+    """Stop the container and start it again."""
     if record.removes_itself and record.pid is not None:
-        raise ContainerError(
-            f"the container {record.name} was made with --rm: it would be gone before it can start again"
-        )
+        raise ContainerError(f"cannot restart {record.name}, which was created with --rm: stopping it would remove it")
     stop(record, timeout, signal)
     start(record)
 
 
 def remove(record: Record, *, force: bool = False, volumes: bool = False) -> None:
-    """Remove the container, with *volumes* its anonymous volumes too.  One that runs is an error, or killed by
-    *force*."""
+    """Remove the container, with *volumes* its anonymous volumes too.
+
+    A running container is an error, unless *force* kills it first.
+    """
     if record.status in ACTIVE:
         if not force:
-            raise ContainerError(f"the container {record.name} is {record.status}: stop it first, or remove it with -f")
+            raise ContainerError(f"cannot remove {record.name}, which is {record.status}: stop it first, or use -f")
         stop(record, 0)
     if not record.lock():
         if force:
@@ -107,7 +103,7 @@ def remove(record: Record, *, force: bool = False, volumes: bool = False) -> Non
         raise ContainerError(f"no such container: {record.name}; it has just been removed")
     try:
         if record.pid is not None:
-            raise ContainerError(f"the container {record.name} has just been started: remove it with -f")
+            raise ContainerError(f"cannot remove {record.name}, which has just been started: use -f")
         task.settle(record)
         task.forget(record, volumes or record.removes_itself)
     finally:
@@ -115,14 +111,14 @@ def remove(record: Record, *, force: bool = False, volumes: bool = False) -> Non
 
 
 def wait(record: Record) -> int:
-    """Wait until the container does not run any more; its exit status."""
+    """Wait until the container has ended; return its exit status."""
     from . import attach
 
     status = None
     while record.status in ACTIVE:
         try:
             channel = attach.connect(record)
-        except ContainerError:  # its end, or its next beginning, is near; or its monitor is somebody's Python
+        except ContainerError:  # it is about to end or to start; or its monitor is a Python program
             time.sleep(0.02)
             continue
         status = attach.wait(channel)
@@ -131,17 +127,19 @@ def wait(record: Record) -> int:
 
 def pause(record: Record) -> None:
     """Freeze all processes of the container."""
-    with record:  # not while it is being born: who starts it would wait for ever for the child that is frozen
+    with record:  # not during the start: the starting process would wait for ever for its frozen child
         if record.status != "running":
-            raise ContainerError(f"the container {record.name} is {record.status}: only a running one can be paused")
+            raise ContainerError(
+                f"cannot pause {record.name}, which is {record.status}: only a running container can be paused"
+            )
         open(record.state.path("paused"), "w").close()
         Container(record.id).cgroup.freeze()
 
 
 def unpause(record: Record) -> None:
-    """Let them go on."""
+    """Unfreeze all processes of the container."""
     if record.status != "paused":
-        raise ContainerError(f"the container {record.name} is {record.status}, and not paused")
+        raise ContainerError(f"cannot unpause {record.name}, which is {record.status}, not paused")
     Container(record.id).cgroup.thaw()
     try:
         os.unlink(record.state.path("paused"))
@@ -154,7 +152,7 @@ def rename(record: Record, name: str) -> None:
     names.check(name)
     with record:
         if name == record.name:
-            raise ContainerError(f"the container {record.id[:12]} is called {name} already")
+            raise ContainerError(f"the container {record.id[:12]} already has the name {name}")
         names.take(name, record.id, recovery.prune_container)
         before, record.name = record.name, name
         record.settings["name"] = name
@@ -165,7 +163,9 @@ def rename(record: Record, name: str) -> None:
 
 
 def update(record: Record, **changes) -> None:
-    """Change limits (the fields of ContainerOptions that are limits) and the restart policy, now and for later starts."""
+    """Change limits (those fields of ContainerOptions that are limits) and the restart policy, now and for later
+    starts.
+    """
     from minict.engine.containers.options import ContainerOptions
     from minict.engine.spec.resources import resources
 
@@ -179,11 +179,11 @@ def update(record: Record, **changes) -> None:
         record.save()
 
 
-# ---- steps of the above ------------------------------------------------------------------------------------------
+# ---- steps -------------------------------------------------------------------------------------------------------
 
 
 def mark(record: Record) -> None:
-    """Note that a person has stopped the container: its restart policy does not count until a person starts it."""
+    """Record that the user has stopped the container: its restart policy does not apply until the next start."""
     try:
         open(f"{record.data}/stopped", "w").close()
     except FileNotFoundError:
@@ -198,7 +198,7 @@ def unmark(record: Record) -> None:
 
 
 def send(record: Record, number: int) -> None:
-    """Send a signal to the first process; that it has ended meanwhile is no error."""
+    """Send a signal to the first process; harmless when it has ended."""
     try:
         Container(record.id).kill(number)
     except (ContainerError, ProcessLookupError):
@@ -206,7 +206,7 @@ def send(record: Record, number: int) -> None:
 
 
 def ended(record: Record, seconds: float) -> bool:
-    """Wait until the first process has ended, at most so many *seconds*; whether it has."""
+    """Wait at most *seconds* for the first process to end; return whether it has."""
     pid = record.pid
     if pid is None:
         return True
@@ -225,16 +225,16 @@ def ended(record: Record, seconds: float) -> bool:
 
 
 def must_end(record: Record) -> None:
-    """Wait for a container that was killed.  Raises :class:`ContainerError` when it does not end."""
+    """Wait for a container that was killed. Raises :class:`ContainerError` when it does not end."""
     if not ended(record, _PATIENCE):
         raise ContainerError(
             f"the container {record.name} was killed and does not end: one of its processes waits for a device "
-            "(state D in ps), or for a process outside that has started it and does not wait for it"
+            "(state D in ps), or its parent outside the container does not wait for it"
         )
 
 
 def wake_monitor(record: Record) -> None:
-    """Wake the monitor that waits before the next start: it then sees that a person has stopped the container."""
+    """Wake a monitor that waits before a restart, so that it sees that the user has stopped the container."""
     try:
         os.kill(record.monitor or os.getpid(), 15 if record.monitor else 0)
     except ProcessLookupError:
@@ -243,7 +243,7 @@ def wake_monitor(record: Record) -> None:
 
 
 def wait_for_monitor(record: Record) -> None:
-    """Wait until the life that has ended is tidied up: by its monitor, or, when that was killed, by us."""
+    """Wait until the monitor has cleaned up after a run; clean up here if the monitor was killed."""
     end = time.monotonic() + _PATIENCE
     while os.path.isdir(record.state.directory) and record.pid is None and time.monotonic() < end:
         if task.settle(record):
@@ -252,11 +252,11 @@ def wait_for_monitor(record: Record) -> None:
 
 
 def stop_signal(record: Record) -> int:
-    """What asks the container to end: see :func:`minict.engine.containers.policies.stop_signal`."""
+    """The signal that asks the container to end: see :func:`minict.engine.containers.policies.stop_signal`."""
     from minict.engine.images.image import Image
 
     try:
         config = Image.load(record.image).config
-    except ContainerError:  # the image is damaged, and the container is to end all the same
+    except ContainerError:  # the image is damaged, and the container has to end all the same
         config = {}
     return policies.stop_signal(record.settings_object(), config)

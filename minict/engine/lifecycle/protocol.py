@@ -1,17 +1,17 @@
-"""minict.engine.lifecycle.protocol"""
+"""The messages between a container's monitor and its clients: one letter, then the data."""
 
 from __future__ import annotations
 
 import _signal
 import os
 
-# What a message on the socket begins with; see attach.py for the other end.
+# The first byte of each message on the socket.
 TYPED, END_OF_INPUT, SIZE, SIGNAL = b"i", b"e", b"s", b"k"  # from a client
 OUT, ERR, EXIT = b"o", b"r", b"x"  # to a client
 
 
 class Wake:
-    """A descriptor that can be read after a signal, so that one just before poll(2) is not overslept."""
+    """A descriptor that becomes readable after a signal, so that a signal just before poll(2) is not missed."""
 
     def __init__(self):
         self.fd, self._end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)

@@ -1,4 +1,4 @@
-"""minict.engine.lifecycle.recovery"""
+"""Clean up after killed processes: containers whose monitor, or whose creator, is gone."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from . import task
 
 
 def prune_container(id: str) -> bool:
-    """End the life of the container *id* if nobody looks after it, and remove it if it should be gone; whether there
-    was either."""
+    """Clean up the container *id* if its monitor is gone, and remove it if it should not exist; return whether either
+    happened.
+    """
     try:
         record = Record.load(id)
-    except ContainerError:  # made half, or removed half; or it is not the engine's, but the OCI runtime's
+    except ContainerError:  # half created, or half removed; or created through the OCI runtime
         record = Record(id)
     settled = task.settle(record) if os.path.isdir(record.data) else end_abandoned_run(id)
     if should_be_gone(record) and record.lock(wait=False):
@@ -30,7 +31,7 @@ def prune_container(id: str) -> bool:
 
 
 def end_abandoned_run(id: str) -> bool:
-    """The same for a container without files of its own."""
+    """Clean up a run without a container record; return whether there was one."""
     container = Container(id, task.UNDO)
     if not container.state.lock():
         return False
@@ -43,7 +44,7 @@ def end_abandoned_run(id: str) -> bool:
 
 
 def should_be_gone(record: Record) -> bool:
-    """Whether a container was never finished, or removes itself and has lived."""
+    """Whether the creation of a container was never finished, or it has run and removes itself."""
     if not os.path.isdir(record.data) or os.path.isdir(record.state.directory):
         return False
     return not os.path.exists(f"{record.data}/container.json") or (

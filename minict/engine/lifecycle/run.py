@@ -1,4 +1,4 @@
-"""``minict run``: a new container, joined to this process's own streams, or left to a monitor in the background."""
+"""``minict run``: a new container, attached to our streams, or in the background with a monitor."""
 
 from __future__ import annotations
 
@@ -27,19 +27,20 @@ def run(
 ) -> int:
     """Run a container; return its exit status, or, in the background, print its id and return 0.
 
-    *attach*: which of the container's streams are joined to ours.  *quiet*: nothing is said of a pull.  Without *sig_proxy* the
-    container does not get the signals that are sent to us, and goes on when they end us.  Raises
-    :class:`ContainerError`.
+    *attach*: the streams that are attached to ours. *quiet*: pull without progress. Without *sig_proxy* the container
+    does not get our signals, and goes on when one of them ends us. Raises :class:`ContainerError`.
     """
     attach = [name.lower() for name in attach]
     if detach and attach != _STREAMS:
-        raise ContainerError("-a and -d: in the background no stream is joined to ours; leave one of the two out")
+        raise ContainerError(
+            "-a conflicts with -d: a container in the background has no attached streams; remove one of the two"
+        )
     screen, stdin = _screen(attach), settings.interactive and "stdin" in attach
     if settings.tty and not detach and settings.interactive and not os.isatty(0):
-        raise ContainerError("-t: the input is not a terminal: leave -t out to feed a container from a pipe")
+        raise ContainerError("-t: standard input is not a terminal: leave -t out to read from a pipe")
     from minict.engine.util.daemonize import hold_signals
 
-    found = create.find_image(image, settings, quiet)  # to fetch one may take minutes, and can be interrupted
+    found = create.find_image(image, settings, quiet)  # a pull may take minutes, and can be interrupted
     hold_signals()
     record = create.create(image, args, settings, found=found, starting=True)
     if detach:
@@ -54,17 +55,18 @@ def run(
 
 
 def _screen(attach: list[str]) -> tuple[int, int]:
-    """Where the container's output and error go: each to ours if it is in *attach*.  Raises :class:`ContainerError`."""
+    """The descriptors for the container's output and error: ours for those in *attach*. Raises :class:`ContainerError`."""
     for name in attach:
         if name not in _STREAMS:
-            raise ContainerError(f"--attach {name}: write {', '.join(_STREAMS[:2])} or {_STREAMS[2]}")
+            raise ContainerError(f"invalid --attach {name}: use {', '.join(_STREAMS[:2])} or {_STREAMS[2]}")
     return tuple(fd if _STREAMS[fd] in attach else os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC) for fd in (1, 2))
 
 
 def here(record: Record, screen: tuple[int, int], stdin: bool, trace: bool = False) -> int:
-    """Be the monitor of a container whose streams are our own: its output and error the descriptors *screen*, its
-    input too with
-    *stdin*; its exit status.  Raises :class:`ContainerError`."""
+    """Be the monitor of a container with our own streams; return its exit status.
+
+    *screen*: the descriptors for its output and error. *stdin*: it gets our input too. Raises :class:`ContainerError`.
+    """
     from minict.engine.util.daemonize import take_signals
 
     from .monitor import Monitor
@@ -83,7 +85,7 @@ def here(record: Record, screen: tuple[int, int], stdin: bool, trace: bool = Fal
         raise failed
     if monitor.lost and not status:
         raise ContainerError(
-            f"what the container {record.name} has written could not be passed on: {monitor.lost.strerror}; "
+            f"cannot write the output of the container {record.name}: {monitor.lost.strerror}; "
             "'minict logs' has it, unless --rm was given"
         )
     if trace:
@@ -94,8 +96,10 @@ def here(record: Record, screen: tuple[int, int], stdin: bool, trace: bool = Fal
 
 
 def in_background(record: Record, *, starter=None, trace: bool = False) -> str:
-    """Leave the container, which is locked, to a monitor of its own; the trace of its birth.  Raises
-    :class:`ContainerError`."""
+    """Start the container, which is locked, with a monitor of its own; return the trace of its start.
+
+    Raises :class:`ContainerError`.
+    """
     from .monitor import detach
 
     try:
@@ -117,16 +121,16 @@ def join(
     screen: tuple[int, int] = (1, 2),
     signals: bool = True,
 ) -> int:
-    """Start the container, which is locked, in the background, and join our own streams to it; its exit status.
+    """Start the container, which is locked, in the background and attach to it; return its exit status.
 
-    *interactive*: whether what we read goes to it; else as it was made.  *screen*: where its output and error go.
-    *signals*: whether it gets those that are sent to us.  Raises :class:`ContainerError`.
+    *interactive*: forward our input; by default as the container was created. *screen*: the descriptors for its output
+    and error. *signals*: forward our signals. Raises :class:`ContainerError`.
     """
     import _socket
 
     from .attach import attach_or_leave, parse_keys
 
-    parse_keys(detach_keys or "")  # before anything is begun
+    parse_keys(detach_keys or "")  # checked before anything is started
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     table = in_background(record, starter=theirs, trace=trace)
     if interactive is None:
@@ -144,6 +148,6 @@ def join(
 
 
 def print_trace(table: str) -> None:
-    """The steps of the container's birth, on the error output: the output belongs to the command."""
+    """Print the steps of the start on standard error: standard output belongs to the command."""
     if table:
         os.write(2, (table + "\n").encode())

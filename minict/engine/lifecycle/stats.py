@@ -1,7 +1,7 @@
-"""What containers use just now: ``minict stats`` and ``minict top``.
+"""The resources that containers use now: ``minict stats`` and ``minict top``.
 
-The numbers are the kernel's: those of the control group (:mod:`minict.runtime.cgroup`, the same names in version 1 and
-2), and those of the interfaces in the container's network namespace (/proc/PID/net/dev).
+The kernel counts them: in the control group (:mod:`minict.runtime.cgroup`, with the same names for versions 1 and 2),
+and at the interfaces of the container's network namespace (/proc/PID/net/dev).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ COLUMNS = [name for name in HEADINGS if name != "Container"]
 
 
 class Sample:
-    """What a container has used up to a moment.  All zero when it does not run."""
+    """What a container has used up to one moment; all zero when it does not run."""
 
     def __init__(self, record: Record):
         self.record, self.pid = record, record.pid
@@ -38,10 +38,9 @@ class Sample:
         self.received, self.sent = traffic(self.pid) if self.pid else (0, 0)
 
     def row(self, before: Sample | None, *, whole: bool = False) -> dict:
-        """What ``stats`` shows; processor time is what was used since the sample *before*.
+        """The row of ``stats``; CPU time counts from the sample *before*.
 
-        100 % is one processor.  The memory is without what the kernel may forget at any time, files that nobody uses
-        just now (inactive_file), as Docker counts it.
+        100 % is one CPU. Memory leaves out file cache that is not in active use (inactive_file), as Docker's does.
         """
         memory, pids, disks = (self.stats.get(name) or {} for name in ("memory", "pids", "io"))
         limit = min(memory.get("limit") or 1 << 62, memory_of_the_host()) if memory else 0
@@ -59,7 +58,7 @@ class Sample:
         }
 
     def processors(self, before: Sample | None) -> float:
-        """Processor time used since the sample *before*, in percent of one processor."""
+        """CPU time since the sample *before*, in percent of one CPU."""
         now, then = ((sample.stats.get("cpu") or {}).get("usage_us") or 0 if sample else 0 for sample in (self, before))
         if not before or before.pid != self.pid or self.time <= before.time:
             return 0.0
@@ -67,9 +66,9 @@ class Sample:
 
 
 def traffic(pid: int) -> tuple[int, int]:
-    """The bytes that have come in and gone out in the network namespace of *pid*, loopback not counted.
+    """The bytes received and sent in the network namespace of *pid*, without loopback.
 
-    Of a container that shares the host's network it is the host's.  Source: proc_pid_net(5), dev.
+    For a container in the host's network they are the host's. Source: proc_pid_net(5), dev.
     """
     received = sent = 0
     try:
@@ -89,10 +88,10 @@ def memory_of_the_host() -> int:
 
 
 def follow(find, show, *, interval: float = 1.0, once: bool = False, whole: bool = False) -> None:
-    """Show what the containers use, again and again until interrupted; with *once* a single time.
+    """Show the resource usage of containers again and again until interrupted; with *once* a single time.
 
-    *find* is called for the records each time, so that one that begins comes into the picture; *show* gets their rows.
-    *whole*: with whole ids (``--no-trunc``).
+    *find* returns the records, and is called each time, so that new containers appear; *show* gets their rows. *whole*:
+    full ids (``--no-trunc``).
     """
     before = {record.id: Sample(record) for record in find()}
     time.sleep(min(interval, 0.5))
@@ -106,15 +105,14 @@ def follow(find, show, *, interval: float = 1.0, once: bool = False, whole: bool
 
 
 def processes(record: Record, options: list[str] = ()) -> str:
-    """What ps(1) says of the container's processes, with its *options* (``-ef``).
+    """The processes of the container in the words of the host's ps(1) with *options* (``-ef``).
 
-    The host's ps is asked, because the image may have none; the numbers are the host's.  Raises
-    :class:`ContainerError`.
+    The image may have no ps; the numbers are the host's. Raises :class:`ContainerError`.
     """
     import subprocess
 
     if record.pid is None:
-        raise ContainerError(f"the container {record.name} is not running: there is nothing to show")
+        raise ContainerError(f"the container {record.name} is not running")
     try:
         done = subprocess.run(
             ["ps", *(options or ["-ef"])],
@@ -124,14 +122,14 @@ def processes(record: Record, options: list[str] = ()) -> str:
             env={**os.environ, "LC_ALL": "C.UTF-8", "COLUMNS": "10000"},
         )
     except FileNotFoundError:
-        raise ContainerError("there is no ps on this host: install procps") from None
+        raise ContainerError("this host has no ps: install procps") from None
     if done.returncode:
         reason = next(iter(done.stderr.strip().splitlines()), "")
-        raise ContainerError(f"top: 'ps {' '.join(options)}' does not work: {reason.removeprefix('error: ')}")
+        raise ContainerError(f"top: 'ps {' '.join(options)}' failed: {reason.removeprefix('error: ')}")
     heading, *lines = done.stdout.splitlines() or [""]
     titles = heading.split()
     if "PID" not in titles:
-        raise ContainerError("top: ps has to show the PID, by which the container's processes are found: add -o pid")
+        raise ContainerError("top: the output of ps must contain the PID: add -o pid")
     column, ours = titles.index("PID"), set(Container(record.id).cgroup.processes())
     rows = [row for row in (line.split(None, len(titles) - 1) for line in lines) if len(row) > column]
     return table.aligned(

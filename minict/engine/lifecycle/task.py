@@ -1,8 +1,8 @@
-"""One container from an image: made, born, ended.
+"""One run of a container: start its process, and clean up after it.
 
-Read :func:`create`, :func:`begin` and :func:`end`, in this order.  What a life takes from the host is written into its
-ledger before it is taken, and given back by :func:`end`; or, when the process that looked after the container was
-killed, by :func:`settle`, which whoever comes next calls: ``start``, ``rm``, ``prune``.
+Read :func:`begin` and :func:`end`, in this order. What a run takes from the host is written into its ledger before it
+is taken, and given back by :func:`end`; if the monitor was killed, by :func:`settle`, which ``start``, ``rm`` and
+``prune`` call.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from minict.runtime.state import begin_time
 
 from .bundle import prepare
 
-# How each kind of thing in a ledger is given back; "attached" only says that the container must not outlive its
-# monitor.
+# How each kind of entry in a ledger is undone; "attached" only says that the container must not outlive its monitor.
 UNDO = {**RUNTIME_UNDO, **sandbox.UNDO, **namespaces.UNDO, "attached": lambda pid: None}
 
 
@@ -36,12 +35,12 @@ def begin(
     size: tuple[int, int] | None = None,
     trace: bool = False,
 ) -> Container:
-    """Begin a life of the container: execute its command, and return as soon as it runs.
+    """Start the container: execute its command, and return as soon as it runs.
 
-    The calling process looks after it from then on: it is the parent of the container's first process, and when it
-    ends, so does the container.  *streams* and *console*: see :meth:`minict.runtime.container.Container._bear`.
-    *size*: rows and columns of its terminal.
-    Raises :class:`ContainerError`; then the life has ended before it began, as if the command had failed.
+    From then on the calling process is its monitor: the parent of the container's first process, with which the
+    container ends. *streams* and *console*: see :class:`minict.runtime.container.Container`. *size*: rows and columns
+    of its terminal. Raises :class:`ContainerError`; then the run has ended before it began, as if the command had
+    failed.
     """
     try:
         return _begin(record, streams, console, size, trace)
@@ -54,7 +53,7 @@ def _begin(record: Record, streams: tuple, console: int, size, trace: bool) -> C
     settings = record.settings_object()
     image = Image.load(record.image, record.image_name)
     config, network_sandbox = record.prepared or prepare(record, image)
-    record.prepared = None  # the next life may find another host
+    record.prepared = None  # the next run may find another host
     overlay.prepare(image, record.data)
     mounts.prepare([mount for mount in record.mounts if mounts.is_missing(mount)], image, record.id)
     if size:
@@ -96,15 +95,15 @@ def _begin(record: Record, streams: tuple, console: int, size, trace: bool) -> C
 
 
 def set_variables(process: spec.Process, given: list[str]) -> None:
-    """Add variables to the environment of *process*, but those that it has."""
+    """Add variables to the environment of *process*, except those that it has already."""
     there = {word.partition("=")[0] for word in process.env}
     process.env = [*process.env, *(word for word in given if word.partition("=")[0] not in there)]
 
 
 def end(record: Record, container: Container, status: int, restarting: bool = False) -> None:
-    """The container's first process has ended with *status*: write that down, and give back what its life held.
+    """Record that the container's first process has ended with *status*, and give back what the run held.
 
-    *restarting*: another life follows.  A container that was made with ``--rm`` goes.
+    *restarting*: another run follows. A container created with ``--rm`` is removed.
     """
     memory = container.cgroup.stats("memory").get("memory") or {}
     try:
@@ -112,7 +111,7 @@ def end(record: Record, container: Container, status: int, restarting: bool = Fa
             finished=now(), exit_code=status, oom_killed=bool(memory.get("oom_kills")), restarting=restarting
         )
     except OSError:
-        pass  # a full disk: then its end has no date and no cause, but all the same everything is given back
+        pass  # a full disk: the end has no time and no cause then, but everything is given back
     container.delete(force=True)
     if record.removes_itself and not restarting:
         forget(record)
@@ -127,26 +126,24 @@ def forget(record: Record, with_volumes: bool = True) -> None:
 
 
 def settle(record: Record) -> bool:
-    """Put in order what is left of a life whose monitor was killed; whether there was such a life.
+    """Clean up after a run whose monitor was killed; return whether there was one.
 
-    A monitor that lives holds the life's lock, and is left alone.
+    A monitor that lives holds the lock of the run, and is left alone.
     """
     container = Container(record.id, UNDO)
     if not container.state.lock():
         return False
     if container.pid is not None and not any(kind == "attached" for kind, _ in container.state.ledger()):
-        container.state.unlock()  # it is the OCI runtime's: nobody need look after it
+        container.state.unlock()  # it belongs to the OCI runtime, which needs no monitor
         return False
     if record.last_run.get("started") and not record.last_run.get("finished"):
-        record.write_last_run(
-            finished=now(), exit_code=137, error="the process that looked after it was killed", restarting=False
-        )
+        record.write_last_run(finished=now(), exit_code=137, error="its monitor was killed", restarting=False)
     container.delete(force=True)
     return True
 
 
 def write_etc(record: Record, name: str, text: str) -> None:
-    """Write one of them anew: what the last life has left may be open in another container."""
+    """Write one of the files in /etc afresh: the file of the last run may still be open in another container."""
     path = f"{record.data}/{name}"
     try:
         os.unlink(path)

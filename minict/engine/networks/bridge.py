@@ -31,21 +31,21 @@ from . import driveroptions, firewall
 from . import ipam as addresses
 
 _IP_FORWARD = "/proc/sys/net/ipv4/ip_forward"
-_PATIENCE = 100  # times 1 ms: how long the kernel may take to see that a cable has two ends that are up
+_PATIENCE = 100  # times 1 ms: how long the kernel may take to report that both ends of a veth pair are up
 
 
 class Network:
-    """A bridge with its subnet.  The default one is ``Network("bridge")``; MINICT_BRIDGE and MINICT_SUBNET move it.
+    """A bridge with its subnet. The default one is ``Network("bridge")``; MINICT_BRIDGE and MINICT_SUBNET move it.
 
-    *internal*: its containers reach each other and the host, and nothing else.  *id*, *labels*, *created*
-    (seconds since 1970) and *options* (:mod:`.driveroptions`) are those of a network that a person made: see :mod:`.store`.
+    *internal*: containers reach each other and the host, and nothing else. *id*, *labels*, *created* (seconds since
+    1970) and *options* (:mod:`.driveroptions`) belong to user-defined networks: see :mod:`.store`.
 
-    A container's way through it, in order:
+    The order of calls for one container:
 
-    1. :meth:`ledger`, what it is going to take, goes into its state;
-    2. :meth:`reserve` gives it an address, :meth:`ensure_bridge` makes sure of the bridge;
-    3. :meth:`connect`, as soon as there is a process in the new namespace;
-    4. :meth:`disconnect` at its end; or, when nobody was left to do that, :func:`undo` for each entry of the ledger.
+    1. :meth:`ledger` lists what will be taken, for the container's state;
+    2. :meth:`reserve` takes an address, :meth:`ensure_bridge` makes the bridge;
+    3. :meth:`connect` runs once the new namespace has a process;
+    4. :meth:`disconnect` runs at the end; if no process is left to call it, :func:`undo` runs for each entry of the ledger.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Network:
         self.subnet = subnet or addresses.default_subnet()
         if not 0 < len(self.bridge) < 16 or not self.bridge.isascii() or not self.bridge.replace("-", "").isalnum():
             raise ContainerError(
-                f"{self.bridge!r} can't be a bridge's name: it takes 1 to 15 letters, digits and '-' (MINICT_BRIDGE)"
+                f"invalid bridge name {self.bridge!r}: use 1 to 15 letters, digits and '-' (MINICT_BRIDGE)"
             )
 
     def _repr_html_(self):
@@ -89,8 +89,7 @@ class Network:
 
     @property
     def key(self) -> str:
-        """By which its addresses are kept: one that is made again under an old name has nothing to do with its
-        forerunner."""
+        """The name under which addresses are kept: a network created again under an old name starts afresh."""
         return self.id[:12] or self.name
 
     @property
@@ -112,30 +111,31 @@ class Network:
         return f"{self.options.get(driveroptions.PREFIX, 'eth') if self.options else 'eth'}{number}"
 
     def ledger(self, id: str, number: int = 0) -> list[list[str]]:
-        """What the container *id* is going to take from the host, as [kind, value] pairs for :func:`undo`."""
+        """What the container *id* will take from the host, as [kind, value] pairs for :func:`undo`."""
         return [["address", f"{self.key}/{id}"], ["veth", host_end(id, number)]]
 
     def reserve(self, id: str, wanted: str | None = None) -> str:
-        """Take an address for the container *id*, the *wanted* one or the next; return it.  Raises
-        :class:`ContainerError`."""
+        """Take an address for the container *id*: the *wanted* one, or the next free one. Return it.
+
+        Raises :class:`ContainerError`.
+        """
         return addresses.reserve(self.key, id, self.subnet, wanted)
 
     def ensure_bridge(self) -> None:
-        """Make the bridge and all that its containers need to reach the world, or as much of it as is missing.
+        """Make the bridge and everything its containers need to reach the world, or as much of it as is missing.
 
-        It is looked for in the kernel each time, not remembered: whoever flushes the firewall
-        breaks the running containers' network, but not the next one's.
-        Raises :class:`ContainerError`.
+        It looks into the kernel each time: if an administrator flushes the firewall, the network of the next container
+        works again. Raises :class:`ContainerError`.
         """
         with lock(), _asking_the_kernel(f"the bridge {self.bridge}"):
             remedy = (
                 "set MINICT_SUBNET to a free one"
                 if self.is_default
-                else (f"remove the network {self.name} and make it again with another --subnet")
+                else (f"remove the network {self.name} and create it again with another --subnet")
             )
             addresses.check_free(self.subnet, self.bridge, remedy)
             _forward_packets()
-            # The kernel has this route exactly as long as the bridge is there, is up and has its address.
+            # The kernel has this route exactly as long as the bridge exists, is up, and has its address.
             if (self.bridge, self.subnet.first, self.subnet.last) not in addresses.routes():
                 self._make_bridge()
             masquerade = not self.options or driveroptions.is_on(self.options, driveroptions.MASQUERADE)
@@ -144,19 +144,19 @@ class Network:
     def _make_bridge(self) -> None:
         with Rtnetlink() as host:
             if not host.link(self.bridge):
-                # An address of its own choice: a bridge without one takes that of a port, and changes it as ports
-                # come and go, while the containers still send to the old one.
+                # A fixed Ethernet address: a bridge without one takes the address of a port, and changes it as ports
+                # come and go while the containers still send to the old one.
                 host.add_bridge(self.bridge, mac(self.gateway), self.mtu)
             bridge = host.link(self.bridge)
             if bridge.kind != "bridge":
                 raise ContainerError(
-                    f"there is an interface {self.bridge}, but it is no bridge: set MINICT_BRIDGE to another name"
+                    f"the interface {self.bridge} exists and is not a bridge: set MINICT_BRIDGE to another name"
                 )
             present = [addresses.to_text(int.from_bytes(address, "big")) for address, _ in host.addresses(bridge.index)]
             if present and present != [self.gateway]:
                 raise ContainerError(
-                    f"the bridge {self.bridge} has the address {present[0]} and not {self.gateway}: "
-                    "end its containers and run 'minict prune', or set MINICT_SUBNET back"
+                    f"the bridge {self.bridge} has the address {present[0]} instead of {self.gateway}: "
+                    "stop its containers and run 'minict prune', or set MINICT_SUBNET back"
                 )
             if not present:
                 host.add_address(bridge.index, addresses.to_bytes(self.gateway), self.subnet.prefix)
@@ -164,13 +164,12 @@ class Network:
             host.set_up(bridge.index)
 
     def connect(self, id: str, pid: int, address: str, number: int = 0, ethernet: str | None = None) -> None:
-        """Plug the container *id* in: its process *pid* gets the interface eth*number* on this bridge, with *address*,
-        and lo.
+        """Give the process *pid* of the container *id* the interface eth*number* on this bridge, with *address*, and
+        lo.
 
-        *ethernet*: its Ethernet address, if it is not to be the one that goes with the other.
-
-        The first interface with a way to the world gets the default route.  Raises :class:`ContainerError`; the caller
-        then undoes the ledger.
+        *ethernet*: its Ethernet address, if it should differ from the one derived from the IPv4 address. The first
+        interface with a way to the world gets the default route. Raises :class:`ContainerError`; the caller then undoes
+        the ledger.
         """
         namespace = open_namespace(id, pid)
         try:
@@ -181,7 +180,7 @@ class Network:
                     cable = (mine, theirs, ethernet or mac(address), namespace, bridge, self.mtu)
                     try:
                         host.add_veth(*cable)
-                    except FileExistsError:  # the kernel still takes the namespace of its last life apart
+                    except FileExistsError:  # the kernel still takes apart the last namespace
                         remove_cable(host, mine)
                         host.add_veth(*cable)
                     if self.options and not driveroptions.is_on(self.options, driveroptions.ICC):
@@ -200,7 +199,7 @@ class Network:
             os.close(namespace)
 
     def route_through(self, id: str, pid: int) -> None:
-        """Make this network the way to the world of a running container that has lost the one it had, or has none."""
+        """Make this network the default route of a running container that has lost its own, or has none."""
         namespace = open_namespace(id, pid)
         try:
             with _asking_the_kernel(f"the route of container {id[:12]}"), Rtnetlink(namespace=namespace) as container:
@@ -210,18 +209,17 @@ class Network:
             os.close(namespace)
 
     def disconnect(self, id: str) -> None:
-        """The container *id* has ended: give its address back.
+        """Give back the address of the container *id*, which has ended.
 
-        Its cable goes by itself, with the namespace that holds its other end; to remove it by hand
-        would only mean to wait for the kernel, 7 to 19 ms.
+        Its veth pair disappears with the namespace that holds the other end; removing it by hand would mean waiting 7
+        to 19 ms for the kernel.
         """
         addresses.release(self.key, id)
 
     def remove_bridge_if_unused(self) -> bool:
-        """Leave the host as it was before :meth:`ensure_bridge`, unless a container uses the network.
+        """Undo :meth:`ensure_bridge`, unless a container uses the network; return whether something was removed.
 
-        A network with an address that is reserved, or with anything plugged in, is used.  Returns
-        whether there was something to remove, and it is removed.  Raises :class:`ContainerError`.
+        A network with a reserved address, or with anything plugged in, is in use. Raises :class:`ContainerError`.
         """
         with lock() as held:
             addresses.release_orphans(self.key)
@@ -232,7 +230,9 @@ class Network:
         return bool(removed)
 
     def remove_bridge(self) -> bool | None:
-        """The same for who has the lock, and knows that no address is in use; None when something is plugged in."""
+        """The same for a caller who holds the lock and knows that no address is in use; None when something is plugged
+        in.
+        """
         with _asking_the_kernel(f"the removal of the bridge {self.bridge}"):
             with Rtnetlink() as host:
                 bridge = host.link(self.bridge)
@@ -245,11 +245,10 @@ class Network:
 
 
 def _remove_when_empty(host: Rtnetlink, bridge) -> bool:
-    """Remove the *bridge*, of whose addresses none is in use; False when something of others is plugged in.
+    """Remove the *bridge*, none of whose addresses is in use; False when it has ports that are not ours.
 
-    The kernel takes the network namespace of a container that has ended apart in the background, and on a busy machine
-    some seconds later.  A process that has joined the namespace may keep it even longer.  So the cables of such
-    containers are removed here.
+    The kernel takes apart the network namespace of a container that has ended in the background, and a process that has
+    joined the namespace may keep it even longer. So the veth pairs of such containers are removed here.
     """
     plugged = [link.name for link in host.links() if link.master == bridge.index]
     for name in filter(_is_host_end, plugged):
@@ -261,7 +260,7 @@ def _remove_when_empty(host: Rtnetlink, bridge) -> bool:
 
 
 def undo(kind: str, value: str) -> None:
-    """Take back what an entry of :meth:`Network.ledger` names; what was never taken is no error."""
+    """Take back what an entry of :meth:`Network.ledger` names; harmless when it was never taken."""
     if kind == "address":
         network, _, id = value.partition("/")
         addresses.release(network, id)
@@ -271,9 +270,9 @@ def undo(kind: str, value: str) -> None:
 
 
 def wait_for_carrier(namespace: Rtnetlink, name: str) -> None:
-    """Wait until the kernel has noted that a cable has two ends that are up: some milliseconds later.
+    """Wait until the kernel reports, some milliseconds later, that both ends of a veth pair are up.
 
-    Until then it drops what the bridge sends to the container, and who opens a connection waits a second to ask again.
+    Until then it drops what the bridge sends to the container, and a client waits a second before it asks again.
     """
     for _ in range(_PATIENCE):
         link = namespace.link(name)
@@ -283,7 +282,7 @@ def wait_for_carrier(namespace: Rtnetlink, name: str) -> None:
 
 
 def remove_cable(host: Rtnetlink, name: str) -> None:
-    """Remove a veth pair by its end out here; none is no error: it goes by itself with the container."""
+    """Remove a veth pair by its end on the host; harmless when it is gone."""
     try:
         host.remove_link(name)
     except OSError as error:
@@ -292,19 +291,19 @@ def remove_cable(host: Rtnetlink, name: str) -> None:
 
 
 def open_namespace(id: str, pid: int) -> int:
-    """A descriptor of the network namespace of *pid*, which is not the host's.  Raises :class:`ContainerError`."""
+    """Open the network namespace of *pid*, which must not be the host's. Raises :class:`ContainerError`."""
     try:
         namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise ContainerError(f"the container {id[:12]} ended before it had its network", errno=error.errno) from None
+        raise ContainerError(f"the container {id[:12]} ended before its network was ready", errno=error.errno) from None
     if os.path.samestat(os.fstat(namespace), os.stat("/proc/thread-self/ns/net")):
         os.close(namespace)
-        raise ContainerError(f"the process {pid} is in the host's network namespace: it can't get an eth0 of its own")
+        raise ContainerError(f"the process {pid} is in the host's network namespace: it cannot get an eth0 of its own")
     return namespace
 
 
 def host_end(id: str, number: int = 0) -> str:
-    """The name of the host's end of a container's cable: from its id, so that it can be found when all else is lost.
+    """The name of the host's end of a container's veth pair, derived from its id so that it can always be found.
 
     A name has at most 15 characters: three are left for the *number* of a second and third network.
     """
@@ -312,7 +311,7 @@ def host_end(id: str, number: int = 0) -> str:
 
 
 def _is_host_end(name: str) -> bool:
-    """Whether an interface has a name that :func:`host_end` gives."""
+    """Whether *name* is one that :func:`host_end` gives."""
     id, dot, number = name.removeprefix("veth").partition(".")
     return (
         name.startswith("veth")
@@ -323,29 +322,29 @@ def _is_host_end(name: str) -> bool:
 
 
 def mac(address: str) -> str:
-    """The Ethernet address that goes with an IPv4 *address*: no neighbour can then remember a wrong one.
+    """The Ethernet address that belongs to an IPv4 *address*, so that no other container can remember a wrong one.
 
-    The leading 02 means: not given by a manufacturer (IEEE 802, locally administered).
+    The leading 02 means: not assigned by a manufacturer (IEEE 802, locally administered).
     """
     return "02:00:" + addresses.to_bytes(address).hex(":")
 
 
 def lock():
-    """For ``with``: one process at a time may change the networks, the firewall, and who is on them."""
+    """For ``with``: only one process at a time changes the networks, the firewall and the endpoints."""
     directory = f"{paths.run_root()}/networks"
     while True:
         try:
             held = open(f"{directory}/lock", "a")
-            fcntl.flock(held, fcntl.LOCK_EX)  # the kernel lets go of it when the file is closed, or its process killed
+            fcntl.flock(held, fcntl.LOCK_EX)  # the kernel releases it when the file is closed or the process is killed
             if os.fstat(held.fileno()).st_nlink:
                 return held
-            held.close()  # whoever had it before has removed the file: a lock on it keeps nobody out
+            held.close()  # the previous holder has removed the file: a lock on it keeps nobody out
         except FileNotFoundError:
             addresses.make_private_directory()
 
 
 def remove_lock_if_alone(held) -> None:
-    """Remove the file of the lock that is *held*, and its directory, when there is nothing else in it."""
+    """Remove the file of the lock that is *held*, and its directory, when nothing else is in it."""
     if os.listdir(os.path.dirname(held.name)) == ["lock"]:
         os.unlink(held.name)
         try:
@@ -355,8 +354,7 @@ def remove_lock_if_alone(held) -> None:
 
 
 class _asking_the_kernel:
-    """For ``with``: an :class:`OSError` of the kernel becomes a :class:`ContainerError` that says *what* was
-    refused."""
+    """For ``with``: an :class:`OSError` of the kernel becomes a :class:`ContainerError` that says *what* was refused."""
 
     def __init__(self, what: str):
         self.what = what
@@ -371,7 +369,7 @@ class _asking_the_kernel:
 
 
 def _forward_packets() -> None:
-    """Make a router of the host; a file that is written before remembers that it was none."""
+    """Switch on IP forwarding on the host; a file that is written first remembers that it was off."""
     with open(_IP_FORWARD) as file:
         if file.read().strip() == "1":
             return
@@ -381,16 +379,16 @@ def _forward_packets() -> None:
             file.write("1")
     except OSError as error:
         raise ContainerError(
-            f"the host can't forward the containers' packets, for {_IP_FORWARD} can't be set to 1: "
+            f"cannot forward the containers' packets: setting {_IP_FORWARD} to 1 failed: "
             f"{error.strerror}; set it yourself, or use --network none",
             errno=error.errno,
         ) from None
 
 
 def _restore_forwarding() -> bool:
-    """Switch the host's forwarding off, when it was us who switched it on, and nobody has come to need it since.
+    """Switch off the host's forwarding if minict switched it on and no other bridge may need it.
 
-    Another bridge is one of ours, or Docker's or a virtual machine's, whose maker found it switched on.
+    Another bridge is one of ours, or belongs to Docker or a virtual machine that found forwarding switched on.
     """
     memory = f"{paths.run_root()}/networks/ip_forward"
     if not os.path.exists(memory) or _bridges():
@@ -402,13 +400,13 @@ def _restore_forwarding() -> bool:
 
 
 def _bridges() -> list[str]:
-    """The names of the host's bridges, whoever made them."""
+    """The names of all bridges of the host."""
     with Rtnetlink() as host:
         return [link.name for link in host.links() if link.kind == "bridge"]
 
 
 def _refuse_router_advertisements(bridge: str) -> None:
-    """Don't let a container appoint itself the host's IPv6 router (CVE-2020-10749, CVE-2020-13401)."""
+    """Do not let a container become the host's IPv6 router (CVE-2020-10749, CVE-2020-13401)."""
     try:
         with open(f"/proc/sys/net/ipv6/conf/{bridge}/accept_ra", "w") as file:
             file.write("0")

@@ -1,6 +1,6 @@
-"""A container's networks, changed after it was made: on one more, off one, known by another name.
+"""Change the networks of an existing container: connect, disconnect, rename.
 
-What is written down of a container that runs (:mod:`.sandbox`) changes with it.  Source: docker-network-connect(1).
+The state of a running container (:mod:`.state`) changes with them. Source: docker-network-connect(1).
 """
 
 from __future__ import annotations
@@ -16,15 +16,14 @@ from .endpoints import hosts_lines, introduce, publish, reserve, serve_names, wi
 from .options import Endpoint, find_endpoint, find_mode, find_resolver, names_of_networks
 from .state import read, write
 
-_MARK = "changing"  # a file in the state of a container, while its networks are changed
+_MARK = "changing"  # a file in the state of a container while its networks are changing
 
 
 class Changing:
-    """For ``with``: the networks of a container that may run are changed; its *record* must be locked.
+    """For ``with``: the networks of a container, whose *record* must be locked, are changing.
 
-    Meanwhile a file in its state says so.  Who is killed leaves it behind, and by it :func:`mend` knows that there is
-    something to be done.  After an error that is done at once; that the container ends meanwhile is a
-    :class:`ContainerError`.
+    A file in its state says so. A killed process leaves the file behind, and :func:`mend` finds it. After an error the
+    networks are mended at once; if the container ends meanwhile, that is a :class:`ContainerError`.
     """
 
     def __init__(self, record):
@@ -44,11 +43,10 @@ class Changing:
 
 
 def mend(record) -> bool:
-    """Put in order the networks of a running container whose changer was killed; whether that was needed.  Its
-    *record* must be locked.
+    """Repair the networks of a running container after a change was killed; return whether there was anything to do.
 
-    What the container wishes decides, for it is written last by who connects, and first by who disconnects.
-    Raises :class:`ContainerError`.
+    Its *record* must be locked. The container's own record decides, because connect writes it last and disconnect
+    first. Raises :class:`ContainerError`.
     """
     mark = record.state.path(_MARK)
     if not os.path.exists(mark):
@@ -68,7 +66,7 @@ def mend(record) -> bool:
                 },
             )
     except FileNotFoundError:
-        pass  # it has just ended, and all of this with it
+        pass  # it has just ended, and its networks with it
     unmark(mark)
     return True
 
@@ -81,7 +79,7 @@ def unmark(mark: str) -> None:
 
 
 def connect(record, name: str, wanted: str | None = None, aliases: list[str] = ()) -> None:
-    """Put a container on one more network, for this life, if it runs, and all later ones; its *record* must be locked.
+    """Connect a container to one more network, now if it runs, and for all later starts; its *record* must be locked.
 
     Raises :class:`ContainerError`.
     """
@@ -89,7 +87,9 @@ def connect(record, name: str, wanted: str | None = None, aliases: list[str] = (
     endpoint = find_endpoint(name, 0, wanted, aliases)
     before = record.settings_object().network
     if endpoint.net.name in names_of_networks(before):
-        raise ContainerError(f"the container {record.name or record.id} is on the network {endpoint.net.name} already")
+        raise ContainerError(
+            f"the container {record.name or record.id} is already connected to the network {endpoint.net.name}"
+        )
     with Changing(record):
         if record.pid is not None:
             join(record.id, endpoint, find_resolver(record.settings_object()))
@@ -103,16 +103,16 @@ def connect(record, name: str, wanted: str | None = None, aliases: list[str] = (
 
 
 def disconnect(record, name: str) -> None:
-    """Undo :func:`connect`, or a ``--network`` that the container was made with.  Raises :class:`ContainerError`."""
+    """Undo :func:`connect`, or a ``--network`` of the container. Raises :class:`ContainerError`."""
     refuse_others(record)
     mend(record)
     words = record.settings_object().network
     known = names_of_networks(words)
     if name not in known:
-        # written as an id; and it may have been removed, as long as it is called by its name
+        # The record may name the network by its id, or by a name that the network no longer has.
         name = store.find(name).name
     if name not in known:
-        raise ContainerError(f"the container {record.name or record.id} is not on the network {name}")
+        raise ContainerError(f"the container {record.name or record.id} is not connected to the network {name}")
     with Changing(record):
         record.settings["network"] = [word for word, each in zip(words, known) if each != name]
         record.save()
@@ -120,17 +120,17 @@ def disconnect(record, name: str) -> None:
 
 
 def refuse_others(record) -> None:
-    """Raises :class:`ContainerError` for a container that has no networks to be changed."""
+    """Raise :class:`ContainerError` for a container without networks of its own."""
     mode = find_mode(record.settings_object().network)
     if mode != "bridge":
         raise ContainerError(
-            f"the container {record.name or record.id} was made with --network {mode}: that can't be changed, "
-            "make it anew"
+            f"cannot change the networks of {record.name or record.id}, which was created with --network {mode}: "
+            "create the container again"
         )
 
 
 def join(id: str, endpoint: Endpoint, resolver: dict[str, list[str]]) -> None:
-    """Put the running container *id* on one more network.  *resolver*: see :func:`.options.find_resolver`.
+    """Connect the running container *id* to one more network. *resolver*: see :func:`.options.find_resolver`.
 
     Raises :class:`ContainerError`.
     """
@@ -138,8 +138,7 @@ def join(id: str, endpoint: Endpoint, resolver: dict[str, list[str]]) -> None:
     pid = state.pid()
     if pid is None or not network_state:
         raise ContainerError(
-            f"the container {id[:12]} has no network of its own that could be changed: it is not running, or "
-            "shares another's"
+            f"the container {id[:12]} has no network of its own: it is not running, or shares another container's"
         )
     endpoint.number = 1 + max([each["number"] for each in network_state["endpoints"]], default=-1)
     entries = endpoint.net.ledger(id, endpoint.number)
@@ -159,9 +158,10 @@ def join(id: str, endpoint: Endpoint, resolver: dict[str, list[str]]) -> None:
 
 
 def serve_apart(id: str, pid: int, resolver: dict[str, list[str]]) -> None:
-    """Serve DNS to a container that began without: in a process of its own, which ends with the container.
+    """Serve DNS to a container that started without it, in a process that ends with the container.
 
-    Its /etc/resolv.conf says so from now on, unless the container has changed it.  Raises :class:`ContainerError`.
+    Its /etc/resolv.conf names the server from now on, unless the container has changed the file. Raises
+    :class:`ContainerError`.
     """
     from minict.engine.util.daemonize import fork_away
     from minict.engine.util.eventloop import EventLoop
@@ -186,7 +186,7 @@ def serve_apart(id: str, pid: int, resolver: dict[str, list[str]]) -> None:
 
 
 def leave(id: str, name: str) -> None:
-    """Take the container *id* off a network, if it runs.  Raises :class:`ContainerError`."""
+    """Disconnect the container *id*, if it runs, from a network. Raises :class:`ContainerError`."""
     if network_state := read(id):
         arrange(
             id,
@@ -198,9 +198,10 @@ def leave(id: str, name: str) -> None:
 
 
 def arrange(id: str, network_state: dict) -> None:
-    """Let the running container *id* have what *network_state* says, and of all that it has ever had on networks nothing else.
+    """Give the running container *id* exactly the endpoints in *network_state*, and remove all others that it ever had.
 
-    It is written down first: what is told of a container, it has.  May be repeated.  Raises :class:`ContainerError`.
+    The state is written first, so that it never promises less than the container has. May be repeated. Raises
+    :class:`ContainerError`.
     """
     before, left = read(id), {endpoint["key"] for endpoint in network_state["endpoints"]}
     withdraw(id, before, [endpoint["key"] for endpoint in before.get("endpoints", ()) if endpoint["key"] not in left])
@@ -225,13 +226,13 @@ def arrange(id: str, network_state: dict) -> None:
 
 
 def take_back(entries: list) -> None:
-    """Undo part of a ledger, by hand, because the container lives."""
+    """Undo part of the ledger of a container that goes on running."""
     for kind, value in reversed(entries):
         bridge.undo(kind, value)
 
 
 def rename(id: str, name: str) -> None:
-    """The container *id* has another name: let others find it by that one."""
+    """Let other containers find the container *id* by its new name."""
     if network_state := read(id):
         withdraw(id, network_state, [endpoint["key"] for endpoint in network_state["endpoints"]])
         write(id, {**network_state, "name": name})

@@ -1,4 +1,4 @@
-"""How a container finds machines by name: what stands in its /etc/resolv.conf and /etc/hosts.
+"""How a container finds machines by name: its /etc/resolv.conf and /etc/hosts.
 
 Sources: resolv.conf(5), hosts(5).
 """
@@ -7,32 +7,30 @@ from __future__ import annotations
 
 import os
 
-EMBEDDED = "127.0.0.11"  # where a container on a user-defined network finds our own server: see resolver
+EMBEDDED = "127.0.0.11"  # where a container on a user-defined network finds minict's own DNS server: see resolver
 
 _HOST_FILE = "/etc/resolv.conf"
 
-# A resolver on the host's own loopback knows the servers that it asks, and writes them down here.
+# A resolver on the host's loopback writes the servers that it asks into these files.
 _UPSTREAM_FILES = ("/run/systemd/resolve/resolv.conf", "/run/NetworkManager/no-stub-resolv.conf")
 
 
-# Between these two lines stands what minict knows; all else in the file is the container's own.
+# minict keeps the lines between these two; the rest of the file belongs to the container.
 _BEGIN = "# its own addresses and those of --link, kept up to date by minict:\n"
 _END = "# end of the containers\n"
-_LARGEST = 1 << 20  # bytes: a larger /etc/hosts than any person's is left alone
+_LARGEST = 1 << 20  # bytes: minict does not touch a larger /etc/hosts
 
 
 def resolv_conf(
     own_network: bool = True, servers: list[str] = (), search: list[str] = (), options: list[str] = ()
 ) -> str:
-    """The container's /etc/resolv.conf, made of the host's, with the user's own *servers*, *search* and *options* in
-    their place.
+    """The container's /etc/resolv.conf: the host's, with the user's *servers*, *search* and *options* instead where
+    given.
 
-    With a network of its own (*own_network*), the container can't reach a server on the host's
-    loopback, such as 127.0.0.53, which is another machine's loopback in there, nor one that has
-    only an IPv6 address.  Such servers are replaced by those that systemd-resolved or
-    NetworkManager ask in turn.  Where nobody knows any, the file names no server, and a look-up
-    fails at once: a public server instead (Docker takes 8.8.8.8) would be told the names that this
-    network keeps to itself, and in a room without Internet each look-up would hang for ten seconds.
+    With a network of its own (*own_network*), the container can reach neither a server on the host's loopback, such as
+    127.0.0.53, nor one that has only an IPv6 address. The servers that systemd-resolved or NetworkManager ask take
+    their place. If none is known, the file names no server and a look-up fails at once: a public server (Docker takes
+    8.8.8.8) would learn the names of a private network, and without Internet each look-up would hang for ten seconds.
     """
     text = _read(_HOST_FILE)
     if not own_network and not (servers or search or options):
@@ -40,13 +38,13 @@ def resolv_conf(
     kept = [line for line in text.splitlines() if line.startswith(("search", "domain", "options", "sortlist"))]
     if search:
         kept = [line for line in kept if not line.startswith(("search", "domain"))]
-        # as in Docker: a dot is no domain at all
+        # as in Docker: a dot stands for an empty search list
         kept += [f"search {' '.join(search)}"] if list(search) != ["."] else []
     if options:
         kept = [line for line in kept if not line.startswith("options")] + [f"options {' '.join(options)}"]
     found = list(servers) or _servers(text, own_network)
     if found == [EMBEDDED] and not any("ndots:" in line for line in kept if line.startswith("options")):
-        # as in Docker: a name without a dot is a container's first, and then one of a search domain
+        # as in Docker: a name without a dot is first looked up as a container's name, then in the search domains
         given = next((line for line in kept if line.startswith("options")), "options")
         kept = [line for line in kept if line != given] + [f"{given} ndots:0"]
     if not found:
@@ -55,7 +53,7 @@ def resolv_conf(
 
 
 def upstreams() -> list[str]:
-    """The servers that this host asks, as far as a container can reach them."""
+    """The name servers of this host that a container can reach."""
     return _servers(_read(_HOST_FILE), True)
 
 
@@ -75,10 +73,9 @@ def _servers(text: str, own_network: bool) -> list[str]:
 
 
 def hosts(own: list[tuple[str, list[str]]], added: list[tuple[str, str]] = ()) -> str:
-    """The container's /etc/hosts: its *own* addresses with its names, and what the user *added*, as (address, name).
+    """The container's /etc/hosts: its *own* addresses with their names, and what the user *added*, as (address, name).
 
-    (127.0.1.1 is Debian's choice for a machine without a network: 127.0.0.1 remains "localhost" when it is asked for
-    its name.)
+    127.0.1.1 is Debian's choice for a machine without a network: 127.0.0.1 keeps the name "localhost".
     """
     return (
         "127.0.0.1\tlocalhost\n"
@@ -89,19 +86,18 @@ def hosts(own: list[tuple[str, list[str]]], added: list[tuple[str, str]] = ()) -
 
 
 def hosts_of_the_host(names: list[str], added: list[tuple[str, str]] = ()) -> str:
-    """The same for a container that is in the host's own network: the host's file, and the container's own *names*."""
+    """/etc/hosts for a container in the host's network: the host's file, and the container's own *names*."""
     lines = [f"{address}\t{name}\n" for address, name in [*added, ("127.0.1.1", " ".join(names))]]
     text = _read("/etc/hosts")
     return text + "\n" * (not text.endswith("\n")) + "".join(lines)
 
 
 def rewrite_hosts(path: str, lines: list[tuple[str, list[str]]]) -> None:
-    """Put *lines*, as (address, names), into the place of those that were there, in the very file: it is mounted
-    inside.
+    """Replace minict's lines in a mounted /etc/hosts with *lines*, as (address, names).
 
-    The rest of it stays, for it may be the container's own.  A file that the container has made unreadable, immutable
-    or huge is left as it is, and so is one on which it holds a lease (fcntl(2), F_SETLEASE): to open that would be to
-    wait for the container, 45 seconds or more, with the lock of all networks.  That is its own loss.
+    The rest of the file stays, because the container may have written it. minict leaves a file alone that the container
+    has made unreadable, immutable or huge, or on which it holds a lease (fcntl(2), F_SETLEASE): opening that one would
+    wait 45 seconds or more for the container, with the lock of all networks held.
     """
     try:
         fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -109,15 +105,14 @@ def rewrite_hosts(path: str, lines: list[tuple[str, list[str]]]) -> None:
             old = file.read(_LARGEST)
             new = _renewed(old.decode("utf-8", "surrogateescape"), lines).encode("utf-8", "surrogateescape")
             if len(old) < _LARGEST and new != old:
-                os.pwrite(file.fileno(), new, 0)  # in one write, and then the end: a reader hardly ever sees a half
+                os.pwrite(file.fileno(), new, 0)  # one write, then truncate: a reader hardly ever sees half of it
                 os.ftruncate(file.fileno(), len(new))
     except OSError:
         pass
 
 
 def replace(path: str, old: str, new: str) -> None:
-    """Write *new* into the file that says *old*, in its place; a file that says something else is the container's
-    own."""
+    """Write *new* into the file if it still says *old*; otherwise the container has changed it."""
     try:
         with open(path, "r+b", buffering=0) as file:
             if file.read(_LARGEST) == old.encode():
@@ -130,7 +125,7 @@ def replace(path: str, old: str, new: str) -> None:
 def _renewed(text: str, lines: list[tuple[str, list[str]]]) -> str:
     before, begin, rest = text.partition(_BEGIN)
     _, end, after = rest.partition(_END)
-    if begin and not end:  # whoever edited the file has lost our last line: what is left are lines of its own now
+    if begin and not end:  # an editor has removed our last line: the container owns the rest
         before, after = before + rest, ""
     return before + "\n" * (before[-1:] not in ("", "\n")) + _block(lines) + after
 

@@ -1,7 +1,7 @@
-"""What the containers on a network do for each other: no address and no port twice, and each knows the others' names.
+"""What the containers on a network share: addresses, names and ports.
 
-Loaded by those alone that have a network: see :mod:`.sandbox`.  For all that changes anything the lock of the networks
-must be held (:func:`.bridge.lock`), but for what ends a life, which takes it.
+Only containers with a network load this module: see :mod:`.sandbox`. Every change needs the lock of the networks
+(:func:`.bridge.lock`); the functions at the end of a container take it themselves.
 """
 
 from __future__ import annotations
@@ -29,8 +29,7 @@ def reserve(id: str, endpoint: Endpoint) -> None:
 
 
 def names_of(id: str, network_state: dict, endpoint: dict) -> list[str]:
-    """The names under which others on that network find the container *id*, in lower case; none on the default
-    network."""
+    """The names of the container *id* on that network, in lower case; none on the default network."""
     if not endpoint["id"]:
         return []
     hostname = network_state["hostname"]
@@ -39,11 +38,11 @@ def names_of(id: str, network_state: dict, endpoint: dict) -> list[str]:
 
 
 def introduce(id: str, network_state: dict) -> None:
-    """Let others find the container *id* as *network_state* says, which must be written already (:func:`.sandbox.write`).
+    """Let others find the container *id*, whose *network_state* must be written already (:func:`.state.write`).
 
-    On a user-defined network an index, ``networks/KEY/names/NAME/ID``, leads the DNS servers to it.  It is a hint and
-    never the truth: :func:`addresses_of` believes only what the container's own state says.  On the default network
-    only those that were made with ``--link`` know a name, by their /etc/hosts.
+    On a user-defined network an index, ``networks/KEY/names/NAME/ID``, leads the DNS servers to it. The index is only a
+    hint: :func:`addresses_of` believes the container's own state. On the default network only containers created with
+    ``--link`` know a name, through their /etc/hosts.
     """
     for endpoint in network_state["endpoints"]:
         for name in names_of(id, network_state, endpoint) or [link for link, _ in network_state["links"]]:
@@ -61,11 +60,10 @@ def withdraw(id: str, network_state: dict, keys: list[str]) -> None:
 
 
 def addresses_of(id: str, network_state: dict, name: str) -> list[str] | None:
-    """The addresses of the containers that the container *id*, which is *network_state* so, reaches by *name*; None when there
-    is none.
+    """The addresses that *name* has for the container *id*, whose state is *network_state*; None for an unknown name.
 
-    A name is a container's, an alias, a host name or a short id, also with ``.NETWORK`` behind it, on any of its
-    networks; or the alias of a ``--link``.
+    A name is a container's name, alias, host name or short id on any of its networks, also followed by ``.NETWORK``; or
+    the alias of a ``--link``.
     """
     found: list[str] = []
     for linked, alias in network_state.get("links", ()):
@@ -80,7 +78,7 @@ def addresses_of(id: str, network_state: dict, name: str) -> list[str] | None:
 
 
 def name_at(network_state: dict, address: str) -> str | None:
-    """``NAME.NETWORK`` of the container that has the *address* on a user-defined network of a container *network_state* so."""
+    """``NAME.NETWORK`` of the container with this *address* on a user-defined network of the asking container."""
     for endpoint in network_state.get("endpoints", ()):
         if endpoint["id"] and (holder := addresses.holder(endpoint["key"], address)):
             other = read(holder)
@@ -92,8 +90,7 @@ def name_at(network_state: dict, address: str) -> str | None:
 
 
 def hosts_lines(network_state: dict) -> list[tuple[str, list[str]]]:
-    """(address, names) for /etc/hosts: the container's own host name, and on the default network what it is linked
-    to."""
+    """(address, names) for /etc/hosts: the container's host name, and its links on the default network."""
     lines = [(endpoint["address"], dns.full_names(network_state)) for endpoint in network_state["endpoints"]]
     default = [endpoint for endpoint in network_state["endpoints"] if not endpoint["id"]]
     for linked, alias in network_state["links"] if default else ():
@@ -104,7 +101,7 @@ def hosts_lines(network_state: dict) -> list[tuple[str, list[str]]]:
 
 
 def _shared(network_state: dict, id: str, other: dict) -> list[str]:
-    """The addresses that the container *id*, network_state as *other*, has on networks of a container *network_state* so."""
+    """The addresses of the container *id*, in state *other*, on the networks that it shares with the asking container."""
     keys = [endpoint["key"] for endpoint in network_state["endpoints"]]
     return [
         endpoint["address"]
@@ -114,15 +111,14 @@ def _shared(network_state: dict, id: str, other: dict) -> list[str]:
 
 
 def _tell_linked(key: str, id: str) -> None:
-    """The container *id* has come or gone: those that are linked to it on the default network have its address in
-    /etc/hosts."""
+    """Update /etc/hosts of the containers on the default network that are linked to the container *id*."""
     for other in _entries(key, id):
         if network_state := read(other):
             dns.rewrite_hosts(f"{paths.container_data(other)}/hosts", hosts_lines(network_state))
 
 
 def _members(key: str, name: str) -> list[str]:
-    """The addresses of those on the network that have the *name* now."""
+    """The current addresses of the endpoints with this *name*."""
     found = []
     for id in _entries(key, name):
         network_state = read(id)
@@ -149,15 +145,14 @@ def serve_names(loop, id: str, pid: int, servers: list[str]) -> None:
         Resolver(loop, namespace, lambda name, kind: answer(id, name, kind), lambda: servers or dns.upstreams())
     except OSError as error:
         raise ContainerError(
-            f"the DNS server of the container {id[:12]} can't begin: {error.strerror}", errno=error.errno
+            f"cannot start the DNS server of the container {id[:12]}: {error.strerror}", errno=error.errno
         ) from None
 
 
 def answer(id: str, name: str, kind: str) -> list[str] | None:
-    """What the container *id* is told about *name*: addresses for the *kind* ``A``, a name for ``PTR``, nothing for
-    others.
+    """Answer a question about *name* from the container *id*: addresses for the *kind* ``A``, a name for ``PTR``.
 
-    None for a name that no container has.
+    An empty list for other kinds, None for a name that no container has.
     """
     network_state = read(id)
     if kind == "PTR":
@@ -167,7 +162,7 @@ def answer(id: str, name: str, kind: str) -> list[str] | None:
     found = addresses_of(id, network_state, name)
     if not found:
         return None
-    first = os.urandom(1)[0] % len(found)  # of several that share an alias, each is the first in its turn
+    first = os.urandom(1)[0] % len(found)  # containers that share an alias take turns
     return found[first:] + found[:first] if kind == "A" else []
 
 
@@ -179,7 +174,7 @@ def _index(key: str, name: str) -> str:
 
 
 def _entries(key: str, name: str) -> list[str]:
-    """The ids that the index has for *name*, which may have come from anywhere."""
+    """The ids in the index for *name*, which may be any text."""
     if not name or not set(name) <= NAME or name.startswith(".") or len(name) > 253:
         return []
     try:
@@ -195,7 +190,7 @@ def _enter(key: str, name: str, id: str) -> None:
             return
         except FileExistsError:
             return
-        except FileNotFoundError:  # its first entry, or its last one has just been struck
+        except FileNotFoundError:  # the first entry, or the last one has just been removed
             os.makedirs(_index(key, name), exist_ok=True)
 
 
@@ -203,7 +198,7 @@ def _strike(key: str, name: str, id: str) -> None:
     for remove, path in (os.unlink, f"{_index(key, name)}/{id}"), (os.rmdir, _index(key, name)):
         try:
             remove(path)
-        except OSError:  # it is gone, or others have that name too
+        except OSError:  # it is gone, or other containers have that name too
             pass
 
 
@@ -211,13 +206,12 @@ def _strike(key: str, name: str, id: str) -> None:
 
 
 def publish(id: str, network_state: dict) -> None:
-    """Send what comes to the ports of the container *id* to its first address that the world may reach, of those in
-    *network_state*.
+    """Direct the published ports of the container *id* to its first address that the world may reach.
 
     Raises :class:`ContainerError`.
     """
     if not network_state["ports"] or State(id).pid() is None:
-        return  # or it is just ending: whoever looks after it withdraws them
+        return  # or it is just ending: its monitor withdraws them
     from . import portmapper
 
     portmapper.withdraw(id)
@@ -235,7 +229,7 @@ def publish(id: str, network_state: dict) -> None:
         )
 
 
-# ---- the end of a life ----------------------------------------------------------------------------------------------
+# ---- the end of a container --------------------------------------------------------------------------------------
 
 
 def _undo_address(value: str) -> None:
@@ -259,10 +253,10 @@ def _undo_ports(id: str) -> None:
 
 
 def _undo_cable(name: str) -> None:
-    """A cable goes with the namespace that its other end is in; to remove it by hand would be to wait for the kernel,
-    7 to 19 ms.
+    """Remove a veth pair only if another container keeps its namespace: it disappears with the namespace otherwise.
 
-    But that namespace stays when another container has joined it: that one would keep an address that is not its own.
+    Removing it always would mean waiting 7 to 19 ms for the kernel. A container that has joined the namespace would
+    keep an address that has been given back.
     """
     directory = f"{paths.run_root()}/containers"
     for id in os.listdir(directory) if os.path.isdir(directory) else ():
@@ -272,5 +266,5 @@ def _undo_cable(name: str) -> None:
                 bridge.undo("veth", name)
 
 
-# How the kinds of entries in a ledger are given back: see :meth:`.sandbox.Sandbox.ledger`.
+# How each kind of entry in a ledger is undone: see :meth:`.sandbox.Sandbox.ledger`.
 UNDO = {"address": _undo_address, "veth": _undo_cable, "ports": _undo_ports}

@@ -1,9 +1,9 @@
-"""What the firewall lets through for a bridge of containers: its own chains, and a word to the firewalls of others.
+"""The firewall of a bridge: chains of our own, and one rule in the firewalls of others.
 
-All rules are in one table of ours, ``inet minict``; each bridge has three chains in it, and all together share two
-that translate what comes to a published port.  Tables do not outvote each other: a packet must be accepted by every
-chain that sees it, and one drop is final.  So our chains only drop what must not reach a container, and where another
-firewall drops what is forwarded (Docker's, ufw's, firewalld), a word to *it* lets the bridge's packets pass.
+All rules are in one table, ``inet minict``; each bridge has three chains in it, and all bridges share two that
+translate published ports. Every chain that sees a packet must accept it, in whatever table it is: one drop is final. So
+our chains only drop what must not reach a container, and where another firewall drops forwarded packets (Docker's,
+ufw's, firewalld), a rule in *that* firewall lets the packets of the bridge pass.
 
 Sources: nft(8); https://docs.docker.com/engine/network/packet-filtering-firewalls/ (DOCKER-USER); firewall-cmd(1).
 """
@@ -14,21 +14,21 @@ from minict.runtime.errors import ContainerError
 
 from . import nftables
 
-# Where others decide about forwarded packets: Docker keeps the first for such rules, the second is everybody's.
+# The chains that decide about forwarded packets: Docker reserves the first for such rules, the second is common.
 _FOREIGN_CHAINS = ("DOCKER-USER", "FORWARD")
 
-# What may stand in a rule of ours there, in the various ways of showing it, beside what it matches and numbers.
+# The words that one of our rules there may have, beside its match and its counters, however it is shown.
 _PLAIN = {"counter", "packets", "bytes", "accept", "comment", '"minict"', "xt", "match", '"comment"'}
 
 
-# Published ports: (protocol, port) or (host's address, protocol, port) -> (container's address, port).  An element's
-# comment is the container's id.
+# Published ports: (protocol, port) or (host address, protocol, port) -> (container address, port). The comment of an
+# element is the id of the container.
 _MAPS = {"ports": "inet_proto . inet_service", "ports-at": "ipv4_addr . inet_proto . inet_service"}
 _TARGET = "ipv4_addr . inet_service"
 
-# The chains of all bridges: what they hook into, and their rules, written just as nft shows them, so that they are
-# found again. Nobody outside may reach 127.0.0.1 (CVE-2020-8558): before it is routed, a packet could claim that it is
-# for there.
+# The chains that all bridges share: their hooks and their rules, written exactly as nft prints them, so that they are
+# found again. No other machine may reach 127.0.0.1 (CVE-2020-8558): before routing, a packet from outside could claim
+# that destination.
 _SHARED = {
     "prerouting-ports": (
         "type nat hook prerouting priority dstnat;",
@@ -39,7 +39,7 @@ _SHARED = {
     ),
     "output-ports": (
         "type nat hook output priority -100;",
-        (  # what the host itself sends does not come in
+        (  # packets from the host itself take the output hook
             "meta l4proto { tcp, udp } dnat ip to ip daddr . meta l4proto . th dport map @ports-at",
             "fib daddr type local meta l4proto { tcp, udp } dnat ip to meta l4proto . th dport map @ports",
         ),
@@ -50,16 +50,16 @@ _SHARED = {
 def _chains(
     bridge: str, subnet: str, internal: bool = False, masquerade: bool = True
 ) -> dict[str, tuple[str, tuple[str, ...]]]:
-    """The chains of one bridge: what they hook into, and their rules, written as nft shows them."""
+    """The chains of one bridge: their hooks and their rules, written exactly as nft prints them."""
     to_world, from_world = f'iifname "{bridge}" oifname != "{bridge}"', f'iifname != "{bridge}" oifname "{bridge}"'
     return {
         f"postrouting-{bridge}": (
             "type nat hook postrouting priority srcnat;",
             (
-                # The world can't answer to a private address: what leaves the host carries the host's own.
+                # The world cannot answer to a private address: packets that leave the host carry the host's address.
                 *([f'ip saddr {subnet} oifname != "{bridge}" masquerade'] if masquerade else []),
-                # A neighbour that is reached through a port of the host would answer directly, and nobody would know the
-                # answer.
+                # A container that is reached through a port of the host by another container would answer directly,
+                # from an address that the client does not know.
                 f'ip saddr {subnet} oifname "{bridge}" ct status dnat masquerade',
                 f'ip saddr 127.0.0.0/8 oifname "{bridge}" ct status dnat masquerade',
             ),
@@ -72,17 +72,17 @@ def _chains(
             )
             if internal
             else (
-                # A tunnel on the way out (a VPN) takes smaller packets than the bridge does: tell both ends at once.
+                # A tunnel on the way out (a VPN) takes smaller packets than the bridge: tell both ends at once.
                 f"tcp flags syn {to_world} tcp option maxseg size set rt mtu",
-                # What belongs to a conversation is nearly every packet: it passes before names of interfaces are compared.
+                # Nearly every packet belongs to a conversation: it passes before interface names are compared.
                 "ct state established,related accept",
-                # The host forwards packets now.  A neighbour must not use that to reach a container: only
-                # answers, and what comes to a published port, go in.
+                # The host forwards packets now. Other machines must not use that to reach a container: only answers
+                # and published ports go in.
                 f"{from_world} ct status dnat accept",
                 f"{from_world} drop",
             ),
         ),
-        # For a port on 127.0.0.1 the bridge has to let the answers' address pass (see ports.route_loopback): but only
+        # For a port on 127.0.0.1 the bridge has to let the address of the answers pass (see portmapper), but only for
         # answers.
         f"loopback-{bridge}": (
             "type filter hook prerouting priority raw;",
@@ -92,13 +92,13 @@ def _chains(
 
 
 def open_for(bridge: str, subnet: str, internal: bool = False, masquerade: bool = True) -> None:
-    """Let the containers on *bridge* reach the world, and each other alone if it is *internal*.
+    """Let the containers on *bridge* reach the world, or only each other if it is *internal*.
 
-    Without *masquerade* the world sees the containers' own addresses, and must know a way to them.
+    Without *masquerade* the world sees the containers' own addresses, and must have a route to them.
 
-    Nothing is changed when all rules are there.  Raises :class:`ContainerError`.
+    Changes nothing when all rules are there. Raises :class:`ContainerError`.
     """
-    # Looking costs 0.2 ms.  To replace rules costs 10: the kernel waits until no packet uses the old ones.
+    # Looking costs 0.2 ms. Replacing rules costs 10: the kernel waits until no packet uses the old ones.
     present = nftables.listing("list table inet minict")
     chains = {**_SHARED, **_chains(bridge, subnet, internal, masquerade)}
     if not all(rule in present for _, rules in chains.values() for rule in rules):
@@ -115,7 +115,7 @@ def open_for(bridge: str, subnet: str, internal: bool = False, masquerade: bool 
 
 
 def close_for(bridge: str) -> bool:
-    """Undo :func:`open_for`; with the last bridge, our table goes.  Returns whether there was anything of ours."""
+    """Undo :func:`open_for`, and remove the table with the last bridge; return whether there was anything to remove."""
     present = nftables.listing("list table inet minict")
     chains = [chain for chain in _chains(bridge, "") if f"chain {chain} {{" in present]
     if chains:
@@ -133,7 +133,7 @@ def close_for(bridge: str) -> bool:
 
 
 def _transaction(chains: dict) -> str:
-    """The text that brings our chains into being, whatever is there of them."""
+    """The commands that create our chains, whatever exists of them."""
     lines = ["add table inet minict"]
     lines += [f"add map inet minict {name} {{ type {key} : {_TARGET}; }}" for name, key in _MAPS.items()]
     for chain, (hook, rules) in chains.items():
@@ -143,10 +143,10 @@ def _transaction(chains: dict) -> str:
 
 
 def _handles(listing: str, match: str) -> list[str]:
-    """The numbers of the rules in *listing* that accept whatever *match* says, and have no further condition.
+    """The handles of the rules in *listing* that accept what *match* says without a further condition.
 
-    They can't be looked for by their comment: 'iptables-restore', which others run, makes a comment
-    of another kind of it, which nft shows in its own way, or not at all.
+    Their comment cannot identify them: 'iptables-restore' turns it into another kind of comment, which nft shows in its
+    own way, or not at all.
     """
     found = []
     for line in listing.splitlines():
@@ -158,11 +158,10 @@ def _handles(listing: str, match: str) -> list[str]:
 
 
 def _firewalld(bridge: str, join: bool) -> None:
-    """firewalld rejects what comes from an interface that is in none of its zones: its zone ``trusted`` is for those
-    like ours.
+    """Put *bridge* into firewalld's zone ``trusted``, or take it out: firewalld rejects interfaces without a zone.
 
-    Its rules are its alone, and made anew whenever it likes: it has to be told.  A bridge that somebody has put into
-    another zone stays there.  Raises :class:`ContainerError` when it refuses.
+    firewalld rewrites its rules whenever it likes, so it has to be asked. A bridge that an administrator has put into
+    another zone stays there. Raises :class:`ContainerError` when firewalld refuses.
     """
     present = nftables.listing("list chain inet firewalld filter_INPUT_ZONES")
     known = f'iifname "{bridge}" goto ' in present
@@ -181,13 +180,13 @@ def _firewalld(bridge: str, join: bool) -> None:
         refusal = str(error)
     if refusal and join:
         raise ContainerError(
-            f"firewalld rejects the containers' packets, and did not take {bridge} into its zone trusted: "
+            f"firewalld rejects the containers' packets, and did not accept {bridge} in its zone trusted: "
             f"{' '.join(refusal.split())}; run 'firewall-cmd --zone=trusted --change-interface={bridge}'"
         )
 
 
 def _legacy(operation: str, bridge: str) -> None:
-    """The same two rules for a firewall that still is in the old iptables, which nftables does not show."""
+    """The same two rules for a firewall that still uses the old iptables, which nftables does not show."""
     try:
         with open("/proc/net/ip_tables_names") as file:
             if "filter\n" not in file.readlines():
@@ -202,7 +201,7 @@ def _legacy(operation: str, bridge: str) -> None:
     def iptables(*words: str) -> bool:
         return subprocess.run([command, "--wait", *words], capture_output=True).returncode == 0
 
-    for chain in _FOREIGN_CHAINS if command else ():  # without the command, nobody has written rules with it
+    for chain in _FOREIGN_CHAINS if command else ():  # without the command, nobody has written such rules
         if not iptables("-n", "-L", chain):
             continue
         for way in ("-i", "-o"):

@@ -1,10 +1,9 @@
-"""Which IPv4 address a container gets: a subnet, and one file for each address that is in use.
+"""IP address management: subnets, and one file for each address in use.
 
-The file system is the referee.  An address is a symbolic link
-``$MINICT_RUN/networks/NETWORK/addresses/10.210.0.2 -> ../../../containers/ID``: making a link
-either succeeds or finds one there, so two containers can't take the same address, and the link
-is never there without its text, as a file could be whose writer was killed.  A link that leads
-nowhere is the address of a container that is gone.
+The file system is the referee. An address is a symbolic link ``$MINICT_RUN/networks/NETWORK/addresses/10.210.0.2 ->
+../../../containers/ID``: creating a link either succeeds or finds one there, so two containers cannot take the same
+address, and a link always has its text, which a file of a killed writer may lack. A link that leads nowhere is the
+address of a container that is gone.
 """
 
 from __future__ import annotations
@@ -16,58 +15,58 @@ from minict.runtime.errors import ContainerError
 
 DEFAULT_SUBNET = "10.210.0.0/16"  # beside those of Docker (172.17 and up), Podman (10.88), libvirt and Kubernetes
 
-_OTHERS = ("172.16.210.0/24", "192.168.210.0/24", "10.211.0.0/16")  # what to propose when a subnet is taken
+_OTHERS = ("172.16.210.0/24", "192.168.210.0/24", "10.211.0.0/16")  # what to suggest when a subnet is taken
 
-# of which networks made by people get 256 addresses each
+# user-defined networks get 256 addresses each from these
 _POOLS = ("10.211.0.0/16", "172.30.0.0/16", "192.168.192.0/18")
-_NARROW = 8  # the least prefix of a route that counts as somebody's network
+_NARROW = 8  # the shortest prefix of a route that counts as a network of its own
 
 
 def to_number(address: str) -> int:
-    """``10.0.0.1`` as the 32-bit number that it is.  Raises :class:`ValueError`.
+    """``10.0.0.1`` as a 32-bit number. Raises :class:`ValueError`.
 
-    (The module ipaddress does this and much more, for 4 ms at each start.)
+    The module ipaddress does this and much more, for 4 ms at each start.
     """
     parts = address.split(".")
     if len(parts) != 4 or not all(part.isascii() and part.isdigit() and int(part) < 256 for part in parts):
-        raise ValueError(f"{address!r} is no IPv4 address")
+        raise ValueError(f"invalid IPv4 address {address!r}")
     return int.from_bytes(bytes(map(int, parts)), "big")
 
 
 def to_bytes(address: str) -> bytes:
-    """``10.0.0.1`` as four bytes, as the kernel wants it.  Raises :class:`ValueError`."""
+    """``10.0.0.1`` as four bytes, as the kernel expects it. Raises :class:`ValueError`."""
     return to_number(address).to_bytes(4, "big")
 
 
 def to_text(number: int) -> str:
-    """The 32-bit number of an address as people write it."""
+    """The text of an address given as a 32-bit number."""
     return ".".join(map(str, number.to_bytes(4, "big")))
 
 
 class Subnet:
-    """A range of addresses such as ``10.210.0.0/16``: the first *prefix* bits are the network's, the rest a machine's.
+    """A range of addresses such as ``10.210.0.0/16``: the first *prefix* bits name the network, the others a machine.
 
-    *gateway*: the host's own address in it, through which a container reaches everything else; the first one, if none is
-    given.  *ip_range*: the part of it from which containers get their addresses, written as a subnet too. Raises
-    :class:`ContainerError` for a text that is no subnet, or one too small for two machines, naming what *said* it.
+    *gateway*: the host's own address in it, the first one by default. *ip_range*: the part of it, written as a subnet
+    too, from which containers get their addresses. *said*: the option that named it, for errors. Raises
+    :class:`ContainerError` for an invalid subnet, or one too small for two machines.
     """
 
     def __init__(self, text: str, gateway: str | None = None, ip_range: str | None = None, said: str = "MINICT_SUBNET"):
         self.first, self.prefix, self.last = _range(text, said)
         if self.prefix > 29:
             raise ContainerError(
-                f"the subnet {text} is too small: its prefix is at most 29, as in 10.9.8.0/29 ({said})"
+                f"the subnet {text} is too small: use a prefix of at most 29, as in 10.9.8.0/29 ({said})"
             )
         self.gateway = gateway or to_text(self.first + 1)
         self.ip_range, self.allotted = ip_range, (self.first, self.last)
         if not self.is_machine(self.gateway):
             raise ContainerError(
-                f"the gateway {self.gateway} must be an address in {text}, and neither its first nor its last"
+                f"invalid gateway {self.gateway}: use an address in {text}, but neither its first nor its last"
             )
         if ip_range:
             first, _, last = _range(ip_range, "--ip-range")
             if first < self.first or last > self.last:
-                raise ContainerError(f"the range {ip_range} must be a part of the subnet {text} (--ip-range)")
+                raise ContainerError(f"invalid --ip-range {ip_range}: use a part of the subnet {text}")
             self.allotted = (first, last)
 
     def __str__(self):
@@ -78,15 +77,16 @@ class Subnet:
         return first <= self.last and self.first <= last
 
     def is_machine(self, address: str) -> bool:
-        """Whether a machine of the subnet can have this *address*: not the first, the network, nor the last,
-        broadcast."""
+        """Whether a machine can have this *address*: not the first, which names the network, nor the last, which is
+        broadcast.
+        """
         try:
             return self.first < to_number(address) < self.last
         except ValueError:
             return False
 
     def after(self, number: int):
-        """The numbers of all addresses for containers, each once, in a circle from the one after *number*."""
+        """The numbers of all addresses for containers, each once, in a circle that begins after *number*."""
         low, high = max(self.allotted[0], self.first + 1), min(self.allotted[1], self.last - 1)
         size, gateway = high - low + 1, to_number(self.gateway)
         start = number + 1 - low if low <= number <= high else 0
@@ -104,10 +104,12 @@ def _range(text: str, said: str) -> tuple[int, int, int]:
     except ValueError:
         first, bits = 0, -1
     if not 1 <= bits <= 32:
-        raise ContainerError(f"{text!r} is no subnet: write one as {DEFAULT_SUBNET} ({said})")
+        raise ContainerError(f"invalid subnet {text!r}: write it as in {DEFAULT_SUBNET} ({said})")
     last = first | (1 << 32 - bits) - 1
     if first & (1 << 32 - bits) - 1:
-        raise ContainerError(f"the subnet {text} must have zeros after its prefix, as in {DEFAULT_SUBNET} ({said})")
+        raise ContainerError(
+            f"invalid subnet {text}: the bits after its prefix must be zero, as in {DEFAULT_SUBNET} ({said})"
+        )
     return first, bits, last
 
 
@@ -117,10 +119,10 @@ def default_subnet() -> Subnet:
 
 
 def routes() -> list[tuple[str, int, int]]:
-    """What the host reaches, and how: (interface, first address, last address).
+    """The routes of the host: (interface, first address, last address).
 
-    Without the default route, and without those for half of all addresses or so, with which a VPN overrules it:
-    our own, narrower route is better than they are.
+    Without the default route, and without the routes for half of all addresses with which a VPN overrides it: our own,
+    narrower route takes precedence over them.
     """
     from minict.kernel.netlink import Rtnetlink
 
@@ -132,7 +134,7 @@ def routes() -> list[tuple[str, int, int]]:
 
 
 def _interface(index: int) -> str:
-    """The name of an interface; to list all of them would take longer with each container."""
+    """The name of an interface; listing all of them would take longer with each container."""
     import _socket
 
     try:
@@ -142,9 +144,9 @@ def _interface(index: int) -> str:
 
 
 def check_free(subnet: Subnet, bridge: str, remedy: str = "set MINICT_SUBNET to a free one") -> None:
-    """Make sure that nothing but *bridge* uses addresses of *subnet*: one of the two could not be reached.
+    """Check that only *bridge* uses addresses of *subnet*: otherwise one of the two networks could not be reached.
 
-    Raises :class:`ContainerError` with the route that is in the way, the *remedy*, and a subnet that is free.
+    Raises :class:`ContainerError` with the conflicting route, the *remedy*, and a free subnet.
     """
     taken = [route for route in routes() if route[0] != bridge]
     for interface, first, last in taken:
@@ -157,10 +159,9 @@ def check_free(subnet: Subnet, bridge: str, remedy: str = "set MINICT_SUBNET to 
 
 
 def choose(taken: list[tuple[int, int]]) -> str:
-    """A subnet of 254 addresses for a network that names none, which overlaps none of *taken*, pairs of first and last
-    address.
+    """Choose a subnet of 254 addresses that overlaps none of *taken*, pairs of first and last address.
 
-    Raises :class:`ContainerError` when there is none left.
+    Raises :class:`ContainerError` when all are in use.
     """
     for pool in _POOLS:
         first, _, last = _range(pool, "_POOLS")
@@ -168,13 +169,13 @@ def choose(taken: list[tuple[int, int]]) -> str:
             if not any(low <= start + 255 and start <= high for low, high in taken):
                 return f"{to_text(start)}/24"
     raise ContainerError(
-        f"All subnets of {' and '.join(_POOLS)} are in use: name a free one with --subnet, or remove networks "
+        f"all predefined subnets of {' and '.join(_POOLS)} are in use: choose one with --subnet, or remove networks "
         "with 'minict network prune'"
     )
 
 
 def make_private_directory() -> None:
-    """Make the directory of all networks: who is where, and with whom, is for root alone to know."""
+    """Make the directory of all networks, which only root may read."""
     paths.make_directory(paths.run_root())
     try:
         os.mkdir(f"{paths.run_root()}/networks", 0o700)
@@ -183,16 +184,15 @@ def make_private_directory() -> None:
 
 
 def network_state(network: str) -> str:
-    """The directory of what is known of *network*."""
+    """The directory with the state of *network*."""
     return f"{paths.run_root()}/networks/{network}"
 
 
 def reserve(network: str, id: str, subnet: Subnet | None = None, wanted: str | None = None) -> str:
-    """Take an address of *network* for the container *id*, whose state directory must be there; return the address.
+    """Take an address of *network* for the container *id*, whose state directory must exist; return the address.
 
-    Addresses are handed out in a circle: one that has just been given back comes last, so that
-    whoever still talks to its former owner does not find a stranger.
-    *wanted*: the one to take.  Raises :class:`ContainerError` when that one is in use, or all are.
+    Addresses are handed out in a circle: one that has just been given back comes last, so that its former peers do not
+    reach a stranger. *wanted*: the address to take. Raises :class:`ContainerError` when it is in use, or all are.
     """
     subnet = subnet or default_subnet()
     while True:
@@ -223,12 +223,12 @@ def _take_next(network: str, id: str, subnet: Subnet) -> str:
                 os.symlink(f"../../../containers/{id}", f"{directory}/addresses/{to_text(number)}")
             except FileExistsError:
                 continue
-            os.pwrite(last, b"%010d" % number, 0)  # one write of one size: no reader can see a half
+            os.pwrite(last, b"%010d" % number, 0)  # one write of a fixed size: no reader sees half of it
             return to_text(number)
     finally:
         os.close(last)
     raise ContainerError(
-        f"All addresses of the network {network} ({subnet}) are in use: end some containers, run "
+        f"all addresses of the network {network} ({subnet}) are in use: stop some containers, run "
         "'minict prune', or use a larger subnet (MINICT_SUBNET, --subnet)"
     )
 
@@ -254,9 +254,9 @@ def holder(network: str, address: str) -> str | None:
 
 
 def release(network: str, id: str, known: str | None = None) -> None:
-    """Give back every address that the container *id* has in *network*; none is no error.
+    """Give back every address of the container *id* in *network*; harmless when it has none.
 
-    *known*: the one that it has, so that nobody need look through all of them.
+    *known*: its address, which saves looking through all of them.
     """
     if known and holder(network, known) == id:
         _remove(network, known)
@@ -274,9 +274,9 @@ def release_orphans(network: str) -> None:
 
 
 def forget(network: str) -> None:
-    """Remove the directory of *network*, unless an address is in use; then it stays as it is."""
+    """Remove the directory of *network*, unless an address is in use."""
     directory = network_state(network)
-    # The kernel refuses to remove a directory with a link in it, so nothing can be reserved in between.
+    # The kernel refuses to remove a directory that contains a link, so no address can be reserved in between.
     for remove, path in (
         (os.rmdir, f"{directory}/addresses"),
         (files.remove_tree, f"{directory}/names"),

@@ -8,11 +8,13 @@ from __future__ import annotations
 from . import portmapper
 from .state import read
 
-_OWN = ("HOME", "PATH", "HOSTNAME", "TERM")  # variables of a container that say nothing to another one
+_OWN = ("HOME", "PATH", "HOSTNAME", "TERM")  # a container's variables that mean nothing to another one
 
 
 def variables(name: str, linked: str, alias: str) -> list[str]:
-    """What the container *name* is told of the container with the id *linked*, to which it is linked as *alias*."""
+    """The variables that tell the container *name* about the container *linked* (an id), to which it is linked as
+    *alias*.
+    """
     from minict.engine.containers.store import Record
     from minict.engine.images.image import Image
 

@@ -1,9 +1,9 @@
-"""nftables: the kernel's rules for packets, written as text, changed in transactions.
+"""nftables: the kernel's packet rules, written as text, changed in transactions.
 
-A text given to :func:`apply` takes effect as a whole or not at all, and no packet ever meets a
-half of it.  The library behind the command ``nft`` does the work inside this process: 0.5 ms a
-transaction, where starting the command takes 6 to 20.  It is loaded through ctypes, because its
-own Python binding is a system package (python3-nftables), which a virtual environment can't see.
+A text given to :func:`apply` takes effect as a whole or not at all, and no packet meets half of it. The library behind
+the command ``nft`` does the work inside this process: 0.5 ms a transaction, where starting the command takes 6 to 20.
+It is loaded through ctypes, because its Python binding is a system package (python3-nftables), which a virtual
+environment cannot see.
 
 Sources: nft(8), libnftables(3).
 """
@@ -23,33 +23,33 @@ _loaded = None
 
 
 def apply(commands: str) -> None:
-    """Carry out *commands*, a text in the language of nft(8), as one transaction.
+    """Run *commands*, a text in the language of nft(8), as one transaction.
 
-    Raises :class:`ContainerError` with what nftables itself says is wrong; then nothing is changed.
+    Raises :class:`ContainerError` with the complaint of nftables; then nothing has changed.
     """
     done, _, complaint = _run(commands)
     if not done:
         raise ContainerError(
             f"nftables refused the rules of a container's network: {_first_lines(complaint)}; "
-            "'nft list ruleset' shows the rules that are there"
+            "'nft list ruleset' shows the current rules"
         )
 
 
 def listing(command: str) -> str:
-    """What a ``list`` command shows, each object with its handle; "" when the object is not there."""
+    """The output of a ``list`` command, with handles; "" when the object does not exist."""
     done, output, _ = _run(command)
     return output if done else ""
 
 
 def _run(commands: str) -> tuple[bool, str, str]:
-    """(whether it worked, its output, its complaints)."""
+    """(success, output, complaints)."""
     library = _library()
     if library is None:
         return _run_command(commands)
-    context = library.nft_ctx_new(0)  # made anew each time: it belongs to the caller's present network namespace
+    context = library.nft_ctx_new(0)  # created anew each time: it belongs to the caller's present network namespace
     if not context:
         raise ContainerError(
-            "libnftables can't reach the kernel's nf_tables: load the module nf_tables, or use --network none"
+            "libnftables cannot reach nf_tables in the kernel: load the module nf_tables, or use --network none"
         )
     try:
         library.nft_ctx_buffer_output(context)
@@ -66,7 +66,7 @@ def _run(commands: str) -> tuple[bool, str, str]:
 
 
 def _library():
-    """libnftables with the types of what is used of it, or None where it is not installed."""
+    """libnftables with the types of the functions used here, or None where it is not installed."""
     global _loaded
     if _loaded is None:
         try:
@@ -88,19 +88,19 @@ def _library():
 
 
 def _run_command(commands: str) -> tuple[bool, str, str]:
-    """The same by the command: slower, but it comes without the library's package on some systems."""
+    """Do the same through the command: slower, but some systems have it without the library."""
     import subprocess
 
     try:
         result = subprocess.run([_COMMAND, "--handle", "--file", "-"], input=commands, capture_output=True, text=True)
     except FileNotFoundError:
         raise ContainerError(
-            "Neither libnftables nor the command nft is installed, which a container's network needs: "
+            "neither libnftables nor the command nft is installed, and a container's network needs one: "
             "install the package nftables, or use --network none"
         ) from None
     return result.returncode == 0, result.stdout, result.stderr
 
 
 def _first_lines(complaint: str) -> str:
-    """The error and the rule that it is about, without the markers below it, on one line."""
+    """The error and the rule that it concerns on one line, without the markers below."""
     return ": ".join(line.strip() for line in complaint.splitlines()[:2] if line.strip()) or "it does not say why"

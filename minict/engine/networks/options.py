@@ -1,7 +1,7 @@
-"""What ``--network`` and the options that go with it say: the places on networks that a container wishes for.
+"""Parse and check ``--network`` and the options that belong to it.
 
-Whatever can be wrong with the words is told here, before anything is taken: see :class:`.sandbox.Sandbox`, which takes
-it. Source: docker-run(1), and its reference on networks.
+Every error is reported here, before :class:`.sandbox.Sandbox` takes anything. Source: docker-run(1), and its reference
+on networks.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789
 
 
 class Endpoint:
-    """A container's place on one network, *net*: the interface eth*number*, its *address* and *mac*, and its *aliases*
-    there.
+    """A container's endpoint on one network, *net*: the interface eth*number*, its *address*, *mac* and *aliases*.
 
     *wanted* and *mac* are what the user asked for.
     """
@@ -42,8 +41,7 @@ class Endpoint:
 
 
 def find_mode(words: list[str]) -> str:
-    """What ``--network`` means as a whole: ``host``, ``none``, ``container:NAME``, or ``bridge`` for any number of
-    networks.
+    """The mode of ``--network``: ``host``, ``none``, ``container:NAME``, or ``bridge`` for any number of networks.
 
     Raises :class:`ContainerError`.
     """
@@ -54,13 +52,12 @@ def find_mode(words: list[str]) -> str:
 
             store.find(parse_network(word)[0])
     if alone and len(words) > 1:
-        raise ContainerError(f"--network {alone[0]} can't be combined with another --network: leave one of the two out")
+        raise ContainerError(f"--network {alone[0]} cannot be combined with another --network: remove one of the two")
     return alone[0] if alone else "bridge"
 
 
 def refuse_contradictions(settings, mode: str) -> None:
-    """Options that say something about a network, for a container that has none of its own.  Raises
-    :class:`ContainerError`."""
+    """Raise :class:`ContainerError` for options that configure a network the container does not have."""
     given = {
         "-p": settings.publish,
         "-P": settings.publish_all,
@@ -84,14 +81,14 @@ def refuse_contradictions(settings, mode: str) -> None:
         del given["-p"], given["-P"]
     wrong = next((option for option, value in given.items() if value), None)
     if mode != "bridge" and wrong:
-        whose = {"host": "that is the host's network", "none": "there is no network"}.get(
-            mode, "that is the other container's"
+        whose = {"host": "the host configures that network", "none": "there is no network"}.get(
+            mode, "the other container configures that network"
         )
-        raise ContainerError(f"{wrong} with --network {mode}: {whose}; leave one of the two out")
+        raise ContainerError(f"{wrong} conflicts with --network {mode}: {whose}; remove one of the two")
 
 
 def find_partner(mode: str) -> State:
-    """The container of ``container:NAME``.  Raises :class:`ContainerError` when there is none."""
+    """The container of ``container:NAME``. Raises :class:`ContainerError` when it does not exist."""
     from minict.engine.containers.store import Record
 
     try:
@@ -101,15 +98,14 @@ def find_partner(mode: str) -> State:
 
 
 def find_endpoints(settings) -> list[Endpoint]:
-    """The places on networks: ``--network NAME``, or ``--network name=NAME,ip=ADDRESS,alias=NAME,mac-address=MAC``,
-    each.
+    """The endpoints of ``--network NAME`` and ``--network name=NAME,ip=ADDRESS,alias=NAME,mac-address=MAC``.
 
     Raises :class:`ContainerError`.
     """
     requested = [parse_network(text) for text in settings.network]
     if len(requested) > 1 and (settings.ip or settings.mac_address):
         raise ContainerError(
-            "--ip and --mac-address: there are several networks: write --network name=NETWORK,ip=ADDRESS for each"
+            "--ip and --mac-address are ambiguous with several networks: write --network name=NETWORK,ip=ADDRESS for each"
         )
     endpoints = []
     for number, (name, wanted, aliases, mac) in enumerate(requested):
@@ -119,33 +115,35 @@ def find_endpoints(settings) -> list[Endpoint]:
             )
         )
         if endpoints[-1].net.key in [endpoint.net.key for endpoint in endpoints[:-1]]:
-            raise ContainerError(f"--network {name} is given twice")
+            raise ContainerError(f"--network {name} is given twice: remove one of the two")
     return endpoints
 
 
 def find_endpoint(name: str, number: int, wanted: str | None, aliases: list[str], mac: str | None = None) -> Endpoint:
-    """A place on the network *name*, checked.  Raises :class:`ContainerError`."""
+    """An endpoint on the network *name*, checked. Raises :class:`ContainerError`."""
     from . import store
 
     net = store.find(name)
     if wanted and (not net.subnet.is_machine(wanted) or wanted == net.gateway):
         raise ContainerError(
-            f"--ip {wanted}: a container on the network {net.name} has an address of {net.subnet}, and not "
-            f"{net.gateway}, which is the host's"
+            f"invalid --ip {wanted}: use an address of {net.subnet}, the subnet of {net.name}, other than the gateway "
+            f"{net.gateway}"
         )
     if mac and (
         not all(len(word) == 2 and set(word) <= set("0123456789abcdefABCDEF") for word in mac.split(":"))
         or mac.count(":") != 5
         or int(mac[:2], 16) & 1
     ):
-        raise ContainerError(f"--mac-address {mac}: write six bytes, the first one even, as in 02:42:ac:11:00:02")
+        raise ContainerError(
+            f"invalid --mac-address {mac}: use six bytes, the first of them even, as in 02:42:ac:11:00:02"
+        )
     for alias in aliases:
         check_name("--network-alias", alias)
     return Endpoint(net, number, wanted, aliases, mac)
 
 
 def parse_network(text: str) -> tuple[str, str | None, list[str], str | None]:
-    """(name, address, aliases, mac) of one ``--network``.  Raises :class:`ContainerError`."""
+    """Parse one ``--network`` into (name, address, aliases, mac). Raises :class:`ContainerError`."""
     if "=" not in text:
         return text, None, [], None
     name, wanted, aliases, mac = None, None, [], None
@@ -161,21 +159,23 @@ def parse_network(text: str) -> tuple[str, str | None, list[str], str | None]:
             mac = value
         else:
             raise ContainerError(
-                f"--network {text}: there is no {key!r}: write name=NETWORK,ip=ADDRESS,alias=NAME,mac-address=MAC"
+                f"--network {text}: unknown key {key!r}: use name=NETWORK,ip=ADDRESS,alias=NAME,mac-address=MAC"
             )
     if not name:
-        raise ContainerError(f"--network {text}: the network's name is missing: name=NETWORK")
+        raise ContainerError(f"--network {text}: the name of the network is missing: add name=NETWORK")
     return name, wanted, aliases, mac
 
 
 def find_host(text: str, gateway: str | None) -> tuple[str, str]:
-    """``NAME:ADDRESS`` or ``NAME=ADDRESS`` as (address, name); ``host-gateway`` is the host.  Raises
-    :class:`ContainerError`."""
+    """Parse ``NAME:ADDRESS`` or ``NAME=ADDRESS`` into (address, name); ``host-gateway`` is the host.
+
+    Raises :class:`ContainerError`.
+    """
     cut = next((place for place, letter in enumerate(text) if letter in ":="), len(text))
     name, address = text[:cut], text[cut + 1 :]
     if address == "host-gateway":
         if gateway is None:
-            raise ContainerError(f"--add-host {text}: without a network of its own the container has no gateway")
+            raise ContainerError(f"--add-host {text}: host-gateway needs a network of the container's own")
         address = gateway
     if address[:1] + address[-1:] == "[]":
         address = address[1:-1]
@@ -184,7 +184,7 @@ def find_host(text: str, gateway: str | None) -> tuple[str, str]:
 
 
 def find_link(text: str) -> list[str]:
-    """``NAME[:ALIAS]`` of ``--link`` as [id, alias].  Raises :class:`ContainerError`."""
+    """Parse ``NAME[:ALIAS]`` of ``--link`` into [id, alias]. Raises :class:`ContainerError`."""
     from minict.engine.containers.store import Record
 
     name, _, alias = text.partition(":")
@@ -192,7 +192,7 @@ def find_link(text: str) -> list[str]:
 
 
 def find_resolver(settings) -> dict[str, list[str]]:
-    """What ``--dns``, ``--dns-search`` and ``--dns-option`` say, for :func:`.dns.resolv_conf`.
+    """Parse ``--dns``, ``--dns-search`` and ``--dns-option`` for :func:`.dns.resolv_conf`.
 
     Raises :class:`ContainerError`.
     """
@@ -205,18 +205,18 @@ def find_resolver(settings) -> dict[str, list[str]]:
 
 def check_name(option: str, name: str) -> str:
     if not name or not set(name) <= NAME or name.startswith(".") or len(name) > 253:
-        raise ContainerError(f"{option} {name!r}: a machine's name has letters, digits, '-', '_' and '.'")
+        raise ContainerError(f"invalid {option} {name!r}: use letters, digits, '-', '_' and '.'")
     return name
 
 
 def check_word(option: str, text: str) -> str:
     if not text or not text.isprintable() or " " in text:
-        raise ContainerError(f"{option} {text!r} is not one word")
+        raise ContainerError(f"invalid {option} {text!r}: use one word")
     return text
 
 
 def check_address(what: str, text: str) -> str:
-    """An IPv4 or IPv6 address.  Raises :class:`ContainerError`."""
+    """Check an IPv4 or IPv6 address. Raises :class:`ContainerError`."""
     try:
         if ":" in text:
             import socket
@@ -227,15 +227,15 @@ def check_address(what: str, text: str) -> str:
 
             ipam.to_number(text)
     except (ValueError, OSError):
-        raise ContainerError(f"{what}: {text!r} is no address, such as 192.0.2.53") from None
+        raise ContainerError(f"{what}: invalid address {text!r}: write it as in 192.0.2.53") from None
     return text
 
 
 def names_of_networks(words: list[str]) -> list[str]:
-    """The names of the networks in the words of ``--network``, one for each."""
+    """The names of the networks in the values of ``--network``."""
     from . import store
 
-    known = {each.id: each.name for each in store.made_by_people()}
+    known = {each.id: each.name for each in store.user_defined()}
     found = []
     for word in words:
         name = parse_network(word)[0]

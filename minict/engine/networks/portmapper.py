@@ -1,13 +1,12 @@
-"""Published ports: what comes to a port of the host goes on to a port of a container.
+"""Published ports: packets to a port of the host go on to a port of a container.
 
 ::
 
     198.51.100.1:8080  --- nftables: dnat --->  10.210.0.2:80     from outside, from other containers, from itself
-    127.0.0.1:8080     --- dnat, masquerade ->  10.210.0.2:80     from the host; to the container it comes from its gateway
+    127.0.0.1:8080     --- dnat, masquerade ->  10.210.0.2:80     from the host; the container sees its gateway
 
-The kernel does it packet by packet; no process stands in between.  One holds the port all the same, as long as the
-container lives: the one that looks after it has a socket bound there.  So no other program can take the port, and
-``ss -lntup`` shows who has it.
+The kernel does this packet by packet, without a process in between. The container's monitor still has a socket bound to
+the port for as long as the container lives: no other program can take the port, and ``ss -lntup`` shows its owner.
 
 Sources: nft(8), NAT STATEMENTS; https://docs.docker.com/engine/network/port-publishing/; ip-sysctl (route_localnet).
 """
@@ -23,16 +22,17 @@ from . import ipam as addresses
 from . import nftables
 
 ANY = "0.0.0.0"
-_MOST = 500  # ports of one container: each is a socket, of which a process may have 1024
+_MOST = 500  # ports of one container: each needs a socket, and a process may have 1024
 
 _held: dict[str, list] = {}  # container's id -> the sockets that this process has bound for it
 
 
 class Port:
-    """A port of a container, *inside*, and the port of the host that stands for it, *outside*: 0 until :func:`hold`.
+    """A port mapping: a port of the container, *inside*, and the port of the host, *outside*, which is 0 until
+    :func:`hold`.
 
-    *protocol* is ``tcp`` or ``udp``; *address* that of the host at which it is published, 0.0.0.0 for all it has;
-    *choices* the ports that may be taken, first and last: (0, 0) leaves it to the kernel.
+    *protocol* is ``tcp`` or ``udp``; *address* is the host's address at which it is published, 0.0.0.0 for all of them;
+    *choices* are the first and last port that may be taken: (0, 0) leaves the choice to the kernel.
     """
 
     def __init__(
@@ -51,37 +51,37 @@ class Port:
 
     @property
     def key(self) -> tuple[str, str]:
-        """The map in which it stands, and its key there: see :mod:`.firewall`."""
+        """The map that contains the mapping, and its key there: see :mod:`.firewall`."""
         if self.address == ANY:
             return "ports", f"{self.protocol} . {self.outside}"
         return "ports-at", f"{self.address} . {self.protocol} . {self.outside}"
 
 
-# ---- the wish --------------------------------------------------------------------------------------------------
+# ---- options -----------------------------------------------------------------------------------------------------
 
 
 def parse(text: str) -> list[Port]:
-    """``[[IP:][HOST]:]CONTAINER[/PROTOCOL]``, with ``FIRST-LAST`` for ranges.  Raises :class:`ContainerError`."""
+    """Parse ``[[IP:][HOST]:]CONTAINER[/PROTOCOL]``, with ``FIRST-LAST`` for ranges. Raises :class:`ContainerError`."""
     where, slash, protocol = text.partition("/")
     if "[" in where or where.count(":") > 2:
         raise ContainerError(
             f"-p {text}: the containers' networks have IPv4 alone: give an address such as 127.0.0.1, or none"
         )
     if slash and protocol not in ("tcp", "udp"):
-        raise ContainerError(f"-p {text}: there is no protocol {protocol!r}: it is tcp or udp")
+        raise ContainerError(f"-p {text}: unknown protocol {protocol!r}: use tcp or udp")
     address, outside, inside = ["", "", *where.split(":")][-3:]
     if address:
         try:
             addresses.to_number(address)
         except ValueError:
-            raise ContainerError(f"-p {text}: {address!r} is no address of the host, such as 127.0.0.1") from None
+            raise ContainerError(f"-p {text}: invalid host address {address!r}: write it as in 127.0.0.1") from None
     first, last = _range(inside, text)
     low, high = _range(outside, text) if outside else (0, 0)
     if outside and high - low != last - first and first != last:
-        raise ContainerError(f"-p {text}: {outside} and {inside} are not equally many ports")
+        raise ContainerError(f"-p {text}: the ranges {outside} and {inside} have different lengths")
     numbers = range(first, last + 1)
     if len(numbers) > _MOST:
-        raise ContainerError(f"-p {text}: at most {_MOST} ports of a container can be published")
+        raise ContainerError(f"-p {text}: a container can publish at most {_MOST} ports")
     one_of_many = first == last and low != high
     return [
         Port(
@@ -95,8 +95,10 @@ def parse(text: str) -> list[Port]:
 
 
 def mappings(publish: list[str], publish_all: bool = False, expose=(), exposed=(), default: str = ANY) -> list[Port]:
-    """The ports of ``-p`` and, with *publish_all* (``-P``), those of ``--expose`` and those *exposed* by the image
-    that are not among them.  *default*: the address for those that name none.  Raises :class:`ContainerError`.
+    """The port mappings of ``-p`` and, with *publish_all* (``-P``), of the ports of ``--expose`` and the image
+    (*exposed*).
+
+    *default*: the host address for mappings that name none. Raises :class:`ContainerError`.
     """
     ports = [port for text in publish for port in parse(str(text))]
     more = [port for text in expose for port in parse_exposed(str(text))]
@@ -111,18 +113,19 @@ def mappings(publish: list[str], publish_all: bool = False, expose=(), exposed=(
     for protocol, address, number in fixed:
         if fixed.count((protocol, address, number)) > 1 or (address != ANY and (protocol, ANY, number) in fixed):
             raise ContainerError(
-                f"the port {number}/{protocol} of the host is wished for two ports of the container: give each its own"
+                f"host port {number}/{protocol} is published twice: give each port of the container its own"
             )
     if len(ports) > _MOST:
-        raise ContainerError(f"at most {_MOST} ports of a container can be published, and not {len(ports)}")
+        raise ContainerError(f"a container can publish at most {_MOST} ports, not {len(ports)}")
     return ports
 
 
 def parse_exposed(text: str) -> list[Port]:
-    """``PORT[-LAST][/PROTOCOL]``, as an image's ExposedPorts and ``--expose`` have it.  Raises
-    :class:`ContainerError`."""
+    """Parse ``PORT[-LAST][/PROTOCOL]``, the form of an image's ExposedPorts and ``--expose``. Raises
+    :class:`ContainerError`.
+    """
     if ":" in text:
-        raise ContainerError(f"--expose {text}: write PORT[/udp]; -p publishes it at a port of the host")
+        raise ContainerError(f"invalid --expose {text}: use PORT[/udp]; -p publishes a port to the host")
     return parse(text)
 
 
@@ -131,18 +134,18 @@ def _range(text: str, whole: str) -> tuple[int, int]:
     for number in (first, last) if dash else (first,):
         if not (number.isascii() and number.isdigit() and 0 < int(number) < 65536):
             raise ContainerError(
-                f"-p {whole}: {number!r} is no port: write [IP:][HOST:]CONTAINER[/udp] with numbers from 1 to 65535"
+                f"-p {whole}: invalid port {number!r}: use [IP:][HOST:]CONTAINER[/udp] with numbers from 1 to 65535"
             )
     if int(last or first) < int(first):
         raise ContainerError(f"-p {whole}: the range {text} ends before it begins")
     return int(first), int(last or first)
 
 
-# ---- held by a process -----------------------------------------------------------------------------------------
+# ---- the sockets that hold the ports -----------------------------------------------------------------------------
 
 
 def hold(id: str, ports: list[Port]) -> None:
-    """Bind the host's side of *ports* in this process, and write down which were taken.
+    """Bind the host's side of *ports* in this process, and record which ports were taken.
 
     Raises :class:`ContainerError` when one is in use; then none is held.
     """
@@ -156,21 +159,20 @@ def hold(id: str, ports: list[Port]) -> None:
 
 
 def let_go(id: str) -> None:
-    """Close the sockets that :func:`hold` has bound, if it was in this process."""
+    """Close the sockets that :func:`hold` has bound in this process."""
     for socket in _held.pop(id, []):
         socket.close()
 
 
 def _bind(port: Port):
-    import _socket  # and not socket, which would cost 9 ms at each start
+    import _socket  # instead of socket, which would cost 9 ms at each start
 
     low, high = port.choices
     for number in range(low, high + 1):
         socket = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM if port.protocol == "tcp" else _socket.SOCK_DGRAM)
         try:
             if port.protocol == "tcp":
-                # What an ended server's connections have left behind (TIME_WAIT) is no obstacle; another listener is
-                # one.
+                # connections that an ended server has left in TIME_WAIT do not block the port; another listener does
                 socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
             socket.bind((port.address, number))
             if port.protocol == "tcp":
@@ -188,20 +190,17 @@ def _why(port: Port, error: OSError) -> ContainerError:
     numbers = f"port {low}" if low == high else f"ports {low} to {high}"
     if error.errno == errno.EADDRNOTAVAIL:
         return ContainerError(
-            f"the host has no address {port.address} at which a port could be published: 'ip address' shows "
-            "those it has"
+            f"cannot publish at {port.address}: the host has no such address; 'ip address' lists its addresses"
         )
     if error.errno != errno.EADDRINUSE:
-        return ContainerError(
-            f"the {numbers}/{port.protocol} of the host can't be taken: {error.strerror}", errno=error.errno
-        )
+        return ContainerError(f"cannot bind host {numbers}/{port.protocol}: {error.strerror}", errno=error.errno)
     owner = next(
         (id for id, other, _ in published() if low == high == other.outside and other.protocol == port.protocol), None
     )
-    by = f"published by the container {owner[:12]}" if owner else "in use on the host ('ss -lntup' shows by whom)"
+    by = f"published by the container {owner[:12]}" if owner else "in use on the host ('ss -lntup' shows the process)"
     other = f"{'' if port.address == ANY else port.address + ':'}OTHER:{port.inside}"
     return ContainerError(
-        f"the {numbers}/{port.protocol} of the host {'is' if low == high else 'are'} {by}: stop that one, or "
+        f"host {numbers}/{port.protocol} {'is' if low == high else 'are'} {by}: stop its owner, or "
         f"publish at another port: -p {other}",
         errno=error.errno,
     )
@@ -211,15 +210,15 @@ def _why(port: Port, error: OSError) -> ContainerError:
 
 
 def publish(id: str, address: str, bridge: str, cable: str, ports: list[Port]) -> None:
-    """Let what comes to *ports* of the host go to the container *id*, which has the *address* on the *bridge*, by its
+    """Direct packets for *ports* of the host to the container *id*, which has *address* on *bridge*, through its
     *cable*.
 
-    To be called under the networks' lock (:func:`.bridge.lock`), by or for the process that holds the ports.
+    Call it with the networks' lock held (:func:`.bridge.lock`), in the process that holds the ports or on its behalf.
     Raises :class:`ContainerError`.
     """
     if not ports:
         return
-    stale = {port.key for _, port, _ in published()}  # whoever was killed: who holds the port now has a right to it
+    stale = {port.key for _, port, _ in published()}  # left by a killed process: the port belongs to its present holder
     lines = [f"delete element inet minict {map} {{ {key} }}" for map, key in stale & {port.key for port in ports}]
     for port in ports:
         map, key = port.key
@@ -231,8 +230,7 @@ def publish(id: str, address: str, bridge: str, cable: str, ports: list[Port]) -
 
 
 def withdraw(id: str) -> None:
-    """Undo :func:`publish`, by whoever; what was never published is no error.  To be called under the networks'
-    lock."""
+    """Undo :func:`publish`, with the networks' lock held. Idempotent; callable from any process."""
     there = published()
     ours = [(port, bridge) for owner, port, bridge in there if owner == id]
     if not ours:
@@ -244,7 +242,7 @@ def withdraw(id: str) -> None:
 
 
 def published() -> list[tuple[str, Port, str]]:
-    """What the kernel translates now: (container's id, port, bridge) each."""
+    """The mappings in the kernel now, each as (id of the container, port, bridge)."""
     found = []
     for map in ("ports", "ports-at"):
         listing = nftables.listing(f"list map inet minict {map}")
@@ -261,38 +259,38 @@ def published() -> list[tuple[str, Port, str]]:
 
 
 def _reflect(cable: str) -> None:
-    """Let a container reach itself through the host: where the bridge itself asks nftables (br_netfilter), the packet
-    turns round there, and does not come to the host at all.
+    """Let a container reach itself through the host's port (hairpin mode).
+
+    Where the bridge itself calls nftables (br_netfilter), the packet turns round there and never reaches the host.
     """
     with Rtnetlink() as host:
         link = host.link(cable)
-        if link:  # else it has just ended
+        if link:  # otherwise it has just ended
             host.set_hairpin(link.index)
 
 
 def _route_loopback(bridge: str, on: bool) -> None:
-    """Let packets with the address 127.0.0.1 pass the *bridge*: without that the answers to the host itself would be
-    dropped.
+    """Let packets with the address 127.0.0.1 pass *bridge*: the answers to the host itself would be dropped otherwise.
 
-    Only while there is a port that needs it.  What a container sends to 127.0.0.1 never passes: see :mod:`.firewall`.
+    Only while a port needs it. Packets from a container to 127.0.0.1 never pass: see :mod:`.firewall`.
     """
     try:
         with open(f"/proc/sys/net/ipv4/conf/{bridge}/route_localnet", "w") as file:
             file.write("1" if on else "0")
     except FileNotFoundError:
         if on:
-            raise ContainerError(f"the bridge {bridge} is gone: somebody has removed it in this moment") from None
+            raise ContainerError(f"the bridge {bridge} has just been removed by another program") from None
     except OSError as error:
         raise ContainerError(
-            f"the host can't hand its own packets to {bridge}: {error.strerror}", errno=error.errno
+            f"cannot route the host's own packets to {bridge}: {error.strerror}", errno=error.errno
         ) from None
 
 
 def _forget_conversations(ports: list[Port]) -> None:
-    """Let the kernel decide anew about who has been sending UDP to one of *ports*.
+    """Let the kernel decide afresh about the senders of UDP to *ports*.
 
-    UDP has no beginning: to the kernel a sender that goes on is still in conversation with the container that has
-    ended, or with nobody, and would be for ever.  (A TCP client begins a new connection.)
+    UDP has no beginning: to the kernel, a sender that goes on is still in conversation with a container that has ended,
+    or with nobody. (A TCP client opens a new connection.)
     """
     numbers = {port.outside for port in ports if port.protocol == "udp"}
     if not numbers:
@@ -304,4 +302,4 @@ def _forget_conversations(ports: list[Port]) -> None:
             own = {address for address, _ in host.addresses()}
             memory.forget(IPPROTO_UDP, numbers, lambda address: address in own or address[0] == 127)
     except OSError:
-        pass  # a kernel without nf_conntrack_netlink: then it forgets by itself after 30 to 120 silent seconds
+        pass  # a kernel without nf_conntrack_netlink forgets by itself after 30 to 120 silent seconds

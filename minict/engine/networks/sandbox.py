@@ -1,10 +1,10 @@
-"""The seam between a container and its networks: what it wishes, what it takes from the host, and what it gives back.
+"""The network sandbox of a container: from its options to its interfaces, ports and names, and back.
 
-Everything else in the engine knows of networks only this: a :class:`Sandbox` is made of the wish (:mod:`.options`), and
-its methods are called in the order in which they stand.  What came of it is in the file ``network.json`` of the
-container's life, for whoever asks (:func:`describe`) or changes it while the container runs (:mod:`.connect`).
+The rest of the engine uses only this module. A :class:`Sandbox` is made from the options (:mod:`.options`), and its
+methods are called in the order in which they stand. :mod:`.state` keeps the result in ``network.json`` in the
+container's state, for ``inspect`` and for changes while the container runs (:mod:`.connect`).
 
-A container without a network of its own loads none of the modules about networks.
+A container without a network of its own loads none of the other modules of networks.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from minict.runtime.state import State
 from . import options
 from .state import GUEST, describe, write
 
-_serving: dict = {}  # container's id -> the EventLoop of what this process serves to it
+_serving: dict = {}  # container's id -> the EventLoop with its services in this process
 
 
 class Sandbox:
-    """The networks of the container *id*, as *settings* wish them.  To make the object takes nothing from the host.
+    """The networks of the container *id* as its *settings* ask for them. Making the object takes nothing from the host.
 
-    *hostname*: the name by which it knows itself, and its *domain*.  *exposed*: the ports that its image names, such as
-    ``80/tcp``.  *name*: by which the others on its networks know it, if that is not the settings'.
-    Raises :class:`ContainerError` for all that can be wrong with the wish.
+    *hostname* and *domain*: the container's own. *exposed*: the ports that its image exposes, such as ``80/tcp``.
+    *name*: its name on the networks, if it differs from the settings'. Raises :class:`ContainerError` for every invalid
+    option.
     """
 
     def __init__(
@@ -55,42 +55,41 @@ class Sandbox:
         self.added = [options.find_host(text, gateway) for text in settings.add_host]
         self.resolver = options.find_resolver(settings)
         if self.mode == "host":
-            self.ports = []  # as in Docker: whatever it listens at is the host's port already
+            self.ports = []  # as in Docker: the container listens on the host's own ports
         if self.ports and self.endpoints and all(endpoint.net.internal for endpoint in self.endpoints):
             raise ContainerError(
-                f"-p: the network {self.endpoints[0].net.name} is internal, and nobody outside reaches it: "
-                "add another network, or leave -p out"
+                f"-p has no effect: the network {self.endpoints[0].net.name} is internal: "
+                "add another network, or remove -p"
             )
 
-    # ---- a life, in this order
+    # ---- the calls for one container, in this order --------------------------------------------------------------
 
     def namespaces(self) -> list[spec.Namespace]:
-        """The network namespace for the specification: one to make, one to join, or none, which is the host's."""
+        """The network namespace for the spec: a new one, one to join, or none, which means the host's."""
         if self.partner:
             pid = self.partner.pid()
             if pid is None:
-                raise ContainerError(f"--network {self.mode}: that container is not running: start it first")
+                raise ContainerError(f"--network {self.mode}: the container is not running: start it first")
             return [spec.Namespace(type="network", path=f"/proc/{pid}/ns/net")]
         return [] if self.mode == "host" else [spec.Namespace(type="network")]
 
     @property
     def waits(self) -> bool:
-        """Whether the child has to wait for :meth:`connect`."""
+        """Whether the container's process has to wait for :meth:`connect`."""
         return self.mode == "bridge"
 
     def ledger(self) -> list:
-        """What :meth:`reserve` and :meth:`connect` are going to take, to be recorded before."""
+        """What :meth:`reserve` and :meth:`connect` will take, to be recorded first."""
         entries = [entry for endpoint in self.endpoints for entry in endpoint.net.ledger(self.id, endpoint.number)]
         return entries + [["ports", self.id]] * bool(self.ports) + [["services", self.id]] * self.has_resolver
 
     @property
     def has_resolver(self) -> bool:
-        """Whether the container asks our DNS server: the default network has none, as in Docker."""
+        """Whether the container uses our DNS server: on the default network it does not, as in Docker."""
         return any(endpoint.net.id for endpoint in self.endpoints)
 
     def reserve(self) -> None:
-        """Take ports and addresses, in the process that will look after the container.  Raises
-        :class:`ContainerError`."""
+        """Take ports and addresses, in the container's monitor. Raises :class:`ContainerError`."""
         if self.ports:
             from . import portmapper
 
@@ -105,11 +104,11 @@ class Sandbox:
                     endpoints.reserve(self.id, endpoint)
 
     def files(self) -> dict[str, str]:
-        """The texts of the container's /etc/hosts and /etc/resolv.conf, as far as they are its own."""
+        """The texts of the container's /etc/hosts and /etc/resolv.conf, unless it shares another container's."""
         from . import dns
 
         if self.partner:
-            return {}  # they are there: see _share
+            return {}  # they exist already: see _share
         network_state = self._network_state()
         if self.endpoints:
             from . import endpoints
@@ -123,8 +122,7 @@ class Sandbox:
         return {"hosts": text, "resolv.conf": dns.resolv_conf(self.mode != "host", **resolver)}
 
     def variables(self) -> list[str]:
-        """What ``--link`` says by variables of the containers linked to, on the default network.  Raises
-        :class:`ContainerError`."""
+        """The environment variables of ``--link`` on the default network. Raises :class:`ContainerError`."""
         if not self.links or not any(not endpoint.net.id for endpoint in self.endpoints):
             return []
         from . import links
@@ -171,7 +169,7 @@ class Sandbox:
         }
 
     def disconnect(self) -> None:
-        """The container has ended: give back what it had.  May be repeated."""
+        """Give back everything after the end of the container. May be repeated."""
         for kind, value in reversed(State(self.id).ledger()):
             if kind in ("address", "ports"):
                 UNDO[kind](value)
@@ -181,32 +179,33 @@ class Sandbox:
         return describe(self.id)
 
     def _share(self) -> None:
-        """The partner's files and ours are one and the same: so they stay alike, whoever writes to them."""
+        """Link the partner's files into our state, so that both containers always see the same text."""
         try:
             for name in ("hosts", "resolv.conf"):
                 own = f"{paths.container_data(self.id)}/{name}"
-                if os.path.lexists(own):  # of the last life
+                if os.path.lexists(own):  # left by the last run
                     os.unlink(own)
                 os.link(f"{paths.container_data(self.partner.id)}/{name}", own)
-            open(self.partner.path(GUEST + self.id), "w").close()  # see neighbours
+            open(self.partner.path(GUEST + self.id), "w").close()  # see endpoints
         except FileNotFoundError:
-            raise ContainerError(f"--network {self.mode}: that container has just ended") from None
+            raise ContainerError(f"--network {self.mode}: the container has just ended") from None
 
 
 # ---- what is known of it -----------------------------------------------------------------------------------------
 
 
-# ---- what this process serves to a container ---------------------------------------------------------------------
+# ---- services of this process ------------------------------------------------------------------------------------
 
 
 def services(id: str):
-    """The :class:`.eventloop.EventLoop` of what this process serves to the container *id*, such as its DNS server; or
-    None."""
+    """The :class:`minict.engine.util.eventloop.EventLoop` with this process's services for the container *id*, such as
+    its DNS server; or None.
+    """
     return _serving.get(id)
 
 
 def serve_in_background(id: str) -> None:
-    """Serve it in a thread: for a process that looks after a container and does something else meanwhile."""
+    """Run the services in a thread, for a process that is busy with something else."""
     if id in _serving:
         _serving[id].serve_in_background()
 
@@ -225,6 +224,6 @@ def _undo(kind: str, value: str) -> None:
     endpoints.UNDO[kind](value)
 
 
-# How the kinds of entries in :meth:`Sandbox.ledger` are given back.  What that takes is loaded when there is something.
+# How each kind of entry in :meth:`Sandbox.ledger` is undone. The modules for it are loaded when they are needed.
 UNDO = {kind: lambda value, kind=kind: _undo(kind, value) for kind in ("address", "veth", "ports")}
 UNDO["services"] = _stop_serving

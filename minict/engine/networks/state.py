@@ -1,17 +1,17 @@
-"""minict.engine.networks.state"""
+"""The networks of a running container as recorded in its state: ``network.json``."""
 
 from __future__ import annotations
 
 from minict.runtime import jsonfile
 from minict.runtime.state import State
 
-GUEST = "guest-"  # and an id: a file in a container's state, for each that has joined its network namespace
+GUEST = "guest-"  # followed by an id: a file in a container's state for each container that has joined its network namespace
 
 
 def describe(id: str) -> dict:
-    """The container's networks and ports, in the words of Docker's NetworkSettings.
+    """The container's networks and ports in the form of Docker's NetworkSettings.
 
-    Both are empty when it does not run, or has none of its own.
+    Both are empty when it does not run, or has no network of its own.
     """
     network_state = read(id)
     networks = {
@@ -40,7 +40,7 @@ def describe(id: str) -> dict:
 
 
 def read(id: str) -> dict:
-    """What :meth:`minict.engine.networks.sandbox.Sandbox.connect` wrote of the container *id*; empty when there is nothing."""
+    """The recorded state of the container *id*; empty when there is none."""
     try:
         return jsonfile.read(State(id).path("network.json"))
     except (FileNotFoundError, NotADirectoryError, ValueError):

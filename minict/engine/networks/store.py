@@ -1,7 +1,7 @@
-"""The networks that there are: the default one, and those that people make.
+"""The networks that exist: the default one, and those that users create.
 
-A network that somebody made is a file ``MINICT_ROOT/networks/NAME.json``, which survives a reboot.  Its bridge does not
-have to: it is made when a container comes that needs it.  Sources: docker-network-create(1).
+A user-defined network is a file ``MINICT_ROOT/networks/NAME.json``, which survives a reboot. Its bridge need not: it is
+made when a container needs it. Source: docker-network-create(1).
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from . import bridge, driveroptions
 from . import ipam as addresses
 from .bridge import Network
 
-# Words of --network that are no name of a network of ours, and "default", Docker's other word for the default bridge.
+# Values of --network that do not name a stored network, and "default", Docker's other name for the default bridge.
 RESERVED = ("bridge", "default", "host", "none")
 
 
 def find(name: str) -> Network:
-    """The network that is called *name*, or whose id begins with it.  Raises :class:`ContainerError`."""
+    """The network with this *name*, or whose id begins with it. Raises :class:`ContainerError`."""
     if name in ("bridge", "default"):
         return Network()
     if _is_name(name) and os.path.exists(_file(name)):
         return _load(name)
-    found = [each for each in made_by_people() if name and each.id.startswith(name)]
+    found = [each for each in user_defined() if name and each.id.startswith(name)]
     if len(found) != 1:
-        known = ", ".join(["bridge", *(each.name for each in made_by_people()), "host", "none"])
+        known = ", ".join(["bridge", *(each.name for each in user_defined()), "host", "none"])
         raise ContainerError(
-            f"no such network: {name}; there are {known}; 'minict network create' makes one",
+            f"no such network: {name}; existing networks: {known}; 'minict network create' creates one",
             errno=None if found else errno.ENOENT,
         )
     return found[0]
 
 
-def made_by_people() -> list[Network]:
-    """The networks that were made by ``network create``, by their names."""
+def user_defined() -> list[Network]:
+    """The user-defined networks, by name."""
     try:
         files = sorted(os.listdir(_directory()))
     except FileNotFoundError:
@@ -53,9 +53,9 @@ def made_by_people() -> list[Network]:
     return found
 
 
-def everyone() -> list[Network]:
-    """All networks that have a bridge, or get one: the default one and those that people made."""
-    return [Network(), *made_by_people()]
+def networks() -> list[Network]:
+    """All networks that have a bridge, or will get one: the default one and the user-defined ones."""
+    return [Network(), *user_defined()]
 
 
 def create(
@@ -69,19 +69,19 @@ def create(
     driver: str = "bridge",
     options: list[str] = (),
 ) -> Network:
-    """Make a network; without *subnet* it gets one that nobody uses.  *options*: see :mod:`.driveroptions`.
+    """Create a network; without *subnet* a free one is chosen. *options*: see :mod:`.driveroptions`.
 
     Raises :class:`ContainerError`.
     """
     if driver != "bridge":
-        raise ContainerError(f"--driver {driver}: the only kind of network that can be made is a bridge")
+        raise ContainerError(f"unknown network driver {driver!r}: use bridge")
     if not _is_name(name) or name in RESERVED:
         raise ContainerError(
-            f"{name!r} can't be a network's name: it begins with a letter or a digit, goes on with letters, "
-            f"digits and _.- up to 64, and is none of {', '.join(RESERVED)}"
+            f"invalid network name {name!r}: begin with a letter or digit, go on with letters, "
+            f"digits and _.- up to 64, and avoid {', '.join(RESERVED)}"
         )
     if subnet is None and (gateway or ip_range):
-        raise ContainerError("--gateway and --ip-range are parts of a subnet: say which one with --subnet")
+        raise ContainerError("--gateway and --ip-range need a subnet: add --subnet")
     asked = addresses.Subnet(subnet, gateway, ip_range, "--subnet") if subnet else None
     id, given = os.urandom(32).hex(), driveroptions.parse(options)
     interface = given.get(driveroptions.BRIDGE) or _bridge(id)
@@ -89,14 +89,13 @@ def create(
         try:
             if os.path.exists(_file(name)):
                 raise ContainerError(
-                    f"there is a network {name} already: choose another name, or remove it with "
-                    f"'minict network rm {name}'"
+                    f"network {name} already exists: choose another name, or remove it with 'minict network rm {name}'"
                 )
             chosen = asked or addresses.Subnet(_choose_subnet())
-            for other in everyone():
+            for other in networks():
                 if chosen.overlaps(other.subnet.first, other.subnet.last):
                     raise ContainerError(
-                        f"the subnet {chosen} overlaps {other.subnet}, that of the network {other.name}: "
+                        f"the subnet {chosen} overlaps {other.subnet} of the network {other.name}: "
                         "choose another one, or leave --subnet out"
                     )
                 if other.bridge == interface:
@@ -115,9 +114,9 @@ def create(
 
 
 def remove(name: str) -> str:
-    """Remove a network that nobody uses; its name.  Raises :class:`ContainerError`."""
+    """Remove an unused network; return its name. Raises :class:`ContainerError`."""
     if name in RESERVED:
-        raise ContainerError(f"the network {name} is always there: it can't be removed")
+        raise ContainerError(f"{name} is a predefined network and cannot be removed")
     one = find(name)
     with bridge.lock() as held:
         try:
@@ -130,39 +129,38 @@ def remove(name: str) -> str:
                 )
             if one.remove_bridge() is None:
                 raise ContainerError(
-                    f"something is plugged into {one.bridge}, the bridge of the network {one.name}: "
-                    f"'ip link show master {one.bridge}' shows what"
+                    f"{one.bridge}, the bridge of the network {one.name}, has other ports: "
+                    f"'ip link show master {one.bridge}' lists them"
                 )
-            _forget(one)  # last: whoever is killed before that has removed nothing but what is made again at need
+            _forget(one)  # last: what a killed process has removed before that is made again when it is needed
             return one.name
         finally:
             bridge.remove_lock_if_alone(held)
 
 
 def prune(keep=(), wanted=lambda one: True) -> list[str]:
-    """Remove the networks made by people that no container is on, nor wishes to be on (*keep*); the names of those
-    removed.
+    """Remove the user-defined networks that no container references, except *keep*; return their names.
 
-    *wanted*: a function that says of a network whether it may go.
+    *wanted*: a function that says whether a network may be removed.
     """
     removed = []
-    for one in made_by_people():
+    for one in user_defined():
         if wanted(one) and one.name not in keep and one.id not in keep and not addresses.holders(one.key):
             try:
                 removed.append(remove(one.name))
             except ContainerError:
-                pass  # somebody has just begun to use it, or has removed it
+                pass  # it has just been used, or removed
     return removed
 
 
 def remove_unused_bridges() -> list[str]:
-    """Take down the bridges that no container is on, and what was written half; a line for each."""
+    """Remove unused bridges and files that a killed writer has left; return a line for each."""
     lines = []
-    for one in everyone():
+    for one in networks():
         if one.remove_bridge_if_unused():
             lines.append("network bridge" if one.is_default else f"bridge of network {one.name}")
     for file in os.listdir(_directory()) if os.path.isdir(_directory()) else ():
-        if not file.endswith(".json"):  # a writer was killed
+        if not file.endswith(".json"):  # left by a killed writer
             with bridge.lock() as held:
                 try:
                     os.unlink(f"{_directory()}/{file}")
@@ -174,18 +172,18 @@ def remove_unused_bridges() -> list[str]:
 
 
 def still_there(one: Network) -> bool:
-    """Whether a network that was found is the one that has this name now.  To be asked under the lock."""
+    """Whether a network found earlier still has its name now. Call it with the lock held."""
     try:
         return one.is_default or _load(one.name).id == one.id
     except FileNotFoundError:
         return False
 
 
-# ---- for people ------------------------------------------------------------------------------------------------
+# ---- presentation ------------------------------------------------------------------------------------------------
 
 
 def describe(one: Network) -> dict:
-    """All that is known of a network, in the words of ``docker network inspect``."""
+    """A network in the form of ``docker network inspect``."""
     from .state import read
 
     containers = {}
@@ -213,7 +211,7 @@ def describe(one: Network) -> dict:
 
 
 def describe_special(name: str) -> dict:
-    """The same for ``host`` and ``none``, which are networks to whoever lists them."""
+    """The same for ``host`` and ``none``, which ``network ls`` lists too."""
     return {
         **_words(name, "", {"none": "null"}.get(name, name), 0),
         "Internal": False,
@@ -229,7 +227,7 @@ def _words(name: str, id: str, driver: str, created: float) -> dict:
 
     from minict.engine.util.timestamps import stamp_of
 
-    id = id or hashlib.sha256(name.encode()).hexdigest()  # those that are always there have none; lists want one
+    id = id or hashlib.sha256(name.encode()).hexdigest()  # predefined networks have none, and lists need one
     return {
         "Name": name,
         "Id": id,
@@ -291,7 +289,7 @@ def _remove_directory() -> None:
 
 def _choose_subnet() -> str:
     taken = [(first, last) for _, first, last in addresses.routes()]
-    return addresses.choose(taken + [(each.subnet.first, each.subnet.last) for each in everyone()])
+    return addresses.choose(taken + [(each.subnet.first, each.subnet.last) for each in networks()])
 
 
 def _bridge(id: str) -> str:

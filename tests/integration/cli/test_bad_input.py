@@ -49,7 +49,7 @@ def test_an_image_that_is_not_there(name):
     assert (
         done.stderr.startswith("minict: ")
         and "Traceback" not in done.stderr
-        and "mistake of minict's" not in done.stderr
+        and "internal error" not in done.stderr
     ), done
 
 
@@ -128,7 +128,7 @@ def test_a_bad_value_is_named_with_what_would_be_right(image, option, value, wor
         (["run", "--fly", "tiny"], ["--fly", "--help"]),
         (["run", "-x", "tiny"], ["-x"]),
         (["run", "--memory"], ["--memory BYTES"]),
-        (["run", "-it=5", "tiny"], ["="]),
+        (["run", "-it=5", "tiny"], ["-t", "5"]),
         (["run", "--init=maybe", "tiny"], ["--init"]),
         (["prune", "all"], ["usage: minict prune"]),
         (["image"], ["usage: minict image"]),
@@ -152,7 +152,7 @@ def test_strange_variables_reach_the_command_or_are_refused(image, variable):
     assert (
         done.returncode in (0, 125, 126)
         and b"Traceback" not in done.stderr
-        and b"mistake of minict's" not in done.stderr
+        and b"internal error" not in done.stderr
     ), done.stderr[-300:]
     if done.returncode == 0:
         assert os.fsencode(variable) + b"\n" in done.stdout

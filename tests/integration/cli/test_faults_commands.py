@@ -346,7 +346,7 @@ def tidy(there: dict) -> None:
     """Remove what a scene has made."""
     if names := [record.name for record in records()]:
         assert typed("rm", "-f", "-v", *names) == 0
-    for network in network_store.made_by_people():
+    for network in network_store.user_defined():
         network_store.remove(network.name)
     for volume in volume_store.volumes():
         if volume.name != "kept":

@@ -50,9 +50,9 @@ def test_each_command_is_named_and_explained_in_the_whole(capsys):
             name in short
             and " ".join(table.load(name).help.split(".  ")[0].split("\n")[0].rstrip(".").split()) in whole
         )
-    assert set(help.OFTEN) <= set(table.INDEX) and list(help.CONCERNS) == list(table.MODULES)
+    assert set(help.OFTEN) <= set(table.INDEX) and list(help.GROUPS) == list(table.MODULES)
 
 
 def test_the_help_of_what_runs_words_is_not_run():
     assert minict("--help", "run", "tiny", "false").stdout == minict("run", "--help").stdout != ""
-    assert "there is no command 'fly'" in minict("help", "fly").stderr
+    assert "unknown command 'fly'" in minict("help", "fly").stderr

@@ -271,7 +271,7 @@ def test_a_registry_with_passwords(layout, tmp_path):
         assert (done.returncode, done.stdout) == (
             0,
             "Login Succeeded\n",
-        ) and "WARNING: the password is kept in" in done.stderr
+        ) and "WARNING: your password is stored unencrypted in" in done.stderr
         assert os.stat(tmp_path / "docker/config.json").st_mode & 0o777 == 0o600
         assert minict("pull", "-q", name).returncode == 0
         assert content(name, "a") == "secret"

@@ -145,7 +145,7 @@ def test_a_full_disk_loses_what_does_not_fit_and_says_so(tmp_path):
         assert lines[0] == "first" and lines[-1] == "last"
         assert (
             lines[-2]
-            == f"[minict: here {lost_then} bytes are missing, which could not be written: No space left on device]"
+            == f"[minict: {lost_then} bytes are missing here, which could not be written: No space left on device]"
         )
         kept = [line for line in lines[1:-2] if len(line) == 100]
         assert [int(line) for line in kept] == list(range(len(kept)))

@@ -217,7 +217,7 @@ def test_many_at_once_and_what_goes_wrong_with_one_is_said(image):
 def test_who_runs_is_removed_only_by_force(image):
     made("--name", "box", image, "sleep", "1000")
     done = minict("rm", "box")
-    assert done.returncode == 1 and "stop it first, or remove it with -f" in done.stderr
+    assert done.returncode == 1 and "stop it first, or use -f" in done.stderr
     assert minict("rm", "-f", "box").stdout == "box\n"
     assert containers() == []
 
@@ -374,7 +374,7 @@ def test_only_the_streams_that_are_asked_for_are_joined(image):
         "ID\n",
         "",
     )
-    for flags, words in ((["-a", "stdlog"], ["stdin, stdout or stderr"]), (["-d", "-a", "stdout"], ["-a and -d"])):
+    for flags, words in ((["-a", "stdlog"], ["stdin, stdout or stderr"]), (["-d", "-a", "stdout"], ["-a conflicts with -d"])):
         refused(minict("run", "--network", "none", *flags, image, "true"), *words)
 
 

@@ -595,7 +595,7 @@ def test_a_default_route_is_no_overlap(world, net):
 
 def test_an_interface_of_that_name_that_is_no_bridge_is_refused(host):
     sh("ip", "link", "add", "minict0", "type", "veth", "peer", "name", "minict0-end")
-    assert "no bridge" in refusal(network.Network().ensure_bridge)
+    assert "is not a bridge" in refusal(network.Network().ensure_bridge)
 
 
 def test_a_bridge_with_another_address_is_refused(net, monkeypatch):

@@ -345,6 +345,6 @@ def test_conversations_are_forgotten_and_no_others(host):
     sh("nft", "delete", "table", "ip", "t")
 
 
-def test_with_the_hosts_network_a_wish_for_a_port_is_said_to_be_without_effect(image):
+def test_with_the_hosts_network_a_published_port_is_said_to_have_no_effect(image):
     done = minict("run", "--rm", "--network", "host", "-p", "80:80", image, "echo", "fine")
-    assert (done.returncode, done.stdout) == (0, "fine\n") and "without effect" in done.stderr
+    assert (done.returncode, done.stdout) == (0, "fine\n") and "no effect" in done.stderr

@@ -99,7 +99,7 @@ def _all() -> list[dict]:
     """All networks by name, each as ``docker network inspect`` shows it."""
     from minict.engine.networks import store
 
-    found = [store.describe(each) for each in store.everyone()]
+    found = [store.describe(each) for each in store.networks()]
     found += [store.describe_special(name) for name in ("host", "none")]
     return sorted(found, key=lambda each: each["Name"])
 
