@@ -31,7 +31,8 @@ def decompressor(start: bytes, name: str = "the archive"):
         import lzma
 
         return lambda: lzma.LZMADecompressor(memlimit=MAX_MEMORY)
-    if start.startswith(b"\x28\xb5\x2f\xfd"):
+    # pzstd begins with a skippable frame, and zstd:chunked ends with some (RFC 8878, 3.1.2)
+    if start.startswith(b"\x28\xb5\x2f\xfd") or (start[1:4] == b"\x2a\x4d\x18" and start[0] >> 4 == 5):
         return _zstd(zstd(name))
     return None
 

@@ -29,6 +29,8 @@ LAYER_GZIP, LAYER_ZSTD = f"{LAYER}+gzip", f"{LAYER}+zstd"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
+# What Docker 1.10 and some registries of its time wrote; such images are still there.  Source: moby, distribution/pull_v2.go.
+_OLD_CONFIGS = ("application/octet-stream", "application/json", "text/html", "")
 DOCKER_LAYER, DOCKER_LAYER_GZIP = (
     "application/vnd.docker.image.rootfs.diff.tar",
     "application/vnd.docker.image.rootfs.diff.tar.gzip",
@@ -157,7 +159,7 @@ def parse_manifest(data: bytes, name: str = "the manifest") -> Manifest:
     if len(layers) > MAX_LAYERS:
         raise _lies(name, f"it has {len(layers)} layers, and {MAX_LAYERS} is the limit")
     config = _descriptor(document.get("config"), f"{name}, config")
-    if config.media_type not in (CONFIG, DOCKER_CONFIG):
+    if config.media_type not in (CONFIG, DOCKER_CONFIG, *_OLD_CONFIGS):
         raise ContainerError(
             f"{name} is of no image but of {config.media_type[:100]!r}: no container can be made of that"
         )
@@ -169,7 +171,7 @@ def parse_manifest(data: bytes, name: str = "the manifest") -> Manifest:
             raise ContainerError(
                 f"{name} has a layer of the kind {layer.media_type[:100]!r}, which is no archive of files"
             )
-    media_type = document.get("mediaType") or (DOCKER_MANIFEST if config.media_type == DOCKER_CONFIG else MANIFEST)
+    media_type = document.get("mediaType") or (MANIFEST if config.media_type == CONFIG else DOCKER_MANIFEST)
     return Manifest(data, media_type, config, layers)
 
 

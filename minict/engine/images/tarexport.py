@@ -30,6 +30,7 @@ from minict.runtime.errors import ContainerError
 from . import ingest, store
 from .export import make_manifest
 from .image import Image
+from .image import images as all_images
 
 MAX_MEMBERS = 100_000
 _MAX_NAMES = 16 << 20
@@ -43,14 +44,14 @@ _LAYOUT = b'{"imageLayoutVersion": "1.0.0"}'
 
 def save(names: list[str], file) -> None:
     """Write the images *names* into the binary *file*; each gets the name there by which it was asked for, with an id
-    all its names.
+    all its names.  A name without a tag means all tags of that repository.
 
     Raises :class:`ContainerError`.
     """
     images = {}  # by id: several names may mean one image
     for name in names:
-        image = Image.find(name)
-        images.setdefault(image.id, (image, []))[1].extend(_asked_names(name, image))
+        for image, full_names in _asked(name):
+            images.setdefault(image.id, (image, []))[1].extend(full_names)
     with (
         ingest.Making(None) as making,
         tarfile.open(mode="w|", fileobj=file, format=tarfile.PAX_FORMAT, bufsize=1 << 20) as archive,
@@ -103,6 +104,20 @@ def save_file(names: list[str], path: str) -> None:
     finally:
         if os.path.exists(unfinished):
             os.unlink(unfinished)
+
+
+def _asked(name: str) -> list[tuple[Image, list[str]]]:
+    """The images that *name* means, each with its full names in the archive.  Raises :class:`ContainerError`."""
+    start = name.removeprefix("sha256:")
+    if not (reference.is_id(start) or "@" in name or ":" in name.rpartition("/")[2]):
+        wanted = reference.repository(name)
+        found = [
+            (each, [full for full in each.full_names if reference.split(full)[0] == wanted]) for each in all_images()
+        ]
+        if any(full_names for _, full_names in found):
+            return [(each, full_names) for each, full_names in found if full_names]
+    image = Image.find(name)
+    return [(image, _asked_names(name, image))]
 
 
 def _asked_names(name: str, image: Image) -> list[str]:

@@ -43,6 +43,21 @@ class Template:
         return _body(self._blocks, scope)
 
 
+class _Leave(Exception):
+    """``break`` or ``continue``: ends a round of the innermost range; *text*: what the round has written so far."""
+
+    def __init__(self, breaks: bool):
+        super().__init__()
+        self.breaks, self.text = breaks, ""
+
+
+def _leave(breaks: bool):
+    def run(scope: Scope) -> str:
+        raise _Leave(breaks)
+
+    return run
+
+
 class Scope:
     """The value of ``.`` at a place of the template, and the variables declared there; *around* is the enclosing
     scope."""
@@ -80,6 +95,8 @@ class _Parser:
     def __init__(self, text: str):
         self.pieces = self._split(text)
         self.place = 0
+        self.ranges = 0  # how many of them are open at this place
+        self.templates: dict[str, list] = {}  # those of define and block
 
     @staticmethod
     def _split(text: str) -> list[tuple[str, str]]:
@@ -126,17 +143,50 @@ class _Parser:
         """The action *content*, with everything up to its end."""
         if word in ("if", "with", "range"):
             return self._control(word, content.removeprefix(word), content)
-        if word in ("define", "template", "block", "break", "continue"):
-            raise mistake(f"{{{{{word}}}}} is not supported: use if, else, range, with, end and variables")
+        if word in ("break", "continue"):
+            if content != word or not self.ranges:
+                raise mistake(f"{{{{{content}}}}} is not inside a range")
+            return _leave(word == "break")
+        if word in ("define", "template", "block"):
+            return self._named(word, content)
         names, declares, value = _Action(content, content).statement()
         if not names:
             return lambda scope: text_of(value(scope))
         return lambda scope: scope.set(names[0], declares, value(scope))
 
+    def _named(self, word: str, content: str):
+        """``define "name"``, ``template "name" .A``, and ``block "name" .A``, which is both."""
+        found = _TOKEN.match(content, len(word))
+        if not found or found.lastgroup != "text":
+            raise mistake(f"{{{{{content}}}}}: the name of a template is missing, in quotes")
+        action = _Action(content[found.end() :], content)
+        name = _unquoted(found["text"], action)
+        value = action.statement()[2] if len(action.tokens) > 1 else lambda scope: None
+        if word != "template":
+            around, self.ranges = self.ranges, 0
+            body, end = self._blocks(content)
+            self.ranges = around
+            if end != "end":
+                raise mistake(f"{{{{{content}}}}} has an {{{{{end}}}}}")
+            self.templates[name] = body
+        if word == "define":
+            return lambda scope: ""
+
+        def run(scope: Scope) -> str:
+            if name not in self.templates:
+                raise mistake(f"there is no template {name!r}: {{{{define}}}} makes one")
+            inner = Scope(value(scope))
+            inner.variables["$"] = inner.dot
+            return _body(self.templates[name], inner)
+
+        return run
+
     def _control(self, word: str, head: str, content: str):
         """``if``, ``with`` and ``range``, with their ``else``."""
         names, declares, value = _Action(head, content).statement(2 if word == "range" else 1)
+        self.ranges += word == "range"
         body, end = self._blocks(content)
+        self.ranges -= word == "range"
         otherwise: list = []
         if end.startswith("else "):  # {{else if …}} is an if inside the else, with the same end
             inner = end.removeprefix("else ").strip()
@@ -274,7 +324,16 @@ def _unquoted(word: str, action: _Action) -> str:
 
 
 def _body(blocks: list, scope: Scope) -> str:
-    return "".join(block(scope) for block in blocks)
+    texts = []
+    try:
+        for block in blocks:
+            texts.append(block(scope))
+    except _Leave as leave:
+        leave.text = "".join(texts) + leave.text
+        raise
+    except RecursionError:
+        raise mistake("a template calls itself without an end") from None
+    return "".join(texts)
 
 
 def _inner(scope: Scope, names: list, declares: bool, values: tuple) -> Scope:
@@ -310,7 +369,12 @@ def _range(scope, names, declares, value, body, otherwise) -> str:
     for key, item in pairs:
         item = _called(item, [], str(key))
         inner = _inner(scope, names, declares, (key, item) if len(names) == 2 else (item,))
-        lines.append(_body(body, Scope(item, inner)))
+        try:
+            lines.append(_body(body, Scope(item, inner)))
+        except _Leave as leave:
+            lines.append(leave.text)
+            if leave.breaks:
+                break
     return "".join(lines) if pairs else _body(otherwise, _inner(scope, [], False, ()))
 
 
@@ -464,7 +528,7 @@ def _ordered(test):
 
 
 def _printf(form: str, *values) -> str:
-    """Go's printf with the verbs for text: s, q, d, v, t, x, f, g and %%."""
+    """Go's printf with its verbs: s, v, q, x, X, t, T, d, b, o, c, U, e, E, f, F, g, G and %%."""
     waiting = list(values)
 
     def one(found) -> str:
@@ -476,13 +540,21 @@ def _printf(form: str, *values) -> str:
         value = waiting.pop(0)
         if verb in "sv":
             return f"%{flags}s" % text_of(value)
+        if verb == "T":
+            return f"%{flags}s" % _type_of(value)
+        if verb in "xX" and isinstance(value, str):
+            digits = value.encode().hex()
+            return f"%{flags}s" % (digits.upper() if verb == "X" else digits)
+        if verb in "bcU":
+            shown = {"b": "{:b}", "c": "{:c}", "U": "U+{:04X}"}[verb].format(int(value))
+            return f"%{flags}s" % shown
         if verb == "t":
             return f"%{flags}s" % text_of(bool(value))
         return (
             f"%{flags}s" % json.dumps(text_of(value), ensure_ascii=False) if verb == "q" else f"%{flags}{verb}" % value
         )
 
-    result = re.sub(r"%([-+# 0]*\d{0,3}(?:\.\d{1,3})?)([sqdvtxXfg%])", one, form)
+    result = re.sub(r"%([-+# 0]*\d{0,3}(?:\.\d{1,3})?)([sqdvtTxXbocUeEfFgG%])", one, form)
     return result + (f"%!(EXTRA {', '.join(map(text_of, waiting))})" if waiting else "")
 
 
@@ -493,6 +565,43 @@ def _print(*values) -> str:
         blank = number and not isinstance(value, str) and not isinstance(values[number - 1], str)
         result += " " * bool(blank) + text_of(value)
     return result
+
+
+def _type_of(value: Any) -> str:
+    """The name of its type in Go."""
+    if value is None:
+        return "<nil>"
+    kinds = {bool: "bool", int: "int", float: "float64", str: "string"}
+    return kinds.get(type(value)) or ("map[string]interface {}" if isinstance(value, dict) else "[]interface {}")
+
+
+def _escaped(letters: dict[str, str]):
+    """A function that writes its values side by side, as print does, with other *letters* in the place of some."""
+    return lambda *values: "".join(letters.get(letter, letter) for letter in _print(*values))
+
+
+def _js(*values) -> str:
+    """The text as it stands in a string of JavaScript."""
+    plain_letters = {"\\": "\\\\", "'": "\\'", '"': '\\"'}
+
+    def one(letter: str) -> str:
+        if letter in plain_letters:
+            return plain_letters[letter]
+        return f"\\u{ord(letter):04X}" if letter in "<>&=" or not letter.isprintable() else letter
+
+    return "".join(map(one, _print(*values)))
+
+
+def _urlquery(*values) -> str:
+    from urllib.parse import quote_plus
+
+    return quote_plus(_print(*values))
+
+
+def _call(function, *values):
+    if not callable(function):
+        raise IndexError(f"{text_of(function)[:30]!r} is no function")
+    return function(*values)
 
 
 FUNCTIONS: dict[str, Any] = {
@@ -516,6 +625,10 @@ FUNCTIONS: dict[str, Any] = {
     "title": lambda text: text.title(),
     "pad": lambda text, before, after: " " * before + text + " " * after if text else text,
     "truncate": lambda text, length: text[:length],
+    "html": _escaped({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&#34;", "'": "&#39;", "\0": "\ufffd"}),
+    "js": _js,
+    "urlquery": _urlquery,
+    "call": _call,
     "print": _print,
     "printf": _printf,
     "println": lambda *values: " ".join(map(text_of, values)) + "\n",

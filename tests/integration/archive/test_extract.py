@@ -217,12 +217,16 @@ def test_ustar_names_with_a_prefix(target):
     assert (target / name).read_bytes() == b"1"
 
 
+SKIPPED = b"\x5a\x2a\x4d\x18\4\0\0\0four"  # RFC 8878, 3.1.2
+
 COMPRESSIONS = {
     "plain": bytes,
     "gzip": gzip.compress,
     "bzip2": bz2.compress,
     "xz": lzma.compress,
     "zstd": lambda data: compression.zstd().compress(data),
+    # a skippable frame before and after the data, as pzstd and zstd:chunked have them
+    "zstd, skippable": lambda data: SKIPPED + compression.zstd().compress(data) + SKIPPED + SKIPPED,
 }
 
 

@@ -184,6 +184,16 @@ def test_how_a_layer_is_compressed(registry, kind, compress):
     assert content(name, "a") == "plain" * 1000
 
 
+@pytest.mark.parametrize("kind", ["application/octet-stream", "text/html"])
+def test_an_image_of_docker_1_10_is_pulled(registry, kind):
+    """python:3.5.1-alpine is one: its configuration has no type of its own."""
+    manifest = json.loads(put_image(registry, "old", archive({"a": "old"})))
+    manifest["config"]["mediaType"] = kind
+    registry.put_manifest("old", "latest", json.dumps(manifest).encode(), manifest["mediaType"])
+    assert minict("pull", registry.name("old")).returncode == 0
+    assert content(registry.name("old"), "a") == "old"
+
+
 def put_index(registry, repository: str, platforms: list[dict]) -> bytes:
     """An index with an image for each of *platforms*, in which the file ``for`` says which; the index is ``latest``."""
     entries = []

@@ -73,6 +73,21 @@ def test_with_a_name_only_that_name_is_saved_and_with_an_id_all(tmp_path, monkey
         new_store(monkeypatch, tmp_path, "data")
 
 
+def test_with_a_repository_all_its_tags_are_saved(tmp_path, monkeypatch):
+    first, second = two_images()
+    image.tag(second.id, "app:2")
+    image.tag(second.id, "app/other:1")
+    file = io.BytesIO()
+    tarexport.save(["app"], file)
+    file.seek(0)
+    new_store(monkeypatch, tmp_path)
+    assert sorted((each.id, each.names) for each in tarexport.load(file)) == sorted(
+        [(first.id, ["app:1"]), (second.id, ["app:2"])]
+    )
+    with pytest.raises(ContainerError, match="no such image: app/another"):
+        tarexport.save(["app/another"], io.BytesIO())
+
+
 def test_skopeo_reads_what_is_saved_in_both_ways(tmp_path):
     first, second = two_images()
     path = tmp_path / "images.tar"
