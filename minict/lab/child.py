@@ -432,6 +432,10 @@ def _send(talk: socket.socket, kind: str, value: object) -> None:
 
 def _describe(error: BaseException, filename: str | None) -> tuple:
     """What the parent should know of *error*: text, traceback from *filename* on, last line there, the object."""
+    if filename == _CELL:
+        from .guard import add_remedy
+
+        add_remedy(error)
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == filename]
     trace = error.__traceback__
     while filename and trace and trace.tb_frame.f_code.co_filename != filename:

@@ -190,12 +190,22 @@ _STYLE = """<style>
 </style>"""
 
 
+def solved_chapters() -> set[int]:
+    """The chapters of which every exercise was solved on this machine."""
+    exercises = [(chapter, thing) for chapter, thing in things() if thing.kind == "exercise"]
+    return {chapter for chapter, _ in exercises} - {chapter for chapter, thing in exercises if not thing.is_done}
+
+
 def link(name: str, words: str) -> str:
-    """HTML: a link that opens the notebook *name* beside this one in JupyterLab, or in a new tab of the browser
-    elsewhere."""
+    """HTML: a link that opens the notebook *name* beside this one in JupyterLab, or in a new tab elsewhere."""
+    return f"<a {link_attributes(name)}>{html.escape(words)}</a>"
+
+
+def link_attributes(name: str) -> str:
+    """What makes an element of HTML such a link."""
     path = os.path.relpath(os.path.join(os.getcwd(), name), _CHECKOUT)
     arguments = html.escape(json.dumps({"path": path}), quote=True)
     return (
-        f"<a href='/lab/tree/{html.escape(path, quote=True)}' target='_blank' data-commandlinker-command='docmanager:open' "
-        f"data-commandlinker-args='{arguments}'>{html.escape(words)}</a>"
+        f"href='/lab/tree/{html.escape(path, quote=True)}' target='_blank' "
+        f"data-commandlinker-command='docmanager:open' data-commandlinker-args='{arguments}'"
     )

@@ -46,6 +46,7 @@ class Picture:
         return {"image/png": self.png, "text/plain": repr(self)}, {"image/png": {"width": self.width}}
 
 
+_LEAST = 11  # pixels: smaller letters can't be read by everybody
 _DOTS = 200  # a sheet's units are hundredths of an inch, shown as pixels: two dots for each, sharp on fine screens
 
 
@@ -82,6 +83,7 @@ class _Sheet:
         )
 
     def text(self, x, y, text, size=9.0, colour=INK, weight="normal", align="left", mono=False):
+        size = max(size, _LEAST)
         # on the baseline: centred, a word with a g would stand higher than its neighbour without one
         down = y + size * (0.36 - 0.6 * text.count("\n"))
         for line in text.split("\n"):
@@ -161,7 +163,7 @@ _FLOORS = (
             ((4, 5), "root", "pivot_root"),
             (8, "limits", "cgroups v1, v2"),
             (11, "users", "id maps"),
-            (12, "powers", "capabilities, seccomp"),
+            (12, "security", "capabilities, seccomp"),
             (13, "terminal", "pty, sessions"),
         ),
     ),
@@ -170,19 +172,56 @@ _ROOF = (16, "your own docker", "minict run -it --memory 128m -p 8080:80 ubuntu 
 _REAL = (18, "real programs", "nginx, MariaDB"), (19, "real engines", "Podman, Docker")
 
 
-def runtime_map(chapter: int) -> Picture:
-    """The map of the whole runtime.  What *chapter* builds is lit, what earlier chapters built is blue."""
+class Map(Picture):
+    """A picture whose parts are links where the notebook is alive: *areas* has their places, chapters and names."""
+
+    areas: list[tuple]
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        data, metadata = super()._repr_mimebundle_()
+        try:
+            import ipywidgets
+        except ImportError:
+            return data, metadata
+        return {**ipywidgets.HTML(self._page())._repr_mimebundle_(), **data}, metadata
+
+    def _page(self) -> str:
+        import base64
+
+        from .course import chapters, link_attributes
+
+        files, areas = {chapter.number: chapter for chapter in chapters()}, []
+        for x, y, width, height, number, name in self.areas:
+            if number in files:
+                place = f"{x:.0f},{y:.0f},{x + width:.0f},{y + height:.0f}"
+                words = html.escape(f"{name}: chapter {number:02}, {files[number].title}", quote=True)
+                areas.append(
+                    f"<area shape='rect' coords='{place}' alt='{words}' title='{words}' {link_attributes(files[number].name)}>"
+                )
+        return (
+            f"<img width='{self.width}' alt='{html.escape(self.sentence, quote=True)}' usemap='#minict-map' "
+            f"src='data:image/png;base64,{base64.b64encode(self.png).decode()}'>"
+            f"<map name='minict-map'>{''.join(areas)}</map>{gone.STYLE}"
+        )
+
+
+def runtime_map(chapter: int) -> Map:
+    """The map of the whole runtime.  What *chapter* builds is orange, what the learner has built already is blue.
+
+    A part is built when all exercises of its chapters are solved on this machine.  Each part is a link to its chapter.
+    """
     from . import copies, course
 
     course.open_chapter(chapter)
     if words := copies.warning(chapter):
         print(words)
-    sheet = _Sheet(920, 372)
-    lit = []
+    sheet, solved = _Sheet(920, 372), course.solved_chapters()
+    lit, areas = [], []
 
     def part(x, y, width, height, numbers, name, detail, mono=False):
         numbers = numbers if isinstance(numbers, tuple) else (numbers,)
-        now, done = chapter in numbers, max(numbers) < chapter
+        now, done = chapter in numbers, solved.issuperset(numbers)
+        areas.append((x, y, width, height, chapter if now else numbers[0], name))
         face, edge = (LIT, LIT_EDGE) if now else (BUILT, BUILT_EDGE) if done else (FAINT, LINE)
         sheet.box(x, y, width, height, face, edge, 7, 1.6 if now else 1)
         ink, second = (CARD, "#ffedd5") if now else (INK, MUTED)
@@ -223,7 +262,9 @@ def runtime_map(chapter: int) -> Picture:
         sheet.arrow(x, 292, x, 302)
     sheet.arrow(460, 60, 460, 73)
     here = f"this chapter's part is {' and '.join(lit)}" if lit else "no part of it is built yet"
-    return sheet.picture(f"the map of the runtime; {here}")
+    picture = Map(sheet.figure, f"the map of the runtime; {here}", int(sheet.width))
+    picture.areas = areas
+    return picture
 
 
 def _break(text: str, width: float) -> str:
@@ -528,7 +569,7 @@ def live(draw, label: str, values: range | list, start=None, play: float | None 
 
     values = list(values)
     first = values.index(start) if start is not None else 0
-    page = ipywidgets.HTML(_card(draw(values[first])))
+    page = ipywidgets.HTML(_card(draw(values[first]), label))
     slider = ipywidgets.SelectionSlider(
         options=[(str(value), value) for value in values],
         index=first,
@@ -539,7 +580,7 @@ def live(draw, label: str, values: range | list, start=None, play: float | None 
     )
 
     def moved(change):
-        page.value = _card(draw(change["new"]))
+        page.value = _card(draw(change["new"]), label)
 
     slider.observe(moved, "value")
     controls = [slider]
@@ -563,7 +604,7 @@ def watch(
 
     import ipywidgets
 
-    page = ipywidgets.HTML(_card(_curve([], label, unit, seconds, top)))
+    page = ipywidgets.HTML(_card(_curve([], label, unit, seconds, top), label))
 
     async def sample_for_a_while():
         loop, points = asyncio.get_running_loop(), []
@@ -573,7 +614,7 @@ def watch(
                 points.append((loop.time() - begin, float(sample())))
             except Exception:
                 break  # what was watched is gone
-            page.value = _card(_curve(points, label, unit, seconds, top))
+            page.value = _card(_curve(points, label, unit, seconds, top), label)
             await asyncio.sleep(every)
 
     shown = _Shown(page, f"A curve that moves: {label}")
@@ -584,7 +625,11 @@ def watch(
     return shown
 
 
-def _card(svg: str) -> str:
+def _card(svg: str, title: str) -> str:
+    """HTML: *svg* on a white card; *title* is what a screen reader says."""
+    if svg.startswith("<svg"):
+        begin, rest = svg.split(">", 1)
+        svg = f"{begin} role='img'><title>{html.escape(title)}</title>{rest}"
     return (
         f"<div style='background:{CARD};border:1px solid {LINE};border-radius:12px;padding:10px;display:inline-block'>"
         f"{svg}</div>{gone.STYLE}"

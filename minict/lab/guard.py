@@ -151,6 +151,26 @@ def protect_kernel(shell) -> None:
     for name in ("kill", "killpg"):
         guards.guard(os, name, guards.reaches_all, _KILLS)
     _protect_from_shells(shell, guards)
+    _explain_missing_names(shell)
+
+
+def _explain_missing_names(shell) -> None:
+    """After a restart, or out of order, a cell does not find what a cell above has made: say what helps."""
+
+    def show(shell, kind, error, trace, tb_offset=None):
+        add_remedy(error)
+        shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
+
+    shell.set_custom_exc((NameError,), show)
+
+
+def add_remedy(error: BaseException) -> None:
+    """Complete the words of a NameError, in place."""
+    if isinstance(error, NameError) and not isinstance(error, UnboundLocalError) and _REMEDY not in str(error):
+        error.args = (f"{error}. {_REMEDY}",)
+
+
+_REMEDY = "After a restart of the kernel: Run > Run All Above Selected Cell"
 
 
 def _module(name: str):

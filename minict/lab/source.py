@@ -22,7 +22,8 @@ class Source:
         return f"# {self.path}\n\n{self.text}"
 
     def _repr_markdown_(self):
-        return f"`{self.path}`\n\n```python\n{self.text}\n```"
+        # from the folder of the notebooks, and from that of the learner's copies, the package is one floor up
+        return f"[`{self.path}`](../{self.path})\n\n```python\n{self.text}\n```"
 
 
 def source(thing) -> Source:

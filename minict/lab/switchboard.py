@@ -41,7 +41,7 @@ def switchboard() -> _Shown:
         on = [kind for kind, switch in switches.items() if switch.value]
         for switch in switches.values():
             switch.button_style = "warning" if switch.value else ""
-        page.value = _card(draw(on))
+        page.value = _card(draw(on), "the namespaces of this notebook, and of a new process")
 
     for switch in switches.values():
         switch.observe(show, "value")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 
 from ..kernel import mount as k
 from ..kernel import process as kernel
@@ -35,6 +36,8 @@ def spawn(function: Callable[[], object]) -> int:
         try:
             function()
             status = 0
+        except Exception:
+            sys.__excepthook__(*sys.exc_info())  # or a mistake in function() would be silent
         finally:
             os._exit(status)
     return pid

@@ -236,6 +236,19 @@ def test_endless_output_keeps_its_end(kernel):
     assert len(words) < 120_000
 
 
+def test_a_name_that_is_missing_after_a_restart(kernel):
+    for cell in ("nothing_of_the_kind", "%%child\nnothing_of_the_kind"):
+        words = kernel.run(cell)
+        assert "name 'nothing_of_the_kind' is not defined. After a restart of the kernel: Run > Run All Above" in words
+
+
+def test_a_child_of_spawn_says_what_went_wrong(kernel):
+    kernel.run("import os\nfrom minict.runtime.process import spawn")
+    words = kernel.run("%%child\n_ = os.waitpid(spawn(lambda: missing), 0)")
+    assert "NameError: name 'missing' is not defined" in words
+    assert kernel.run("%%child\nimport sys\n_ = os.waitpid(spawn(lambda: sys.exit(3)), 0)") == ""
+
+
 # ---- run_in_child ----------------------------------------------------------------------------------------------
 
 

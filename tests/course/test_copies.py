@@ -123,6 +123,15 @@ def test_a_chapter_that_changed_says_so_in_the_copy_alone(course, monkeypatch):
     assert "minict lab --reset 01" in copies.warning(1) and copies.warning(0) == "" and copies.warning(9) == ""
 
 
+def test_jupyterlab_trusts_a_copy(course, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    copies.prepare()
+    import nbformat
+    from nbformat.sign import NotebookNotary
+
+    assert NotebookNotary().check_signature(nbformat.read(copies.copies()[1].path, as_version=4))
+
+
 def test_root_makes_copies_for_the_learner(course):
     os.makedirs(copies.folder())
     os.chown(copies.folder(), 1234, 1234)

@@ -189,7 +189,33 @@ def test_pictures_have_words_that_do_not_change(kernel):
     assert "below the first one sleep" in kernel.run("process_tree()")
     assert kernel.run("mount_tree(box.pid)") == "[Picture: what a process has mounted where, a row for each mount]\n"
     kernel.run("box.stop(timeout=0)")
-    assert {"image/png", "text/plain"} == set(kernel.cell("runtime_map(2)").outputs[0].data)
+    assert {"image/png", "text/plain"} == set(kernel.cell("process_tree()").outputs[0].data)
+
+
+def test_the_maps_parts_are_links_and_what_is_solved_is_blue(kernel, monkeypatch):
+    shown = kernel.cell("here = runtime_map(2)\nhere").outputs[0].data
+    assert {"image/png", "text/plain", "application/vnd.jupyter.widget-view+json"} == set(shown)
+    page = kernel.run("print(here._page())")
+    assert page.count("<area ") >= 4 and "alt='process: chapter 01, a process of its own'" in page and "docmanager:open" in page
+    from minict.lab import course, record
+
+    monkeypatch.setattr(record, "_here", {})
+    before = figures.runtime_map(5).png
+    for id, task in sys.modules["minict.lab.exercise"].exercises().items():
+        if task.chapter in ("ch01", "ch04"):
+            record.note("exercises", id, source="def f(): pass")
+    assert course.solved_chapters() == {1, 4} and figures.runtime_map(5).png != before
+
+
+def test_a_drawing_that_moves_has_a_name_for_who_hears_it():
+    page = figures._card("<svg width='4' height='4'><rect/></svg>", "a <b>")
+    assert "<svg width='4' height='4' role='img'><title>a &lt;b&gt;</title><rect/></svg>" in page
+
+
+def test_no_letters_are_smaller_than_11_pixels():
+    sheet = figures._Sheet(100, 100)
+    sheet.text(10, 10, "small", 7)
+    assert sheet.axes.texts[0].get_fontsize() / 0.72 >= 11
 
 
 def test_a_slider_moves_a_drawing(kernel):
@@ -277,5 +303,8 @@ def test_source_is_the_packages_own(kernel):
         "    k.pivot_root('.', '.')\n    k.umount2('.', 2)\n    os.chdir('/')"
     )
     assert kernel.run("source(rootfs.pivot_root)") == words  # also when a learner's function is in its place
+    assert kernel.cell("source(rootfs.pivot_root)").outputs[0].data["text/markdown"].startswith(
+        "[`minict/runtime/rootfs.py`](../minict/runtime/rootfs.py)\n\n```python\n"
+    )
     assert "```python" in kernel.cell("source(rootfs.pivot_root)").outputs[0].data["text/markdown"]
     assert rootfs.pivot_root.__module__ == "minict.runtime.rootfs"
