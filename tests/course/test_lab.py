@@ -222,7 +222,7 @@ def test_a_slider_moves_a_drawing(kernel):
     shown = kernel.cell("moving = live(lambda n: f'<svg>{n * n}</svg>', 'side', range(5))\nmoving").outputs[0]
     assert shown.data["text/plain"] == "[A drawing with a slider: side]"
     kernel.run("row, page = moving.widget.children\nrow.children[0].value = 4")
-    assert "<svg>16</svg>" in kernel.run("page.value")
+    assert "16</svg>" in kernel.run("page.value")
 
 
 def test_a_curve_grows_while_no_cell_runs(kernel):
