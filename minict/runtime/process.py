@@ -36,8 +36,8 @@ def spawn(function: Callable[[], object]) -> int:
         try:
             function()
             status = 0
-        except Exception:
-            sys.__excepthook__(*sys.exc_info())  # or a mistake in function() would be silent
+        except Exception as error:  # or a mistake in function() would be silent
+            print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
         finally:
             os._exit(status)
     return pid
