@@ -216,7 +216,7 @@ class Container:
 
     @property
     def capabilities(self) -> list[str]:
-        """Which of root's powers its first process has, by their names in capabilities(7)."""
+        """The capabilities of the container's first process, by their names in capabilities(7)."""
         from minict.kernel.capability import capget
         from minict.runtime.capabilities import names
 

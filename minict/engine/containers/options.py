@@ -110,7 +110,7 @@ class ContainerOptions(spec.Record):
     uts: str | None = None
     userns: str | None = None
     cgroupns: str | None = None
-    # its powers
+    # security
     cap_add: list[str] = spec.EMPTY
     cap_drop: list[str] = spec.EMPTY
     privileged: bool = False

@@ -1,7 +1,6 @@
-"""The host's devices inside of a container: ``--device``, ``--device-cgroup-rule``, and all of them with
-``--privileged``.
+"""The host's devices in a container: ``--device``, ``--device-cgroup-rule``, and all of them with ``--privileged``.
 
-A device takes two things: a node in the container's /dev, and a rule that lets its control group use it
+A device needs two things: a node in the container's /dev, and a rule that lets its control group use it
 (:mod:`minict.runtime.devices`).
 """
 
@@ -13,7 +12,7 @@ from minict.runtime import spec
 from minict.runtime.errors import ContainerError
 
 _KINDS = {0o020000: "c", 0o060000: "b"}  # inode(7)
-# What a container has of its own in /dev, or what is the host's terminal: left out of "all devices".
+# The nodes in /dev that a container has of its own, or that are the host's terminals: not part of "all devices".
 _OWN = {
     "/dev/pts",
     "/dev/shm",
@@ -28,9 +27,9 @@ _OWN = {
 
 
 def devices(settings) -> tuple[list[spec.Device], list[spec.DeviceCgroup], dict[str, str]]:
-    """The nodes to be made, the rules about their use, and where on the host each node is, by its path inside.
+    """The nodes to make, the rules for their use, and where each node is on the host, by its path inside.
 
-    Raises :class:`ContainerError` for a text that is none, or a device that is not there.
+    Raises :class:`ContainerError` for an invalid text or a missing device.
     """
     nodes, rules, places = [], [], {}
     if settings.privileged:
@@ -44,7 +43,7 @@ def devices(settings) -> tuple[list[spec.Device], list[spec.DeviceCgroup], dict[
         status = os.stat(source)
         kind, numbers = _KINDS[status.st_mode & 0o170000], (os.major(status.st_rdev), os.minor(status.st_rdev))
         places[path] = source
-        nodes = [node for node in nodes if node.path != path]  # the last word counts
+        nodes = [node for node in nodes if node.path != path]  # the last value counts
         nodes.append(
             spec.Device(
                 path=path,
@@ -62,20 +61,19 @@ def devices(settings) -> tuple[list[spec.Device], list[spec.DeviceCgroup], dict[
 
 
 def _parse(word: str) -> list[tuple[str, str, str]]:
-    """``HOST[:INSIDE][:rwm]`` as (path on the host, path inside, rights), for each device in it when it is a
-    directory."""
+    """Parse ``HOST[:INSIDE][:rwm]`` into (path on the host, path inside, rights), one for each device of a directory."""
     source, *more = word.split(":")
     access = more.pop() if more and more[-1] and set(more[-1]) <= set("rwm") else "rwm"
     path = more.pop() if more else source
     if more or not source.startswith("/") or not path.startswith("/"):
         raise ContainerError(
-            f"--device {word}: write HOST[:INSIDE][:rwm], with absolute paths, such as /dev/fuse or "
+            f"invalid --device {word}: use HOST[:INSIDE][:rwm], with absolute paths, as in /dev/fuse or "
             "/dev/ttyUSB0:/dev/modem:rw"
         )
     if os.path.isdir(source):
         below = nodes_below(source)
         if not below:
-            raise ContainerError(f"--device {word}: there is no device in the directory {source}")
+            raise ContainerError(f"--device {word}: the directory {source} contains no device")
         return [(each, path.rstrip("/") + each[len(source.rstrip("/")) :], access) for each in below]
     try:
         is_device = os.stat(source).st_mode & 0o170000 in _KINDS
@@ -83,13 +81,13 @@ def _parse(word: str) -> list[tuple[str, str, str]]:
         raise ContainerError(f"--device {word}: {source}: {error.strerror}") from None
     if not is_device:
         raise ContainerError(
-            f"--device {word}: {source} is no device: a file or directory is mounted with -v {source}:{path}"
+            f"--device {word}: {source} is not a device: mount a file or directory with -v {source}:{path}"
         )
     return [(source, path, access)]
 
 
 def nodes_below(directory: str) -> list[str]:
-    """The device nodes in *directory* and below, without what :data:`_OWN` says."""
+    """The device nodes in *directory* and below, except those in :data:`_OWN`."""
     found = []
     with os.scandir(directory) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
@@ -116,7 +114,7 @@ def _rule(word: str) -> spec.DeviceCgroup:
         )
     ):
         raise ContainerError(
-            f"--device-cgroup-rule {word!r}: write a type a, b or c, two numbers or *, and rights, such as 'c 188:* rw'"
+            f"invalid --device-cgroup-rule {word!r}: use a type a, b or c, two numbers or *, and rights, as in 'c 188:* rw'"
         )
     major, minor = (None if number == "*" else int(number) for number in numbers)
     return spec.DeviceCgroup(allow=True, type=parts[0], major=major, minor=minor, access=parts[2])

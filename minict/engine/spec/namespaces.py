@@ -1,8 +1,7 @@
-"""Whose processes, host name, memory segments, users and cgroups a container sees: its own, the host's, another
-container's.
+"""Which namespaces a container gets: its own, the host's, or another container's.
 
-Each of ``--pid``, ``--uts``, ``--ipc``, ``--userns`` and ``--cgroupns`` decides about one namespace; the network's is
-decided in :mod:`minict.engine.networks.sandbox`.
+Each of ``--pid``, ``--uts``, ``--ipc``, ``--userns`` and ``--cgroupns`` decides about one namespace;
+:mod:`minict.engine.networks.sandbox` decides about the network's.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from minict.runtime.errors import ContainerError
 from minict.runtime.state import State
 
 _HOST_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._")
-# Which words each option takes; the first is the default.
+# The values of each option; the first is the default.
 MODES = {
     "pid": ("private", "host", "container:NAME"),
     "uts": ("private", "host", "container:NAME"),
@@ -27,19 +26,19 @@ MODES = {
 
 
 def mode(settings, option: str) -> str:
-    """What ``--pid``, ``--uts``… says, or its default.  Raises :class:`ContainerError`."""
+    """The value of ``--pid``, ``--uts`` and so on, or its default. Raises :class:`ContainerError`."""
     default, *others = MODES[option]
     word = getattr(settings, option)
     word = default if word is None else word
     kind, _, name = word.partition(":")
     known = word in (default, *others) and word != "container:NAME"
     if not known and (kind != "container" or not name or "container:NAME" not in others):
-        raise ContainerError(f"--{option} {word}: write {', '.join(others)} or {default}, which is the default")
-    return "private" if word == "auto" else word  # Podman's word for it
+        raise ContainerError(f"invalid --{option} {word}: use {', '.join(others)} or {default} (the default)")
+    return "private" if word == "auto" else word  # Podman's name for it
 
 
 def namespaces(settings) -> list[spec.Namespace]:
-    """The namespaces of a container but its network's: to be made, or, with a path, to be joined.
+    """The namespaces of a container except the network's: to be made, or, with a path, to be joined.
 
     Raises :class:`ContainerError`.
     """
@@ -59,41 +58,40 @@ def namespaces(settings) -> list[spec.Namespace]:
 
 
 def check_users(settings) -> None:
-    """A root that is root only over its own namespaces can share none of the host's.  Raises
-    :class:`ContainerError`."""
+    """Raise :class:`ContainerError` for options that share a host namespace with --userns private."""
     if settings.privileged:
         raise ContainerError(
-            "--privileged and --userns private: who may do everything is the host's root; leave one of the two out"
+            "--privileged conflicts with --userns private: only the host's root has all privileges; remove one of the two"
         )
     for option in ("pid", "uts", "ipc"):
         if mode(settings, option) == "host" or mode(settings, option).startswith("container:"):
             raise ContainerError(
-                f"--{option} {mode(settings, option)} and --userns private: the users of the container have no rights "
-                f"in that namespace; leave one of the two out"
+                f"--{option} {mode(settings, option)} conflicts with --userns private: the container's users have no rights "
+                f"in that namespace; remove one of the two"
             )
     network = settings.network[-1] if settings.network else ""
     if network == "host" or network.startswith("container:"):
         raise ContainerError(
-            f"--network {network} and --userns private: the users of the container have no rights in that "
-            "namespace; leave one of the two out"
+            f"--network {network} conflicts with --userns private: the container's users have no rights in that "
+            "namespace; remove one of the two"
         )
     if mode(settings, "cgroupns") == "host":
         raise ContainerError(
-            "--cgroupns host and --userns private: the users of the container have no rights in that namespace; "
-            "leave one of the two out"
+            "--cgroupns host conflicts with --userns private: the container's users have no rights in that namespace; "
+            "remove one of the two"
         )
 
 
-# Each container with users of its own gets a range of ids on the host that no other has.  They begin where those end
-# that useradd(8) gives to people (SUB_UID_MAX in login.defs(5)).
+# Each container with users of its own gets a range of ids on the host that no other container has. The ranges begin
+# where those of useradd(8) end (SUB_UID_MAX in login.defs(5)).
 IDS = 65536
 _RANGES = range(1 << 31, 0xF000_0000, IDS)
 
 
 def reserve(state: State, settings, config: spec.Spec) -> None:
-    """With ``--userns private``: take a range of ids for a life of the container, and let its mounts translate to them.
+    """With ``--userns private``: take a range of ids for this run, and map the ids of the container's mounts.
 
-    The files keep their own ids on the disk, so the next life may have another range.  Raises :class:`ContainerError`.
+    Files keep their ids on the disk, so the next run may have another range. Raises :class:`ContainerError`.
     """
     if mode(settings, "userns") != "private":
         return
@@ -104,35 +102,34 @@ def reserve(state: State, settings, config: spec.Spec) -> None:
     for mount in config.mounts:
         if mount.destination == "/" or (mount.type == "bind" and not mount.destination.startswith("/dev/")):
             if mount.source.startswith(files) and not _tmpfs_maps():
-                continue  # our own /etc/hosts can be read by everybody
+                continue  # minict's own /etc/hosts is readable by everybody
             mount.options = [*mount.options, "ridmap" if "rbind" in mount.options else "idmap"]
 
 
 def _take_ids(state: State) -> int:
-    """The first id of a range that nobody has: the link ``ids/FIRST -> ID`` can be made only once."""
+    """Take a free range of ids; return its first id. The link ``ids/FIRST -> ID`` can be made only once."""
     while True:
         paths.make_directory(_ids())
         try:
             taken = set(os.listdir(_ids()))
-        except FileNotFoundError:  # the last one has just been given back, and the directory with it
+        except FileNotFoundError:  # the last range has just been given back, and the directory with it
             continue
         first = next((first for first in _RANGES if str(first) not in taken), None)
         if first is None:
             raise ContainerError(
-                f"all {len(_RANGES)} ranges of ids for --userns private are in use: 'minict prune' gives back those "
-                "that nobody uses any more"
+                f"all {len(_RANGES)} ranges of ids for --userns private are in use: 'minict prune' releases those of "
+                "containers that are gone"
             )
         state.record([("ids", f"{first}/{state.id}")])
         try:
             os.symlink(state.id, f"{_ids()}/{first}")
             return first
         except (FileExistsError, FileNotFoundError):
-            continue  # somebody was faster
+            continue  # another process was faster
 
 
 def release_ids(value: str) -> None:
-    """Undo :func:`_take_ids`: *value* is ``FIRST/ID``, so that a range which another container has taken since
-    stays."""
+    """Undo :func:`_take_ids`: *value* is ``FIRST/ID``, so that a range taken by another container since stays."""
     first, id = value.split("/")
     try:
         if os.readlink(f"{_ids()}/{first}") == id:
@@ -151,16 +148,16 @@ def _ids() -> str:
 
 
 def _tmpfs_maps() -> bool:
-    """Whether files in a tmpfs, as /run is one, can be shown with other owners: from Linux 6.3 on."""
+    """Whether a tmpfs, such as /run, can show files with other owners: Linux 6.3 and later."""
     return tuple(int(word) for word in os.uname().release.split("-")[0].split(".")[:2]) >= (6, 3)
 
 
-# How the kinds of entries in the ledger are given back.
+# How each kind of entry in the ledger is undone.
 UNDO = {"ids": release_ids}
 
 
 def find_partner(option: str, word: str) -> Record:
-    """The running container of ``--uts container:NAME``; an id is a name too.  Raises :class:`ContainerError`."""
+    """The running container of ``container:NAME``; an id works too. Raises :class:`ContainerError`."""
     name = word.partition(":")[2].removeprefix("/")
     names.check(name)
     partner = Record.find(name)
@@ -168,22 +165,22 @@ def find_partner(option: str, word: str) -> Record:
         raise ContainerError(f"--{option} {word}: the container {name} is not running: start it first")
     if option == "ipc" and partner.settings.get("ipc") in (None, "private", "none"):
         raise ContainerError(
-            f"--ipc {word}: the memory of the container {name} is its own: start it with --ipc shareable"
+            f"--ipc {word}: the container {name} does not share its memory: start it with --ipc shareable"
         )
     return partner
 
 
 def host_name(settings, id: str) -> str:
-    """The name that the container *id* will find: its own, or that of those with whom it shares one.
+    """The host name that the container *id* sees: its own, or that of the namespace it shares.
 
-    Raises :class:`ContainerError` when it is to have a name of its own and somebody else's.
+    Raises :class:`ContainerError` for a name of its own in a shared namespace.
     """
     if settings.hostname is not None and (
         not set(settings.hostname).issubset(_HOST_NAME) or len(settings.hostname) > 64
     ):
-        # it also goes into /etc/hosts, where a newline would begin a line of its own
+        # it also goes into /etc/hosts, where a newline would begin another line
         raise ContainerError(
-            f"--hostname {settings.hostname!r}: a host name has letters, digits, '-' and '.', at most 64 of them"
+            f"invalid --hostname {settings.hostname!r}: use letters, digits, '-' and '.', at most 64 of them"
         )
     word = mode(settings, "uts")
     if word == "private":
@@ -192,15 +189,15 @@ def host_name(settings, id: str) -> str:
             from minict.engine.networks import options
 
             return _name_of(options.find_partner(network))
-        shares = settings.network[-1:] == ["host"]  # then it is reached by the host's name, as in Docker
+        shares = settings.network[-1:] == ["host"]  # as in Docker: the host's name leads to it then
         return settings.hostname or (os.uname().nodename if shares else id[:12])
     if settings.hostname:
-        raise ContainerError(f"--hostname and --uts {word}: others have that host name too; leave one of the two out")
+        raise ContainerError(f"--hostname conflicts with --uts {word}: that host name is shared; remove one of the two")
     return os.uname().nodename if word == "host" else _name_of(find_partner("uts", word).state)
 
 
 def _name_of(partner: State) -> str:
-    """The host name of another container; one that has none, or does not run, has the host's."""
+    """The host name of another container; the host's for one without a name of its own, or one that does not run."""
     try:
         return partner.read_spec().hostname or os.uname().nodename
     except FileNotFoundError:
@@ -213,10 +210,10 @@ def domain_name(settings) -> str | None:
         return None
     if not settings.domainname or not set(settings.domainname).issubset(_HOST_NAME) or len(settings.domainname) > 64:
         raise ContainerError(
-            f"--domainname {settings.domainname!r}: a domain name has letters, digits, '-' and '.', at most 64 of them"
+            f"invalid --domainname {settings.domainname!r}: use letters, digits, '-' and '.', at most 64 of them"
         )
     if mode(settings, "uts") != "private":
         raise ContainerError(
-            f"--domainname and --uts {settings.uts}: others have that domain name too; leave one of the two out"
+            f"--domainname conflicts with --uts {settings.uts}: that domain name is shared; remove one of the two"
         )
     return settings.domainname

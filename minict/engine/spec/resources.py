@@ -1,8 +1,7 @@
-"""What a container may use, in the words of the OCI specification: ``--memory``, ``--cpus``, ``--ulimit`` and their
-family.
+"""Resource limits in the form of the OCI spec: ``--memory``, ``--cpus``, ``--ulimit`` and related options.
 
-The numbers are those of cgroup v1, as everywhere in the specification; :mod:`minict.runtime.cgroup.limits` translates
-them where the machine has version 2.
+The numbers are those of cgroup v1, as everywhere in the spec; :mod:`minict.runtime.cgroup.limits` converts them on
+machines with version 2.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ from minict.engine.util import units
 from minict.runtime import spec
 from minict.runtime.errors import ContainerError
 
-LEAST_MEMORY = 6 << 20  # bytes: with less nothing could be started, says Docker
-PERIOD = 100_000  # microseconds: the period in which --cpus is counted, as in Docker
+LEAST_MEMORY = 6 << 20  # bytes: Docker's minimum, below which no process starts
+PERIOD = 100_000  # microseconds: the period to which --cpus refers, as in Docker
 _ULIMITS = (
     "core",
     "cpu",
@@ -35,7 +34,7 @@ _ULIMITS = (
 
 
 def resources(settings) -> spec.Resources:
-    """The limits of the control group.  Raises :class:`ContainerError` for a value that is none."""
+    """The limits of the control group. Raises :class:`ContainerError` for an invalid value."""
     pids = None
     if settings.pids_limit is not None:
         pids = spec.Pids(limit=units.whole(settings.pids_limit, "--pids-limit", -1) or -1)
@@ -43,27 +42,27 @@ def resources(settings) -> spec.Resources:
 
 
 def cgroup_path(settings, id: str) -> str | None:
-    """``--cgroup-parent``: the control group of the container *id*; None for the one that it gets anyway."""
+    """``--cgroup-parent``: the control group of the container *id*; None for the default one."""
     if settings.cgroup_parent is None:
         return None
     names = settings.cgroup_parent.strip("/").split("/")
     if not {"", ".", ".."}.isdisjoint(names):
         raise ContainerError(
-            f"--cgroup-parent {settings.cgroup_parent}: write a path such as /class/ada, without '.', '..' or an empty name"
+            f"invalid --cgroup-parent {settings.cgroup_parent}: use a path such as /class/ada, without '.', '..' or an empty name"
         )
     return f"/{'/'.join(names)}/{id}"
 
 
 def memory(settings) -> spec.Memory | None:
-    """``--memory`` and what goes with it.
+    """``--memory`` and related options.
 
-    Without ``--memory-swap`` a container may swap out as much again as it has memory, as in Docker.
+    Without ``--memory-swap`` a container may use as much swap as memory, as in Docker.
     """
     result = spec.Memory()
     if settings.memory is not None:
         result.limit = units.bytes_of(settings.memory, "--memory")
         if result.limit < LEAST_MEMORY:
-            raise ContainerError(f"--memory: {settings.memory} is too little to start anything in: the least is 6m")
+            raise ContainerError(f"invalid --memory {settings.memory}: the minimum is 6m")
         if swap_is_counted():
             result.swap = 2 * result.limit
     if settings.memory_swap not in (None, "0"):
@@ -72,7 +71,7 @@ def memory(settings) -> spec.Memory | None:
         result.reservation = units.bytes_of(settings.memory_reservation, "--memory-reservation")
         if result.limit and result.reservation > result.limit:
             raise ContainerError(
-                f"--memory-reservation: {settings.memory_reservation} is more than --memory {settings.memory}"
+                f"invalid --memory-reservation {settings.memory_reservation}: use at most --memory {settings.memory}"
             )
     if settings.memory_swappiness not in (None, "-1"):
         result.swappiness = units.whole(settings.memory_swappiness, "--memory-swappiness", 0, 100)
@@ -87,18 +86,17 @@ def _swap(settings, limit: int | None) -> int:
         return -1
     swap = units.bytes_of(settings.memory_swap, "--memory-swap")
     if limit is None:
-        raise ContainerError("--memory-swap is memory and swap together: give --memory too")
+        raise ContainerError("--memory-swap is memory and swap together: add --memory")
     if swap < limit:
         raise ContainerError(
-            f"--memory-swap: {settings.memory_swap} is memory and swap together, and so not less than "
-            f"--memory {settings.memory}; the same number means no swap, -1 any amount"
+            f"invalid --memory-swap {settings.memory_swap}: it is memory and swap together, so use at least "
+            f"--memory {settings.memory}; the same number means no swap, -1 unlimited swap"
         )
     return swap
 
 
 def swap_is_counted() -> bool:
-    """Whether this kernel can limit swap: version 1 may be told not to (swapaccount=0), version 2 always does if there
-    is swap."""
+    """Whether this kernel can limit swap: version 1 unless booted with swapaccount=0, version 2 if there is swap."""
     from minict.runtime.cgroup.hierarchy import find_hierarchies
 
     controllers, unified = find_hierarchies()
@@ -109,13 +107,13 @@ def swap_is_counted() -> bool:
 
 
 def cpu(settings) -> spec.CPU | None:
-    """``--cpus``, ``--cpu-shares``, ``--cpuset-cpus`` and their family."""
+    """``--cpus``, ``--cpu-shares``, ``--cpuset-cpus`` and related options."""
     result = spec.CPU()
     if settings.cpus is not None:
         if settings.cpu_quota is not None or settings.cpu_period is not None:
             raise ContainerError(
-                "--cpus is a quota in a period of 100000 microseconds: leave --cpu-quota and --cpu-period out, or "
-                "use them alone"
+                "--cpus conflicts with --cpu-quota and --cpu-period: it sets a quota for a period of 100000 microseconds; "
+                "use one form"
             )
         result.period, result.quota = PERIOD, units.microseconds_of_cpus(settings.cpus, PERIOD)
     if settings.cpu_period is not None:
@@ -123,7 +121,7 @@ def cpu(settings) -> spec.CPU | None:
     if settings.cpu_quota is not None:
         result.quota = units.whole(settings.cpu_quota, "--cpu-quota", -1)
         if 0 < result.quota < 1000:
-            raise ContainerError(f"--cpu-quota: {settings.cpu_quota} microseconds are too few: the least is 1000")
+            raise ContainerError(f"invalid --cpu-quota {settings.cpu_quota}: the minimum is 1000 microseconds")
     if settings.cpu_shares not in (None, "0"):
         result.shares = units.whole(settings.cpu_shares, "--cpu-shares", 2, 262_144)
     if settings.cpuset_cpus is not None:
@@ -132,7 +130,7 @@ def cpu(settings) -> spec.CPU | None:
         nodes = "/sys/devices/system/node/online"
         if not os.path.exists(nodes):
             raise ContainerError(
-                f"--cpuset-mems {settings.cpuset_mems}: this machine has only one memory node; leave it out"
+                f"--cpuset-mems {settings.cpuset_mems}: this machine has a single memory node: leave the option out"
             )
         result.mems = units.numbers(settings.cpuset_mems, "--cpuset-mems", nodes)
     return result if vars(result) else None
@@ -156,18 +154,18 @@ def disks(settings) -> spec.BlockIO | None:
 
 
 def _throttle(word: str, flag: str) -> spec.ThrottleDevice:
-    """``/dev/sda:1m``: a disk, and what a second may see of it."""
+    """Parse ``/dev/sda:1m``: a disk and its limit for one second."""
     path, colon, rate = word.rpartition(":")
     if not colon or not path.startswith("/"):
         raise ContainerError(
-            f"{flag} {word}: write a disk and a rate, such as /dev/sda:{'1m' if 'bps' in flag else '100'}"
+            f"invalid {flag} {word}: use a disk and a rate, as in /dev/sda:{'1m' if 'bps' in flag else '100'}"
         )
     try:
         status = os.stat(path)
     except OSError as error:
         raise ContainerError(f"{flag} {word}: {path}: {error.strerror}") from None
     if status.st_mode & 0o170000 != 0o060000:
-        raise ContainerError(f"{flag} {word}: {path} is no disk (block device); 'lsblk -p' lists them")
+        raise ContainerError(f"{flag} {word}: {path} is not a disk (block device); 'lsblk -p' lists them")
     number = units.bytes_of(rate, flag) if "bps" in flag else units.whole(rate, flag, 0)
     return spec.ThrottleDevice(major=os.major(status.st_rdev), minor=os.minor(status.st_rdev), rate=number)
 
@@ -180,29 +178,29 @@ def oom_score(settings) -> int | None:
 
 
 def rlimits(settings) -> list[spec.Rlimit]:
-    """``--ulimit NAME=SOFT[:HARD]``; -1 is no limit; of the same name the last counts."""
+    """``--ulimit NAME=SOFT[:HARD]``; -1 is unlimited; the last value of a name counts."""
     result = {}
     for word in settings.ulimit:
         name, given, values = word.partition("=")
         if name not in _ULIMITS or not given:
             raise ContainerError(
-                f"--ulimit {word}: write NAME=SOFT[:HARD], such as nofile=1024:4096; the names are "
+                f"invalid --ulimit {word}: use NAME=SOFT[:HARD], as in nofile=1024:4096, with one of the names "
                 f"{', '.join(sorted(_ULIMITS))}"
             )
         soft, colon, hard = values.partition(":")
         soft = units.whole(soft, f"--ulimit {word}", -1)
         hard = units.whole(hard, f"--ulimit {word}", -1) if colon else soft
         if hard != -1 and (soft == -1 or soft > hard):
-            raise ContainerError(f"--ulimit {word}: the soft limit can't be more than the hard one")
+            raise ContainerError(f"invalid --ulimit {word}: the soft limit must not exceed the hard limit")
         result[name] = spec.Rlimit(type=f"RLIMIT_{name.upper()}", soft=soft, hard=hard)
     return list(result.values())
 
 
 def shm_size(settings) -> int:
-    """``--shm-size``: how many bytes /dev/shm may hold."""
+    """``--shm-size``: the size of /dev/shm in bytes."""
     if settings.shm_size is None:
         return 64 << 20
     size = units.bytes_of(settings.shm_size, "--shm-size")
     if not size:
-        raise ContainerError("--shm-size: 0 would be no limit at all: write a size such as 64m")
+        raise ContainerError("invalid --shm-size 0: it would be unlimited; use a size such as 64m")
     return size

@@ -1,5 +1,5 @@
-"""What a container may do: capabilities, ``--security-opt``, the parts of /proc and /sys that it must not reach, and
-``--privileged``, which gives it all.
+"""Security options: capabilities, ``--security-opt``, masked and read-only paths, and ``--privileged``, which lifts
+them all.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import os
 from minict.runtime import capabilities
 from minict.runtime.errors import ContainerError
 
-# What tells of the host or changes it, and has no namespace (moby, daemon/pkg/oci/defaults.go).
+# Paths that reveal or change the host and belong to no namespace (moby, daemon/pkg/oci/defaults.go).
 MASKED = [
     "/proc/asound",
     "/proc/acpi",
@@ -24,8 +24,7 @@ MASKED = [
     "/sys/firmware",
     "/sys/devices/virtual/powercap",
 ]
-# The last two are ours: there root, whoever's, could have the kernel fill the host's log, or change how memory is
-# cached.
+# minict adds the last two: root in any namespace could have the kernel fill the host's log, or change its caches.
 READ_ONLY = [
     "/proc/bus",
     "/proc/fs",
@@ -35,7 +34,9 @@ READ_ONLY = [
     "/proc/dynamic_debug",
     "/proc/mtrr",
 ]
-_THERMAL = "/sys/devices/system/cpu/cpu{}/thermal_throttle"  # it tells what the neighbours compute (the same source)
+_THERMAL = (
+    "/sys/devices/system/cpu/cpu{}/thermal_throttle"  # it reveals what other containers compute (the same source)
+)
 
 _OPTIONS = (
     "no-new-privileges",
@@ -49,17 +50,17 @@ _OPTIONS = (
 
 
 class SecurityOptions:
-    """The words of ``--security-opt``, understood.  Raises :class:`ContainerError` for one that is none.
+    """The values of ``--security-opt``. Raises :class:`ContainerError` for an unknown one.
 
-    ``no_new_privileges``; ``seccomp``: None for the default, ``unconfined``, or a file (or, read already, its text);
-    ``masked`` and ``read_only``: paths; ``without_effect``: words about security modules that minict does not use.
+    ``no_new_privileges``; ``seccomp``: None for the default, ``unconfined``, or a file (or its text); ``masked`` and
+    ``read_only``: paths; ``without_effect``: options of security modules that minict does not use.
     """
 
     def __init__(self, words: list[str]):
         self.no_new_privileges, self.seccomp, self.without_effect = False, None, []
         self.masked, self.read_only = default_masked(), list(READ_ONLY)
         for word in words:
-            name, given, value = word.partition("=" if "=" in word else ":")  # the second is how Docker began
+            name, given, value = word.partition("=" if "=" in word else ":")  # the second is Docker's first form
             self._take(word, name, value if given else None)
 
     def _take(self, word: str, name: str, value: str | None) -> None:
@@ -76,18 +77,18 @@ class SecurityOptions:
         elif name in ("apparmor", "label") and value:
             self.without_effect.append(word)
         else:
-            raise ContainerError(f"--security-opt {word}: write one of {', '.join(_OPTIONS)}")
+            raise ContainerError(f"invalid --security-opt {word}: use one of {', '.join(_OPTIONS)}")
 
 
 def default_masked() -> list[str]:
-    """:data:`MASKED`, and a directory of each processor where there is one."""
+    """:data:`MASKED`, and one directory for each CPU where it exists."""
     if not os.path.exists(_THERMAL.format(0)):
         return list(MASKED)
     return MASKED + [_THERMAL.format(number) for number in range(os.cpu_count() or 1)]
 
 
 def security(settings) -> SecurityOptions:
-    """The security options of a container; a privileged one has nothing hidden from it and no filter."""
+    """The security options of a container; a privileged one has no masked paths and no filter."""
     options = SecurityOptions(settings.security_opt)
     if settings.privileged:
         options.masked, options.read_only = [], []
@@ -95,16 +96,15 @@ def security(settings) -> SecurityOptions:
     return options
 
 
-def powers(settings) -> list[str]:
-    """The bounding set: Docker's default, changed by ``--cap-add`` and ``--cap-drop``.  Raises
-    :class:`ContainerError`."""
+def bounding_set(settings) -> list[str]:
+    """The bounding set: Docker's default, changed by ``--cap-add`` and ``--cap-drop``. Raises :class:`ContainerError`."""
     base = capabilities.known() if settings.privileged else capabilities.DEFAULT
     return capabilities.adjust(base, settings.cap_add, settings.cap_drop)
 
 
 def notes(settings) -> list[str]:
-    """What the user should be told: wishes that are without effect here.  Raises :class:`ContainerError`."""
+    """Warnings about options that have no effect here. Raises :class:`ContainerError`."""
     return [
-        f"--security-opt {word} is without effect: minict uses neither AppArmor nor SELinux"
+        f"--security-opt {word} has no effect: minict uses neither AppArmor nor SELinux"
         for word in SecurityOptions(settings.security_opt).without_effect
     ]

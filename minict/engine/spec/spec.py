@@ -1,7 +1,7 @@
-"""The translation of a wish into the language of the OCI specification.
+"""Build the OCI runtime spec from the options.
 
-``minict run --memory 128m -v /srv:/data:ro nginx`` speaks Docker's language.  The runtime below understands
-only the specification.  This module is the dictionary: that is what Docker's daemon does for runc.
+``minict run --memory 128m -v /srv:/data:ro nginx`` uses Docker's words; the runtime below understands only the spec.
+This module translates, as Docker's daemon does for runc.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ MOUNTS = (
 def specify(
     settings, id: str, image, args: list[str], rootfs: str, root: spec.Mount, files: list[spec.Mount]
 ) -> spec.Spec:
-    """The specification of the container *id*: *settings* on top of what the *image* says.
+    """The spec of the container *id*: *settings* on top of the configuration of *image*.
 
-    *args*: the user's command; without one the image's.  *rootfs*: the directory on which *root*, the
-    root file system, is mounted.  *files*: mounts that the engine adds, such as /etc/hosts.
-    Raises :class:`ContainerError` for whatever is wrong in the settings.
+    *args*: the user's command; the image's if empty. *rootfs*: the directory on which *root*, the root file system, is
+    mounted. *files*: mounts that the engine adds, such as /etc/hosts. Raises :class:`ContainerError` for invalid
+    settings.
     """
     config = image.config
     policies.check(settings, config)
     env.labels(settings, config)
-    names, security = security_options.powers(settings), security_options.security(settings)
+    names, security = security_options.bounding_set(settings), security_options.security(settings)
     user, home = users.find_user(settings.user or config.get("User") or "", image, settings.group_add)
     hostname = namespaces.host_name(settings, id)
     command = command_line(settings, config, args, image)
@@ -62,7 +62,7 @@ def specify(
             rlimits=limits.rlimits(settings),
             oomScoreAdj=limits.oom_score(settings),
             noNewPrivileges=security.no_new_privileges,
-            # root has them all by execve; another user has none, as in Docker, and can get at most these
+            # root gets them all by execve; another user has none, as in Docker, and can gain at most these
             capabilities=spec.Capabilities(
                 bounding=names, permitted=names if user.uid == 0 else [], effective=names if user.uid == 0 else []
             ),
@@ -83,7 +83,7 @@ def specify(
 
 
 def command_line(settings, config: dict, args: list[str], image) -> list[str]:
-    """Entry point and command, by Docker's rules: a new entry point makes the image's command void.
+    """Entry point and command by Docker's rules: a new entry point discards the image's command.
 
     Raises :class:`ContainerError` when there is neither.
     """
@@ -91,20 +91,20 @@ def command_line(settings, config: dict, args: list[str], image) -> list[str]:
         return [settings.entrypoint, *args] if settings.entrypoint else list(args)
     command = [*(config.get("Entrypoint") or []), *(args or config.get("Cmd") or [])]
     if not command:
-        raise ContainerError(f"the image {image.name} has no command of its own: say which one to run")
+        raise ContainerError(f"no command specified, and the image {image.name} has none: add one")
     return command
 
 
 def working_directory(settings, config: dict) -> str:
-    """Where the command begins.  Raises :class:`ContainerError`."""
+    """The working directory of the command. Raises :class:`ContainerError`."""
     directory = settings.workdir or config.get("WorkingDir") or "/"
     if not directory.startswith("/"):
-        raise ContainerError(f"-w {directory}: the working directory is an absolute path, such as /{directory}")
+        raise ContainerError(f"invalid -w {directory}: use an absolute path, such as /{directory}")
     return directory
 
 
 def standard_mounts(settings) -> list[spec.Mount]:
-    """:data:`MOUNTS`, changed as ``--shm-size``, ``--ipc`` and ``--privileged`` want it."""
+    """:data:`MOUNTS`, changed for ``--shm-size``, ``--ipc`` and ``--privileged``."""
     result = []
     for destination, type, options in MOUNTS:
         mount = spec.Mount(destination=destination, type=type, source=type, options=list(options))
@@ -119,7 +119,9 @@ def standard_mounts(settings) -> list[spec.Mount]:
 
 
 def shared_memory(mount: spec.Mount, ipc: str) -> spec.Mount | None:
-    """*mount*, on /dev/shm or /dev/mqueue, for ``--ipc``: what belongs to the IPC namespace is shared with it."""
+    """*mount*, on /dev/shm or /dev/mqueue, as ``--ipc`` asks for it: it belongs to the IPC namespace, and is shared
+    with it.
+    """
     if ipc == "none" and mount.destination == "/dev/shm":
         return None
     if ipc == "host":
@@ -132,10 +134,10 @@ def shared_memory(mount: spec.Mount, ipc: str) -> spec.Mount | None:
 
 
 def devices(settings) -> tuple[list[spec.Device], list[spec.DeviceCgroup], list[spec.Mount]]:
-    """The nodes to be made, the rules, and what is bound from the host instead of made.
+    """The nodes to make, the rules, and the host's nodes to bind instead.
 
-    In a user namespace nobody may make a node.  The runtime binds the host's one of the same path there; one that
-    is to have another path is bound here.
+    In a user namespace no process may make a node. The runtime binds the host's node of the same path there; one with
+    another path is bound here.
     """
     if not (settings.privileged or settings.device or settings.device_cgroup_rule):
         return [], [], []
@@ -152,21 +154,21 @@ def devices(settings) -> tuple[list[spec.Device], list[spec.DeviceCgroup], list[
 
 
 def sysctls(settings) -> dict[str, str]:
-    """``--sysctl``, on top of Docker's two: in a network of its own every user may ping, and take the ports below 1024.
+    """``--sysctl``, on top of Docker's two: in a network of its own every user may ping, and bind ports below 1024.
 
-    Whether the container has the namespace that a name belongs to, the runtime checks.
-    Raises :class:`ContainerError` for a name that belongs to none.
+    The runtime checks that the container has the namespace of a parameter. Raises :class:`ContainerError` for a
+    parameter of no namespace.
     """
     network = settings.network[-1] if settings.network else ""
     result = {}
     if network != "host" and not network.startswith("container:"):
         result["net.ipv4.ip_unprivileged_port_start"] = "0"
-        if namespaces.mode(settings, "userns") == "host":  # the ids in there end earlier
+        if namespaces.mode(settings, "userns") == "host":  # its ids end earlier
             result["net.ipv4.ping_group_range"] = "0 2147483647"
     for word in settings.sysctl:
         name, given, value = word.partition("=")
         if not given:
-            raise ContainerError(f"--sysctl {word}: write NAME=VALUE, such as net.ipv4.ip_forward=1")
+            raise ContainerError(f"invalid --sysctl {word}: use NAME=VALUE, as in net.ipv4.ip_forward=1")
         try:
             check_sysctl(name, ["network", "ipc", "uts"])
         except ContainerError as error:

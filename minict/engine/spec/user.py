@@ -1,4 +1,4 @@
-"""Who the container's command is: ``--user`` and ``--group-add``, by the image's own /etc/passwd and /etc/group."""
+"""Resolve ``--user`` and ``--group-add`` with the image's own /etc/passwd and /etc/group."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ LAST_ID = 2**32 - 1  # ids have 32 bits
 
 
 def find_user(text: str, image, more: list[str] = ()) -> tuple[spec.User, str]:
-    """``UID[:GID]`` or ``NAME[:GROUP]`` by the image's own /etc/passwd and /etc/group; and the home directory.
+    """Resolve ``UID[:GID]`` or ``NAME[:GROUP]`` with the image's /etc/passwd and /etc/group; also find the home
+    directory.
 
-    A number needs no entry there; without one its group is 0 and its home ``/``, as in Docker.  *more*: further groups.
-    Raises :class:`ContainerError` for a name that the image does not know.
+    A number needs no entry there; without one its group is 0 and its home ``/``, as in Docker. *more*: additional
+    groups. Raises :class:`ContainerError` for an unknown name.
     """
     name, _, group = (text or "0").partition(":")
     passwd = next((line for line in table(image, "etc/passwd", 7) if name in (line[0], line[2])), None)
     if passwd is None and not name.isdecimal():
-        raise ContainerError(f"the image {image.name} has no user {name!r}: see its /etc/passwd, or give a number")
+        raise ContainerError(f"unable to find user {name!r} in {image.name}: see its /etc/passwd, or use a number")
     uid, gid, home = (int(passwd[2]), int(passwd[3]), passwd[5]) if passwd else (int(name), 0, "/")
     groups = table(image, "etc/group", 4)
     further = set()
@@ -30,17 +31,17 @@ def find_user(text: str, image, more: list[str] = ()) -> tuple[spec.User, str]:
     further |= {find_group(each, groups, image) for each in more}
     for number in (uid, gid, *further):
         if number >= LAST_ID:  # the last one means "as it is" to setresuid(2): root would stay root
-            raise ContainerError(f"-u {text}: {number} is no id: the largest is {LAST_ID - 1}")
-    # its own group is among the further ones too: who could drop it would be one of the "others" in the eyes of a
-    # file that forbids its group what it allows them (CVE-2022-36109)
+            raise ContainerError(f"invalid -u {text}: {number} is too large: the largest id is {LAST_ID - 1}")
+    # the primary group is among the additional groups too: a process that could drop it would count as one of the
+    # "others" for a file that denies its group what it allows others (CVE-2022-36109)
     return spec.User(uid=uid, gid=gid, additionalGids=sorted(further | {gid})), home or "/"
 
 
 def find_group(text: str, groups: list[list[str]], image) -> int:
-    """The number of a group by its number or its name.  Raises :class:`ContainerError`."""
+    """The number of a group given by number or name. Raises :class:`ContainerError`."""
     entry = next((line for line in groups if text in (line[0], line[2])), None)
     if entry is None and not (text.isascii() and text.isdecimal()):
-        raise ContainerError(f"the image {image.name} has no group {text!r}: see its /etc/group, or give a number")
+        raise ContainerError(f"unable to find group {text!r} in {image.name}: see its /etc/group, or use a number")
     return int(entry[2]) if entry else int(text)
 
 
@@ -50,7 +51,7 @@ def table(image, path: str, columns: int) -> list[list[str]]:
 
     for layer in image.layers:
         directory = os.open(layer, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:  # the image is somebody else's: its links must not lead to a file of the host
+        try:  # the image may be hostile: its links must not lead to a file of the host
             file = k.openat2(
                 directory, path, os.O_RDONLY | os.O_NONBLOCK, 0, k.RESOLVE_IN_ROOT | k.RESOLVE_NO_MAGICLINKS
             )

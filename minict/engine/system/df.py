@@ -1,4 +1,4 @@
-"""How much of the disk minict takes, and how to get it back: ``ps -s``, ``system df`` and ``system prune``."""
+"""``system df``: the disk space that images, containers, volumes and the build cache take."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from minict.engine.util.diskusage import usage
 
 
 class Part:
-    """A kind of things on the disk: a row for each of the *things*, and for each its size and whether it is in use.
+    """One kind of object on the disk: a row for each, and their size and use together.
 
-    ``size`` is what all take together: images share layers, so it is less than the sum of theirs.
+    ``size`` is the space that all of them take: images share layers, so it is less than the sum of their sizes.
     """
 
     def __init__(self, name: str, rows: list[dict], columns: dict[str, str], size: int, active: int, free: int):
@@ -34,7 +34,7 @@ SUMMARY = {"Type": "TYPE", "TotalCount": "TOTAL", "Active": "ACTIVE", "Size": "S
 
 
 def parts() -> list[Part]:
-    """What takes the disk: images, containers, volumes, and the steps that builds remember."""
+    """The kinds of objects that take disk space: images, containers, volumes, and the build cache."""
     from minict.engine.containers.store import records
 
     containers = records()
@@ -56,7 +56,7 @@ def _images(containers: list) -> list[Part]:
         for digest in set(image.digests):
             owners.setdefault(digest, []).append(image)
     layers = {digest: _layer(digest) for digest in owners}
-    # with what push sends
+    # with the compressed copy for push
     taken = {digest: layer["size"] + layer.get("blob_size", 0) for digest, layer in layers.items()}
     rows = []
     for image in kept:
@@ -100,7 +100,7 @@ def _images(containers: list) -> list[Part]:
 
 
 def _layer(digest: str) -> dict:
-    """What the store has written down of a layer; nothing of one that is removed in this moment."""
+    """The store's record of a layer; empty for one that is being removed."""
     from minict.engine.images.store import layer_record
 
     try:
@@ -140,7 +140,7 @@ def _volumes(containers: list) -> Part:
             links[name] = links.get(name, 0) + 1
     rows, size, free = [], 0, 0
     for volume in volumes():
-        bytes = 0 if volume.options else usage(volume.mountpoint)  # what it only stands for is not ours
+        bytes = 0 if volume.options else usage(volume.mountpoint)  # a bind to a host directory does not count
         size += bytes
         free += bytes * (volume.name not in links)
         rows.append({"Name": volume.name, "Links": str(links.get(volume.name, 0)), "Size": table.size(bytes)})
@@ -152,5 +152,5 @@ def _volumes(containers: list) -> Part:
 
 
 def total() -> int:
-    """The bytes that images, containers and volumes take together."""
+    """The bytes of images, containers, volumes and build cache together."""
     return sum(part.size for part in parts())

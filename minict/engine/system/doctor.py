@@ -1,7 +1,7 @@
-"""``minict doctor``: what this machine can do for containers, and what to do about what it can't.
+"""``minict doctor``: what this machine can do for containers, and what to do where it cannot.
 
-Each check is one small function that tries the thing itself, in a child that is gone afterwards, instead of asking
-which version there is: a kernel may have been built without it, or a security module may forbid it.
+Each check is one small function that tries the thing itself, in a child that is gone afterwards, instead of asking for
+a version: a kernel may have been built without it, or a security module may forbid it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ from minict.runtime.process import exit_status, spawn
 
 OK = "ok"
 WARNING = "warn"  # a chapter of the course, or an option, will not work
-MISSING = "no"  # no container at all will
+MISSING = "no"  # no container will start
 
 
 class Finding:
-    """What one check has found: a word of :data:`OK`, :data:`WARNING` and :data:`MISSING`, the *fact*, and the
-    *remedy*."""
+    """The result of one check: one of :data:`OK`, :data:`WARNING` and :data:`MISSING`, the *fact*, and the *remedy*."""
 
     def __init__(self, name: str, word: str, fact: str, remedy: str = ""):
         self.name, self.word, self.fact, self.remedy = name, word, fact, remedy
@@ -45,7 +44,7 @@ class Findings(list):
 
 
 def attempt(function) -> str | None:
-    """Call *function* in a child; None when it worked, else the reason in words."""
+    """Call *function* in a child; None when it succeeds, otherwise the reason in words."""
     reading, writing = os.pipe2(os.O_CLOEXEC)
 
     def tell() -> None:
@@ -77,7 +76,7 @@ def root() -> Finding:
     if os.geteuid() == 0:
         return Finding("root", OK, "user 0")
     return Finding(
-        "root", MISSING, f"user {os.geteuid()}", "run it with sudo: only root may make namespaces, mounts and cgroups"
+        "root", MISSING, f"user {os.geteuid()}", "run it with sudo: namespaces, mounts and cgroups need root"
     )
 
 
@@ -134,11 +133,11 @@ def apparmor() -> Finding:
         Finding(
             "AppArmor",
             WARNING,
-            "takes the powers from user namespaces of ordinary users",
+            "restricts user namespaces of ordinary users",
             "sysctl kernel.apparmor_restrict_unprivileged_userns=0 (for the chapter on rootless containers)",
         )
         if restricted
-        else Finding("AppArmor", OK, "leaves user namespaces alone")
+        else Finding("AppArmor", OK, "does not restrict user namespaces")
     )
 
 
@@ -167,14 +166,14 @@ def cgroups() -> Finding:
 def controller(name: str):
     def check() -> Finding:
         there = cgroup.controllers()
-        own_name = "blkio" if name == "io" and "blkio" in there else name  # what version 1 calls it
+        own_name = "blkio" if name == "io" and "blkio" in there else name  # its name in version 1
         if own_name in there:
             return Finding(f"cgroup {name}", OK, there[own_name])
         flag = {"memory": "--memory", "cpu": "--cpus", "pids": "--pids-limit"}.get(name, "a limit of it")
         return Finding(
             f"cgroup {name}",
             WARNING,
-            f"not there: {flag} can't be set",
+            f"missing: {flag} cannot be set",
             "boot with cgroup_enable=memory"
             if name == "memory"
             else "see /proc/cgroups and /sys/fs/cgroup/cgroup.controllers",
@@ -184,7 +183,7 @@ def controller(name: str):
 
 
 def cgroup_made() -> Finding:
-    """A group is really made, limited and removed: delegation and the rule of no internal processes show only then."""
+    """Make a group, limit it and remove it: delegation and the no-internal-processes rule show only then."""
 
     def make() -> None:
         group = cgroup.Cgroup(f"/{paths.cgroup_parent()}/doctor-{os.getpid()}")
@@ -197,7 +196,7 @@ def cgroup_made() -> Finding:
 
 
 def overlay() -> Finding:
-    """On the very file system where the containers' layers will be: not every one can be an overlay's upper layer."""
+    """Mount an overlay on the file system of the containers' layers: not every file system can be an upper layer."""
 
     def mount(lower: str, upper: str, work: str, root: str) -> None:
         k.mount("overlay", root, "overlay", 0, f"lowerdir={lower},upperdir={upper},workdir={work}")
@@ -211,7 +210,7 @@ def overlay() -> Finding:
 
 
 def users() -> Finding:
-    """An overlay whose layers show other owners than they have, for a container with users of its own."""
+    """Mount an overlay whose layers show other owners, as a container with --userns private does."""
 
     def mount(lower: str, upper: str, work: str, root: str) -> None:
         from minict.runtime import idmap
@@ -231,14 +230,15 @@ def users() -> Finding:
     return tried(
         "idmapped layers",
         lambda: among_layers(mount),
-        "do without --userns private; it needs Linux 5.19, and ext4, xfs or btrfs below MINICT_ROOT",
+        "--userns private does not work: it needs Linux 5.19, and ext4, xfs or btrfs below MINICT_ROOT",
         WARNING,
     )
 
 
 def among_layers(mount) -> None:
-    """Call *mount* with four new directories on the file system of the containers' layers, in a mount namespace of our
-    own."""
+    """Call *mount* with four new directories on the file system of the containers' layers, in a mount namespace of its
+    own.
+    """
     ns.unshare(ns.CLONE_NEWNS)
     k.mount(None, "/", None, k.MS_PRIVATE | k.MS_REC)
     place = f"{nearest(paths.data_root())}/.minict-doctor-{os.getpid()}"
@@ -256,7 +256,7 @@ def among_layers(mount) -> None:
 
 
 def nearest(path: str) -> str:
-    """The closest directory to *path* that exists already."""
+    """The closest existing directory to *path*."""
     while not os.path.isdir(path):
         path = os.path.dirname(path)
     return path
@@ -274,7 +274,7 @@ def pivot() -> Finding:
 
 
 def bridge() -> Finding:
-    """A bridge and a veth pair, in a network namespace that is gone a moment later."""
+    """Make a bridge and a veth pair, in a network namespace that is gone a moment later."""
 
     def plug() -> None:
         from minict.kernel.netlink import Rtnetlink
@@ -304,7 +304,7 @@ def firewall() -> Finding:
 
 
 def filters() -> Finding:
-    """The default profile is compiled and installed, as for every container."""
+    """Compile and install the default seccomp profile, as for every container."""
 
     def install() -> None:
         from minict.engine.spec.seccomp import default
@@ -319,7 +319,7 @@ def handles() -> Finding:
     def open_own() -> None:
         os.close(kernel.pidfd_open(os.getpid()))
 
-    return tried("pidfd", open_own, "Linux 5.3 or later is needed, and no security module that forbids it")
+    return tried("pidfd", open_own, "Linux 5.3 or later is needed, and a security module that allows it")
 
 
 def room() -> Finding:
@@ -363,7 +363,7 @@ def jupyter() -> Finding:
 
 
 def leftovers() -> Finding:
-    """Containers that nobody looks after any more: their creators were killed."""
+    """Find containers whose monitor or creator was killed."""
     from minict.runtime import state
 
     dead = 0
@@ -375,8 +375,8 @@ def leftovers() -> Finding:
     return Finding(
         "leftovers",
         WARNING if dead else OK,
-        f"{dead} containers without an owner" if dead else "none",
-        "minict prune gives back what they hold" if dead else "",
+        f"{dead} containers without a monitor" if dead else "none",
+        "minict prune releases what they hold" if dead else "",
     )
 
 
@@ -404,12 +404,12 @@ CHECKS = (
     jupyter,
     leftovers,
 )
-# Without root these can't even be tried.
+# These checks need root.
 _NEED_ROOT = (cgroup_made, overlay, users, pivot, bridge, firewall, leftovers)
 
 
 def checks() -> Findings:
-    """Do all checks.  Nothing is left behind; together they take less than a second."""
+    """Run all checks, which take less than a second together and leave nothing behind."""
     findings = Findings()
     for check in CHECKS:
         if os.geteuid() != 0 and (check in _NEED_ROOT or check.__qualname__.startswith("namespace.")):
@@ -419,10 +419,10 @@ def checks() -> Findings:
 
 
 def main() -> int:
-    """Print the findings; 0 when this machine can run containers, else 1."""
+    """Print the findings; 0 when this machine can run containers, otherwise 1."""
     findings = checks()
     for finding in findings:
         print(finding)
     missing = [finding.name for finding in findings if finding.word == MISSING]
-    print("\nThis machine " + (f"can't run containers: {', '.join(missing)}." if missing else "can run containers."))
+    print("\nThis machine " + (f"cannot run containers: {', '.join(missing)}." if missing else "can run containers."))
     return 1 if missing else 0

@@ -1,4 +1,4 @@
-"""``minict info``: what this machine is, and what minict has on it, by the names of ``docker info``."""
+"""``minict info``: this machine and the objects on it, under the names of ``docker info``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 
 def info() -> dict:
-    """All of it.  Source: the Docker Engine API, SystemInfo."""
+    """All facts, by name. Source: the Docker Engine API, SystemInfo."""
     import minict
     from minict.engine.containers.store import records
     from minict.engine.images.image import images
@@ -52,7 +52,7 @@ def operating_system() -> str:
 
 
 def text(found: dict) -> str:
-    """The same for people."""
+    """The facts as lines of text."""
     from minict.engine.util import table
 
     lines = [

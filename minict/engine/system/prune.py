@@ -1,4 +1,4 @@
-"""Put the host in order after anything: give back what containers hold whose monitors are gone."""
+"""``minict prune``: release everything that killed processes have left on the host."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from minict.runtime.errors import ContainerError
 
 
 def prune() -> list[str]:
-    """End every life that nobody looks after, and remove what was never finished; say what was removed.
+    """Clean up runs whose monitor is gone, and remove what was never finished; return a line for each.
 
-    Touched is only what a ledger names, or what lies in minict's own directories.  A container that was not made with
-    ``--rm`` stays, as one that has exited.  May be called at any time, also while others make containers: their locks
-    are respected.
-    Raises the first error, after all has been tried.
+    It touches only what a ledger names, and minict's own directories. A container created without ``--rm`` stays, as
+    one that has exited. It may be called at any time, also while other processes create containers: it respects their
+    locks. Raises the first error, after everything has been tried.
     """
     removed, errors = [], []
     for id in all_ids():
@@ -48,14 +47,13 @@ def prune() -> list[str]:
 
 
 def all_ids() -> list[str]:
-    """The ids of all containers that have a life, or files."""
+    """The ids of all containers that have a state or files."""
     directory = f"{paths.data_root()}/containers"
     return sorted({*state.all_ids(), *(os.listdir(directory) if os.path.isdir(directory) else ())})
 
 
 def mend_networks(id: str) -> bool:
-    """Put in order the networks of a container that goes on running, if somebody was killed who was changing them;
-    whether that was so."""
+    """Repair the networks of a running container after a change was killed; return whether there was anything to do."""
     record = Record(id)
     if not record.lock(wait=False):
         return False
@@ -66,16 +64,14 @@ def mend_networks(id: str) -> bool:
 
 
 def prune_names() -> list[str]:
-    """Release the names whose container is gone, or has another name, because somebody was killed who gave it a new
-    one."""
+    """Release the names whose container is gone, or has another name, because a rename was killed."""
     directory = names.directory()
     there = os.listdir(directory) if os.path.isdir(directory) else ()
     return [f"name {name}" for name in there if release_stale(name, names.find(name) or "-")]
 
 
 def release_stale(name: str, id: str) -> bool:
-    """Release *name* if it leads to a container *id* that is not there, or does not know of it; not while somebody
-    works at that."""
+    """Release *name* if the container *id* does not exist or has another name, unless that container is locked."""
     record = Record(id)
     locked = record.lock(wait=False)
     try:
@@ -83,7 +79,7 @@ def release_stale(name: str, id: str) -> bool:
         if stale:
             names.release(f"{name}/{id}")
         return stale
-    except ContainerError:  # half made
+    except ContainerError:  # half created
         return False
     finally:
         record.unlock()

@@ -1,4 +1,4 @@
-"""minict.engine.system.prune_unused"""
+"""``container prune``, ``network prune`` and ``volume prune``: remove objects that are not in use."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from minict.runtime.errors import ContainerError
 
 
 def prune_containers(filters: list[str] = ()) -> list[str]:
-    """Remove all containers that do not run and match *filters*, and what killed processes have left; the removed ids.
+    """Remove all stopped containers that match *filters*; return their ids.
 
-    Each is looked at again under its lock: one that has been started meanwhile stays.
+    Each is checked again under its lock: one that has been started meanwhile stays.
     """
     from minict.engine.lifecycle import operations
     from minict.engine.lifecycle.listing import ACTIVE, select
@@ -20,13 +20,14 @@ def prune_containers(filters: list[str] = ()) -> list[str]:
                 operations.remove(record)
                 removed.append(record.id)
             except ContainerError:
-                pass  # started, or removed by somebody else, in this moment
+                pass  # it has just been started, or removed
     return removed
 
 
 def prune_networks(given: dict[str, list[str]]) -> list[str]:
-    """Remove the networks that people have made, that no container has, and that match the filters *given*; those
-    removed."""
+    """Remove the user-defined networks that no container references and that match the filters *given*; return their
+    names.
+    """
     from minict.engine.containers.store import records
     from minict.engine.networks import options, store
     from minict.engine.util import filters
@@ -37,7 +38,7 @@ def prune_networks(given: dict[str, list[str]]) -> list[str]:
 
 
 def prune_volumes(given: dict[str, list[str]]) -> list[str]:
-    """Remove the volumes without a name that no container has, and that match the filters *given*; those removed."""
+    """Remove the anonymous volumes that no container has and that match the filters *given*; return their names."""
     from minict.engine.util.filters import labelled
     from minict.engine.volumes.store import prune
 

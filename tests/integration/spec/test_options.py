@@ -424,7 +424,7 @@ def test_words_about_security_modules_are_said_to_be_without_effect(image):
     done = run(image, "echo", "hi", flags=["--security-opt", "apparmor=unconfined", "--security-opt", "label=disable"])
     assert (done.returncode, done.stdout) == (0, "hi\n")
     assert done.stderr.splitlines() == [
-        f"minict: --security-opt {word} is without effect: minict uses neither AppArmor nor SELinux"
+        f"minict: --security-opt {word} has no effect: minict uses neither AppArmor nor SELinux"
         for word in ("apparmor=unconfined", "label=disable")
     ]
 
@@ -619,7 +619,7 @@ def test_the_log_and_its_size():
         ("--group-add", "4294967295", ["4294967294"]),
         ("--domainname", "a b", ["a b"]),
         ("--domainname", "x" * 65, ["64"]),
-        ("--memory-swap", "64m", ["--memory too"]),
+        ("--memory-swap", "64m", ["add --memory"]),
         ("--memory-swap", "x", ["x", "128m"]),
         ("--memory-reservation", "x", ["x"]),
         ("--memory-swappiness", "101", ["0 to 100"]),
