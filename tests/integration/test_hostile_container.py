@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import subprocess
 
@@ -11,7 +12,9 @@ import pytest
 from minict.engine.containers.store import Record
 from minict.engine.networks import dns
 from minict.runtime import paths
-from tests.support.command_line import bridge, containers, image, minict, run, wait_until  # noqa: F401
+from minict.runtime.container import Container
+from minict.runtime.errors import ContainerError
+from tests.support.command_line import PATIENCE, begin, bridge, containers, image, minict, run, wait_until  # noqa: F401
 
 
 @pytest.fixture(autouse=True)
@@ -116,3 +119,116 @@ def test_who_is_on_which_network_is_for_root_alone(image, bridge):
     minict("run", "-d", "--name", "box", image, "sleep", "1000")
     assert stat.S_IMODE(os.stat(f"{paths.run_root()}/networks").st_mode) == 0o700
     minict("rm", "-f", "box")
+
+
+# ---- it does not cooperate ---------------------------------------------------------------------------------------
+
+_STOPPER = """
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+int main() {
+    close(open("/begun", O_CREAT | O_WRONLY, 0644));
+    for (;;) {
+        DIR *d = opendir("/proc");
+        struct dirent *e;
+        while ((e = readdir(d))) {
+            int pid = atoi(e->d_name);
+            if (pid > 1) kill(pid, SIGSTOP);
+        }
+        closedir(d);
+    }
+}
+"""
+
+
+@pytest.fixture
+def stopper(image, compiled):
+    """A container that stops each new process in it, and whose health is asked for."""
+    program = compiled("stopper", _STOPPER)
+    flags = ["--health-cmd", "true", "--health-interval", "100ms", "--health-timeout", "100ms", "--health-retries", "1"]
+    minict("run", "-d", "--network", "none", "--name", "stopper", *flags, "-v", f"{program}:/stop:ro", image, "/stop")
+    wait_until(lambda: os.path.exists(f"{Record.find('stopper').data}/upper/begun"))
+    return "stopper"
+
+
+def test_who_stops_each_new_process_does_not_pass_for_healthy(stopper):
+    wait_until(lambda: Record.find(stopper).last_run["health"]["Status"] == "unhealthy")
+    assert minict("rm", "-f", stopper).returncode == 0
+
+
+@pytest.mark.parametrize("options", [[], ["-d"], ["-i"]])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_exec_that_is_stopped_can_be_interrupted(stopper, options, number):
+    with begin("exec", *options, stopper, "true", stdin=subprocess.DEVNULL) as process:
+        wait_until(lambda: process.poll() is not None or process.send_signal(number) or False)
+        process.communicate()
+
+
+@pytest.fixture
+def evil(image, tmp_path):
+    """An image whose command is a script with a FIFO for an interpreter."""
+    script = "mkfifo /f; chmod 755 /f; echo '#!/f' > /x; chmod 755 /x"
+    (tmp_path / "Dockerfile").write_text(f'FROM {image}\nRUN {script}\nCMD ["/x"]\n')
+    assert minict("build", "--network", "none", "-t", "evil", str(tmp_path)).returncode == 0
+    yield "evil"
+    minict("rmi", "-f", "evil")
+
+
+def born(name: str) -> bool:
+    """Whether there is a process of the container *name*."""
+    try:
+        return Record.find(name).pid is not None
+    except ContainerError:
+        return False
+
+
+@pytest.mark.parametrize("options", [[], ["-d"], ["-t"]])
+def test_a_start_that_hangs_is_ended_by_rm(evil, options):
+    with begin("run", *options, "--network", "none", "--name", "box", evil, stdin=subprocess.DEVNULL) as process:
+        wait_until(lambda: born("box") or process.poll() is not None)
+        minict("rm", "-f", "box")
+        process.communicate(timeout=PATIENCE)
+    assert minict("rm", "-f", "box").returncode == 0 and containers() == []
+
+
+@pytest.mark.parametrize("options", [[], ["-d"]])
+def test_a_start_that_hangs_can_be_interrupted(evil, options):
+    with begin("run", *options, "--network", "none", "--name", "box", evil, stdin=subprocess.DEVNULL) as process:
+        wait_until(lambda: born("box") or process.poll() is not None)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=PATIENCE)
+    assert minict("rm", "-f", "box").returncode == 0 and containers() == []
+
+
+def monitor_of(name: str) -> int:
+    monitor = Record.find(name).monitor
+    assert monitor is not None
+    return monitor
+
+
+def test_rm_ends_a_container_whose_monitor_is_stopped(image):
+    minict("run", "-d", "--network", "none", "--name", "box", image, "sleep", "1000")
+    os.kill(monitor_of("box"), signal.SIGSTOP)
+    assert minict("rm", "-f", "box").returncode == 0 and containers() == []
+
+
+def test_rm_ends_a_restarting_container_whose_monitor_is_stopped(image):
+    minict("run", "-d", "--network", "none", "--restart", "always", "--name", "box", image, "false")
+    wait_until(lambda: Record.find("box").status == "restarting")
+    os.kill(monitor_of("box"), signal.SIGSTOP)
+    assert minict("rm", "-f", "box").returncode == 0 and containers() == []
+
+
+def test_rm_ends_what_somebody_else_has_frozen(image):
+    minict("run", "-d", "--network", "none", "--name", "box", image, "sleep", "1000")
+    Container(Record.find("box").id).cgroup.freeze()
+    assert minict("rm", "-f", "box").returncode == 0 and containers() == []
+
+
+def test_rm_ends_who_ignores_everything(image):
+    minict("run", "-d", "--network", "none", "--name", "box", image, "sh", "-c", "trap '' TERM INT HUP; sleep 1000")
+    assert minict("rm", "-f", "box").returncode == 0 and containers() == []

@@ -145,21 +145,14 @@ def _hand_on(pid: int, pidfd: int, number: int) -> None:
     """
     from minict.engine.util import daemonize
 
+    from . import insist
+
     daemonize.send(pidfd, number)
-    if number in _ENDING and _is_stopped(pid):
+    if number in _ENDING and insist.is_stopped(pid):
         daemonize.send(pidfd, 9)
 
 
 _ENDING = (1, 2, 3, 15)
-
-
-def _is_stopped(pid: int) -> bool:
-    """Source: proc_pid_stat(5), the third field."""
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] in "Tt"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 _LEFT = b"left"
@@ -175,12 +168,16 @@ def _keep(record: Record, wanted: Process, channel, told) -> None:
     import _socket
     import select
 
+    from minict.engine.util import daemonize
+
     console, theirs = _socket.socketpair()
+    daemonize.hold_signals()  # who was stopped while being born is then ended, and not left behind
     try:
         pid, pidfd = execute(record, wanted, console=theirs.fileno())
     except (ContainerError, OSError) as error:
         return told(error)
     master = terminal.receive(console.fileno())
+    daemonize.release_signals()
     for fd in (master, pidfd):
         terminal.send(channel.fileno(), fd)
     told(None)
@@ -212,11 +209,13 @@ def in_background(record: Record, wanted: Process) -> None:
     from minict.engine.util import daemonize, streams
 
     def work(told) -> None:
+        daemonize.hold_signals()
         with streams.Relay(stdout=-1, stderr=-1) as relay:
             try:
                 pid, pidfd = execute(record, wanted, streams=relay.theirs)
             except (ContainerError, OSError) as error:
                 return told(error)
+            daemonize.release_signals()
             told(None)
             relay.begun()
             relay.run(pidfd)

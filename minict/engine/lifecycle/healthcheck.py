@@ -14,14 +14,18 @@ import time
 
 from minict.engine.containers.store import Record
 from minict.engine.util import timestamps
+from minict.engine.util.daemonize import hold_signals
 from minict.runtime.errors import ContainerError
-from minict.runtime.process import exit_status
+from minict.runtime.process import exit_status, restore_signals
 
 from . import exec
 
 _KEPT = 5  # results in the record
-_LONGEST = 4096  # bytes of output that are kept, as in Docker
-_KILL = 9
+_LONGEST = 4096  # bytes of the command's output that are kept, as in Docker
+_KILL, _TERM = 9, 15
+_GRACE = 2.0  # seconds after its time in which a check may end by itself, and again when it is asked to
+_LONGEST_POLL = 86400.0  # seconds; poll(2) takes at most 24 days, and a time-out may be years
+_TOO_LONG = "the check took longer than its time-out, and was killed"
 
 
 class Health:
@@ -37,20 +41,24 @@ class Health:
         self.command = words if kind == "CMD" else [*(shell or ["/bin/sh", "-c"]), words[0]]
         self.began = time.monotonic()
         self.status, self.failures, self.results = "starting", 0, []
-        self.fd = self._pid = -1  # of the check in progress
-        self._started = 0
+        self.fd = self._pid = -1  # of the check that is under way
+        self._started, self._deadline, self._asked = 0, 0.0, False
         self.next = self.began + self._pause()
         self._write()
 
-    def timeout(self) -> float | None:
-        """Milliseconds until the next check is due; None during a check, whose end :attr:`fd` reports."""
-        return None if self.fd >= 0 else max(0.0, (self.next - time.monotonic()) * 1000)
+    def timeout(self) -> float:
+        """Milliseconds until the next check is due, or the one that is under way has taken too long."""
+        due = self._deadline if self.fd >= 0 else self.next
+        return min(max(0.0, due - time.monotonic()), _LONGEST_POLL) * 1000
 
     def look(self, ended: bool) -> None:
         """Start a check when one is due; with *ended*, :attr:`fd` is readable: collect the result of the check."""
         if ended:
             self._take_result()
-        elif self.fd < 0 and time.monotonic() >= self.next:
+        elif self.fd >= 0:
+            if time.monotonic() >= self._deadline:
+                self._insist()
+        elif time.monotonic() >= self.next:
             self.next = time.monotonic() + self._pause()
             if not os.path.exists(self.record.state.path("paused")):  # a frozen container cannot answer
                 try:
@@ -66,6 +74,13 @@ class Health:
             os.close(self.fd)
             self.fd = -1
 
+    def _insist(self) -> None:
+        """The check has not ended in its time: the container may have stopped it before its own clock began.  It is asked to
+        end what it has begun inside, and then killed; either way :attr:`fd` comes to its end."""
+        os.kill(self._pid, _KILL if self._asked else _TERM)
+        self._asked = True
+        self._deadline = time.monotonic() + _GRACE
+
     def _pause(self) -> float:
         """Seconds until the next check: shorter during the start period."""
         starting = self.status == "starting" and self._in_start_period()
@@ -77,6 +92,7 @@ class Health:
     def _begin(self) -> None:
         fd, told = os.pipe2(os.O_CLOEXEC)
         self._started = time.time_ns()
+        self._deadline, self._asked = time.monotonic() + self.policy["Timeout"] / 1e9 + _GRACE, False
         try:
             self._pid = os.fork()
         except OSError:
@@ -86,6 +102,8 @@ class Health:
         if self._pid == 0:
             try:
                 os.close(fd)
+                restore_signals()
+                hold_signals()  # the runtime obeys them when what it begins does not come to its end
                 status, output = _check(self.record, self.command, self.policy["Timeout"] / 1e9)
                 os.write(told, f"{status}\n".encode() + output[:_LONGEST])
             finally:
@@ -111,7 +129,7 @@ class Health:
                 "Start": timestamps.stamp(self._started),
                 "End": timestamps.stamp(time.time_ns()),
                 "ExitCode": status,
-                "Output": output.decode(errors="replace"),
+                "Output": output.decode(errors="replace") if word else _TOO_LONG,
             },
         ]
         self.next = time.monotonic() + self._pause()
@@ -145,7 +163,7 @@ def _check(record: Record, command: list[str], seconds: float) -> tuple[int, byt
     for fd in (output, pidfd):
         poll.register(fd, select.POLLIN)
     while (left := end - time.monotonic()) > 0:
-        ready = dict(poll.poll(left * 1000))
+        ready = dict(poll.poll(min(left, _LONGEST_POLL) * 1000))
         if output in ready:
             if chunk := os.read(output, 65536):
                 text = (text + chunk)[:_LONGEST]  # keep reading, so that the command does not wait for a reader
@@ -155,4 +173,4 @@ def _check(record: Record, command: list[str], seconds: float) -> tuple[int, byt
             return exit_status(os.waitpid(pid, 0)[1]), text
     os.kill(pid, _KILL)
     os.waitpid(pid, 0)
-    return -1, b"the check took longer than its time-out, and was killed"
+    return -1, _TOO_LONG.encode()

@@ -16,9 +16,9 @@ from minict.kernel import process as kernel
 from minict.runtime.container import Container
 from minict.runtime.errors import ContainerError
 
-from . import recovery, run, task
+from . import insist, recovery, run, task
 
-_PATIENCE = 15.0  # seconds for a monitor to release what its container held
+_START = 5.0  # seconds that a start may still take when somebody wants the container's end
 ACTIVE = ("running", "paused", "restarting")
 
 
@@ -47,12 +47,20 @@ def stop(record: Record, timeout: float | None = None, signal: str | int | None 
     container that does not run.
     """
     number = None if signal is None else units.signal_of(signal, "stop")
-    with record:
-        mark(record)
     if timeout is None:
         timeout = policies.stop_timeout(record.settings_object())
+    if not insist.take_lock(record, max(timeout, _START) if timeout >= 0 else insist.PATIENCE):
+        raise ContainerError(f"no such container: {record.name}; it has just been removed")
+    try:
+        mark(record)
+    finally:
+        record.unlock()
+    restarting = None
     while (status := record.status) in ACTIVE:
         if status == "restarting":
+            restarting = restarting or time.monotonic()
+            if time.monotonic() - restarting > insist.PATIENCE:
+                insist.end_monitor(record)
             wake_monitor(record)
             continue
         send(record, number or stop_signal(record))
@@ -62,6 +70,7 @@ def stop(record: Record, timeout: float | None = None, signal: str | int | None 
             send(record, 9)
             must_end(record)
         wait_for_monitor(record)
+    wait_for_monitor(record)  # of a start that was ended, too
 
 
 def kill(record: Record, signal: str | int = "KILL") -> None:
@@ -97,7 +106,7 @@ def remove(record: Record, *, force: bool = False, volumes: bool = False) -> Non
         if not force:
             raise ContainerError(f"cannot remove {record.name}, which is {record.status}: stop it first, or use -f")
         stop(record, 0)
-    if not record.lock():
+    if not insist.take_lock(record, _START, force):
         if force:
             return
         raise ContainerError(f"no such container: {record.name}; it has just been removed")
@@ -225,8 +234,11 @@ def ended(record: Record, seconds: float) -> bool:
 
 
 def must_end(record: Record) -> None:
-    """Wait for a container that was killed. Raises :class:`ContainerError` when it does not end."""
-    if not ended(record, _PATIENCE):
+    """Wait for a container that was killed.  Raises :class:`ContainerError` when it does not end."""
+    if ended(record, insist.PATIENCE / 3):
+        return
+    insist.end_processes(record)  # it may have been frozen by somebody else, and would have to thaw to end
+    if not ended(record, insist.PATIENCE):
         raise ContainerError(
             f"the container {record.name} was killed and does not end: one of its processes waits for a device "
             "(state D in ps), or its parent outside the container does not wait for it"
@@ -234,7 +246,8 @@ def must_end(record: Record) -> None:
 
 
 def wake_monitor(record: Record) -> None:
-    """Wake a monitor that waits before a restart, so that it sees that the user has stopped the container."""
+    """Wake the monitor that waits before the next start: it then sees that a person has stopped the container."""
+    insist.continue_monitor(record)
     try:
         os.kill(record.monitor or os.getpid(), 15 if record.monitor else 0)
     except ProcessLookupError:
@@ -243,10 +256,15 @@ def wake_monitor(record: Record) -> None:
 
 
 def wait_for_monitor(record: Record) -> None:
-    """Wait until the monitor has cleaned up after a run; clean up here if the monitor was killed."""
-    end = time.monotonic() + _PATIENCE
-    while os.path.isdir(record.state.directory) and record.pid is None and time.monotonic() < end:
+    """Wait until the life that has ended is tidied up: by its monitor, or, when that was killed, by us."""
+    begin = time.monotonic()
+    while os.path.isdir(record.state.directory) and record.pid is None:
         if task.settle(record):
+            return
+        insist.continue_monitor(record)
+        if time.monotonic() - begin > insist.PATIENCE:
+            insist.end_monitor(record)
+        if time.monotonic() - begin > 2 * insist.PATIENCE:
             return
         time.sleep(0.002)
 

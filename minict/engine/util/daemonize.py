@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import _signal
+import _signal  # and not signal: 5 ms
 import os
+import select
+import time
 
 from minict.kernel import process as kernel
 from minict.runtime.errors import OUR_ERROR, ContainerError
@@ -15,16 +17,23 @@ if TYPE_CHECKING:
 
     Told = Callable[..., None]
 
+_OBEDIENCE = 2.0  # seconds after which a process that begins is asked to give up, if a person wants that
+_PATIENCE = 10.0  # and those after which it is killed
+_ENDING = {1, 2, 3, 15}  # the signals by which a person asks for that
+
 
 def fork_away(name: bytes, work: Callable[[Told], object], keep: Sequence[int] = ()) -> str:
     """Fork a background process that calls *work*; return the text that it reports when it is ready.
 
     *work* is called with a function ``told(error, text)``, which it calls once: with None and a text, or with an error,
     which this function then raises.  The process keeps only the descriptors *keep*: it must not hold a terminal, pipe
-    or lock of its parent.  Raises :class:`ContainerError`.
+    or lock of its parent.
+    A signal that this process has blocked, and that asks it to end, is handed on to a background process that is not ready
+    after a while: that gives up, or is killed.  Raises :class:`ContainerError`.
     """
     report, end = os.pipe2(os.O_CLOEXEC)
-    if os.fork() == 0:
+    pid = os.fork()
+    if pid == 0:
         try:
             _go_away(name, sorted({end, *keep}))
 
@@ -40,13 +49,33 @@ def fork_away(name: bytes, work: Callable[[Told], object], keep: Sequence[int] =
         finally:
             os._exit(0)
     os.close(end)
-    with open(report, encoding="utf-8", errors="replace") as file:
-        kind, _, text = file.read().partition("\n")
+    try:
+        kind, _, text = _read_report(report, pid).partition("\n")
+    finally:
+        os.close(report)
     if kind == "begun":
         return text
     if kind.isdigit():
         raise ContainerError(text, status=int(kind))
     raise ContainerError(f"the background process {name.decode()} was killed before it was ready: try again")
+
+
+def _read_report(report: int, pid: int) -> str:
+    """What the process *pid* tells through the pipe *report*, to its end."""
+    poll, data, handed_on = select.poll(), b"", 0.0
+    poll.register(report, select.POLLIN)
+    while True:
+        while not poll.poll(_OBEDIENCE * 1000):
+            pending = _signal.sigpending() & _ENDING
+            if pending and not handed_on:
+                os.kill(pid, min(pending))
+                handed_on = time.monotonic()
+            elif handed_on and time.monotonic() - handed_on > _PATIENCE:
+                os.kill(pid, 9)
+        chunk = os.read(report, 65536)
+        if not chunk:
+            return data.decode(errors="replace")
+        data += chunk
 
 
 def _go_away(name: bytes, keep: list[int]) -> None:
@@ -86,11 +115,16 @@ def hold_signals() -> None:
     _signal.pthread_sigmask(_signal.SIG_BLOCK, HANDED_ON | {SIGCHLD})
 
 
+def release_signals() -> None:
+    """They do again what they usually do."""
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, HANDED_ON | {SIGCHLD})
+
+
 def take_signals(handle) -> None:
     """From now on *handle* is called with the number of each signal that is not for us alone."""
     for number in HANDED_ON:
         _signal.signal(number, lambda number, frame: handle(number))
-    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, HANDED_ON | {SIGCHLD})
+    release_signals()
 
 
 def send(pidfd: int, number: int) -> None:

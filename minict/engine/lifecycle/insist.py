@@ -1,0 +1,91 @@
+"""How ``stop`` and ``rm -f`` come to their end although nobody cooperates.
+
+A start that hangs holds the container's lock: a file of the image may be a FIFO, and a process in the container may
+stop the new one (SIGSTOP).  A monitor may be stopped, as by Ctrl-Z at the terminal of ``minict run``.  So whoever ends
+a container waits for all of these with a deadline, and then ends what is in the way.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from minict.engine.containers.store import Record
+from minict.runtime.container import Container
+from minict.runtime.errors import ContainerError
+
+PATIENCE = 15.0  # seconds for a start to fail, and for a monitor to give back what its container held
+_SIGCONT, _SIGKILL, _SIGTERM = 18, 9, 15
+
+
+def take_lock(record: Record, seconds: float, force: bool = False) -> bool:
+    """Lock the container; False when it is gone.
+
+    A start that has not come to its end after *seconds* is ended.  With *force* nothing else is waited for without end,
+    either.  Raises :class:`ContainerError` when somebody still holds the lock.
+    """
+    begin, pause = time.monotonic(), 0.001
+    while not record.lock(wait=False):
+        waited = time.monotonic() - begin
+        if not os.path.isdir(record.data):
+            return False
+        starts = os.path.isdir(record.state.directory)
+        if starts and waited > seconds:
+            end_processes(record)
+        if starts and waited > seconds + PATIENCE / 2:
+            end_monitor(record)
+        if waited > seconds + PATIENCE and (starts or force):
+            raise ContainerError(
+                f"the container {record.name} is in use by another minict command, which does not end: end that one, "
+                f"and do it again ('fuser -v {record.data}' shows it)"
+            )
+        continue_monitor(record)
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.2)
+    return True
+
+
+def end_processes(record: Record) -> None:
+    """Kill whatever runs in the container's control group, frozen or not.  That one survives is for others to tell."""
+    try:
+        Container(record.id).cgroup.kill()
+    except (ContainerError, OSError):
+        pass
+
+
+def continue_monitor(record: Record) -> None:
+    """Let the process go on that looks after the container, if somebody has stopped it: it has to see the end."""
+    monitor = record.monitor
+    if monitor and is_stopped(monitor):
+        _send(monitor, _SIGCONT)
+
+
+def end_monitor(record: Record) -> None:
+    """End the process that looks after the container: one of ours in the background at once, another by SIGTERM."""
+    monitor = record.monitor
+    if monitor and monitor != os.getpid():
+        _send(monitor, _SIGKILL if _name(monitor) == "minict-monitor" else _SIGTERM)
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a signal has stopped the process *pid*.  Source: proc_pid_stat(5), the third field."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] in "Tt"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def _name(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/comm") as file:
+            return file.read().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def _send(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
