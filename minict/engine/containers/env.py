@@ -18,6 +18,8 @@ def environment(settings, config: dict, hostname: str, home: str) -> list[str]:
         variables["TERM"] = "xterm"
     for word in [*(config.get("Env") or []), *handed_on(settings)]:
         name, given, value = word.partition("=")
+        if not name:  # of an image: execve(2) would take it, and no program could ask for it
+            continue
         if given:
             variables[name] = value
         else:

@@ -109,9 +109,9 @@ def _from_image(config: dict) -> dict:
         and all(isinstance(word, str) for word in words)
         and words[:1] in ([], ["NONE"], ["CMD"], ["CMD-SHELL"])
         and (words[:1] in ([], ["NONE"]) or len(words) > 1)
-        and all(isinstance(number, int) and number >= 0 for number in numbers)
+        and all(isinstance(number, int) and 0 <= number < 1 << 63 for number in numbers)  # nanoseconds: 292 years
     ):
-        raise ContainerError(f"the image's HEALTHCHECK is damaged ({own!r}): use --no-healthcheck")
+        raise ContainerError(f"the image's HEALTHCHECK is damaged ({repr(own)[:200]}): use --no-healthcheck")
     return result
 
 

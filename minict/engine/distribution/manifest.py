@@ -200,7 +200,14 @@ def parse_config(data: bytes, name: str = "the configuration") -> dict:
 
 
 def _is_text(value: object) -> bool:
-    return isinstance(value, str) and "\0" not in value
+    """Whether it is a text that can be given to the kernel: without zero bytes, and of characters that there are."""
+    if not isinstance(value, str) or "\0" in value:
+        return False
+    try:
+        value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half of a character, as JSON can write it
+        return False
+    return True
 
 
 def _is_words(value: object) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from minict.runtime import spec
 from minict.runtime.errors import ContainerError
@@ -19,8 +20,10 @@ def find_user(text: str, image, more: list[str] = ()) -> tuple[spec.User, str]:
     """
     name, _, group = (text or "0").partition(":")
     passwd = next((line for line in table(image, "etc/passwd", 7) if name in (line[0], line[2])), None)
-    if passwd is None and not name.isdecimal():
-        raise ContainerError(f"unable to find user {name!r} in {image.name}: see its /etc/passwd, or use a number")
+    if passwd is None and not is_id(name):
+        raise ContainerError(
+            f"unable to find user {name[:100]!r} in {image.name}: see its /etc/passwd, or use a number"
+        )
     uid, gid, home = (int(passwd[2]), int(passwd[3]), passwd[5]) if passwd else (int(name), 0, "/")
     groups = table(image, "etc/group", 4)
     further = set()
@@ -40,28 +43,59 @@ def find_user(text: str, image, more: list[str] = ()) -> tuple[spec.User, str]:
 def find_group(text: str, groups: list[list[str]], image) -> int:
     """The number of a group given by number or name. Raises :class:`ContainerError`."""
     entry = next((line for line in groups if text in (line[0], line[2])), None)
-    if entry is None and not (text.isascii() and text.isdecimal()):
-        raise ContainerError(f"unable to find group {text!r} in {image.name}: see its /etc/group, or use a number")
+    if entry is None and not is_id(text):
+        raise ContainerError(
+            f"unable to find group {text[:100]!r} in {image.name}: see its /etc/group, or use a number"
+        )
     return int(entry[2]) if entry else int(text)
+
+
+def is_id(text: str) -> bool:
+    """Whether *text* is a number that may be an id: a hostile one has more digits than Python converts."""
+    return text.isascii() and text.isdecimal() and len(text) <= 20
 
 
 def table(image, path: str, columns: int) -> list[list[str]]:
     """The lines of a file such as etc/passwd in the image's topmost layer that has it, with their numbers checked."""
-    from minict.kernel import mount as k
-
     for layer in image.layers:
-        directory = os.open(layer, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:  # the image may be hostile: its links must not lead to a file of the host
-            file = k.openat2(
-                directory, path, os.O_RDONLY | os.O_NONBLOCK, 0, k.RESOLVE_IN_ROOT | k.RESOLVE_NO_MAGICLINKS
-            )
+        try:
+            file = _open_in(layer, path)
         except OSError:
             continue
-        finally:
-            os.close(directory)
+        if file < 0:
+            return []
         with open(file, encoding="utf-8", errors="replace") as lines:
             rows = [line.rstrip("\n").split(":") for line in lines.read(1 << 20).split("\n")]
-        return [
-            row for row in rows if len(row) >= columns and row[2].isdecimal() and (columns < 7 or row[3].isdecimal())
-        ]
+        return [row for row in rows if len(row) >= columns and is_id(row[2]) and (columns < 7 or is_id(row[3]))]
     return []
+
+
+def _open_in(layer: str, path: str) -> int:
+    """Open the file *path* of the directory *layer*; -1 if it is something else, such as a device.
+
+    The image may be hostile: its links must not lead to a file of the host, and to open its device would be to use one
+    of the host: opening 10:130, the watchdog, is enough to reset the machine.  A whiteout, which deletes the file of the
+    layers below, is a device, too.  Raises :class:`OSError`.
+    """
+    from minict.kernel import mount as k
+
+    resolve = k.RESOLVE_IN_ROOT | k.RESOLVE_NO_MAGICLINKS
+    root = os.open(layer, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    place = -1
+    try:
+        place = k.openat2(root, os.path.dirname(path), os.O_PATH | os.O_DIRECTORY, 0, resolve)
+        name = os.path.basename(path)
+        mode = os.stat(name, dir_fd=place, follow_symlinks=False).st_mode
+        if stat.S_ISLNK(mode):
+            os.close(place)
+            place, name = k.openat2(root, path, os.O_PATH, 0, resolve), ""
+            mode = os.fstat(place).st_mode
+        if not stat.S_ISREG(mode):
+            return -1
+        if not name:
+            return os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=place)
+    finally:
+        os.close(root)
+        if place >= 0:
+            os.close(place)

@@ -86,7 +86,9 @@ def _numbers(text: str) -> set[int]:
     for part in str(text).split(","):
         first, dash, last = part.partition("-")
         last = last if dash else first
-        if not (first.isascii() and first.isdecimal() and last.isascii() and last.isdecimal() and len(last) < 6):
+        if not (first.isascii() and first.isdecimal() and last.isascii() and last.isdecimal()):
+            return set()
+        if len(first) > 5 or len(last) > 5:
             return set()
         if int(first) > int(last):
             return set()
@@ -101,7 +103,9 @@ def signal_of(text: str | int, what: str) -> int:
 
     word = str(text).upper().removeprefix("SIG")
     name, plus, more = word.partition("+")
-    if word.isascii() and word.isdecimal():
+    if len(word) > 12:  # int() refuses thousands of digits
+        number = 0
+    elif word.isascii() and word.isdecimal():
         number = int(word)
     elif plus and name == "RTMIN" and more.isascii() and more.isdecimal():
         number = _signal.SIGRTMIN + int(more)
