@@ -49,13 +49,14 @@ BIN=${MINICT_BIN-/usr/local/bin}
 IMAGE=${MINICT_IMAGE-tiny}
 CACHE=${MINICT_CACHE:-$SOURCE/vagrant/cache}
 
-PACKAGES="python3 python3-venv ca-certificates util-linux procps
+# the compiler is chapter 12's, for its attacks
+PACKAGES="python3 python3-venv ca-certificates util-linux procps gcc libc6-dev
     iproute2 nftables libnftables1 libseccomp2 busybox-static"
 PACKAGES_SERVICE="sudo"
 # builds a Debian system, also on Ubuntu, which lacks Debian's keys
 DEBIAN="mmdebstrap debian-archive-keyring"
-# a compiler for test programs, Ruby for the Vagrantfile, firewalls beside minict's, registries and their clients
-PACKAGES_TESTS="gcc libc6-dev make sudo ruby rsync iptables zsh fish
+# Ruby for the Vagrantfile, firewalls beside minict's, registries and their clients
+PACKAGES_TESTS="make sudo ruby rsync iptables zsh fish
     docker-registry apache2-utils openssl skopeo umoci podman strace $DEBIAN"
 PACKAGES_VM="qemu-system-x86 e2fsprogs $DEBIAN"
 PACKAGES_V2="gcc libc6-dev make flex bison bc perl patch xz-utils e2fsprogs $DEBIAN"

@@ -196,7 +196,11 @@ def test_the_maps_parts_are_links_and_what_is_solved_is_blue(kernel, monkeypatch
     shown = kernel.cell("here = runtime_map(2)\nhere").outputs[0].data
     assert {"image/png", "text/plain", "application/vnd.jupyter.widget-view+json"} == set(shown)
     page = kernel.run("print(here._page())")
-    assert page.count("<area ") >= 4 and "alt='process: chapter 01, a process of its own'" in page and "docmanager:open" in page
+    assert (
+        page.count("<area ") >= 4
+        and "alt='process: chapter 01, a process of its own'" in page
+        and "docmanager:open" in page
+    )
     from minict.lab import course, record
 
     monkeypatch.setattr(record, "_here", {})
@@ -303,8 +307,11 @@ def test_source_is_the_packages_own(kernel):
         "    k.pivot_root('.', '.')\n    k.umount2('.', 2)\n    os.chdir('/')"
     )
     assert kernel.run("source(rootfs.pivot_root)") == words  # also when a learner's function is in its place
-    assert kernel.cell("source(rootfs.pivot_root)").outputs[0].data["text/markdown"].startswith(
-        "[`minict/runtime/rootfs.py`](../minict/runtime/rootfs.py)\n\n```python\n"
+    assert (
+        kernel.cell("source(rootfs.pivot_root)")
+        .outputs[0]
+        .data["text/markdown"]
+        .startswith("[`minict/runtime/rootfs.py`](../minict/runtime/rootfs.py)\n\n```python\n")
     )
     assert "```python" in kernel.cell("source(rootfs.pivot_root)").outputs[0].data["text/markdown"]
     assert rootfs.pivot_root.__module__ == "minict.runtime.rootfs"

@@ -26,21 +26,17 @@ from minict.engine.images.image import Image
 from minict.kernel import mount
 from minict.kernel.capability import capget
 from minict.kernel.syscall import syscall
+from minict.lab import attacks as compiled
 from minict.runtime import capabilities, namespaces, paths
 from minict.runtime.spec import Capabilities
 from tests.support.command_line import PATIENCE, Terminal, begin, output, refused, run
 from tests.support.in_child import forked
-from tests.support.paths import ROOT
-
-SOURCE = os.path.join(ROOT, "tests", "support", "attacks.c")
 
 
 @pytest.fixture(scope="session")
 def attacks(tmp_path_factory) -> str:
     """The program of all attacks: one file without libraries, so that it runs in any root file system."""
-    program = str(tmp_path_factory.mktemp("attacks") / "attacks")
-    subprocess.run(["gcc", "-O1", "-Wall", "-Werror", "-static", "-o", program, SOURCE], check=True, timeout=PATIENCE)
-    return program
+    return compiled.program(str(tmp_path_factory.mktemp("attacks")))
 
 
 @pytest.fixture
