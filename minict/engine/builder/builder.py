@@ -14,6 +14,7 @@ Steps that change no file wait in the history: they make no layer, and nothing l
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from minict.engine.containers.options import ContainerOptions
 from minict.engine.distribution import manifest
@@ -36,7 +37,7 @@ def build(
     directory: str,
     *,
     file: str | None = None,
-    tag: list[str] = (),
+    tag: Sequence[str] = (),
     args: dict[str, str] | None = None,
     labels: dict[str, str] | None = None,
     target: str | None = None,
@@ -48,22 +49,19 @@ def build(
     platform: str | None = None,
     contexts: dict[str, str] | None = None,
     secrets: dict[str, bytes] | None = None,
-    fresh_stages: list[str] = (),
+    fresh_stages: Sequence[str] = (),
     check_only: bool = False,
 ) -> Image | None:
     """Make the image that the Dockerfile of *directory* describes, and call it by the names *tag*.
 
     *directory*: ``-`` is standard input, an archive with the files or a Dockerfile alone.  *file*: the Dockerfile, if
-    it is another
-    one; ``-`` is standard input.  *args*: values for its ARGs.  *target*: the stage to end with.  *use_cache*: take
-    what the same steps have made before; not in *fresh_stages*.  *pull*: fetch base images anew.  *settings*: fields
-    of :class:`minict.engine.containers.options.ContainerOptions` for the containers of RUN, such as ``network``.  *platform*:
-    what the image is for.
-    *contexts*: further directories or images, by the names that the Dockerfile has for them.  *secrets*: by their ids.
-    *say* is called with a line for each step; what RUN writes goes to the descriptor *output*.  *check_only*: return
-    None
-    when the plan is made, and do nothing.
-    Raises :class:`ContainerError`.
+    it is another one; ``-`` is standard input.  *args*: values for its ARGs.  *target*: the stage to end with.
+    *use_cache*: take what the same steps have made before; not in *fresh_stages*.  *pull*: fetch base images anew.
+    *settings*: fields of :class:`minict.engine.containers.options.ContainerOptions` for the containers of RUN, such as
+    ``network``. *platform*: what the image is for. *contexts*: further directories or images, by the names that the
+    Dockerfile has for them.  *secrets*: by their ids. *say* is called with a line for each step; what RUN writes goes
+    to the descriptor *output*.  *check_only*: return None when the plan is made, and do nothing. Raises
+    :class:`ContainerError`.
     """
     for name in tag:
         full_name(name)
@@ -85,7 +83,7 @@ def build(
             return None
         work = Build(
             use_cache=use_cache,
-            fresh_stages=fresh_stages,
+            fresh_stages=list(fresh_stages),
             settings=settings,
             secrets=secrets or {},
             args=args or {},

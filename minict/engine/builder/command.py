@@ -15,6 +15,7 @@ from minict.runtime.errors import ContainerError
 from . import filesystem, scopes
 from .mounting import Mounting
 from .plan import Run
+from .watcher import Watcher
 
 
 def changed(image: Image, step: Run, mounts: list, build) -> Image:
@@ -26,7 +27,8 @@ def changed(image: Image, step: Run, mounts: list, build) -> Image:
         settings = _settings(step, mounting, build)
         record = create.create(image.id, step.command, settings, found=_without_volumes(image), starting=True)
         try:
-            return _executed(image, record, build.output)
+            with Watcher(record):
+                return _executed(image, record, build.output)
         finally:
             if os.path.isdir(record.data) and record.pid is None:
                 task.forget(record)

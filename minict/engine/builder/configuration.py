@@ -1,7 +1,7 @@
 """The instructions that only change what an image says of its containers: CMD, ENV, LABEL and the like.
 
-Each function changes the stage's ``config`` and returns what the history says of it.
-Source: the Dockerfile reference; the OCI image-spec, config.md; moby's docker-image-spec.
+Each function changes the stage's ``config`` and returns what the history says of it. Source: the Dockerfile reference;
+the OCI image-spec, config.md; moby's docker-image-spec.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The context: the directory whose files a build may use, and no others; ``.dockerignore`` leaves some of them out.
 
-It is a directory of the host, or a tar archive on standard input.
-Source: docker-build(1); the Dockerfile reference, ".dockerignore file".
+It is a directory of the host, or a tar archive on standard input. Source: docker-build(1); the Dockerfile reference,
+".dockerignore file".
 """
 
 from __future__ import annotations
@@ -83,14 +83,13 @@ class Given:
     """The context and the Dockerfile of a build, as its arguments name them: use it in a ``with`` statement.
 
     *directory*: a directory; or ``-``, which is standard input: an archive with the files, or a Dockerfile alone.
-    *file*: the
-    Dockerfile, relative to the caller's directory; ``-`` is standard input.  Then :attr:`text` is the Dockerfile, as
-    bytes, and :attr:`context` the files.  Raises :class:`ContainerError`.
+    *file*: the Dockerfile, relative to the caller's directory; ``-`` is standard input.  Then :attr:`text` is the
+    Dockerfile, as bytes, and :attr:`context` the files.  Raises :class:`ContainerError`.
     """
 
     def __init__(self, directory: str, file: str | None):
         self.directory, self.file = directory, file
-        self._making = None
+        self._making: ingest.Making | None = None
 
     def __enter__(self) -> Given:
         try:
@@ -146,9 +145,9 @@ class Given:
         for path in paths:
             if os.path.exists(path):
                 return path
-        raise ContainerError(
-            f"there is no {self.file or os.path.join(self.directory, _NAMES[0])}: write one, or name it with -f"
-        )
+        missing = self.file or (_NAMES[0] if inside else os.path.join(self.directory, _NAMES[0]))
+        where = " in the archive on standard input" if inside else ""
+        raise ContainerError(f"there is no {missing}{where}: write one, or name it with -f")
 
 
 def is_archive(start: bytes) -> bool:

@@ -29,8 +29,7 @@ class Archive:
     """An archive that is written into *file*, a binary file.
 
     *owner*: user and group of all files in it; None keeps theirs.  *mode*: a function that makes the mode of the old
-    one, see
-    :func:`.modes.parse`.
+    one, see :func:`.modes.parse`.
     """
 
     def __init__(self, file, owner: tuple[int, int] | None, mode=None):
@@ -44,7 +43,7 @@ class Archive:
             bufsize=1 << 16,
         )
         self._addfile = self._tar.addfile
-        self._tar.addfile = self._add_as_ours  # members.add calls it
+        setattr(self._tar, "addfile", self._add_as_ours)  # noqa: B010  # tarmember.add calls it
         self._digest = hashlib.sha256()
         self._first_names: dict = {}
         self.parts = 0

@@ -20,7 +20,7 @@ import posixpath
 import stat
 import tarfile
 
-from minict.engine.archive import compression, extract
+from minict.engine.archive import compression, extract, reader
 from minict.runtime.errors import ContainerError
 
 from .copy_archive import PART
@@ -32,7 +32,7 @@ class _Placer(extract.Unpacker):
     """Unpacks for the owner *owner*, or for the archive's own when that is None; files and directories never change
     places."""
 
-    def __init__(self, stream: extract.Stream, owner: tuple[int, int] | None, **limits: int):
+    def __init__(self, stream: reader.Stream, owner: tuple[int, int] | None, **limits):
         super().__init__(stream, **{"whiteouts": False, "max_bytes": _NO_LIMIT, "max_entries": _NO_LIMIT, **limits})
         self.owner = owner
 
@@ -46,18 +46,17 @@ class Destination(_Placer):
     """Puts the parts of the archive *file* to *path*.  *several*: the sources are more than one."""
 
     def __init__(self, file, path: str, owner: tuple[int, int] | None, several: bool):
-        super().__init__(extract.Stream(file), None)
+        super().__init__(reader.Stream(file), None)
         self.path, self.made_by, self.several = path, owner or (0, 0), several
         self.unpacked_by = owner
         self.part, self.target = "", ""
 
-    def run(self) -> str:
+    def run(self) -> None:
         """Do all of it.  Raises :class:`ContainerError`."""
         try:
             super().run()
-        except (tarfile.TarError, extract.NoTar, extract.Damaged, extract.Refused) as error:
+        except (tarfile.TarError, reader.NoTar, reader.Damaged, reader.Refused) as error:
             raise ContainerError(f"cannot copy to {self.path}: {error}") from None
-        return ""
 
     def place(self, member: tarfile.TarInfo) -> None:
         if PART in member.pax_headers:
@@ -112,13 +111,13 @@ class Destination(_Placer):
         os.chdir("/")
         try:
             inner = _Placer(
-                extract.Stream(content.plain(member.name)),
+                reader.Stream(content.plain(member.name)),
                 self.unpacked_by,
-                max_bytes=extract.MAX_BYTES,
-                max_entries=extract.MAX_ENTRIES,
+                max_bytes=reader.MAX_BYTES,
+                max_entries=reader.MAX_ENTRIES,
             )
             inner.run()
-        except (tarfile.TarError, extract.NoTar, extract.Damaged, extract.Refused) as error:
+        except (tarfile.TarError, reader.NoTar, reader.Damaged, reader.Refused) as error:
             raise ContainerError(f"cannot unpack {member.name}: {error}") from None
         finally:
             os.fchdir(root)
@@ -145,7 +144,7 @@ def make_directories(path: str, owner: tuple[int, int]) -> None:
 class _Content:
     """The next *size* bytes of *stream*, which are an archive of their own."""
 
-    def __init__(self, stream: extract.Stream, size: int):
+    def __init__(self, stream: reader.Stream, size: int):
         self._stream, self._left = stream, size
 
     def read(self, size: int) -> bytes:
@@ -163,12 +162,12 @@ class _Content:
             pass
 
 
-class _Plain(extract.Plain):
-    """As :class:`minict.engine.archive.extract.Plain`, of what *read* gives after *start*."""
+class _Plain(reader.Plain):
+    """As :class:`minict.engine.archive.reader.Plain`, of what *read* gives after *start*."""
 
     def __init__(self, start: bytes, read, make):
         import hashlib
 
-        super().__init__(-1, make, hashlib.sha256(), extract.MAX_BYTES)
+        super().__init__(-1, make, hashlib.sha256(), reader.MAX_BYTES)
         pieces = [start]
         self._chunks = compression.decompressed(lambda size: pieces.pop() if pieces else read(size), make)

@@ -50,7 +50,8 @@ _STAGE_NAME = re.compile(r"[a-z][a-z0-9_.-]*")
 
 def parse(source: lexer.Source) -> Dockerfile:
     """The Dockerfile in the lines of *source*.  Raises :class:`ContainerError`, naming the line."""
-    args, stages = [], []
+    args: list[Instruction] = []
+    stages: list[Stage] = []
     for line in source.lines:
         each = instruction(line, source.escape)
         if each.name == "FROM":
@@ -106,7 +107,8 @@ def _similar(name: str) -> str:
 
 
 def _flags(name: str, options: list[str]) -> dict:
-    known, flags = _FLAGS.get(name, {}), {}
+    known = _FLAGS.get(name, {})
+    flags: dict = {}
     for option in options:
         key, given, value = option.removeprefix("--").partition("=")
         kind = known.get(key)
@@ -224,7 +226,7 @@ def _check_run(each: Instruction) -> None:
     if "device" in each.flags:
         raise ContainerError("--device is not supported: RUN sees no device of the host")
     for text in each.flags.get("mount", ()):
-        mounts.parse(text, None)
+        mounts.check(text)
 
 
 def _check_health(each: Instruction) -> None:

@@ -7,18 +7,18 @@ lock, which ``minict prune`` removes.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from minict.engine.archive import fsview
 from minict.engine.images import ingest, overlay
 from minict.engine.images.image import Image
 
 
-def changed(parent: Image | None, work, keep: list[int] = (), apart: bool = False) -> Image:
+def changed(parent: Image | None, work, keep: Sequence[int] = (), apart: bool = False) -> Image:
     """The image that *work* makes of *parent*, in a process whose root directory is the parent's files.
 
     *keep*: descriptors that *work* needs.  *apart*: *work* sees an empty directory instead, and what it makes there
-    goes on top; so it is
-    without a parent.  Raises :class:`ContainerError`.
+    goes on top; so it is without a parent.  Raises :class:`ContainerError`.
     """
     with ingest.Making(None) as making:
         for digest in parent.digests if parent else ():
@@ -37,10 +37,10 @@ def changed(parent: Image | None, work, keep: list[int] = (), apart: bool = Fals
             return commit(parent, upper)
 
 
-def run(files, work, keep: list[int] = ()) -> str:
+def run(files, work, keep: Sequence[int] = ()) -> str:
     """Do *work* in a process that has entered *files*, and return the text that it returns.  Raises
     :class:`ContainerError`."""
-    child = fsview.Child(files, work, keep)
+    child = fsview.Child(files, work, list(keep))
     try:
         return child.wait()
     finally:

@@ -93,7 +93,7 @@ class _Reader:
         for number, row in enumerate(self.rows, 1):
             match = _DIRECTIVE.match(row.strip("\r\n").lstrip())
             name = match[1].lower() if match else ""
-            if name not in _DIRECTIVES:
+            if not match or name not in _DIRECTIVES:
                 return
             if name in seen:
                 raise wrong(number, f"the directive {name} stands here for the second time: leave one out")
@@ -142,7 +142,7 @@ class _Reader:
             return False
 
     def document(self, number: int, document: Document) -> Document:
-        rows = []
+        rows: list[str] = []
         while self.place < len(self.rows):
             row = self.rows[self.place]
             self.place += 1

@@ -24,8 +24,9 @@ def parse(text: str):
         if number > 0o7777:
             raise wrong(text)
         return lambda mode, is_directory: number
-    clauses = [_CLAUSE.fullmatch(clause) for clause in text.split(",")]
-    if not all(clauses):
+    found = [_CLAUSE.fullmatch(clause) for clause in text.split(",")]
+    clauses = [clause for clause in found if clause]
+    if len(clauses) < len(found):
         raise wrong(text)
     actions = [(clause[1], *action) for clause in clauses for action in _ACTION.findall(clause[2])]
 

@@ -47,21 +47,17 @@ _FOR = {
 _TRUE, _FALSE = ("1", "t", "true", ""), ("0", "f", "false")
 
 
-def parse(text: str, expand) -> Mount | None:
-    """The mount that *text* describes; *expand* gives each value its variables.  Raises :class:`ContainerError`.
-
-    Without *expand* only what no variable can change is checked, and None comes back for what has variables.
-    """
+def check(text: str) -> None:
+    """Raise :class:`ContainerError` for what is wrong in *text*, whatever values its variables have."""
     values = _values(text)
-    origin = values.get("from", "")
-    if "$" in origin:
-        raise _wrong(text, "from= takes no variables: write FROM $NAME AS stage before, and from=stage")
-    if expand is None:
-        if any("$" in value for value in values.values()):
-            return None
-    else:
-        values = {key: value if key == "from" else expand(value) for key, value in values.items()}
-    return _checked(text, values)
+    if not any("$" in value for value in values.values()):
+        _checked(text, values)
+
+
+def expanded(text: str, expand) -> Mount:
+    """The mount that *text* describes; *expand* gives each value its variables.  Raises :class:`ContainerError`."""
+    values = _values(text)
+    return _checked(text, {key: value if key == "from" else expand(value) for key, value in values.items()})
 
 
 def _values(text: str) -> dict[str, str]:
@@ -77,6 +73,8 @@ def _values(text: str) -> dict[str, str]:
         if not given and key not in ("readonly", "readwrite", "required"):
             raise _wrong(text, f"{field!r} needs a value")
         values[key] = value
+    if "$" in values.get("from", ""):
+        raise _wrong(text, "from= takes no variables: write FROM $NAME AS stage before, and from=stage")
     return values
 
 

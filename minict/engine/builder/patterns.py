@@ -50,7 +50,7 @@ def _bracket(pattern: str, place: int) -> tuple[str, int]:
     place += 1
     negated = pattern.startswith("^", place)
     place += negated
-    ranges = []
+    ranges: list[str] = []
     while not (ranges and pattern.startswith("]", place)):
         low, place = _bracket_character(pattern, place)
         high = low

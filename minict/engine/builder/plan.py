@@ -1,8 +1,8 @@
 """What a build will do, found out before any of it is done: the stages that are needed, and in each the steps with all
 their values.
 
-So a mistake anywhere is an error before the first step.  Variables depend on base images, and on no file in them:
-those images are fetched here.
+So a mistake anywhere is an error before the first step.  Variables depend on base images, and on no file in them: those
+images are fetched here.
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ Run = collections.namedtuple(
 
 #: COPY and ADD.  *origin*: where the *sources* are; *documents*: here-documents, (name, text); *path*: the destination;
 #: *chown*, *chmod*: as they were written, or ""; *checksum*, *excludes*, *unpack* and *unpack_remote* (of what the web
-#: gives),
-#: *parents*, *link*: the options.
+#: gives), *parents*, *link*: the options.
 Copy = collections.namedtuple(
     "Copy",
     "number name shown history origin sources documents path chown chmod checksum excludes unpack unpack_remote "
@@ -51,9 +50,8 @@ class Planned:
     """A stage with its steps.
 
     *base*: the :class:`Image` or the stage that it begins with, None for nothing.  *config*: what its image will say of
-    containers;
-    *author*: of MAINTAINER.  *scope*: its variables.  *platform*: what it is for, or None.  *has_cmd*: whether it has a
-    CMD of its own.
+    containers; *author*: of MAINTAINER.  *scope*: its variables.  *platform*: what it is for, or None.  *has_cmd*:
+    whether it has a CMD of its own.
     """
 
     def __init__(
@@ -69,10 +67,8 @@ class Planner:
     """Plans the stages of *recipe* that are needed.
 
     *context*: the :class:`Context`.  *contexts*: of --build-context, by name: a Context, or the name of an image or a
-    stage.
-    *args*: of --build-arg.  *platform*: of --platform, or None.  *pull_policy*: ``missing`` or ``always``.  *check*:
-    called with each COPY
-    and ADD, to find missing files early.
+    stage. *args*: of --build-arg.  *platform*: of --platform, or None.  *pull_policy*: ``missing`` or ``always``.
+    *check*: called with each COPY and ADD, to find missing files early.
     """
 
     def __init__(
@@ -244,7 +240,7 @@ class Planner:
         command, script = _command(config, each)
         found = []
         for text in each.flags.get("mount", ()):
-            mount = mounts.parse(text, scope.expand)
+            mount = mounts.expanded(text, scope.expand)
             target = (
                 posixpath.normpath(posixpath.join("/", config.get("WorkingDir") or "/", mount.target))
                 if mount.target

@@ -55,8 +55,7 @@ class Scope:
     """The variables of one stage.
 
     *variables*: all that has a value, by ENV and ARG.  *declared*: the ARGs, in their order.  *given*: values of
-    --build-arg;
-    *outer*: those of ARGs before the first FROM.
+    --build-arg; *outer*: those of ARGs before the first FROM.
     """
 
     def __init__(
@@ -84,6 +83,7 @@ class Scope:
 
     def declare(self, name: str, default: str | None) -> str | None:
         """ARG: the value that the variable *name* has from now on, None for none.  Raises :class:`ContainerError`."""
+        value: str | None
         if name in self.given:
             value = self.given[name]
         elif default is not None:

@@ -14,7 +14,7 @@ import posixpath
 import stat
 import tarfile
 
-from minict.engine.archive import compression, extract
+from minict.engine.archive import compression, reader
 from minict.runtime.errors import ContainerError
 
 from . import patterns
@@ -29,8 +29,9 @@ class Finder:
     """Writes what sources mean into *archive*.  *ignore*: the Matcher of .dockerignore; *label*: what messages call
     the source."""
 
-    def __init__(self, archive: Archive, label: str, ignore: patterns.Matcher, options: Options):
-        self.archive, self.label, self.ignore, self.options = archive, label, ignore, options
+    def __init__(self, archive: Archive | None, label: str, ignore: patterns.Matcher, options: Options):
+        self.archive: Archive = archive  # type: ignore[assignment]  # none is needed to check
+        self.label, self.ignore, self.options = label, ignore, options
 
     def add(self, source: str) -> None:
         """Add what *source*, a path or a pattern, means.  Raises :class:`ContainerError` when a path is not there."""
@@ -197,9 +198,9 @@ def first_member(fd: int, path: str) -> tarfile.TarInfo | None:
 
     start = os.pread(fd, 512, 0)
     try:
-        plain = extract.Plain(fd, compression.decompressor(start, path), hashlib.sha256(), extract.MAX_BYTES)
-        return tarfile.TarFile(fileobj=extract.Stream(plain), encoding="utf-8", errors="surrogateescape").next()
-    except (tarfile.TarError, extract.Damaged):
+        plain = reader.Plain(fd, compression.decompressor(start, path), hashlib.sha256(), reader.MAX_BYTES)
+        return next(reader.members(reader.Stream(plain)), None)
+    except (tarfile.TarError, reader.NoTar, reader.Damaged):
         return None
-    except extract.Refused as error:
+    except reader.Refused as error:
         raise ContainerError(f"{path} cannot be unpacked: {error}") from None

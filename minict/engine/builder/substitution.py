@@ -124,7 +124,8 @@ class _Expansion:
 
     def until(self, stop: str, raw_escapes: bool) -> tuple[str, list[str]]:
         """The text and the words up to the character *stop*, or to the end when *stop* is empty."""
-        result, words = [], _Words()
+        result: list[str] = []
+        words = _Words()
         while character := self.peek():
             if character == stop:
                 self.place += 1
@@ -241,7 +242,7 @@ class _Expansion:
         word = self.until("}", modifier in "#%")[0]
         unset = value is None or (or_empty and not value)
         if modifier == "-":
-            return word if unset else value
+            return word if unset else value or ""
         if modifier == "+":
             return "" if unset else word
         if modifier == "?":

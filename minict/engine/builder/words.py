@@ -23,7 +23,8 @@ def split_instruction(text: str, escape: str) -> tuple[str, list[str], str]:
 
 def _split_options(text: str, escape: str) -> tuple[list[str], str]:
     """The words that begin with ``--``, without their quotes, and what stands after them.  ``--`` alone ends them."""
-    options, place = [], 0
+    options: list[str] = []
+    place = 0
     while True:
         while place < len(text) and is_space(text[place]):
             place += 1

@@ -66,18 +66,18 @@ class _Said:
     _MOST = 1 << 20  # bytes that a quiet build keeps
 
     def __init__(self, quiet: bool, fd: int):
-        self._kept: bytearray | None = bytearray() if quiet else None
-        self._fd = fd
+        self._quiet, self._kept, self._fd = quiet, bytearray(), fd
 
     @property
     def output(self):
-        return self._fd if self._kept is None else self._keep
+        """Where what RUN writes goes: a descriptor, or a function."""
+        return self._keep if self._quiet else self._fd
 
     def line(self, text: str) -> None:
         import os
 
         data = f"{text}\n".encode(errors="surrogateescape")
-        if self._kept is None:
+        if not self._quiet:
             while data:
                 data = data[os.write(self._fd, data) :]
         else:

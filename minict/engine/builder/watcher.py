@@ -1,0 +1,51 @@
+"""A small process that puts away the container of a RUN step when the build is killed, and cannot do it itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from minict.engine.lifecycle import task
+from minict.kernel import process
+from minict.runtime.errors import ContainerError
+
+
+class Watcher:
+    """``with Watcher(record):`` the container *record* does not outlive this process, whatever ends it."""
+
+    def __init__(self, record):
+        self.record = record
+
+    def __enter__(self) -> Watcher:
+        reader, self._writer = os.pipe2(os.O_CLOEXEC)
+        self._pid = os.fork()
+        if self._pid == 0:
+            _watch(reader, self.record)
+        os.close(reader)
+        return self
+
+    def __exit__(self, *exception) -> None:
+        os.write(self._writer, b"x")
+        os.close(self._writer)
+        os.waitpid(self._pid, 0)
+
+
+def _watch(reader: int, record) -> None:
+    """Wait for the end of the process at the other end of the pipe *reader*.  A byte says that all is done."""
+    try:
+        os.setsid()  # what ends the caller's process group does not end this one
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        os.dup2(reader, 3)
+        null = os.open("/dev/null", os.O_RDWR)
+        for fd in range(3):
+            os.dup2(null, fd)
+        process.close_range(4)
+        record.forget_lock()
+        if not os.read(3, 1):
+            task.settle(record)
+            task.forget(record)
+    except (OSError, ContainerError):
+        pass  # what is left is for `minict prune`
+    finally:
+        os._exit(0)
