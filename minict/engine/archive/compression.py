@@ -1,25 +1,29 @@
-"""Compressed archives: gzip, bzip2, xz and zstd, told apart by their first bytes; what they are called matters to
-nobody.
+"""Compressed archives: gzip, bzip2, xz and zstd, recognized by their first bytes; file names do not matter.
 
-A compressed stream is a chain of *members*, each whole by itself, and a few bytes may stand for gigabytes: nothing here
-ever makes more than it is asked for.  Source: RFC 1952 (gzip), RFC 8878 (zstd).
+A compressed stream is a chain of *members*, each complete by itself.  A few bytes may stand for gigabytes, so nothing
+here ever decompresses more than it is asked for.  Sources: RFC 1952 (gzip), RFC 8878 (zstd).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 from minict.runtime.errors import ContainerError
 
+Maker = Callable[[], Any]  # makes a decompressor
+
 _CHUNK = 1 << 20
-# How much memory a stream may make a decompressor take: xz -9 takes 65 MiB, zstd without --ultra at most 8, with it 128.
+# The memory that a stream may make a decompressor use: xz -9 uses 65 MiB, zstd at most 8, with --ultra 128.
 MAX_MEMORY = 256 << 20
 MAX_WINDOW = 128 << 20
 
 
-def decompressor(start: bytes, name: str = "the archive"):
-    """What makes decompressors for a stream that begins with *start*; None when it is not compressed.
+def decompressor(start: bytes, name: str = "the archive") -> Maker | None:
+    """A function that makes decompressors for a stream that begins with *start*; None if it is not compressed.
 
-    One is good for one member, and has the methods and fields of :class:`bz2.BZ2Decompressor`.
-    Raises :class:`ContainerError` when this Python lacks the module.
+    Each decompressor is good for one member, and has the interface of :class:`bz2.BZ2Decompressor`. Raises
+    :class:`ContainerError` if this Python lacks the module.
     """
     if start.startswith(b"\x1f\x8b"):
         return _gzip()
@@ -37,13 +41,14 @@ def decompressor(start: bytes, name: str = "the archive"):
     return None
 
 
-def _zstd(module):
+def _zstd(module: Any) -> Maker:
     limits = {module.DecompressionParameter.window_log_max: MAX_WINDOW.bit_length() - 1}
     return lambda: module.ZstdDecompressor(options=limits)
 
 
-def _gzip():
-    """Intel's library, which is three times as fast, where the package isal is installed; else zlib's own."""
+def _gzip() -> Maker:
+    """The decompressor of Intel's ISA-L, which is three times as fast, if the package isal is installed; else
+    zlib's."""
     try:
         from isal import igzip_lib
 
@@ -54,9 +59,8 @@ def _gzip():
         return lambda: _Zlib(zlib.decompressobj(31))
 
 
-def gzip_into(path: str):
-    """A file whose content is gzipped into the new file *path*, the same for the same content: *mtime* is 0.  Close
-    it."""
+def gzip_into(path: str) -> _Closing:
+    """Open the new file *path* for writing with gzip. The same content gives the same file, because *mtime* is 0."""
     file = open(path, "xb")
     try:
         from isal import igzip
@@ -69,21 +73,21 @@ def gzip_into(path: str):
 
 
 class _Closing:
-    """A compressor, and the file below it, which it does not close by itself."""
+    """A compressor that also closes the file below it."""
 
-    def __init__(self, compressor, file):
+    def __init__(self, compressor: Any, file: Any):
         self.write, self._files = compressor.write, (compressor, file)
 
     def __enter__(self) -> _Closing:
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         for file in self._files:
             file.close()
 
 
-def zstd(name: str = "the archive"):
-    """The module for zstd: part of Python from 3.14 on, and before that the same code as a package."""
+def zstd(name: str = "the archive") -> Any:
+    """The module for zstd: part of Python from 3.14 on, before that the package backports.zstd."""
     try:
         from compression import zstd
     except ImportError:
@@ -91,15 +95,15 @@ def zstd(name: str = "the archive"):
             from backports import zstd
         except ImportError:
             raise ContainerError(
-                f"{name} is compressed with zstd, which this Python can't read: pip install backports.zstd"
+                f"{name} is compressed with zstd, which this Python can't read: run  pip install backports.zstd"
             ) from None
     return zstd
 
 
 class _Zlib:
-    """zlib's decompressor with the manners of the others: it keeps for itself what it has not come to yet."""
+    """zlib's decompressor with the interface of the others: it keeps the input that it has not processed yet."""
 
-    def __init__(self, inner):
+    def __init__(self, inner: Any):
         self._inner = inner
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
@@ -118,10 +122,10 @@ class _Zlib:
         return self._inner.unused_data
 
 
-def decompressed(read, make):
-    """Yield the plain pieces, of at most 1 MiB, of what *read(size)* gives; *make*: see :func:`decompressor`.
+def decompressed(read: Callable[[int], bytes], make: Maker | None) -> Iterator[bytes]:
+    """Yield the decompressed data of *read(size)* in pieces of at most 1 MiB; *make*: see :func:`decompressor`.
 
-    Raises :class:`EOFError` when it was cut short, and whatever the decompressor raises when it is damaged.
+    Raises :class:`EOFError` for truncated data, and the decompressor's own exception for damaged data.
     """
     if make is None:
         while chunk := read(_CHUNK):
@@ -130,16 +134,16 @@ def decompressed(read, make):
     member, data = make(), b""
     while True:
         if not data and member.needs_input and not (data := read(_CHUNK)):
-            raise EOFError("it ends in the middle")
+            raise EOFError("it is truncated")
         chunk = member.decompress(data, _CHUNK)
         data = b""
         if chunk:
             yield chunk
         if member.eof:
             data = member.unused_data or read(_CHUNK)
-            if not data.strip(b"\0"):  # zeros may follow, as a tape would have them
+            if not data.strip(b"\0"):  # zeros may follow, as on a tape
                 while more := read(_CHUNK):
                     if more.strip(b"\0"):
-                        raise EOFError("something else follows its end")
+                        raise EOFError("other data follow its end")
                 return
             member = make()

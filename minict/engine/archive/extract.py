@@ -1,23 +1,25 @@
-"""A tar archive becomes a directory, and a directory an archive, whoever made the archive and whatever is in it.
+"""Extract a tar archive into a directory, whatever its origin and content.
 
-An archive is a list of orders: make this file, link that name to this one, here is a device.  A hostile one orders
-``../../etc/cron.d/x``, or a symbolic link ``out -> /`` and then the file ``out/etc/passwd``.  Checking each
-name is a game that has been lost many times; here the kernel is the check.  A child process makes the
-target its root directory with chroot(2) and then obeys: for it there is no outside that a name could mean.
+An archive is a list of orders: make this file, link that name to this one, make a device.  A hostile archive orders
+``../../etc/cron.d/x``, or a symbolic link ``out -> /`` and then the file ``out/etc/passwd``.  Checking each name has
+failed many times; here the kernel is the check.  A child process makes the target its root directory with chroot(2) and
+then obeys: no name can mean anything outside.
 
 ::
 
-    parent   file or pipe -> pipe                                                                (never looks into it)
-    child    pipe -> decompress -> sha256 -> read the orders -> make the files, inside chroot    (sees nothing of the host)
+    parent   file or pipe -> pipe                                                             (never parses it)
+    child    pipe -> decompress -> sha256 -> parse the orders -> make the files, in a chroot  (sees nothing else)
 
-After chroot no module can be imported any more, the library is outside: all that the child uses is imported above.
+After chroot no module can be imported, because the library is outside: everything that the child uses is imported
+above.
 
-The standard library's ``tarfile`` reads the orders, behind the checks of :mod:`.reader`, and this module carries them out: what tarfile's own
-``extract`` does is wrong for an image.  Its filter "data", the default since Python 3.14, refuses absolute
-links and devices, which ordinary images have; no filter keeps extended attributes; and it opens a name that
-is there already instead of replacing it, and so writes through links.
+The standard library's ``tarfile`` parses the orders, after the checks of :mod:`.reader`, and this module carries them
+out.  tarfile's own ``extract`` is wrong for an image: its filter "data", the default since Python 3.14, refuses
+absolute links and devices, which ordinary images have; no filter keeps extended attributes; and it opens an existing
+name instead of replacing it, and so writes through links.
 
-Source: tar(5), pax in POSIX.1-2017; the image-spec's layer.md for whiteouts; overlayfs.rst for the kernel's own.
+Sources: tar(5); pax in POSIX.1-2017; layer.md of the OCI image specification for whiteouts; overlayfs.rst for the
+kernel's.
 """
 
 from __future__ import annotations
@@ -32,33 +34,34 @@ import signal
 import stat
 import sys
 import tarfile
+from typing import Any, NoReturn
 
 from minict.kernel import process
 from minict.runtime import files
 from minict.runtime.errors import ContainerError
 
 from . import compression, reader
-from .reader import MAX_BYTES, MAX_ENTRIES, MAX_HEADER, Damaged, NoTar, Plain, Refused, Stream  # noqa: F401
+from .reader import MAX_BYTES, MAX_ENTRIES, Damaged, NoTar, Plain, Refused, Stream
 
-_MAX_IMPLIED = 100_000  # directories that an archive needs and does not list
-_MAX_DIRECTORY_NAMES = 256 << 20  # bytes of the paths of all its directories, which are remembered to its end
+_MAX_IMPLIED = 100_000  # directories that an archive needs but does not list
+_MAX_DIRECTORY_NAMES = 256 << 20  # bytes of the paths of all directories, which are kept until the end
 
 _CHUNK = 1 << 20
-XATTR = "SCHILY.xattr."  # in a pax header, before the name of an extended attribute: a custom that became the standard
-_OVERLAYS_OWN = (XATTR + "trusted.overlay.", XATTR + "user.overlay.")  # orders to the kernel's mount, not data
+XATTR = "SCHILY.xattr."  # in a pax header, the prefix of an extended attribute's name: a de facto standard
+_OVERLAYS_OWN = (XATTR + "trusted.overlay.", XATTR + "user.overlay.")  # they control overlayfs and are not data
 OPAQUE = "trusted.overlay.opaque"
 
-#: digest: the sha256 of the archive, decompressed (the image-spec's DiffID); size: of all files, in bytes; implied: the
-#: directories that it needs and does not list.
+#: digest: the sha256 of the decompressed archive (DiffID of the OCI image specification); size: of all files, in bytes;
+#: implied: the directories that it needs but does not list.
 Contents = collections.namedtuple("Contents", "digest size entries implied", defaults=((),))
 
 
 class Failure(ContainerError):
-    """The archive can't be unpacked, and that is its own fault, or the disk's."""
+    """The archive can't be extracted because of its content or of the disk."""
 
 
 def unpack(
-    archive,
+    archive: Any,
     directory: str,
     *,
     whiteouts: bool | str = False,
@@ -66,14 +69,14 @@ def unpack(
     max_entries: int = MAX_ENTRIES,
     name: str = "the archive",
 ) -> Contents:
-    """Unpack *archive*, a binary file or pipe, into the empty *directory*; return what was in it.
+    """Extract *archive*, a binary file or pipe, into the empty *directory*; return what it contained.
 
-    Plain tar, gzip, bzip2, xz and zstd are told apart by their first bytes.  Owners, modes, times, extended
-    attributes, hard links, devices and holes are kept.  With *whiteouts*, a layer's marks for what it deletes
-    (``.wh.NAME``) become overlayfs's own; with ``"apply"``, what they mark in *directory* is deleted.  *name* is what
-    messages call the archive.  It is read to its end.
+    Plain tar, gzip, bzip2, xz and zstd are recognized by their first bytes.  Owners, modes, times, extended attributes,
+    hard links, devices and holes are kept.  With *whiteouts*, a layer's marks for deleted files (``.wh.NAME``) become
+    overlayfs's; with ``"apply"``, the files that they mark in *directory* are deleted.  *name* is how messages call the
+    archive, which is read to its end.
 
-    Raises :class:`Failure`, and whatever reading raises; what was unpacked until then is left to the caller to remove.
+    Raises :class:`Failure`, and exceptions of reading.  The caller removes what was extracted until then.
     """
     start = b""
     while len(start) < 6 and (chunk := _read(archive, name)):
@@ -106,9 +109,9 @@ def unpack(
     return Contents(hexdigest, int(size), int(entries), tuple(implied))
 
 
-def feed(chunk: bytes, archive, orders: int, name: str) -> None:
-    """Pass *chunk*, and all that *archive* gives after it, on to the child, through the descriptor *orders*."""
-    fcntl.fcntl(orders, fcntl.F_SETPIPE_SZ, _CHUNK)  # at most 1 MiB for whoever is not privileged
+def feed(chunk: bytes, archive: Any, orders: int, name: str) -> None:
+    """Write *chunk*, and the rest of *archive* after it, to the child through the descriptor *orders*."""
+    fcntl.fcntl(orders, fcntl.F_SETPIPE_SZ, _CHUNK)  # 1 MiB is the limit without privileges
     while chunk:
         try:
             write_all(orders, chunk)
@@ -117,56 +120,59 @@ def feed(chunk: bytes, archive, orders: int, name: str) -> None:
         chunk = _read(archive, name)
 
 
-def _read(archive, name: str) -> bytes:
+def _read(archive: Any, name: str) -> bytes:
     try:
-        return archive.read(_CHUNK)
+        chunk: bytes = archive.read(_CHUNK)
+        return chunk
     except OSError as error:
         raise ContainerError(f"{name} can't be read: {error.strerror or error}", errno=error.errno) from error
 
 
 def _failure(name: str, directory: str, kind: str, text: str) -> Failure:
-    """The child's report as an exception.  *kind* is an errno, a word, or empty when it could not even report."""
+    """The child's report as an exception. *kind* is an errno, a word, or empty if it could not even report."""
     if kind in (str(errno.ENOSPC), str(errno.EDQUOT)):
         return Failure(
-            f"{name} does not fit on the disk that holds {directory}: free some space there "
-            "(minict prune) and do it again",
+            f"{name} does not fit on the disk of {directory}: free some space there "
+            "(minict system prune) and try again",
             errno=int(kind),
         )
     if kind == "no tar":
-        return Failure(f"{name} is no tar archive, plain or compressed by gzip, bzip2, xz or zstd ({text})")
+        return Failure(f"{name} is not a tar archive, plain or compressed with gzip, bzip2, xz or zstd ({text})")
     if kind == "damaged":
-        return Failure(f"{name} is damaged or was cut short ({text}): get it again")
+        return Failure(f"{name} is damaged or truncated ({text}): download or create it again")
     if not kind:
-        return Failure(f"{name} was not unpacked: the process that does it was killed (too little memory?)")
-    return Failure(f"{name} can't be unpacked: {text}", errno=int(kind) if kind.isdigit() else None)
+        return Failure(f"{name} was not extracted: the process was killed (out of memory?)")
+    return Failure(f"{name} can't be extracted: {text}", errno=int(kind) if kind.isdigit() else None)
 
 
 # ---- the child: from here on the root directory is the target ------------------------------------------------------
 
 
-def _child(parent: int, orders: int, report: int, directory: str, make, digest, *options) -> None:
-    """Unpack what comes through the descriptor *orders*, say through *report* how it went, and end.
+def _child(
+    parent: int, orders: int, report: int, directory: str, make: compression.Maker | None, digest: Any, *options: Any
+) -> NoReturn:
+    """Extract what comes through the descriptor *orders*, report the result through *report*, and exit.
 
-    *make* makes decompressors, *digest* hashes: both were made before the fork, as other threads of the
-    parent may have held their libraries' locks in that moment.
+    *make* makes decompressors, *digest* hashes.  Both were made before the fork, because other threads of the parent
+    may hold locks of their libraries at that moment.
     """
     try:
         process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before that
+        if os.getppid() != parent:  # it has died before
             os._exit(1)
         orders, report = keep_only(orders, report)
         os.umask(0)
         sys.path.clear()
-        # so that an import, were there one, would find nothing: the library is the archive's by now
+        # from here on an import finds nothing: any library inside is the archive's
         sys.meta_path.clear()
         os.chroot(directory)
         os.chdir("/")
         unpacker = Unpacker(Stream(Plain(orders, make, digest, options[1])), *options)
-        unpacker.directory_times[b"/"] = (0, 0)  # unless the archive says another
+        unpacker.directory_times[b"/"] = (0, 0)  # unless the archive sets another
         unpacker.run()
         text = f"done\n{digest.hexdigest()} {unpacker.size} {unpacker.entries}"
         text = "\0".join([text, *(path.decode("utf-8", "surrogateescape") for path in unpacker.implied_directories())])
-        write_all(report, text.encode("utf-8", "surrogateescape"))  # however much it is: by now the parent reads
+        write_all(report, text.encode("utf-8", "surrogateescape"))  # of any length: by now the parent reads
     except NoTar as error:
         text = f"no tar\n{error}"
     except (tarfile.TarError, Damaged) as error:
@@ -180,18 +186,18 @@ def _child(parent: int, orders: int, report: int, directory: str, make, digest, 
         text = f"refused\n{type(error).__name__}: {error}"
     try:
         if not text.startswith("done\n"):
-            os.write(report, text[:1000].encode("utf-8", "backslashreplace"))  # the pipe holds more: no waiting
+            os.write(report, text[:1000].encode("utf-8", "backslashreplace"))  # the pipe has room for this
     finally:
         os._exit(0)
 
 
 def keep_only(*descriptors: int) -> list[int]:
-    """Close all descriptors but these; they are 3, 4, … from now on.
+    """Close all descriptors but these, and renumber them 3, 4, ….
 
-    A pipe has its end when the last process that could write to it has closed it: a child must not hold what
+    A pipe reaches its end when the last process that could write to it has closed it: a child must not hold what
     another thread of its parent has opened for another child.
     """
-    gc.freeze()  # the parent's garbage may hold files, and would close them by numbers that mean ours now
+    gc.freeze()  # the parent's garbage may close files by numbers that are other files here
     high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 16) for fd in descriptors]
     for number, fd in enumerate(high):
         os.dup2(fd, 3 + number)
@@ -202,39 +208,41 @@ def keep_only(*descriptors: int) -> list[int]:
 class Unpacker:
     """Carries out the orders of one archive in the root directory."""
 
-    def __init__(self, stream: Stream, whiteouts: bool, max_bytes: int, max_entries: int):
+    def __init__(self, stream: Stream, whiteouts: bool | str, max_bytes: int, max_entries: int):
         self.stream, self.whiteouts = stream, whiteouts
         self.max_bytes, self.max_entries = max_bytes, max_entries
         self.size = self.entries = self.names = 0
-        self.implied: set[bytes] = set()  # directories that the archive needs, and has not listed yet
-        self.directory_times = {}  # set at the end: making a file in a directory changes the directory's time
+        self.implied: set[bytes] = set()  # directories that the archive needs and has not listed yet
+        self.directory_times: dict[
+            bytes, tuple[int, int]
+        ] = {}  # set at the end, because making files in a directory changes its time
 
     def run(self) -> None:
         for member in reader.members(self.stream, self.max_entries):
             self.count(member)
             try:
                 self.place(member)
-            except (ValueError, OverflowError) as error:  # a zero byte in a name, an owner or a time beyond all numbers
-                raise Refused(f"{member.name[:100]!r} has an impossible header ({error})") from None
-        # tarfile takes anything that is no header for the end; the real end is a block of zeros.  Some writers of
-        # layers leave it out: there the digest tells whether all is here.
+            except (ValueError, OverflowError) as error:  # a zero byte in a name, or a number out of range
+                raise Refused(f"{member.name[:100]!r} has an invalid header ({error})") from None
+        # tarfile takes anything that is not a header for the end; the real end is a block of zeros.  Some writers of
+        # layers leave it out; for layers the digest shows whether everything is there.
         if self.stream.last != bytes(tarfile.BLOCKSIZE) and not (self.whiteouts and self.stream.last == b""):
-            raise tarfile.ReadError(f"its end is missing, after {self.entries} files")
-        while self.stream.data(_CHUNK):  # the parent's digest is over all of it
+            raise tarfile.ReadError(f"its end is missing after {self.entries} files")
+        while self.stream.data(_CHUNK):  # the digest covers all of it
             pass
         for path, times in self.directory_times.items():
-            if os.path.isdir(path) and not os.path.islink(path):  # and not replaced meanwhile
+            if os.path.isdir(path) and not os.path.islink(path):  # it may have been replaced
                 os.utime(path, ns=times)
 
     def count(self, member: tarfile.TarInfo) -> None:
-        """Refuse to unpack without end."""
+        """Refuse to extract too much."""
         self.entries += 1
         self.size += member.size if member.isreg() else 0
         if self.size > self.max_bytes:
-            raise Refused(f"it unpacks to more than {self.max_bytes} bytes, which is the limit")
+            raise Refused(f"it has more than {self.max_bytes} bytes of files: the limit")
 
     def place(self, member: tarfile.TarInfo) -> None:
-        """Make the one file, directory, link or device that *member* orders."""
+        """Make the file, directory, link or device that *member* orders."""
         path = inside(member.name)
         parent, name = os.path.split(path)
         if self.whiteouts and name.startswith(b".wh."):
@@ -251,46 +259,44 @@ class Unpacker:
         elif member.isfifo() or member.isdev():
             kind = stat.S_IFIFO if member.isfifo() else stat.S_IFCHR if member.ischr() else stat.S_IFBLK
             os.mknod(path, 0o600 | kind, os.makedev(member.devmajor, member.devminor))
-        else:  # as POSIX says of kinds that are not known
+        else:  # POSIX: extract unknown types as files
             self.write_file(member, path)
         self.set_attributes(member, path)
         if opaque:
             os.setxattr(path, OPAQUE, b"y")
 
     def make_parents(self, directory: bytes) -> None:
-        """Archives may leave directories out that their files need.  Their time is 1970, so that it is always the
-        same."""
+        """Make missing parent directories, which archives may leave out. Their time is 1970, so that it is always
+        the same."""
         missing = []
         while not os.path.isdir(directory):
             missing.append(directory)
             directory = os.path.dirname(directory)
         for each in reversed(missing):
-            if os.path.lexists(each):  # a file, or a link to nowhere
+            if os.path.lexists(each):  # a file, or a dangling link
                 os.unlink(each)
             os.mkdir(each, 0o755)
             self.remember(each, (0, 0))
             self.implied.add(each)
         if len(self.implied) > _MAX_IMPLIED:
-            raise Refused(f"it leaves out more than {_MAX_IMPLIED} directories that it needs, which is the limit")
+            raise Refused(f"it needs more than {_MAX_IMPLIED} directories that it does not list: the limit")
 
     def remember(self, directory: bytes, times: tuple[int, int]) -> None:
-        """Note which times the *directory* gets at the end."""
+        """Note the times that *directory* gets at the end."""
         if self.directory_times.pop(directory, None) is None:
             self.names += len(directory)
         self.directory_times[directory] = times
         if self.names > _MAX_DIRECTORY_NAMES:
-            raise Refused(
-                f"the paths of its directories have more than {_MAX_DIRECTORY_NAMES} bytes, which is the limit"
-            )
+            raise Refused(f"the paths of its directories have more than {_MAX_DIRECTORY_NAMES} bytes: the limit")
 
     def implied_directories(self) -> list[bytes]:
-        """The directories that the archive needed and never listed, as far as they are really in this place."""
+        """The directories that the archive needed and never listed, if they still exist as directories."""
         return sorted(path for path in self.implied if _is_really_there(path))
 
     def make_room(self, path: bytes, for_directory: bool) -> bool:
         """Remove what is at *path*, so that nothing is written through a link or into a device; directories are merged.
 
-        True when that was a whiteout and a directory follows: it must then hide the one in the layers below.
+        Returns True if a directory replaces a whiteout: it must then hide the one in the layers below.
         """
         try:
             mode, device = (status := os.lstat(path)).st_mode, status.st_rdev
@@ -300,12 +306,12 @@ class Unpacker:
             os.unlink(path)
         elif not for_directory:
             if path == b"/":
-                raise Refused("it has a file in the place of its root directory")
+                raise Refused("it replaces its root directory with a file")
             files.remove_tree(os.fsdecode(path))
         return self.whiteouts is True and for_directory and stat.S_ISCHR(mode) and device == 0
 
     def link(self, target: bytes, path: bytes) -> None:
-        """A second name for the file *target*, which must be there already: the attributes are those of the first."""
+        """Make a second name for the existing file *target*; its attributes are those of the first name."""
         if target == path:
             raise Refused(f"{os.fsdecode(path)!r} is a hard link to itself")
         self.make_room(path, False)
@@ -316,10 +322,11 @@ class Unpacker:
             raise Refused(f"{names}, which is not in it") from None
 
     def write_file(self, member: tarfile.TarInfo, path: bytes) -> None:
-        """The content; a file with holes is stored as pieces, each with the place where it belongs."""
+        """Write the content; a file with holes is stored as pieces with offsets."""
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         try:
-            for offset, size in member.sparse or [(0, member.size)]:
+            pieces: Any = member.sparse or [(0, member.size)]
+            for offset, size in pieces:
                 os.lseek(fd, offset, os.SEEK_SET)
                 self.copy(fd, size, member.name)
             if member.sparse:
@@ -336,8 +343,10 @@ class Unpacker:
             size -= len(chunk)
 
     def is_free(self, directory: bytes) -> bool:
-        """Whether *directory* is one, or could be made, without anything taking its place: what is no directory has
-        hidden all that was in it already, and what is deleted there need not be noted."""
+        """Whether *directory* is a directory, or could be made without replacing anything.
+
+        Otherwise a file has already hidden everything that was in it below, and its deletion need not be noted.
+        """
         while directory != b"/":
             if os.path.lexists(directory) and (os.path.islink(directory) or not os.path.isdir(directory)):
                 return False
@@ -345,7 +354,7 @@ class Unpacker:
         return True
 
     def set_attributes(self, member: tarfile.TarInfo, path: bytes) -> None:
-        """Owner, then mode, then attributes: a change of owner takes set-user-ID bits and file capabilities away."""
+        """Set owner, then mode, then attributes: changing the owner removes set-user-ID bits and file capabilities."""
         os.chown(path, member.uid, member.gid, follow_symlinks=False)
         if not member.issym():
             os.chmod(path, member.mode & 0o7777)
@@ -358,40 +367,43 @@ class Unpacker:
             self.implied.discard(path)
             self.remember(path, (time, time))
 
-    def white_out(self, parent: bytes, mark: bytes):
-        """``.wh.NAME`` deletes NAME of the layers below, ``.wh..wh..opq`` all that they have in this directory."""
+    def white_out(self, parent: bytes, mark: bytes) -> None:
+        """``.wh.NAME`` deletes NAME of the layers below, ``.wh..wh..opq`` everything that they have in this
+        directory."""
         name = mark.removeprefix(b".wh.")
         if mark == b".wh..wh..opq":
             if not self.is_free(parent):
-                return None
+                return
             self.make_parents(parent)
             if self.whiteouts == "apply":
-                return [self.make_room(os.path.join(parent, each), False) for each in os.listdir(parent)]
-            for each in os.scandir(parent):  # overlayfs would show them where there is nothing that they could hide
+                for name in os.listdir(parent):
+                    self.make_room(os.path.join(parent, name), False)
+                return
+            for each in os.scandir(parent):  # overlayfs would show whiteouts that hide nothing
                 if stat.S_ISCHR((status := each.stat(follow_symlinks=False)).st_mode) and status.st_rdev == 0:
                     os.unlink(each.path)
-            return os.setxattr(parent, OPAQUE, b"y")
-        if mark.startswith(b".wh..wh."):  # notes that the old union file system AUFS kept for itself
-            return None
+            os.setxattr(parent, OPAQUE, b"y")
+            return
+        if mark.startswith(b".wh..wh."):  # internal files of the old union file system AUFS
+            return
         if name in (b"", b".", b".."):
             raise Refused(f"it deletes {os.fsdecode(parent)!r} itself, or what is above it, by {os.fsdecode(mark)!r}")
         if not self.is_free(parent):
-            return None
+            return
         self.make_parents(parent)
         path = os.path.join(parent, name)
         if self.whiteouts == "apply":
-            return self.make_room(path, False)
-        if not os.path.lexists(path):
+            self.make_room(path, False)
+        elif not os.path.lexists(path):
             if OPAQUE in os.listxattr(parent):
-                return None
+                return
             os.mknod(path, stat.S_IFCHR, os.makedev(0, 0))
-        elif os.path.isdir(path) and not os.path.islink(path):  # deleted below and made anew in this same layer
+        elif os.path.isdir(path) and not os.path.islink(path):  # deleted below and made again in this layer
             os.setxattr(path, OPAQUE, b"y")
-        return None
 
 
 def _is_really_there(directory: bytes) -> bool:
-    """Whether *directory* is one, and no link is on the way to it."""
+    """Whether *directory* is a directory, and its path has no links."""
     while directory != b"/":
         try:
             if not stat.S_ISDIR(os.lstat(directory).st_mode):
@@ -403,12 +415,12 @@ def _is_really_there(directory: bytes) -> bool:
 
 
 def encoded(text: str) -> bytes:
-    """The bytes that stood in the archive, whatever the locale of this process."""
+    """The bytes that were in the archive, whatever the locale of this process."""
     return text.encode("utf-8", "surrogateescape")
 
 
 def inside(name: str) -> bytes:
-    """*name* as a path from the root directory.  ``..`` at the root stays there, as for the kernel."""
+    """*name* as a path from the root directory. ``..`` at the root stays there, as in the kernel."""
     return os.path.normpath(b"/" + encoded(name).lstrip(b"/"))
 
 
@@ -418,7 +430,7 @@ def write_all(fd: int, data: bytes) -> None:
 
 
 def set_xattr(path: bytes, name: str, value: bytes) -> None:
-    """Set an extended attribute; where the file system has none of this kind the file is of use without it."""
+    """Set an extended attribute; ignore it where the file system does not support this kind."""
     try:
         os.setxattr(path, name, value, follow_symlinks=False)
     except OSError as error:
@@ -427,7 +439,7 @@ def set_xattr(path: bytes, name: str, value: bytes) -> None:
 
 
 def nanoseconds(member: tarfile.TarInfo) -> int:
-    """The time of last change, exactly: as a float, which tarfile makes of it, today's time has steps of 238 ns."""
+    """The exact modification time: tarfile's float has steps of 238 ns."""
     whole, _, fraction = member.pax_headers.get("mtime", str(int(member.mtime))).partition(".")
     part = int((fraction + "000000000")[:9])
     return int(whole) * 10**9 + (-part if whole.startswith("-") else part)

@@ -1,19 +1,19 @@
-"""Work on a container's files from outside: in a child process to which nothing else is visible.
+"""Work on a container's files from outside, in a child process that sees nothing else.
 
-Whoever copies a file into a container walks along paths that the container can change under its feet: where there
-was a directory there is, a moment later, a link to the host's ``/etc`` (CVE-2018-15664).  And whoever enters a
-container's root directory and then loads a library, or a module of Python, loads it from there (CVE-2019-14271).
+A process that copies a file into a container follows paths that the container can change at the same time: where there
+was a directory, there is a moment later a link to the host's ``/etc`` (CVE-2018-15664).  And a process that enters a
+container's root directory and then loads a library, or a Python module, loads it from there (CVE-2019-14271).
 
-So a child process gets a mount namespace of its own, puts the container's file systems together in it, and makes them
-its root with pivot_root.  What is left of the host are the descriptors that it has open.
+So a child process gets its own mount namespace, assembles the container's file systems in it, and makes them its root
+with pivot_root.  All that is left of the host are the descriptors that it has open.
 
 * There is no outside that a link or ``..`` could lead to, and no ``/proc``, whose links lead anywhere.
-* All mounts are *nodev*, *nosuid* and *noexec*: a device that the container has made is no device here, and nothing of
-  the container can be executed, or mapped as a library.
-* The child can't import anything any more: all that it uses has been imported before.
+* All mounts are *nodev*, *nosuid* and *noexec*: the container's devices do not work here, and nothing of the
+  container can be executed, or mapped as a library.
+* The child can't import anything: everything that it uses is imported before.
 
 The mounts of a running container are cloned, because its overlay can't be mounted twice; those of a stopped one are
-made. Source: open_tree(2), move_mount(2), pivot_root(2).
+mounted. Sources: open_tree(2), move_mount(2), pivot_root(2).
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 from minict.kernel import capability, process
 from minict.kernel import mount as k
@@ -33,22 +35,32 @@ _CAP_SYS_PTRACE = 1 << capability.NAMES.index("CAP_SYS_PTRACE")
 _SIGKILL = 9
 
 
-# ---- whose files -----------------------------------------------------------------------------------------------------
+# ---- which files -----------------------------------------------------------------------------------------------------
 
 
 class Host:
-    """No container at all, but the host as the caller sees it."""
+    """The files of the host as the caller sees them, without a container."""
 
     def enter(self) -> None:
         pass
 
 
 class Mounted:
-    """A file system that is mounted for the purpose, on the directory *place*: *root* is a mount of the spec, and
-    *more* are further ones inside it.  *tmpfs*: first mount a tmpfs there, with these directories in it."""
+    """A file system that is mounted only for this, on the directory *place*.
 
-    def __init__(self, root: spec.Mount, place: str, more: list = (), tmpfs: list = (), readonly: bool = False):
-        options = [option for option in root.options if option != "volatile"]  # that would forbid to mount it again
+    *root* is a mount of the spec, and *more* are further ones inside it.  *tmpfs*: first mount a tmpfs there, with
+    these directories.
+    """
+
+    def __init__(
+        self,
+        root: spec.Mount,
+        place: str,
+        more: Sequence[spec.Mount] = (),
+        tmpfs: Sequence[str] = (),
+        readonly: bool = False,
+    ) -> None:
+        options = [option for option in root.options if option != "volatile"]  # it would forbid another mount
         self.root = spec.Spec(mounts=[spec.Mount(destination="/", type=root.type, source=root.source, options=options)])
         self.place, self.tmpfs, self.readonly = place, tmpfs, readonly
         self.table = [mounts.operation(mount) for mount in more]
@@ -72,8 +84,7 @@ class Mounted:
 
 
 class Directories:
-    """Some *directories* of the host, and nothing else: each below the name that is its key, and only *writable* can
-    change."""
+    """Some *directories* of the host, each under the name that is its key; only *writable* can be changed."""
 
     def __init__(self, directories: dict[str, str], writable: str = ""):
         self.directories, self.writable = directories, writable
@@ -95,11 +106,12 @@ class Directories:
 
 
 class Running:
-    """What the process *pid* has as its root file system, with the mounts inside it at *destinations*; not those
-    elsewhere, such as /proc and /sys.  *place*: any directory of the host, to mount it on.
+    """The root file system of the process *pid*, with the mounts inside it at *destinations*, but not /proc, /sys and
+    others.
 
-    When the process has a user namespace of its own, its mounts show other owners than the files have
-    (:mod:`minict.runtime.idmap`): then it is entered too, in order that an id means what it means to the container.
+    *place*: any directory of the host, to mount it on.  If the process has its own user namespace, its mounts show
+    other owners than the files have (:mod:`minict.runtime.idmap`). Then the child enters that namespace too, so that
+    ids mean what they mean in the container.
     """
 
     def __init__(self, pid: int, place: str, destinations: list[str]):
@@ -135,14 +147,13 @@ class Running:
         self.close()
 
     def clone(self) -> list[tuple[str, int]]:
-        """Copies of the mounts, attached nowhere yet: of the root alone, and of each other with what is mounted in
-        it."""
+        """Copies of the mounts, not attached yet: of the root alone, and of the others with the mounts inside them."""
         root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         trees = [("/", k.open_tree(root, "", k.AT_EMPTY_PATH | k.OPEN_TREE_CLONE))]
         for destination in self.destinations:
             try:
                 target = mounts.look_up(root, destination)
-            except OSError:  # the container has put something else in its place
+            except OSError:  # the container has replaced it
                 continue
             trees.append((destination, k.open_tree(target, "", k.AT_EMPTY_PATH | k.OPEN_TREE_CLONE | k.AT_RECURSIVE)))
             os.close(target)
@@ -156,12 +167,13 @@ class Running:
 
 
 class Child:
-    """A process that enters *files*, one of the classes above, calls *work* there, and ends; *work* returns a text.
+    """A process that enters *files*, an object of one of the classes above, calls *work* there, and ends; *work*
+    returns a text.
 
-    *keep*: the descriptors that it needs, beside the standard streams; all others are closed.
+    *keep*: the descriptors that it needs besides the standard streams; all others are closed.
     """
 
-    def __init__(self, files, work, keep: list[int] = ()):
+    def __init__(self, files: Any, work: Callable[[], str], keep: Sequence[int] = ()):
         self._report, report = os.pipe2(os.O_CLOEXEC)
         parent = os.getpid()
         self._pid = os.fork()
@@ -170,7 +182,7 @@ class Child:
         os.close(report)
 
     def wait(self) -> str:
-        """What *work* has returned.  Raises :class:`ContainerError` with the sentence in which it failed."""
+        """The result of *work*. Raises :class:`ContainerError` with its error message."""
         with open(self._report, encoding="utf-8") as report:
             kind, _, text = report.read().partition("\n")
         os.waitpid(self._pid, 0)
@@ -178,12 +190,12 @@ class Child:
         if kind == "done":
             return text
         raise ContainerError(
-            text or "the process that did the work was killed (too little memory?)",
+            text or "the child process was killed (out of memory?)",
             errno=int(kind) if kind.isdigit() else None,
         )
 
     def stop(self) -> None:
-        """End it, if it has not ended."""
+        """Kill it if it has not ended."""
         if self._pid:
             os.kill(self._pid, _SIGKILL)
             os.waitpid(self._pid, 0)
@@ -192,8 +204,8 @@ class Child:
 
 
 def blame(writer: Child, error: ContainerError) -> None:
-    """Of two that work together, the one that reads has failed with *error*: raise that, unless the *writer* failed
-    before."""
+    """The reader of two processes that work together has failed with *error*: raise that, unless the *writer*
+    failed first."""
     try:
         writer.wait()
     except ContainerError as first:
@@ -202,16 +214,17 @@ def blame(writer: Child, error: ContainerError) -> None:
     raise error
 
 
-def _become(parent: int, report: int, files, work, keep: set[int]) -> None:
-    """The whole life of the child."""
+def _become(parent: int, report: int, files: Any, work: Callable[[], str], keep: set[int]) -> NoReturn:
+    """The whole child process."""
+    kind: object
     try:
         process.prctl(process.PR_SET_PDEATHSIG, _SIGKILL)
-        if os.getppid() != parent:  # it died before that
+        if os.getppid() != parent:  # it has died before
             os._exit(1)
         _close_all_but(keep)
         os.umask(0)
         sys.path.clear()
-        sys.meta_path.clear()  # from here on an import finds nothing: what is inside must not be loaded
+        sys.meta_path.clear()  # from here on an import finds nothing: modules inside must not be loaded
         files.enter()
         _give_up_ptrace()
         kind, text = "done", work()
@@ -238,6 +251,7 @@ def _close_all_but(keep: set[int]) -> None:
 
 
 def _give_up_ptrace() -> None:
-    """A volume may contain another /proc: without this power its links to other processes' roots lead nowhere."""
+    """Drop CAP_SYS_PTRACE: a volume may contain another /proc, whose links to other processes' roots would then
+    work."""
     effective, permitted, inheritable = (each & ~_CAP_SYS_PTRACE for each in capability.capget())
     capability.capset(effective, permitted, inheritable)

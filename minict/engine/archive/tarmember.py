@@ -1,8 +1,8 @@
-"""A file becomes a member of an archive: what an archive says of it, and its content.
+"""Add a file to an archive: its metadata and its content.
 
-The standard library's ``TarFile.add`` is not for files of containers.  It asks for the names of users, for which the C
-library loads what /etc/nsswitch.conf names, and were that a container's file, what the container wants
-(CVE-2019-14271); and it waits for ever at a FIFO that was a file a moment before.
+The standard library's ``TarFile.add`` is not safe for files of containers.  It looks up names of users, for which the C
+library loads what /etc/nsswitch.conf names; if that file is a container's, it loads what the container wants
+(CVE-2019-14271).  And it waits forever at a FIFO that was a file a moment before.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import errno
 import os
 import stat
 import tarfile
+from collections.abc import Iterator
+from typing import BinaryIO
 
 from .extract import XATTR
 
 _CHUNK = 1 << 20
-OVERLAYS_OWN = ("trusted.overlay.", "user.overlay.")  # orders to the kernel's mount, not data
+OVERLAYS_OWN = ("trusted.overlay.", "user.overlay.")  # they control overlayfs and are not data
 _TYPES = {
     stat.S_IFREG: tarfile.REGTYPE,
     stat.S_IFDIR: tarfile.DIRTYPE,
@@ -26,13 +28,15 @@ _TYPES = {
 }
 
 
-def add(archive: tarfile.TarFile, path: str, name: str, status: os.stat_result, first_names: dict) -> int | None:
-    """Write the file *path* into *archive* as *name*, with owner, mode, time, attributes and content; the bytes of its
-    content.
+def add(
+    archive: tarfile.TarFile, path: str, name: str, status: os.stat_result, first_names: dict[tuple[int, int], str]
+) -> int | None:
+    """Write the file *path* to *archive* as *name*, with owner, mode, time, attributes and content. Returns the size of
+    its content.
 
-    *first_names* remembers files with several names: the second becomes a hard link to the first.  None for a socket: there
-    is nothing in it, and no archive has a word for it.
-    Raises :class:`OSError`, FileNotFoundError when it has vanished or become something else.
+    *first_names* maps files with several names to the first one: the second becomes a hard link.  Returns None for a
+    socket, which an archive can't represent. Raises :class:`OSError`; FileNotFoundError if the file has vanished or
+    become something else.
     """
     kind = stat.S_IFMT(status.st_mode)
     if kind not in _TYPES:
@@ -68,8 +72,8 @@ def add(archive: tarfile.TarFile, path: str, name: str, status: os.stat_result, 
     return now.st_size
 
 
-def _more(path: str, status: os.stat_result):
-    """What only the headers of the pax format can say: attributes, and the time to the nanosecond."""
+def _more(path: str, status: os.stat_result) -> Iterator[tuple[str, str]]:
+    """Headers that only the pax format has: attributes, and the time in nanoseconds."""
     for key in sorted(os.listxattr(path, follow_symlinks=False)):
         if not key.startswith(OVERLAYS_OWN):
             value = os.getxattr(path, key, follow_symlinks=False)
@@ -79,7 +83,7 @@ def _more(path: str, status: os.stat_result):
 
 
 def _open_plain(path: str, flags: int) -> int:
-    """Open a file that may be something else by now: no link is followed, no FIFO waited for."""
+    """Open a file that may have become something else: follow no link, wait for no FIFO."""
     try:
         return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as error:
@@ -89,12 +93,12 @@ def _open_plain(path: str, flags: int) -> int:
 
 
 class _Exactly:
-    """As many bytes of *file* as its header has announced, whatever becomes of it: zeros for those that are cut off."""
+    """Exactly as many bytes of *file* as its header has announced, with zeros for missing ones."""
 
-    def __init__(self, file, size: int):
+    def __init__(self, file: BinaryIO, size: int):
         self._file, self._left = file, size
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int = -1, /) -> bytes:
         size = min(size, self._left)
         data = self._file.read(size)
         self._left -= size

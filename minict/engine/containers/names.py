@@ -1,7 +1,7 @@
-"""Ids, which the engine makes up, and names, which people choose.
+"""Container ids, which the engine generates, and names, which users choose.
 
-A name is a symbolic link, ``names/web -> ID``, because making one either succeeds or finds one there: two
-containers can't take the same name.
+A name is a symbolic link, ``names/web -> ID``.  Making a link either succeeds or fails because it exists, so two
+containers can't get the same name.
 """
 
 from __future__ import annotations
@@ -11,9 +11,13 @@ import os
 from minict.runtime import paths
 from minict.runtime.errors import ContainerError
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _LETTERS = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 
-# A container without a name gets one of these, as in Docker: a mood, and somebody to whom the field owes something.
+# A container without a name gets one of these, as in Docker: an adjective, and a pioneer of computing.
 _MOODS = (
     "able brave bright calm clever curious eager fair fond gentle glad happy humble jolly keen kind lucid merry "
     "modest nimble patient proud quick quiet ready sunny swift tidy warm wise"
@@ -26,10 +30,10 @@ _PEOPLE = (
 
 
 def new_id() -> str:
-    """64 random hexadecimal digits, as Docker has them.  The first twelve are what a person sees, and the host name.
+    """64 random hexadecimal digits, as in Docker. The first twelve are the short id and the default host name.
 
-    One of 280 has only decimal digits in those twelve: as a host name that would be taken for an address,
-    inet_aton(3), and not be found in /etc/hosts.  So it is not given.
+    Ids whose first twelve digits are all decimal are skipped (one in 280): as a host name they would be taken for an
+    address, inet_aton(3), and not be looked up in /etc/hosts.
     """
     while (id := os.urandom(32).hex())[:12].isdecimal():
         pass
@@ -37,16 +41,16 @@ def new_id() -> str:
 
 
 def check(name: str) -> None:
-    """Refuse what could not be a file name or a host name.  Raises :class:`ContainerError`."""
+    """Check that *name* can be a file name and a host name. Raises :class:`ContainerError`."""
     if not name or name[0] not in _LETTERS or not set(name) <= _LETTERS | set("_.-") or len(name) > 128:
         raise ContainerError(
-            f"{name!r} is no name for a container: it begins with a letter or a digit, and goes on with "
-            "letters, digits and _.- up to 128"
+            f"invalid container name {name!r}: use up to 128 letters, digits and _.-, beginning with a letter or "
+            "a digit"
         )
 
 
 def make_up(id: str) -> str:
-    """Give the container *id* a name that is free, and return it."""
+    """Give the container *id* a random free name, and return it."""
     while True:
         one, two, three = os.urandom(3)
         name = f"{_MOODS[one % len(_MOODS)]}_{_PEOPLE[two % len(_PEOPLE)]}" + (f"{three}" if find_taken() > 200 else "")
@@ -55,18 +59,18 @@ def make_up(id: str) -> str:
 
 
 def find_taken() -> int:
-    """How many names are taken."""
+    """The number of names in use."""
     try:
         return len(os.listdir(directory()))
     except FileNotFoundError:
         return 0
 
 
-def take(name: str, id: str, reclaim) -> None:
+def take(name: str, id: str, reclaim: Callable[[str], object]) -> None:
     """Give *name* to the container *id*.
 
     *reclaim* is called with the id of the container that has the name: it removes that container if a killed process
-    should have removed it.  Raises :class:`ContainerError` when the name stays in use.
+    should have removed it.  Raises :class:`ContainerError` if the name stays in use.
     """
     while not _link(name, id):
         holder = find(name)
@@ -75,27 +79,27 @@ def take(name: str, id: str, reclaim) -> None:
         reclaim(holder)
         if os.path.isdir(paths.container_data(holder)):
             raise ContainerError(
-                f"the name {name!r} is in use by the container {holder[:12]}: remove or rename that container, or choose "
+                f"the name {name!r} is in use by the container {holder[:12]}: remove or rename that container, or use "
                 "another name"
             )
         release(f"{name}/{holder}")
 
 
 def _link(name: str, id: str) -> bool:
-    """Make the link; False when there is one."""
+    """Make the link; False if it exists."""
     while True:
         paths.make_directory(directory())
         try:
             os.symlink(id, f"{directory()}/{name}")
             return True
-        except FileNotFoundError:  # the last name has just been given back, and its directory with it
+        except FileNotFoundError:  # another process has just removed the directory with the last name
             continue
         except FileExistsError:
             return False
 
 
 def find(name: str) -> str | None:
-    """The id of the container with this *name*."""
+    """The id of the container with this *name*, or None."""
     try:
         return os.readlink(f"{directory()}/{name}")
     except OSError:
@@ -103,7 +107,7 @@ def find(name: str) -> str | None:
 
 
 def release(value: str) -> None:
-    """Undo :func:`take`: *value* is ``NAME/ID``, so that a name which another container has taken since stays."""
+    """Undo :func:`take`: *value* is ``NAME/ID``, so that the name stays if another container has taken it since."""
     name, id = value.split("/")
     if find(name) == id:
         try:
@@ -113,9 +117,10 @@ def release(value: str) -> None:
 
 
 def release_all(id: str, name: str | None = None) -> None:
-    """Release the *name* of the container *id*; when that is not known, whatever names lead to it."""
+    """Release the *name* of the container *id*; if it is unknown, all names of this container."""
     if name:
-        return release(f"{name}/{id}")
+        release(f"{name}/{id}")
+        return
     for each in os.listdir(directory()) if os.path.isdir(directory()) else ():
         release(f"{each}/{id}")
 

@@ -1,9 +1,9 @@
-"""What a user asked of one container: a field for each option of ``minict run``.
+"""The options of a container: a field for each option of ``minict run``.
 
-What the fields mean to the kernel is said where they are translated: :mod:`minict.engine.spec.spec` has the
-specification as a whole, :mod:`minict.engine.spec.resources`, :mod:`minict.engine.spec.user`, :mod:`.env`,
-:mod:`minict.engine.spec.namespaces`, :mod:`minict.engine.spec.security` and :mod:`minict.engine.spec.devices` its
-parts, and :mod:`.policies` what the specification does not speak of, such as restarts.
+The meaning of the fields is documented where they are translated: :mod:`minict.engine.spec.spec` for the specification
+as a whole, :mod:`minict.engine.spec.resources`, :mod:`minict.engine.spec.user`, :mod:`.env`,
+:mod:`minict.engine.spec.namespaces`, :mod:`minict.engine.spec.security` and :mod:`minict.engine.spec.devices` for its
+parts, and :mod:`.policies` for what the specification does not cover, such as restarts.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ _TIMES = ("health_interval", "health_timeout", "health_start_period", "health_st
 
 
 class ContainerOptions(spec.Record):
-    """What ``minict run`` takes: a field for each of its options, by the option's name.
+    """The options of ``minict run``: a field for each option, by its name.
 
-    Values are texts as a person types them (``memory="128m"``), for which numbers will do (those of times are
-    seconds); an option that can be given several times is a list, for which one value will do.  What a text means is
-    found where it is needed, and an error says so there.  An object is also a JSON object:
-    ``ContainerOptions(**settings.to_dict())``. Raises :class:`TypeError` for a field that there is not, and
-    :class:`ContainerError` for a text with a zero byte in it.
+    Values are texts as users type them (``memory="128m"``); numbers are accepted too (seconds for times).  An option
+    that can be given several times is a list, for which a single value is accepted.  Texts are parsed where they are
+    needed, and errors are raised there.  An object is also a JSON object: ``ContainerOptions(**options.to_dict())``.
+
+    Raises :class:`TypeError` for an unknown field, and :class:`ContainerError` for a text with a zero byte.
     """
 
-    # its command, and what it finds
+    # the command and its environment
     interactive: bool = False
     tty: bool = False
     entrypoint: str | None = None
@@ -41,7 +41,7 @@ class ContainerOptions(spec.Record):
     init: bool = False
     stop_signal: str | None = None
     stop_timeout: str | None = None
-    # who it is
+    # identity
     name: str | None = None
     hostname: str | None = None
     domainname: str | None = None
@@ -51,7 +51,7 @@ class ContainerOptions(spec.Record):
     cidfile: str | None = None
     pull: str | None = None
     platform: str | None = None
-    # how it lives and ends
+    # lifecycle
     rm: bool = False
     restart: str | None = None
     health_cmd: str | None = None
@@ -63,7 +63,7 @@ class ContainerOptions(spec.Record):
     no_healthcheck: bool = False
     log_driver: str | None = None
     log_opt: list[str] = spec.EMPTY
-    # what it may use
+    # resources
     memory: str | None = None
     memory_swap: str | None = None
     memory_reservation: str | None = None
@@ -85,13 +85,13 @@ class ContainerOptions(spec.Record):
     ulimit: list[str] = spec.EMPTY
     shm_size: str | None = None
     cgroup_parent: str | None = None
-    # its files
+    # file system
     volume: list[str] = spec.EMPTY
     mount: list[str] = spec.EMPTY
     tmpfs: list[str] = spec.EMPTY
     volumes_from: list[str] = spec.EMPTY
     read_only: bool = False
-    # its networks
+    # networking
     network: list[str] = _DEFAULT_NETWORK
     network_alias: list[str] = spec.EMPTY
     ip: str | None = None
@@ -104,7 +104,7 @@ class ContainerOptions(spec.Record):
     dns_search: list[str] = spec.EMPTY
     dns_option: list[str] = spec.EMPTY
     add_host: list[str] = spec.EMPTY
-    # what it shares with the host or with another container
+    # namespaces
     pid: str | None = None
     ipc: str | None = None
     uts: str | None = None
@@ -129,15 +129,14 @@ class ContainerOptions(spec.Record):
                 setattr(self, name, _text(name, value))
 
     def resolved(self) -> ContainerOptions:
-        """A copy that means the same wherever and by whomever it is read: files are read, and what was the caller's is
-        named.
+        """A copy that does not depend on the caller: files are read, and variables of the caller are copied.
 
-        For the record of a container, which is started again from another directory, with other variables.
-        Raises :class:`ContainerError`.
+        For the record of a container, which may be started from another directory with other variables. Raises
+        :class:`ContainerError`.
         """
         from . import env as variables
 
-        changes = {}
+        changes: dict[str, list[str]] = {}
         if self.env or self.env_file:
             changes.update(env=variables.handed_on(self), env_file=[])
         if self.label_file:
@@ -149,17 +148,16 @@ class ContainerOptions(spec.Record):
 
 
 def _text(name: str, value: object) -> object:
-    """*value* as a person types it.  Raises :class:`ContainerError`: the kernel would take a zero byte for the end."""
+    """*value* as text. Raises :class:`ContainerError` for a zero byte, which the kernel would take for the end."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return f"{value}s" if name in _TIMES else str(value)
     if isinstance(value, str) and "\0" in value:
-        raise ContainerError(f"--{name.replace('_', '-')}: {value!r} has a zero byte in it")
+        raise ContainerError(f"--{name.replace('_', '-')}: {value!r} contains a zero byte")
     return value
 
 
 def _read_profile(word: str) -> str:
-    """``seccomp=FILE`` with the file's text in the place of its name, as Docker remembers it; other words as they
-    are."""
+    """``seccomp=FILE`` with the content of the file, as Docker stores it; other words unchanged."""
     name, given, path = word.partition("=")
     if name != "seccomp" or not given or path in ("", "unconfined", "builtin") or path.startswith("{"):
         return word
@@ -168,9 +166,9 @@ def _read_profile(word: str) -> str:
             text = file.read().strip()
     except OSError as error:
         raise ContainerError(
-            f"--security-opt {word}: {path}: {error.strerror}; name a file in JSON, or seccomp=unconfined",
+            f"--security-opt {word}: {path}: {error.strerror}; use a file with a JSON profile, or seccomp=unconfined",
             errno=error.errno,
         ) from None
     if not text.startswith("{"):
-        raise ContainerError(f"--security-opt {word}: {path} is no seccomp profile, which is an object in JSON")
+        raise ContainerError(f"--security-opt {word}: {path} is not a seccomp profile (a JSON object)")
     return f"seccomp={text}"

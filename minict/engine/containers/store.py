@@ -28,33 +28,47 @@ from minict.runtime.state import State, begin_time
 
 from . import names
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .options import ContainerOptions
+
 _FIELDS = ("name", "image", "image_name", "created", "args", "settings", "mounts")
 
 
 class Record:
     """One container.
 
-    ``id``; ``name``; ``image``, the image's id, and ``image_name``, as it was asked for; ``created``, in seconds since
-    1970; ``args``, the command as the user gave it; ``settings``, a dictionary of the fields of
-    :class:`.options.ContainerOptions`; ``mounts``, what :func:`minict.engine.volumes.mounts.plan` made of its volumes.
+    ``id``; ``name``; ``image``, the image's id, and ``image_name``, as it was requested; ``created``, in seconds since
+    1970; ``args``, the command as the user gave it; ``settings``, a dictionary with the fields of
+    :class:`.options.ContainerOptions`; ``mounts``, the result of :func:`minict.engine.volumes.mounts.plan`.
     """
 
-    def __init__(self, id: str, **fields):
+    name: str
+    image: str
+    image_name: str
+    created: float
+    args: list[str]
+    settings: dict[str, Any]
+    mounts: list[dict[str, Any]]
+
+    def __init__(self, id: str, **fields: Any) -> None:
         self.id = id
         self.data = paths.container_data(id)
         self.state = State(id)
         self._lock = -1
-        # what :func:`minict.engine.lifecycle.bundle.prepare` has made of it, when it is made to be started at once
-        self.prepared = None
+        # the result of :func:`minict.engine.lifecycle.bundle.prepare`, if the container starts right after its creation
+        self.prepared: Any = None
         for name in _FIELDS:
             setattr(self, name, fields.get(name))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<Record {self.name} ({self.id[:12]}): {self.status}>"
 
     @classmethod
     def load(cls, id: str) -> Record:
-        """The container with this whole *id*.  Raises :class:`ContainerError` when there is none."""
+        """The container with this full *id*. Raises :class:`ContainerError` if there is none."""
         try:
             return cls(id, **jsonfile.read(f"{paths.container_data(id)}/container.json"))
         except (FileNotFoundError, NotADirectoryError):
@@ -66,54 +80,53 @@ class Record:
 
     @classmethod
     def find(cls, name: str) -> Record:
-        """The container that is called *name*, or whose id begins with it.  Raises :class:`ContainerError`."""
+        """The container with the name *name*, or whose id begins with it. Raises :class:`ContainerError`."""
         id = names.find(name.removeprefix("/")) if name and "/" not in name[1:] else None
         if id and os.path.exists(f"{paths.container_data(id)}/container.json"):
             return cls.load(id)
         ids = [id for id in all_ids() if name and id.startswith(name)]
         if len(ids) > 1:
-            raise ContainerError(f"more than one container has an id that begins with {name}: write more of it")
+            raise ContainerError(f"several container ids begin with {name}: write more digits")
         if not ids:
-            raise ContainerError(
-                f"no such container: {name}; 'minict ps -a' lists those that are there", errno=errno.ENOENT
-            )
+            raise ContainerError(f"no such container: {name}; 'minict ps -a' lists all containers", errno=errno.ENOENT)
         return cls.load(ids[0])
 
     def save(self) -> None:
-        """Write ``container.json``: from the first time on the container exists."""
+        """Write ``container.json``: from the first time on, the container exists."""
         jsonfile.write(f"{self.data}/container.json", {name: getattr(self, name) for name in _FIELDS})
 
-    def settings_object(self):
-        """The :class:`.options.ContainerOptions` that it was made with, and updated to since."""
+    def settings_object(self) -> ContainerOptions:
+        """The :class:`.options.ContainerOptions` that it was created with, as updated since."""
         from .options import ContainerOptions
 
         return ContainerOptions(**self.settings)
 
-    # ---- its life
+    # ---- state
 
     @property
-    def last_run(self) -> dict:
-        """What became of it: ``started`` and ``finished`` (seconds since 1970), ``exit_code``, ``oom_killed``,
-        ``error``, ``restarts``, ``health`` (what inspect shows as State.Health), ``monitor`` (its pid, and when that
-        began).  Empty before its first start."""
+    def last_run(self) -> dict[str, Any]:
+        """The last run: ``started`` and ``finished`` (seconds since 1970), ``exit_code``, ``oom_killed``,
+        ``error``, ``restarts``, ``health`` (State.Health in inspect), ``monitor`` (its pid and start time). Empty
+        before the first start."""
         try:
-            return jsonfile.read(f"{self.data}/life.json")
+            found: dict[str, Any] = jsonfile.read(f"{self.data}/life.json")
+            return found
         except (FileNotFoundError, NotADirectoryError, ValueError):
             return {}
 
-    def write_last_run(self, **changes) -> None:
-        """Change some fields of :attr:`life`.  Only who holds the life's lock does that: its monitor."""
+    def write_last_run(self, **changes: Any) -> None:
+        """Change some fields of :attr:`last_run`. Only the holder of the running container's lock, its monitor, may
+        do this."""
         jsonfile.write(f"{self.data}/life.json", {**self.last_run, **changes})
 
     @property
     def pid(self) -> int | None:
-        """The first process, as the host numbers it; None when it does not run."""
+        """The first process, by its pid on the host; None if the container is not running."""
         return self.state.pid()
 
     @property
     def status(self) -> str:
-        """``created``, ``running``, ``paused``, ``restarting``, ``exited``, or ``removing`` when it is just going
-        away."""
+        """``created``, ``running``, ``paused``, ``restarting``, ``exited``, or ``removing``."""
         if self.state.pid() is not None:
             return "paused" if self.paused else "running"
         if not os.path.exists(f"{self.data}/container.json"):
@@ -121,7 +134,7 @@ class Record:
         last_run = self.last_run
         if not last_run.get("started"):
             return "created"
-        if (last_run.get("restarting") or not last_run.get("finished")) and self.monitor:  # it is about to begin
+        if (last_run.get("restarting") or not last_run.get("finished")) and self.monitor:  # it is about to start
             return "restarting" if last_run.get("restarts") or last_run.get("restarting") else "created"
         return "exited"
 
@@ -133,35 +146,36 @@ class Record:
 
     @property
     def monitor(self) -> int | None:
-        """The pid of the process that looks after it, if that still lives."""
+        """The pid of the container's monitor, if it is alive."""
         pid, begin = self.last_run.get("monitor") or (0, None)
         return pid if pid and begin_time(pid) == begin else None
 
     @property
     def exit_code(self) -> int:
-        """Of its last life.  A life whose monitor was killed has ended by SIGKILL: nobody saw it, and the kernel did
-        that."""
+        """The exit status of the last run. If the monitor was killed, nobody saw the end: the kernel ended it with
+        SIGKILL."""
         last_run = self.last_run
         return last_run["exit_code"] if last_run.get("finished") else (137 if last_run.get("started") else 0)
 
     @property
     def removes_itself(self) -> bool:
-        """Whether it goes with the end of its life (``--rm``)."""
+        """Whether it is removed when it ends (``--rm``)."""
         return bool((self.settings or {}).get("rm"))
 
     # ---- the lock
 
     def lock(self, wait: bool = True) -> bool:
-        """Hold the lock until :meth:`unlock`, or the end of this process; False when somebody has it, or it is gone.
+        """Hold the lock until :meth:`unlock` or the end of this process; False if it is held elsewhere, or the
+        container is gone.
 
-        Also usable as ``with record:``, which waits, and raises :class:`ContainerError` when the container is gone.
+        ``with record:`` does the same; it waits, and raises :class:`ContainerError` if the container is gone.
         """
         self._lock = lock_directory(self.data, wait)
         return self._lock >= 0
 
     @property
     def locked(self) -> bool:
-        """Whether this very object holds the lock."""
+        """Whether this object holds the lock."""
         return self._lock >= 0
 
     def unlock(self) -> None:
@@ -170,7 +184,7 @@ class Record:
             self._lock = -1
 
     def forget_lock(self) -> None:
-        """In a fork: the lock is the parent's, and its descriptor is closed."""
+        """In a forked process: the lock is the parent's, and its descriptor is closed."""
         self._lock = -1
 
     def __enter__(self) -> Record:
@@ -179,29 +193,28 @@ class Record:
             raise ContainerError(f"no such container: {self.name or self.id}; it has just been removed")
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.unlock()
 
-    # ---- its beginning and its end
+    # ---- creation and removal
 
     def make(self) -> None:
-        """Make the directory, locked: until ``container.json`` is there, ``prune`` leaves alone what somebody works
-        at."""
+        """Make the directory and lock it: ``prune`` ignores a locked directory that has no ``container.json`` yet."""
         for attempt in range(1000):
             paths.make_directory(os.path.dirname(self.data))
             try:
                 os.mkdir(self.data, 0o710)
-            except FileNotFoundError:  # the last container has just been removed, and the directory of all with it
-                if attempt == 999:  # or it is a strange file system that is mounted there
+            except FileNotFoundError:  # another process has just removed the directory with the last container
+                if attempt == 999:  # a file system that behaves in a strange way
                     raise
                 continue
             if self.lock():
                 break
 
     def remove(self) -> None:
-        """Forget the container.  Its life must have ended, and its lock be held.
+        """Remove the container. It must not run, and its lock must be held.
 
-        The order counts: a directory without ``container.json`` is rubbish to everybody, whatever is still in it.
+        The order matters: a directory without ``container.json`` is rubbish for everybody, whatever is still in it.
         """
         for name in ("container.json", "life.json"):
             try:
@@ -213,7 +226,7 @@ class Record:
         self.unlock()
         for directory in (os.path.dirname(self.data), f"{paths.data_root()}/names", paths.data_root()):
             try:
-                os.rmdir(directory)  # an empty one is left by nobody
+                os.rmdir(directory)  # empty directories are removed
             except OSError:
                 pass
 
@@ -234,7 +247,7 @@ def records() -> list[Record]:
         try:
             found.append(Record.load(id))
         except ContainerError:
-            pass  # it has just been removed, or is damaged: `rm` has words for that
+            pass  # just removed, or damaged: `rm` reports that
     return sorted(found, key=lambda record: record.created, reverse=True)
 
 

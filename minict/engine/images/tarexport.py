@@ -330,7 +330,9 @@ class Archive:
                 member.pax_headers = {}  # of no use here, and they may be large
                 self.members[os.path.normpath(member.name)] = member
         except (tarfile.TarError, reader.NoTar) as error:
-            raise ContainerError(f"{name} is no archive of images, or was cut short ({error}): get it again") from None
+            raise ContainerError(
+                f"{name} is no archive of images, or was cut short ({error}): download or create it again"
+            ) from None
         except reader.Refused as error:
             raise ContainerError(f"{name} can't be read: {error}") from None
 
@@ -431,5 +433,5 @@ def _seekable(file, making: ingest.Making, name: str, stack: contextlib.ExitStac
     except (ContainerError, OSError):
         raise
     except Exception as error:  # each decompressor has exceptions of its own for "damaged"
-        raise ContainerError(f"{name} is damaged or was cut short ({error}): get it again") from None
+        raise ContainerError(f"{name} is damaged or truncated ({error}): download or create it again") from None
     return spool

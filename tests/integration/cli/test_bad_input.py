@@ -47,9 +47,7 @@ def test_an_image_that_is_not_there(name):
     done = run(os.fsencode(name), "true", flags=["--pull", "never"])
     assert done.returncode == 125 and done.stdout == ""
     assert (
-        done.stderr.startswith("minict: ")
-        and "Traceback" not in done.stderr
-        and "internal error" not in done.stderr
+        done.stderr.startswith("minict: ") and "Traceback" not in done.stderr and "internal error" not in done.stderr
     ), done
 
 
@@ -150,9 +148,7 @@ def test_a_mistyped_command_is_answered_by_how_to_type_it(words, said):
 def test_strange_variables_reach_the_command_or_are_refused(image, variable):
     done = run(image, "env", flags=["-e", os.fsencode(variable)], text=False)
     assert (
-        done.returncode in (0, 125, 126)
-        and b"Traceback" not in done.stderr
-        and b"internal error" not in done.stderr
+        done.returncode in (0, 125, 126) and b"Traceback" not in done.stderr and b"internal error" not in done.stderr
     ), done.stderr[-300:]
     if done.returncode == 0:
         assert os.fsencode(variable) + b"\n" in done.stdout

@@ -220,11 +220,7 @@ def test_login_without_anybody_to_ask(registry):
     refused(minict("login", "-u", "a:b", "--password-stdin", registry.address, input="x"), "'a:b' can't be a name")
     refused(minict("login", "-u", "me", "--password-stdin", "no registry", input="x"), "'no registry' is no registry")
     done = minict("login", "-u", "me", "-p", "x", registry.address)  # it asks nobody who they are
-    assert (
-        done.returncode == 0
-        and "can see --password" in done.stderr
-        and found(registry.address) == ("me", "x")
-    )
+    assert done.returncode == 0 and "can see --password" in done.stderr and found(registry.address) == ("me", "x")
 
 
 def test_a_registry_that_is_none(tmp_path):

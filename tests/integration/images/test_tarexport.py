@@ -267,7 +267,7 @@ DEEP = b"[" * 100_000
         (b"", "no archive of images"),
         (b"hello" * 1000, "no archive of images"),
         (gzip.compress(b"x" * 5000), "no archive of images"),
-        (gzip.compress(docker_archive(PART))[:-20], "damaged or was cut short"),
+        (gzip.compress(docker_archive(PART))[:-20], "damaged or truncated"),
         (docker_archive(PART)[:1500], "no archive of images|is not whole|was cut short"),
         (tar_of({"bin/sh": b"x"}), "minict import"),
         (tar_of({"manifest.json": b"{"}), "it is no JSON"),

@@ -374,7 +374,10 @@ def test_only_the_streams_that_are_asked_for_are_joined(image):
         "ID\n",
         "",
     )
-    for flags, words in ((["-a", "stdlog"], ["stdin, stdout or stderr"]), (["-d", "-a", "stdout"], ["-a conflicts with -d"])):
+    for flags, words in (
+        (["-a", "stdlog"], ["stdin, stdout or stderr"]),
+        (["-d", "-a", "stdout"], ["-a conflicts with -d"]),
+    ):
         refused(minict("run", "--network", "none", *flags, image, "true"), *words)
 
 
