@@ -20,6 +20,7 @@ the source of the package's own function.
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import inspect
 import os
@@ -58,6 +59,8 @@ class Exercise:
     the source of a function that makes it, and a phrase that the feedback must contain.
     *right*: for each of at least three unusual right answers its name and source; a check must accept them all.
     *imports*: the lines that make the starter's and the wrong answers' names known; the notebook has them in a cell above.
+    *adapt*: called in place of a right answer, as ``adapt(function, …)``, where the package uses its own function in a way that
+    a learner need not know of.
     """
 
     def __init__(
@@ -75,11 +78,13 @@ class Exercise:
         right: dict[str, str] | None = None,
         imports: str = "",
         seconds: float = TIME_LIMIT,
+        adapt=None,
     ):
         if id in _exercises:
             raise ValueError(f"there are two exercises {id}")
         self.id, self.title, self.minutes, self.difficulty = id, title, minutes, difficulty
         self.reference, self.check, self.hints, self.seconds = reference, check, list(hints), seconds
+        self.adapt = adapt
         self.starter = textwrap.dedent(starter).strip() + "\n"
         self.imports = textwrap.dedent(imports).strip() + "\n"
         self.wrong = {
@@ -154,7 +159,7 @@ def exercise(id: str):
         state, feedback = judge(task, function)
         _state[id] = state
         if state == "mine":
-            replacement = _at_home(function, task.reference)
+            replacement = _adapted(task, _at_home(function, task.reference))
             _replace(task, replacement)
             _remember(task, function)
             tell(f"● {id}: correct. From here on minict uses YOUR {task.name}().")
@@ -413,6 +418,15 @@ def _at_home(function, reference):
     moved.__minict_reference__ = reference
     names[reference.__name__] = moved  # who calls itself means itself
     return moved
+
+
+def _adapted(task: Exercise, function):
+    """*function* as the package calls it, where that differs from how a learner does: see :attr:`Exercise.adapt`."""
+    if task.adapt is None:
+        return function
+    adapted = functools.wraps(function)(lambda *arguments, **options: task.adapt(function, *arguments, **options))
+    adapted.__minict_reference__ = task.reference
+    return adapted
 
 
 def _replace(task: Exercise, function) -> None:

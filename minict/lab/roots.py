@@ -11,6 +11,8 @@ import os
 
 from minict.kernel import mount as k
 from minict.kernel.namespaces import CLONE_NEWNS, unshare
+from minict.runtime import rootfs
+from minict.runtime.state import State
 
 from .child import run_in_child
 from .figures import _TYPES, CARD, FAINT, HOST, INK, LINE, LIT, MUTED, Picture, _Sheet, _short
@@ -98,6 +100,17 @@ def _draw_moment(sheet: _Sheet, x: float, width: float, number: int, title: str,
     hosts = sum(row.more + 1 for row in rows if row.name == "the host")
     words = f"{hosts} of the host's mounts" if hosts else "none of the host's mounts"
     sheet.text(x + width / 2, sheet.height - 21, words, 10, MUTED if hosts else _FREE, "bold", "center")
+
+
+# ---- the operations of one container -----------------------------------------------------------------------------
+
+
+def operations(container) -> list:
+    """The table of operations that was made for a running *container*, without the mounts that have chapters of their own:
+    its overlay, its binds and its cgroups."""
+    spec = State(container.id).read_spec()
+    spec.mounts = [mount for mount in spec.mounts if mount.type not in ("overlay", "bind", "cgroup")]
+    return rootfs.table(spec, "/", {}, None)
 
 
 # ---- a root, furnished step by step ------------------------------------------------------------------------------

@@ -143,7 +143,7 @@ def _ending(code: int) -> str:
 Exercise(
     "proc-1",
     "A child that never returns",
-    minutes=8,
+    minutes=10,
     difficulty=2,
     reference=process.spawn,
     check=check_spawn,
@@ -444,7 +444,7 @@ def _compare(exit_status, words: str, status: int, expected: int) -> None:
 Exercise(
     "proc-2",
     "How it ended, in a shell's numbers",
-    minutes=5,
+    minutes=6,
     difficulty=1,
     reference=process.exit_status,
     check=check_exit_status,
@@ -630,7 +630,7 @@ def _expect_status(find, command: str, status: int, why: str) -> None:
 Exercise(
     "proc-3",
     "Find the file",
-    minutes=8,
+    minutes=10,
     difficulty=2,
     reference=process.find,
     check=check_find,

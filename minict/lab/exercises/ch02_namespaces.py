@@ -113,7 +113,7 @@ def check_numbers(answer, pid, call: str) -> None:
 Exercise(
     "ns-1",
     "Who is where?",
-    minutes=5,
+    minutes=6,
     difficulty=1,
     reference=namespaces.identify,
     check=check_identify,
@@ -574,7 +574,7 @@ def open_files() -> set[str]:
 Exercise(
     "ns-3",
     "Walk in",
-    minutes=6,
+    minutes=8,
     difficulty=2,
     reference=namespaces.enter,
     check=check_enter,

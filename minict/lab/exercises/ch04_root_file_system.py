@@ -356,7 +356,7 @@ def _names(paths) -> str:
 Exercise(
     "root-2",
     "Ask the loader",
-    minutes=8,
+    minutes=10,
     difficulty=2,
     reference=hostimage.ask_loader,
     check=check_ask_loader,
@@ -569,7 +569,7 @@ def check_run(root: str, program: str, words: list[str], call: str) -> None:
 Exercise(
     "root-3",
     "Pack the suitcase",
-    minutes=5,
+    minutes=6,
     difficulty=1,
     reference=hostimage.copy_program,
     check=check_copy_program,

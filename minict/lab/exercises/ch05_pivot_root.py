@@ -1,18 +1,22 @@
-"""Chapter 05: mounts that nobody else sees, a root that nothing leads out of, and covers for what must not be seen."""
+"""Chapter 05: mounts that nobody else sees, a root with no way out, and covers for what must not be seen."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
 import os
+import signal
 
+from minict.engine.images import hostimage
 from minict.kernel import mount as k
-from minict.kernel.namespaces import CLONE_NEWNS, unshare
-from minict.runtime import mounts, rootfs
+from minict.kernel.namespaces import CLONE_NEWNS, setns, unshare
+from minict.runtime import mounts, process, rootfs
 
 from .. import host
 from ..escape import escape
-from ..exercise import Exercise, Feedback, same_fate
+from ..challenge import Challenge
+from ..exercise import Exercise, same_fate
+from ..feedback import Feedback
 
 _IMPORTS = "import os\nfrom minict.kernel import mount as k"
 
@@ -73,14 +77,14 @@ def _whom_it_hears(name: str) -> bool:
 Exercise(
     "private-1",
     "Tell nobody",
-    minutes=5,
+    minutes=6,
     difficulty=1,
     reference=mounts.make_private,
     check=check_make_private,
     imports=_IMPORTS,
     starter='''
         def make_private(propagation=k.MS_SLAVE | k.MS_REC):
-            """From now on nothing that is mounted here is seen outside: give every mount this propagation."""
+            """Give every mount of this namespace this propagation: from now on the host sees no mount of ours."""
             ...
     ''',
     hints=[
@@ -88,6 +92,27 @@ Exercise(
         'There is no source and no file system type then: both are None. The tree of all mounts begins at "/".',
         'k.mount(None, "/", None, …): and the flags? They are the function\'s argument.',
     ],
+    right={
+        "by keywords": """
+            def make_private(propagation=k.MS_SLAVE | k.MS_REC):
+                k.mount(source=None, target="/", mountflags=propagation)
+        """,
+        "mount by mount": """
+            def make_private(propagation=k.MS_SLAVE | k.MS_REC):
+                from minict.lab.host import mount_table
+                for point in [entry["point"] for entry in mount_table()]:
+                    try:
+                        k.mount(None, point, None, propagation)
+                    except OSError:
+                        pass
+        """,
+        "the command mount": """
+            def make_private(propagation=k.MS_SLAVE | k.MS_REC):
+                import subprocess
+                word = "--make-rslave" if propagation & k.MS_SLAVE else "--make-rprivate"
+                subprocess.run(["mount", word, "/"], check=True)
+        """,
+    },
     wrong={
         "only the root": (
             """
@@ -172,24 +197,85 @@ def check_pivot_root(pivot_root):
     if not os.path.exists("/inside"):
         raise Feedback(
             "the escape of chapter 04 (chroot deeper, then cd .. again and again) still leads to the host. "
-            "A chroot hides the old root; pivot_root with an umount takes it away."
+            "chroot hides the old root; pivot_root with an umount takes it away."
         )
+
+
+def check_from_outside(pivot_root):
+    """A process that calls pivot_root(), and a visitor in its mount namespace: can that one still reach the host?"""
+    os.mkdir("other")
+    k.mount("root", "other", "tmpfs")
+    os.mkdir("other/inside")
+    marker = os.path.abspath("marker")
+    open(marker, "w").close()
+    ready, told = os.pipe()
+
+    def inhabitant():
+        unshare(CLONE_NEWNS)
+        k.mount(None, "/", None, k.MS_PRIVATE | k.MS_REC)
+        pivot_root(os.path.abspath("other"))
+        os.write(told, b"!")
+        signal.pause()
+
+    pid = process.spawn(inhabitant)
+    try:
+        os.close(told)
+        if not os.read(ready, 1):
+            return  # pivot_root() has failed: the look from the inside says why
+        namespace = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY)
+        same_fate(lambda: _visit(namespace, marker))
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def _visit(namespace: int, marker: str) -> bool:
+    """Enter, take off whatever is mounted on /, and look again; three times, for there may be layers."""
+    for taken_off in range(3):
+        setns(namespace, CLONE_NEWNS)
+        if os.path.exists(marker):
+            raise Feedback(
+                "pivot_root(root) hides the host, and does not remove it: a visitor in this mount namespace "
+                + (
+                    "finds the host's files."
+                    if not taken_off
+                    else "took off what is mounted on /, and beneath it was the host."
+                )
+                + " Turn the tree over with k.pivot_root(), so that the old root is on top, and take that off."
+            )
+        try:
+            k.umount2("/", k.MNT_DETACH)
+        except OSError:
+            break
+    return True
+
+
+def check_pivot(pivot_root):
+    """From the inside, and as a visitor from outside."""
+
+    def inside():
+        unshare(CLONE_NEWNS)  # private as ours are; the second look needs a host that is still there
+        check_pivot_root(pivot_root)
+        return True
+
+    same_fate(inside)
+    check_from_outside(getattr(pivot_root, "function", pivot_root))
 
 
 Exercise(
     "pivot-1",
     "Move in, and let the host go",
-    minutes=10,
+    minutes=12,
     difficulty=2,
     reference=rootfs.pivot_root,
-    check=check_pivot_root,
+    check=check_pivot,
     imports=_IMPORTS,
     starter='''
         def pivot_root(rootfs):
-            """Make the mount point rootfs the root of this mount namespace, and forget the old one."""
+            """Make the mount point rootfs the root of this mount namespace, and take the old root off."""
             os.chdir(rootfs)
-            ...    # the old root comes to lie on top of the new one
-            ...    # and goes
+            ...    # now the old root lies on top of the new one
+            ...    # and now it is gone
             os.chdir("/")
     ''',
     hints=[
@@ -199,7 +285,47 @@ Exercise(
         "sight now?",
         'k.pivot_root(".", ".") and then k.umount2(".", k.MNT_DETACH).',
     ],
+    right={
+        "by descriptors": """
+            def pivot_root(rootfs):
+                old = os.open("/", os.O_RDONLY)
+                new = os.open(rootfs, os.O_RDONLY)
+                os.fchdir(new)
+                k.pivot_root(".", ".")
+                os.fchdir(old)
+                k.mount(None, ".", None, k.MS_SLAVE | k.MS_REC)
+                k.umount2(".", k.MNT_DETACH)
+                os.chdir("/")
+                os.close(old)
+                os.close(new)
+        """,
+        "the older recipe": """
+            def pivot_root(rootfs):
+                os.makedirs(rootfs + "/old", exist_ok=True)
+                k.pivot_root(rootfs, rootfs + "/old")
+                os.chdir("/")
+                k.umount2("/old", k.MNT_DETACH)
+                os.rmdir("/old")
+        """,
+        "umounts the root by name": """
+            def pivot_root(rootfs):
+                os.chdir(rootfs)
+                k.pivot_root(rootfs, rootfs)
+                k.umount2("/", flags=k.MNT_DETACH)
+                os.chdir("/")
+        """,
+    },
     wrong={
+        "moves the mount": (
+            """
+            def pivot_root(rootfs):
+                os.chdir(rootfs)
+                k.mount(rootfs, "/", None, k.MS_MOVE)
+                os.chroot(".")
+                os.chdir("/")
+        """,
+            "beneath it was the host",
+        ),
         "chroot": (
             """
             def pivot_root(rootfs):
@@ -275,10 +401,6 @@ def check_hide(hide):
                 "cover it is not what it was. An image is shared by many containers: mount something on "
                 "top, and leave what is beneath alone."
             )
-    for name, is_covered in (("letter", _is_covered_file), ("closet", _is_covered_directory)):
-        descriptor = os.open(name, os.O_PATH)  # so minict does it, to be sure that no link leads elsewhere
-        hide(f"/proc/self/fd/{descriptor}")
-        is_covered(name, f'hide("/proc/self/fd/{descriptor}") was called, as minict does: that stands for a path')
 
 
 def _is_covered_file(path: str, call: str) -> None:
@@ -287,7 +409,7 @@ def _is_covered_file(path: str, call: str) -> None:
             text = file.read()
     except OSError as error:
         raise Feedback(
-            f"{call}, and then it could not be opened any more ({error.strerror}). Whoever looks there "
+            f"{call}, and then it could not be opened any more ({error.strerror}). A process that looks there "
             "should find an empty file: bind /dev/null to its place."
         ) from None
     if text:
@@ -324,14 +446,14 @@ def _is_covered_directory(path: str, call: str) -> None:
 Exercise(
     "hide-1",
     "Put a cover on it",
-    minutes=5,
+    minutes=7,
     difficulty=1,
     reference=mounts.hide,
     check=check_hide,
     imports=_IMPORTS,
     starter='''
         def hide(path):
-            """Cover what is at path: a directory with an empty one that is read-only, a file with /dev/null."""
+            """Cover what is at path: a directory with an empty, read-only one; a file with /dev/null."""
             if os.path.isdir(path):
                 ...
             else:
@@ -342,6 +464,30 @@ Exercise(
         "A new tmpfs is empty. The flag that makes a mount read-only is k.MS_RDONLY.",
         "A file is covered by another file, as the room was by itself: k.mount(source, target, None, k.MS_BIND).",
     ],
+    adapt=lambda function, path: function(os.readlink(path) if path.startswith("/proc/self/fd/") else path),
+    right={
+        "read-only in a second step": """
+            def hide(path):
+                if os.path.isdir(path):
+                    k.mount("tmpfs", path, "tmpfs")
+                    k.mount(None, path, None, k.MS_REMOUNT | k.MS_RDONLY)
+                else:
+                    k.mount("/dev/null", path, None, k.MS_BIND)
+        """,
+        "the command mount": """
+            def hide(path):
+                import subprocess
+                if os.path.isdir(path):
+                    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "none", path], check=True)
+                else:
+                    subprocess.run(["mount", "--bind", "/dev/null", path], check=True)
+        """,
+        "as the package has it": """
+            def hide(path):
+                cover = ("none", path, "tmpfs", k.MS_RDONLY | k.MS_NOEXEC, "size=0,nr_inodes=1")
+                k.mount(*cover if os.path.isdir(path) else ("/dev/null", path, "", k.MS_BIND))
+        """,
+    },
     wrong={
         "deletes it": (
             """
@@ -463,6 +609,11 @@ def _opened(look_up, root: int, path: str, why: str) -> int:
             raise Feedback(
                 f"{call} {why} That is an honest link, such as most images have: not every link is hostile."
             ) from None
+        if error.errno == errno.EINVAL:
+            raise Feedback(
+                f"{call} These rules contradict each other, and the kernel wants none of them: RESOLVE_BENEATH forbids what "
+                "RESOLVE_IN_ROOT redirects. Choose one of the two."
+            ) from None
         if error.errno == errno.EXDEV:
             raise Feedback(f"{call} {why} Do not forbid what would lead out: let it end inside.") from None
         raise Feedback(f"{call} {why}") from None
@@ -480,14 +631,14 @@ def _opened(look_up, root: int, path: str, why: str) -> int:
 Exercise(
     "lookup-1",
     "Follow the links, but inside",
-    minutes=5,
+    minutes=6,
     difficulty=1,
     reference=mounts.look_up,
     check=check_look_up,
     imports=_IMPORTS,
     starter='''
         def look_up(root, path):
-            """Open path as a process inside would find it, were the directory root (a descriptor) its /."""
+            """Open path as a process would find it whose / is the directory root (a descriptor)."""
             resolve = ...    # which rules?
             return k.openat2(root, path, os.O_PATH, 0, resolve)
     ''',
@@ -497,6 +648,40 @@ Exercise(
         "One of the rules makes of root what chroot would make of it, but only for this one path.",
         "k.RESOLVE_IN_ROOT is the main one. Which other one is about /proc? Flags are joined by |.",
     ],
+    right={
+        "one rule": """
+            def look_up(root, path):
+                return k.openat2(root, path, os.O_PATH, 0, k.RESOLVE_IN_ROOT)
+        """,
+        "from the inside": """
+            def look_up(root, path):
+                import socket
+                ours, theirs = socket.socketpair()
+                child = os.fork()
+                if child == 0:
+                    try:
+                        os.fchdir(root)
+                        os.chroot(".")
+                        if "/self/" not in path:
+                            found = os.open("/" + path, os.O_PATH)
+                            socket.send_fds(theirs, [b"!"], [found])
+                    finally:
+                        theirs.close()
+                        os._exit(0)
+                theirs.close()
+                os.waitpid(child, 0)
+                found = socket.recv_fds(ours, 1, 1)[1]
+                ours.close()
+                if not found:
+                    raise FileNotFoundError(path)
+                return found[0]
+        """,
+        "by keywords": """
+            def look_up(root, path):
+                rules = k.RESOLVE_IN_ROOT + k.RESOLVE_NO_MAGICLINKS
+                return k.openat2(root, path=path, flags=os.O_PATH | os.O_CLOEXEC, resolve=rules)
+        """,
+    },
     wrong={
         "no rule": (
             """
@@ -540,6 +725,13 @@ Exercise(
         """,
             "let it end inside",
         ),
+        "both at once": (
+            """
+            def look_up(root, path):
+                return k.openat2(root, path, os.O_PATH, 0, k.RESOLVE_IN_ROOT | k.RESOLVE_BENEATH)
+        """,
+            "contradict each other",
+        ),
         "one file system": (
             """
             def look_up(root, path):
@@ -553,6 +745,220 @@ Exercise(
                 k.openat2(root, path, os.O_PATH, 0, k.RESOLVE_IN_ROOT)
         """,
             "returned None",
+        ),
+    },
+)
+
+
+# ---- the challenge: contain ------------------------------------------------------------------------------------
+
+# 1: no mount on /; 2: something of the host is still mounted
+_LOOK_AT_MOUNTS = "found=1; while read source point rest; do case $point in /) found=0;; /proc) ;; *) exit 2;; esac; done < /proc/self/mounts; exit $found"
+
+
+def check_contain(contain):
+    """A room with a shell, a host whose mounts are shared: what does the shell see, and what has reached the host?"""
+    shell = hostimage.find_program("sh")
+    os.makedirs("room/proc")
+    hostimage.copy_program(shell, os.path.abspath("room"))
+    open("room/inside", "w").close()
+    k.mount(None, "/", None, k.MS_SHARED | k.MS_REC)
+    before = [entry["point"] for entry in host.mount_table()]
+    for script, expected, why in (
+        ("exit 7", 7, "It is the exit status of the command."),
+        ("test -e /inside", 0, "There is a file /inside in the room: is the room the root?"),
+        ("test $$ = 1", 0, "The command is not number 1: after unshare() with CLONE_NEWPID it takes one more child."),
+        (
+            "test -e /proc/self",
+            0,
+            "There is nothing in /proc: mount a proc on rootfs + '/proc', in number 1, before pivot_root().",
+        ),
+        ("test -d /proc/1 -a ! -e /proc/3", 0, "/proc shows processes of the host: number 1 has to mount it."),
+        (
+            _LOOK_AT_MOUNTS,
+            0,
+            "1 means that / is not a mount (a chroot?), 2 that mounts of the host are left. pivot_root(rootfs) does both.",
+        ),
+    ):
+        call = f"contain(rootfs, ['sh', '-c', {script!r}])"
+        status = contain(os.path.abspath("room"), [shell, "-c", script])
+        after = [entry["point"] for entry in host.mount_table()]
+        if not os.path.exists("room/inside") or os.path.exists("/inside"):
+            raise Feedback(f"{call} moved the process that called it. Everything that moves belongs into a child.")
+        if leaked := [point for point in after if point not in before]:
+            raise Feedback(
+                f"{call} left a mount on the host, on {leaked[0]}: make_private() comes before the first mount."
+            )
+        if status is None:
+            raise Feedback(f"{call} returned None. Return the exit status.")
+        if status != expected:
+            bind = (
+                " (Is rootfs a mount? pivot_root moves mounts: bind it to itself.)"
+                if status == 1 and expected == 7
+                else ""
+            )
+            raise Feedback(f"{call} returned {status!r}. Expected: {expected}. {why}{bind}")
+
+
+Challenge(
+    "contain",
+    "A container in a dozen lines",
+    name="contain",
+    minutes=12,
+    difficulty=3,
+    check=check_contain,
+    seconds=20,
+    imports="""
+        import os
+        from minict.kernel import mount as k
+        from minict.kernel.namespaces import CLONE_NEWNS, CLONE_NEWPID, unshare
+        from minict.runtime.mounts import make_private
+        from minict.runtime.process import exit_status, spawn
+        from minict.runtime.rootfs import pivot_root
+    """,
+    solution='''
+        def contain(rootfs, words):
+            """Run the command words as number 1 of a container with the root rootfs; return its exit status."""
+            def number_one():
+                k.mount("proc", f"{rootfs}/proc", "proc")
+                pivot_root(rootfs)
+                os.execvp(words[0], words)
+            def parent():
+                unshare(CLONE_NEWNS | CLONE_NEWPID)
+                make_private()
+                k.mount(rootfs, rootfs, None, k.MS_BIND)
+                os._exit(exit_status(os.waitpid(spawn(number_one), 0)[1]))
+            return exit_status(os.waitpid(spawn(parent), 0)[1])
+    ''',
+    hints=[
+        "Two children, as in chapter 03: the first one unshares, the second one is number 1.",
+        "The first: unshare(CLONE_NEWNS | CLONE_NEWPID), make_private(), bind rootfs to itself, spawn number 1, end with its status.",
+        "Number 1: mount a proc on rootfs + '/proc', pivot_root(rootfs), os.execvp(words[0], words).",
+    ],
+    right={
+        "forks by hand": """
+            def contain(rootfs, words):
+                child = os.fork()
+                if child == 0:
+                    try:
+                        unshare(CLONE_NEWPID)
+                        if os.fork() == 0:
+                            unshare(CLONE_NEWNS)
+                            k.mount(None, "/", None, k.MS_PRIVATE | k.MS_REC)
+                            k.mount(rootfs, rootfs, None, k.MS_BIND)
+                            os.chdir(rootfs)
+                            k.mount("proc", "proc", "proc")
+                            k.pivot_root(".", ".")
+                            k.umount2(".", k.MNT_DETACH)
+                            os.execvp(words[0], words)
+                        os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
+                    finally:
+                        os._exit(1)
+                return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        """,
+        "all in number 1": """
+            def contain(rootfs, words):
+                def number_one():
+                    unshare(CLONE_NEWNS)
+                    make_private()
+                    k.mount(rootfs, rootfs, "", k.MS_BIND | k.MS_REC)
+                    k.mount("none", rootfs + "/proc", "proc")
+                    pivot_root(rootfs)
+                    os.execv(words[0], words)
+                def parent():
+                    unshare(CLONE_NEWPID)
+                    os._exit(exit_status(os.waitpid(spawn(number_one), 0)[1]))
+                return exit_status(os.waitpid(spawn(parent), 0)[1])
+        """,
+        "with unshare(1)": """
+            def contain(rootfs, words):
+                import subprocess
+                def move_in():
+                    k.mount(rootfs, rootfs, None, k.MS_BIND)
+                    k.mount("proc", rootfs + "/proc", "proc")
+                    pivot_root(rootfs)
+                def parent():
+                    unshare(CLONE_NEWNS | CLONE_NEWPID)
+                    make_private()
+                    def first():
+                        move_in()
+                        os.execv(words[0], words)
+                    os._exit(os.waitstatus_to_exitcode(os.waitpid(spawn(first), 0)[1]))
+                return os.waitstatus_to_exitcode(os.waitpid(spawn(parent), 0)[1])
+        """,
+    },
+    wrong={
+        "leaks": (
+            """
+            def contain(rootfs, words):
+                def number_one():
+                    pivot_root(rootfs)
+                    os.execvp(words[0], words)
+                def parent():
+                    unshare(CLONE_NEWNS | CLONE_NEWPID)
+                    k.mount(rootfs, rootfs, None, k.MS_BIND)
+                    os._exit(exit_status(os.waitpid(spawn(number_one), 0)[1]))
+                return exit_status(os.waitpid(spawn(parent), 0)[1])
+        """,
+            "make_private() comes before the first mount",
+        ),
+        "no bind": (
+            """
+            def contain(rootfs, words):
+                def number_one():
+                    pivot_root(rootfs)
+                    os.execvp(words[0], words)
+                def parent():
+                    unshare(CLONE_NEWNS | CLONE_NEWPID)
+                    make_private()
+                    os._exit(exit_status(os.waitpid(spawn(number_one), 0)[1]))
+                return exit_status(os.waitpid(spawn(parent), 0)[1])
+        """,
+            "bind it to itself",
+        ),
+        "chroot": (
+            """
+            def contain(rootfs, words):
+                def number_one():
+                    k.mount("proc", f"{rootfs}/proc", "proc")
+                    os.chroot(rootfs)
+                    os.chdir("/")
+                    os.execvp(words[0], words)
+                def parent():
+                    unshare(CLONE_NEWNS | CLONE_NEWPID)
+                    make_private()
+                    os._exit(exit_status(os.waitpid(spawn(number_one), 0)[1]))
+                return exit_status(os.waitpid(spawn(parent), 0)[1])
+        """,
+            "(a chroot?)",
+        ),
+        "not number 1": (
+            """
+            def contain(rootfs, words):
+                def work():
+                    unshare(CLONE_NEWNS | CLONE_NEWPID)
+                    make_private()
+                    k.mount(rootfs, rootfs, None, k.MS_BIND)
+                    pivot_root(rootfs)
+                    os.execvp(words[0], words)
+                return exit_status(os.waitpid(spawn(work), 0)[1])
+        """,
+            "one more child",
+        ),
+        "no proc": (
+            """
+            def contain(rootfs, words):
+                def number_one():
+                    pivot_root(rootfs)
+                    os.execvp(words[0], words)
+                def parent():
+                    unshare(CLONE_NEWNS | CLONE_NEWPID)
+                    make_private()
+                    k.mount(rootfs, rootfs, None, k.MS_BIND)
+                    os._exit(exit_status(os.waitpid(spawn(number_one), 0)[1]))
+                return exit_status(os.waitpid(spawn(parent), 0)[1])
+        """,
+            "There is nothing in /proc",
         ),
     },
 )

@@ -7,17 +7,14 @@ from ..quiz import Question, Quiz, right, wrong
 Quiz(
     "pivot-root",
     Question(
-        "A process calls `unshare(CLONE_NEWNS)` and then mounts a disk. On a machine with systemd the host sees that "
-        "disk too. Why?",
+        "A process calls `unshare(CLONE_NEWNS)` and then mounts a disk. On a machine with systemd the host sees that disk too. Why?",
         wrong(
-            "A mount namespace holds only file systems that are made after it",
+            "A mount namespace holds only file systems that are mounted after it was made",
             "It begins as a full copy of the mount table. The copy is the problem here.",
         ),
         right(
             "The copies of the host's mounts are still shared with the originals",
-            "Yes: systemd makes every mount shared, and shared mounts pass on what is mounted below them, until "
-            "somebody makes them "
-            "private or slave.",
+            "Yes: systemd makes every mount shared, and shared mounts pass on what is mounted below them, until somebody makes them private or slave.",
         ),
         wrong(
             "`unshare` moves only the children of the process",
@@ -30,24 +27,25 @@ Quiz(
             "It copies the files of the new root into memory",
             "Nothing is copied. Both calls only change where paths begin.",
         ),
-        wrong("It forbids `..` in paths", "`..` still works inside. It only has nowhere to lead."),
+        wrong(
+            "It forbids `..` in paths that begin in the new root",
+            "`..` still works inside. It only has nowhere to lead.",
+        ),
         right(
-            "It moves the root mount of the whole namespace, so that the old one can be unmounted",
-            "Yes. After the umount there is no host left to escape to. chroot only sets where one process's paths "
-            "begin.",
+            "It moves the root mount of the whole namespace",
+            "Yes, and so the old one can be unmounted. Then there is no host left to escape to. chroot only sets where one process's paths begin.",
         ),
     ),
     Question(
         "Why is `MNT_DETACH` needed when the old root is unmounted?",
         right(
             "The process that unmounts it is still using it",
-            "Yes: its program and its libraries lie there. The mount goes from sight at once, and for good when "
-            "nobody uses it.",
+            "Yes: its program and its libraries are there. The mount is out of sight at once, and gone when nobody uses it any more.",
         ),
         wrong("Without it the files of the host would be deleted", "An umount deletes nothing, with or without it."),
         wrong(
-            "It is what makes the new root read-only",
-            "Read-only is a flag of the mount itself, MS_RDONLY, and nothing to do with the old root.",
+            "It makes the new root read-only while the old one is unmounted",
+            "Read-only is a flag of the mount itself, MS_RDONLY. It has nothing to do with the old root.",
         ),
     ),
     Question(
@@ -62,17 +60,18 @@ Quiz(
         ),
     ),
     Question(
-        "Two processes show the same number in `/proc/PID/ns/mnt`. What does that mean?",
+        "Two processes have the same number in `/proc/PID/ns/mnt`. What does that mean?",
         wrong(
             "They have the same root directory",
-            "Not always: one of the two may have called chroot. The number says nothing of roots.",
+            "Not always: one of the two may have called chroot. The number says nothing about roots.",
         ),
         right(
             "What one of them mounts, the other sees",
             "Yes: they are in the same mount namespace, so there is one mount table for both.",
         ),
         wrong(
-            "One of them is the other's parent", "Strangers can share a namespace, and a child can leave its parent's."
+            "One of them is the other's parent, or they have the same one",
+            "Any two processes can share a namespace, and a child can leave its parent's.",
         ),
     ),
     Question(
@@ -86,8 +85,7 @@ Quiz(
             "The room is the root of the tree now. Where its files lie on the disk plays no part any more.",
         ),
         right(
-            "To the host",
-            "Yes: the old root is mounted on top of the new one, like a lid. One step up, and one stands on it.",
+            "To the host", "Yes: the old root is mounted on top of the new one, like a lid. One step up leads onto it."
         ),
     ),
     Question(
@@ -98,23 +96,22 @@ Quiz(
         ),
         wrong(
             "Removed the file from the container's `/proc`",
-            "The kernel makes up the files of `/proc`, and none can be removed.",
+            "The kernel makes up the files of `/proc`, and nobody can remove one.",
         ),
         wrong(
-            "Taken away the permission to read it",
+            "Taken away the permission to read it, for root in containers",
             "Root reads what it wants, whatever the permissions are. And the host would be changed too.",
         ),
     ),
     Question(
-        "In an image, `/data` is a link to `/etc`. Somebody types `docker run -v /srv:/data …`. Where must the "
-        "runtime mount `/srv`?",
+        "In an image, `/data` is a link to `/etc`. Somebody types `docker run -v /srv:/data …`. Where must the runtime mount `/srv`?",
         wrong(
             "On the host's `/etc`",
-            "There the link leads whoever follows it from the outside. A hostile image would like that.",
+            "The link leads there if you follow it from the outside. A hostile image would like that.",
         ),
         right(
             "On the container's own `/etc`",
-            "Yes: a path of an image means what it means inside, and `RESOLVE_IN_ROOT` follows it so.",
+            "Yes: a path of an image means what it means inside, and `RESOLVE_IN_ROOT` follows it like that.",
         ),
         wrong(
             "Nowhere: this is an attack and must be an error",
