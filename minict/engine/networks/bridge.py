@@ -23,6 +23,7 @@ import fcntl
 import os
 import time
 
+from minict.kernel.namespaces import inside
 from minict.kernel.netlink import Rtnetlink
 from minict.runtime import paths
 from minict.runtime.errors import ContainerError
@@ -183,8 +184,10 @@ class Network:
                     except FileExistsError:  # the kernel still takes apart the last namespace
                         remove_cable(host, mine)
                         host.add_veth(*cable)
+                    _drop_loopback(host.link(mine).index)
                     if self.options and not driveroptions.is_on(self.options, driveroptions.ICC):
                         host.isolate(host.link(mine).index)
+                _switch_ipv6_off(namespace, theirs)
                 with Rtnetlink(namespace=namespace) as container:
                     container.set_up(container.link("lo").index)
                     eth = container.link(theirs).index
@@ -405,10 +408,36 @@ def _bridges() -> list[str]:
         return [link.name for link in host.links() if link.kind == "bridge"]
 
 
+def _drop_loopback(index: int) -> None:
+    """Let the host's end of a veth pair drop what the container sends to 127.0.0.1.
+
+    A published port makes the kernel route that address (:mod:`.portmapper`). The rule of the firewall that drops such
+    packets goes with ``nft flush ruleset``, and this filter does not. Without kernel support the rule has to do.
+    """
+    from minict.kernel.traffic_control import drop_loopback
+
+    try:
+        drop_loopback(index)
+    except OSError:
+        pass
+
+
+def _switch_ipv6_off(namespace: int, interface: str) -> None:
+    """Leave a container's *interface* without IPv6, as Docker does on networks that have none: otherwise each container
+    could make itself the IPv6 router of the others (CVE-2020-10749)."""
+    with inside(namespace):
+        for name, value in (("accept_ra", "0"), ("accept_redirects", "0"), ("disable_ipv6", "1")):
+            _write_if_there(f"/proc/sys/net/ipv6/conf/{interface}/{name}", value)
+
+
 def _refuse_router_advertisements(bridge: str) -> None:
     """Do not let a container become the host's IPv6 router (CVE-2020-10749, CVE-2020-13401)."""
+    _write_if_there(f"/proc/sys/net/ipv6/conf/{bridge}/accept_ra", "0")
+
+
+def _write_if_there(path: str, value: str) -> None:
     try:
-        with open(f"/proc/sys/net/ipv6/conf/{bridge}/accept_ra", "w") as file:
-            file.write("0")
+        with open(path, "w") as file:
+            file.write(value)
     except FileNotFoundError:
         pass  # a kernel without IPv6
