@@ -6,28 +6,32 @@
 
 is the first cell of every notebook.  It prints nothing, takes a twentieth of a second, and gives
 
-=============================================  ================================================================================
-``%%child``, ``run_in_child(f)``               a cell, or a function, in a throw-away process (:mod:`.child`)
-``@exercise(id)``, ``hint(id)``                a function that the learner writes (:mod:`.exercise`)
-``use_reference(id)``                          the course's function back in its place
-``progress()``                                 everything that there is to do, and what is done (:mod:`.course`)
-``quiz(id)``, ``answer(id, 2, "b")``           questions with a word on every answer (:mod:`.quiz`)
-``warm_up(5)``                                 three questions of earlier chapters, the missed ones first (:mod:`.recall`)
-``challenge(id)``                              checks a function that was written into an empty cell (:mod:`.challenge`)
-``sad(id)``, ``check(id)``, ``clue(id)``       a broken container to repair (:mod:`.scenario`)
-``flag("04")``, ``capture("04", word)``        a word that only a weakness leads to (:mod:`.flag`)
-``course_map()``                               all chapters, what is done, and where to go on (:mod:`.course`)
-``source(f)``                                  the package's own source (:mod:`.source`)
-``runtime_map(5)``                             the map of the whole runtime, chapter 5's part lit (:mod:`.figures`)
-``process_tree(pid)``, ``mount_tree(pid)``     processes and mounts, as they are now
-``namespace_map({name: pid, …})``              who shares which namespaces
-``live(draw, label, values)``                  a drawing that a slider moves
-``watch(sample, label)``                       a value of the kernel, drawn while it changes
-``leave_no_trace()``                           the proof that the host is as it was when the notebook began (:mod:`.trace`)
-=============================================  ================================================================================
+=========================================  ===========================================================================
+``%%child``, ``run_in_child(f)``           a cell, or a function, in a throw-away process (:mod:`.child`)
+``@exercise(id)``, ``hint(id)``            a function that the learner writes (:mod:`.exercise`)
+``use_reference(id)``                      the course's function back in its place
+``challenge(id)``                          checks a function that was written into an empty cell (:mod:`.challenge`)
+``quiz(id)``, ``answer(id, 2, "b")``       questions with a word on every answer (:mod:`.quiz`)
+``warm_up(5)``                             three questions of earlier chapters, missed ones first (:mod:`.recall`)
+``sad(id)``, ``check(id)``, ``clue(id)``   a broken container to repair (:mod:`.scenario`)
+``flag("04")``, ``capture("04", word)``    a word that only a weakness leads to (:mod:`.flag`)
+``course_map()``, ``progress()``           all chapters and all tasks, and what is done (:mod:`.course`)
+``source(f)``                              the package's own source (:mod:`.source`)
+``runtime_map(5)``                         the map of the whole runtime, chapter 5's part lit (:mod:`.figures`)
+``process_tree(pid)``, ``mount_tree(pid)`` processes and mounts, as they are now
+``namespace_map({name: pid, …})``          which processes share which namespaces
+``live(draw, label, values)``              a drawing that a slider moves
+``watch(sample, label)``                   a value of the kernel, drawn while it changes
+``leave_no_trace()``                       the proof that this notebook leaves nothing on the host (:mod:`.trace`)
+=========================================  ===========================================================================
 
-It also guards the notebook: a process that a cell forks by hand ends with its cell, ``unshare()`` or ``chroot()``
-outside of ``%%child`` is refused with a sentence, and tracebacks are short.
+It also guards the notebook and the machine (:mod:`.guard`): a process that a cell forks by hand ends with its cell; a
+call that would move or end the kernel, rename the machine, change its mounts or signal all its processes is refused
+with a sentence that names the remedy; tracebacks are short.
+
+Learners work in copies of the chapters without outputs (:mod:`.copies`), and their record is one file
+(:mod:`.record`).  Some chapters import more: ``minict.lab.registry`` (a registry on loopback), ``minict.lab.attacks``
+(the known ways out of a container, compiled), ``minict.lab.mutants`` (programs with one fault).
 
 How a chapter is written
 ========================
@@ -41,25 +45,27 @@ machine can hold of this::
     **Before you start**: chapter 04, and what to remember of it · 45 min: 30 to read, 15 to try
     [from minict.lab import *]  [runtime_map(5)]  [warm_up(5)]
 
-    ## Four to six sections, a step each · about 10 min so far      want -> smallest code -> predict -> run -> explain -> refine
-    One of them breaks something, and says why it broke.  One has the figure that is worth looking at.
-    ### Exercise `pivot-1`: Move in, and let the host go · 10 min · ●●○      the exercise's ``box``, literally; below it, before
-    the cell, a small table of the calls and flags that it needs
+    ## Four to six sections, a step each
+    want -> smallest code -> predict -> run -> explain -> refine; *about 10 min so far*
+    One section breaks something, and says why it broke.  One has the figure that is worth looking at.
+    ### Exercise `pivot-1`: Move in, and let the host go · 10 min · ●●○      (the exercise's ``box``, literally)
+    A small table of the calls and flags that it needs.
     [@exercise("pivot-1") and the registry's starter]  [# hint("pivot-1")]
 
     ## The real thing        where runc, crun and Docker do this, with the file, and what they add
     ## What you built        [source(rootfs.pivot_root)], never pasted
     ## Lessons learned       three or four
     ## Quiz                  [quiz("pivot-root")], five to eight questions
-    ## Go further            the challenge's ``box``, [# Write visit(pid) here.], [challenge("visit")]; one broken container,
-                             [box = sad("crowded")], [# clue("crowded")], [check("crowded")]; a flag where there is one,
-                             [room = flag("04")], [# capture("04", "…")]; one or two open tasks
+    ## Go further            the challenge's ``box``, [# Write visit(pid) here.], [challenge("visit")];
+                             one broken container: [box = sad("crowded")], [# clue("crowded")], [check("crowded")];
+                             a flag where there is one: [room = flag("04")], [# capture("04", "…")];
+                             one or two open tasks
     ## Clean up              what a cell took by hand is given back here; [leave_no_trace()]
     ## Next                  a link to the next chapter; [course_map()] is the last cell
 
 Cells, of text too, that carry the tag ``short`` are the chapter's short path, for a workshop: about half of it, and
-whole when it is run alone.  Each word of the trade has an entry in ``notebooks/glossary.md`` under the chapter that
-explains it; a chapter that uses it earlier links there, as in ``[zombie](glossary.md#zombie)``.
+whole when it is run alone.  Each technical term has an entry in ``notebooks/glossary.md`` under the chapter that
+explains it; a chapter that uses the term earlier links there, as in ``[zombie](glossary.md#zombie)``.
 
 Budgets: half of the code cells have one or two lines, nine of ten under fifteen; 20 to 40 words before each cell; one
 idea a cell; three exercises or more; a question before each surprising output.
@@ -67,13 +73,14 @@ idea a cell; three exercises or more; a question before each surprising output.
 Do
 
 * put whatever enters a namespace, a root or a control group, and every fork, into ``%%child``;
-* show values that are the same on every machine: ``inside != outside``, not the inode; a name, not a pid;
+* print the real value that the reader asked for, behind a label that ``tests/support/sanitize.cfg`` masks;
 * draw by the functions above: their text, which tests compare, does not change with what they draw;
 * follow ``live`` and ``watch`` with a picture that stands still, because moving ones are not saved;
+* write cells that can be run twice: ``os.makedirs(…, exist_ok=True)``, a temporary directory for each run;
 * tag a cell that must fail ``raises-exception``;
 * make control groups below ``paths.cgroup_parent()``, and nothing else of the host's outside of a namespace;
-* give a container that runs on to a ``with``, so that it ends whatever happens: ``with minict.run(…, detach=True) as
-  box:``.
+* give a container that runs on to a ``with``, so that it ends whatever happens:
+  ``with minict.run(…, detach=True) as box:``.
 
 Do not
 
@@ -82,8 +89,22 @@ Do not
 * end a cell with ``;`` (write ``_ = …``), or use an ignore tag without a reason in ``tests/support/notebook_rules.py``;
 * paste code of the package, or type a solution twice.
 
-An exercise is registered in ``minict/lab/exercises/chNN_….py`` and a quiz in ``minict/lab/quizzes/chNN.py``; each has
-its rules at the top of its package.  ``make notebooks`` runs the notebooks and saves what they show.
+Where things are registered
+===========================
+
+An :class:`.exercise.Exercise` and a :class:`.challenge.Challenge` in ``minict/lab/exercises/chNN_….py``, a
+:class:`.quiz.Quiz` in ``minict/lab/quizzes/chNN.py``, a :class:`.scenario.Scenario` and a :class:`.flag.Flag` in
+``minict/lab/scenarios/chNN.py``; each package has its rules at its top, and each class says what it wants.
+
+A check runs in a child with mount, pid, network, host name and IPC namespaces and a working directory of its own, so it
+and the answer may do there what they like.  It raises :class:`.feedback.Feedback` with what was called, what the kernel
+shows, what was expected, and the likely cause.  It waits for states and never for a time.  It need not speak of what all
+exercises have in common (:mod:`.diagnosis`): a ``...`` left over, a result printed or not returned, another name for the
+function, a ``return`` inside a loop, arguments in another order, the package's own function called for help, a process
+that forks and falls through or never ends.  Register known mistakes (``wrong``) and at least three unusual right answers
+(``right``): the tests run them all.
+
+``make notebooks`` runs the notebooks and saves what they show.
 """
 
 from __future__ import annotations

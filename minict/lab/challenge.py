@@ -29,10 +29,10 @@ _challenges: dict[str, Challenge] = {}
 class Challenge:
     """One challenge.  It is registered by being made.
 
-    *id*, *title*, *minutes*, *difficulty*, *check*, *hints*, *imports*, *seconds*: as of an exercise.  *name*: the function's
-    name.  *solution*: its source.  *wrong*: for each of at least two typical mistakes its name, the source of a
-    function that makes it, and a phrase that the feedback must contain.  *right*: for each unusual right answer its
-    name and source.
+    *id*, *title*, *minutes*, *difficulty*, *check*, *hints*, *imports*, *seconds*: as of an exercise.  *name*: the
+    function's name.  *solution*: its source.  *wrong*: for each of at least two typical mistakes its name, the source
+    of a function that makes it, and a phrase that the feedback must contain.  *right*: for each unusual right answer
+    its name and source.
     """
 
     starter, reference = "", None

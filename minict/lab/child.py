@@ -130,9 +130,9 @@ def supervise(
 
     *show* gets the text that the child's session writes, as it comes; without it the text is collected in
     ``Outcome.output``.  *on_display* gets (data, metadata) of what the child wants to display.  *filename*
-    is the file whose lines a traceback should start with.  *apart*: in mount and pid namespaces of its own, where it sees
-    no other process, and where no signal can reach one.  *ask*: what each process calls, with the frame that it was in, and
-    whether it is the child itself, when the time is over; what it returns comes into ``Outcome.stuck``.
+    is the file whose lines a traceback should start with.  *apart*: in mount and pid namespaces of its own, where it
+    sees no other process, and where no signal can reach one.  *ask*: what each process calls, with the frame that it
+    was in, and whether it is the child itself, when the time is over; what it returns comes into ``Outcome.stuck``.
     """
     talk, child_talk = socket.socketpair()  # pickled frames: values, exceptions, displays
     stray_reader, stray_writer = os.pipe()  # one byte by each process that comes out of the function uninvited

@@ -117,8 +117,8 @@ def warning(number: int) -> str:
     except ValueError:
         return ""
     return (
-        f"Chapter {number:02} has changed since this copy of yours was made. In a terminal, this makes a new copy and keeps "
-        f"yours: minict lab --reset {number:02}"
+        f"Chapter {number:02} has changed since this copy of yours was made. In a terminal, this makes a new copy and "
+        f"keeps yours: minict lab --reset {number:02}"
     )
 
 
@@ -132,7 +132,8 @@ def _read(path: str) -> dict:
 
 
 def _trust(path: str) -> None:
-    """Tell JupyterLab that this notebook is ours: else a click on a link of the course map asks whether that is safe."""
+    """Tell JupyterLab that this notebook is ours: else a click on a link of the course map asks whether that is
+    safe."""
     try:
         import nbformat
         from nbformat.sign import NotebookNotary

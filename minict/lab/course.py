@@ -137,8 +137,8 @@ def course_map() -> Page:
     ahead = _next_in_words(course)
     page = (
         f"{_STYLE}<table class='minict-course'>{''.join(rows)}</table><p class='minict-next'>{ahead[0]}</p>"
-        "<p class='minict-legend'>● all done · ◐ some · ◦ opened · ○ not opened yet; a dot for each exercise, challenge, quiz, "
-        "repair and flag</p>"
+        "<p class='minict-legend'>● all done · ◐ some · ◦ opened · ○ not opened yet; a dot for each exercise, "
+        "challenge, quiz, repair and flag</p>"
     )
     return Page(
         page, "\n".join([*lines, "", ahead[1]]), "The course map: every chapter, what is done in it, and where to go on"
@@ -184,7 +184,8 @@ def progress() -> Page:
 _STYLE = """<style>
 .minict-course td, .minict-course th { padding: .1em .6em; text-align: left; vertical-align: top; line-height: 1.5 }
 .minict-course th { padding-top: .6em }
-.minict-course a, .minict-next a { color: var(--jp-content-link-color, #1976d2); text-decoration: underline; cursor: pointer }
+.minict-course a, .minict-next a { color: var(--jp-content-link-color, #1976d2); text-decoration: underline;
+  cursor: pointer }
 .minict-next { margin: .6em; font-weight: 600 }
 .minict-legend { margin: .6em; color: var(--jp-ui-font-color2, #616161) }
 </style>"""

@@ -1,8 +1,8 @@
 """What is wrong with an answer whatever its exercise is about: the first layer of every feedback.
 
-A check knows its exercise, and says what the kernel showed.  Before that comes what happens in all exercises alike: a ``...``
-that was left, a result that is printed and not returned, a ``return`` inside of a loop, a call with its arguments in the wrong
-order, the package's own function called for help, a process that never ends.
+A check knows its exercise, and says what the kernel showed.  Before that comes what happens in all exercises alike: a
+``...`` that was left, a result that is printed and not returned, a ``return`` inside of a loop, a call with its
+arguments in the wrong order, the package's own function called for help, a process that never ends.
 """
 
 from __future__ import annotations
@@ -50,12 +50,14 @@ def _tree(function) -> ast.FunctionDef | None:
 
 def _left_over(tree: ast.FunctionDef):
     for node in ast.walk(tree):
-        if isinstance(node, ast.stmt) and not isinstance(
-            node, (ast.FunctionDef, ast.If, ast.For, ast.While, ast.Try, ast.With)
-        ):
-            if any(isinstance(part, ast.Constant) and part.value is ... for part in ast.walk(node)):
-                yield f"a ... is still there: `{ast.unparse(node)}`. Put code in its place."
-                return
+        if not isinstance(node, ast.stmt) or isinstance(node, _COMPOUND):
+            continue
+        if any(isinstance(part, ast.Constant) and part.value is ... for part in ast.walk(node)):
+            yield f"a ... is still there: `{ast.unparse(node)}`. Put code in its place."
+            return
+
+
+_COMPOUND = (ast.FunctionDef, ast.If, ast.For, ast.While, ast.Try, ast.With)
 
 
 def _not_returned(task, tree: ast.FunctionDef, why: str):
@@ -96,8 +98,8 @@ def trap(task, notebook: dict, modules: list, filename: str) -> None:
     def instead(*arguments, **options):
         if sys._getframe(1).f_code.co_filename == filename:
             raise Feedback(
-                f"{task.name}() calls the package's own {task.name}(), which is the function that is to be written here: do its "
-                "work yourself."
+                f"{task.name}() calls the package's own {task.name}(), which is the function that is to be written "
+                "here: do its work yourself."
             )
         return reference(*arguments, **options)
 
@@ -152,7 +154,7 @@ def _call_in_words(trace, filename: str, error: BaseException):
     if function is _UNKNOWN or isinstance(error, Feedback):
         return
     try:
-        parameters = [name for name in inspect.signature(function).parameters]
+        parameters = list(inspect.signature(function).parameters)
     except (ValueError, TypeError):
         return
     if isinstance(error, TypeError) or _in_another_order(node, parameters):
@@ -212,7 +214,8 @@ class _NamesOf(dict):
 
 
 class Stuck:
-    """One process that had not ended when the time was over: the *caller* of the answer or a child of its, and its *line*."""
+    """One process that had not ended when the time was over: the *caller* of the answer or a child of its, and its
+    *line*."""
 
     def __init__(self, is_caller: bool, loops: bool, line: str):
         self.is_caller, self.loops, self.line = is_caller, loops, line
@@ -224,7 +227,8 @@ class Stuck:
 
 
 def stuck_at(frame, filename: str, is_caller: bool, since: float) -> Stuck | None:
-    """What this process is doing, told from the *frame* that a signal has interrupted; None when that is no line of *filename*."""
+    """What this process is doing, told from the *frame* that a signal has interrupted; None when that is no line of
+    *filename*."""
     while frame and frame.f_code.co_filename != filename:
         frame = frame.f_back
     if frame is None:

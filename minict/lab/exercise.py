@@ -51,16 +51,16 @@ class Exercise:
     """One exercise.  It is registered by being made.
 
     *id*: such as ``pivot-1``.  *title*: a few words.  *minutes*: that it should take.  *difficulty*: 1 to 3.
-    *reference*: the package's function, which is the solution.  *starter*: the function as the learner finds it, at most
-    12 lines, with ``...`` for the blanks.  *check*: a function that gets the learner's and raises :class:`Feedback`;
-    it is called in a child of its own, in new mount, network, host name and IPC namespaces, and may do there what it
-    likes.
-    *hints*: two to four, from the idea to almost the code.  *wrong*: for each of at least three typical mistakes its name,
-    the source of a function that makes it, and a phrase that the feedback must contain.
-    *right*: for each of at least three unusual right answers its name and source; a check must accept them all.
-    *imports*: the lines that make the starter's and the wrong answers' names known; the notebook has them in a cell above.
-    *adapt*: called in place of a right answer, as ``adapt(function, …)``, where the package uses its own function in a way that
-    a learner need not know of.
+    *reference*: the package's function, which is the solution.  *starter*: the function as the learner finds it, at
+    most 12 lines, with ``...`` for the blanks.  *check*: a function that gets the learner's and raises
+    :class:`Feedback`; it is called in a child of its own, in new mount, pid, network, host name and IPC namespaces,
+    and may do there what it likes.  *hints*: two to four, from the idea to almost the code.
+
+    *wrong*: for each of at least three typical mistakes its name, the source of a function that makes it, and a phrase
+    that the feedback must contain.  *right*: for each of at least three unusual right answers its name and source; a
+    check must accept them all.  *imports*: the lines that make the starter's and the wrong answers' names known; the
+    notebook has them in a cell above.  *adapt*: called in place of a right answer, as ``adapt(function, …)``, where
+    the package uses its own function in a way that a learner need not know of.
     """
 
     def __init__(
@@ -206,10 +206,14 @@ def judge(task: Exercise, function, seconds: float | None = None) -> tuple[str, 
         )
         guarded.close()
         why = _explain(task, outcome, seconds or task.seconds, guarded.stray)
-        left = host.settle(before, 0.5)
+        left = _left_behind(before)
         if left:
-            _clear_away(before)
-            why = why or f"{task.name}() works, but leaves this behind on the host:\n  " + "\n  ".join(left)
+            host.remove_cgroups(left)
+            why = (
+                why
+                or f"{task.name}() works, but leaves this behind on the host:\n  control group "
+                + "\n  control group ".join(left)
+            )
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     if why:
@@ -351,7 +355,8 @@ class _Guarded:
                 raise Feedback("a child came back")  # the pipe says it too; but the check need not go on
 
     def _somebody_comes_out(self) -> bool:
-        """Wait until each child has ended, sleeps, or has come out; whether one has.  A child that runs may be on its way."""
+        """Wait until each child has ended, sleeps, or has come out; whether one has.  A child that runs may be on its
+        way."""
         end = time.monotonic() + _ON_ITS_WAY
         while _has_children():
             if select.select([self.reader], [], [], 0)[0]:
@@ -380,11 +385,29 @@ def _has_children() -> bool:
         return False
 
 
-def _clear_away(before: host.Snapshot) -> None:
-    """Remove the control groups that a wrong answer left; mounts and links went with the check's own namespaces."""
-    host.remove_cgroups(
-        sorted(set(host.snapshot().kinds["cgroups"]) - set(before.kinds["cgroups"]), key=len, reverse=True)
-    )
+def _left_behind(before: host.Snapshot) -> list[str]:
+    """The control groups that an answer has made and left, the innermost first: all else went with its namespaces.
+
+    A group with a container's id in its name may be that of another notebook's, which has just started.
+    """
+    from minict.engine.containers.store import all_ids
+
+    end = time.monotonic() + 3
+    while True:
+        new = set(host.snapshot().kinds["cgroups"]) - set(before.kinds["cgroups"])
+        left = [group for group in new if not any(id in group for id in all_ids())]
+        if not left or time.monotonic() > end or not any(_is_emptying(group) for group in left):
+            return sorted(left, key=len, reverse=True)
+        time.sleep(0.02)
+
+
+def _is_emptying(group: str) -> bool:
+    """Whether a control group still has processes: all those of an answer are killed, and end in a moment."""
+    try:
+        with open(f"{group}/cgroup.procs") as file:
+            return bool(file.read())
+    except OSError:
+        return True
 
 
 # ---- taking the place of the package's function ------------------------------------------------------------------

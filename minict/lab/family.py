@@ -11,7 +11,7 @@ from minict.kernel.process import PR_SET_NAME, prctl
 from minict.runtime.process import restore_signals, spawn
 
 from . import host
-from .child import run_in_child
+from .child import ChildError, run_in_child
 from .figures import CARD, FAINT, HUES, INK, LINE, LIT, LIT_EDGE, MUTED, Picture, _numbers_of, _Sheet
 
 _PATIENCE = 0.3  # seconds that number 1 has to notice a child's end: a thousand times what it needs
@@ -51,7 +51,10 @@ def family_album(wait_for) -> Picture:
     It happens now, in a new pid namespace that ends with the last picture.  The command starts a worker, the worker
     starts a helper.  We end the worker, then the helper, and then do the same five times more.
     """
-    return _draw(run_in_child(_live_through, wait_for))
+    try:
+        return _draw(run_in_child(_live_through, wait_for))
+    except ChildError as error:  # the learner's own mistake was printed by number 1; where we noticed it helps nobody
+        raise ChildError(str(error).removeprefix("the child raised ChildError: ")) from None
 
 
 # ---- the family ------------------------------------------------------------------------------------------------
@@ -65,16 +68,16 @@ def _live_through(wait_for) -> list[tuple[str, list[Person]]]:
     moments = []
     for round in range(1 + _MORE):
         os.write(order, b"!")
-        worker = _until(lambda: _find(first, "worker"))
-        helper = _until(lambda: _find(first, "helper"))
+        worker = _until(lambda: _find(first, "worker"), first)
+        helper = _until(lambda: _find(first, "helper"), first)
         if round == 0:
             moments.append(("A command starts a worker,\nthe worker a helper.", _family(first)))
         os.kill(worker, signal.SIGKILL)
-        _until(lambda: not os.path.exists(f"/proc/{worker}"))  # the command has waited for it
+        _until(lambda: not os.path.exists(f"/proc/{worker}"), first)  # the command has waited for it
         if round == 0:
             moments.append(("The worker has ended:\nits helper is an orphan.", _family(first)))
         os.kill(helper, signal.SIGKILL)
-        _until(lambda: _find(first, "helper") is None)
+        _until(lambda: _find(first, "helper") is None, first)
         if round == 0:
             zombies(first)
             moments.append(("The helper has ended, too.\n", _family(first)))
@@ -115,10 +118,12 @@ def _call_oneself(name: str) -> None:
     prctl(PR_SET_NAME, ctypes.addressof(text))
 
 
-def _until(condition):
-    """Wait until ``condition()`` is true; its value."""
+def _until(condition, first: int = 0):
+    """Wait until ``condition()`` is true; its value.  Raises :class:`ChildError` when the child *first* has ended."""
     end = time.monotonic() + _LIMIT
     while not (value := condition()):
+        if first and os.waitid(os.P_PID, first, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            raise ChildError("number 1 has ended, and its family with it: what it printed stands above")
         if time.monotonic() > end:
             raise TimeoutError(f"nothing came of it within {_LIMIT:g} s: has number 1 ended?")
         time.sleep(0.002)

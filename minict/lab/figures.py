@@ -195,9 +195,8 @@ class Map(Picture):
             if number in files:
                 place = f"{x:.0f},{y:.0f},{x + width:.0f},{y + height:.0f}"
                 words = html.escape(f"{name}: chapter {number:02}, {files[number].title}", quote=True)
-                areas.append(
-                    f"<area shape='rect' coords='{place}' alt='{words}' title='{words}' {link_attributes(files[number].name)}>"
-                )
+                link = link_attributes(files[number].name)
+                areas.append(f"<area shape='rect' coords='{place}' alt='{words}' title='{words}' {link}>")
         return (
             f"<img width='{self.width}' alt='{html.escape(self.sentence, quote=True)}' usemap='#minict-map' "
             f"src='data:image/png;base64,{base64.b64encode(self.png).decode()}'>"
@@ -645,7 +644,8 @@ def _curve(points: list[tuple[float, float]], label: str, unit: str, seconds: fl
         return left + at / seconds * (width - left - 12), height - foot - value / highest * (height - foot - 34)
 
     parts = [
-        f"<svg width='{width}' height='{height}' viewBox='0 0 {width} {height}' font-family='sans-serif' font-size='12'>",
+        f"<svg width='{width}' height='{height}' viewBox='0 0 {width} {height}' "
+        "font-family='sans-serif' font-size='12'>",
         f"<text x='{left}' y='16' fill='{INK}' font-weight='bold'>{html.escape(label)}</text>",
     ]
     for part in (0, 0.5, 1):

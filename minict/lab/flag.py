@@ -21,8 +21,10 @@ from .verdict import readable, tell
 
 _flags: dict[str, Flag] = {}
 _placed: dict[str, object] = {}  # id -> what place() returned, in this notebook
-_ANIMALS = "adder badger beaver bison crane dingo eagle ferret gecko heron ibis jackal koala lemur lynx marmot newt otter panda puffin quail raven seal stork tapir viper walrus wombat yak zebra".split()
-_THINGS = "anchor anvil basket beacon bottle bridge candle compass feather fiddle hammer kettle ladder lantern mirror needle paddle pepper pillow quiver ribbon saddle shovel spindle teapot thimble trumpet whistle window zipper".split()
+_ANIMALS = """adder badger beaver bison crane dingo eagle ferret gecko heron ibis jackal koala lemur lynx marmot newt
+otter panda puffin quail raven seal stork tapir viper walrus wombat yak zebra""".split()
+_THINGS = """anchor anvil basket beacon bottle bridge candle compass feather fiddle hammer kettle ladder lantern mirror
+needle paddle pepper pillow quiver ribbon saddle shovel spindle teapot thimble trumpet whistle window zipper""".split()
 
 
 class Flag:
@@ -31,8 +33,8 @@ class Flag:
     *id*: the chapter, such as ``04``.  *story*: where the learner starts and what they may use, without the way.
     *place*: a function that gets the word, puts it into a file and returns what the learner starts from.  *solution*: a
     function that gets what *place* returned and returns the word, through the weakness.  *closed*: a function like
-    *solution* that tries the same way where the weakness is mended, and raises :class:`OSError` or returns another word.
-    *remove*: a function that gives back what *place* took.
+    *solution* that tries the same way where the weakness is mended, and raises :class:`OSError` or returns another
+    word. *remove*: a function that gives back what *place* took.
     """
 
     def __init__(self, id: str, story: str, *, place, solution, closed, remove):

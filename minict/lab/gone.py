@@ -7,7 +7,8 @@ CLASS = "minict-alive"
 
 # The last rule is for source(), whose long lines were broken in the middle of a word: they scroll.
 STYLE = f"""<style>
-.{CLASS}.jupyter-widgets-disconnected::after {{ content: "The kernel of this notebook was restarted: run this cell again.";
+.{CLASS}.jupyter-widgets-disconnected::after {{
+  content: "The kernel of this notebook was restarted: run this cell again.";
   color: var(--jp-error-color1, #d32f2f); font-weight: 600; padding: .4em 0; display: block }}
 .{CLASS}.jupyter-widgets-disconnected::before, .{CLASS} .jupyter-widgets-disconnected::before {{ content: none }}
 .{CLASS}.jupyter-widgets-disconnected button, .{CLASS} .jupyter-widgets-disconnected.widget-button {{ opacity: .45;

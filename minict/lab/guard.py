@@ -1,12 +1,12 @@
 """What keeps a notebook, and the machine that it runs on, safe from a cell.
 
-* A child that a cell forks by hand and that raises, or reaches the end of the cell, would go on as a second kernel on the
-  same connection, and the first would wait for ever: here it ends with the cell.
+* A child that a cell forks by hand and that raises, or reaches the end of the cell, would go on as a second kernel on
+  the same connection, and the first would wait for ever: here it ends with the cell.
 * A child that never ends is ended by an alarm after a minute, and at once when the kernel ends.
 * A call that would move the kernel itself, end it, or change the whole machine, raises an error that names the remedy.
 
-The guards look at who calls.  A cell's own code is refused, and so is a function of the runtime that a cell calls by itself,
-such as ``make_private()``; the engine, which knows what it does, is not.
+The guards look at who calls.  A cell's own code is refused, and so is a function of the runtime that a cell calls by
+itself, such as ``make_private()``; the engine, which knows what it does, is not.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ class Guards:
             return False  # a container, where no descriptor of ours is left
 
     def guard(self, module, name: str, is_refused, sentence: str) -> None:
-        """Let ``module.name`` raise *sentence* for a cell for which ``is_refused(*arguments)``, in all modules that know it."""
+        """Let ``module.name`` raise *sentence* for a cell for which ``is_refused(*arguments)``, in all modules that
+        know it."""
         original = getattr(module, name, None)
         if original is None:  # os.unshare and os.setns exist from Python 3.12 on
             return
@@ -265,8 +266,8 @@ def _called_from_cell(space: dict, frame) -> bool:
 class DescriptorOne(io.TextIOBase):
     """Text that is written at once to descriptor 1, whatever that is by then; needs no import and no lock.
 
-    A container's init has no descriptor any more.  What is printed there goes through memory that it shares with the notebook,
-    which shows it at the end of the cell.
+    A container's init has no descriptor any more.  What is printed there goes through memory that it shares with the
+    notebook, which shows it at the end of the cell.
     """
 
     def write(self, text: str) -> int:

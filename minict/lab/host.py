@@ -1,8 +1,8 @@
 """What the host looks like: mounts, links, control groups, firewall rules, processes, files of containers.
 
 A container takes all of these from its host and must give all of them back.  :func:`snapshot` writes
-them down, and :func:`difference` says in words what two snapshots do not share.  What of it is a notebook's own, and how to give
-it back, :mod:`.trace` knows.
+them down, and :func:`difference` says in words what two snapshots do not share.  What of it is a notebook's own, and
+how to give it back, :mod:`.trace` knows.
 """
 
 from __future__ import annotations

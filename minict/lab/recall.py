@@ -30,7 +30,10 @@ class Recall(Quiz):
         if not self.places:
             return "Nothing to warm up with: this is the first chapter."
         quiz, number = self.places[0]
-        return f'Warm-up: {len(self.places)} questions of earlier chapters. Answer with, for example, answer("{quiz}", {number}, "b")'
+        count = len(self.places)
+        return (
+            f'Warm-up: {count} questions of earlier chapters. Answer with, for example, answer("{quiz}", {number}, "b")'
+        )
 
     def title(self, number: int) -> str:
         """What stands before the question *number*, counted from 1."""

@@ -7,9 +7,9 @@
         minict.pull(registry.name("tiny"))
         registry.requests                                 # [GET /v2/ 401, GET /token 200, …]
 
-It speaks the OCI distribution specification as far as an image's way there and back needs it: manifests, blobs in parts, mounting
-a blob of another repository, tags, and, like the large registries, a token for everybody who asks for one.  Source:
-https://github.com/opencontainers/distribution-spec/blob/main/spec.md
+It speaks the OCI distribution specification as far as an image's way there and back needs it: manifests, blobs in
+parts, mounting a blob of another repository, tags, and, like the large registries, a token for everybody who asks for
+one.  Source: https://github.com/opencontainers/distribution-spec/blob/main/spec.md
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ _OF_THE_TAGS = re.compile(r"/v2/(?P<name>.+)/tags/list$")
 
 
 class Request:
-    """One request that was answered: its *method*, its *path* without what is behind ?, and the *status* of the answer."""
+    """One request that was answered: its *method*, its *path* without what is behind ?, and the *status* of the
+    answer."""
 
     def __init__(self, method: str, path: str, status: int):
         self.method, self.path, self.status = method, path, status
@@ -58,7 +59,7 @@ class Registry:
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self._thread.start()
-        self.address = "127.0.0.1:{}".format(self._server.server_address[1])
+        self.address = f"127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> Registry:
         return self

@@ -33,12 +33,12 @@ class Scenario:
     """A broken container.  It is registered by being made.
 
     *id*: a word or two, such as ``deaf``.  *symptom*: one sentence, as somebody would say it who uses the container.
-    *start*: a function that starts what is broken and returns it, most often a container of ``minict.run(…, detach=True)``.
-    *check*: a function that gets what *start* returned and raises :class:`Feedback` with what is still wrong; it only looks.
-    *clues*: one to three, from where to look to almost the repair.  *solution*: a function that gets what *start* returned and
-    repairs it; its source is the last clue.  *wrong*: for each of at least two repairs that do not help its name, a
-    function like *solution*, and a phrase of the feedback.  *end*: a function that gives back what *start* took;
-    without one a container is stopped.
+    *start*: a function that starts what is broken and returns it, most often a container of ``minict.run(…,
+    detach=True)``. *check*: a function that gets what *start* returned and raises :class:`Feedback` with what is
+    still wrong; it only looks. *clues*: one to three, from where to look to almost the repair.  *solution*: a
+    function that gets what *start* returned and repairs it; its source is the last clue.  *wrong*: for each of at
+    least two repairs that do not help its name, a function like *solution*, and a phrase of the feedback.  *end*: a
+    function that gives back what *start* took; without one a container is stopped.
     """
 
     def __init__(

@@ -78,9 +78,8 @@ def lab() -> int:
 def prepare_copies() -> None:
     """Make the learner's copies of the chapters; name those whose chapter has changed since."""
     for copy in copies.prepare():
-        print(
-            f"Chapter {copy.number:02} has changed since your copy of it was made.  A new one: minict lab --reset {copy.number:02}"
-        )
+        number = f"{copy.number:02}"
+        print(f"Chapter {number} has changed since your copy of it was made.  A new one: minict lab --reset {number}")
 
 
 def short_runtime_directory() -> str | None:

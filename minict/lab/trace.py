@@ -1,7 +1,8 @@
 """The last cell of every chapter: what this notebook has left on the host, if it has.
 
-:mod:`.host` compares everything; a learner wants to know what is theirs, and how to give it back.  So a container is one line,
-with the command that removes it; what is another notebook's, or a terminal's, is not mentioned; what is gone is no trace.
+:mod:`.host` compares everything; a learner wants to know what is theirs, and how to give it back.  So a container is
+one line, with the command that removes it; what is another notebook's, or a terminal's, is not mentioned; what is
+gone is no trace.
 """
 
 from __future__ import annotations
@@ -106,7 +107,8 @@ def traces(before: dict, now: dict) -> dict[str, list[str]]:
 
 
 def _of(thing: str, ids: set[str]) -> bool:
-    """Whether *thing* belongs to one of the containers *ids*: paths hold whole ids, cables their first eight characters."""
+    """Whether *thing* belongs to one of the containers *ids*: paths hold whole ids, cables their first eight
+    characters."""
     return any(id in thing or thing.startswith(f"veth{id[:8]}") for id in ids)
 
 
@@ -144,9 +146,10 @@ def _ancestors(pid: int, table: dict) -> set[int]:
 
 
 def _line(kind: str, thing: str, table: dict, inside: set[int]) -> str:
-    """What to say of one new thing, and what to do about it; nothing when it is not ours, or *inside* of a container."""
+    """What to say of one new thing, and what to do about it; nothing when it is not ours, or *inside* of a
+    container."""
     if kind == "processes":
-        pid = int(thing.split()[0])
+        pid = int(thing.split(maxsplit=1)[0])
         if pid not in table or not _is_ours(pid, table) or _ancestors(pid, table) & inside:
             return ""
         if table[pid].state == "Z":
@@ -180,16 +183,16 @@ def _is_shared(line: str) -> bool:
 
 
 def _changed_propagation(before: dict, now: dict) -> list[str]:
-    changed = [
-        f"{point} is {after} now, and was {before['propagation'][point, id]}: mount --make-{_word(before['propagation'][point, id])} {point}"
-        for (point, id), after in now["propagation"].items()
-        if before["propagation"].get((point, id), after) != after
-    ]
+    changed = []
+    for mount, after in now["propagation"].items():
+        was = before["propagation"].get(mount, after)
+        if was != after:
+            changed.append(f"{mount[0]} is {after} now, and was {was}: mount --make-{_word(was)} {mount[0]}")
     return changed if len(changed) < 4 else [f"the propagation of {len(changed)} mounts; {changed[0]}, and so on"]
 
 
 def _word(propagation: str) -> str:
-    return {"master": "slave"}.get(propagation, propagation.split(", ")[0])
+    return {"master": "slave"}.get(propagation, propagation.partition(", ")[0])
 
 
 def _name(before: dict, now: dict) -> list[str]:

@@ -31,7 +31,8 @@ class Verdict:
         colour = _LOOKS.get(self.text[:1], _LOOKS["○"])
         style = (
             f"border-left: 4px solid {colour}; padding: .35em .9em; margin: 0; white-space: pre-wrap; "
-            "overflow-wrap: anywhere; font-family: var(--jp-code-font-family, monospace); font-size: var(--jp-code-font-size, 13px)"
+            "overflow-wrap: anywhere; font-family: var(--jp-code-font-family, monospace); "
+            "font-size: var(--jp-code-font-size, 13px)"
         )
         sign = f"<b style='color: {colour}'>{html.escape(self.text[:1])}</b>{html.escape(self.text[1:])}"
         return {"text/plain": self.text, "text/html": f"<div style='{style}'>{sign}</div>"}

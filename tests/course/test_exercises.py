@@ -258,3 +258,22 @@ def test_progress_is_kept_for_other_notebooks(monkeypatch, tmp_path):
     exercise._remember(task, task.function(task.solution))
     monkeypatch.setattr(record, "_here", {})
     assert task.solution.strip() in exercise.my_sources()["pivot-1"]
+
+
+def test_another_notebooks_container_survives_a_check(tiny):
+    """What is started elsewhere while an answer is judged is not the answer's."""
+    import threading
+
+    import minict
+
+    boxes = []
+    other = threading.Timer(0.2, lambda: boxes.append(minict.run(tiny, "sleep 60", network="none", detach=True)))
+    slow = "def reap(pid):\n    __import__('time').sleep(1.5)\n" + ALL["init-1"].solution.split("\n", 1)[1]
+    other.start()
+    try:
+        _, feedback = answer(ALL["init-1"], slow)
+        other.join()
+        assert "leaves this behind" not in feedback and boxes[0].status == "running", feedback
+    finally:
+        other.join()
+        boxes[0].stop(timeout=0)

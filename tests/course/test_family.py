@@ -9,6 +9,7 @@ import pytest
 from minict.lab import family
 from minict.runtime.init import reap
 from minict.runtime.process import spawn
+from tests.support.notebook_kernel import Kernel
 
 
 def naive(pid):
@@ -24,7 +25,7 @@ def test_album(wait_for, zombies):
 
 def test_a_number_1_that_ends_too_early_is_an_error(monkeypatch):
     monkeypatch.setattr(family, "_LIMIT", 0.3)
-    with pytest.raises(Exception, match="has number 1 ended"):
+    with pytest.raises(Exception, match="number 1 has ended"):
         family.family_album(lambda pid: None)
 
 
@@ -34,3 +35,10 @@ def test_zombies_are_counted():
     for pid in children:
         os.waitpid(pid, 0)
     assert family.zombies(os.getpid()) == 0
+
+
+def test_a_mistake_in_number_one_is_shown_and_not_where_we_noticed_it(tiny):
+    with Kernel() as kernel:
+        kernel.run("from minict.lab.family import family_album")
+        words = kernel.run("def reap(pid):\n    raise ValueError('mine')\nfamily_album(reap)")
+        assert "ValueError: mine" in words and "number 1 has ended" in words and "lab/family.py" not in words

@@ -79,8 +79,8 @@ def take(name: str, id: str, reclaim: Callable[[str], object]) -> None:
         reclaim(holder)
         if os.path.isdir(paths.container_data(holder)):
             raise ContainerError(
-                f"the name {name!r} is in use by the container {holder[:12]}: remove or rename that container, or use "
-                "another name"
+                f"the name {name!r} is in use by the container {holder[:12]}: remove that container with "
+                f"'minict rm -f {name}', or use another name"
             )
         release(f"{name}/{holder}")
 

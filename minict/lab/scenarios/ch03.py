@@ -51,8 +51,9 @@ def check(box) -> None:
     if zombies:
         parent = host.process_table().get(zombies[0].parent)
         raise Feedback(
-            f"There are {len(zombies)} zombies, all children of one living process, {parent.name if parent else 'which has just ended'}. "
-            "A zombie has ended already: no signal reaches it. It goes when its parent waits, or when it gets another parent."
+            f"There are {len(zombies)} zombies, all children of one living process{f', {parent.name}' if parent else ''}. "
+            "A zombie has ended already: no signal reaches it. It goes when its parent waits, or when it gets another "
+            "parent."
         )
 
 

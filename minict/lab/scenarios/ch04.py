@@ -76,8 +76,8 @@ def remove(room: Room) -> None:
 
 Flag(
     "04",
-    "A file of the host holds a word; its path is flag_room.file. In a %%child, call flag_room.enter() first: that locks you in. "
-    "Then read the file from in there, and print what you find.",
+    "A file of the host holds a word; its path is flag_room.file. In a %%child, call flag_room.enter() first: that locks "
+    "you in. Then read the file from in there, and print what you find.",
     place=place,
     solution=solution,
     closed=closed,
