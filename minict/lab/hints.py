@@ -1,4 +1,4 @@
-"""minict.lab.hints"""
+"""Hints: one more each time, and the solution last."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from minict.lab.exercise import _hints_shown, find
 from minict.lab.verdict import readable
 
 
-def hint(id: str) -> None:
+def hint(id: str = "") -> None:
     """Show one more hint for the exercise or the challenge *id*; after the last one, the solution."""
+    if not id:
+        print('Which one? Give its id, which stands in the heading: hint("pivot-1")')
+        return
     from .challenge import challenges
 
     task = challenges().get(id) or find(id)

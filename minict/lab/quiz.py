@@ -123,6 +123,9 @@ def quiz(id: str) -> Quiz:
 def answer(id: str, question: int, letter: str) -> None:
     """Answer one question of a quiz; print whether that is right, and why."""
     questions = find(id).questions
+    if not str(question).isdecimal():
+        raise ValueError(f"invalid question {question!r}: use its number, as in answer({id!r}, 1, 'b')")
+    question = int(question)
     if not 1 <= question <= len(questions):
         raise ValueError(f"the quiz {id} has the questions 1 to {len(questions)}, and not {question}")
     option = questions[question - 1].answer(letter)

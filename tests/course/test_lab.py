@@ -286,6 +286,9 @@ def test_a_click_says_why(kernel):
 def test_an_answer_that_is_typed(kernel):
     assert kernel.run('answer("pivot-root", 2, "c")').startswith("✓ ")
     assert kernel.run('answer("pivot-root", 2, "a")').startswith("✗ ")
+    assert kernel.run('answer("pivot-root", "2", "c")').startswith("✓ ")
+    assert "invalid question 'two': use its number" in kernel.run('answer("pivot-root", "two", "c")')
+    assert "Which one?" in kernel.run("hint()")
     assert "has the questions 1 to" in kernel.run('answer("pivot-root", 99, "a")')
     assert "the answers are a, b, c" in kernel.run('answer("pivot-root", 2, "x")')
     assert "there is no quiz" in kernel.run('quiz("nothing")')

@@ -8,6 +8,7 @@ import os
 import nbformat
 import pytest
 
+from minict.lab.challenge import challenges
 from minict.lab.exercise import exercises
 from minict.lab.quiz import quizzes
 from tests.support import notebook_rules
@@ -28,6 +29,7 @@ def test_chapters_are_numbered_without_a_gap():
 # ---- each rule can fail ----------------------------------------------------------------------------------------
 
 TASK = exercises()["pivot-1"]
+CHALLENGE = next(task for task in challenges().values() if task.chapter == "ch05")
 
 
 def code(source, count=None, outputs=(), tags=()):
@@ -48,8 +50,9 @@ def good() -> list:
     """A chapter without a fault."""
     cells = [
         text("# Who is number one?\n\nA story.\n\n**You will be able to** …\n\n**Before you start** … 45 min"),
-        code("from minict.lab import *"),
-        code("runtime_map(5)"),
+        code("from minict.lab import *", tags=["short"]),
+        code("runtime_map(5)", tags=["short"]),
+        code("warm_up(5)"),
         text(TASK.box),
         code(f'@exercise("pivot-1")\n{TASK.starter}'.rstrip()),
         code('# hint("pivot-1")'),
@@ -57,10 +60,14 @@ def good() -> list:
         code("source(print)"),
         text("## Lessons learned\n\n## Quiz"),
         code('quiz("pivot-root")'),
-        text("## Go further\n\n## Clean up"),
-        code("leave_no_trace()", outputs=[printed("This notebook left no trace on the host.")]),
+        text(f"## Go further\n\n{CHALLENGE.box}"),
+        code(f'challenge("{CHALLENGE.id}")'),
+        text("## Clean up"),
+        code("leave_no_trace()", outputs=[printed("This notebook left no trace on the host.")], tags=["short"]),
         text("## Next"),
+        code("course_map()"),
     ]
+    cells[0].metadata["tags"] = ["short"]
     return cells
 
 
@@ -78,6 +85,10 @@ def page(cells, name="05-x.ipynb") -> Page:
 
 def test_a_good_chapter_has_no_fault_but_too_few_exercises():
     assert problems(page(good())) == ["05-x.ipynb: it has 1 exercises, and should have three or more"]
+    untagged = good()
+    for cell in untagged:
+        cell.metadata["tags"] = []
+    assert any("it has no short path" in words for words in problems(page(untagged)))
 
 
 @pytest.mark.parametrize(
@@ -132,6 +143,10 @@ def test_a_fault_is_found(cell, words):
         ('quiz("pivot-root")', "has no quiz"),
         (TASK.box, "this line is missing"),
         ('# hint("pivot-1")', "after pivot-1"),
+        ("warm_up(5)", "lacks warm_up(5)"),
+        ("course_map()", "lacks course_map()"),
+        (f'challenge("{CHALLENGE.id}")', "lacks challenge("),
+        (CHALLENGE.box, "above the challenge"),
     ],
 )
 def test_a_missing_part_is_found(words, fault):
@@ -173,7 +188,8 @@ def test_a_word_of_a_later_chapter_is_found_unless_it_is_linked():
 
 def test_a_short_path_is_whole():
     cells = good()
-    cells[1].metadata["tags"] = ["short"]
+    for cell in cells:
+        cell.metadata["tags"] = ["short"] if cell is cells[1] else []
     found = " ".join(problems(page(cells)))
     assert (
         "short path lacks leave_no_trace()" in found

@@ -271,6 +271,7 @@ def a_short_path(page):
     """The cells with the tag `short` are a chapter of their own; a test runs them alone."""
     short = [cell for cell in page.code if "short" in tags(cell)]
     if not short:
+        yield "it has no short path: tag its cells with short"
         return
     for words in ("from minict.lab import *", f"runtime_map({page.chapter})", "leave_no_trace()"):
         if not any(words in cell.source for cell in short):
@@ -279,6 +280,14 @@ def a_short_path(page):
         yield "its short path has no text: tag the Markdown cells as well"
     if 2 * len(short) > 1.5 * len(page.code):
         yield f"its short path has {len(short)} of {len(page.code)} cells, more than three quarters"
+
+
+def recall_and_challenge(page):
+    """What goes on through the whole course: see the docstring of minict.lab."""
+    calls = [f"warm_up({page.chapter})"] * (page.chapter >= 2) + ["course_map()", "challenge("]
+    for call in calls:
+        if not any(re.search(rf"^{re.escape(call)}", cell.source, re.M) for cell in page.code):
+            yield f"it lacks {call}"
 
 
 def enough_to_do(page):
@@ -313,7 +322,7 @@ FOR_ALL = (
     starters_are_the_registrys,
     no_word_before_its_explanation,
 )
-FOR_CHAPTERS = (opening_and_closing, a_short_path, enough_to_do, short_cells)
+FOR_CHAPTERS = (opening_and_closing, a_short_path, recall_and_challenge, enough_to_do, short_cells)
 
 
 def problems(page: Page) -> list[str]:
