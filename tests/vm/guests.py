@@ -7,6 +7,7 @@ No part of the suite, since it needs the kernel and the disk of `make test-v2`; 
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import shutil
@@ -82,6 +83,19 @@ def test_nothing_stays_of_a_guest_whose_script_is_killed(folder):
     guest.send_signal(signal.SIGKILL)
     assert guest.wait() == -signal.SIGKILL
     assert remains(folder, pids) == []
+
+
+def test_nothing_stays_of_two_guests_whose_script_is_killed(folder):
+    words = [f"{ROOT}/tests/vm/v2.sh", "tests/unit/util", "tests/unit/volumes"]
+    null = subprocess.DEVNULL
+    both = subprocess.Popen(words, stdin=null, stdout=null, stderr=null, env={**os.environ, "TMPDIR": folder})
+    while sum(os.path.getsize(path) > 0 for path in glob.glob(f"{folder}/*/console")) < 2:
+        assert both.poll() is None
+        time.sleep(0.1)
+    pids = descendants(both.pid)
+    both.send_signal(signal.SIGKILL)
+    both.wait()
+    assert len(pids) > 10 and remains(folder, pids) == []
 
 
 def test_what_a_guest_that_died_wrote_is_shown(folder):
