@@ -33,7 +33,7 @@ TARGETS = {
     "test-v2": TOOLS.format("gcc make flex bison bc perl patch xz mmdebstrap mke2fs")
     + " && echo 'int main(void) { return 0; }' | gcc -static -x c - -o /tmp/static",
     "test-vm": TOOLS.format("qemu-system-x86_64 mmdebstrap mke2fs setpriv"),
-    "lint": TOOLS.format(".venv/bin/ruff .venv/bin/mypy") + " && .venv/bin/ruff check tests/vm",
+    "lint": TOOLS.format(".venv/bin/ruff .venv/bin/mypy") + " && .venv/bin/ruff --version && .venv/bin/mypy --version",
     "docs": "make docs",
     "bench": TOOLS.format("runc crun bwrap podman")
     + " && .venv/bin/python -m tests.bench.ports --rounds 2 && .venv/bin/python -m tests.bench.pull --rounds 2",
