@@ -35,7 +35,7 @@ _API = {
 }
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> object:
     """``minict.run`` and the like are loaded when first asked for: the command line starts faster without them."""
     if name in _API:
         import importlib
@@ -44,5 +44,5 @@ def __getattr__(name: str):
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return [*globals(), *_API]

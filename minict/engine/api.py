@@ -46,9 +46,9 @@ class Finished:
     @property
     def trace(self) -> str:
         """The steps of its birth with their times, when ``trace=True`` was given."""
-        from minict.runtime.trace import table
+        from minict.runtime.trace import format_traces
 
-        return table(self._traces)
+        return format_traces(self._traces)
 
 
 def run(

@@ -1,15 +1,19 @@
 """The system calls that a container runtime needs and that Python's standard library lacks.
 
 =====================  ===========================================================================
-:mod:`.syscall`        how a call is made, and how its errno becomes an OSError
+:mod:`.syscall`        makes a call and turns its errno into an :class:`OSError`
 :mod:`.namespaces`     unshare, setns, clone3
-:mod:`.mount`          mount, umount2, pivot_root, openat2, mount_setattr
+:mod:`.mount`          mount, umount2, pivot_root, openat2, open_tree, move_mount, mount_setattr
 :mod:`.process`        prctl, pidfd_open, pidfd_send_signal, close_range, sethostname
 :mod:`.capability`     capget, capset
+:mod:`.keyring`        a new session keyring (keyctl)
 :mod:`.seccomp`        seccomp
 :mod:`.bpf`            bpf: small programs that the kernel runs, here to decide about devices
-:mod:`.network`        the loopback device, by its one ioctl
+:mod:`.network`        switches the loopback device on
+:mod:`.netlink`        makes and lists interfaces, addresses and routes
+:mod:`.conntrack`      deletes entries of the connection tracking table
+:mod:`.inotify`        watches files for changes
 =====================  ===========================================================================
 
-Nothing here knows what a container is, and nothing imports more than ctypes and os.
+Nothing here knows about containers. Begin reading with :mod:`.syscall`.
 """

@@ -1,4 +1,4 @@
-"""bpf: programs that the kernel runs at certain points of its own, such as the opening of a device."""
+"""bpf: programs that the kernel runs at certain points, such as the opening of a device."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class _Attach(ctypes.Structure):
 
 
 def prog_load(prog_type: int, program: bytes, license: bytes) -> int:
-    """Hand *program* (instructions of eBPF, 8 bytes each) to the kernel, which proves that it ends and is harmless.
+    """Hand *program* (instructions of eBPF, 8 bytes each) to the kernel, which verifies that it ends and is harmless.
 
-    *license* is a word that the kernel understands: some of its helper functions are for programs under "GPL" only.
-    Returns a file descriptor, closed on exec.  Raises :class:`OSError`: EINVAL when this kernel has no such *prog_type*
-    or the program does not pass, EPERM without CAP_SYS_ADMIN or CAP_BPF.  Source: bpf(2).
+    *license*: the kernel offers some helper functions only to programs under "GPL".
+    Returns a file descriptor, closed on exec. Raises :class:`OSError`: EINVAL when this kernel lacks *prog_type* or
+    rejects the program, EPERM without CAP_SYS_ADMIN or CAP_BPF. Source: bpf(2).
     """
     code = ctypes.create_string_buffer(program, len(program))
     words = ctypes.create_string_buffer(license)
@@ -52,8 +52,8 @@ def prog_load(prog_type: int, program: bytes, license: bytes) -> int:
 def prog_attach(target: int, program: int, attach_type: int, flags: int = 0, path: str | None = None) -> None:
     """Let the kernel run the *program* of :func:`prog_load` at the point *attach_type* of the open cgroup *target*.
 
-    It stays as long as the cgroup does.  With BPF_F_ALLOW_MULTI it is one of several, its ancestors' among them, and
-    all of them must agree.  Raises :class:`OSError` with *path*.  Source: bpf(2).
+    It stays as long as the cgroup does. With BPF_F_ALLOW_MULTI a cgroup can have several programs, those of its
+    ancestors included, and all of them must agree. Raises :class:`OSError` with *path*. Source: bpf(2).
     """
     attributes = _Attach(target, program, attach_type, flags)
     syscall("bpf", BPF_PROG_ATTACH, ctypes.byref(attributes), ctypes.sizeof(attributes), path=path)

@@ -1,8 +1,7 @@
-"""Connection tracking: the kernel's memory of conversations, by which the packets after the first one are translated
-too.
+"""Connection tracking: the kernel's table of connections, by which it translates the packets after the first one.
 
-What is in that memory stays translated as it was, even when the rule has changed since: who wants
-a new rule to count for a conversation that goes on has to make the kernel forget it.
+A connection in that table stays translated as it was, even when the rule changes. For a new rule to apply to a
+connection that goes on, its entry has to be deleted.
 
 Sources: linux/netfilter/nfnetlink_conntrack.h; conntrack(8), which does the same.
 """
@@ -14,7 +13,7 @@ import struct
 
 from .netlink import NLA_F_NESTED, NLM_F_DUMP, Netlink, attribute, attributes
 
-TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -35,43 +34,41 @@ _NFGENMSG = struct.pack("=BBH", AF_INET, 0, 0)  # struct nfgenmsg: family, versi
 
 
 class Conntrack(Netlink):
-    """Requests about the conversations that pass the caller's network namespace."""
+    """Requests about the connections that pass through the caller's network namespace. Source: conntrack(8)."""
 
     def __init__(self) -> None:
         super().__init__(NETLINK_NETFILTER)
 
     def forget(self, protocol: int, ports: Iterable[int], addressed_to: Callable[[bytes], bool]) -> int:
-        """Forget the conversations that began with a packet to one of *ports*, and to an address (four bytes) of which
-        *addressed_to(address)* is true; return how many there were.
+        """Delete the entries of connections that began with a packet to one of *ports* and to an address (four bytes)
+        for which *addressed_to(address)* is true; return how many there were.
 
-        *protocol*: IPPROTO_TCP or IPPROTO_UDP.  The kernel looks through all it remembers, which may take 10 ms.
-        Raises :class:`OSError`.
+        *protocol*: IPPROTO_TCP or IPPROTO_UDP. The kernel searches its whole table, which may take 10 ms.
+        Raises :class:`OSError`. Source: linux/netfilter/nfnetlink_conntrack.h; conntrack(8), ``-D``.
         """
         wanted = {port.to_bytes(2, "big") for port in ports}
         count = 0
-        for body in self._conversations(protocol):
+        for body in self._connections(protocol):
             parts = attributes(body[len(_NFGENMSG) :])
-            begun = attributes(parts[CTA_TUPLE_ORIG])
-            how = attributes(begun.get(CTA_TUPLE_PROTO, b""))
-            to = attributes(begun.get(CTA_TUPLE_IP, b"")).get(CTA_IP_V4_DST)
-            if (
-                how.get(CTA_PROTO_NUM) == bytes([protocol])
-                and how.get(CTA_PROTO_DST_PORT) in wanted
-                and to
-                and addressed_to(to)
-            ):
+            first = attributes(parts[CTA_TUPLE_ORIG])
+            transport = attributes(first.get(CTA_TUPLE_PROTO, b""))
+            address = attributes(first.get(CTA_TUPLE_IP, b"")).get(CTA_IP_V4_DST)
+            matches = transport.get(CTA_PROTO_NUM) == bytes([protocol]) and transport.get(CTA_PROTO_DST_PORT) in wanted
+            if matches and address and addressed_to(address):
                 count += self._forget(parts)
         return count
 
-    def _conversations(self, protocol: int) -> list[bytes]:
-        """Those that the kernel's filter lets through; a kernel before 5.8 has none, and tells of all."""
-        tuple = attribute(CTA_TUPLE_PROTO | NLA_F_NESTED, attribute(CTA_PROTO_NUM, bytes([protocol])))
+    def _connections(self, protocol: int) -> list[bytes]:
+        """The connections of *protocol*; a kernel before 5.8 has no filter and lists all."""
+        original = attribute(CTA_TUPLE_PROTO | NLA_F_NESTED, attribute(CTA_PROTO_NUM, bytes([protocol])))
         filter = attribute(CTA_FILTER_ORIG_FLAGS, CTA_FILTER_F_CTA_PROTO_NUM) + attribute(CTA_FILTER_REPLY_FLAGS, 0)
         return self.request(
             NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET,
-            _NFGENMSG + attribute(CTA_TUPLE_ORIG | NLA_F_NESTED, tuple) + attribute(CTA_FILTER | NLA_F_NESTED, filter),
+            _NFGENMSG
+            + attribute(CTA_TUPLE_ORIG | NLA_F_NESTED, original)
+            + attribute(CTA_FILTER | NLA_F_NESTED, filter),
             NLM_F_DUMP,
-            "list the conversations",
+            "list the connections",
         )
 
     def _forget(self, parts: dict[int, bytes]) -> bool:
@@ -82,10 +79,12 @@ class Conntrack(Netlink):
         )
         try:
             self.request(
-                NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE, _NFGENMSG + same, what="forget a conversation"
+                NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE,
+                _NFGENMSG + same,
+                what="delete the entry of a connection",
             )
             return True
         except OSError as error:
-            if error.errno != errno.ENOENT:  # else it has just ended
+            if error.errno != errno.ENOENT:  # the connection has just ended
                 raise
             return False

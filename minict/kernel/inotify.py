@@ -1,4 +1,4 @@
-"""inotify: the kernel tells of changes in a directory, so that nobody has to look again and again."""
+"""inotify: the kernel reports changes of files, so that nobody has to poll."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ IN_DELETE_SELF = 0x400
 
 
 def inotify_init1(flags: int = os.O_CLOEXEC) -> int:
-    """A descriptor that becomes readable when something watched has changed.
+    """A descriptor that becomes readable when a watched file changes.
 
-    Raises :class:`OSError`, EMFILE when the user has too many.  Source: inotify_init1(2).
+    Raises :class:`OSError`, EMFILE when the user has too many. Source: inotify_init1(2).
     """
     fd: int = libc.inotify_init1(flags)
     if fd == -1:
@@ -25,9 +25,9 @@ def inotify_init1(flags: int = os.O_CLOEXEC) -> int:
 
 
 def inotify_add_watch(fd: int, path: str, mask: int) -> int:
-    """Watch *path*, a file or a directory with the files in it, for the events in *mask*; the watch's number.
+    """Watch *path*, a file or a directory with the files in it, for the events in *mask*; return the watch's number.
 
-    Raises :class:`OSError`.  Source: inotify_add_watch(2).
+    Raises :class:`OSError`. Source: inotify_add_watch(2).
     """
     word = os.fsencode(path)
     watch: int = libc.inotify_add_watch(fd, word, mask)

@@ -1,4 +1,4 @@
-"""The mount table: mount, umount2, pivot_root, and openat2, which opens a path that can't lead outside."""
+"""The mount table: mount, umount2, pivot_root, and openat2, which opens a path without leaving a directory."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ _umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
 def mount(
     source: str | None, target: str, filesystemtype: str | None = None, mountflags: int = 0, data: str | None = None
 ) -> None:
-    """Attach a file system, or change a mount that is there, at *target*.
+    """Mount a file system at *target*, or change the mount that is there.
 
-    Raises :class:`OSError` with *target* as its filename.  Source: mount(2).
+    Raises :class:`OSError` with *target* as its filename. Source: mount(2).
     """
     words = [None if word is None else os.fsencode(word) for word in (source, target, filesystemtype)]
     options = None if data is None else os.fsencode(data)
@@ -82,9 +82,9 @@ def mount(
 
 
 def umount2(target: str, flags: int = 0) -> None:
-    """Detach the mount at *target*; with MNT_DETACH now from sight, and for good when nobody uses it any more.
+    """Unmount *target*. With MNT_DETACH it disappears from all paths now, and is released when its last user is gone.
 
-    Raises :class:`OSError` with *target* as its filename.  Source: umount(2).
+    Raises :class:`OSError` with *target* as its filename. Source: umount(2).
     """
     word = os.fsencode(target)
     if _umount2(word, flags):
@@ -94,11 +94,22 @@ def umount2(target: str, flags: int = 0) -> None:
 def pivot_root(new_root: str, put_old: str) -> None:
     """Make *new_root* the root of this mount namespace and move the old root to *put_old*.
 
-    Unlike chroot it moves the mount itself, so no path leads back once the old root is
-    unmounted.  *new_root* must be a mount point.  Raises :class:`OSError`.  Source: pivot_root(2).
+    Unlike chroot it exchanges the mount itself, so no path leads back once the old root is
+    unmounted. *new_root* must be a mount point. Raises :class:`OSError`. Source: pivot_root(2).
     """
     words = os.fsencode(new_root), os.fsencode(put_old)
     syscall("pivot_root", *words, path=new_root)
+
+
+def filesystem_type(fd: int) -> int:
+    """The magic number of the file system of the open file *fd*, such as 0x9FA0 for procfs (linux/magic.h).
+
+    Raises :class:`OSError`. Source: fstatfs(2).
+    """
+    status = (ctypes.c_long * 32)()  # struct statfs begins with f_type and is smaller than this
+    if libc.fstatfs(fd, ctypes.byref(status)):
+        raise failure("fstatfs", fd)
+    return int(status[0])
 
 
 class _OpenHow(ctypes.Structure):
@@ -110,18 +121,18 @@ class _OpenHow(ctypes.Structure):
 def openat2(dirfd: int, path: str, flags: int, mode: int = 0, resolve: int = 0) -> int:
     """Open *path* below the directory *dirfd*, with rules (``RESOLVE_…``) on how the path may lead there.
 
-    RESOLVE_IN_ROOT treats *dirfd* as ``/`` for every ``..`` and every symbolic link of the path:
-    what a container could have put there can't lead to the host.
-    Returns a file descriptor that is closed on exec.  Raises :class:`OSError`.  Source: openat2(2).
+    RESOLVE_IN_ROOT treats *dirfd* as ``/`` for every ``..`` and every symbolic link of the path, so
+    nothing that a container put there can lead to the host.
+    Returns a file descriptor that is closed on exec. Raises :class:`OSError`. Source: openat2(2).
     """
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
     return syscall("openat2", dirfd, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how), path=path)
 
 
 def open_tree(dirfd: int, path: str, flags: int) -> int:
-    """Open the mount at *path*; with OPEN_TREE_CLONE a copy of it that is not yet attached anywhere: half a bind mount.
+    """Open the mount at *path*; with OPEN_TREE_CLONE a copy of it that is attached nowhere yet: half a bind mount.
 
-    Returns a file descriptor.  Raises :class:`OSError`.  Source: open_tree(2), Linux 5.2.
+    Returns a file descriptor. Raises :class:`OSError`. Source: open_tree(2), Linux 5.2.
     """
     return syscall("open_tree", dirfd, os.fsencode(path), flags | OPEN_TREE_CLOEXEC, path=path)
 
@@ -129,7 +140,7 @@ def open_tree(dirfd: int, path: str, flags: int) -> int:
 def move_mount(from_fd: int, to_fd: int) -> None:
     """Attach the mount *from_fd* (of open_tree) on the file or directory *to_fd*: the other half of a bind mount.
 
-    Raises :class:`OSError`.  Source: move_mount(2), Linux 5.2.
+    Raises :class:`OSError`. Source: move_mount(2), Linux 5.2.
     """
     syscall("move_mount", from_fd, b"", to_fd, b"", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH)
 
@@ -143,11 +154,11 @@ class _MountAttr(ctypes.Structure):
 def mount_setattr(
     dirfd: int, path: str, flags: int, attr_set: int = 0, attr_clr: int = 0, propagation: int = 0, userns_fd: int = 0
 ) -> None:
-    """Change the attributes of the mount at *path*; with AT_RECURSIVE of every mount below it too.
+    """Change the attributes of the mount at *path*; with AT_RECURSIVE also of every mount below it.
 
-    This is the one way to make a bind mount read-only with all that is mounted inside it.  With MOUNT_ATTR_IDMAP
+    It is the only way to make a bind mount read-only together with the mounts inside it. With MOUNT_ATTR_IDMAP
     the mount shows the owners of its files as the user namespace *userns_fd* maps them.
-    Raises :class:`OSError`.  Source: mount_setattr(2), Linux 5.12.
+    Raises :class:`OSError`. Source: mount_setattr(2), Linux 5.12.
     """
     attributes = _MountAttr(attr_set, attr_clr, propagation, userns_fd)
     syscall(

@@ -1,4 +1,4 @@
-"""Namespaces: make new ones for oneself (unshare), enter another's (setns), be born in new ones (clone3)."""
+"""Namespaces: create new ones (unshare), enter existing ones (setns), start a child in new ones (clone3)."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 CLONE_INTO_CGROUP = 0x200000000
 
-_SIGCHLD = 17  # as in the module signal, whose import would cost 5 ms at each start
+_SIGCHLD = 17  # importing the module signal would add 5 ms to each start
 
 
 def unshare(flags: int) -> None:
-    """Give the calling thread new namespaces, as *flags* (``CLONE_NEW…``) say.
+    """Move the calling thread into new namespaces; *flags* (``CLONE_NEW…``) say which kinds.
 
-    CLONE_NEWPID and CLONE_NEWTIME leave the caller where it is: its later children are born in the new namespace.
-    (Linux also switches a process to its new time namespace when it calls execve.)
-    Raises :class:`OSError`, EPERM without CAP_SYS_ADMIN.  Source: unshare(2).
-    (Python has ``os.unshare`` from 3.12 on; this one is there on 3.11 too.)
+    CLONE_NEWPID and CLONE_NEWTIME leave the caller where it is: its later children are in the new namespace.
+    (Linux also moves a process into its new time namespace when it calls execve.)
+    Raises :class:`OSError`, EPERM without CAP_SYS_ADMIN. Source: unshare(2).
+    (Python has ``os.unshare`` from 3.12 on; this function also works on 3.11.)
     """
     syscall("unshare", flags)
 
@@ -37,22 +37,22 @@ def unshare(flags: int) -> None:
 def setns(fd: int, nstype: int = 0) -> None:
     """Enter the namespace that *fd* refers to: an open ``/proc/PID/ns/…`` file, or a pidfd.
 
-    With a pidfd, *nstype* names which of that process's namespaces to enter, all in one step.
-    With a namespace file, *nstype* is a check of its kind; 0 takes any.
-    Raises :class:`OSError`.  Source: setns(2).
+    With a pidfd, *nstype* names the kinds of namespaces to enter, all in one step.
+    With a namespace file, *nstype* is the expected kind; 0 accepts any.
+    Raises :class:`OSError`. Source: setns(2).
     """
     syscall("setns", fd, nstype)
 
 
 class inside:
-    """For ``with``: the calling thread is in the namespace that *fd* refers to, and afterwards where it was before.
+    """In a ``with`` statement: the calling thread is in the namespace that *fd* refers to.
 
-    *kind*: ``net`` or another file of ``/proc/thread-self/ns``.  A network namespace belongs to a thread, so the other
-    threads of a notebook stay where they are.  What is opened inside, such as a socket, stays there for ever.
-    Raises :class:`OSError`.  Source: setns(2).
+    *kind*: ``net`` or another file of ``/proc/thread-self/ns``. A thread has its own network namespace, so the other
+    threads of a notebook stay where they are. What is opened inside, such as a socket, stays bound to the namespace.
+    Raises :class:`OSError`. Source: setns(2).
     """
 
-    def __init__(self, fd: int, kind: str = "net"):
+    def __init__(self, fd: int, kind: str = "net") -> None:
         self._fd, self._kind, self._home = fd, kind, -1
 
     def __enter__(self) -> None:
@@ -63,11 +63,11 @@ class inside:
             self.__exit__()
             raise
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         try:
             try:
                 setns(self._home)
-            except KeyboardInterrupt:  # Ctrl-C must not strand us
+            except KeyboardInterrupt:  # Ctrl-C must not keep this thread from returning
                 setns(self._home)
                 raise
         finally:
@@ -75,7 +75,7 @@ class inside:
 
 
 class _CloneArgs(ctypes.Structure):
-    """struct clone_args of linux/sched.h, up to the member that clone3 learnt in Linux 5.7."""
+    """struct clone_args of linux/sched.h, up to the last member that clone3 has in Linux 5.7."""
 
     _fields_ = [
         (name, ctypes.c_uint64)
@@ -96,17 +96,17 @@ class _CloneArgs(ctypes.Structure):
 
 
 def clone3(flags: int, cgroup: int = -1) -> tuple[int, int]:
-    """Make a child process, as fork does, but already inside new namespaces and, if asked, a cgroup.
+    """Make a child process, as fork does, that starts inside new namespaces and, if asked, a cgroup.
 
     *flags* are ``CLONE_NEW…`` and CLONE_PARENT; *cgroup* is an open directory of the cgroup v2
-    tree, or -1.  Returns (pid, pidfd) in the parent and (0, -1) in the child.
+    tree, or -1. Returns (pid, pidfd) in the parent and (0, -1) in the child.
 
     The caller must have one thread only: unlike ``os.fork`` this skips what libc and Python
-    prepare for a fork with threads.  Raises :class:`OSError`.  Source: clone3(2).
+    prepare for a fork with threads. Raises :class:`OSError`. Source: clone3(2).
     """
     pidfd = ctypes.c_int(-1)
     args = _CloneArgs(flags=flags | CLONE_PIDFD, pidfd=ctypes.addressof(pidfd))
-    if not flags & CLONE_PARENT:  # a sibling gets its maker's own signal; clone3 refuses another
+    if not flags & CLONE_PARENT:  # with CLONE_PARENT the child inherits the exit signal of its maker
         args.exit_signal = _SIGCHLD
     if cgroup >= 0:
         args.flags |= CLONE_INTO_CGROUP

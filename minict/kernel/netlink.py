@@ -1,15 +1,14 @@
-"""Netlink: how the kernel is told to make interfaces, addresses and routes, and asked which there are.
+"""Netlink: the socket through which a program asks the kernel to create and list interfaces, addresses and routes.
 
-A netlink socket is a conversation with the kernel, in messages of one form::
+Requests and answers have the same form::
 
     struct nlmsghdr              for links: struct ifinfomsg     attributes, each padded to a multiple of 4
     +--------+------+-------+    +--------+-------+-------+    +--------+------+-------+--------+------+----
     | length | kind | flags …|   | family | index | flags |    | length | kind | value | length | kind | …
     +--------+------+-------+    +--------+-------+-------+    +--------+------+-------+--------+------+----
 
-The kernel answers each request with an acknowledgement: an errno, 0 for "done", and since Linux 4.12 often with words.
-The command ``ip`` is such a conversation, and so is the library pyroute2, whose import alone takes longer than a
-container.
+The kernel answers each request with an acknowledgement: an errno, 0 for success, and since Linux 4.12 often a message.
+The command ``ip`` and the library pyroute2 do the same; importing pyroute2 takes longer than starting a container.
 
 Sources: netlink(7), rtnetlink(7); linux/netlink.h, linux/rtnetlink.h, linux/if_link.h, linux/veth.h.
 """
@@ -24,7 +23,7 @@ import sys
 from .namespaces import inside
 from .syscall import failure, libc
 
-TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Self
@@ -37,8 +36,8 @@ SOCK_RAW = 3
 SOCK_CLOEXEC = 0o2000000
 SOL_NETLINK = 270
 NETLINK_ROUTE = 0
-NETLINK_CAP_ACK = 10  # don't send the request back with its error
-NETLINK_EXT_ACK = 11  # say in words what is wrong
+NETLINK_CAP_ACK = 10  # do not return the request together with its error
+NETLINK_EXT_ACK = 11  # add a message to an error
 
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLM_F_REQUEST, NLM_F_MULTI, NLM_F_ACK, NLM_F_DUMP_INTR = 0x1, 0x2, 0x4, 0x10
@@ -67,23 +66,23 @@ _LINK = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags
 _ADDRESS = struct.Struct("=BBBBI")  # struct ifaddrmsg: family, prefix, flags, scope, index
 _ROUTE = struct.Struct("=BBBBBBBBI")  # struct rtmsg: family, prefix, source's, tos, table, protocol, scope, type, flags
 
-_LARGEST = 1 << 16  # no message of the kernel is larger; a read must take one whole
+_LARGEST = 1 << 16  # no message of the kernel is larger; a read must take a whole one
 
 
 class Netlink:
-    """A conversation with the kernel about one network namespace: the one in which the socket was opened, for ever.
+    """A netlink socket. It stays bound to the network namespace in which it was opened.
 
-    *namespace*: a descriptor of that namespace, such as ``/proc/PID/ns/net``; without one it is the caller's.
-    Raises :class:`OSError`.  To be closed, or used in ``with``.
+    *namespace*: a descriptor of that namespace, such as ``/proc/PID/ns/net``; the default is the caller's.
+    Close it, or use it in a ``with`` statement. Raises :class:`OSError`. Source: netlink(7).
     """
 
-    def __init__(self, protocol: int = NETLINK_ROUTE, namespace: int = -1):
-        self._sequence = 0
+    def __init__(self, protocol: int = NETLINK_ROUTE, namespace: int = -1) -> None:
         if namespace < 0:
             self._fd = _open(protocol)
         else:
             with inside(namespace):
                 self._fd = _open(protocol)
+        self._sequence = 0
 
     def __enter__(self) -> Self:
         return self
@@ -97,9 +96,9 @@ class Netlink:
         self._fd = -1
 
     def request(self, kind: int, body: bytes, flags: int = 0, what: str = "") -> list[bytes]:
-        """Send one request, and return the bodies of what the kernel answers: any number of them for NLM_F_DUMP.
+        """Send one request and return the bodies of the kernel's answers: any number of them for NLM_F_DUMP.
 
-        Raises :class:`OSError` with the kernel's errno, its words, and *what* was asked for.
+        Raises :class:`OSError` with the kernel's errno and message, and with *what* was asked for.
         """
         while True:
             self._sequence += 1
@@ -110,31 +109,29 @@ class Netlink:
                 return answers
 
     def _answers(self, what: str) -> tuple[bool, list[bytes]]:
-        """(whether nothing changed while the kernel was telling, the bodies of its answers)."""
+        """(whether the list is consistent, the bodies of the answers). NLM_F_DUMP_INTR: something changed meanwhile."""
         whole = True
         bodies: list[bytes] = []
         while True:
             for kind, flags, sequence, body in messages(os.read(self._fd, _LARGEST)):
                 if sequence != self._sequence:
-                    continue  # left over from a request that an interrupt cut off
+                    continue  # an answer to an earlier request that a signal interrupted
                 whole = whole and not flags & NLM_F_DUMP_INTR
                 if kind in (NLMSG_ERROR, NLMSG_DONE):
                     errno = -int.from_bytes(body[:4], sys.byteorder, signed=True) if body else 0
                     if errno:
-                        told = attributes(body[4 + _HEADER.size :] if kind == NLMSG_ERROR else body[4:])
-                        words = text(told.get(NLMSGERR_ATTR_MSG, b""))
+                        details = attributes(body[4 + _HEADER.size :] if kind == NLMSG_ERROR else body[4:])
+                        words = text(details.get(NLMSGERR_ATTR_MSG, b""))
                         raise OSError(errno, ": ".join(filter(None, (os.strerror(errno), what, words))))
                     return whole, bodies
                 bodies.append(body)
 
 
 class Rtnetlink(Netlink):
-    """Requests about interfaces ("links"), their addresses, and routes.  Each raises :class:`OSError`.  Source:
-    rtnetlink(7)."""
+    """Requests about interfaces ("links"), addresses and routes. Each raises :class:`OSError`. Source: rtnetlink(7)."""
 
     def add_bridge(self, name: str, mac: str, mtu: int = 0) -> None:
-        """Make a bridge with the Ethernet address *mac*; it is down.  *mtu*: its largest packet in bytes, 0 for the
-        default."""
+        """Create a bridge with the Ethernet address *mac*. It is down. *mtu*: its largest packet in bytes, or 0."""
         info = attribute(IFLA_INFO_KIND, b"bridge")
         self.request(
             RTM_NEWLINK,
@@ -144,14 +141,14 @@ class Rtnetlink(Netlink):
             + _mtu(mtu)
             + attribute(IFLA_LINKINFO | NLA_F_NESTED, info),
             NLM_F_CREATE | NLM_F_EXCL,
-            f"make the bridge {name}",
+            f"create the bridge {name}",
         )
 
     def add_veth(self, name: str, peer: str, mac: str, namespace: int, master: int, mtu: int = 0) -> None:
-        """Make a veth pair: *name* here, up and a port of the bridge with the index *master*; *peer*, with *mac*, in
-        *namespace*.  *mtu*: the largest packet in bytes, 0 for the default.
+        """Create a veth pair: *name* here, *peer* with the address *mac* in *namespace*.
 
-        One request: both ends are born where they belong, so nothing half-made can be left behind.
+        *name* is up, and a port of the bridge with the index *master*. *mtu*: the largest packet in bytes, 0 for the
+        default. One request creates both ends in place, so no half of it can be left behind.
         """
         other = (
             _link()
@@ -171,7 +168,7 @@ class Rtnetlink(Netlink):
             + attribute(IFLA_MASTER, master)
             + attribute(IFLA_LINKINFO | NLA_F_NESTED, info),
             NLM_F_CREATE | NLM_F_EXCL,
-            f"make the veth pair {name}, {peer}",
+            f"create the veth pair {name}, {peer}",
         )
 
     def set_up(self, index: int) -> None:
@@ -179,23 +176,23 @@ class Rtnetlink(Netlink):
         self.request(RTM_NEWLINK, _link(index, IFF_UP), what=f"switch on the interface {index}")
 
     def set_hairpin(self, index: int) -> None:
-        """Let the bridge send out of this port also what came in by it."""
-        self._set_port(index, IFLA_BRPORT_MODE, f"the hairpin mode of the interface {index}")
+        """Let the bridge send packets out of the port through which they came in."""
+        self._set_port(index, IFLA_BRPORT_MODE, f"set the hairpin mode of the interface {index}")
 
     def isolate(self, index: int) -> None:
-        """Let the bridge send nothing from this port to another isolated one."""
-        self._set_port(index, IFLA_BRPORT_ISOLATED, f"the isolation of the interface {index}")
+        """Let the bridge send no packets from this port to another isolated one."""
+        self._set_port(index, IFLA_BRPORT_ISOLATED, f"isolate the interface {index}")
 
     def _set_port(self, index: int, kind: int, what: str) -> None:
         body = _LINK.pack(AF_BRIDGE, 0, index, 0, 0)
         self.request(RTM_SETLINK, body + attribute(IFLA_PROTINFO | NLA_F_NESTED, attribute(kind, b"\1")), what=what)
 
     def remove_link(self, name: str) -> None:
-        """Remove an interface, and with one end of a veth pair the other.  ENODEV when there is none."""
+        """Remove an interface; with one end of a veth pair the other goes too. ENODEV when there is none."""
         self.request(RTM_DELLINK, _link() + attribute(IFLA_IFNAME, name), what=f"remove the interface {name}")
 
     def add_address(self, index: int, address: bytes, prefix: int) -> None:
-        """Give an interface the IPv4 *address*, four bytes, and with it the route to the network of *prefix* bits."""
+        """Add the IPv4 *address*, four bytes, to an interface; the kernel adds a route to its network."""
         broadcast = int.from_bytes(address, "big") | (1 << 32 - prefix) - 1
         self.request(
             RTM_NEWADDR,
@@ -204,17 +201,17 @@ class Rtnetlink(Netlink):
             + attribute(IFA_ADDRESS, address)
             + attribute(IFA_BROADCAST, broadcast.to_bytes(4, "big")),
             NLM_F_CREATE | NLM_F_EXCL,
-            f"the address {'.'.join(map(str, address))}/{prefix}",
+            f"add the address {'.'.join(map(str, address))}/{prefix}",
         )
 
     def add_default_route(self, gateway: bytes) -> None:
-        """Send whatever has no other route to the IPv4 address *gateway*, four bytes."""
+        """Send packets without another route to the IPv4 address *gateway*, four bytes."""
         self.request(
             RTM_NEWROUTE,
             _ROUTE.pack(AF_INET, 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RTN_UNICAST, 0)
             + attribute(RTA_GATEWAY, gateway),
             NLM_F_CREATE | NLM_F_EXCL,
-            f"the route via {'.'.join(map(str, gateway))}",
+            f"add the route via {'.'.join(map(str, gateway))}",
         )
 
     def link(self, name: str) -> Link | None:
@@ -243,17 +240,21 @@ class Rtnetlink(Netlink):
         return found
 
     def routes(self) -> list[Route]:
-        """The IPv4 routes to other machines, of all tables."""
+        """The IPv4 routes to other machines, from all routing tables."""
         bodies = self.request(RTM_GETROUTE, _ROUTE.pack(AF_INET, *[0] * 8), NLM_F_DUMP, "list the routes")
         return [Route(body) for body in bodies if _ROUTE.unpack_from(body)[7] == RTN_UNICAST]
 
 
 class Link:
-    """An interface: *index*, *name*, *kind* ("bridge", "veth", or "" for hardware), *master* (the index of its bridge,
-    or 0),
-    *up* (whether it is switched on), *running* (whether it carries packets, because its cable has another end that is up)."""
+    """An interface, from the body of an RTM_NEWLINK message. Source: rtnetlink(7).
 
-    def __init__(self, body: bytes):
+    *index*, *name*, *kind* ("bridge", "veth", or "" for hardware), *master* (the index of its bridge, or 0),
+    *up* (whether it is switched on), *running* (whether it carries packets: for a veth, whether its peer is up too).
+    """
+
+    index: int
+
+    def __init__(self, body: bytes) -> None:
         _, _, self.index, flags, _ = _LINK.unpack_from(body)
         parts = attributes(body[_LINK.size :])
         self.name = text(parts[IFLA_IFNAME])
@@ -263,21 +264,27 @@ class Link:
 
 
 class Route:
-    """A way to the network of *prefix* bits that begins with the address *destination* (four bytes): through the
-    interface with the *index*, or 0 where several lead there."""
+    """A route, from the body of an RTM_NEWROUTE message. Source: rtnetlink(7).
 
-    def __init__(self, body: bytes):
-        self.prefix = _ROUTE.unpack_from(body)[1]
+    It leads to the network of *prefix* bits at the address *destination* (four bytes), through the interface with
+    the number *index*, or 0 if it has several next hops.
+    """
+
+    def __init__(self, body: bytes) -> None:
+        self.prefix: int = _ROUTE.unpack_from(body)[1]
         parts = attributes(body[_ROUTE.size :])
         self.destination = parts.get(RTA_DST, bytes(4))
         self.index = int.from_bytes(parts.get(RTA_OIF, b""), sys.byteorder)
 
 
-# ---- the form of messages --------------------------------------------------------------------------------------
+# ---- the format of messages --------------------------------------------------------------------------------------
 
 
 def attribute(kind: int, value: bytes | str | int) -> bytes:
-    """One attribute (struct nlattr): a number has 32 bits in the machine's own order, a text ends with a zero byte."""
+    """One attribute (struct nlattr): a number has 32 bits in native byte order, a text ends with a zero byte.
+
+    Source: netlink(7).
+    """
     if isinstance(value, int):
         value = struct.pack("=I", value)
     elif isinstance(value, str):
@@ -286,8 +293,9 @@ def attribute(kind: int, value: bytes | str | int) -> bytes:
 
 
 def attributes(data: bytes) -> dict[int, bytes]:
-    """The attributes in *data*: their values by their kinds."""
-    found, place = {}, 0
+    """The attributes in *data*: kind -> value. Source: netlink(7)."""
+    found: dict[int, bytes] = {}
+    place = 0
     while place + _ATTRIBUTE.size <= len(data):
         length, kind = _ATTRIBUTE.unpack_from(data, place)
         if length < _ATTRIBUTE.size:
@@ -298,7 +306,7 @@ def attributes(data: bytes) -> dict[int, bytes]:
 
 
 def messages(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
-    """The messages in one datagram: (kind, flags, sequence, body) each."""
+    """The messages in one datagram, each as (kind, flags, sequence, body). Source: netlink(7), struct nlmsghdr."""
     place = 0
     while place + _HEADER.size <= len(data):
         length, kind, flags, sequence, _ = _HEADER.unpack_from(data, place)
@@ -307,12 +315,12 @@ def messages(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
 
 
 def text(value: bytes) -> str:
-    """The text of an attribute, without the zero byte at its end."""
+    """The text of an attribute, without the zero byte at its end. Source: netlink(7)."""
     return value.rstrip(b"\0").decode(errors="replace")
 
 
 def _link(index: int = 0, flags: int = 0) -> bytes:
-    """struct ifinfomsg; of the flags of the interface only IFF_UP is ever changed here."""
+    """struct ifinfomsg; of the flags of an interface only IFF_UP is changed here."""
     return _LINK.pack(0, 0, index, flags, flags)
 
 
@@ -329,12 +337,10 @@ def _ethernet(mac: str) -> bytes:
 
 
 def _open(protocol: int) -> int:
-    fd: int = libc.socket(
-        AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol
-    )  # the module socket would cost 9 ms at each start
+    # importing the module socket would add 9 ms to each start
+    fd: int = libc.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol)
     if fd == -1:
         raise failure("socket", AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol)
     for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK):
-        # an old kernel has fewer words, no more
-        libc.setsockopt(fd, SOL_NETLINK, option, ctypes.byref(ctypes.c_int(1)), 4)
+        libc.setsockopt(fd, SOL_NETLINK, option, ctypes.byref(ctypes.c_int(1)), 4)  # an old kernel lacks them
     return fd

@@ -1,4 +1,4 @@
-"""Network interfaces: the one thing about them that a container's own process does for itself."""
+"""Network interfaces: the one step that a container's own process does itself."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _ioctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p)
 
 
 class _InterfaceRequest(ctypes.Structure):
-    """struct ifreq of linux/if.h: an interface's name, and a union of which only the flags are used here."""
+    """struct ifreq of linux/if.h: an interface's name and a union, of which only the flags are used here."""
 
     _fields_ = [("name", ctypes.c_char * 16), ("flags", ctypes.c_short), ("rest", ctypes.c_char * 22)]
 
 
 def loopback_up() -> None:
-    """Switch on the interface ``lo`` of the caller's network namespace; the kernel gives it 127.0.0.1/8 by itself.
+    """Switch on the interface ``lo`` of the caller's network namespace; the kernel then assigns 127.0.0.1/8 to it.
 
-    A new network namespace has it, but switched off: without it not even a program's talk to
-    itself works.  Needs CAP_NET_ADMIN.  Raises :class:`OSError`.  Source: netdevice(7).
+    A new network namespace has it switched off, and without it a program cannot even connect to
+    itself. Needs CAP_NET_ADMIN. Raises :class:`OSError`. Source: netdevice(7).
     """
-    # any socket will do, it is only the door; the module socket would cost 9 ms at each start
+    # ioctl needs a socket, any socket; the module socket would add 9 ms to each start
     door = libc.socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)
     if door == -1:
         raise failure("socket", AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)

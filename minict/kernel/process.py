@@ -1,7 +1,7 @@
-"""Processes: handles that can't be confused with a later process (pidfd), attributes (prctl), descriptors.
+"""Processes: handles that never refer to a later process (pidfd), attributes (prctl), descriptors.
 
-The standard library has two of these calls, in ``signal.pidfd_send_signal`` and ``socket.sethostname``.  They are made
-here all the same, because the import of these modules (5 and 9 ms) would take as long as a container's whole birth.
+The standard library has two of these calls: ``signal.pidfd_send_signal`` and ``socket.sethostname``. They are repeated
+here because importing these modules (5 and 9 ms) takes as long as the kernel needs to start a container.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _prctl.argtypes = (ctypes.c_int,) + (ctypes.c_ulong,) * 4
 
 
 def prctl(operation: int, arg2: int = 0, arg3: int = 0, arg4: int = 0, arg5: int = 0) -> int:
-    """Read or change an attribute of the calling process.  Raises :class:`OSError`.  Source: prctl(2)."""
+    """Read or change an attribute of the calling process. Raises :class:`OSError`. Source: prctl(2)."""
     result: int = _prctl(operation, arg2, arg3, arg4, arg5)
     if result == -1:
         raise failure("prctl", operation, arg2, arg3, arg4, arg5)
@@ -47,26 +47,26 @@ def prctl(operation: int, arg2: int = 0, arg3: int = 0, arg4: int = 0, arg5: int
 
 
 def pidfd_open(pid: int, flags: int = 0) -> int:
-    """A file descriptor for the process *pid*: it goes on meaning that process when the number is used again.
+    """A file descriptor for the process *pid*. It refers to that process even when the number is used again.
 
-    It is ready for reading once the process has ended.  Raises :class:`OSError`, ESRCH when
-    there is none.  Source: pidfd_open(2).
+    It becomes readable when the process ends. Raises :class:`OSError`, ESRCH when there is no such process.
+    Source: pidfd_open(2).
     """
     return os.pidfd_open(pid, flags)
 
 
 def pidfd_send_signal(pidfd: int, sig: int) -> None:
-    """Send the signal *sig* to the process of *pidfd*, and never to another that got its number.
+    """Send the signal *sig* to the process of *pidfd*, never to a later process with the same number.
 
-    Raises :class:`OSError`, ESRCH when it has ended and was waited for.  Source: pidfd_send_signal(2).
+    Raises :class:`OSError`, ESRCH when the process has ended and was waited for. Source: pidfd_send_signal(2).
     """
     syscall("pidfd_send_signal", pidfd, sig, None, 0)
 
 
 def close_range(first: int, last: int = 0xFFFFFFFF, flags: int = 0) -> None:
-    """Close every file descriptor from *first* to *last*; with CLOSE_RANGE_CLOEXEC, at the next execve.
+    """Close the file descriptors from *first* to *last*; with CLOSE_RANGE_CLOEXEC, only at the next execve.
 
-    Raises :class:`OSError`.  Source: close_range(2), Linux 5.9.
+    Raises :class:`OSError`. Source: close_range(2), Linux 5.9.
     """
     syscall("close_range", first, last, flags)
 
@@ -74,7 +74,7 @@ def close_range(first: int, last: int = 0xFFFFFFFF, flags: int = 0) -> None:
 def sethostname(name: str) -> None:
     """Set the host name of the calling process's UTS namespace, at most 64 bytes.
 
-    Raises :class:`OSError`.  Source: sethostname(2).
+    Raises :class:`OSError`. Source: sethostname(2).
     """
     word = os.fsencode(name)
     if libc.sethostname(word, len(word)):
@@ -84,7 +84,7 @@ def sethostname(name: str) -> None:
 def setdomainname(name: str) -> None:
     """Set the NIS domain name of the calling process's UTS namespace, at most 64 bytes.
 
-    Raises :class:`OSError`.  Source: setdomainname(2).
+    Raises :class:`OSError`. Source: setdomainname(2).
     """
     word = os.fsencode(name)
     if libc.setdomainname(word, len(word)):

@@ -1,4 +1,4 @@
-"""seccomp: a small program that the kernel asks before each system call of a process."""
+"""seccomp: a small program that the kernel runs before each system call of a process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SECCOMP_FILTER_FLAG_SPEC_ALLOW = 4
 
 
 class _Program(ctypes.Structure):
-    """struct sock_fprog of linux/filter.h: how many instructions, of 8 bytes each, and where they are."""
+    """struct sock_fprog of linux/filter.h: the number of instructions, 8 bytes each, and their address."""
 
     _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
 
@@ -22,8 +22,8 @@ class _Program(ctypes.Structure):
 def seccomp(operation: int, flags: int, program: bytes) -> int:
     """Install *program* (instructions of classic BPF, 8 bytes each) as a filter on the caller's system calls.
 
-    It stays through execve and can never be taken off.  Needs no_new_privs or CAP_SYS_ADMIN.
-    Raises :class:`OSError`.  Source: seccomp(2).
+    It survives execve and cannot be removed. Needs no_new_privs or CAP_SYS_ADMIN.
+    Raises :class:`OSError`. Source: seccomp(2).
     """
     filter = _Program(len(program) // 8, program)
     return syscall("seccomp", operation, flags, ctypes.byref(filter))

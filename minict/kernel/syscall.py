@@ -1,7 +1,7 @@
 """How Python reaches a system call that its standard library lacks.
 
-Every function of :mod:`minict.kernel` is one system call.  It has the name and the argument
-order of its man page, and it fails the way the standard library fails: with an
+Most functions of :mod:`minict.kernel` make one system call. They have the name and the argument
+order of its man page, and they fail as the standard library does: with an
 :class:`OSError` that carries the errno, the call with its arguments, and the path.
 """
 
@@ -10,12 +10,16 @@ from __future__ import annotations
 import ctypes
 import os
 
-# PyDLL and not CDLL: CDLL releases the global interpreter lock around a call.  A child made by
-# clone3 has one thread, the caller; were the lock free at that moment, the child could wait
-# for ever for a thread that exists only in its parent.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from _ctypes import _CArgObject
+
+# PyDLL and not CDLL: CDLL releases the global interpreter lock around a call. A child made by
+# clone3 has one thread, the caller. If another thread took the lock at that moment, the child would
+# wait forever for a thread that exists only in its parent.
 libc = ctypes.PyDLL(None, use_errno=True)
 
-# Most numbers differ from one processor to the next; the calls added since 2019 share theirs.
+# Most numbers differ between processors; the calls added since 2019 have the same number everywhere.
 # See asm/unistd_64.h and asm-generic/unistd.h.
 _NUMBERS = {
     "x86_64": {
@@ -59,18 +63,16 @@ _syscall = libc.syscall
 _syscall.restype = ctypes.c_long
 
 
-def syscall(name: str, *arguments: object, path: str | None = None) -> int:
-    """Call the kernel by the system call's *name*; return what it returns.
+def syscall(name: str, *arguments: int | bytes | ctypes.Structure | _CArgObject | None, path: str | None = None) -> int:
+    """Call the kernel by the system call's *name* and return its result.
 
-    Integers and addresses travel as 64-bit words, ``bytes`` as pointers to them.
-    Raises :class:`OSError` with the errno, the call and its arguments, and *path* where one is
-    concerned; :class:`NotImplementedError` on a processor whose numbers are not known here.
+    Integers and addresses are passed as 64-bit words, ``bytes`` as pointers to them.
+    Raises :class:`OSError` with the errno, the call and its arguments, and *path* if the call is about a
+    file; :class:`NotImplementedError` on a processor other than x86-64 and arm64.
     Source: syscall(2).
     """
     if name not in NUMBERS:
-        raise NotImplementedError(
-            f"the number of {name}(2) on {_machine} is not known: minict runs on x86-64 and arm64"
-        )
+        raise NotImplementedError(f"the number of {name}(2) on {_machine} is unknown: minict runs on x86-64 and arm64")
     words = [ctypes.c_long(argument) if isinstance(argument, int) else argument for argument in arguments]
     result: int = _syscall(ctypes.c_long(NUMBERS[name]), *words)
     if result == -1:
@@ -79,7 +81,10 @@ def syscall(name: str, *arguments: object, path: str | None = None) -> int:
 
 
 def failure(name: str, *arguments: object, path: str | None = None) -> OSError:
-    """The OSError for the call that has just failed: errno's text, then the call as a person would write it."""
+    """The :class:`OSError` for the call that has just failed: the errno's text, then the call as strace shows it.
+
+    Source: errno(3).
+    """
     errno = ctypes.get_errno()
     shown = ", ".join(_readable(argument) for argument in arguments)
     return OSError(errno, f"{os.strerror(errno)}: {name}({shown})", path)

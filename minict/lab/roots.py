@@ -110,7 +110,7 @@ def operations(container) -> list:
     its overlay, its binds and its cgroups."""
     spec = State(container.id).read_spec()
     spec.mounts = [mount for mount in spec.mounts if mount.type not in ("overlay", "bind", "cgroup")]
-    return rootfs.table(spec, "/", {}, None)
+    return rootfs.operations(spec, "/", {}, None)
 
 
 # ---- a root, furnished step by step ------------------------------------------------------------------------------

@@ -1,19 +1,19 @@
-"""Capabilities: which of root's powers the container's processes have, and which they can ever get back.
+"""Capabilities: which of root's rights the container's processes have, and which they can ever regain.
 
-Root is some forty separate powers (capabilities(7)), and every process carries five sets of them:
+Root's rights are some forty separate capabilities (capabilities(7)), and every process has five sets of them:
 
 ===========  ===============================================================================
-effective    what the kernel looks at when it decides
+effective    what the kernel checks
 permitted    what the process may put into effective at any time
-inheritable  what it would hand on, with a file that agrees, at an execve
-ambient      what stays through the execve of an ordinary program, for users other than root
-bounding     the ceiling: what no execve can ever give, not to root, not by a set-uid program
+inheritable  what it passes on at an execve of a file that has the same capabilities
+ambient      what survives the execve of an ordinary program, for users other than root
+bounding     the limit: no execve can give more, not even to root or by a set-uid program
 ===========  ===============================================================================
 
 For root the last one decides: at its next execve, user 0 gets the whole bounding set as permitted
-and effective.  So a container's init goes through these steps, in this order and no other:
+and effective. So a container's first process takes these steps, in this order:
 
-1. :func:`drop_bounding`, while it still has CAP_SETPCAP, without which the ceiling can't be lowered;
+1. :func:`drop_bounding`, while it has CAP_SETPCAP, without which the bounding set cannot be lowered;
 2. ``prctl(PR_SET_KEEPCAPS, 1)``, or the change to another user would empty permitted and ambient;
 3. setgroups, setgid, setuid, in this order: after setuid the other two are forbidden;
 4. :func:`apply`: permitted, effective and inheritable by one capset, then the ambient set, whose members must
@@ -33,12 +33,12 @@ from ..kernel.process import (
 )
 from .errors import ContainerError
 
-TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .spec import Capabilities
 
-# What Docker leaves to a container: enough for an ordinary server that starts as root and for a package
-# manager, nothing that reaches past the container's own namespaces.
+# Docker's default: enough for an ordinary server that starts as root and for a package manager, and nothing
+# that reaches beyond the container's own namespaces. Source: moby, oci/caps/defaults.go.
 DEFAULT: tuple[str, ...] = (
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",
@@ -60,25 +60,25 @@ _NUMBERS = {name: number for number, name in enumerate(NAMES)}
 
 
 def mask(names: list[str] | tuple[str, ...]) -> int:
-    """The bit mask of *names*.  A name that is not known is left out, as the OCI specification asks of a runtime."""
+    """The bit mask of *names*. Unknown names are ignored. Source: config.md, "Linux Process", capabilities."""
     return sum(1 << number for number in {_NUMBERS[name] for name in names if name in _NUMBERS})
 
 
 def names(mask: int) -> list[str]:
-    """The names of the bits that are set in *mask*, in the kernel's order."""
+    """The names of the bits in *mask*, in the kernel's order. Source: capabilities(7)."""
     return [name for number, name in enumerate(NAMES) if mask >> number & 1]
 
 
 def known() -> list[str]:
-    """The capabilities that this kernel knows.  Older kernels know fewer; CAP_CHECKPOINT_RESTORE came with 5.9."""
+    """The capabilities of this kernel. CAP_CHECKPOINT_RESTORE came with Linux 5.9. Source: capabilities(7)."""
     return list(NAMES[: len(_bounding())])
 
 
 def _bounding() -> list[bool]:
     """For each capability of this kernel, by number, whether the caller's bounding set has it.
 
-    Asked of the kernel, and not read from /proc/sys/kernel/cap_last_cap: a container's init has no /proc to trust.
-    It also counts what the kernel knows and :data:`~minict.kernel.capability.NAMES` does not yet.
+    Not read from /proc/sys/kernel/cap_last_cap: the container's /proc is not to be trusted.
+    It includes capabilities of newer kernels that are missing in :data:`~minict.kernel.capability.NAMES`.
     """
     held = []
     try:
@@ -95,9 +95,9 @@ def adjust(
     """The capabilities *base*, changed as ``--cap-add`` and ``--cap-drop`` say.
 
     Docker's rules: a name may lack ``CAP_`` and may be in any case; ``ALL`` added means everything that this
-    kernel knows, less *drop*; ``ALL`` dropped leaves what is added; what is both added and dropped is there.
+    kernel has, except *drop*; ``ALL`` dropped leaves only *add*; a capability in both lists is added.
 
-    Raises :class:`ContainerError` for a name that this kernel does not know.
+    Raises :class:`ContainerError` for a name that this kernel does not know. Source: docker-run(1), --cap-add.
     """
     everything = known()
     added = [_full_name(name, everything) for name in add]
@@ -121,15 +121,15 @@ def _full_name(name: str, everything: list[str]) -> str:
     from difflib import get_close_matches
 
     near = get_close_matches(full[4:], [name[4:] for name in everything], n=1)
-    remedy = f"did you mean CAP_{near[0]}?" if near else "capabilities(7) lists them."
-    raise ContainerError(f"{name!r} is no capability of this kernel: {remedy}")
+    remedy = f"did you mean CAP_{near[0]}?" if near else "capabilities(7) lists those of this kernel"
+    raise ContainerError(f"unknown capability {name!r}: {remedy}")
 
 
 def drop_bounding(capabilities: Capabilities) -> None:
-    """Lower the ceiling of the caller and all its children to the *bounding* set of :class:`.spec.Capabilities`.
+    """Lower the bounding set of the caller and its children to that of :class:`.spec.Capabilities`.
 
-    What lies above it can't be got back by anything that the container executes.
-    Raises :class:`OSError`, EPERM without CAP_SETPCAP when there is something to drop.  System calls only.
+    No program that the container executes can regain the rest.
+    Raises :class:`OSError`, EPERM without CAP_SETPCAP when there is something to drop. System calls only.
     Source: capabilities(7), "Capability bounding set"; OCI runtime-spec, config.md, "Linux Process".
     """
     keep = mask(capabilities.bounding)
@@ -141,9 +141,9 @@ def drop_bounding(capabilities: Capabilities) -> None:
 def apply(capabilities: Capabilities) -> None:
     """Give the caller the permitted, effective, inheritable and ambient sets of :class:`.spec.Capabilities`.
 
-    To be called after the change of user, with PR_SET_KEEPCAPS set before it.  A capability that the caller has
-    not got is left out: nobody can give what they have not got, and ``--privileged`` means "all that there is".
-    Raises :class:`OSError`.  System calls only.  Source: capset(2), prctl(2) PR_CAP_AMBIENT.
+    To be called after the change of user, with PR_SET_KEEPCAPS set before it. A capability that the caller lacks
+    is left out: a process cannot give more than it has, and ``--privileged`` means "everything available".
+    Raises :class:`OSError`. System calls only. Source: capset(2), prctl(2) PR_CAP_AMBIENT.
     """
     _, own, _ = capget()
     permitted = mask(capabilities.permitted) & own

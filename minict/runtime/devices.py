@@ -1,16 +1,16 @@
-"""Devices: which of the machine's devices the container's processes may make a node for, read and write.
+"""Devices: for which of the machine's devices the container's processes may create nodes, and which they may open.
 
-A device node is a file that holds two numbers, and whoever opens it talks to the driver of these numbers.  The host's
-disk is nothing but "block 8:0" or "block 254:0", and a container has CAP_MKNOD, because package managers
+A device node is a file that holds two numbers, and opening it means talking to the driver of these numbers. The host's
+disk is just "block 8:0" or "block 254:0", and a container has CAP_MKNOD, because package managers
 use it: ``mknod disk b 254 0`` and ``cat disk`` would read every file of the host, past all
-namespaces.  So the cgroup has a list of who may do what, which the kernel asks at each mknod and each open:
+namespaces. So the cgroup has a list of permissions, which the kernel checks at each mknod and each open:
 
 * cgroup v1 has a controller for it: lines such as ``c 1:3 rwm`` written into devices.allow and devices.deny;
-* cgroup v2 has none: the runtime writes a small program of eBPF, attaches it to the cgroup, and the kernel asks that.
+* cgroup v2 has none: the runtime writes a small eBPF program and attaches it to the cgroup, and the kernel runs it.
 
 The specification's rules (config-linux.md, "Allowed Device list") are the same for both: a type, two
-numbers, a sum of the rights ``r`` read, ``w`` write, ``m`` mknod, and whether it allows or denies.  A later rule
-takes precedence over an earlier one, and what no rule speaks of is denied.
+numbers, a sum of the rights ``r`` read, ``w`` write, ``m`` mknod, and whether it allows or denies. A later rule
+takes precedence over an earlier one, and a device without a rule is denied.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from ..kernel import bpf
 from .errors import ContainerError
 from .spec import DeviceCgroup
 
-TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .cgroup import Cgroup
 
-    _Part = tuple[str, int | None, int | None, str]  # b or c, major, minor (None: any), rights
+    Rule = tuple[str, int | None, int | None, str]  # b or c, major, minor, rights
 
 _EVERYTHING = DeviceCgroup(allow=False, access="rwm")
 
@@ -34,32 +34,36 @@ def _allow(type: str, major: int | None, minor: int | None, access: str = "rwm")
     return DeviceCgroup(allow=True, type=type, major=major, minor=minor, access=access)
 
 
-# First nothing; then the devices that have nobody else's data, which the specification promises to every container
+# First nothing; then the devices that hold no data, which the specification promises to every container
 # (config-linux.md, "Default Devices"); the numbers are in the kernel's Documentation/admin-guide/devices.txt.
 DEFAULT_RULES: list[DeviceCgroup] = [
     _EVERYTHING,
     _allow("c", None, None, "m"),  # a node is only a file with two numbers: package managers make and copy them,
-    _allow("b", None, None, "m"),  # and to open it takes a rule of its own
+    _allow("b", None, None, "m"),  # and opening it takes another rule
     _allow("c", 1, 3),  # /dev/null
     _allow("c", 1, 5),  # /dev/zero
     _allow("c", 1, 7),  # /dev/full
     _allow("c", 1, 8),  # /dev/random
     _allow("c", 1, 9),  # /dev/urandom
-    _allow("c", 5, 0),  # /dev/tty, the terminal of whoever opens it
+    _allow("c", 5, 0),  # /dev/tty, the opening process's terminal
     _allow("c", 5, 2),  # /dev/ptmx, which makes a pseudo-terminal
     _allow("c", 136, None),  # /dev/pts/*, the pseudo-terminals that are in the container's own devpts
 ]
 
 
 def with_defaults(rules: list[DeviceCgroup]) -> list[DeviceCgroup]:
-    """The rules of a specification amid :data:`DEFAULT_RULES`: after "nothing", before what every container gets."""
+    """The *rules* of a specification amid :data:`DEFAULT_RULES`: after "deny all", before what every container gets.
+
+    Source: config-linux.md, "Default Devices".
+    """
     return [DEFAULT_RULES[0], *rules, *DEFAULT_RULES[1:]]
 
 
 def limit(group: Cgroup, rules: list[DeviceCgroup]) -> None:
-    """Give the :class:`.cgroup.Cgroup` *group* the *rules*, in the words of this machine's world.
+    """Apply the *rules* to the cgroup *group*, by the means of this machine's cgroup version.
 
-    To be called before a process is in it.  Raises :class:`ContainerError`.
+    To be called before a process is in it. Raises :class:`ContainerError`.
+    Source: config-linux.md, "Allowed Device list".
     """
     if "devices" in group.directories:
         write_v1(group.directories["devices"], rules)
@@ -72,18 +76,18 @@ def limit(group: Cgroup, rules: list[DeviceCgroup]) -> None:
         )
 
 
-def _parts(rule: DeviceCgroup) -> list[_Part]:
-    """The *rule* as (b or c, major, minor, rights): a rule for all types is two.  None is any number.
+def _parts(rule: DeviceCgroup) -> list[Rule]:
+    """The *rule* as (b or c, major, minor, rights): a rule for all types becomes two. None is any number.
 
-    Raises :class:`ContainerError` for a type or right that there is not.
+    Raises :class:`ContainerError` for an unknown type or right.
     """
-    types = {None: "bc", "": "bc", "a": "bc", "b": "b", "c": "c", "u": "c"}.get(rule.type)
+    types = {"": "bc", "a": "bc", "b": "b", "c": "c", "u": "c"}.get(rule.type or "")
     access = rule.access or "rwm"
-    major, minor = (None if number in (None, -1) else number for number in (rule.major, rule.minor))
+    major, minor = (None if number == -1 else number for number in (rule.major, rule.minor))
     in_range = all(number is None or (isinstance(number, int) and 0 <= number < 1 << 32) for number in (major, minor))
     if types is None or set(access) - set("rwm") or not in_range:
         raise ContainerError(
-            f"the device rule {rule} is none: its type is a, b, c or u, its access some of r, w and "
+            f"invalid device rule {rule}: its type is a, b, c or u, its access some of r, w and "
             "m, its numbers are 0 to 4294967295, or -1 for any"
         )
     return [(type, major, minor, access) for type in types]
@@ -93,10 +97,10 @@ def _parts(rule: DeviceCgroup) -> list[_Part]:
 
 
 def write_v1(directory: str, rules: list[DeviceCgroup]) -> None:
-    """Give the v1 cgroup *directory* of the devices controller the *rules*.
+    """Write the *rules* into the v1 cgroup *directory* of the devices controller.
 
-    The kernel keeps a default and a list of exceptions, and forgets an exception only as a whole.  A rule that takes
-    back a part of an earlier, wider one can't be said in that language; the kernel would pass over it without a word.
+    The kernel keeps a default and a list of exceptions, and removes an exception only as a whole. A rule that takes
+    back a part of an earlier, wider one cannot be expressed that way; the kernel would silently ignore it.
     Raises :class:`ContainerError` for such a rule, and when the kernel refuses one.
     Source: Documentation/admin-guide/cgroup-v1/devices.rst.
     """
@@ -111,18 +115,18 @@ def write_v1(directory: str, rules: list[DeviceCgroup]) -> None:
     except OSError as error:
         raise ContainerError(
             f"the kernel refuses the device rule {line!r} for {directory} ({error.strerror}): a "
-            "cgroup can't allow what its parent does not",
+            "cgroup cannot allow what its parent does not allow",
             errno=error.errno,
         ) from None
 
 
 def _lines(rules: list[DeviceCgroup]) -> list[tuple[str, str]]:
-    """What to write into which file.  The first line denies everything, and forgets what the parent handed down."""
+    """(file, line) for each rule. The first line denies everything and drops what the parent handed down."""
     lines, default = [("devices.deny", "a")], False
-    exceptions: list[_Part] = []
+    exceptions: list[Rule] = []
     for rule in rules:
         parts = _parts(rule)
-        if len(parts) == 2 and parts[0][1:] == (None, None, "rwm"):  # all devices: the list begins anew
+        if len(parts) == 2 and parts[0][1:] == (None, None, "rwm"):  # all devices: the list starts over
             lines.append(("devices.allow" if rule.allow else "devices.deny", "a"))
             default, exceptions = bool(rule.allow), []
             continue
@@ -131,8 +135,8 @@ def _lines(rules: list[DeviceCgroup]) -> list[tuple[str, str]]:
                 exceptions.append(part)
             elif any(_overlap(part, other) and part[:3] != other[:3] for other in exceptions):
                 raise ContainerError(
-                    f"cgroup v1 has no words for the device rule {rule}, which takes back a part of "
-                    "an earlier, wider rule: give the devices of that one singly, or use cgroup v2"
+                    f"cgroup v1 cannot express the device rule {rule}, which takes back a part of "
+                    "an earlier, wider rule: list the devices of that one, or use cgroup v2"
                 )
             type, major, minor, access = part
             numbers = ":".join("*" if number is None else str(number) for number in (major, minor))
@@ -140,8 +144,8 @@ def _lines(rules: list[DeviceCgroup]) -> list[tuple[str, str]]:
     return lines
 
 
-def _overlap(one: _Part, other: _Part) -> bool:
-    """Whether there is a device, and a right to it, of which both speak."""
+def _overlap(one: Rule, other: Rule) -> bool:
+    """Whether both apply to some right to some device."""
     return (
         one[0] == other[0]
         and bool(set(one[3]) & set(other[3]))
@@ -156,7 +160,7 @@ def _overlap(one: _Part, other: _Part) -> bool:
 _BLOCK, _CHARACTER = 1, 2
 _RIGHTS = {"m": 1, "r": 2, "w": 4}
 
-# Registers: the kernel hands over the address of that struct in r1, and takes the answer, 1 yes or 0 no, from r0.
+# Registers: the kernel passes the address of that struct in r1, and reads the answer, 1 yes or 0 no, from r0.
 _ANSWER, _CONTEXT, _TYPE, _WANTED, _MAJOR, _MINOR, _SCRATCH = 0, 1, 2, 3, 4, 5, 6
 
 # The instructions used here, by their operation code: Documentation/bpf/standardization/instruction-set.rst
@@ -167,7 +171,7 @@ _EXIT = 0x95
 
 
 def _instruction(code: int, target: int = 0, source: int = 0, offset: int = 0, immediate: int = 0) -> bytes:
-    """struct bpf_insn of linux/bpf.h; the processors that minict runs on keep the lowest byte first."""
+    """struct bpf_insn of linux/bpf.h; the processors that minict supports are little-endian."""
     return (
         bytes([code, target | source << 4])
         + offset.to_bytes(2, "little", signed=True)
@@ -178,9 +182,10 @@ def _instruction(code: int, target: int = 0, source: int = 0, offset: int = 0, i
 def program(rules: list[DeviceCgroup]) -> bytes:
     """The eBPF program, 8 bytes an instruction, that decides as *rules* do.
 
-    It goes through the rules from the last to the first and keeps in one register which of the wanted rights are still
-    undecided.  A rule that allows takes its rights out; when none is left the answer is yes.  A rule that
-    denies one of them makes it no, and so does the end.  Raises :class:`ContainerError` for a rule that is none.
+    It checks the rules from the last to the first. A register holds the requested rights that are still
+    undecided. A rule that allows removes its rights; when none is left the answer is yes. A rule that
+    denies one of them makes the answer no, and so does the end. Raises :class:`ContainerError` for an invalid rule.
+    Source: the kernel's Documentation/bpf/standardization/instruction-set.rst; linux/bpf.h, bpf_cgroup_dev_ctx.
     """
     code = (
         _instruction(_LOAD_WORD, _TYPE, _CONTEXT, 0)
@@ -200,8 +205,8 @@ def _leave(answer: int) -> bytes:
     return _instruction(_SET, _ANSWER, immediate=answer) + _instruction(_EXIT)
 
 
-def _test(part: _Part, allow: bool) -> bytes:
-    """The instructions for one rule: first "is it about another device?", then its decision."""
+def _test(part: Rule, allow: bool) -> bytes:
+    """The instructions for one rule: skip it if it is for another device, else decide."""
     type, major, minor, access = part
     rights = sum(_RIGHTS[letter] for letter in set(access))
     if allow:
@@ -226,32 +231,33 @@ def _test(part: _Part, allow: bool) -> bytes:
 
 
 def attach_v2(cgroup_directory: str, rules: list[DeviceCgroup]) -> None:
-    """Make the kernel ask :func:`program` before a process of the v2 cgroup makes, reads or writes a device.
+    """Let the kernel run :func:`program` before a process of the v2 cgroup creates or opens a device node.
 
     Raises :class:`ContainerError` when the kernel was built without this (CONFIG_CGROUP_BPF) or refuses it.
+    Source: bpf(2); cgroup-v2.rst, "Device controller".
     """
     instructions = program(rules)
     try:
-        # "GPL" would open some of the kernel's functions to the program; it calls none, so any word is as good.
+        # "GPL" would give the program access to more helper functions; it calls none.
         loaded = bpf.prog_load(bpf.BPF_PROG_TYPE_CGROUP_DEVICE, instructions, b"Apache")
     except OSError as error:
         raise ContainerError(
-            f"this kernel takes no device filter ({error.strerror}), without which a container could "
-            "read the host's disks: it needs CONFIG_CGROUP_BPF, and us to have CAP_SYS_ADMIN",
+            f"the kernel refuses the device filter ({error.strerror}), without which a container could "
+            "read the host's disks: use a kernel with CONFIG_CGROUP_BPF, and CAP_SYS_ADMIN",
             errno=error.errno,
         ) from None
     try:
         directory = os.open(cgroup_directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            # Several may be attached, here and to the groups above, and all must agree: nobody's limit is lifted.
+            # Several may be attached, here and to the groups above, and all must agree: no limit is lifted.
             bpf.prog_attach(directory, loaded, bpf.BPF_CGROUP_DEVICE, bpf.BPF_F_ALLOW_MULTI, cgroup_directory)
         finally:
             os.close(directory)
     except OSError as error:
         raise ContainerError(
-            f"the device filter can't be attached to {cgroup_directory} ({error.strerror}): it must "
+            f"the device filter cannot be attached to {cgroup_directory} ({error.strerror}): it must "
             "be a cgroup of version 2, and no group above it may have a filter that forbids others",
             errno=error.errno,
         ) from None
     finally:
-        os.close(loaded)  # the cgroup holds the program now
+        os.close(loaded)  # the cgroup keeps the program

@@ -1,5 +1,4 @@
-"""Small helpers on files, without :mod:`shutil` and :mod:`tempfile`, whose import takes longer than a container's
-birth."""
+"""Helpers for files and descriptors, without :mod:`shutil`, which takes longer to import than a container to start."""
 
 from __future__ import annotations
 
@@ -7,21 +6,40 @@ import errno
 import os
 
 from ..kernel import mount as k
+from ..kernel import process
 from .errors import ContainerError
 
-TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-_IS_MOUNT = "there is a mount in {}, which is not minict's: unmount it first"
+_IS_MOUNT = "cannot remove {}: something is mounted in it; unmount that first"
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of *data* to the descriptor *fd*; write(2) may take less than it is given.
+
+    Raises :class:`OSError`. Source: write(2), "RETURN VALUE".
+    """
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def close_all_except(keep: Iterable[int]) -> None:
+    """Close every descriptor above 2 that is not in *keep*. Raises :class:`OSError`. Source: close_range(2)."""
+    lowest = 3
+    for fd in sorted(fd for fd in set(keep) if fd > 2):
+        if fd > lowest:
+            process.close_range(lowest, fd - 1)
+        lowest = fd + 1
+    process.close_range(lowest)
 
 
 def lock_directory(path: str, wait: bool) -> int:
-    """Lock the directory *path* (flock(2)); a descriptor that holds the lock as long as it is open, -1 when there is
-    none to hold.
+    """Lock the directory *path*. Returns a descriptor that holds the lock while it is open, or -1.
 
-    That is: somebody else has it (and we are not to *wait*), or the directory is gone, perhaps for another of the same
-    name.
+    -1 means that another process holds the lock (unless we are to *wait* for it), or that the directory is gone,
+    perhaps replaced by another of the same name. Raises :class:`OSError`. Source: flock(2).
     """
     import fcntl
 
@@ -40,10 +58,10 @@ def lock_directory(path: str, wait: bool) -> int:
 
 
 def remove_unfinished(directory: str, but: str = "") -> None:
-    """Remove what is in *directory* under a provisional name, ``NAME.PID``, whose maker was killed before it got its
-    own.
+    """Remove the temporary files ``NAME.PID`` in *directory* whose creator PID was killed before it renamed them.
 
-    *but*: a NAME of which numbers mean something else.  No directory is no error.
+    *but*: a NAME whose numbers have another meaning. Does nothing when there is no such directory.
+    Raises :class:`OSError`. Source: proc(5), /proc/PID.
     """
     for name in os.listdir(directory) if os.path.isdir(directory) else ():
         stem, _, pid = name.rpartition(".")
@@ -53,11 +71,12 @@ def remove_unfinished(directory: str, but: str = "") -> None:
 
 
 def remove_tree(path: str) -> None:
-    """Remove the directory *path* with all that is in it, never following a link and never crossing into a mount.
+    """Remove the directory *path* with everything in it, without following links or entering mounts.
 
-    A container may have nested its directories deeper than a recursion goes, or descriptors last: so a directory that
-    is not empty is moved up to *path*, and waits there for its turn.  What is not there any more is no error: two may
-    remove at once.  Raises :class:`OSError`, and :class:`ContainerError` for a mount, with which other files would go.
+    A container may nest directories deeper than Python can recurse, or than descriptors are available. So a directory
+    that is not empty is moved up to *path*, and is emptied later. Two processes may remove the same tree at once.
+    Raises :class:`OSError`, and :class:`ContainerError` for a mount in it, whose files must not be removed.
+    Source: unlinkat(2), renameat(2), openat2(2).
     """
     try:
         top = _open_below(os.path.dirname(path), os.path.basename(path))
@@ -69,7 +88,7 @@ def remove_tree(path: str) -> None:
         raise
     try:
         waiting, prefix = ["."], f".removing-{os.urandom(6).hex()}"
-        for number, name in enumerate(waiting):  # which grows meanwhile
+        for number, name in enumerate(waiting):  # the list grows meanwhile
             waiting += _empty(top, name, f"{prefix}-{number}-")
         for name in waiting[1:]:
             _quietly(os.rmdir, name, top)
@@ -83,7 +102,7 @@ def remove_tree(path: str) -> None:
 
 
 def _empty(top: int, name: str, prefix: str) -> list[str]:
-    """Empty the directory *name* of *top*; the names in *top* of what was in it, and still has to be emptied."""
+    """Empty the directory *name* of *top*; return the names in *top* of what still has to be emptied."""
     left: list[str] = []
     try:
         here = (
@@ -112,7 +131,7 @@ def _empty(top: int, name: str, prefix: str) -> list[str]:
 
 
 def _open_below(directory: str | int, name: str) -> int:
-    """Open the directory *name* of *directory*, provided that it is neither a link nor a mount point (EXDEV)."""
+    """Open the directory *name* of *directory*, unless it is a link (ELOOP) or a mount point (EXDEV)."""
     above = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) if isinstance(directory, str) else directory
     try:
         return k.openat2(above, name, os.O_RDONLY | os.O_DIRECTORY, 0, k.RESOLVE_NO_XDEV | k.RESOLVE_NO_SYMLINKS)
@@ -121,7 +140,8 @@ def _open_below(directory: str | int, name: str) -> int:
             os.close(above)
 
 
-def _quietly(remove: Callable[..., object], name: str, directory: int | None = None) -> None:
+def _quietly(remove: Callable[..., None], name: str, directory: int | None = None) -> None:
+    """Call *remove*; ignore that *name* does not exist."""
     try:
         remove(name, dir_fd=directory)
     except FileNotFoundError:

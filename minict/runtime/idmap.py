@@ -1,14 +1,13 @@
-"""Idmapped mounts: files that show other owners in a mount than they have on the disk.
+"""Idmapped mounts: files have other owners in a mount than they have on the disk.
 
-A container in a user namespace (user_namespaces(7)) has a root whose id out here is, say, 2147483648.  The files of
-its image belong to user 0, and so to nobody in there.  To change their owners would take a copy of the image.  Instead
-the
-*mount* translates: who owns a file is mapped on the way up, and back on the way down (mount_setattr(2), "ID-mapped mounts").
-So what the container writes belongs on the disk to whom it belongs inside, and the next life may have other ids.
+In a container with a user namespace (user_namespaces(7)), root has an id such as 2147483648 on the host. The files
+of its image belong to user 0, which does not exist inside. Changing their owners would take a copy of the image.
+Instead the *mount* translates the owner of a file when it is read, and back when it is written (mount_setattr(2),
+"ID-mapped mounts"). So on the disk the container's files have the owners that they have inside, and the next run may
+use other ids.
 
-Only the root of the host may make such a mount, and only of a mount that nobody sees yet.  The container's child is
-neither of the two.  So its stage (:mod:`.launch`) does here what the child then finds done, or inherits as open
-descriptors.
+Only the host's root may create such a mount, and only from a mount that is attached nowhere. The container's child
+is not the host's root. So its stage (:mod:`.stage`) prepares the mounts here, and the child inherits them.
 """
 
 from __future__ import annotations
@@ -24,24 +23,33 @@ from .errors import ContainerError
 from .namespaces import write_id_maps
 from .process import spawn
 
-TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .birth import Birth
+    from typing import Protocol
+
     from .spec import IDMapping, Mount, Spec
 
-_WORDS = ("idmap", "ridmap")  # the options of runtime-spec, config.md, mounts: for a mount, and with those inside it
+    class Birth(Protocol):
+        """The part of :class:`.birth.Birth` that is used here; birth imports this module."""
+
+        spec: Spec
+        rootfs: str
+        operations: list[mounts.Operation]
 
 
-def wanted(spec: Spec) -> bool:
-    """Whether a mount of *spec* is to be idmapped."""
-    return any(word in mount.options for mount in spec.mounts for word in _WORDS)
+_OPTIONS = ("idmap", "ridmap")  # config.md, "Linux mount options": a mount, or with the mounts inside it
+
+
+def needed(spec: Spec) -> bool:
+    """Whether a mount of *spec* is idmapped. Source: config.md, "Linux mount options"."""
+    return any(option in mount.options for mount in spec.mounts for option in _OPTIONS)
 
 
 def prepare(birth: Birth) -> None:
     """In the stage, before it clones: mount the root file system, go there, and open all sources of bind mounts.
 
-    From here on the stage has a mount namespace of its own, of which the child's will be a copy.
-    Raises :class:`ContainerError`, :class:`OSError`.
+    From here on the stage has its own mount namespace, of which the child gets a copy.
+    Raises :class:`ContainerError`, :class:`OSError`. Source: mount_setattr(2), "ID-mapped mounts".
     """
     linux = birth.spec.linux
     if "user" not in [each.type for each in linux.namespaces] or not linux.uidMappings:
@@ -57,22 +65,21 @@ def prepare(birth: Birth) -> None:
         mount_overlay(root, birth.rootfs, users, linux.uidMappings[0].hostID, linux.gidMappings[0].hostID)
     else:
         os.chdir(birth.rootfs)
-    birth.rootfs = "."  # the child may not walk there by the host's directories
-    for number, bind in enumerate(operation for operation in birth.table if isinstance(operation, mounts.Bind)):
-        bind.tree = birth.descriptors[f"tree {number}"] = bind.open_tree()
+    birth.rootfs = "."  # the child may not pass through the host's directories
+    for bind in (operation for operation in birth.operations if isinstance(operation, mounts.Bind)):
+        bind.tree = bind.open_tree()
         if bind.options.idmap:
             map_ids(bind.tree, users, bind.source, recursive=bind.options.idmap == "ridmap")
     os.close(users)
 
 
 def user_namespace(uids: list[IDMapping], gids: list[IDMapping]) -> int:
-    """A descriptor of a new user namespace with these maps.  A mount takes its translation from one, and nothing else
-    of it.
+    """A descriptor of a new user namespace with these maps, from which a mount takes its translation.
 
-    There is no call that makes a namespace without a process in it: so one lives for a moment.
-    Raises :class:`OSError`, :class:`ContainerError`.
+    No call creates a namespace without a process in it: so there is one for a moment.
+    Raises :class:`OSError`, :class:`ContainerError`. Source: user_namespaces(7), mount_setattr(2).
     """
-    made, told = os.pipe2(os.O_CLOEXEC)
+    created, report = os.pipe2(os.O_CLOEXEC)
     wait, end = os.pipe2(os.O_CLOEXEC)
 
     def inside() -> None:
@@ -80,20 +87,20 @@ def user_namespace(uids: list[IDMapping], gids: list[IDMapping]) -> int:
         try:
             unshare(CLONE_NEWUSER)
         except OSError:
-            return  # who waits for the byte says so
-        os.write(told, b"!")
+            return  # the parent reports the missing byte
+        os.write(report, b"!")
         os.read(wait, 1)
 
     pid = spawn(inside)
-    os.close(told)
+    os.close(report)
     os.close(wait)
     try:
-        if not os.read(made, 1):
-            raise ContainerError("this kernel makes no user namespace: see /proc/sys/user/max_user_namespaces")
+        if not os.read(created, 1):
+            raise ContainerError("the kernel refuses a user namespace: see /proc/sys/user/max_user_namespaces")
         write_id_maps(pid, uids, gids)
         return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     finally:
-        os.close(made)
+        os.close(created)
         os.close(end)
         os.waitpid(pid, 0)
 
@@ -101,7 +108,8 @@ def user_namespace(uids: list[IDMapping], gids: list[IDMapping]) -> int:
 def map_ids(tree: int, users: int, path: str, recursive: bool = False) -> None:
     """Let the mount *tree*, which is attached nowhere yet, translate by the maps of the user namespace *users*.
 
-    *path* is what it is a mount of, for the error.  Raises :class:`ContainerError` where the file system can't do that.
+    *path* is the source of the mount, for the error. Raises :class:`ContainerError` where the file system lacks this.
+    Source: mount_setattr(2), MOUNT_ATTR_IDMAP.
     """
     reach = k.AT_RECURSIVE if recursive else 0
     try:
@@ -110,9 +118,9 @@ def map_ids(tree: int, users: int, path: str, recursive: bool = False) -> None:
         if error.errno not in (errno.EINVAL, errno.EPERM):
             raise
         raise ContainerError(
-            f"the files of {path} can't be shown with the ids of a user namespace: its file system, or Linux "
-            f"{os.uname().release}, has no idmapped mounts (ext4 and xfs have them, tmpfs from Linux 6.3 on); move "
-            "it there, or do without a user namespace",
+            f"the files of {path} cannot be used in a user namespace: their file system, or Linux "
+            f"{os.uname().release}, lacks idmapped mounts (ext4 and xfs have them, tmpfs from Linux 6.3 on); move "
+            "them, or do without a user namespace",
             errno=error.errno,
         ) from None
 
@@ -120,16 +128,17 @@ def map_ids(tree: int, users: int, path: str, recursive: bool = False) -> None:
 def mount_overlay(root: Mount, rootfs: str, users: int, uid: int, gid: int) -> None:
     """Mount the overlay *root* of the spec on *rootfs*, with its layers idmapped, and go there.
 
-    The layers' mounts lie for that moment in a tmpfs on *rootfs*, which the overlay then covers.  Overlayfs does its
-    own work, such as making the directory "work", as whoever has mounted it: with *uid* and *gid*, the root of the
-    container out here, because for others there is no owner on the disk.  But it keeps the host's rights, which its
-    notes in the extended attributes "trusted.overlay" take.
+    The layers are mounted in a tmpfs on *rootfs*, which the overlay then covers. Overlayfs does its own work, such as
+    creating the directory "work", with the ids and capabilities of the process that mounted it. The ids have to be
+    *uid* and *gid*, those of the container's root, because others have no owner on the disk. The capabilities have to
+    be the host's, for the extended attributes "trusted.overlay". Raises :class:`OSError`, :class:`ContainerError`.
+    Source: the kernel's Documentation/filesystems/overlayfs.rst, "Permission model"; mount_setattr(2).
     """
     options = mounts.Options(
         [
             word
             for word in root.options
-            if not word.startswith(("lowerdir=", "upperdir=", "workdir=")) and word not in _WORDS
+            if not word.startswith(("lowerdir=", "upperdir=", "workdir=")) and word not in _OPTIONS
         ]
     )
     given = {
@@ -152,7 +161,7 @@ def mount_overlay(root: Mount, rootfs: str, users: int, uid: int, gid: int) -> N
         f"workdir=own/{os.path.basename(work)}",
         *([options.data] if options.data else []),
     ]
-    kernel.prctl(kernel.PR_SET_SECUREBITS, kernel.SECBIT_NO_SETUID_FIXUP)  # another id, and all capabilities
+    kernel.prctl(kernel.PR_SET_SECUREBITS, kernel.SECBIT_NO_SETUID_FIXUP)  # change the ids, keep the capabilities
     os.setresgid(-1, gid, -1)
     os.setresuid(-1, uid, -1)
     try:
@@ -160,8 +169,8 @@ def mount_overlay(root: Mount, rootfs: str, users: int, uid: int, gid: int) -> N
     except OSError as error:
         if error.errno == errno.EINVAL:
             raise ContainerError(
-                f"overlayfs refuses idmapped layers (Linux {os.uname().release}): they take Linux 5.19; do without "
-                "a user namespace",
+                f"overlayfs refuses idmapped layers (Linux {os.uname().release}): use Linux 5.19 or newer, or do "
+                "without a user namespace",
                 errno=error.errno,
             ) from None
         raise
@@ -173,7 +182,10 @@ def mount_overlay(root: Mount, rootfs: str, users: int, uid: int, gid: int) -> N
 
 
 def attach(source: str, target: str, users: int) -> None:
-    """An idmapped bind mount of the directory *source* on the directory *target*.  Raises as :func:`map_ids`."""
+    """An idmapped bind mount of the directory *source* on the directory *target*. Raises as :func:`map_ids`.
+
+    Source: open_tree(2), move_mount(2).
+    """
     tree, place = (
         k.open_tree(k.AT_FDCWD, source, k.OPEN_TREE_CLONE),
         os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC),
@@ -187,8 +199,10 @@ def attach(source: str, target: str, users: int) -> None:
 
 
 def split_layers(text: str) -> list[str]:
-    """The paths in an overlay's ``lowerdir=``, in which a colon, a comma and a backslash of a path have a backslash
-    before them."""
+    """The paths in an overlay's ``lowerdir=``, where a backslash escapes a colon, a comma and a backslash.
+
+    Source: the kernel's Documentation/filesystems/overlayfs.rst, "Multiple lower layers".
+    """
     layers, escaped = [""], False
     for letter in text:
         if letter == ":" and not escaped:
@@ -200,10 +214,11 @@ def split_layers(text: str) -> list[str]:
 
 
 def enter_root() -> None:
-    """In the child: the root that :func:`prepare` has mounted is where we are; make it one that we may pivot into.
+    """In the child: make our working directory, the root that :func:`prepare` mounted, ready for pivot_root.
 
-    What comes with a copy of a mount namespace of more powerful users is locked (mount_namespaces(7)).  A copy of our
-    own on top of it is not; and we go by descriptors, because we may not walk the host's directories any more.
+    Mounts that were copied from a mount namespace with more privileges are locked. A new copy on top of it
+    is not. All is done by descriptors, because we may not pass through the host's directories any more.
+    Raises :class:`OSError`. Source: mount_namespaces(7), "Restrictions on mount namespaces".
     """
     place = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     tree = k.open_tree(place, "", k.AT_EMPTY_PATH | k.OPEN_TREE_CLONE | k.AT_RECURSIVE)

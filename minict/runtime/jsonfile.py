@@ -1,56 +1,51 @@
-"""JSON without the import of :mod:`json`, which loads the regular expressions and takes 10 ms, twice a container's
-birth.
+"""JSON without importing :mod:`json`, which takes 10 ms because it loads the regular expressions.
 
-The two functions beneath :mod:`json` that are written in C do the work.  They have no public name:
-where they are missing, :mod:`json` itself is used, and only the time is lost.
+The two functions beneath :mod:`json` that are written in C do the work. They have no public name:
+where they are missing, :mod:`json` itself is used, and only time is lost.
 """
 
 from __future__ import annotations
 
 import os
 
-TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
 
 class _Defaults:
-    """What json.JSONDecoder() would tell the scanner: plain JSON, nothing special."""
+    """The attributes of json.JSONDecoder() that the scanner reads: plain JSON, no extensions."""
 
     strict = True
     object_hook = object_pairs_hook = None
     parse_float, parse_int, parse_constant = float, int, float
-    memo: dict[str, str] = {}  # noqa: RUF012  the name and the type that the scanner asks for
+    memo: dict[str, str] = {}  # noqa: RUF012  the scanner's cache of keys
 
 
-# make_scanner() takes any object with these attributes
-_SETTINGS: Any = _Defaults
-
-
-def loads(text: str) -> Any:
-    """The value that the JSON *text* stands for.  Raises :class:`ValueError` when it is no JSON."""
+def loads(text: str) -> object:
+    """The value of the JSON *text*. Raises :class:`ValueError` when it is invalid. Source: RFC 8259."""
     try:
         from _json import make_scanner
 
-        value, end = make_scanner(_SETTINGS)(text.strip(" \t\r\n"), 0)
+        value, end = make_scanner(_Defaults)(text.strip(" \t\r\n"), 0)  # type: ignore[arg-type]
     except Exception:
         value, end = None, -1
     if end == len(text.strip(" \t\r\n")):
         return value
-    import json  # it also has the better words for what is wrong with the text
+    import json  # it also has the better error messages
 
     return json.loads(text)
 
 
 def dumps(value: object) -> str:
-    """*value* as JSON text, indented by two spaces, the keys in their own order."""
+    """*value* as JSON text, indented by two spaces, the keys in their given order. Source: RFC 8259."""
     from _json import encode_basestring_ascii
 
     return _dump(value, "\n", encode_basestring_ascii)
 
 
-def _dump(value: Any, newline: str, quoted: Callable[[str], str]) -> str:
+def _dump(value: object, newline: str, quoted: Callable[[str], str]) -> str:
     if isinstance(value, str):
         return quoted(value)
     if value is None or value is True or value is False:
@@ -61,22 +56,29 @@ def _dump(value: Any, newline: str, quoted: Callable[[str], str]) -> str:
     if isinstance(value, dict):
         items = [f"{quoted(str(key))}: {_dump(item, inner, quoted)}" for key, item in value.items()]
         return "{" + inner + ("," + inner).join(items) + newline + "}" if items else "{}"
-    items = [_dump(item, inner, quoted) for item in value]
+    elements: Any = value
+    items = [_dump(item, inner, quoted) for item in elements]
     return "[" + inner + ("," + inner).join(items) + newline + "]" if items else "[]"
 
 
-def read(path: str) -> Any:
-    """The value in the JSON file *path*.  Raises :class:`OSError`, or :class:`ValueError` naming the file."""
+def read(path: str) -> object:
+    """The value in the JSON file *path*. Raises :class:`OSError`, or :class:`ValueError` with the file's name.
+
+    Source: RFC 8259.
+    """
     with open(path, encoding="utf-8") as file:
         text = file.read()
     try:
         return loads(text)
     except ValueError as error:
-        raise ValueError(f"{path} is no JSON: {error}") from None
+        raise ValueError(f"{path} is not valid JSON: {error}") from None
 
 
 def write(path: str, value: object) -> None:
-    """Put *value* into the file *path*, all of it or, whatever happens, nothing: a reader never sees a half."""
+    """Write *value* to the file *path*, completely or not at all: a reader never sees half of it.
+
+    Raises :class:`OSError`. Source: rename(2), which replaces a file in one step.
+    """
     temporary = f"{path}.{os.getpid()}"
     with open(temporary, "w", encoding="utf-8") as file:
         file.write(dumps(value) + "\n")

@@ -1,128 +1,59 @@
-"""Who forks.  A container's first process can come from three places, and they differ in nothing else.
+"""The start of a container, seen from its parent: create the first process and watch it until its execve succeeds.
 
-=================  =====================================================================================
-:func:`here`       clone3 from this process: the command line, which is small and has one thread
-:func:`staged`     fork first, clone3 from the copy: to join namespaces, or to run a learner's own functions
-:func:`by_zygote`  a small helper process clones for us: a notebook kernel, which is large and has a dozen threads; and
-                   wherever somebody else can write to what the container executes
-=================  =====================================================================================
+A container's first process can come from three places, which do not differ in anything else:
 
-To fork copies the page tables: 3 ms for a small Python, 10 for a notebook, 50 with a large array in it.  And a
-raw clone3 from a process with threads would copy locks that no thread of the copy will ever open.
+=======================  =================================================================================
+:func:`.stage.direct`    clone3 from this process: the command line, which is small and has one thread
+:func:`.stage.staged`    fork first, clone3 from the copy: to join namespaces, or to run a learner's functions
+:func:`.zygote.clone`    a small helper process clones: for a notebook kernel, which is large and has many threads;
+                         and wherever the container could get at the program that this process executes
+=======================  =================================================================================
+
+A fork copies the page tables: 3 ms for a small Python, 10 for a notebook, 50 with a large array in it. And a
+raw clone3 from a process with threads would copy locks that no thread of the copy ever releases.
 """
 
 from __future__ import annotations
 
 import os
+import select
 
 from ..kernel import process as kernel
-from ..kernel.namespaces import CLONE_PARENT, clone3, setns
 from . import birth as births
-from . import idmap, learner, namespaces
+from . import learner, messages, namespaces, stage
+from .errors import ContainerError
+from .process import reset_inherited
+from .trace import Trace
 
-TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    Clone = Callable[[births.Birth], tuple[int, int]]
+    Hook = Callable[[int], None]
 
-def choose(birth: births.Birth) -> Callable[[births.Birth], tuple[int, int]]:
-    """The one of the three that fits the calling process.
+_LAST_BREATH = 10.0  # seconds that a killed process has to end: a frozen one does not
+
+
+def choose(birth: births.Birth) -> Clone:
+    """The function of the three above that fits the calling process and the container.
 
     A passed exercise has replaced a function in this process and nowhere else: then the container must come from
-    this process.
+    this process. Source: clone(2), fork(2).
     """
-    if not learner.replaced and (has_threads() or shares_programs(birth)):
-        return by_zygote
-    return staged if learner.replaced or needs_stage(birth) else here
+    if not learner.replaced and (stage.has_threads() or birth.init or shares_programs(birth)):
+        from .zygote import clone  # few command lines need it
 
-
-def here(birth: births.Birth) -> tuple[int, int]:
-    """Clone from this very process, which must have one thread.
-
-    Returns (pid, pidfd).  Raises :class:`OSError`.
-    """
-    births.preload(birth)
-    pid, pidfd = clone(birth, open_cgroup(birth))
-    if pid == 0:
-        births.child(birth)
-    return pid, pidfd
-
-
-def staged(birth: births.Birth) -> tuple[int, int]:
-    """Fork a process that lives for a moment, and let it clone: the clone is our own child by CLONE_PARENT.
-
-    The stage may enter the namespaces that the container joins, from which there is not always a way back; and
-    it has one thread, even if the process that it was forked from has a dozen.
-    Returns (pid, pidfd), or (-1, -1) when the stage failed: it has written why into the report.
-    """
-    births.preload(birth)
-    answer, told = os.pipe2(os.O_CLOEXEC)
-    stage = os.fork()
-    if stage == 0:
-        try:
-            os.write(told, str(enter_and_clone(birth)).encode())
-        except BaseException as error:
-            births.report_error(birth, "make the process", error)
-        finally:
-            os._exit(0)
-    os.close(told)
-    pid = int(os.read(answer, 32) or -1)
-    os.close(answer)
-    os.waitpid(stage, 0)
-    return pid, kernel.pidfd_open(pid) if pid > 0 else -1
-
-
-def enter_and_clone(birth: births.Birth) -> int:
-    """The stage's work: enter what the container joins, and clone a sibling, which becomes the container; its pid.
-
-    In the container's mount namespace the host's cgroups can't be seen any more: so that of v2 is opened, and those of
-    v1 are joined, before; the sibling inherits them.  A cgroup namespace to join is only opened here: the sibling
-    enters it when it is in its cgroup, because who is in one can't be moved from without (cgroup_namespaces(7)).
-    """
-    cgroup = open_cgroup(birth)
-    for namespace in birth.spec.linux.namespaces:
-        if namespace.type == "cgroup" and namespace.path:
-            birth.descriptors["cgroup_namespace"] = namespaces.open_file(namespace)
-    if birth.joins or any(each.type == "mount" and each.path for each in birth.spec.linux.namespaces):
-        for tasks in birth.tasks:
-            births.write(tasks, "0")
-        birth.tasks = []
-    if birth.joins:
-        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # nobody inside may trace us, or look at what we have open
-        setns(birth.descriptors["join"], namespaces.flags(birth.joins))
-    if idmap.wanted(birth.spec):
-        idmap.prepare(birth)
-    namespaces.join(birth.spec.linux.namespaces)
-    if birth.makes("time"):
-        namespaces.unshare_time(birth.spec.linux.timeOffsets)
-    pid, pidfd = clone(birth, cgroup, CLONE_PARENT)
-    if pid == 0:
-        births.child(birth)
-    os.close(pidfd)  # its parent is somebody else, who opens one for itself
-    return pid
-
-
-def by_zygote(birth: births.Birth) -> tuple[int, int]:
-    """Let the helper process of :mod:`.zygote` clone for us; the container is our own child all the same.
-
-    Returns and raises as :func:`staged`.
-    """
-    from . import zygote
-
-    pid = zygote.request(birth)
-    return pid, kernel.pidfd_open(pid) if pid > 0 else -1
-
-
-def has_threads() -> bool:
-    return len(os.listdir("/proc/self/task")) > 1
+        return clone
+    return stage.staged if learner.replaced or stage.needs_stage(birth) else stage.direct
 
 
 def shares_programs(birth: births.Birth) -> bool:
-    """Whether what the container executes may lie in a place to which others write: in a directory or file of the host.
+    """Whether others may write where the container's programs are: in a directory or file of the host.
 
-    That a command is no link to ``/proc/self/exe``, and no script for it, is looked up before execve; in such a place
-    a hostile second container could put one there in between.  It shall find the sealed interpreter of the zygote, and
-    not the host's (CVE-2019-5736).
+    Before execve the runtime verifies that the command is not a link to ``/proc/self/exe``, nor a script for it. In a
+    shared directory another container could exchange it after that. Then it must find the zygote's sealed interpreter
+    and not the host's (CVE-2019-5736). Source: execve(2), proc_pid_exe(5).
     """
     return any(
         "noexec" not in mount.options and (mount.type == "bind" or {"bind", "rbind"} & set(mount.options))
@@ -130,30 +61,116 @@ def shares_programs(birth: births.Birth) -> bool:
     )
 
 
-def needs_stage(birth: births.Birth) -> bool:
-    return (
-        bool(birth.joins)
-        or birth.makes("time")
-        or any(each.path for each in birth.spec.linux.namespaces)
-        or idmap.wanted(birth.spec)
-    )
+def create_process(
+    birth: births.Birth,
+    clone: Clone,
+    *,
+    created: Hook | None = None,
+    prepare: Hook | None = None,
+    step: Trace | None = None,
+) -> tuple[int, int, Trace]:
+    """Create the child and accompany it until its execve has succeeded (or until it waits for start).
 
-
-def open_cgroup(birth: births.Birth) -> int:
-    """The container's directory in the cgroup v2 tree, for clone3; -1 where there is none."""
-    return os.open(birth.cgroup_v2, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if birth.cgroup_v2 else -1
-
-
-def clone(birth: births.Birth, cgroup: int, flags: int = 0) -> tuple[int, int]:
-    """clone3 into the birth's new namespaces, and into *cgroup*, which is closed.  Returns as clone3 does, in both
-    processes.
-
-    Two kinds are not for clone3: the cgroup namespace has to come after joining the cgroup, and a time namespace
-    moves only children, so that the stage has already made it.
+    *clone*: what :func:`choose` returned. Two functions are called with the child's pid: *created* at once, to record
+    it, and *prepare* while the child builds its root, for what has to be done from outside, such as the network.
+    Returns the pid, a pidfd, and the child's trace.
+    Raises :class:`ContainerError` with the step that failed; then the child is gone.
+    Source: OCI runtime-spec, runtime.md, "Lifecycle".
     """
-    kinds = [kind for kind in namespaces.made(birth.spec.linux.namespaces) if kind not in ("cgroup", "time")]
+    step = step or Trace("parent")
+    own_pipes(birth)
+    report, gate = open_pipes(birth)
+    pid = pidfd = -1
     try:
-        return clone3(flags | namespaces.flags(kinds), cgroup)
+        step("clone")
+        pid, pidfd = clone(birth)
+        close_child_ends(birth)  # or the end of file would never come
+        if pid < 0:
+            messages.read_report(report)
+            raise ContainerError("the process that should have created the container has died: try again")
+        if created:
+            created(pid)
+        if birth.creates("user"):
+            step("write the id maps")
+            namespaces.write_id_maps(pid, birth.spec.linux.uidMappings, birth.spec.linux.gidMappings)
+            reset_inherited(pid)  # in a user namespace the child lacks the right to do it
+            messages.send(gate, messages.ID_MAPS_WRITTEN)
+        if prepare:
+            prepare(pid)
+            messages.send(gate, messages.NETWORK_CONNECTED)
+        step("wait for execve")
+        trace = messages.read_report(report)
+        step(None)
+        return pid, pidfd, trace
+    except BaseException:
+        if pid > 0:
+            kill_child(pid, pidfd)
+        raise
     finally:
-        if cgroup >= 0:
-            os.close(cgroup)
+        os.close(report)
+        os.close(gate)
+        close_child_ends(birth)
+
+
+def open_pipes(birth: births.Birth) -> tuple[int, int]:
+    """Open the two pipes of :mod:`.messages`; the parent's ends, for the report and the gate.
+
+    Raises :class:`OSError`, EMFILE when this process has too many open files. Source: pipe(2).
+    """
+    fds = birth.descriptors
+    report, fds.report = os.pipe2(os.O_CLOEXEC)
+    try:
+        fds.gate, gate = os.pipe2(os.O_CLOEXEC)
+    except OSError:
+        os.close(report)
+        close_child_ends(birth)
+        raise
+    return report, gate
+
+
+def close_child_ends(birth: births.Birth) -> None:
+    """Close the child's ends of the two pipes, if they are open here. Source: pipe(7)."""
+    fds = birth.descriptors
+    for fd in (fds.report, fds.gate):
+        if fd >= 0:
+            os.close(fd)
+    fds.report = fds.gate = -1
+
+
+def own_pipes(birth: births.Birth) -> None:
+    """Make the command's user the owner of those of its standard streams that are pipes.
+
+    A process may write to a pipe that it has inherited, regardless of the owner. But ``/dev/stdout``, to which many
+    servers log, opens the pipe anew, and then the owner counts. Raises :class:`OSError`. Source: proc_pid_fd(5).
+    """
+    process, linux, fds = birth.spec.process, birth.spec.linux, birth.descriptors
+    if "user" in birth.joins:
+        return  # its id maps are unknown here
+    owner = process.user.uid
+    for each in linux.uidMappings:
+        if each.containerID <= owner < each.containerID + each.size:
+            owner += each.hostID - each.containerID
+            break
+    for fd in (fds.stdin, fds.stdout, fds.stderr):
+        # a FIFO is a file with an owner of its own: readlink shows its path
+        if fd >= 0 and owner and os.readlink(f"/proc/self/fd/{fd}").startswith("pipe:"):
+            os.fchown(fd, owner, -1)
+
+
+def kill_child(pid: int, pidfd: int) -> None:
+    """Kill a child whose start has failed, and wait until it is gone; a frozen one is not waited for.
+
+    Source: pidfd_send_signal(2), waitpid(2).
+    """
+    try:
+        kernel.pidfd_send_signal(pidfd, 9)
+    except ProcessLookupError:
+        pass
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    ended = poll.poll(_LAST_BREATH * 1000)
+    os.close(pidfd)
+    try:
+        os.waitpid(pid, 0 if ended else os.WNOHANG)
+    except ChildProcessError:
+        pass  # another part of this process, such as an event loop, has waited for it

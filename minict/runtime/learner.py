@@ -1,7 +1,7 @@
-"""What a learner has put into the place of the package's own functions, in this process."""
+"""The functions of this package that a learner has replaced with their own, in this process."""
 
 from __future__ import annotations
 
-#: Names such as ``minict.runtime.rootfs.pivot_root`` whose function is a learner's now.  While there is one,
-#: containers come from a fork of this very process, in which the learner's function exists (see :mod:`.launch`).
+#: Names such as ``minict.runtime.rootfs.pivot_root`` that now refer to a learner's function. While there is one,
+#: containers are forked from this very process, the only one that has the learner's function (see :mod:`.launch`).
 replaced: set[str] = set()

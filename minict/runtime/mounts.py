@@ -1,8 +1,8 @@
-"""Mounts as data: each line of the container's mount table is an operation that can describe and execute itself.
+"""Mounts as data: each step in building a root file system is an :class:`Operation` with describe() and execute().
 
 The description is the step's name in the trace and in an error, and the label in the course's figures.
-All paths of a container are opened with :func:`open_in_root`: an image is somebody else's work, and
-a symbolic link in it must not lead a mount, or a directory that we make, to the host.
+All paths of a container are opened with :func:`open_in_root`: a symbolic link in a hostile image
+must not lead a mount, or a directory that we create, to the host.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from ..kernel import mount as k
 from ..kernel.namespaces import CLONE_NEWNS, setns
 from .errors import ContainerError
 
-TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from .spec import Mount
 
@@ -69,7 +69,7 @@ ATTRIBUTES = {
     k.MS_NOSYMFOLLOW: k.MOUNT_ATTR_NOSYMFOLLOW,
 }
 
-# Files of /proc that others may cover: see keep_proc.
+# Files of /proc that may be covered: see protect_proc.
 STAND_INS = frozenset(
     (
         "/cpuinfo",
@@ -85,19 +85,21 @@ STAND_INS = frozenset(
     )
 )
 
-SUBPATH = "x-minict.subpath="  # an option that is no business of the kernel's; see x-* in mount(8)
-_LINKS = 40  # that may follow each other, as in path_resolution(7)
-_PATIENCE = 1000  # how often a path is tried again that somebody else is changing
+SUBPATH = "x-minict.subpath="  # an option for us and not for the kernel; see x-* in mount(8)
+_LINKS = 40  # how many links may follow each other, as in path_resolution(7)
+_ATTEMPTS = 1000  # how often a path is tried again that another process is changing
 ATIMES = {k.MS_RELATIME: 0, k.MS_NOATIME: k.MOUNT_ATTR_NOATIME, k.MS_STRICTATIME: k.MOUNT_ATTR_STRICTATIME}
 
 
 class Options:
-    """A list such as ``["ro", "nosuid", "size=64m", "rslave"]``, sorted by who wants which: *set* and *clear* are
-    flags of mount(2), *recursive* those that go for the mounts inside as well (``rro``), *propagation* is a list of
-    flags, *idmap* the word ``idmap`` or ``ridmap`` if it is there, and *data* the rest, which only the file system
-    understands."""
+    """A list such as ``["ro", "nosuid", "size=64m", "rslave"]``, sorted by purpose.
 
-    def __init__(self, options: Sequence[str]) -> None:
+    *set* and *clear* are flags of mount(2), *recursive* those that also apply to the mounts inside (``rro``),
+    *propagation* is a list of flags, *idmap* is ``idmap``, ``ridmap`` or empty, and *data* is the rest, for the file
+    system. Source: mount(8); OCI runtime-spec, config.md, "Linux mount options".
+    """
+
+    def __init__(self, options: Iterable[str]) -> None:
         self.set = self.clear = self.recursive = 0
         self.propagation: list[int] = []
         self.idmap = ""
@@ -110,7 +112,7 @@ class Options:
                 self.propagation.append(PROPAGATION[option])
             elif option in ("idmap", "ridmap"):
                 self.idmap = option
-            elif option[:1] == "r" and option[1:] in FLAGS:  # rro, rnosuid: runtime-spec, config.md, mounts
+            elif option[:1] == "r" and option[1:] in FLAGS:  # rro, rnosuid
                 self.recursive |= FLAGS[option[1:]][0]
             else:
                 data.append(option)
@@ -118,21 +120,21 @@ class Options:
 
 
 def make_private(propagation: int = k.MS_SLAVE | k.MS_REC) -> None:
-    """From now on nothing that this mount namespace mounts is seen outside.
+    """From now on, mounts in this mount namespace are not visible outside.
 
-    A new mount namespace is a copy, but where the host's mounts are shared, as systemd makes them, the copies
-    still tell each other of each change.  As a slave we hear of the host's changes and tell nothing.
-    This must come before any other mount.  Source: mount_namespaces(7), shared subtrees.
+    A new mount namespace is a copy, but where the host's mounts are shared, as systemd makes them, each change
+    in one of the copies propagates to the others. A slave receives the host's changes and sends none.
+    This must come before any other mount. Raises :class:`OSError`. Source: mount_namespaces(7), "SHARED SUBTREES".
     """
     k.mount(None, "/", None, propagation)
 
 
 def isolate(propagation: int, operations: list[Operation]) -> None:
-    """:func:`make_private`, with the *propagation* that a spec wishes; for what is to be shared, :func:`share` then
-    does the rest.
+    """:func:`make_private` with the *propagation* of a spec; if that is shared, :func:`share` does the rest later.
 
-    Even then the host must not see, and keep, what is mounted in the new root.  But volumes whose mounts it is to see
-    have to be copied while they still are its peers: a slave's copy is a slave.
+    Even then the mounts of the new root must not propagate to the host. But volumes whose mounts shall propagate
+    have to be copied while they are still peers of the host's: a slave's copy is a slave.
+    Raises :class:`OSError`. Source: mount_namespaces(7); config-linux.md, "Rootfs Mount Propagation".
     """
     if propagation & k.MS_SHARED:
         for operation in operations:
@@ -142,34 +144,35 @@ def isolate(propagation: int, operations: list[Operation]) -> None:
 
 
 def share(propagation: int) -> None:
-    """Let the mounts of the new root share what happens to them, if the *propagation* that a spec wishes is that."""
+    """Make the mounts of the new root shared, if that is the *propagation* of the spec.
+
+    Raises :class:`OSError`. Source: mount_namespaces(7); config-linux.md, "Rootfs Mount Propagation".
+    """
     if propagation & k.MS_SHARED:
         k.mount(None, "/", None, propagation)
 
 
 def look_up(root: int, path: str) -> int:
-    """Open *path* as a process inside would find it, were the directory *root* its ``/``; an O_PATH descriptor.
+    """Open *path* as a process would find it whose ``/`` is the directory *root*; an O_PATH descriptor.
 
-    ``..`` and absolute links end at *root*; a link through /proc to somewhere else (a magic link) is refused.
-    Raises :class:`OSError`.  Source: openat2(2), path_resolution(7).
+    ``..`` and absolute links end at *root*; a magic link of /proc, which could lead elsewhere, is refused.
+    Raises :class:`OSError`. Source: openat2(2), path_resolution(7).
     """
     resolve = k.RESOLVE_IN_ROOT | k.RESOLVE_NO_MAGICLINKS
-    for _ in range(_PATIENCE):
+    for _ in range(_ATTEMPTS):
         try:
             return k.openat2(root, path, os.O_PATH, 0, resolve)
-        except (
-            BlockingIOError
-        ):  # EAGAIN: while it went up by "..", somebody renamed a directory, and where it is now is not sure
+        except BlockingIOError:  # EAGAIN: a directory was renamed while the kernel followed a ".."
             continue
     return k.openat2(root, path, os.O_PATH, 0, resolve)
 
 
 def open_in_root(root: int, path: str, make: str | None = None, links: int = _LINKS) -> int:
-    """Like :func:`look_up`, but *make* ``"directory"`` or ``"file"`` makes what is missing on the way there.
+    """Like :func:`look_up`, but *make* ``"directory"`` or ``"file"`` creates what is missing on the way there.
 
-    A link that leads to nothing is followed, and what it names is made, inside *root*: Debian's /etc/resolv.conf is such
-    a link where systemd-resolved does not run.  *links*: how many may follow each other.
-    Raises :class:`OSError`, or :class:`ContainerError` for a magic link.
+    A dangling link is followed, and its target is created, inside *root*: Debian's /etc/resolv.conf is such
+    a link where systemd-resolved does not run. *links*: how many may follow each other.
+    Raises :class:`OSError`, or :class:`ContainerError` for a magic link. Source: openat2(2), mkdirat(2).
     """
     try:
         return look_up(root, path)
@@ -188,7 +191,7 @@ def open_in_root(root: int, path: str, make: str | None = None, links: int = _LI
             os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=above))
     except FileExistsError:  # a dangling link, or one that leads through one
         if not links:
-            raise OSError(errno.ELOOP, "too many symbolic links there follow each other", path) from None
+            raise OSError(errno.ELOOP, "too many symbolic links follow each other there", path) from None
         return open_in_root(root, link_target(root, above, name), make, links - 1)
     finally:
         os.close(above)
@@ -196,27 +199,30 @@ def open_in_root(root: int, path: str, make: str | None = None, links: int = _LI
 
 
 def link_target(root: int, directory: int, name: str) -> str:
-    """The path, as seen from *root*, that the symbolic link *name* in *directory* names."""
+    """The target of the symbolic link *name* in *directory*, as a path below *root*. Source: readlinkat(2)."""
     inside = os.readlink(f"/proc/self/fd/{directory}").removeprefix(os.readlink(f"/proc/self/fd/{root}").rstrip("/"))
     return os.path.join(inside or "/", os.readlink(name, dir_fd=directory))
 
 
 def refuse_loop(path: str, error: OSError) -> None:
-    """Say it in a sentence when *error* is that *path* led through a link such as /proc/self/fd/7 (CVE-2024-21626)."""
+    """Explain the *error* that *path* leads through a link such as /proc/self/fd/7 (CVE-2024-21626).
+
+    Raises :class:`ContainerError` if that is the error. Source: openat2(2), ELOOP.
+    """
     if error.errno == errno.ELOOP:
         raise ContainerError(
             f"{path} leads through a link of /proc, which may lead out of the container, or through "
-            "links in a circle: name the place itself",
+            "a circle of links: write the path without the link",
             errno=error.errno,
         ) from None
 
 
-def keep_proc(root: int, target: int, destination: str) -> None:
-    """Refuse to cover a part of the container's /proc, which is the kernel's word, with files that somebody made up.
+def protect_proc(root: int, target: int, destination: str) -> None:
+    """Refuse to mount other files over a part of the container's /proc.
 
-    What we write to and read from in there later, for the container's sake, must be the kernel's (CVE-2019-16884).
-    Some files may be stood in for, as with runc: LXCFS has some that tell of the container's own memory. Raises
-    :class:`ContainerError`.
+    What we read and write there for the container must be the kernel's (CVE-2019-16884). As with runc, some files
+    may be covered: LXCFS has replacements that show the container's own memory.
+    Raises :class:`ContainerError`. Source: proc(5); runc, libcontainer/rootfs_linux.go, checkProcMount.
     """
     try:
         proc = look_up(root, "/proc")
@@ -227,27 +233,29 @@ def keep_proc(root: int, target: int, destination: str) -> None:
     os.close(proc)
     if devices[0] == devices[1] != devices[2] and inside not in STAND_INS:
         raise ContainerError(
-            f"{destination} is in the container's /proc, which belongs to the kernel: choose another place"
+            f"{destination} is in the container's /proc, which belongs to the kernel: choose another destination"
         )
 
 
 class Operation:
-    """One step of the file system's construction.  *root* is a descriptor of the container's root directory."""
+    """One step in building a root file system. Source: OCI runtime-spec, config.md, "Mounts"."""
 
     def open(self) -> None:
-        """What has to be done while the host's mounts still share what happens to them."""
+        """Do what has to be done while the host's mounts are still shared."""
 
     def execute(self, root: int) -> None:
+        """Do it. *root* is a descriptor of the container's root directory. Raises OSError, ContainerError."""
         raise NotImplementedError
 
     def describe(self) -> str:
+        """What it does, in a few words: the name of the step."""
         raise NotImplementedError
 
 
 class FileSystem(Operation):
-    """Mount a file system of its own: proc, tmpfs, sysfs, devpts, mqueue, overlay…"""
+    """Mount a new file system: proc, tmpfs, sysfs, devpts, mqueue, overlay… Source: mount(2)."""
 
-    def __init__(self, type: str, destination: str, options: Sequence[str] = (), source: str | None = None) -> None:
+    def __init__(self, type: str, destination: str, options: Iterable[str] = (), source: str | None = None) -> None:
         self.type, self.destination, self.options, self.source = type, destination, Options(options), source or type
 
     def describe(self) -> str:
@@ -257,7 +265,7 @@ class FileSystem(Operation):
         target = open_in_root(root, self.destination, make="directory")
         try:
             if self.type != "proc":
-                keep_proc(root, target, self.destination)
+                protect_proc(root, target, self.destination)
             place = f"/proc/self/fd/{target}"
             k.mount(self.source, place, self.type, self.options.set, self.options.data or None)
             for flags in self.options.propagation:
@@ -267,25 +275,26 @@ class FileSystem(Operation):
 
 
 class Bind(Operation):
-    """Make a directory or a file of the host visible inside: with ``rbind`` together with what is mounted in it.
+    """Make a directory or a file of the host visible inside: with ``rbind`` together with the mounts in it.
 
-    A copy of the mount is made (open_tree), gets its own attributes while nobody can see it (mount_setattr) and is
-    then attached (move_mount).  The older way, mount and remount, leaves a moment in which ``ro`` does not hold.
+    A copy of the mount is created (open_tree), gets its attributes while it is attached nowhere (mount_setattr) and is
+    then attached (move_mount). The older way, mount and remount, leaves a moment in which ``ro`` does not hold.
 
-    With the option ``x-minict.subpath=PATH`` only a part of the source is shown.  What is in the source may be a
-    container's work: so its links can't lead out of it.
+    With the option ``x-minict.subpath=PATH`` only a part of the source is shown. Another container may have written the
+    source: so its links cannot lead out of it. Source: open_tree(2), mount_setattr(2), move_mount(2).
     """
 
-    def __init__(self, source: str, destination: str, options: Sequence[str] = ("bind",)) -> None:
+    def __init__(self, source: str, destination: str, options: Iterable[str] = ("bind",)) -> None:
+        options = list(options)
         self.source, self.destination, self.options = source, destination, Options(options)
         self.subpath = next((word.removeprefix(SUBPATH) for word in options if word.startswith(SUBPATH)), None)
-        self.tree = -1  # a descriptor of the copy, when it is there already: see open, and idmap.prepare
+        self.tree = -1  # a descriptor of the copy, if it exists already: see open, and idmap.prepare
 
     def describe(self) -> str:
         return f"bind {self.source} to {self.destination}"
 
     def open(self) -> None:
-        """Copy a mount that is to go on sharing: a copy is one of its peers, but a slave's copy is a slave."""
+        """Copy a mount that stays shared: now its copy is a peer, but later we are a slave, whose copy is a slave."""
         if self.tree < 0 and any(flags & k.MS_SHARED for flags in self.options.propagation):
             self.tree = self.open_tree()
 
@@ -297,12 +306,12 @@ class Bind(Operation):
             target = open_in_root(root, self.destination, make="directory" if is_directory else "file")
             try:
                 if not os.path.samestat(os.fstat(tree), os.stat("/proc")):
-                    keep_proc(root, target, self.destination)
+                    protect_proc(root, target, self.destination)
                 if is_directory != (os.fstat(target).st_mode & 0o170000 == 0o040000):
-                    kinds = ("a file", "a directory")
+                    source, place = ("a directory", "a file") if is_directory else ("a file", "a directory")
                     raise ContainerError(
-                        f"{self.source} is {kinds[is_directory]}, and {self.destination} in the container is "
-                        f"{kinds[not is_directory]}: choose another destination"
+                        f"{self.source} is {source}, and {self.destination} in the container is {place}: "
+                        "choose another destination"
                     )
                 k.move_mount(tree, target)
             finally:
@@ -311,10 +320,10 @@ class Bind(Operation):
             os.close(tree)
 
     def open_tree(self) -> int:
-        """A copy of the source's mount, attached nowhere; a descriptor.  Raises :class:`OSError`.
+        """A copy of the source's mount, attached nowhere; a descriptor. Raises :class:`OSError`.
 
-        ``/proc/PID/root/PATH`` is the PATH that the process PID sees: what is mounted in its mount namespace can be
-        copied only from in there (open_tree(2), EINVAL).
+        ``/proc/PID/root/PATH`` is the PATH that the process PID sees: mounts in its mount namespace can be
+        copied only from inside (open_tree(2), EINVAL).
         """
         recursive = k.AT_RECURSIVE if self.options.set & k.MS_REC else 0
         words = self.source.split("/", 4)
@@ -327,8 +336,9 @@ class Bind(Operation):
             part = look_up(source, self.subpath)
         except OSError as error:
             os.close(source)
+            why = os.strerror(error.errno or 0)
             raise ContainerError(
-                f"{self.subpath} is not to be found in {self.source} ({os.strerror(error.errno or 0)}): make it first",
+                f"the subpath {self.subpath} cannot be opened in {self.source} ({why}): create it first",
                 errno=error.errno,
             ) from None
         try:
@@ -338,8 +348,9 @@ class Bind(Operation):
             os.close(source)
 
     def set_attributes(self, tree: int) -> None:
+        """Give the copy *tree* the attributes that the options name. Raises :class:`OSError`."""
         options = self.options
-        for flag, attribute in ATIMES.items():  # of these a mount has exactly one
+        for flag, attribute in ATIMES.items():  # a mount has exactly one of these
             if options.set & flag:
                 k.mount_setattr(tree, "", k.AT_EMPTY_PATH, attribute, k.MOUNT_ATTR__ATIME)
         for flags, reach in ((options.set, 0), (options.recursive, k.AT_RECURSIVE)):
@@ -352,10 +363,10 @@ class Bind(Operation):
 
 
 def open_elsewhere(pid: int, path: str, recursive: int = 0) -> int:
-    """A copy of what is mounted at *path* in the mount namespace of the process *pid*; a descriptor.
+    """A copy of the mount at *path* in the mount namespace of the process *pid*; a descriptor.
 
-    We go there and come back: to enter a mount namespace changes our root and working directory (setns(2)).  Links in
-    there, which are somebody else's, are not followed.  Raises :class:`OSError`.
+    We enter that namespace and return: entering changes the root and the working directory. Symbolic links
+    there belong to a container and are not followed. Raises :class:`OSError`. Source: setns(2), open_tree(2).
     """
     here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     own, other = (os.open(f"/proc/{each}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC) for each in ("self", pid))
@@ -376,7 +387,10 @@ def open_elsewhere(pid: int, path: str, recursive: int = 0) -> int:
 
 
 class Device(Operation):
-    """A device node; in a user namespace, where nobody may make one, the host's node bound to its place."""
+    """A device node; in a user namespace, where mknod is forbidden, a bind mount of the host's node.
+
+    Source: mknod(2); config-linux.md, "Devices".
+    """
 
     def __init__(
         self,
@@ -388,7 +402,7 @@ class Device(Operation):
         uid: int = 0,
         gid: int = 0,
         bind: bool = False,
-    ):
+    ) -> None:
         self.path, self.kind, self.device, self.mode = path, kind, os.makedev(major, minor), mode
         self.uid, self.gid, self.bind = uid, gid, bind
 
@@ -397,15 +411,14 @@ class Device(Operation):
 
     def execute(self, root: int) -> None:
         if self.bind:
-            Bind(self.path, self.path).execute(root)
-            return
+            return Bind(self.path, self.path).execute(root)
         directory, name = os.path.split(self.path)
         above = open_in_root(root, directory, make="directory")
         try:
             os.mknod(
                 name, self.mode | {"b": 0o060000, "p": 0o010000}.get(self.kind, 0o020000), self.device, dir_fd=above
             )
-            os.chmod(name, self.mode, dir_fd=above, follow_symlinks=True)  # mknod has obeyed the umask
+            os.chmod(name, self.mode, dir_fd=above, follow_symlinks=True)  # mknod has applied the umask
             if self.uid or self.gid:
                 os.chown(name, self.uid, self.gid, dir_fd=above, follow_symlinks=False)
         except FileExistsError:
@@ -415,9 +428,12 @@ class Device(Operation):
 
 
 class Link(Operation):
-    """A symbolic link, such as /dev/stdin -> /proc/self/fd/0."""
+    """A symbolic link, such as /dev/stdin -> /proc/self/fd/0.
 
-    def __init__(self, path: str, target: str):
+    Source: symlink(2); config-linux.md, "Dev symbolic links".
+    """
+
+    def __init__(self, path: str, target: str) -> None:
         self.path, self.target = path, target
 
     def describe(self) -> str:
@@ -435,40 +451,63 @@ class Link(Operation):
 
 
 def hide(path: str) -> None:
-    """Cover what is at *path* for everyone in this mount namespace: a directory with an empty one, a file with
-    /dev/null.
+    """Cover *path* for every process in this mount namespace: a directory by an empty one, a file by /dev/null.
 
-    What lies beneath is not touched, and nobody can reach it until the cover is taken off, which takes CAP_SYS_ADMIN.
-    Raises :class:`OSError`.
+    What lies beneath does not change, and is out of reach until the cover is unmounted, which takes CAP_SYS_ADMIN.
+    Call it while /dev is the host's: a container may have put another file in the place of its /dev/null
+    (CVE-2025-31133). The cover is read-only, so that root in the container cannot change the mode of /dev/null.
+    Raises :class:`OSError`. Source: mount(2); config-linux.md, "Masked Paths".
     """
     if os.path.isdir(path):
         k.mount("tmpfs", path, "tmpfs", k.MS_RDONLY | k.MS_NOSUID | k.MS_NODEV | k.MS_NOEXEC, "size=0,nr_inodes=1")
     else:
-        k.mount("/dev/null", path, None, k.MS_BIND)
+        bind_read_only("/dev/null", path)
 
 
-def check_null(root: int) -> None:
-    """Refuse a /dev/null that is something else: a volume in its place may have a link there, and what should be hidden
-    would be covered with a file that nobody may write to, such as core_pattern (CVE-2025-31133).
+def bind_read_only(source: str, path: str) -> None:
+    """Make the file *source* visible at *path*, read-only: neither its content nor its mode can be changed there.
 
-    Raises :class:`ContainerError`.
+    (A device can still be written to.) Raises :class:`OSError`. Source: open_tree(2), mount_setattr(2), move_mount(2).
     """
-    null = k.openat2(root, "dev/null", os.O_PATH | os.O_NOFOLLOW, 0, k.RESOLVE_IN_ROOT | k.RESOLVE_NO_MAGICLINKS)
+    tree = k.open_tree(k.AT_FDCWD, source, k.OPEN_TREE_CLONE)
+    target = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    k.mount_setattr(tree, "", k.AT_EMPTY_PATH, k.MOUNT_ATTR_RDONLY)
+    k.move_mount(tree, target)
+    os.close(target)
+    os.close(tree)
+
+
+def mount_console(terminal: int) -> None:
+    """Mount the open *terminal* on /dev/console, which is created if it is missing.
+
+    Both ends are descriptors: a path could lead elsewhere by the time it is used (CVE-2025-52565).
+    Raises :class:`OSError`, :class:`ContainerError`. Source: config.md, "process.terminal"; console(4).
+    """
+    root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    directory = open_in_root(root, "/dev", make="directory")
     try:
-        status = os.fstat(null)
+        os.close(os.open("console", os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=directory))
+    except FileExistsError:
+        pass
+    target = os.open("console", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    tree = k.open_tree(terminal, "", k.AT_EMPTY_PATH | k.OPEN_TREE_CLONE)
+    try:
+        if os.fstat(target).st_mode & 0o170000 not in (0o100000, 0o020000):
+            raise ContainerError("the container's /dev/console is neither a file nor a device: remove it")
+        protect_proc(root, target, "/dev/console")
+        k.move_mount(tree, target)
     finally:
-        os.close(null)
-    if status.st_mode & 0o170000 != 0o020000 or status.st_rdev != os.makedev(1, 3):
-        raise ContainerError(
-            "/dev/null in the container is not the null device, with which files of the host are hidden: mount "
-            "nothing on /dev or /dev/null"
-        )
+        for fd in (tree, target, directory, root):
+            os.close(fd)
 
 
 class Mask(Operation):
-    """Hide what the container must not see: a file behind /dev/null, a directory behind an empty one."""
+    """Hide what the container must not see: a file behind /dev/null, a directory behind an empty one.
 
-    def __init__(self, path: str):
+    Source: config-linux.md, "Masked Paths".
+    """
+
+    def __init__(self, path: str) -> None:
         self.path = path
 
     def describe(self) -> str:
@@ -478,21 +517,21 @@ class Mask(Operation):
         try:
             target = open_in_root(root, self.path)
         except (FileNotFoundError, NotADirectoryError):
-            return  # nothing there to hide
+            return  # this kernel has no such file
         try:
-            check_null(root)
             hide(f"/proc/self/fd/{target}")
         finally:
             os.close(target)
 
 
 class ReadOnly(Operation):
-    """Make a part of the file system read-only, with what is mounted in it: a bind mount of it on itself.
+    """Make a part of the file system read-only, with the mounts in it: a bind mount of it on itself.
 
-    With *mounted*, the path is a mount of the container's own already, and needs no second one on top.
+    With *mounted*, the path is a mount already and needs no second one on top.
+    Source: mount_setattr(2); config-linux.md, "Readonly Paths".
     """
 
-    def __init__(self, path: str, mounted: bool = False):
+    def __init__(self, path: str, mounted: bool = False) -> None:
         self.path, self.mounted = path, mounted
 
     def describe(self) -> str:
@@ -507,7 +546,7 @@ class ReadOnly(Operation):
         try:
             if not self.mounted:
                 tree = k.open_tree(target, "", k.AT_EMPTY_PATH | k.OPEN_TREE_CLONE | k.AT_RECURSIVE)
-            reach = 0 if self.path == "/" else k.AT_RECURSIVE  # the volumes in a read-only root stay what they are
+            reach = 0 if self.path == "/" else k.AT_RECURSIVE  # volumes in a read-only root stay writable
             k.mount_setattr(target if tree < 0 else tree, "", k.AT_EMPTY_PATH | reach, k.MOUNT_ATTR_RDONLY)
             if tree >= 0:
                 k.move_mount(tree, target)
@@ -518,17 +557,17 @@ class ReadOnly(Operation):
 
 
 def operation(mount: Mount, place: str = "") -> Operation:
-    """The operation that a mount of the spec stands for; *place* is where the spec's relative paths begin.
+    """The operation for a mount of the spec; *place* is where the spec's relative paths begin.
 
-    Raises :class:`ContainerError` for a mount without a destination or a type.
+    Raises :class:`ContainerError` for a mount without a destination or a type. Source: config.md, "Mounts".
     """
     if not mount.destination:
-        raise ContainerError("a mount has no destination")
+        raise ContainerError("a mount of the specification lacks a destination: add it")
     options = list(mount.options)
     if mount.type == "bind" or "bind" in options or "rbind" in options:
         if "bind" not in options and "rbind" not in options:
             options.append("rbind")
         return Bind(os.path.join(place, mount.source or ""), mount.destination, options)
     if not mount.type:
-        raise ContainerError(f"the mount on {mount.destination} has no type")
+        raise ContainerError(f"the mount on {mount.destination} lacks a type: add one, such as tmpfs or bind")
     return FileSystem(mount.type, mount.destination, options, mount.source)

@@ -1,4 +1,4 @@
-"""The eight namespaces of a container: which are made, which are joined, and whose ids they map."""
+"""The eight namespaces of a container: which are created, which are joined, and which ids they map."""
 
 from __future__ import annotations
 
@@ -18,10 +18,8 @@ from ..kernel.namespaces import (
 )
 from .errors import ContainerError
 
-TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from .spec import IDMapping, Namespace
 
 # The names of the OCI specification (config-linux.md, namespaces), the flag of each, and the file
@@ -49,28 +47,31 @@ FILES = {
 
 
 def flags(kinds: list[str]) -> int:
-    """The flags for clone3 or unshare that stand for these *kinds* of namespaces.
+    """The flags for clone3 or unshare for these *kinds* of namespaces.
 
-    Raises :class:`ContainerError` for a kind that is none.
+    Raises :class:`ContainerError` for an unknown kind. Source: config-linux.md, "Namespaces"; namespaces(7).
     """
     result = 0
     for kind in kinds:
         if kind not in FLAGS:
             known = ", ".join(FLAGS)
-            raise ContainerError(f"there is no namespace of kind {kind!r}: the kinds are {known}")
+            raise ContainerError(f"unknown kind of namespace {kind!r}: use one of {known}")
         result |= FLAGS[kind]
     return result
 
 
-def made(namespaces: list[Namespace]) -> list[str]:
-    """The kinds of those of the spec's *namespaces* that are to be made, because no path says what to join."""
+def new_kinds(namespaces: list[Namespace]) -> list[str]:
+    """The kinds of those of the spec's *namespaces* that are created, because they have no path to join.
+
+    Source: config-linux.md, "Namespaces".
+    """
     return [namespace.type for namespace in namespaces if not namespace.path]
 
 
 def identify(pid: int | str = "self") -> dict[str, int]:
-    """Which namespaces the process *pid* is in: for each kind the number that stands for one.
+    """Which namespaces the process *pid* is in: for each kind its number.
 
-    It is an inode number.  Where two processes have the same, they share the namespace.
+    It is an inode number. Two processes with the same number share the namespace.
     Source: namespaces(7).
     """
     return {
@@ -83,60 +84,61 @@ def identify(pid: int | str = "self") -> dict[str, int]:
 def join(namespaces: list[Namespace]) -> None:
     """Enter those of the spec's *namespaces* that have a path.
 
-    The order counts.  The user namespace may take away the right to enter the others, or be
-    what gives it: so they are tried before it, and those that refused once more after it.
+    The order matters. The user namespace may take away the right to enter the others, or
+    give it: so they are tried before it, and those that failed once more after it.
     The mount namespace comes last: in it the paths of the others lead elsewhere.
 
-    Joining a pid or time namespace moves only the children that come after.  A cgroup
-    namespace is left out: it comes later, see :mod:`.launch`.
-    Raises :class:`ContainerError`, naming the path that can't be entered.
+    Joining a pid or time namespace takes effect only for later children. A cgroup
+    namespace is joined later: see :mod:`.stage`.
+    Raises :class:`ContainerError` with the path that cannot be entered. Source: setns(2).
     """
-    joined = [(each.path, each.type) for each in namespaces if each.path and each.type != "cgroup"]
-    user, mount = ([each for each in joined if each[1] == kind] for kind in ("user", "mount"))
-    refused = []
-    for path, kind in joined:
+    joined = [(each.type, each.path) for each in namespaces if each.path and each.type != "cgroup"]
+    user, mount = ([(kind, path) for kind, path in joined if kind == wanted] for wanted in ("user", "mount"))
+    failed = []
+    for kind, path in joined:
         if kind not in ("user", "mount"):
             try:
                 enter(path, kind)
             except OSError:
-                refused.append((path, kind))
-    for path, kind in user + refused + mount:
+                failed.append((kind, path))
+    for kind, path in user + failed + mount:
         try:
             enter(path, kind)
         except OSError as error:
-            raise ContainerError(
-                f"can't join the {kind} namespace {path}: {os.strerror(error.errno or 0)}",
-                errno=error.errno,
-            ) from None
+            raise _cannot_join(kind, path, error) from None
+
+
+def _cannot_join(kind: str, path: str | None, error: OSError) -> ContainerError:
+    why = os.strerror(error.errno or 0)
+    return ContainerError(f"cannot join the {kind} namespace {path}: {why}", errno=error.errno)
 
 
 def open_file(namespace: Namespace) -> int:
-    """A descriptor of the spec's *namespace* by its path.  Raises :class:`ContainerError`."""
+    """A descriptor of the spec's *namespace*, by its path. Raises :class:`ContainerError`. Source: namespaces(7)."""
     try:
-        return os.open(namespace.path or "", os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(namespace.path or "", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise ContainerError(
-            f"can't join the {namespace.type} namespace {namespace.path}: {error.strerror}", errno=error.errno
-        ) from None
+        raise _cannot_join(namespace.type, namespace.path, error) from None
 
 
 def enter(path: str, kind: str) -> None:
     """Enter the namespace that *path*, such as ``/proc/PID/ns/net``, leads to.
 
-    Raises :class:`OSError`, EINVAL when it is not of this *kind*.  Source: setns(2).
+    Raises :class:`OSError`, EINVAL when it is not of this *kind*. Source: setns(2).
     """
-    fd = os.open(path, os.O_RDONLY)
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         setns(fd, flags([kind]))
     finally:
         os.close(fd)
 
 
-def unshare_time(offsets: dict[str, Any] | None) -> None:
-    """Make a time namespace for the children to come, whose clocks differ from ours by *offsets*.
+def unshare_time(offsets: dict[str, dict[str, int]] | None) -> None:
+    """Create a time namespace for later children, whose clocks differ from ours by *offsets* (secs, nanosecs).
 
-    They can only be written before anyone is inside, which is why clone3 alone can't do it. Raises :class:`OSError`,
-    or :class:`ContainerError` for an offset that the kernel refuses.  Source: time_namespaces(7).
+    The offsets can be written only while the namespace has no process, so clone3 alone cannot do it.
+    Raises :class:`OSError`, or :class:`ContainerError` for an offset that the kernel refuses.
+    Source: time_namespaces(7); config-linux.md, "Time offsets".
     """
     unshare(CLONE_NEWTIME)
     lines = [
@@ -147,23 +149,23 @@ def unshare_time(offsets: dict[str, Any] | None) -> None:
             file.write("".join(lines))
     except OSError as error:
         raise ContainerError(
-            f"the clocks can't be set as linux.timeOffsets says: {os.strerror(error.errno or 0)}; none may show a "
+            f"the clocks cannot be set as linux.timeOffsets says: {os.strerror(error.errno or 0)}; no clock may show a "
             "time before the boot",
             errno=error.errno,
         ) from None
 
 
 def write_id_maps(pid: int, uids: list[IDMapping], gids: list[IDMapping]) -> None:
-    """Say which ids of the user namespace of *pid* are which ids out here.
+    """Define which ids of the user namespace of *pid* are which ids of ours.
 
-    Only a process outside can do that, once, which is why the child has to wait for it.
-    Raises :class:`ContainerError`.  Source: user_namespaces(7).
+    Only a process outside can do that, and only once, so the child has to wait for it.
+    Raises :class:`ContainerError`. Source: user_namespaces(7); config-linux.md, "User namespace mappings".
     """
     for file, mappings in (("uid_map", uids), ("gid_map", gids)):
         text = "".join(f"{each.containerID} {each.hostID} {each.size}\n" for each in mappings)
         try:
             with open(f"/proc/{pid}/{file}", "w") as map_file:
-                map_file.write(text)  # in one write: the kernel takes no second
+                map_file.write(text)  # in one write: the kernel refuses a second
         except OSError as error:
             raise ContainerError(
                 f"the kernel refuses the {file} {text.strip()!r}: {error.strerror}", errno=error.errno

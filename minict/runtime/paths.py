@@ -1,5 +1,4 @@
-"""Where things lie on the host.  Functions and not constants: a test, or a class of students, may move them at any
-time."""
+"""Where minict keeps its files. Functions and not constants: a test, or a class of students, may move them."""
 
 from __future__ import annotations
 
@@ -7,23 +6,25 @@ import os
 
 
 def data_root() -> str:
-    """What survives a reboot: images, the containers' own layers, volumes."""
+    """What survives a reboot: images, the containers' own layers, volumes. Source: hier(7), /var/lib."""
     return os.environ.get("MINICT_ROOT", "/var/lib/minict")
 
 
 def run_root() -> str:
-    """What a reboot may empty: the state of the containers that run now."""
+    """What a reboot removes: the state of running containers. Source: hier(7), /run."""
     return os.environ.get("MINICT_RUN", "/run/minict")
 
 
 def cgroup_parent() -> str:
-    """The name of the cgroup below which every container gets its own."""
+    """The name of the cgroup that holds one cgroup for each container. Source: cgroups(7)."""
     return os.environ.get("MINICT_CGROUP", "minict")
 
 
 def make_directory(path: str) -> None:
-    """Make the directory *path* and those above it, which somebody else may be removing at the same time because they
-    are empty."""
+    """Create the directory *path* and its parents, also while another process removes them because they are empty.
+
+    Raises :class:`OSError`. Source: mkdir(2).
+    """
     while True:
         try:
             return os.makedirs(path, 0o711, exist_ok=True)
@@ -32,10 +33,10 @@ def make_directory(path: str) -> None:
 
 
 def container_state(id: str) -> str:
-    """The directory of the container's state, such as its ``state.json``."""
+    """The directory with the container's state: see :mod:`.state`. Source: OCI runtime-spec, runtime.md, "State"."""
     return f"{run_root()}/containers/{id}"
 
 
 def container_data(id: str) -> str:
-    """The directory of the container's own files: the upper layer of its root file system."""
+    """The directory with the container's own files: the upper layer of its root file system. Source: hier(7)."""
     return f"{data_root()}/containers/{id}"

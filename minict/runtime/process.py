@@ -1,33 +1,32 @@
-"""The container's process, from privileged to its own: limits, user, capabilities, and which file it executes."""
+"""The container's process: what it inherits, its limits and its user, and the file that it executes."""
 
 from __future__ import annotations
 
+import _signal  # importing signal would add 5 ms to each start
 import errno
 import os
 import sys
 
 from ..kernel import mount as k
-from ..kernel import process as kernel
+from . import procfs
 from .errors import NOT_EXECUTABLE, NOT_FOUND, ContainerError
 from .mounts import refuse_loop
 
-TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import NoReturn
 
     from .spec import Rlimit, User
 
-# Python ignores these two, and a signal that is ignored stays ignored through execve: a program that
-# was born that way would never end when its reader is gone.  The module signal costs 5 ms, so by number.
-_SIGPIPE, _SIGXFSZ = 13, 25
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def spawn(function: Callable[[], object]) -> int:
     """Fork; the child calls *function* and ends; return the child's pid.
 
-    The child must never return from here: there would be two of the program that called us, each of which
-    believes that it is the only one.  So it ends whatever happens, with status 1 if *function* raises.
+    The child must never return from here: the program that called us would then run twice. So it ends in
+    any case, with status 1 if *function* raises.
     Source: fork(2), _exit(2).
     """
     pid = os.fork()
@@ -44,7 +43,7 @@ def spawn(function: Callable[[], object]) -> int:
 
 
 def exit_status(status: int) -> int:
-    """The wait *status* of a process as a shell tells it: an exit status, or 128 + n after signal n.
+    """The wait *status* of a process as a shell reports it: an exit status, or 128 + n after signal n.
 
     Source: waitpid(2); POSIX, Shell Command Language, 2.8.2.
     """
@@ -53,19 +52,41 @@ def exit_status(status: int) -> int:
 
 
 def restore_signals() -> None:
-    """Undo what Python has done to its signals: nothing ignored, nothing handled, nothing blocked."""
-    import _signal
+    """Undo what Python has done to its signals: none ignored, none handled, none blocked.
 
+    Python ignores SIGPIPE, and an ignored signal stays ignored through execve: a program that is started that way
+    would not end when its reader is gone. Source: signal(7), execve(2).
+    """
     for number in range(1, 32):
         if number not in (9, 19) and _signal.getsignal(number) != _signal.SIG_DFL:
             _signal.signal(number, _signal.SIG_DFL)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
 
+def reset_inherited(pid: int = 0) -> None:
+    """Let the process *pid* (0: the caller) run as if init had started it, and not the person at the terminal.
+
+    Scheduling policy and nice value are the normal ones, all processors are allowed (the cpuset still applies), and the
+    umask is 022. What we may not change stays. Source: sched(7), sched_setaffinity(2), setpriority(2), umask(2).
+    """
+    try:
+        if os.sched_getscheduler(pid) != os.SCHED_OTHER:
+            os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
+        if os.getpriority(os.PRIO_PROCESS, pid):
+            os.setpriority(os.PRIO_PROCESS, pid, 0)
+        processors = os.sysconf("SC_NPROCESSORS_CONF")
+        if len(os.sched_getaffinity(pid)) < processors:
+            os.sched_setaffinity(pid, range(processors))
+    except OSError:
+        pass
+    if not pid:
+        os.umask(0o022)
+
+
 def set_rlimits(rlimits: list[Rlimit]) -> None:
     """Set the limits of setrlimit(2), by their names there (``RLIMIT_NOFILE``).
 
-    Raises :class:`ContainerError`; a limit above our own hard one needs CAP_SYS_RESOURCE.
+    Raises :class:`ContainerError`; a limit above our own hard one needs CAP_SYS_RESOURCE. Source: setrlimit(2).
     """
     if not rlimits:
         return
@@ -74,12 +95,12 @@ def set_rlimits(rlimits: list[Rlimit]) -> None:
     for limit in rlimits:
         number = getattr(resource, limit.type or "", None)
         if number is None:
-            raise ContainerError(f"there is no resource limit {limit.type}")
+            raise ContainerError(f"unknown resource limit {limit.type!r}: see setrlimit(2), such as RLIMIT_NOFILE")
         try:
             resource.setrlimit(number, (_rlimit(limit.soft), _rlimit(limit.hard)))
         except (OSError, ValueError) as error:
             raise ContainerError(
-                f"can't set {limit.type} to {limit.soft}:{limit.hard}: {error}; its hard limit here is "
+                f"cannot set {limit.type} to {limit.soft}:{limit.hard}: {error}; its hard limit here is "
                 f"{resource.getrlimit(number)[1]}"
             ) from None
 
@@ -89,7 +110,7 @@ def _rlimit(value: int) -> int:
 
 
 def set_user(user: User) -> None:
-    """Become the process's user.  The groups come first: afterwards we have no right to change them.
+    """Become the process's user. The groups come first: afterwards we lack the right to change them.
 
     Raises :class:`OSError`.  Source: credentials(7).
     """
@@ -103,34 +124,40 @@ def set_user(user: User) -> None:
 
 
 def _groups_are_fixed() -> bool:
-    """A user namespace that was mapped without privilege has lost setgroups(2): user_namespaces(7)."""
-    with open("/proc/self/setgroups") as file:
-        return file.read().strip() == "deny"
+    """A user namespace that was mapped without privileges does not allow setgroups(2): user_namespaces(7)."""
+    root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    proc = procfs.open_root(root)
+    file = procfs.open_file(proc, "self/setgroups", os.O_RDONLY)
+    answer = os.read(file, 16)
+    for fd in (file, proc, root):
+        os.close(fd)
+    return answer.strip() == b"deny"
 
 
 def enter_directory(path: str) -> None:
     """Go to the process's working directory.
 
-    Raises :class:`OSError`, or :class:`ContainerError` when the path leads out of the container, which an open
-    descriptor of the host would allow (CVE-2024-21626).
+    Raises :class:`ContainerError` when that is impossible, or when the path leads out of the container, as an
+    open descriptor of the host would allow (CVE-2024-21626). Source: openat2(2), getcwd(2).
     """
     try:
         directory = k.openat2(k.AT_FDCWD, path, os.O_PATH | os.O_DIRECTORY, 0, k.RESOLVE_NO_MAGICLINKS)
     except OSError as error:
         refuse_loop(path, error)
         raise ContainerError(
-            f"the working directory {path} can't be entered: {os.strerror(error.errno or 0)}", errno=error.errno
+            f"the working directory {path} cannot be entered: {os.strerror(error.errno or 0)}", errno=error.errno
         ) from None
     os.fchdir(directory)
     os.close(directory)
     if not os.getcwd().startswith("/"):
-        raise ContainerError(f"the working directory {path} is outside of the container")
+        raise ContainerError(f"the working directory {path} is outside of the container: choose another")
 
 
 def find(command: str, env: list[str]) -> str:
-    """The file that *command* stands for: the first of its :func:`candidates` that may be executed.
+    """The file that *command* refers to: the first of its :func:`candidates` that may be executed.
 
-    Raises :class:`ContainerError`: with status 126 when something is there that may not be, else 127.
+    Raises :class:`ContainerError`: with status 126 when there is only a file that may not be executed, else with 127.
+    Source: execvp(3); POSIX, Shell Command Language, 2.8.2.
     """
     forbidden, files = None, candidates(command, env)
     for file in files:
@@ -145,9 +172,9 @@ def find(command: str, env: list[str]) -> str:
 
 
 def candidates(command: str, env: list[str]) -> list[str]:
-    """The files that *command* may stand for: itself when it has a slash, else one in each directory of *env*'s PATH.
+    """The files that *command* may refer to: itself if it contains a slash, else one in each directory of *env*'s PATH.
 
-    Source: execvp(3).  Raises :class:`ContainerError` when *command* is empty.
+    Raises :class:`ContainerError` when *command* is empty. Source: execvp(3).
     """
     if not command:
         raise ContainerError("the command is empty", status=NOT_FOUND)
@@ -158,58 +185,86 @@ def candidates(command: str, env: list[str]) -> list[str]:
 
 
 def refuse_magic_link(path: str) -> None:
-    """Refuse a command, or a script's interpreter, that is a magic link of /proc, such as ``/proc/self/exe``.
+    """Refuse a command, or an interpreter that it needs, that is a magic link of /proc, such as ``/proc/self/exe``.
 
-    Until execve is done, that link leads to our own interpreter, a file of the host; a hostile image could
-    start it inside and then write to it (CVE-2019-5736).  Raises :class:`ContainerError`.
+    Until execve is done, that link leads to our own interpreter, a file of the host. A hostile image could
+    execute it inside and then write to it (CVE-2019-5736). The container owns these files: so they are opened without
+    waiting for them, and only a regular file is read. Raises :class:`ContainerError`.
+    Source: execve(2), "Interpreter scripts"; elf(5), PT_INTERP; openat2(2), RESOLVE_NO_MAGICLINKS.
     """
-    for _ in range(5):  # the kernel follows no more interpreters of interpreters
+    for _ in range(6):  # the kernel follows at most five interpreters
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
         try:
-            fd = k.openat2(k.AT_FDCWD, path, os.O_RDONLY, 0, k.RESOLVE_NO_MAGICLINKS)
+            fd = k.openat2(k.AT_FDCWD, path, flags, 0, k.RESOLVE_NO_MAGICLINKS)
         except OSError as error:
             if error.errno == errno.ELOOP:
                 raise ContainerError(
-                    f"the command leads through {path}, a link out of the container", status=NOT_EXECUTABLE
+                    f"the command leads through {path}, a link out of the container: name the program itself",
+                    status=NOT_EXECUTABLE,
                 ) from None
-            return  # not readable, or not there: execve has the better words
+            if error.errno == errno.EWOULDBLOCK:  # fcntl(2), "Leases": it would be exchanged after this check
+                raise ContainerError(
+                    f"{path} cannot be executed: a process in the container holds a lease on it", status=NOT_EXECUTABLE
+                ) from None
+            return  # unreadable or missing: execve has the better error
         try:
-            first = os.read(fd, 256)
+            if os.fstat(fd).st_mode & 0o170000 != 0o100000:
+                return  # execve refuses what is not a regular file
+            interpreter = _script_interpreter(fd) or _elf_interpreter(fd)
         finally:
             os.close(fd)
-        if first[:2] != b"#!":
+        if not interpreter:
             return
-        words = first[2:].split(b"\n")[0].split()
-        if not words:
-            return
-        path = os.fsdecode(words[0])
+        path = os.fsdecode(interpreter)
 
 
-def execute(path: str, args: list[str], env: list[str]) -> None:
-    """Become the program *path*.  Does not return.
+def _script_interpreter(fd: int) -> bytes | None:
+    """The program behind ``#!`` in the first line of a script. Source: execve(2)."""
+    first = os.pread(fd, 256, 0)
+    words = first[2:].split(b"\n")[0].split() if first[:2] == b"#!" else []
+    return words[0] if words else None
 
-    Raises :class:`ContainerError`: status 127 when a part of it is missing, else 126.  Source: execve(2).
+
+def _elf_interpreter(fd: int) -> bytes | None:
+    """The dynamic loader that an ELF program names in its segment PT_INTERP. Source: elf(5)."""
+    header = os.pread(fd, 64, 0)
+    if header[:4] != b"\x7fELF" or len(header) < 64:
+        return None
+    wide = header[4] == 2  # ELFCLASS64
+    offset = int.from_bytes(header[32:40] if wide else header[28:32], "little")
+    size, count = (int.from_bytes(header[place : place + 2], "little") for place in ((54, 56) if wide else (42, 44)))
+    table = _pread(fd, size * min(count, 256), offset)
+    for place in range(0, len(table) - size + 1, size or len(table) + 1):
+        entry = table[place : place + size]
+        if entry[:4] == b"\3\0\0\0":  # PT_INTERP
+            start = int.from_bytes(entry[8:16] if wide else entry[4:8], "little")
+            length = int.from_bytes(entry[32:40] if wide else entry[16:20], "little")
+            return _pread(fd, min(length, 4096), start).split(b"\0")[0]
+    return None
+
+
+def _pread(fd: int, size: int, offset: int) -> bytes:
+    """pread(2), but nothing for an offset that a hostile file has made up."""
+    return os.pread(fd, size, offset) if offset < 1 << 62 else b""
+
+
+def execute(path: str, args: list[str], env: list[str]) -> NoReturn:
+    """Become the program *path*.
+
+    Raises :class:`ContainerError`: status 127 when its interpreter or loader is missing, else 126. Source: execve(2).
     """
     try:
-        os.execve(path, args, dict(each.split("=", 1) for each in env if "=" in each))
+        os.execve(path, args, dict(each.split("=", 1) for each in env if each.find("=") > 0))
     except OSError as error:
-        if error.errno == errno.ENOENT:  # the file was there a moment ago
+        if error.errno == errno.ENOENT:  # the file existed a moment ago
             raise ContainerError(
-                f"{path} is there, but the interpreter or loader that it names is not",
+                f"{path} exists, but the interpreter or loader that it names does not",
                 errno=error.errno,
                 status=NOT_FOUND,
             ) from None
-        why = {
+        reasons = {
             errno.EACCES: "permission denied",
-            errno.ENOEXEC: "it is neither a program of this processor nor a script that begins with #!",
-        }.get(error.errno or 0, error.strerror or "")
-        raise ContainerError(f"can't execute {path}: {why}", errno=error.errno, status=NOT_EXECUTABLE) from None
-
-
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when the one that made it ends, and end now if it already has.
-
-    Source: prctl(2), PR_SET_PDEATHSIG.  Must come after set_user, which would switch it off again.
-    """
-    kernel.prctl(kernel.PR_SET_PDEATHSIG, 9)
-    if os.getppid() != parent:
-        os._exit(1)
+            errno.ENOEXEC: "it is neither a program for this processor nor a script that begins with #!",
+        }
+        why = reasons.get(error.errno or 0, error.strerror)
+        raise ContainerError(f"cannot execute {path}: {why}", errno=error.errno, status=NOT_EXECUTABLE) from None

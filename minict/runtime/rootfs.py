@@ -1,4 +1,4 @@
-"""The container's root file system: the table of operations that builds it, and pivot_root, which moves in."""
+"""The container's root file system: the operations that build it, and pivot_root, which moves into it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from ..kernel import mount as k
 from . import idmap, mounts
 from .errors import ContainerError
 
-TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .spec import Device, Mount, Spec
 
-# What every container finds in /dev (runtime-spec, config-linux.md, default devices); see null(4), random(4), tty(4).
+# What every container has in /dev (OCI runtime-spec, config-linux.md, "Default Devices"); null(4), random(4), tty(4).
 DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
 LINKS = (
     ("/dev/fd", "/proc/self/fd"),
@@ -23,50 +23,46 @@ LINKS = (
 )
 
 
-def table(spec: Spec, bundle: str, cgroups: dict[str, str], cgroup_v2: str | None) -> list[mounts.Operation]:
-    """Everything that has to be done below the new root, in order.
+def operations(spec: Spec, bundle: str, cgroups: dict[str, str], cgroup_v2: str | None) -> list[mounts.Operation]:
+    """Everything that has to be mounted or created below the new root, in order.
 
-    *bundle* is where relative paths of the spec begin; *cgroups* the container's directories by controller, and
-    *cgroup_v2* the one of them that is of version 2.
+    *bundle* is where relative paths of the spec begin; *cgroups* maps each controller to the container's directory, and
+    *cgroup_v2* is the one of them in the tree of version 2.
+    Raises :class:`ContainerError`. Source: OCI runtime-spec, config.md, "Mounts"; config-linux.md, "Devices".
     """
     linux = spec.linux
     in_user_namespace = any(each.type == "user" for each in linux.namespaces)
-    operations = []
+    found: list[mounts.Operation] = []
     for mount in spec.mounts:
         if mount.type == "cgroup":
-            operations += cgroup_mounts(mount, cgroups, cgroup_v2)
-        elif mount.destination != "/":  # that one is the root itself: enter_root
-            operations.append(mounts.operation(mount, bundle))
-    if not any(isinstance(each, mounts.Bind) and each.destination == "/dev" for each in operations):
-        # else nodes would be made where the host keeps something
-        operations += devices(linux.devices, bind=in_user_namespace)
-    return operations
+            found += cgroup_mounts(mount, cgroups, cgroup_v2)
+        elif mount.destination != "/":  # that is the root itself: enter_root
+            found.append(mounts.operation(mount, bundle))
+    if not any(isinstance(each, mounts.Bind) and each.destination == "/dev" for each in found):
+        found += devices(linux.devices, bind=in_user_namespace)  # never create nodes in a directory of the host
+    return found
 
 
 def devices(more: list[Device], bind: bool) -> list[mounts.Operation]:
-    """The nodes of DEVICES and the spec's own, and the links; bound from the host where mknod is not allowed."""
+    """The nodes of DEVICES, those of the spec (*more*), and the links. *bind*: bind the host's nodes instead of mknod.
+
+    Source: OCI runtime-spec, config-linux.md, "Default Devices"; mknod(2).
+    """
     nodes = [mounts.Device(f"/dev/{name}", "c", major, minor, bind=bind) for name, major, minor in DEVICES]
-    nodes += [
-        mounts.Device(
-            each.path,
-            each.type,
-            each.major,
-            each.minor,
-            0o666 if each.fileMode is None else each.fileMode,
-            each.uid or 0,
-            each.gid or 0,
-            bind,
+    for each in more:
+        mode = 0o666 if each.fileMode is None else each.fileMode
+        nodes.append(
+            mounts.Device(each.path, each.type, each.major, each.minor, mode, each.uid or 0, each.gid or 0, bind)
         )
-        for each in more
-    ]
-    return nodes + [mounts.Link(path, target) for path, target in LINKS]
+    return [*nodes, *(mounts.Link(path, target) for path, target in LINKS)]
 
 
 def cgroup_mounts(mount: Mount, cgroups: dict[str, str], cgroup_v2: str | None) -> list[mounts.Operation]:
-    """What the type ``cgroup`` of the specification stands for.
+    """What the mount type ``cgroup`` of the specification means on this machine.
 
-    In version 2 it is one mount; in version 1 a tmpfs with one mount for each hierarchy.  What is seen in
-    them begins at the container's own cgroup, because they are mounted inside its cgroup namespace.
+    In version 2 it is one mount; in version 1 a tmpfs with one mount for each hierarchy. Their root is
+    the container's own cgroup, because they are mounted inside its cgroup namespace.
+    Source: cgroups(7), cgroup_namespaces(7).
     """
     destination, options = mount.destination, list(mount.options)
     if set(cgroups.values()) <= {cgroup_v2}:
@@ -77,34 +73,42 @@ def cgroup_mounts(mount: Mount, cgroups: dict[str, str], cgroup_v2: str | None) 
     if cgroup_v2:
         hierarchies[cgroup_v2] = ["unified"]
     flags = [option for option in options if option != "ro"]
-    operations = [mounts.FileSystem("tmpfs", destination, [*flags, "mode=755"], "tmpfs")]
+    found: list[mounts.Operation] = [mounts.FileSystem("tmpfs", destination, [*flags, "mode=755"], "tmpfs")]
     for controllers in hierarchies.values():
         if controllers == ["unified"]:
-            operations.append(mounts.FileSystem("cgroup2", f"{destination}/unified", options, "cgroup"))
+            found.append(mounts.FileSystem("cgroup2", f"{destination}/unified", options, "cgroup"))
         else:
             name = ",".join(controllers)
-            operations.append(mounts.FileSystem("cgroup", f"{destination}/{name}", [*options, name], "cgroup"))
-    return operations + ([mounts.ReadOnly(destination, mounted=True)] if "ro" in options else [])
+            found.append(mounts.FileSystem("cgroup", f"{destination}/{name}", [*options, name], "cgroup"))
+    if "ro" in options:
+        found.append(mounts.ReadOnly(destination, mounted=True))
+    return found
 
 
-def closing(spec: Spec) -> list[mounts.Operation]:
-    """What is done last, when nothing has to be made or written below the root any more."""
-    operations: list[mounts.Operation] = [mounts.Mask(path) for path in spec.linux.maskedPaths]
-    operations += [mounts.ReadOnly(path) for path in spec.linux.readonlyPaths]
-    return operations + ([mounts.ReadOnly("/", mounted=True)] if spec.root.readonly else [])
+def protections(spec: Spec) -> list[mounts.Operation]:
+    """What is done last, when nothing has to be created or written below the root any more.
+
+    Read-only paths first: then even a mask that fails leaves nothing writable behind.
+    Source: OCI runtime-spec, config-linux.md, "Masked Paths", "Readonly Paths".
+    """
+    found: list[mounts.Operation] = [mounts.ReadOnly(path) for path in spec.linux.readonlyPaths]
+    found += [mounts.Mask(path) for path in spec.linux.maskedPaths]
+    if spec.root.readonly:
+        found.append(mounts.ReadOnly("/", mounted=True))
+    return found
 
 
 def enter_root(spec: Spec, rootfs: str) -> None:
     """Make the directory *rootfs* a mount point, which pivot_root demands, and go there.
 
-    It is either the mount of the spec whose destination is ``/`` (minict's overlay of the image's layers), or the
-    directory bound to itself, or what :mod:`.idmap` has prepared.  Being made in the container's own mount namespace,
-    it is never seen on the host and needs no umount: it goes with the last process that is inside.
+    It is either the mount of the spec whose destination is ``/`` (minict's overlay of the image's layers), or
+    the directory bound to itself, or what :mod:`.idmap` has prepared. In the container's own mount namespace it is
+    never visible on the host and needs no umount: it goes with the last process inside.
 
-    The layers of an overlay may be named relative to the directory that is its source: the kernel itself has no use
-    for that.
+    The layers of an overlay may be named relative to the directory that is its source, which the kernel ignores.
+    Raises :class:`OSError`. Source: pivot_root(2); mount(2); the kernel's Documentation/filesystems/overlayfs.rst.
     """
-    if idmap.wanted(spec):
+    if idmap.needed(spec):
         return idmap.enter_root()
     overlay = next((mount for mount in spec.mounts if mount.destination == "/"), None)
     if overlay:
@@ -118,19 +122,25 @@ def enter_root(spec: Spec, rootfs: str) -> None:
 
 
 def pivot_root(rootfs: str) -> None:
-    """Make the mount point *rootfs* this mount namespace's root and forget the old one: the host is gone.
+    """Make the mount point *rootfs* this mount namespace's root and detach the old one: the host is gone.
 
-    ``pivot_root(".", ".")`` puts the old root on top of the new one, so that no directory is needed to keep it in;
-    the umount that follows takes it away.  Raises :class:`OSError`.
-    Source: pivot_root(2), notes.
+    ``pivot_root(".", ".")`` puts the old root on top of the new one, so no directory is needed to keep it in.
+    Raises :class:`OSError`. Source: pivot_root(2), "NOTES".
     """
+    old_root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     os.chdir(rootfs)
     k.pivot_root(".", ".")
+    # As runc, crun and bwrap do: go to the old root by its descriptor, so that "." can mean nothing else; and make it a
+    # slave, because unmounting a shared mount would unmount its peers on the host too. Callers have done that already
+    # (mounts.isolate); should one forget it, its host survives.
+    os.fchdir(old_root)
+    k.mount(None, ".", None, k.MS_SLAVE | k.MS_REC)
     k.umount2(".", k.MNT_DETACH)
+    os.close(old_root)
     os.chdir("/")
 
 
 def check_rootfs(rootfs: str) -> None:
-    """Refuse a root that is no directory.  Raises :class:`ContainerError`."""
+    """Verify that *rootfs* is a directory. Raises :class:`ContainerError`. Source: config.md, "Root"."""
     if not os.path.isdir(rootfs):
-        raise ContainerError(f"the root file system {rootfs} is not a directory")
+        raise ContainerError(f"the root file system {rootfs} is not a directory: unpack an image there (root.path)")

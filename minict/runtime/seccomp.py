@@ -1,20 +1,20 @@
 """seccomp: the list of system calls that the container's processes may make, enforced by the kernel.
 
-A filter is a program of classic BPF, the small machine that tcpdump uses too: the kernel runs it before each system
-call, shows it the number of the call, the processor's calling convention and the six arguments, and does what it
-returns: allow, fail with an errno, kill.  The program can't follow a pointer, so it can judge the flags of
+A filter is a program of classic BPF, the virtual machine that tcpdump uses too: the kernel runs it before each system
+call with the number of the call, the processor's calling convention and the six arguments as input, and does what it
+returns: allow, fail with an errno, kill. The program cannot follow a pointer, so it can check the flags of
 a clone, which are a number, but not the path of an open.
 
-The OCI specification writes such a list as JSON (config-linux.md, "Seccomp"), and libseccomp turns that into a
-program, :func:`compile`.  It takes some 15 ms, so :func:`cached` keeps the result.  :func:`install` is the container's
-init's last step but execve: a filter stays for ever, for all children too, and it may forbid the calls of
-the steps before it.
+The OCI specification defines such a list as JSON (config-linux.md, "Seccomp"), and libseccomp compiles it to a
+program, :func:`compile`. That takes some 15 ms, so :func:`cached` keeps the result. :func:`install` is the last step of
+the container's first process before execve: a filter cannot be removed, applies to all children, and may forbid the
+calls of the steps before it.
 
-The kernel takes a filter from a process with no_new_privs, or with CAP_SYS_ADMIN.  Without no_new_privs the filter must
-thus be installed before the capabilities are dropped, and has to allow capset, prctl, setgid, setuid and setgroups.
+The kernel accepts a filter from a process with no_new_privs, or with CAP_SYS_ADMIN. Without no_new_privs the filter
+must be installed before the capabilities are dropped, and has to allow capset, prctl, setgid, setuid and setgroups.
 
-libseccomp is reached by ctypes and not through a binding: Debian's is for its own Python alone, those of the
-package index have no build for every Python from 3.11 to 3.14, or no release for years, and it is eleven functions.
+libseccomp is called by ctypes and not through a binding: Debian's works with its own Python alone, and those of the
+package index lack builds for some Python from 3.11 to 3.14. It is eleven functions.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ from ..kernel.seccomp import (
 from . import paths
 from .errors import ContainerError
 
-TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from .spec import Seccomp, Syscall
 
@@ -74,13 +75,13 @@ _MAXIMUM = 4096  # instructions, BPF_MAXINSNS of linux/bpf_common.h
 _OPTIMIZE, _BINARY_TREE = 8, 2  # seccomp_attr_set(3): SCMP_FLTATR_CTL_OPTIMIZE
 
 
-# ---- in the container's init -----------------------------------------------------------------------------------
+# ---- in the container's first process --------------------------------------------------------------------------
 
 
 def install(program: bytes, flags: int = 0) -> None:
-    """Put the calling process, and all that it will ever start, under the filter *program*.  One system call.
+    """Apply the filter *program* to the calling process and to every process that it starts. One system call.
 
-    Raises :class:`OSError`: EACCES with neither no_new_privs nor CAP_SYS_ADMIN, EINVAL for a program that is none.
+    Raises :class:`OSError`: EACCES with neither no_new_privs nor CAP_SYS_ADMIN, EINVAL for an invalid program.
     Source: seccomp(2).
     """
     seccomp(SECCOMP_SET_MODE_FILTER, flags, program)
@@ -90,23 +91,24 @@ def install(program: bytes, flags: int = 0) -> None:
 
 
 def flags(profile: Seccomp) -> int:
-    """The *flags* of a :class:`.spec.Seccomp` as :func:`install` takes them.  Raises :class:`ContainerError`."""
+    """The *flags* of a profile, as a number for :func:`install`. Raises :class:`ContainerError`. Source: seccomp(2)."""
     return sum(_look_up(_FLAGS, name, "flag") for name in set(profile.flags))
 
 
 def cached(profile: Seccomp) -> bytes:
-    """What :func:`compile` makes of *profile*, from the file where an earlier call has left it if there is one.
+    """The result of :func:`compile` for *profile*, from the cache if an earlier call has left it there.
 
-    Raises :class:`ContainerError`.
+    Raises :class:`ContainerError`. Source: config-linux.md, "Seccomp".
     """
     return remembered(profile, lambda: compile(profile))
 
 
 def remembered(source: object, make: Callable[[], bytes]) -> bytes:
-    """The program that *make* returns, from the file where an earlier call has left it if there is one.
+    """The program that *make* returns, from the cache if an earlier call has left it there.
 
-    *source* is all that the program depends on, beside the processor and the kernel; its repr must tell it whole.  The
-    file's name is a cryptographic hash of it: a profile made up to look like another one still gets its own file.
+    *source* is everything that the program depends on, besides the processor and the kernel; its repr must be complete.
+    The name in the cache is a cryptographic hash of it: no profile can be made up to get another one's program.
+    Source: seccomp(2); RFC 7693 (BLAKE2).
     """
     directory = f"{paths.run_root()}/seccomp"
     path = f"{directory}/{_key(source)}"
@@ -122,10 +124,10 @@ def remembered(source: object, make: Callable[[], bytes]) -> bytes:
 
 
 def _key(source: object) -> str:
-    """A hash of the source, the processor, the kernel, which decides what actions there are, and this module's age.
+    """A hash of the source, the processor, the kernel, which defines the available actions, and this module's age.
 
-    libseccomp is not in it: to ask for its version would cost its loading.  A newer one knows more calls; until
-    the machine is started again, which empties the run directory, those go on to fail with ENOSYS.
+    The version of libseccomp is not in it: asking for it means loading it. A newer one knows more calls; until
+    the next boot, which empties the run directory, those still fail with ENOSYS.
     """
     try:
         from _blake2 import blake2b  # the C function beneath hashlib, whose import takes 4 ms
@@ -137,7 +139,7 @@ def _key(source: object) -> str:
 
 
 def _keep(directory: str, path: str, program: bytes) -> None:
-    """Leave *program* in the file *path*, whole or not at all.  Where that can't be done, only time is lost."""
+    """Write *program* to the file *path*, completely or not at all. If that fails, only time is lost."""
     temporary = f"{path}.{id(program)}.{os.getpid()}"
     try:
         os.makedirs(directory, 0o700, exist_ok=True)
@@ -150,32 +152,36 @@ def _keep(directory: str, path: str, program: bytes) -> None:
 
 
 def compile(profile: Seccomp) -> bytes:
-    """The program of classic BPF, 8 bytes an instruction, for a :class:`.spec.Seccomp`.
+    """The program of classic BPF, 8 bytes an instruction, for a profile.
 
-    A system call whose name libseccomp does not know is left out: this kernel has it not, or under the default action.
-    Raises :class:`ContainerError` when the profile asks for what there is not, and when libseccomp is missing.
+    A system call that libseccomp does not know is ignored: it does not exist here, or gets the default action.
+    Raises :class:`ContainerError` for an invalid profile, and when libseccomp is missing.
     Source: OCI runtime-spec, config-linux.md, "Seccomp"; seccomp_rule_add(3).
     """
     if profile.listenerPath or any(rule.action == "SCMP_ACT_NOTIFY" for rule in profile.syscalls):
         raise ContainerError(
-            "the seccomp profile hands system calls to another process (SCMP_ACT_NOTIFY, "
-            "listenerPath), which minict does not do: use a profile that decides by itself"
+            "the seccomp profile forwards system calls to another process (SCMP_ACT_NOTIFY, "
+            "listenerPath), which minict does not support: use a profile without it"
         )
     library = _library()
     default = _action(profile.defaultAction, profile.defaultErrnoRet)
     context = library.seccomp_init(default)
     if not context:
-        raise ContainerError(f"libseccomp takes no {profile.defaultAction} as default action: update it, or the kernel")
+        raise ContainerError(
+            f"libseccomp refuses the default action {profile.defaultAction}: update libseccomp or the kernel"
+        )
     try:
         architectures = _add_architectures(library, context, profile.architectures)
         for rule in profile.syscalls:
             _add_rule(library, context, rule, default)
-        if len(profile.syscalls) > 8:  # for fewer it gains nothing, and for none libseccomp 2.5.3 made a wrong program
+        if (
+            len(profile.syscalls) > 8
+        ):  # for fewer it gains nothing, and for none libseccomp 2.5.3 generates a wrong program
             _check(library.seccomp_attr_set(context, _OPTIMIZE, _BINARY_TREE), "its size")
         program = _export(library, context)
     except (TypeError, AttributeError, ctypes.ArgumentError) as error:
         raise ContainerError(
-            f"the seccomp profile has a value of a wrong type ({error}): see config-linux.md of the "
+            f"the seccomp profile has a value of the wrong type ({error}): see config-linux.md of the "
             'OCI runtime specification, "Seccomp"'
         ) from None
     finally:
@@ -184,7 +190,7 @@ def compile(profile: Seccomp) -> bytes:
         program = _answer_newer_calls(library, architectures, profile.syscalls) + program
     if len(program) > 8 * _MAXIMUM:
         raise ContainerError(
-            f"the seccomp profile needs {len(program) // 8} instructions, the kernel takes "
+            f"the seccomp profile needs {len(program) // 8} instructions, the kernel accepts "
             f"{_MAXIMUM}: name fewer architectures, or fewer conditions on arguments"
         )
     return program
@@ -192,16 +198,16 @@ def compile(profile: Seccomp) -> bytes:
 
 def _look_up(table: dict[str, int], name: str, what: str) -> int:
     if name not in table:
-        raise ContainerError(f"the seccomp profile has the {what} {name!r}: minict knows {', '.join(table)}")
+        raise ContainerError(f"the seccomp profile has the unknown {what} {name!r}: use one of {', '.join(table)}")
     return table[name]
 
 
 def _action(name: str, number: int | None) -> int:
-    """What a filter returns for the action *name*, with the errno *number* where it takes one; EPERM if none given."""
+    """What a filter returns for the action *name*, with the errno *number* if it has one; the default is EPERM."""
     value = _look_up(_ACTIONS, name, "action")
     if name not in _WITH_NUMBER:
         if number is not None:
-            raise ContainerError(f"the seccomp profile gives an errno to {name}, which has none: use SCMP_ACT_ERRNO")
+            raise ContainerError(f"the seccomp profile gives an errno to {name}, which takes none: use SCMP_ACT_ERRNO")
         return value
     if number is None:
         return value | _EPERM
@@ -210,13 +216,13 @@ def _action(name: str, number: int | None) -> int:
     return value | number
 
 
-def _add_architectures(library: ctypes.PyDLL, context: int, names: list[str]) -> list[int]:
-    """Let the filter also judge calls made by the conventions *names*; return them, and the machine's own, as numbers.
+def _add_architectures(library: Any, context: int, names: list[str]) -> list[int]:
+    """Let the filter also check calls by the conventions *names*; return them, and the machine's own, as numbers.
 
-    A call by a convention that the filter does not have ends the process: or else a 32-bit program, whose
-    numbers mean other calls, would be judged by the 64-bit table.
+    A call by any other convention ends the process: otherwise a 32-bit program, in which the same
+    numbers mean other calls, would be checked by the 64-bit table.
     """
-    architectures = [library.seccomp_arch_native()]
+    architectures: list[int] = [library.seccomp_arch_native()]
     for name in names:
         token = library.seccomp_arch_resolve_name(name.removeprefix("SCMP_ARCH_").lower().encode())
         if not token:
@@ -236,10 +242,10 @@ class _Comparison(ctypes.Structure):
     _fields_ = [("arg", ctypes.c_uint), ("op", ctypes.c_int), ("a", ctypes.c_uint64), ("b", ctypes.c_uint64)]
 
 
-def _add_rule(library: ctypes.PyDLL, context: int, rule: Syscall, default: int) -> None:
-    """Add the *rule* for each of its system calls, unless it says what the default says already."""
+def _add_rule(library: Any, context: int, rule: Syscall, default: int) -> None:
+    """Add the *rule* for each of its system calls, unless its action is the default."""
     action = _action(rule.action, rule.errnoRet)
-    if action == default:  # libseccomp refuses it: it would not change anything
+    if action == default:  # libseccomp refuses it, because it would not change anything
         return
     comparisons = [
         _Comparison(each.index, _look_up(_COMPARISONS, each.op, "comparison"), each.value, each.valueTwo)
@@ -247,7 +253,7 @@ def _add_rule(library: ctypes.PyDLL, context: int, rule: Syscall, default: int) 
     ]
     if len({each.arg for each in comparisons}) == len(comparisons):
         alternatives = [comparisons]
-    else:  # two conditions on one argument: any of them suffices, as in Docker's first profiles and in runc since
+    else:  # two conditions on one argument: any of them suffices, as in Docker's first profiles and in runc
         alternatives = [[each] for each in comparisons]
     for name in rule.names:
         number = library.seccomp_syscall_resolve_name(name.encode())
@@ -261,8 +267,8 @@ def _add_rule(library: ctypes.PyDLL, context: int, rule: Syscall, default: int) 
             )
 
 
-def _export(library: ctypes.PyDLL, context: int) -> bytes:
-    """The program that libseccomp has made.  It writes to a descriptor; a memory file is one without a disk."""
+def _export(library: Any, context: int) -> bytes:
+    """The program that libseccomp has generated. It writes to a descriptor, here one of a file in memory."""
     descriptor = os.memfd_create("seccomp")
     try:
         _check(library.seccomp_export_bpf(context, descriptor), "the whole of it")
@@ -288,13 +294,13 @@ _LOAD, _JUMP_EQUAL, _JUMP_GREATER, _JUMP_GREATER_OR_EQUAL, _RETURN = 0x20, 0x15,
 _OTHER_TABLES = 0xF0000  # from here on lie the private calls of 32-bit ARM, and the x32 table of x86-64
 
 
-def _answer_newer_calls(library: ctypes.PyDLL, architectures: list[int], rules: list[Syscall]) -> bytes:
-    """Instructions to stand before a filter: a call that is newer than any in *rules* fails with ENOSYS.
+def _answer_newer_calls(library: Any, architectures: list[int], rules: list[Syscall]) -> bytes:
+    """Instructions to put before a filter: a call that is newer than any in *rules* fails with ENOSYS.
 
-    A C library tries the newest call first and takes an older one when it hears ENOSYS, "there is no such call".  The
-    usual default, EPERM, it takes for an answer: a program from next year's distribution then fails for no reason
-    that a person could find.  The numbers of calls only grow, so what lies above the highest number
-    that the profile names is newer than the profile.  runc does the same, since version 1.0.
+    A C library tries the newest call first and falls back to an older one when it gets ENOSYS, "no such call". The
+    usual default, EPERM, is final to it: a program from next year's distribution would then fail for no
+    apparent reason. The numbers of calls only grow, so a number above the highest one
+    in the profile belongs to a call that is newer than the profile. runc does the same, since version 1.0.
     """
     program = b""
     for architecture in architectures:
@@ -317,24 +323,24 @@ def _answer_newer_calls(library: ctypes.PyDLL, architectures: list[int], rules: 
 
 
 def _instruction(operation: int, if_true: int, if_false: int, operand: int) -> bytes:
-    """struct sock_filter of linux/filter.h; the processors that minict runs on keep the lowest byte first."""
+    """struct sock_filter of linux/filter.h; the processors that minict supports are little-endian."""
     return operation.to_bytes(2, "little") + bytes([if_true, if_false]) + operand.to_bytes(4, "little")
 
 
 # ---- the library -----------------------------------------------------------------------------------------------
 
-_loaded: ctypes.PyDLL | None = None
+_loaded: Any = None
 
 
-def _library() -> ctypes.PyDLL:
-    """libseccomp, with the types of the functions that are used here.  Raises :class:`ContainerError`."""
+def _library() -> Any:
+    """libseccomp, with the types of the functions that are used here. Raises :class:`ContainerError`."""
     global _loaded
     if _loaded is None:
         try:
             library = ctypes.PyDLL("libseccomp.so.2")
         except OSError:
             raise ContainerError(
-                "libseccomp is missing, which makes a seccomp filter of a profile: apt-get install "
+                "libseccomp, which compiles seccomp filters, is missing: apt-get install "
                 "libseccomp2, or run without a filter by --security-opt seccomp=unconfined"
             ) from None
         context, word, text = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_char_p

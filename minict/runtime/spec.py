@@ -1,34 +1,33 @@
-"""The OCI runtime specification: what a container is, written down before it exists.
+"""The OCI runtime specification: the description of a container, as data.
 
-The classes carry the names and the fields of the standard's ``config.json``, so that its text is
+The classes have the names and the fields of the standard's ``config.json``, so the standard is
 also the manual of this module: https://github.com/opencontainers/runtime-spec, config.md and
-config-linux.md (version 1.2).  :meth:`Spec.load` reads such a file, :meth:`Spec.to_dict` makes one.
+config-linux.md (version 1.2). :meth:`Spec.load` reads such a file, :meth:`Spec.to_dict` returns its content.
 
-They are plain classes and not dataclasses, whose import alone (18 ms) would cost more than the
-whole birth of a container.
+They are plain classes: importing dataclasses takes 18 ms, longer than the kernel needs to start a container.
 """
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # true for type checkers only: typing takes 12 ms to import
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Self
 
-REQUIRED: Any = None  # the default of a field without which an object has no meaning
-EMPTY: Any = ()  # the default of a list: a tuple, because all objects share it
+# Default values for the fields below. An empty list that cannot be changed in place; and None for fields that
+# a container needs, which :func:`.container.check` verifies.
+EMPTY: Any = ()
+REQUIRED: Any = None
 
 
-class Record:
-    """A JSON object with known fields.
+class Fields:
+    """An object with known fields: the annotations of its class, with the class attributes as default values.
 
-    A subclass lists its fields as annotations; the text of an annotation (``list[Mount]``) also
-    says how a nested object is read.  A field that was not given has the class's default, which
-    is None, or an empty value that nobody may change in place.
+    Raises :class:`TypeError` for a field that the class does not have. (What dataclasses would do.)
     """
 
-    def __init__(self, **fields: Any) -> None:
-        for name, value in fields.items():
-            if name not in self.__annotations__:
+    def __init__(self, **values: Any) -> None:
+        for name, value in values.items():
+            if name not in type(self).__annotations__:
                 raise TypeError(f"{type(self).__name__} has no field {name!r}")
             setattr(self, name, value)
 
@@ -36,62 +35,71 @@ class Record:
         fields = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
         return f"{type(self).__name__}({fields})"
 
+
+class SpecObject(Fields):
+    """A JSON object of the standard. Source: OCI runtime-spec, config.md.
+
+    The text of a field's annotation (``list[Mount]``) also says how a nested object is read.
+    """
+
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Record) and type(self) is type(other) and self.to_dict() == other.to_dict()
+        return isinstance(other, SpecObject) and type(self) is type(other) and self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]
 
     @classmethod
-    def from_dict(cls, values: Any) -> Self:
-        """Read a JSON object.  Fields that the standard does not know are left out, as it demands.
+    def from_dict(cls, values: object) -> Self:
+        """Read a JSON object. Fields that the standard does not know are ignored, as it demands.
 
-        Raises :class:`ValueError` when a nested value is no object or list where one belongs.
+        Raises :class:`ValueError` when a nested value is not an object or a list where it should be one.
+        Source: config.md, "Extensibility".
         """
         if not isinstance(values, dict):
             raise ValueError(f"{cls.__name__} must be a JSON object, not {values!r}")
-        record = cls()
+        result = cls()
         for name, kind in cls.__annotations__.items():
             value = values.get(name)
             if value is not None:
-                setattr(record, name, _read(kind, value, name))
-        return record
+                setattr(result, name, _read(kind.removesuffix(" | None"), value, name))
+        return result
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON object, with only the fields that were given."""
+        """The JSON object, with only the fields that were given. Source: config.md."""
         return {name: _plain(value) for name, value in vars(self).items() if value is not None}
 
 
 def _read(kind: str, value: object, name: str) -> object:
-    """*value* as the annotation *kind* says: ``Mount``, ``list[Mount]``, or as it is."""
-    kind = kind.removesuffix(" | None")
+    """*value* as the annotation *kind* says: ``Mount``, ``list[Mount]``, or unchanged."""
     if kind.startswith("list["):
         if not isinstance(value, list):
             raise ValueError(f"{name} must be a JSON list, not {value!r}")
         inner = globals().get(kind[5:-1])
         return [inner.from_dict(item) for item in value] if inner else value
-    record = globals().get(kind)
-    return record.from_dict(value) if record else value
+    cls = globals().get(kind)
+    return cls.from_dict(value) if cls else value
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, Record):
+    if isinstance(value, SpecObject):
         return value.to_dict()
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return value
 
 
-class Root(Record):
+class Root(SpecObject):
     path: str = "rootfs"
     readonly: bool = False
 
 
-class Mount(Record):
+class Mount(SpecObject):
     destination: str = REQUIRED
     type: str | None = None
     source: str | None = None
     options: list[str] = EMPTY
 
 
-class User(Record):
+class User(SpecObject):
     uid: int = 0
     gid: int = 0
     umask: int | None = None
@@ -99,14 +107,14 @@ class User(Record):
     username: str | None = None
 
 
-class Box(Record):
-    """The size of a terminal, in characters."""
+class Box(SpecObject):
+    """The size of a terminal, in characters (process.consoleSize)."""
 
     height: int = 0
     width: int = 0
 
 
-class Capabilities(Record):
+class Capabilities(SpecObject):
     """The five sets of capabilities(7), each a list of names such as ``CAP_CHOWN``."""
 
     effective: list[str] = EMPTY
@@ -116,13 +124,13 @@ class Capabilities(Record):
     ambient: list[str] = EMPTY
 
 
-class Rlimit(Record):
+class Rlimit(SpecObject):
     type: str = REQUIRED
     soft: int = 0
     hard: int = 0
 
 
-class Process(Record):
+class Process(SpecObject):
     terminal: bool = False
     consoleSize: Box | None = None
     cwd: str = "/"
@@ -137,20 +145,20 @@ class Process(Record):
     user: User = User()
 
 
-class Namespace(Record):
-    """A namespace to be made, or, with a path, to be joined."""
+class Namespace(SpecObject):
+    """A namespace to create, or, with a path, to join. Source: config-linux.md, "Namespaces"."""
 
     type: str = REQUIRED
     path: str | None = None
 
 
-class IDMapping(Record):
+class IDMapping(SpecObject):
     containerID: int = 0
     hostID: int = 0
     size: int = 0
 
 
-class Device(Record):
+class Device(SpecObject):
     path: str = REQUIRED
     type: str = REQUIRED
     major: int = 0
@@ -160,8 +168,8 @@ class Device(Record):
     gid: int | None = None
 
 
-class DeviceCgroup(Record):
-    """One rule of who may use which device: first matching from the end decides."""
+class DeviceCgroup(SpecObject):
+    """One rule about access to devices; the last matching rule decides."""
 
     allow: bool = False
     type: str | None = None
@@ -170,7 +178,7 @@ class DeviceCgroup(Record):
     access: str | None = None
 
 
-class CPU(Record):
+class CPU(SpecObject):
     """shares: weight, 2 to 262144; quota and period: microseconds; cpus and mems: lists such as ``0-3,5``."""
 
     shares: int | None = None
@@ -184,8 +192,8 @@ class CPU(Record):
     idle: int | None = None
 
 
-class Memory(Record):
-    """All in bytes; -1 is no limit.  swap is memory and swap together, as in cgroup v1."""
+class Memory(SpecObject):
+    """All in bytes; -1 is no limit. swap is the sum of memory and swap, as in cgroup v1."""
 
     limit: int | None = None
     reservation: int | None = None
@@ -198,26 +206,26 @@ class Memory(Record):
     checkBeforeUpdate: bool | None = None
 
 
-class Pids(Record):
+class Pids(SpecObject):
     limit: int | None = None
 
 
-class ThrottleDevice(Record):
-    """rate: bytes, or operations, a second."""
+class ThrottleDevice(SpecObject):
+    """rate: bytes, or operations, per second."""
 
     major: int = 0
     minor: int = 0
     rate: int = 0
 
 
-class WeightDevice(Record):
+class WeightDevice(SpecObject):
     major: int = 0
     minor: int = 0
     weight: int | None = None
     leafWeight: int | None = None
 
 
-class BlockIO(Record):
+class BlockIO(SpecObject):
     weight: int | None = None
     leafWeight: int | None = None
     weightDevice: list[WeightDevice] = EMPTY
@@ -227,15 +235,15 @@ class BlockIO(Record):
     throttleWriteIOPSDevice: list[ThrottleDevice] = EMPTY
 
 
-class HugepageLimit(Record):
+class HugepageLimit(SpecObject):
     """pageSize such as ``2MB``; limit in bytes."""
 
     pageSize: str = REQUIRED
     limit: int = 0
 
 
-class Resources(Record):
-    """What a container may use: the cgroup's part of the specification (config-linux.md, control groups)."""
+class Resources(SpecObject):
+    """What a container may use (config-linux.md, "Control groups")."""
 
     devices: list[DeviceCgroup] = EMPTY
     memory: Memory | None = None
@@ -243,24 +251,24 @@ class Resources(Record):
     pids: Pids | None = None
     blockIO: BlockIO | None = None
     hugepageLimits: list[HugepageLimit] = EMPTY
-    unified: dict[str, Any] | None = None
+    unified: dict[str, str] | None = None
 
 
-class SyscallArg(Record):
+class SyscallArg(SpecObject):
     index: int = 0
     value: int = 0
     valueTwo: int = 0
     op: str = REQUIRED
 
 
-class Syscall(Record):
+class Syscall(SpecObject):
     names: list[str] = EMPTY
     action: str = REQUIRED
     errnoRet: int | None = None
     args: list[SyscallArg] = EMPTY
 
 
-class Seccomp(Record):
+class Seccomp(SpecObject):
     defaultAction: str = REQUIRED
     defaultErrnoRet: int | None = None
     architectures: list[str] = EMPTY
@@ -270,11 +278,11 @@ class Seccomp(Record):
     syscalls: list[Syscall] = EMPTY
 
 
-class Linux(Record):
+class Linux(SpecObject):
     namespaces: list[Namespace] = EMPTY
     uidMappings: list[IDMapping] = EMPTY
     gidMappings: list[IDMapping] = EMPTY
-    timeOffsets: dict[str, Any] | None = None
+    timeOffsets: dict[str, dict[str, int]] | None = None
     devices: list[Device] = EMPTY
     cgroupsPath: str | None = None
     resources: Resources | None = None
@@ -286,14 +294,14 @@ class Linux(Record):
     mountLabel: str | None = None
 
 
-class Hook(Record):
-    path: str = REQUIRED
+class Hook(SpecObject):
+    path: str | None = None
     args: list[str] | None = None
     env: list[str] | None = None
     timeout: int | None = None
 
 
-class Hooks(Record):
+class Hooks(SpecObject):
     prestart: list[Hook] = EMPTY
     createRuntime: list[Hook] = EMPTY
     createContainer: list[Hook] = EMPTY
@@ -302,8 +310,8 @@ class Hooks(Record):
     poststop: list[Hook] = EMPTY
 
 
-class Spec(Record):
-    """A container: the whole ``config.json``."""
+class Spec(SpecObject):
+    """A container: the whole ``config.json``. Source: config.md."""
 
     ociVersion: str = "1.2.0"
     process: Process = REQUIRED
@@ -316,12 +324,15 @@ class Spec(Record):
     annotations: dict[str, str] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The whole ``config.json``; its version is no field that may be left out."""
+        """The whole ``config.json``; the field ociVersion is mandatory. Source: config.md, "Specification version"."""
         return {"ociVersion": self.ociVersion, **super().to_dict()}
 
     @classmethod
-    def load(cls, path: str) -> Spec:
-        """Read a ``config.json``.  Raises :class:`OSError`, or :class:`ValueError` when it is none."""
+    def load(cls, path: str) -> Self:
+        """Read a ``config.json``. Raises :class:`OSError`, or :class:`ValueError` for an invalid file.
+
+        Source: config.md.
+        """
         from . import jsonfile
 
         return cls.from_dict(jsonfile.read(path))

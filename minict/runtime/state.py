@@ -1,17 +1,17 @@
-"""The state of a running container: one directory, one small file for each fact.
+"""The state of a container: one directory, with one small file for each fact.
 
 ===============  =====================================================================================
-``ledger``       what the container takes from the host, written BEFORE it is taken: ``kind<tab>value``
+``ledger``       what the container takes from the host, written BEFORE it is taken: a line ``kind<tab>value``
 ``config.json``  the container's spec
-``pid``          its first process and that process's start time, because pids are reused
-``start``        a FIFO that exists from create to start: a byte in it means "go"
-``error``        a FIFO beside it: what went wrong after "go"
+``pid``          its first process, and when that began, so that a later process cannot be mistaken for it
+``start``        a FIFO that exists from create to start: a byte in it starts the command
+``error``        a FIFO beside it: the error of that start
 ===============  =====================================================================================
 
-The directory itself is the lock: the process that creates or supervises the container holds it (flock(2)) as long as
-it runs.  The order matters.  A creator may be killed at any instant.  It leaves a directory that nobody locks,
-and in it a ledger of everything that may have to be undone; undoing something that was never taken is harmless.
-``minict prune`` needs nothing else.
+The directory is also the lock: the process that creates or monitors the container holds it (flock) as long as it
+lives. The order matters: a creator may be killed at any instant. What it leaves is a directory that
+no process holds, and in it a ledger with everything that may have to be released. Releasing what was never taken
+succeeds. So ``minict prune`` needs nothing else.
 """
 
 from __future__ import annotations
@@ -21,61 +21,67 @@ import os
 
 from . import jsonfile, paths
 from .errors import ContainerError
-from .files import lock_directory
+from .files import lock_directory, write_all
 
-TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .spec import Spec
 
 
 class State:
-    """The directory of the container *id*.  Making the object touches nothing."""
+    """The state directory of the container *id*. Making the object changes nothing.
 
-    def __init__(self, id: str):
+    Source: OCI runtime-spec, runtime.md, "State"; flock(2).
+    """
+
+    def __init__(self, id: str) -> None:
         self.id = id
         self.directory = paths.container_state(id)
         self.lock_fd = -1
 
     def path(self, name: str) -> str:
+        """The path of the file *name* in it."""
         return f"{self.directory}/{name}"
 
     def make(self) -> None:
-        """Take the id and the lock.  Raises :class:`ContainerError` when there is such a container already."""
+        """Take the id and the lock. Raises :class:`ContainerError` when the container exists already."""
         made = False
         while not made:
             paths.make_directory(os.path.dirname(self.directory))
             try:
                 os.mkdir(self.directory, 0o700)
-            except FileNotFoundError:  # the last container has just ended, and removed the directory of all
+            except FileNotFoundError:  # the last container has just removed the common directory
                 continue
             except FileExistsError:
-                raise ContainerError(f"there is a container {self.id} already") from None
-            made = self.lock(wait=True)  # False when a 'prune' was faster, which found a directory that nobody held
+                raise ContainerError(f"the container {self.id} exists already: choose another id") from None
+            made = self.lock(wait=True)  # False when a 'prune' has just removed a directory without a holder
 
     def lock(self, wait: bool = False) -> bool:
         """Hold the lock until :meth:`unlock` or the end of this process.
 
-        False when a living process has it (unless we are to *wait*), or when there is no such container any more.
+        False when another process holds it (unless we are to *wait*), or when the container is gone.
         """
         self.lock_fd = lock_directory(self.directory, wait)
         return self.lock_fd >= 0
 
     def unlock(self) -> None:
+        """Release the lock."""
         if self.lock_fd >= 0:
             os.close(self.lock_fd)
             self.lock_fd = -1
 
-    def record(self, entries: list[tuple[str, str]]) -> None:
-        """Add to the ledger what will be taken next: pairs of a kind and a value.  To be called before it is taken."""
+    def add_to_ledger(self, entries: Iterable[tuple[str, object]]) -> None:
+        """Write what will be taken next, pairs of a kind and a value. To be called before it is taken."""
         fd = os.open(self.path("ledger"), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
-            os.write(fd, "".join(f"{kind}\t{value}\n" for kind, value in entries).encode())
+            write_all(fd, "".join(f"{kind}\t{value}\n" for kind, value in entries).encode())
         finally:
             os.close(fd)
 
     def ledger(self) -> list[tuple[str, str]]:
-        """What was recorded; a last line that its writer did not finish was not followed by a taking, and is left
-        out."""
+        """The entries. An unfinished last line is ignored: its writer was killed before it took anything."""
         try:
             with open(self.path("ledger")) as file:
                 lines = file.read().split("\n")[:-1]
@@ -84,20 +90,23 @@ class State:
         return [(kind, value) for kind, _, value in (line.partition("\t") for line in lines)]
 
     def write_spec(self, spec: Spec) -> None:
+        """Keep the container's spec for later commands."""
         jsonfile.write(self.path("config.json"), spec.to_dict())
 
     def read_spec(self) -> Spec:
+        """The container's spec. Raises :class:`OSError`."""
         from .spec import Spec
 
         return Spec.load(self.path("config.json"))
 
     def write_pid(self, pid: int) -> None:
+        """Record the container's first process."""
         with open(self.path("pid.new"), "w") as file:
             file.write(f"{pid} {begin_time(pid)}")
         os.rename(self.path("pid.new"), self.path("pid"))
 
     def pid(self) -> int | None:
-        """The container's first process, or None when it has ended or was never made."""
+        """The container's first process, or None when it has ended or was never created."""
         try:
             with open(self.path("pid")) as file:
                 pid, begin = file.read().split()
@@ -106,19 +115,18 @@ class State:
         return int(pid) if begin_time(int(pid)) == begin else None
 
     def status(self) -> str:
-        """The word of the OCI specification (runtime.md, state): creating, created, running or stopped.
+        """The status in the sense of the OCI specification: creating, created, running or stopped.
 
         Raises :class:`ContainerError` when there is no such container.
         """
         if not os.path.isdir(self.directory):
-            raise ContainerError(f"there is no container {self.id}")
+            raise ContainerError(f"there is no container {self.id}: see the list of containers")
         if self.pid() is None:
             return "stopped" if os.path.exists(self.path("pid")) else "creating"
         return "created" if os.path.exists(self.path("start")) else "running"
 
     def remove(self) -> None:
-        """Remove the directory.  The lock goes with it: until then nobody can take the rest for a container half
-        made."""
+        """Remove the directory. The lock goes last: no other process may take the rest for an unfinished container."""
         try:
             while not self._empty():
                 pass
@@ -127,13 +135,12 @@ class State:
         self.unlock()
         for parent in (os.path.dirname(self.directory), paths.run_root()):
             try:
-                os.rmdir(parent)  # an empty one is left by nobody; a busy one stays
+                os.rmdir(parent)  # unless other containers use it
             except OSError:
                 break
 
     def _empty(self) -> bool:
-        """Remove all files and the directory; False when somebody, who changes the container's networks, has just
-        written one."""
+        """Remove all files and the directory; False when another command has just written a file there."""
         for name in os.listdir(self.directory):
             try:
                 os.unlink(self.path(name))
@@ -149,9 +156,9 @@ class State:
 
 
 def begin_time(pid: int) -> str | None:
-    """When the process *pid* began, in clock ticks since boot; None when there is none, or only its zombie.
+    """When the process *pid* began, in clock ticks since boot; None when it has ended, even as a zombie.
 
-    Source: proc_pid_stat(5), fields 3 and 22.  The name before them may contain anything, ``)`` included.
+    Source: proc_pid_stat(5), fields 3 and 22. The name before them may contain anything, ``)`` included.
     """
     try:
         with open(f"/proc/{pid}/stat") as file:
@@ -162,7 +169,7 @@ def begin_time(pid: int) -> str | None:
 
 
 def all_ids() -> list[str]:
-    """The ids of all containers that have a state."""
+    """The ids of all containers that have a state directory. Source: OCI runtime-spec, runtime.md, "State"."""
     try:
         return sorted(os.listdir(f"{paths.run_root()}/containers"))
     except FileNotFoundError:

@@ -1,8 +1,8 @@
-"""Terminals: a pseudo terminal of the container's own, and the person's terminal joined to it.
+"""Terminals: the container's own pseudo terminal, connected to the user's terminal.
 
-The pair is made inside, from the container's own /dev/pts, so that its name is right there.  The
-slave end becomes the process's terminal; the master end travels to whoever holds the other end of a Unix
-socket (runtime-spec: runc's ``--console-socket``; ``minict run -t`` is its own receiver).  See pty(7), tty_ioctl(4).
+The pair is created inside, from the container's own /dev/pts, so that its name is valid there. The
+slave end becomes the process's terminal; the master end is sent over a Unix socket
+(runc's ``--console-socket``; ``minict run -t`` receives it itself). See pty(7), tty_ioctl(4).
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ import fcntl
 import os
 import termios
 
-TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+from .errors import ContainerError
+from .files import write_all
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    # gets what was read, and a function that passes data on
-    Through = Callable[[bytes, Callable[[bytes], object]], object]
+    Filter = Callable[[bytes, Callable[[bytes], None]], object]
 
 # ioctl_tty(2); the module termios knows them from Python 3.13 on
 TIOCSPTLCK = 0x40045431
@@ -25,31 +27,46 @@ TIOCGPTPEER = 0x5441
 
 
 def open_pair() -> tuple[int, int]:
-    """A new pseudo terminal of the /dev/pts that is mounted here: (master, slave).  Raises :class:`OSError`."""
-    master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    """A new pseudo terminal of the /dev/pts that is mounted here: (master, slave).
+
+    /dev may be the container's: so /dev/ptmx is opened without waiting, and what was opened has to be the right device.
+    Raises :class:`OSError`, :class:`ContainerError`. Source: pty(7), ioctl_tty(2), TIOCGPTPEER.
+    """
+    master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+    status = os.fstat(master)
+    if status.st_mode & 0o170000 != 0o020000 or status.st_rdev != os.makedev(5, 2):
+        os.close(master)
+        raise ContainerError("the container's /dev/ptmx is not the device for new terminals: mount devpts on /dev/pts")
+    os.set_blocking(master, True)
     fcntl.ioctl(master, TIOCSPTLCK, b"\0\0\0\0")  # a new one is locked
-    slave = fcntl.ioctl(master, TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY)
+    slave = fcntl.ioctl(master, TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY)  # by the descriptor: no path can mislead it
     return master, slave
 
 
 def set_size(fd: int, rows: int, columns: int) -> None:
-    """Tell a terminal its size, in characters; a change sends SIGWINCH to who runs in it."""
+    """Set a terminal's size, in characters; a change sends SIGWINCH to its foreground process group.
+
+    Raises :class:`OSError`. Source: ioctl_tty(2), TIOCSWINSZ.
+    """
     fcntl.ioctl(fd, termios.TIOCSWINSZ, b"".join(n.to_bytes(2, "little") for n in (rows, columns, 0, 0)))
 
 
 def size(fd: int) -> tuple[int, int]:
-    """The size of the terminal *fd*: (rows, columns)."""
+    """The size of the terminal *fd*: (rows, columns). Raises :class:`OSError`. Source: ioctl_tty(2), TIOCGWINSZ."""
     answer = fcntl.ioctl(fd, termios.TIOCGWINSZ, bytes(8))
     return int.from_bytes(answer[0:2], "little"), int.from_bytes(answer[2:4], "little")
 
 
 def screen() -> int:
-    """The descriptor of the person's terminal, standard input or else output; -1 when there is none."""
+    """The descriptor of the user's terminal, standard input or output; -1 when there is none. Source: isatty(3)."""
     return next((fd for fd in (0, 1) if os.isatty(fd)), -1)
 
 
 def attach(slave: int) -> None:
-    """Make *slave* the controlling terminal of this session, and its standard input, output and error."""
+    """Make *slave* the controlling terminal of this session, and its standard input, output and error.
+
+    Raises :class:`OSError`. Source: ioctl_tty(2), TIOCSCTTY.
+    """
     fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
     for fd in (0, 1, 2):
         os.dup2(slave, fd)
@@ -58,7 +75,10 @@ def attach(slave: int) -> None:
 
 
 def send(console: int, master: int) -> None:
-    """Send the descriptor *master* over the Unix socket *console*: unix(7), SCM_RIGHTS."""
+    """Send the descriptor *master* over the Unix socket *console*. Raises :class:`OSError`.
+
+    Source: unix(7), SCM_RIGHTS.
+    """
     import _socket
 
     channel = _socket.socket(fileno=console)
@@ -67,7 +87,10 @@ def send(console: int, master: int) -> None:
 
 
 def receive(console: int) -> int:
-    """The descriptor that comes over the Unix socket *console*, or -1 when its other end was closed without one."""
+    """Receive a descriptor over the Unix socket *console*; -1 when its other end was closed without sending one.
+
+    Raises :class:`OSError`. Source: unix(7), SCM_RIGHTS.
+    """
     import _socket
 
     channel = _socket.socket(fileno=console)
@@ -79,10 +102,10 @@ def receive(console: int) -> int:
 
 
 def raw(fd: int) -> list[Any]:
-    """Let the terminal *fd* pass on every byte as it is typed, Ctrl-C too; return its settings from before.
+    """Let the terminal *fd* pass on every byte as it is typed, Ctrl-C too; return its previous settings.
 
-    In the background this stops us, until it is our turn: the shell uses the terminal then, in its own way.
-    Sources: termios(3), raw mode; credentials(7).
+    In the background this stops us, until we are in the foreground: until then the shell uses the terminal.
+    Raises :class:`OSError`. Source: termios(3), "Raw mode"; credentials(7).
     """
     import signal
 
@@ -90,7 +113,7 @@ def raw(fd: int) -> list[Any]:
         if os.tcgetpgrp(fd) != os.getpgrp():
             os.killpg(0, signal.SIGTTOU)
     except OSError:
-        pass  # not the terminal that controls our session: nobody's job control is in the way
+        pass  # not the terminal that controls our session: there is no job control
     before = termios.tcgetattr(fd)
     import tty
 
@@ -99,16 +122,16 @@ def raw(fd: int) -> list[Any]:
 
 
 def restore(fd: int, before: list[Any]) -> None:
-    """Give the terminal *fd* the settings back that :func:`raw` has returned."""
+    """Give the terminal *fd* the settings back that :func:`raw` has returned. Source: termios(3)."""
     termios.tcsetattr(fd, termios.TCSADRAIN, before)
 
 
 class Screen:
-    """The person's terminal while it is joined to a container's.
+    """The user's terminal while it is connected to a container's.
 
-    With *typed*, what is typed is for the container, byte by byte (raw mode: Ctrl-C is a byte for the container's
-    terminal, not a signal for us), also after the shell's fg.  *resized* is called with rows and columns, now and
-    after each change.
+    With *typed*, the container gets what is typed, byte by byte (raw mode: Ctrl-C is a byte for the container's
+    terminal, not a signal for us), also after the shell's fg. *resized* is called with rows and columns, now and
+    after each change. Source: termios(3); signal(7), SIGWINCH, SIGCONT.
     """
 
     def __init__(self, typed: bool, resized: Callable[[int, int], object]) -> None:
@@ -128,12 +151,12 @@ class Screen:
             self._resized(*size(self._fd))
 
     def _go_on(self, *_: object) -> None:
-        """We were stopped, and the shell has used the terminal in the meantime, in its own way."""
+        """We were stopped, and the shell has changed the terminal's settings in the meantime."""
         raw(0)
         self._resize()
 
     def leave(self) -> None:
-        """Make the terminal as it was before."""
+        """Restore the terminal's previous settings."""
         import signal
 
         for number, handler in self._handlers.items():
@@ -142,22 +165,21 @@ class Screen:
             restore(0, self._before)
 
 
-def relay(master: int, pidfd: int, stdin: int = 0, stdout: int = 1, typed: Through | None = None) -> None:
-    """Join the person's terminal to the container's until its process ends: see :class:`Screen`.
+def relay(master: int, pidfd: int, stdin: int = 0, stdout: int = 1, typed: Filter | None = None) -> None:
+    """Connect the user's terminal to the container's until its process ends: see :class:`Screen`.
 
-    What is written comes out.  The person's terminal is as before whatever happens.  *typed*: a function that gets
-    what was typed, and what to do with that which is for the container; what it raises ends this.
+    The user's terminal gets its settings back in any case. *typed*: a function that gets what was typed, and another
+    that writes to the container; an exception of it ends the connection. Source: select(2), pty(7).
     """
     import select
     import signal
 
     screen = None
     woken, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    # or a signal just before select would wait for what comes next
-    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)  # or a signal just before select would have to wait
     try:
         screen = Screen(stdin >= 0 and os.isatty(stdin), lambda rows, columns: set_size(master, rows, columns))
-        sources = [master, pidfd, woken] + [stdin] * (stdin >= 0)
+        sources = [master, pidfd, woken, *([stdin] if stdin >= 0 else [])]
         while True:
             ready = select.select(sources, [], [])[0]
             if woken in ready:
@@ -177,10 +199,11 @@ def relay(master: int, pidfd: int, stdin: int = 0, stdout: int = 1, typed: Throu
             screen.leave()
 
 
-def pass_on(source: int, target: int, through: Through | None = None) -> bool:
-    """Pass on to *target* (-1: to nobody) what *source* has now; False at its end (which a terminal tells as EIO).
+def pass_on(source: int, target: int, through: Filter | None = None) -> bool:
+    """Copy to *target* (-1: discard) what can be read from *source* now; False at its end, for a terminal EIO.
 
     *through*: a function that is called with the data, and with another that writes them to *target*.
+    Raises :class:`OSError`. Source: read(2), pty(7).
     """
     try:
         data = os.read(source, 65536)
@@ -188,9 +211,11 @@ def pass_on(source: int, target: int, through: Through | None = None) -> bool:
         return False
 
     def write(data: bytes) -> None:
-        while data and target >= 0:
-            data = data[os.write(target, data) :]
+        if target >= 0:
+            write_all(target, data)
 
-    if data:
-        (through or (lambda data, write: write(data)))(data, write)
+    if data and through:
+        through(data, write)
+    elif data:
+        write(data)
     return bool(data)

@@ -1,6 +1,6 @@
-"""The steps of a container's birth: which one is being done now, and how long each took.
+"""The steps of a container's start: the current one, and how long each took.
 
-A step has a name for two reasons: the error of a failed birth says which step it was, and
+A step has a name for two reasons: the error of a failed start says in which step it happened, and
 ``minict run --trace`` shows where the milliseconds go.
 """
 
@@ -10,10 +10,13 @@ from time import monotonic_ns
 
 
 class Trace:
-    """The steps of one process, in order.  ``trace("mount /proc")`` ends the step before and begins this one."""
+    """The steps of one process, in order. ``trace("mount /proc")`` ends the previous step and begins this one.
 
-    def __init__(self, who: str):
-        self.who = who
+    Source: clock_gettime(2), CLOCK_MONOTONIC, which both processes read.
+    """
+
+    def __init__(self, who: str) -> None:
+        self.who = who  # "parent" or "child"
         self.step: str | None = None
         self.steps: list[tuple[str, int, int]] = []  # name, begin and end in nanoseconds of the monotonic clock
         self._begin = 0
@@ -25,17 +28,16 @@ class Trace:
         self.step, self._begin = step, now
 
 
-def table(traces: list[Trace]) -> str:
-    """All steps of both processes by the time they began: milliseconds from the first one, and how long it took.
+def format_traces(traces: list[Trace]) -> str:
+    """All steps of both processes, in the order in which they began: milliseconds since the first one, and duration.
 
-    Parent and child work at the same time, which is why the times do not add up.
+    Parent and child work at the same time, so the durations overlap. Source: clock_gettime(2).
     """
     rows = sorted((begin, end, trace.who, name) for trace in traces for name, begin, end in trace.steps)
     if not rows:
         return ""
     first = rows[0][0]
     lines = [f"{'at ms':>7} {'took ms':>8}  {'who':<7} step"]
-    lines += [
-        f"{(begin - first) / 1e6:7.2f} {(end - begin) / 1e6:8.2f}  {who:<7} {name}" for begin, end, who, name in rows
-    ]
+    for begin, end, who, name in rows:
+        lines.append(f"{(begin - first) / 1e6:7.2f} {(end - begin) / 1e6:8.2f}  {who:<7} {name}")
     return "\n".join(lines)

@@ -1,12 +1,12 @@
-"""The zygote: a small process that makes containers for a large one.
+"""The zygote: a small process that creates containers for a large one.
 
-A request travels over a Unix socket: the birth's plain values (marshal), and with them its descriptors.  The zygote
+A request is a message on a Unix socket: the plain values of a birth (marshal), and its descriptors. The zygote
 clones with CLONE_PARENT, so that the container is a child of the process that asked, which can wait for it.
-It ends when the socket does, that is, with its owner.
+The zygote ends when the socket is closed, and so with its owner.
 
-It executes a sealed copy of the interpreter that lies in memory.  A process that enters a container can
-be seen there, and ``/proc/PID/exe`` would be a way to overwrite the host's interpreter (CVE-2019-5736): a sealed
-file can't be written to.
+It executes a sealed copy of the interpreter in memory. Processes in a container can see the process that enters it, and
+``/proc/PID/exe`` would be a way to overwrite the host's interpreter (CVE-2019-5736): a sealed file cannot be written
+to. Its environment is empty: the caller's is not for the container's eyes.
 """
 
 from __future__ import annotations
@@ -17,113 +17,166 @@ import marshal
 import os
 import sys
 
-from ..kernel.process import PR_SET_NAME, prctl
+from ..kernel import process as kernel
 from . import birth as births
+from . import messages, stage
 from .errors import ContainerError
 
-TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
-    from socket import socket
 
-_own: tuple[socket, int, _thread.LockType] | None = None  # this process's zygote: (socket, pid, lock)
-_looking = _thread.allocate_lock()  # held while own() decides whether there has to be a new one
+_shared: Zygote | None = None  # of this process, for any number of requests
+_deciding = _thread.allocate_lock()  # held while shared_zygote() decides whether to start one
 
 
 def _forget() -> None:
     """In a fork: the zygote is the parent's, and so is the thread that may have held the lock."""
-    global _own, _looking
-    _own, _looking = None, _thread.allocate_lock()
+    global _shared, _deciding
+    _shared, _deciding = None, _thread.allocate_lock()
 
 
 os.register_at_fork(after_in_child=_forget)
 
 
-def request(birth: births.Birth) -> int:
-    """Have a container made; return the pid of its first process, or -1 when the reason is in the birth's report.
+def clone(birth: births.Birth) -> tuple[int, int]:
+    """Let a zygote clone the container's first process, which is our own child all the same.
 
-    The first call starts the zygote (20 to 40 ms).  A birth that joins namespaces gets a zygote for itself alone,
+    The first call starts a zygote (20 to 40 ms). A birth that joins namespaces gets a zygote for itself alone,
     because there may be no way back from them; and so does one for a process without threads, such as the command line,
-    which will not ask again.
+    which does not ask again.
+    Returns (pid, pidfd), or (-1, -1) when the reason is in the birth's report. Raises :class:`ContainerError`.
+    Source: clone(2), CLONE_PARENT.
     """
-    from .launch import has_threads, needs_stage
-
-    if needs_stage(birth) or not has_threads():
-        channel, pid = start()
+    if stage.needs_stage(birth) or not stage.has_threads():
+        zygote = Zygote()
         try:
-            return ask(channel, birth)
+            pid = zygote.ask(birth)
         finally:
-            channel.close()
-            os.waitpid(pid, 0)
-    channel, lock = own()
-    with lock:
-        return ask(channel, birth)
+            zygote.end()
+    else:
+        pid = shared_zygote().ask(birth)
+    return pid, kernel.pidfd_open(pid) if pid > 0 else -1
 
 
-def own() -> tuple[socket, _thread.LockType]:
-    """This process's zygote, its socket and its lock; started when there is none, or the one that was has died."""
-    global _own
-    with _looking:
-        if _own and _ended(_own[0]):
+class Zygote:
+    """Our end of a zygote: its socket and its pid. Making the object starts it. Source: unix(7), SCM_RIGHTS."""
+
+    def __init__(self) -> None:
+        import socket
+
+        self.lock = _thread.allocate_lock()  # one request at a time
+        self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self.pid = start(theirs.fileno())
+        self.pidfd = kernel.pidfd_open(self.pid)
+
+    def ask(self, birth: births.Birth) -> int:
+        """Have a process cloned; its pid, or -1 when the reason is in the birth's report.
+
+        Raises :class:`ContainerError` when the zygote does not answer. Source: unix(7), memfd_create(2).
+        """
+        import socket
+
+        with self.lock:
+            fds = birth.descriptors.open()
+            values = os.memfd_create("birth", os.MFD_CLOEXEC)  # a file too: the size of a message is limited
             try:
-                os.waitpid(_own[1], 0)
-            except ChildProcessError:
-                pass  # somebody else has waited for it
-            _own = None
-        if not _own:
-            _own = (*start(), _thread.allocate_lock())
-        return _own[0], _own[2]
+                with open(values, "wb", closefd=False) as file:
+                    marshal.dump({"birth": birth.to_wire(), "descriptors": list(fds)}, file)
+                socket.send_fds(self.channel, [b"!"], [values, *fds.values()])
+                messages.wait_readable(self.channel.fileno(), "clone")
+                answer = self.channel.recv(32)
+            except ConnectionError:
+                answer = b""
+            except BaseException:
+                self.end()  # or its late answer would be taken for the one to the next request
+                raise
+            finally:
+                os.close(values)
+        if not answer:  # it may have cloned before it died: the caller ends every process in the container's cgroup
+            raise ContainerError("the process that creates containers (minict-zygote) was killed: try again")
+        return int(answer)
+
+    def is_dead(self) -> bool:
+        """Whether the other end of the socket is closed. Source: poll(2), POLLHUP."""
+        import select
+
+        if self.pidfd < 0:
+            return True
+        poll = select.poll()
+        poll.register(self.channel, 0)  # POLLHUP is always reported; an answer for another thread is not
+        return bool(poll.poll(0))
+
+    def end(self) -> None:
+        """Close the socket, and end the zygote if it still works on a request. Source: waitpid(2)."""
+        if self.pidfd < 0:
+            return
+        self.channel.close()
+        try:
+            kernel.pidfd_send_signal(self.pidfd, 9)
+            os.waitpid(self.pid, 0)
+        except (ProcessLookupError, ChildProcessError):
+            pass  # another part of this process has waited for it
+        os.close(self.pidfd)
+        self.pidfd = -1
 
 
-def _ended(channel: socket) -> bool:
-    """Whether nobody is at the other end."""
-    import select
+def shared_zygote() -> Zygote:
+    """This process's zygote, started when there is none or the last one has died. Source: fork(2)."""
+    global _shared
+    with _deciding:
+        if _shared and _shared.is_dead():
+            _shared.end()
+            _shared = None
+        if not _shared:
+            _shared = Zygote()
+        return _shared
 
-    poll = select.poll()
-    poll.register(channel, 0)  # POLLHUP is always told; an answer that another thread is about to read is no end
-    return bool(poll.poll(0))
 
+def start(channel: int) -> int:
+    """Start a zygote that serves the other end of the socket *channel*; return its pid.
 
-def start() -> tuple[socket, int]:
-    """Start a zygote; return our end of its socket, and its pid."""
-    import socket
-
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    Raises :class:`OSError`. Source: posix_spawn(3).
+    """
     package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     code = f"import sys; sys.path.insert(0, {package!r}); from minict.runtime import zygote; zygote.serve(3)"
+    environment = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
     interpreter = sealed_interpreter()
-    with theirs:
+    try:
         # argv[0] tells Python where its standard library is, and a person what this process is
-        pid = by_lasting_thread(
+        return in_lasting_thread(
             lambda: os.posix_spawn(
                 f"/proc/self/fd/{interpreter}",
                 [sys.executable, "-IS", "-c", code, "minict.runtime.zygote"],
-                os.environ,
-                file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 3)],
-                setpgroup=0,
+                environment,
+                file_actions=[(os.POSIX_SPAWN_DUP2, channel, 3)],
+                setpgroup=0,  # Ctrl-C at the terminal is meant for its owner
             )
-        )  # Ctrl-C at the terminal is meant for its owner
-    os.close(interpreter)
-    return ours, pid
+        )
+    finally:
+        os.close(interpreter)
 
 
-def by_lasting_thread(function: Callable[[], int]) -> int:
-    """Call *function*, which makes a process, in a thread that lives as long as we do; return its result.
+def in_lasting_thread(function: Callable[[], int]) -> int:
+    """Call *function*, which creates a process, in a thread that lives as long as we do; return its result.
 
-    For the kernel a process's parent is the thread that made it, and PR_SET_PDEATHSIG speaks of that thread's end:
-    containers must not end with the thread of a pool that happened to ask for the first of them.
+    To the kernel, a process's parent is the thread that created it, and PR_SET_PDEATHSIG refers to the end of that
+    thread: containers must not end with the thread of a pool that happened to ask for the first of them.
     Source: prctl(2).
     """
     if _thread.get_native_id() == os.getpid():  # the main thread
         return function()
-    result: list[tuple[int, BaseException | None]] = []
+    result: list[int] = []
+    errors: list[BaseException] = []
     done, never = _thread.allocate_lock(), _thread.allocate_lock()
 
     def work() -> None:
         try:
-            result.append((function(), None))
+            result.append(function())
         except BaseException as error:
-            result.append((-1, error))
+            errors.append(error)
         done.release()
         never.acquire()
 
@@ -131,35 +184,15 @@ def by_lasting_thread(function: Callable[[], int]) -> int:
     never.acquire()
     _thread.start_new_thread(work, ())
     done.acquire()
-    value, error = result[0]
-    if error:
-        raise error
-    return value
-
-
-def ask(channel: socket, birth: births.Birth) -> int:
-    import socket
-
-    names = [name for name, fd in birth.descriptors.items() if fd >= 0]
-    values = os.memfd_create("birth", os.MFD_CLOEXEC)  # the values too go as a file: a message has a largest size
-    try:
-        with open(values, "wb", closefd=False) as file:
-            marshal.dump({"birth": birth.to_wire(), "descriptors": names}, file)
-        socket.send_fds(channel, [b"!"], [values, *(birth.descriptors[name] for name in names)])
-        answer = channel.recv(32)
-    except ConnectionError:
-        answer = b""
-    finally:
-        os.close(values)
-    if not answer:  # perhaps it had cloned before it died: the caller ends whoever is in the container's cgroup
-        raise ContainerError("the process that makes the containers (zygote) was killed at its work: try again")
-    return int(answer)
+    if errors:
+        raise errors[0]
+    return result[0]
 
 
 def sealed_interpreter() -> int:
-    """A copy of our interpreter in memory that nobody can change any more; a file descriptor.
+    """A copy of our interpreter in memory that can never be changed again; a file descriptor.
 
-    Source: memfd_create(2), fcntl(2) F_ADD_SEALS.
+    Raises :class:`OSError`. Source: memfd_create(2), fcntl(2) F_ADD_SEALS.
     """
     import fcntl
 
@@ -168,9 +201,8 @@ def sealed_interpreter() -> int:
     while os.sendfile(copy, original, None, 1 << 24):
         pass
     os.close(original)
-    fcntl.fcntl(
-        copy, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
-    )
+    seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+    fcntl.fcntl(copy, fcntl.F_ADD_SEALS, seals)
     return copy
 
 
@@ -178,15 +210,16 @@ def sealed_interpreter() -> int:
 
 
 def serve(channel: int) -> None:
-    """The zygote's whole life: take a request, clone, answer with the pid, until the socket ends."""
+    """The zygote's main loop: take a request, clone, answer with the pid, until the socket ends.
+
+    Source: unix(7), SCM_RIGHTS; clone(2), CLONE_PARENT.
+    """
     import socket
 
-    from . import launch
-
     name = ctypes.create_string_buffer(b"minict-zygote")
-    prctl(PR_SET_NAME, ctypes.addressof(name))  # else it would be called by the number in /proc/self/fd/NUMBER
+    kernel.prctl(kernel.PR_SET_NAME, ctypes.addressof(name))  # or ps shows the number in /proc/self/fd/NUMBER
     os.set_inheritable(channel, False)
-    requests = socket.socket(fileno=channel)
+    requests: socket.socket = socket.socket(fileno=channel)
     while True:
         message, descriptors, _, _ = socket.recv_fds(requests, 1, 16)
         if not message:
@@ -197,9 +230,9 @@ def serve(channel: int) -> None:
         birth = births.Birth.from_wire(values["birth"], dict(zip(values["descriptors"], descriptors)))
         try:
             births.preload(birth)
-            pid = launch.enter_and_clone(birth)
+            pid = stage.enter_and_clone(birth)
         except BaseException as error:
-            births.report_error(birth, "make the process", error)
+            messages.report_error(birth.descriptors.report, "make the process", error)
             pid = -1
         for fd in descriptors:
             os.close(fd)

@@ -31,7 +31,7 @@ def table() -> list:
         for destination, type, options in spec.MOUNTS
         if type != "cgroup"
     ]
-    return rootfs.table(Spec(linux=Linux(), mounts=wanted), "/", {}, None)
+    return rootfs.operations(Spec(linux=Linux(), mounts=wanted), "/", {}, None)
 
 
 def words(svg: str) -> list[str]:

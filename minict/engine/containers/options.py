@@ -19,7 +19,7 @@ _DEFAULT_NETWORK: Any = ("bridge",)
 _TIMES = ("health_interval", "health_timeout", "health_start_period", "health_start_interval")
 
 
-class ContainerOptions(spec.Record):
+class ContainerOptions(spec.SpecObject):
     """The options of ``minict run``: a field for each option, by its name.
 
     Values are texts as users type them (``memory="128m"``); numbers are accepted too (seconds for times).  An option

@@ -422,9 +422,9 @@ def _log(record: Record, settings) -> Log | None:
 
 
 def _trace(monitor: Monitor) -> str:
-    from minict.runtime.trace import table
+    from minict.runtime.trace import format_traces
 
-    return table(monitor.container.traces) if monitor.trace else ""
+    return format_traces(monitor.container.traces) if monitor.trace else ""
 
 
 class _Client:

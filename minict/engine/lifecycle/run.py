@@ -89,9 +89,9 @@ def here(record: Record, screen: tuple[int, int], stdin: bool, trace: bool = Fal
             "'minict logs' has it, unless --rm was given"
         )
     if trace:
-        from minict.runtime.trace import table
+        from minict.runtime.trace import format_traces
 
-        print_trace(table(monitor.container.traces))
+        print_trace(format_traces(monitor.container.traces))
     return status
 
 

@@ -63,7 +63,7 @@ def _begin(record: Record, streams: tuple, console: int, size, trace: bool) -> C
     container = Container(record.id, UNDO)
     container.state.make()
     try:
-        container.state.record([("attached", os.getpid()), *network_sandbox.ledger()])
+        container.state.add_to_ledger([("attached", os.getpid()), *network_sandbox.ledger()])
         record.write_last_run(
             started=now(),
             finished=None,

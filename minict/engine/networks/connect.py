@@ -143,7 +143,7 @@ def join(id: str, endpoint: Endpoint, resolver: dict[str, list[str]]) -> None:
     endpoint.number = 1 + max([each["number"] for each in network_state["endpoints"]], default=-1)
     entries = endpoint.net.ledger(id, endpoint.number)
     try:
-        state.record(entries)
+        state.add_to_ledger(entries)
         with bridge.lock():
             reserve(id, endpoint)
         endpoint.net.ensure_bridge()

@@ -120,7 +120,7 @@ def _take_ids(state: State) -> int:
                 f"all {len(_RANGES)} ranges of ids for --userns private are in use: 'minict prune' releases those of "
                 "containers that are gone"
             )
-        state.record([("ids", f"{first}/{state.id}")])
+        state.add_to_ledger([("ids", f"{first}/{state.id}")])
         try:
             os.symlink(state.id, f"{_ids()}/{first}")
             return first

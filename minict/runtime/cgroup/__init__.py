@@ -1,19 +1,19 @@
 """Control groups: how much of the processors, the memory, the disks and the process table a container may use.
 
-A control group (cgroup) is a directory in a file system that the kernel makes up.  ``mkdir`` makes a
+A control group (cgroup) is a directory in a virtual file system. ``mkdir`` creates a
 group, a process number written into one of its files moves a process in, a number written into
-another sets a limit, and ``rmdir`` ends the group once it is empty.  What counts and limits one
-resource is a controller: ``cpu``, ``memory``, ``pids``...  There are two worlds of them:
+another sets a limit, and ``rmdir`` removes the group once it is empty. The part of the kernel that counts and limits
+one resource is a controller: ``cpu``, ``memory``, ``pids``... There are two versions:
 
 ==========  ==========================================================================================
 cgroup v1   a tree for each controller: /sys/fs/cgroup/memory/minict/ID, /sys/fs/cgroup/pids/minict/ID...
 cgroup v2   one tree for all: /sys/fs/cgroup/minict/ID; a group has the controllers that its parent hands down
-hybrid      both are mounted; a controller works in one of the two worlds at a time
+hybrid      both are mounted; a controller works in one of the two versions at a time
 ==========  ==========================================================================================
 
 =================  ===================================================================
 :mod:`.hierarchy`  what this machine has, and where
-:mod:`.group`      one group: to make it, to join it, to freeze and kill what is in it, to remove it
+:mod:`.group`      one group: create it, join it, freeze and kill its processes, remove it
 :mod:`.limits`     from the specification to numbers in files
 :mod:`.stats`      from files to numbers
 =================  ===================================================================

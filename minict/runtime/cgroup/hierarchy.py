@@ -1,11 +1,11 @@
-"""Where this machine has its control groups: which controllers, mounted where, in which of the two worlds."""
+"""Where this machine has its control groups: which controllers, mounted where, in which version."""
 
 from __future__ import annotations
 
 from ..errors import ContainerError
 from . import files
 
-# Mount options of cgroup v1 that are names of controllers, and not, say, "rw" or "name=systemd".
+# Mount options of cgroup v1 that are names of controllers, unlike "rw" or "name=systemd".
 _V1_CONTROLLERS = {
     "cpu",
     "cpuacct",
@@ -27,10 +27,13 @@ _hierarchies: tuple[dict[str, str], str | None] | None = None  # of this process
 
 
 def find_hierarchies() -> tuple[dict[str, str], str | None]:
-    """(controller -> mount point, mount point of the cgroup v2 tree or None), from /proc/self/mountinfo."""
+    """(controller -> mount point, mount point of the cgroup v2 tree or None).
+
+    Source: proc_pid_mountinfo(5), cgroups(7).
+    """
     global _hierarchies
     if _hierarchies is None:
-        mounts = {}
+        mounts: dict[str, tuple[str, list[str]]] = {}
         for line in files.read("/proc/self/mountinfo").splitlines():
             mount, _, filesystem = line.partition(" - ")
             kind, _, words = filesystem.split(" ", 2)
@@ -52,29 +55,29 @@ def find_hierarchies() -> tuple[dict[str, str], str | None]:
 
 
 def _unescape(word: str) -> str:
-    """A path as mountinfo writes it: blanks and backslashes are octal there, such as ``\\040``.  Source: proc(5)."""
+    """A path from mountinfo, where blanks and backslashes are octal (``\\040``). Source: proc_pid_mountinfo(5)."""
     first, *others = word.split("\\")
     return first + "".join(chr(int(part[:3], 8)) + part[3:] for part in others)
 
 
 def controllers() -> dict[str, str]:
-    """Each controller that this machine has, and where it is mounted.
+    """Each controller of this machine, and where it is mounted.
 
-    The names are the kernel's: block devices are ``blkio`` in v1 and ``io`` in v2.
+    The names are the kernel's: block devices are ``blkio`` in v1 and ``io`` in v2. Source: cgroups(7).
     """
     return dict(find_hierarchies()[0])
 
 
 def mode() -> str:
-    """The world of this machine: ``v1``, ``hybrid`` or ``v2``.
+    """The cgroup version of this machine: ``v1``, ``hybrid`` or ``v2``.
 
     It is ``hybrid`` when some controller is mounted as v1 and the v2 tree is mounted too.
-    Raises :class:`ContainerError` when neither is mounted.
+    Raises :class:`ContainerError` when neither is mounted. Source: cgroups(7).
     """
     found, unified = find_hierarchies()
     if not found and not unified:
         raise ContainerError(
-            "this machine has no control groups mounted, so a container's processes can be neither "
+            "no control groups are mounted on this machine, so a container's processes can be neither "
             "limited nor found again: mount -t cgroup2 cgroup2 /sys/fs/cgroup"
         )
     if unified and all(point == unified for point in found.values()):
@@ -83,8 +86,8 @@ def mode() -> str:
 
 
 def missing(setting: str, controller: str) -> ContainerError:
-    """The sentence for a controller that is not here: why it is not, and how one gets it."""
-    kernel = {}  # controller -> whether it was enabled at boot, as far as v1 knows it; cgroups(7), /proc/cgroups
+    """The error for a missing controller: the reason and the remedy. Source: cgroups(7), /proc/cgroups."""
+    kernel: dict[str, str] = {}  # controller -> whether it was enabled at boot
     for line in (files.read_if_there("/proc/cgroups") or "").splitlines():
         name, _, _, enabled = line.split()
         kernel[name] = enabled
@@ -92,7 +95,7 @@ def missing(setting: str, controller: str) -> ContainerError:
     if kernel.get(v1_name) == "0":
         remedy = f"it was switched off at boot; boot with cgroup_enable={v1_name} on the kernel's command line"
     elif v1_name not in kernel:
-        remedy = "the kernel does not have it; use another kernel, or leave this setting out"
+        remedy = "this kernel lacks it; use another kernel, or leave this setting out"
     elif mode() == "v2":
         remedy = (
             f"the group above does not hand it down; write +{controller} to its cgroup.subtree_control, or "

@@ -1,4 +1,4 @@
-"""What a group has used: the counters of both worlds under the same names."""
+"""What a group has used: the counters of both cgroup versions under the same names."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import os
 
 from . import files
 
-TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .group import Cgroup
+    from .files import Group
 
     Counters = dict[str, int | None]
 
 
-def stats(group: Cgroup, *controllers: str) -> dict[str, Counters]:
-    """What the group has used: one dictionary for each controller, with the same keys in both worlds; *controllers*:
-    only for these.
+def stats(group: Group, *controllers: str) -> dict[str, Counters]:
+    """What the group has used: one dictionary for each controller, or for these *controllers* only.
 
-    Times are microseconds, sizes bytes; a ``limit`` of None is no limit.  A controller that is not
-    here has no key, and a number that this kernel does not count is None.
+    The keys are the same in both versions. Times are in microseconds, sizes in bytes; a ``limit`` of None is no limit.
+    A missing controller has no key, and a number that this kernel does not count is None.
+    Source: cgroup-v2.rst; the kernel's Documentation/admin-guide/cgroup-v1/.
     """
     counters = {"cpu": _cpu_stats, "memory": _memory_stats, "pids": _pids_stats, "io": _io_stats}
     found = {name: counters[name](group) for name in controllers or counters}
     return {name: values for name, values in found.items() if values is not None}
 
 
-def _directory(group: Cgroup, controller: str) -> tuple[str | None, bool]:
+def _directory(group: Group, controller: str) -> tuple[str | None, bool]:
     """(the controller's directory or None, whether it is of cgroup v2)."""
     directory = group.directories.get(controller)
     if directory is not None and not os.path.isdir(directory):
@@ -33,12 +33,12 @@ def _directory(group: Cgroup, controller: str) -> tuple[str | None, bool]:
     return directory, directory is not None and group.is_v2(directory)
 
 
-def _cpu_stats(group: Cgroup) -> Counters | None:
-    """v2 counts all in one file.  v1 counts the time in the controller cpuacct, and what the quota did in cpu."""
+def _cpu_stats(group: Group) -> Counters | None:
+    """v2 has all in one file. v1 counts the time in the controller cpuacct, and the effect of the quota in cpu."""
     directory, v2 = _directory(group, "cpu")
     if directory is None:
         return None
-    stat = files.table(f"{directory}/cpu.stat")
+    stat = files.read_flat_keyed(f"{directory}/cpu.stat")
     if v2:
         times = {f"{key}_us": stat.get(f"{key}_usec") for key in ("usage", "user", "system", "throttled")}
     else:
@@ -49,12 +49,12 @@ def _cpu_stats(group: Cgroup) -> Counters | None:
     return {**times, "periods": stat.get("nr_periods"), "throttled_periods": stat.get("nr_throttled")}
 
 
-def _memory_stats(group: Cgroup) -> Counters | None:
-    """usage: all memory, file cache included; without ``inactive_file`` it is what other tools show as used."""
+def _memory_stats(group: Group) -> Counters | None:
+    """usage: all memory, including the file cache; other tools subtract ``inactive_file``."""
     directory, v2 = _directory(group, "memory")
     if directory is None:
         return None
-    stat = files.table(f"{directory}/memory.stat")
+    stat = files.read_flat_keyed(f"{directory}/memory.stat")
 
     def number(file: str) -> int | None:
         return files.number(files.read_if_there(f"{directory}/memory.{file}"))
@@ -64,7 +64,7 @@ def _memory_stats(group: Cgroup) -> Counters | None:
             "usage": number("current"),
             "limit": number("max"),
             "peak": number("peak"),
-            "oom_kills": files.table(f"{directory}/memory.events").get("oom_kill"),
+            "oom_kills": files.read_flat_keyed(f"{directory}/memory.events").get("oom_kill"),
             "swap": number("swap.current"),
             "swap_limit": number("swap.max"),
         }
@@ -74,7 +74,7 @@ def _memory_stats(group: Cgroup) -> Counters | None:
         "usage": number("usage_in_bytes"),
         "limit": limit,
         "peak": number("max_usage_in_bytes"),
-        "oom_kills": files.table(f"{directory}/memory.oom_control").get("oom_kill"),
+        "oom_kills": files.read_flat_keyed(f"{directory}/memory.oom_control").get("oom_kill"),
         "swap": stat.get("total_swap"),
         "swap_limit": None if limit is None or together is None else together - limit,
         "anon": stat.get("total_rss"),
@@ -83,7 +83,7 @@ def _memory_stats(group: Cgroup) -> Counters | None:
     }
 
 
-def _pids_stats(group: Cgroup) -> Counters | None:
+def _pids_stats(group: Group) -> Counters | None:
     directory, _ = _directory(group, "pids")
     if directory is None:
         return None
@@ -93,12 +93,12 @@ def _pids_stats(group: Cgroup) -> Counters | None:
     }
 
 
-def _io_stats(group: Cgroup) -> Counters | None:
-    """The sum over all block devices.  v1: a line for each number; v2: a line for each device, all numbers in it.
+def _io_stats(group: Group) -> Counters | None:
+    """The sum over all block devices. v1: a line for each number; v2: a line for each device with all its numbers.
 
-    v1 counts only what reaches the disk in the process's own name (reads, O_DIRECT, fsync); what the page
-    cache writes later is charged to the root.  Since Linux 6.10 it counts only on disks for which some
-    group has a throttle.  v2 knows whose every page is.
+    v1 counts only what a process itself reads or writes (reads, O_DIRECT, fsync); what the page
+    cache writes later is charged to the root group. Since Linux 6.10 it counts only on disks for which some
+    group has a throttle. v2 charges every page to its owner.
     """
     directory, v2 = _directory(group, "io" if "io" in group.directories else "blkio")
     if directory is None:
@@ -120,15 +120,15 @@ def _io_stats(group: Cgroup) -> Counters | None:
 
 
 def _v1_limit(number: int | None) -> int | None:
-    """v1 writes "no limit" as the greatest number of whole pages: 9223372036854771712 with pages of 4 KiB."""
+    """v1 writes "no limit" as the largest number of whole pages: 9223372036854771712 with pages of 4 KiB."""
     return None if number is None or number >= 1 << 62 else number
 
 
 def _cpu_times(usage: int | None, user: int | None, system: int | None) -> Counters:
     """v1 only: nanoseconds into microseconds, and *user* and *system* into shares of *usage*.
 
-    *usage* is exact.  The other two are guesses: at each tick of the clock (4 ms) the whole tick goes to
-    the side on which the processor happens to be.  In v2 the kernel itself scales them like this.
+    *usage* is exact. The other two are estimates: each tick of the clock (4 ms) is added to
+    the mode in which the processor is at that moment. In v2 the kernel itself scales them like this.
     """
     if usage is None or user is None or system is None:
         return {"usage_us": usage if usage is None else usage // 1000, "user_us": None, "system_us": None}

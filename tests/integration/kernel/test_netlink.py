@@ -105,7 +105,7 @@ def test_hairpin_and_removal(pair):
 @pytest.mark.parametrize(
     "wrong, number, told",
     [
-        (lambda here, fd: here.add_bridge("br0", BRIDGE), errno.EEXIST, "make the bridge br0"),
+        (lambda here, fd: here.add_bridge("br0", BRIDGE), errno.EEXIST, "create the bridge br0"),
         (lambda here, fd: here.add_bridge("sixteen-letters-", BRIDGE), errno.ERANGE, "sixteen-letters-"),
         (lambda here, fd: here.add_veth("a", "eth7", ETHERNET, fd, here.link("br0").index), errno.EEXIST, "eth7"),
         (lambda here, fd: here.add_veth("a", "b", ETHERNET, fd, 999), errno.EINVAL, "veth pair a, b"),

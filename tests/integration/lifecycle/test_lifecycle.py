@@ -606,7 +606,7 @@ def test_exec_in_a_directory_that_is_not_there(image):
     made("--name", "box", image, "sleep", "1000")
     refused(
         minict("exec", "-w", "/nowhere", "box", "true"),
-        "the working directory /nowhere can't be entered: No such file or directory\n",
+        "the working directory /nowhere cannot be entered: No such file or directory\n",
         status=126,
     )
     refused(minict("exec", "-u", "stranger", "box", "true"), "stranger", status=126)

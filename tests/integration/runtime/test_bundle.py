@@ -244,7 +244,7 @@ def test_a_created_container_can_be_killed_and_deleted(bundle):
 def test_an_id_is_taken_once(bundle):
     container = bundle.begin("sleep", "1000")
     other = Container(container.id)
-    with pytest.raises(ContainerError, match=f"there is a container {container.id} already"):
+    with pytest.raises(ContainerError, match=f"the container {container.id} exists already"):
         other.create(bundle.load("true"), bundle=bundle.path)
     assert container.state.status() == "running", "and the first one is as it was"
 

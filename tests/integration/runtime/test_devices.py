@@ -233,7 +233,7 @@ def test_a_rule_that_takes_back_a_part_is_obeyed_or_refused(group, place, case):
     """v1 has no words for it, and passing over it silently would leave a device open."""
     zero = node(place, ZERO)
     if group.world == "v1":
-        with pytest.raises(ContainerError, match="cgroup v1 has no words.*or use cgroup v2"):
+        with pytest.raises(ContainerError, match="cgroup v1 cannot express.*or use cgroup v2"):
             group.restrict(group.directory, PARTLY[case])
     else:
         group.restrict(group.directory, PARTLY[case])
@@ -244,7 +244,7 @@ def test_a_rule_that_takes_back_a_part_is_obeyed_or_refused(group, place, case):
     "rule", [allow("d"), allow("c", 1, 5, "rx"), allow("c", -2, 5), allow("c", 1 << 32, 5), allow("c", "1", 5)]
 )
 def test_a_rule_that_is_none_is_refused(group, rule):
-    with pytest.raises(ContainerError, match="device rule .* is none"):
+    with pytest.raises(ContainerError, match="invalid device rule"):
         group.restrict(group.directory, [rule])
 
 

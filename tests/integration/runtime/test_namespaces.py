@@ -88,7 +88,7 @@ def test_flags_are_the_sum_of_their_kinds_however_often():
     assert flags([]) == 0
     assert flags(["uts", "ipc", "uts"]) == CLONE_NEWUTS | CLONE_NEWIPC
     assert flags(list(FLAGS)) == sum(FLAGS.values())
-    with pytest.raises(ContainerError, match="no namespace of kind 'disk': the kinds are user, mount"):
+    with pytest.raises(ContainerError, match="unknown kind of namespace 'disk': use one of user, mount"):
         flags(["uts", "disk"])
 
 
@@ -148,13 +148,13 @@ class TestJoin:
             assert after_joining(namespaces, user) == ["user"]
 
     def test_the_path_that_fails_is_named(self):
-        with pytest.raises(AssertionError, match="can't join the network namespace /nowhere: No such file"):
+        with pytest.raises(AssertionError, match="cannot join the network namespace /nowhere: No such file"):
             forked(join, [Namespace(type="network", path="/nowhere"), Namespace(type="uts", path="/proc/self/ns/uts")])
-        with pytest.raises(AssertionError, match="can't join the uts namespace /proc/self/ns/ipc: Invalid argument"):
+        with pytest.raises(AssertionError, match="cannot join the uts namespace /proc/self/ns/ipc: Invalid argument"):
             forked(join, [Namespace(type="uts", path="/proc/self/ns/ipc")])
 
     def test_what_has_no_path_is_to_be_made_and_not_joined(self):
-        assert namespaces.made([Namespace(type="uts"), *wanted(1, "ipc")]) == ["uts"]
+        assert namespaces.new_kinds([Namespace(type="uts"), *wanted(1, "ipc")]) == ["uts"]
         assert forked(lambda: join([Namespace(type="uts"), Namespace(type="cgroup", path="/nowhere")])) is None
 
 
