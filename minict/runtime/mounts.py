@@ -69,7 +69,7 @@ ATTRIBUTES = {
     k.MS_NOSYMFOLLOW: k.MOUNT_ATTR_NOSYMFOLLOW,
 }
 
-# Files of /proc that may be covered: see protect_proc.
+# Files of /proc that may be covered: see check_target.
 STAND_INS = frozenset(
     (
         "/cpuinfo",
@@ -217,13 +217,17 @@ def refuse_loop(path: str, error: OSError) -> None:
         ) from None
 
 
-def protect_proc(root: int, target: int, destination: str) -> None:
-    """Refuse to mount other files over a part of the container's /proc.
+def check_target(root: int, target: int, destination: str, is_proc: bool = False) -> None:
+    """Refuse to mount over the container's root, or anything but procfs (*is_proc*) over a part of its /proc.
 
     What we read and write there for the container must be the kernel's (CVE-2019-16884). As with runc, some files
-    may be covered: LXCFS has replacements that show the container's own memory.
+    may be covered: LXCFS has replacements that show the container's own memory. A link in a volume may lead to /.
     Raises :class:`ContainerError`. Source: proc(5); runc, libcontainer/rootfs_linux.go, checkProcMount.
     """
+    if os.path.samestat(os.fstat(target), os.fstat(root)):
+        raise ContainerError(f"{destination} leads to the container's root: choose another destination")
+    if is_proc:
+        return
     try:
         proc = look_up(root, "/proc")
     except OSError:
@@ -264,8 +268,7 @@ class FileSystem(Operation):
     def execute(self, root: int) -> None:
         target = open_in_root(root, self.destination, make="directory")
         try:
-            if self.type != "proc":
-                protect_proc(root, target, self.destination)
+            check_target(root, target, self.destination, is_proc=self.type == "proc")
             place = f"/proc/self/fd/{target}"
             k.mount(self.source, place, self.type, self.options.set, self.options.data or None)
             for flags in self.options.propagation:
@@ -305,8 +308,8 @@ class Bind(Operation):
             is_directory = os.fstat(tree).st_mode & 0o170000 == 0o040000
             target = open_in_root(root, self.destination, make="directory" if is_directory else "file")
             try:
-                if not os.path.samestat(os.fstat(tree), os.stat("/proc")):
-                    protect_proc(root, target, self.destination)
+                is_proc = os.path.samestat(os.fstat(tree), os.stat("/proc"))
+                check_target(root, target, self.destination, is_proc)
                 if is_directory != (os.fstat(target).st_mode & 0o170000 == 0o040000):
                     source, place = ("a directory", "a file") if is_directory else ("a file", "a directory")
                     raise ContainerError(
@@ -494,7 +497,7 @@ def mount_console(terminal: int) -> None:
     try:
         if os.fstat(target).st_mode & 0o170000 not in (0o100000, 0o020000):
             raise ContainerError("the container's /dev/console is neither a file nor a device: remove it")
-        protect_proc(root, target, "/dev/console")
+        check_target(root, target, "/dev/console")
         k.move_mount(tree, target)
     finally:
         for fd in (tree, target, directory, root):

@@ -519,7 +519,7 @@ def test_closed_streams_are_as_good_as_dev_null(image, closed, tmp_path):
 def test_the_trace_names_the_steps_and_leaves_the_output_alone(image):
     done = run(image, "echo", "hi", flags=["--trace"])
     assert done.stdout == "hi\n"
-    for step in ("make the cgroup", "clone", "mount proc on /proc", "pivot_root", "drop capabilities", "execve echo"):
+    for step in ("create the cgroup", "clone", "mount proc on /proc", "pivot_root", "drop capabilities", "execve echo"):
         assert f" {step}\n" in done.stderr
     assert {"parent", "child"} <= set(done.stderr.split())
 

@@ -538,7 +538,7 @@ def test_a_part_of_a_volume(image, tmp_path):
     assert output(image, "ls /part", "--rm", "--mount", f"{mounted}in,readonly") == "x\ny"
     assert run(image, "cat", "/part", flags=["--rm", "--mount", f"{mounted}a/b/x"]).stdout == "part\n"
     for part in ("abs", "up", "nothing"):
-        refused(run(image, "ls", "/part", flags=["--rm", "--mount", mounted + part]), part, "make it first")
+        refused(run(image, "ls", "/part", flags=["--rm", "--mount", mounted + part]), part, "create it first")
 
 
 @pytest.mark.parametrize("path", ["/", "/proc", "/proc/sys", "relative", "/x/../.."])
