@@ -78,7 +78,8 @@ make_disk() (
 	echo "nameserver 10.0.2.3" > "$root/etc/resolv.conf"
 	PREPARE
     # nothing would use an initrd
-    mmdebstrap --quiet --variant=minbase --include="$PACKAGES" \
+    # in a mount namespace of its own: its mounts go with it, even after kill -9
+    unshare --mount mmdebstrap --quiet --variant=minbase --include="$PACKAGES" \
         --dpkgopt=force-confold --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
         --essential-hook='mkdir -p "$1/etc/initramfs-tools"; echo update_initramfs=no > "$1/etc/initramfs-tools/update-initramfs.conf"' \
         --customize-hook="cd '$PWD' && sh in/prepare \"\$1\" $LEARNER" trixie root

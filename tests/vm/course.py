@@ -1,9 +1,11 @@
-"""The course in a virtual machine, from outside: what a learner has who typed `make vm`, or `vagrant up`.
+"""The course in a virtual machine, used from outside: what a learner has after `make vm`, or `vagrant up`.
 
 Slow, and no part of the suite; as root::
 
-    make test-course                                               # boots the machine of `make vm`, with a disk of its own
-    MINICT_COURSE=ADDRESS python -m pytest --noconftest tests/vm/course.py    # one that runs: the address that it has printed
+    make test-course        # boots the machine of `make vm`, with a disk of its own
+
+    # a machine that runs: the address that it has printed
+    MINICT_COURSE=ADDRESS python -m pytest --noconftest tests/vm/course.py
 
 By emulation it takes some ten minutes.
 """

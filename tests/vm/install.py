@@ -72,8 +72,8 @@ def folder():
 def fresh(request, folder):
     """The fresh root of a release, with this checkout in /course."""
     release, root = request.param, f"{folder}/{request.param}"
-    words = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=make,ca-certificates", release, root]
-    made = subprocess.run([*words, *RELEASES[release]], capture_output=True, text=True)
+    words = ["unshare", "--mount", "mmdebstrap", "--quiet", "--variant=minbase", "--include=make,ca-certificates"]
+    made = subprocess.run([*words, release, root, *RELEASES[release]], capture_output=True, text=True)
     if made.returncode:
         pytest.skip(f"{release} can't be had here: {made.stderr.strip().splitlines()[-1]}")
     files = subprocess.run(["git", "-C", ROOT, "ls-files", "-z"], capture_output=True, check=True).stdout

@@ -674,7 +674,7 @@ def test_an_image_that_is_here_loads_nothing_for_networks(tiny):
 
 
 def test_without_urllib3_the_remedy_is_told():
-    code = "import sys; sys.modules['urllib3'] = None; from minict.engine.cli.main import main as cli; cli.main(['pull', 'app'])"
+    code = "import sys; sys.modules['urllib3'] = None; from minict.engine.cli.main import main; main(['pull', 'app'])"
     done = subprocess.run(
         [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {ROOT!r})\n{code}"],
         capture_output=True,

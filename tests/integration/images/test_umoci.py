@@ -11,7 +11,7 @@ import pytest
 
 from minict.engine.images import image, ingest, tarexport
 from minict.kernel import mount
-from tests.integration.archive.test_extract import KILLS_FILE, tree
+from tests.integration.archive.test_extract import KILLS_FILE, everything, tree  # noqa: F401  # everything is a fixture
 from tests.support.command_line import minict
 
 

@@ -79,7 +79,7 @@ list_sources() {
     if [ -s "$folder/apt/sources.new" ]; then
         mv "$folder/apt/sources.new" "$folder/apt/sources"
     else
-        [ -s "$folder/apt/sources" ] || die "Debian's sources can't be had: $(tail -n 1 "$folder/apt/update.log")"
+        [ -s "$folder/apt/sources" ] || die "Debian's sources can't be had: $(grep -m 1 . "$folder/apt/update.log")"
     fi
 }
 
