@@ -19,10 +19,10 @@ import urllib.error
 import nbformat
 import pytest
 
-from tests.conftest import WORLD
 from tests.support.jupyter_client import Remote
 from tests.support.paths import ROOT
 from tests.support.registry_server import RegistryServer
+from tests.support.world import WORLD
 
 USER, TOKEN = "minict-learner", "a0b1c2d3e4f5"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -10,8 +10,8 @@ from __future__ import annotations
 import io
 import tarfile
 
-from tests.conftest import host_network
 from tests.support.registry_server import Layout, debian
+from tests.support.world import host_network
 
 PACKAGES = ("nginx-light", "mariadb-server-core", "mariadb-client-core", "busybox-static")
 

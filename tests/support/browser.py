@@ -95,7 +95,7 @@ class Lab:
             "JUPYTER_TOKEN": self.token,
             "JUPYTERLAB_SETTINGS_DIR": f"{self.directory}/settings",
         }
-        environment.pop("PYTEST_CURRENT_TEST")  # see conftest
+        environment.pop("PYTEST_CURRENT_TEST")  # see world
         with open(f"{self.directory}/server.log", "w") as log:
             return subprocess.Popen(
                 [

@@ -1,7 +1,7 @@
 """Run notebooks from first to last cell, and save what they show: ``make notebooks``.
 
 The same notebook gives the same file, byte for byte, whoever runs it: no times, no widget state, no metadata of
-the machine.  It runs in the same world of its own as the tests (see ``conftest``), so that nbval finds again
+the machine.  It runs in the same world of its own as the tests (see :mod:`tests.support.world`), so that nbval finds again
 what is committed.  A notebook that fails is not saved.
 """
 
@@ -14,7 +14,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-from tests import conftest  # enters the world of its own
+from tests.support import world  # enters the world of its own
 from tests.support.paths import ROOT as CHECKOUT
 
 METADATA = {
@@ -62,7 +62,7 @@ def tidy(output) -> None:
 
 
 def main(paths: list[str]) -> int:
-    conftest.make_tiny()
+    world.make_tiny()
     for path in paths:
         try:
             execute(path)

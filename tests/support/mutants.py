@@ -10,7 +10,7 @@ import sys
 
 from minict.lab.exercise import exercises
 from minict.lab.mutants import survivors
-from tests import conftest  # noqa: F401  enters the world of its own
+from tests.support import world  # noqa: F401  enters the world of its own
 
 
 def main(ids: list[str]) -> None:

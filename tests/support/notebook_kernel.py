@@ -64,7 +64,7 @@ def _manager():
     class Manager(AsyncKernelManager):
         async def _async_start_kernel(self, **options):
             environment = dict(options.pop("env", None) or os.environ)
-            environment.pop("PYTEST_CURRENT_TEST", None)  # see conftest
+            environment.pop("PYTEST_CURRENT_TEST", None)  # see world
             environment["PYTHONPATH"] = ROOT
             return await super()._async_start_kernel(env=environment, **options)
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ast
 import os
-import subprocess
 import sys
 
 from tests.support.paths import ROOT
 
 _FLOORS = {"kernel": 0, "runtime": 1, "engine": 2, "lab": 3}
 # Each costs 2 to 20 ms at each start of a container, as much as the kernel's own work for it.
-_SLOW = {
+SLOW = {
     "argparse",
     "contextlib",
     "dataclasses",
@@ -28,36 +27,6 @@ _SLOW = {
     "tempfile",
     "typing",
     "pyroute2",
-}
-# What a run needs of the engine.  Each module costs 0.1 ms at each start: what few runs need is imported where they
-# need it.
-_OF_THE_ENGINE = {
-    *("cli", "cli.caller", "cli.commands", "cli.commands.run", "cli.errors", "cli.main", "cli.parser", "cli.table"),
-    *(
-        "containers",
-        "containers.env",
-        "containers.names",
-        "containers.options",
-        "containers.policies",
-        "containers.store",
-    ),
-    *("distribution", "distribution.reference", "images", "images.image", "images.overlay", "images.store"),
-    *(
-        "lifecycle",
-        "lifecycle.bundle",
-        "lifecycle.create",
-        "lifecycle.jsonlog",
-        "lifecycle.monitor",
-        "lifecycle.protocol",
-        "lifecycle.run",
-        "lifecycle.task",
-    ),
-    *("networks", "networks.dns", "networks.options", "networks.sandbox", "networks.state"),
-    *("spec", "spec.namespaces", "spec.resources", "spec.seccomp", "spec.security", "spec.spec", "spec.user"),
-    *("util", "util.daemonize", "util.timestamps", "util.units", "volumes", "volumes.mounts", "volumes.store"),
-}
-_OF_A_NETWORK = {
-    f"networks.{name}" for name in ("bridge", "driveroptions", "endpoints", "firewall", "ipam", "nftables", "store")
 }
 
 
@@ -174,7 +143,7 @@ def test_kernel_and_runtime_import_nothing_slow_at_once():
         for name, tree in MODULES.items()
         if name.split(".")[1:2] in (["kernel"], ["runtime"])
         for other in imports(name, tree, at_once=True)
-        if other.split(".")[0] in _SLOW
+        if other.split(".")[0] in SLOW
     ] == []
 
 
@@ -186,50 +155,3 @@ def test_the_walk_sees_what_it_should():
         "minict.lab.exercises.ch05_pivot_root", MODULES["minict.lab.exercises.ch05_pivot_root"]
     )
     assert "os" in imports("minict.lab.host", MODULES["minict.lab.host"], at_once=True)
-
-
-def loaded_by(*words: str) -> set[str]:
-    """The modules that ``minict WORDS…`` loads, told by the interpreter itself (-X importtime)."""
-    program = f"import sys; sys.path.insert(0, {ROOT!r}); from minict.engine.cli.main import main; sys.exit(main())"
-    result = subprocess.run(
-        [sys.executable, "-I", "-S", "-X", "importtime", "-c", program, *words], capture_output=True, text=True
-    )
-    assert result.returncode == 0, result.stderr
-    return {line.rpartition("|")[2].strip() for line in result.stderr.splitlines() if line.startswith("import time:")}
-
-
-def of_the_engine(loaded: set[str]) -> set[str]:
-    return {name.removeprefix("minict.engine.") for name in loaded if name.startswith("minict.engine.")}
-
-
-def test_a_run_loads_nothing_slow(tiny):
-    loaded_by("run", "--rm", "--network", "none", tiny, "true")  # the first one may fill caches
-    for words in (
-        ("run", "--rm", "--network", "none", tiny, "true"),
-        ("run", "--rm", "--network", "none", "--memory", "64m", "--cpus", "0.5", "-e", "A=b", tiny, "true"),
-    ):
-        loaded = loaded_by(*words)
-        assert "minict.runtime.birth" in loaded
-        assert loaded & _SLOW == set()
-        assert of_the_engine(loaded) == _OF_THE_ENGINE
-
-
-def test_a_run_with_a_network_loads_what_that_takes_and_no_more(tiny, host):
-    loaded = loaded_by("run", "--rm", tiny, "true")
-    assert loaded & _SLOW == set()
-    assert of_the_engine(loaded) == _OF_THE_ENGINE | _OF_A_NETWORK
-    assert "minict.kernel.conntrack" not in loaded
-
-
-def test_a_run_on_a_network_of_ones_own_loads_the_library_of_its_dns_server_when_it_is_asked(tiny, host):
-    assert (
-        subprocess.run([sys.executable, "-m", "minict", "network", "create", "back"], stdout=subprocess.PIPE).returncode
-        == 0
-    )
-    try:
-        loaded = loaded_by("run", "--rm", "--network", "back", tiny, "true")
-    finally:
-        subprocess.run([sys.executable, "-m", "minict", "network", "rm", "back"], stdout=subprocess.PIPE)
-    assert loaded & _SLOW == set()
-    assert of_the_engine(loaded) == _OF_THE_ENGINE | _OF_A_NETWORK | {"networks.resolver", "util.eventloop"}
-    assert not [name for name in loaded if name.startswith("dnslib")]

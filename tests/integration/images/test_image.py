@@ -11,7 +11,6 @@ import os
 import signal
 import subprocess
 import sys
-import tarfile
 import threading
 import time
 
@@ -23,41 +22,16 @@ from minict.kernel import mount
 from minict.runtime.errors import ContainerError
 from tests.support.command_line import PATIENCE
 from tests.support.paths import ROOT
-
-
-@pytest.fixture(autouse=True)
-def own_store(tmp_path, monkeypatch):
-    monkeypatch.setenv("MINICT_ROOT", str(tmp_path / "data"))
-    monkeypatch.setenv("MINICT_RUN", str(tmp_path / "run"))
-
-
-def archive(**files) -> io.BytesIO:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, text in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(text)
-            tar.addfile(info, io.BytesIO(text.encode()))
-    buffer.seek(0)
-    return buffer
-
-
-def stored() -> list[str]:
-    """All that lies in the store, as far as it tells of images: no empty directory, no lock."""
-    found = [os.path.join(parent, name) for parent, _, names in os.walk(store.store()) for name in names]
-    return sorted(os.path.relpath(path, store.store()) for path in found if not path.endswith("/lock"))
+from tests.unit.images.test_image import (
+    archive,
+    in_another_process,
+    own_store,  # noqa: F401  fixtures
+    stored,
+)
 
 
 def unfinished() -> list[str]:
     return os.listdir(f"{store.store()}/making")
-
-
-def in_another_process(code: str, **options) -> subprocess.Popen:
-    text = (
-        f"import sys; sys.path.insert(0, {ROOT!r})\nfrom minict.engine.images import image, importer; from minict.engine.archive import extract as unpack\n"
-        + code
-    )
-    return subprocess.Popen([sys.executable, "-c", text], start_new_session=True, **options)
 
 
 # ---- finding -------------------------------------------------------------------------------------------------------
@@ -107,13 +81,6 @@ def test_a_layer_is_held_once_and_layers_are_given_top_first():
     assert Image("0" * 64, document).layers == [other.layers[0], first.layers[0]]
 
 
-def test_an_image_that_is_not_there_gets_a_sentence_with_the_remedy():
-    for name in ("nothing", "abcdef", "quay.io/nobody/nothing:1"):
-        with pytest.raises(ContainerError, match=f"no such image: {name}; ") as caught:
-            Image.find(name)
-        assert caught.value.status == 125
-
-
 def test_a_damaged_record_gets_a_sentence():
     made = importer.import_archive(archive(a="1"), "x")
     for text in ("", "{", "[]", '{"rootfs": {}}', '{"rootfs": {"diff_ids": 7}}'):
@@ -153,74 +120,6 @@ def test_finding_an_image_imports_nothing_heavy():
 # ---- names ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "name, full",
-    [
-        ("tiny", "docker.io/library/tiny:latest"),
-        ("tiny:1.0", "docker.io/library/tiny:1.0"),
-        ("me/app", "docker.io/me/app:latest"),
-        ("docker.io/tiny", "docker.io/library/tiny:latest"),
-        ("localhost/app:x", "localhost/app:x"),
-        ("localhost:5000/a/b:V_1-x", "localhost:5000/a/b:V_1-x"),
-        ("ghcr.io/a_b/c__d.e---f", "ghcr.io/a_b/c__d.e---f:latest"),
-        ("a" * 100, f"docker.io/library/{'a' * 100}:latest"),
-    ],
-)
-def test_names_are_completed_as_docker_does(name, full):
-    assert image.full_name(name) == full
-    assert image.full_name(image.short_name(full)) == full
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "",
-        "../../x",
-        "/etc/passwd",
-        "a/../b",
-        "..",
-        ".",
-        "a//b",
-        "a/",
-        "/a",
-        "Tiny",
-        "ti ny",
-        "a\nb",
-        "a:",
-        "a:b:c",
-        "a:-x",
-        "a:" + "t" * 129,
-        "a___b",
-        "a..b",
-        "a._b",
-        "-a",
-        "a-",
-        "x@y",
-        "ä",
-        "a%2Fb",
-        "a\0b",
-        "ſ",
-        "host.name:port/x",
-        "host..x/y",
-        "a" * 300,
-        "a:²",
-        "../x:1",
-        "localhost/../x",
-    ],
-)
-def test_other_names_are_refused_and_nothing_is_made(name):
-    for function in (
-        Image.find,
-        image.remove,
-        lambda name: importer.import_archive(archive(a="1"), name),
-        lambda name: importer.from_host(name, ["sh"]),
-    ):
-        with pytest.raises(ContainerError, match="is no name for an image") as caught:
-            function(name)
-        assert "\n" not in str(caught.value)
-    assert stored() == []
-
-
 # ---- making --------------------------------------------------------------------------------------------------------
 
 
@@ -251,19 +150,6 @@ def test_an_archive_comes_from_a_file_or_from_standard_input(tmp_path):
     with open(tmp_path / "a.tar.gz", "rb") as stdin:
         assert in_another_process("importer.import_archive('-', 'stdin')", stdin=stdin).wait() == 0
     assert Image.find("stdin").id == Image.find("file").id
-
-
-def test_standard_input_that_is_a_terminal_is_refused():
-    terminal, other = os.openpty()
-    process = in_another_process(
-        "try: importer.import_archive('-', 'x')\nexcept Exception as e: print(e)",
-        stdin=other,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert "is a terminal" in process.communicate(timeout=PATIENCE)[0]
-    os.close(terminal)
-    os.close(other)
 
 
 @pytest.mark.parametrize(
@@ -443,10 +329,6 @@ def test_prune_and_imports_at_once_never_take_anything_from_each_other():
         stop.set()
         pruner.join()
     assert removed == [] and len(image.images()) == 25 and unfinished() == []
-
-
-def test_prune_without_a_store_makes_none():
-    assert store.prune() == [] and image.images() == [] and not os.path.exists(store.store())
 
 
 # ---- removing ------------------------------------------------------------------------------------------------------

@@ -11,11 +11,11 @@ from minict.engine.distribution import manifest
 from minict.engine.images import diff, image, importer, ingest, overlay, store
 from minict.kernel import mount
 from minict.runtime.errors import ContainerError
-from tests.conftest import TINY
 from tests.integration.archive.test_extract import tree
 from tests.integration.images.test_store import Layer, config_of
 from tests.support.command_line import MINICT, minict, refused
 from tests.support.seccomp_filter import fail_mount_without_flags
+from tests.support.world import TINY
 
 
 @pytest.fixture(autouse=True)

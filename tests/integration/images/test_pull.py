@@ -23,7 +23,6 @@ from minict.engine.images import importer, pull, store
 from minict.engine.images.image import Image
 from minict.kernel import mount
 from minict.runtime.errors import ContainerError
-from tests.conftest import host_network
 from tests.support.command_line import PATIENCE, Terminal, begin, minict, refused, run, wait_until
 from tests.support.paths import ROOT
 from tests.support.registry_server import (
@@ -38,6 +37,7 @@ from tests.support.registry_server import (
     certificate,
     debian,
 )
+from tests.support.world import host_network
 
 
 @pytest.fixture(autouse=True)

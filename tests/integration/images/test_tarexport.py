@@ -9,24 +9,24 @@ import io
 import json
 import os
 import subprocess
-import tarfile
 import tempfile
 
 import pytest
 
 from minict.engine.distribution import manifest as documents
-from minict.engine.distribution.manifest import Descriptor, Manifest
 from minict.engine.images import image, store, tarexport
 from minict.kernel import mount
 from minict.runtime.errors import ContainerError
 from tests.integration.images.test_store import Layer, config_of, left, make
 from tests.support.command_line import minict, refused
-
-
-@pytest.fixture(autouse=True)
-def own_store(tmp_path, monkeypatch):
-    monkeypatch.setenv("MINICT_ROOT", str(tmp_path / "data"))
-    monkeypatch.setenv("MINICT_RUN", str(tmp_path / "run"))
+from tests.unit.images.test_tarexport import (
+    CONFIG,
+    ZIPPED,
+    layout,
+    manifest_of,
+    own_store,  # noqa: F401  fixtures
+    tar_of,
+)
 
 
 def skopeo(*words: str) -> str:
@@ -174,21 +174,6 @@ def docker_archive(
     return tar_of({"c.json": config, "manifest.json": json.dumps([entry]).encode(), **files}, links or {})
 
 
-def tar_of(files: dict[str, bytes], links: dict[str, str] | None = None) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, data in files.items():
-            if name in (links or {}):
-                info = tarfile.TarInfo(name)
-                info.type, info.linkname = tarfile.SYMTYPE, links[name]
-                tar.addfile(info)
-                continue
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return buffer.getvalue()
-
-
 def test_an_archive_of_an_old_docker_with_links_is_loaded():
     part = Layer(documents.LAYER, bytes, a="1")
     same = docker_archive(part, part, names=["x:1", "y"], links={"1/layer.tar": "../0/layer.tar"})
@@ -208,32 +193,6 @@ def test_a_compressed_archive_and_one_from_a_pipe_are_loaded(tmp_path, compress)
     with open(tmp_path / "file", "rb") as file:
         assert tarexport.load(file)[0].names == ["x:1"]
     assert left() == []
-
-
-def layout(*manifests: tuple[Manifest, dict], blobs: list[bytes]) -> bytes:
-    index = {
-        "schemaVersion": 2,
-        "manifests": [
-            {"mediaType": manifest.media_type, "digest": manifest.digest, "size": len(manifest.data), **more}
-            for manifest, more in manifests
-        ],
-    }
-    everything = [*blobs, *(manifest.data for manifest, _ in manifests)]
-    return tar_of(
-        {
-            "oci-layout": b"{}",
-            "index.json": json.dumps(index).encode(),
-            **{f"blobs/sha256/{documents.digest_of(blob)[7:]}": blob for blob in everything},
-        }
-    )
-
-
-def manifest_of(part: Layer, config: bytes, **descriptor) -> Manifest:
-    given = part.descriptor.as_dict() | descriptor
-    return Manifest.of(
-        Descriptor(documents.CONFIG, documents.digest_of(config), len(config)),
-        [Descriptor(given["mediaType"], given["digest"], given["size"])],
-    )
 
 
 def test_of_an_image_for_several_machines_this_machines_is_loaded():
@@ -256,8 +215,6 @@ def test_of_an_image_for_several_machines_this_machines_is_loaded():
 # ---- liars ---------------------------------------------------------------------------------------------------------
 
 PART = Layer(documents.LAYER, bytes, a="1")
-ZIPPED = Layer(a="1")
-CONFIG = config_of(ZIPPED)
 DEEP = b"[" * 100_000
 
 
@@ -314,20 +271,6 @@ def test_a_bad_archive_is_one_sentence_and_leaves_nothing(tmp_path, data, words)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
     assert image.images() == [] and store.entries(f"{store.store()}/layers") == []
     assert [each for each in left() if "partial" not in each or "ended after" not in words] == []
-
-
-def test_a_blob_that_is_not_what_its_name_says_is_refused():
-    manifest = manifest_of(ZIPPED, CONFIG)
-    data = layout((manifest, {}), blobs=[CONFIG, ZIPPED.blob])
-    for true, false in (
-        (CONFIG, CONFIG.replace(b"linux", b"plan9")),
-        (manifest.data, manifest.data.replace(b"schema", b"schemo")),
-        (ZIPPED.blob, ZIPPED.blob[:-2] + b"xx"),
-    ):
-        assert true in data
-        with pytest.raises(ContainerError, match="is not what its digest says"):
-            tarexport.load(io.BytesIO(data.replace(true, false)))
-    assert image.images() == [] and left() == []
 
 
 # ---- the commands --------------------------------------------------------------------------------------------------
