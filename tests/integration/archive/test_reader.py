@@ -11,7 +11,7 @@ import pytest
 
 from minict.engine.archive import compression, extract
 from minict.runtime.errors import ContainerError
-from tests.unit.archive.test_reader import END, plain  # noqa: F401  fixtures
+from tests.unit.archive.test_reader import END, plain
 
 
 def refuses(data: bytes, target, words: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from minict.engine.images import hostimage
 from minict.kernel import mount, namespaces
 from minict.runtime.errors import ContainerError
-from tests.unit.images.test_hostimage import compile_c  # noqa: F401  fixtures
+from tests.unit.images.test_hostimage import compile_c
 
 
 def run_inside(rootfs, *command):

@@ -248,7 +248,9 @@ def test_a_mount_in_a_containers_files_is_no_way_to_lose_other_files(image, tmp_
     try:
         done = minict("prune")
         assert (tmp_path / "precious").read_text() == "mine"
-        assert done.returncode == 1 and "something is mounted in it" in done.stderr and done.stderr.count("\n") == 1, done
+        assert done.returncode == 1 and "something is mounted in it" in done.stderr and done.stderr.count("\n") == 1, (
+            done
+        )
         assert containers() == dead[:1], "the other one is gone"
     finally:
         mount.umount2(place)
