@@ -11,6 +11,7 @@ import pytest
 
 from minict.engine.containers.store import Record
 from minict.engine.networks import dns
+from minict.engine.util import diskusage
 from minict.runtime import paths
 from minict.runtime.container import Container
 from minict.runtime.errors import ContainerError
@@ -179,3 +180,48 @@ def test_rm_ends_what_somebody_else_has_frozen(image):
 def test_rm_ends_who_ignores_everything(image):
     minict("run", "-d", "--network", "none", "--name", "box", image, "sh", "-c", "trap '' TERM INT HUP; sleep 1000")
     assert minict("rm", "-f", "box").returncode == 0 and containers() == []
+
+
+# ---- what it leaves behind ---------------------------------------------------------------------------------------
+
+_DEEP = "n=$(printf %0200d 0); i=0; while [ $i -lt 40 ]; do mkdir $n; cd -P $n; i=$((i+1)); done; echo 12345 > file"
+
+
+def test_a_tree_deeper_than_any_path_spoils_no_list(image):
+    minict(
+        "run", "-d", "--network", "none", "--name", "deep", image, "sh", "-c", f"{_DEEP}; touch /made; exec sleep 1000"
+    )
+    minict("run", "-d", "--network", "none", "--name", "other", image, "sleep", "1000")
+    wait_until(lambda: os.path.exists(f"{Record.find('deep').data}/upper/made"))
+    assert diskusage.usage(f"{Record.find('deep').data}/upper") == 6
+    for command in (["ps", "-s"], ["system", "df"], ["system", "df", "-v"], ["inspect", "-s", "deep"]):
+        done = minict(*command)
+        assert (done.returncode, done.stderr) == (0, ""), done
+    for command in (["diff", "deep"], ["commit", "deep", "deep"], ["export", "-o", "/dev/null", "deep"]):
+        done = minict(*command)
+        assert done.returncode == 0 or "File name too long" in done.stderr or "limit" in done.stderr, done
+        assert "Traceback" not in done.stderr and "mistake" not in done.stderr
+    minict("rmi", "-f", "deep")
+    assert Record.find("deep").status == "running"
+    assert minict("rm", "-f", "deep").returncode == 0
+
+
+def test_a_copy_on_the_host_is_no_set_user_id_program_and_no_device(image, tmp_path):
+    script = "cp /bin/busybox /p && chown 1000:1000 /p && chmod 6755 /p; cp /p /q; chown 0:0 /q; chmod 4755 /q; mknod /d c 1 5"
+    minict("run", "--network", "none", "--name", "box", image, "sh", "-c", f"mkdir /t; cd /t; {script}; mv /p /q /d /t")
+    done = minict("cp", "box:/t", str(tmp_path / "copy"))
+    assert done.returncode == 0 and "a device" in done.stderr, done
+    assert sorted(os.listdir(tmp_path / "copy")) == ["p", "q"]
+    for name in ("p", "q"):
+        status = os.stat(tmp_path / "copy" / name)
+        assert (stat.S_IMODE(status.st_mode), status.st_uid) == (0o755, 0)
+
+
+def test_a_fork_bomb_has_an_end_without_being_asked(image):
+    form = "{{.HostConfig.PidsLimit}}"
+    minict("create", "--network", "none", "--name", "box", image, "true")
+    minict("create", "--network", "none", "--name", "free", "--pids-limit", "-1", image, "true")
+    assert minict("inspect", "-f", form, "box", "free").stdout.split() == ["2048", "-1"]
+    script = "cat /sys/fs/cgroup/pids/pids.max 2>/dev/null || cat /sys/fs/cgroup/pids.max"
+    assert run(image, "sh", "-c", script).stdout == "2048\n"
+    assert run(image, "sh", "-c", script, flags=["--pids-limit", "-1"]).stdout == "max\n"

@@ -180,7 +180,7 @@ def _child(
     except Refused as error:
         text = f"refused\n{error}"
     except OSError as error:
-        where = f"{os.fsdecode(error.filename)!r}: " if error.filename else ""
+        where = f"{os.fsdecode(error.filename)[:200]!r}: " if error.filename else ""
         text = f"{error.errno}\n{where}{error.strerror}"
     except BaseException as error:
         text = f"refused\n{type(error).__name__}: {error}"

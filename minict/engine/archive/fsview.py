@@ -231,7 +231,7 @@ def _become(parent: int, report: int, files: Any, work: Callable[[], str], keep:
     except ContainerError as error:
         kind, text = error.errno or "refused", str(error)
     except OSError as error:
-        where = f"{os.fsdecode(error.filename)!r}: " if error.filename else ""
+        where = f"{os.fsdecode(error.filename)[:200]!r}: " if error.filename else ""
         kind, text = error.errno, where + (os.strerror(error.errno) if error.errno else str(error))
     except BaseException as error:
         kind, text = "refused", f"{type(error).__name__}: {error}"

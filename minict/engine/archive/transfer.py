@@ -264,7 +264,8 @@ def _receive(
     os.fchdir(directory)
     os.chroot(".")
     os.close(directory)
-    placer = _Placer(reader.Stream(orders), top, owner, adopt)
+    to_host = isinstance(destination.files, fsview.Host) and not adopt  # and not into a volume
+    placer = _Placer(reader.Stream(orders), top, owner, adopt, to_host)
     try:
         placer.run()
     except (tarfile.TarError, reader.NoTar, reader.Damaged) as error:
@@ -300,16 +301,25 @@ def _place(destination: End, letter: bytes, name: str | None, only_content: bool
 class _Placer(extract.Unpacker):
     """Extracts for ``cp``: the top gets the name *top*, and a directory never replaces a file or vice versa."""
 
-    def __init__(self, stream: reader.Stream, top: str | None, owner: tuple[int, int] | None, adopt: bool):
+    def __init__(
+        self, stream: reader.Stream, top: str | None, owner: tuple[int, int] | None, adopt: bool, to_host: bool = False
+    ):
         super().__init__(stream, whiteouts=False, max_bytes=_NO_LIMIT, max_entries=_NO_LIMIT)
-        self.top, self.owner, self.adopt = top, owner, adopt
+        self.top, self.owner, self.adopt, self.to_host = top, owner, adopt, to_host
 
     def place(self, member: tarfile.TarInfo) -> None:
         if self.top is not None:
             member.name = self.renamed(member.name)
             if member.islnk():
                 member.linkname = self.renamed(member.linkname)
+        if self.to_host and (member.ischr() or member.isblk()):
+            os.write(2, f"minict: left out {member.name[:200]!r}, a device, which is not made on the host\n".encode())
+            return
         if self.owner:
+            if self.to_host or (member.uid, member.gid) != self.owner:
+                # a program that runs as its owner, or with capabilities, would be one of the new owner's
+                member.mode &= ~(stat.S_ISUID | stat.S_ISGID)
+                member.pax_headers.pop(f"{extract.XATTR}security.capability", None)
             member.uid, member.gid = self.owner
         super().place(member)
 

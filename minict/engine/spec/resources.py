@@ -33,11 +33,16 @@ _ULIMITS = (
 )  # setrlimit(2)
 
 
+DEFAULT_PIDS = 2048  # as Podman: a fork bomb takes the container, and not the machine
+
+
 def resources(settings) -> spec.Resources:
     """The limits of the control group. Raises :class:`ContainerError` for an invalid value."""
     pids = None
     if settings.pids_limit is not None:
         pids = spec.Pids(limit=units.whole(settings.pids_limit, "--pids-limit", -1) or -1)
+    elif has_controller("pids"):
+        pids = spec.Pids(limit=DEFAULT_PIDS)
     return spec.Resources(memory=memory(settings), cpu=cpu(settings), pids=pids, blockIO=disks(settings))
 
 
@@ -93,6 +98,13 @@ def _swap(settings, limit: int | None) -> int:
             f"--memory {settings.memory}; the same number means no swap, -1 unlimited swap"
         )
     return swap
+
+
+def has_controller(name: str) -> bool:
+    """Whether this machine has the controller *name*."""
+    from minict.runtime.cgroup.hierarchy import controllers
+
+    return name in controllers()
 
 
 def swap_is_counted() -> bool:

@@ -206,7 +206,9 @@ def test_everything_of_a_file_is_kept(container, tmp_path):
     os.utime(source / "program", ns=(1_000_000_000_123_456_789,) * 2)
     os.utime(source, ns=(987_654_321,) * 2)
     cp(source, f"{container}:/kept")
-    cp(f"{container}:/kept", tmp_path / "back", "-a")
+    assert minict("cp", "-a", f"{container}:/kept", str(tmp_path / "back")).returncode == 0
+    os.unlink(source / "null")  # a device of a container is none of the host
+    os.utime(source, ns=(987_654_321,) * 2)
     assert tree(tmp_path / "back") == tree(source)
     for name in ("", *tree(source)):
         one, two = os.lstat(source / name), os.lstat(tmp_path / "back" / name)

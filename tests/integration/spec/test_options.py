@@ -319,11 +319,14 @@ def test_the_rate_of_a_disk(image, disk):
             assert inside == f"{name} 1048576"
 
 
-def test_weights_become_those_of_the_specification():
+def test_weights_become_those_of_the_specification(monkeypatch):
     settings = ContainerOptions(blkio_weight="300", pids_limit="-1", cpu_shares="2")
     resources = limits.resources(settings)
     assert (resources.blockIO.weight, resources.pids.limit, resources.cpu.shares) == (300, -1, 2)
-    assert limits.resources(ContainerOptions(blkio_weight="0", cpu_shares="0")).to_dict() == {}
+    none = ContainerOptions(blkio_weight="0", cpu_shares="0")
+    assert limits.resources(none).to_dict() == {"pids": {"limit": limits.DEFAULT_PIDS}}
+    monkeypatch.setattr(limits, "has_controller", lambda name: False)
+    assert limits.resources(none).to_dict() == {}
 
 
 # ---- what is shared ------------------------------------------------------------------------------------------------
