@@ -13,10 +13,11 @@ import sys
 import tempfile
 
 from minict.engine.images import tarexport
-from minict.engine.images.image import default_image
+from minict.engine.images.importer import default_image
 from tests.support import dockerfile_cases
 from tests.support.dockerfile_cases import CASES, Case
 
+from . import public_dockerfiles
 from .dockerd import Docker
 from .world import World
 
@@ -77,12 +78,14 @@ def main() -> None:
             sys.exit(f"Docker is not to be had here: {docker.why}")
         load_tiny(words)
         seen, told = differences(words)
+        further = [word for word in sys.argv[1:] if not word.startswith("--")]
+        read = [line for directory in further for line in public_dockerfiles.compare(words, (), directory)]
     if "--record" in sys.argv:
         with open(dockerfile_cases.RECORD, "w", encoding="utf-8") as file:
             json.dump(seen, file, indent=1, sort_keys=True)
             file.write("\n")
         return
-    print("\n".join([*told, f"{len(seen)} builds, {len(told)} differ from what was recorded"]))
+    print("\n".join([*read, *told, f"{len(seen)} builds, {len(told)} differ from what was recorded"]))
     sys.exit(bool(told))
 
 

@@ -707,6 +707,12 @@ CASES = [
         "mount-secret-required", "FROM tiny\nRUN --mount=type=secret,id=none,required true\n", words=("line 2", "none")
     ),
     Case(
+        "mount-target-default",
+        "FROM tiny\nWORKDIR /w\nRUN --mount=type=bind cat a > /o\nRUN --mount=source=d cat in >> /o\n",
+        _TREE,
+        look="cat /o; ls -A /w",
+    ),
+    Case(
         "mount-variable",
         "FROM tiny\nARG D=/s\nRUN --mount=source=a,target=$D cat $D > /o\n",
         _TREE,

@@ -17,20 +17,20 @@ from minict.runtime.errors import ContainerError
 from . import lexer, modes, mounts, words
 from .lexer import wrong
 
-# : One instruction.  *number*: its line; *name*: such as ``COPY``; *flags*: its options, ``{"from": "base"}``, as
-# texts, True, or lists; : *args*: its arguments, pairs of name and value for ENV, LABEL and ARG; *is_list*: they stood
-# in a list in JSON; : *documents*: its here-documents; *text*: the line as it was written.
+#: One instruction.  *number*: its line; *name*: such as ``COPY``; *flags*: its options, ``{"from": "base"}``, as texts,
+#: True, or lists; *args*: its arguments, pairs of name and value for ENV, LABEL and ARG; *is_list*: they stood in a
+#: list in JSON; *documents*: its here-documents; *text*: the line as it was written.
 Instruction = collections.namedtuple("Instruction", "number name flags args is_list documents text")
 
-# : What begins with FROM: its *number* from 0 on, its *name* or "", the *base* and the *platform* as they were
-# written, its : *instructions*, and its *line*.
+#: What begins with FROM: its *number* from 0 on, its *name* or "", the *base* and the *platform* as they were written,
+#: its *instructions*, and its *line*.
 Stage = collections.namedtuple("Stage", "number name base platform instructions line")
 
 #: A whole Dockerfile: the ARGs before the first FROM, the stages, and the escape character.
 Dockerfile = collections.namedtuple("Dockerfile", "args stages escape")
 
 _ONE, _SWITCH, _MANY = "one", "switch", "many"
-_FLAGS = {
+FLAGS = {
     "ADD": {
         "chown": _ONE,
         "chmod": _ONE,
@@ -107,7 +107,7 @@ def _similar(name: str) -> str:
 
 
 def _flags(name: str, options: list[str]) -> dict:
-    known = _FLAGS.get(name, {})
+    known = FLAGS.get(name, {})
     flags: dict = {}
     for option in options:
         key, given, value = option.removeprefix("--").partition("=")
@@ -260,7 +260,8 @@ def _check_onbuild(each: Instruction) -> None:
 
 def trigger_text(each: Instruction) -> str:
     """What the image of an ONBUILD instruction remembers: the instruction, and its here-documents."""
-    return "\n".join([each.args[0], *(f"{document.text}{document.name}" for document in each.documents)])
+    text = re.sub(r"^\s*ONBUILD\s*", "", each.text, flags=re.IGNORECASE)
+    return "\n".join([text, *(f"{document.text}{document.name}" for document in each.documents)])
 
 
 _FORMS = {

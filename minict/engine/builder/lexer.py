@@ -22,8 +22,8 @@ from . import substitution, words
 #: A line of instructions: the *number* of its first line, its *text*, and its here-*documents* in their order.
 Line = collections.namedtuple("Line", "number text documents")
 
-# : A here-document: its *name*, its *text* with the tabs that ``<<-`` takes away (*strips_tabs*), and whether
-# variables in it : have values (*expands*): not with quotes around the name.
+#: A here-document: its *name*, its *text* with the tabs that ``<<-`` takes away (*strips_tabs*), and whether variables
+#: in it have values (*expands*): not with quotes around the name.
 Document = collections.namedtuple("Document", "name text expands strips_tabs")
 
 #: All *lines*, and the *escape* character.
@@ -111,7 +111,7 @@ class _Reader:
             if row.strip():
                 more, goes_on = self.piece(row)
                 text += more
-        return text.strip()
+        return text if text.strip() else ""
 
     def take(self) -> str:
         """The next row without its end; empty for a comment."""

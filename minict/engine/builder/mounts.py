@@ -10,9 +10,10 @@ import collections
 
 from minict.runtime.errors import ContainerError
 
-# : One mount.  *type*: bind, cache, tmpfs or secret; *source*: a path in the stage, image or context *origin* ("" is
-# the context); : *target*: where it is seen; *read_only*; *size* of a tmpfs, in bytes; *id* of a cache or a secret;
-# *sharing* of a cache; : *required* and *variable* of a secret; *mode*, *uid* and *gid*, or None.
+#: One mount.  *type*: bind, cache, tmpfs or secret; *source*: a path in the stage, image or context *origin* ("" is the
+#: context); *target*: where it is seen, from the working directory on; *read_only*; *size* of a tmpfs, in bytes; *id*
+#: of a cache or a secret; *sharing* of a cache; *required* and *variable* of a secret; *mode*, *uid* and *gid*, or
+#: None.
 Mount = collections.namedtuple(
     "Mount", "type origin source target read_only size id sharing required variable mode uid gid"
 )
@@ -97,8 +98,6 @@ def _checked(text: str, values: dict[str, str]) -> Mount:
             raise _wrong(text, "write id=NAME or target=PATH")
         if values.get("source") and values.get("id"):
             raise _wrong(text, "source and id mean the same here: leave one out")
-    elif not values.get("target"):
-        raise _wrong(text, "write target=/where/it/is/seen")
     return Mount(
         kind,
         values.get("from", ""),

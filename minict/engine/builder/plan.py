@@ -23,9 +23,9 @@ from .dockerfile import Instruction, Stage
 #: An instruction that changes no file: what the *history* says of it.
 Note = collections.namedtuple("Note", "number name shown history")
 
-# : RUN.  *command*: its words; *script*: the text of a here-document that is executed as a file, with its name;
-# *environment*, *user*, : *directory*: for the command; *mounts*: with their :class:`Origin`; *network*: of --network,
-# or "default".
+#: RUN.  *command*: its words; *script*: the text of a here-document that is executed as a file, with its name;
+#: *environment*, *user*, *directory*: for the command; *mounts*: each with its origin; *network*: of --network,
+#: or "default".
 Run = collections.namedtuple(
     "Run", "number name shown history command script environment user directory mounts network"
 )
@@ -225,7 +225,9 @@ class Planner:
             if make:
                 planned.steps.append(make(planned, stage, each))
             else:
-                planned.steps.append(Note(each.number, each.name, each.text, configuration.apply(planned, each)))
+                planned.steps.append(
+                    Note(each.number, each.name, each.text.strip(), configuration.apply(planned, each))
+                )
         except ContainerError as error:
             raise _at(each.number, each.name, error) from error
 
@@ -233,7 +235,9 @@ class Planner:
         current = planned.config.get("WorkingDir") or "/"
         path = "/" + posixpath.normpath(posixpath.join("/", current, planned.scope.expand(each.args[0]))).lstrip("/")
         planned.config["WorkingDir"] = path
-        return Workdir(each.number, each.name, each.text, f"WORKDIR {path}", path, planned.config.get("User") or "")
+        return Workdir(
+            each.number, each.name, each.text.strip(), f"WORKDIR {path}", path, planned.config.get("User") or ""
+        )
 
     def _run(self, planned: Planned, stage: Stage, each: Instruction) -> Run:
         config, scope = planned.config, planned.scope
@@ -241,13 +245,11 @@ class Planner:
         found = []
         for text in each.flags.get("mount", ()):
             mount = mounts.expanded(text, scope.expand)
-            target = (
-                posixpath.normpath(posixpath.join("/", config.get("WorkingDir") or "/", mount.target))
-                if mount.target
-                else ""
-            )
+            target = mount.target
+            if target or mount.type != "secret":
+                target = posixpath.normpath(posixpath.join("/", config.get("WorkingDir") or "/", target))
             if target == "/":
-                raise ContainerError(f"--mount={text}: nothing can be mounted on /")
+                raise ContainerError(f"--mount={text}: nothing can be mounted on /: write target=/where/it/is/seen")
             origin = self._mount_origin(mount, stage)
             found.append((mount._replace(target=target), origin))
         declared = [f"{name}={scope.variables.get(name, value)}" for name, value in scope.declared.items()]
@@ -255,7 +257,7 @@ class Planner:
         return Run(
             each.number,
             each.name,
-            each.text,
+            each.text.strip(),
             history,
             command,
             script,
@@ -297,7 +299,7 @@ class Planner:
         step = Copy(
             each.number,
             each.name,
-            each.text,
+            each.text.strip(),
             f"{each.name}{options} {' '.join([*sources, *(name for name, _ in texts)])} {path}",
             origin,
             sources,

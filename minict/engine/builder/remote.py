@@ -9,8 +9,8 @@ import tempfile
 
 from minict.runtime.errors import ContainerError
 
-# : What was fetched: a *file* at its beginning, its *name*, its *size* in bytes, and the *time* that the server gives
-# it, or 0.
+#: What was fetched: a *file* at its beginning, its *name*, its *size* in bytes, and the *time* that the server gives
+#: it, or 0.
 Fetched = collections.namedtuple("Fetched", "file name size time")
 
 _MAX_BYTES = 4 << 30

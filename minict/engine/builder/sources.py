@@ -20,8 +20,8 @@ from minict.runtime.errors import ContainerError
 from . import patterns
 from .copy_archive import Archive
 
-# : How sources are taken.  *excludes*: a Matcher of --exclude; *unpack*: archives are to be unpacked; *parents*: paths
-# keep : their directories.
+#: How sources are taken.  *excludes*: a Matcher of --exclude; *unpack*: archives are to be unpacked; *parents*: paths
+#: keep their directories.
 Options = collections.namedtuple("Options", "excludes unpack parents", defaults=(patterns.Matcher([]), False, False))
 
 

@@ -176,7 +176,7 @@ def lines(text: str | bytes) -> list[tuple[int, str]]:
         ("A \\\\\nb", [(1, "A \\\\"), (2, "b")]),
         ("\n# c\n  A # b\n", [(3, "A # b")]),
         ("\\\nA", [(1, "A")]),
-        ("A \\", [(1, "A")]),
+        ("A \\", [(1, "A ")]),
         ("A\\\r\nb\r\n", [(1, "Ab")]),
         (b"\xef\xbb\xbfA \xff\n", [(1, "A \udcff")]),
         ("# escape=`\nA `\nb\\\nC", [(2, "A b\\"), (4, "C")]),
@@ -340,7 +340,6 @@ def test_what_is_no_mode(text):
     [
         ("type=x,target=/a", "no type"),
         ("type=ssh", "ssh"),
-        ("type=bind", "target"),
         ("type=cache,target=/a,sharing=x", "sharing"),
         ("type=bind,target=/a,size=1", "type=tmpfs"),
         ("type=tmpfs,target=/a,uid=1", "type=secret"),
