@@ -28,7 +28,7 @@ from ..kernel import process as kernel
 from ..kernel.keyring import begin_session_keyring
 from ..kernel.namespaces import CLONE_NEWCGROUP, setns, unshare
 from ..kernel.network import loopback_up
-from . import capabilities, init, messages, mounts, namespaces, process, procfs, rootfs, seccomp
+from . import apparmor, capabilities, init, messages, mounts, namespaces, process, procfs, rootfs, seccomp
 from .errors import OUR_ERROR
 from .files import close_all_except
 from .spec import EMPTY, Fields, Process, Spec
@@ -131,6 +131,9 @@ def become(birth: Birth, step: Trace) -> NoReturn:
     begin_session_keyring()  # the caller's keys are not for the container; there are no namespaces of keys
     if birth.die_with_parent:
         die_with_parent(birth)
+    if user_process.apparmorProfile:
+        step(f"set the AppArmor profile {user_process.apparmorProfile}")
+        apparmor.change_on_exec(user_process.apparmorProfile)
     if birth.init:
         init.set_title(b"minict-init")
     if birth.creates("user"):

@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 
 from ..kernel import process as kernel
+from . import apparmor, devices, launch, messages, mounts, namespaces, paths, rootfs, seccomp
 from . import birth as births
-from . import devices, launch, messages, mounts, namespaces, paths, rootfs, seccomp
 from .cgroup import Cgroup
 from .cgroup.group import wait_until
 from .errors import ContainerError
@@ -259,6 +259,7 @@ def check(spec: Spec) -> None:
         spec.linux.uidMappings and spec.linux.gidMappings
     ):
         raise ContainerError("a user namespace needs uidMappings and gidMappings: add them")
+    apparmor.check(spec.process.apparmorProfile)
     for name in spec.linux.sysctl or {}:
         check_sysctl(name, kinds)
 

@@ -51,6 +51,7 @@ def process(
         capabilities=first.capabilities,
         user=first.user,
         noNewPrivileges=first.noNewPrivileges,
+        apparmorProfile=None if privileged else first.apparmorProfile,
         rlimits=first.rlimits,
     )
     if user is not None:

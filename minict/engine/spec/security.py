@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 
-from minict.runtime import capabilities
+from minict.runtime import apparmor, capabilities
 from minict.runtime.errors import ContainerError
 
 # Paths that reveal or change the host and belong to no namespace (moby, daemon/pkg/oci/defaults.go).
@@ -40,6 +40,8 @@ _THERMAL = (
 
 _OPTIONS = (
     "no-new-privileges",
+    "apparmor=PROFILE",
+    "apparmor=unconfined",
     "seccomp=FILE",
     "seccomp=unconfined",
     "systempaths=unconfined",
@@ -52,12 +54,14 @@ _OPTIONS = (
 class SecurityOptions:
     """The values of ``--security-opt``. Raises :class:`ContainerError` for an unknown one.
 
-    ``no_new_privileges``; ``seccomp``: None for the default, ``unconfined``, or a file (or its text); ``masked`` and
-    ``read_only``: paths; ``without_effect``: options of security modules that minict does not use.
+    ``no_new_privileges``; ``seccomp``: None for the default, ``unconfined``, or a file (or its text); ``apparmor``:
+    None for the default, ``unconfined``, or a profile; ``masked`` and ``read_only``: paths; ``without_effect``: options
+    of security modules that minict does not use, or that this kernel lacks.
     """
 
     def __init__(self, words: list[str]):
-        self.no_new_privileges, self.seccomp, self.without_effect = False, None, []
+        self.no_new_privileges, self.seccomp, self.apparmor = False, None, None
+        self.without_effect: list[str] = []
         self.masked, self.read_only = default_masked(), list(READ_ONLY)
         for word in words:
             name, given, value = word.partition("=" if "=" in word else ":")  # the second is Docker's first form
@@ -74,6 +78,8 @@ class SecurityOptions:
             paths = [os.path.normpath(path) for path in value.split(":")]
             self.masked = [path for path in self.masked if path not in paths] + (paths if name == "mask" else [])
             self.read_only = [path for path in self.read_only if path not in paths]
+        elif name == "apparmor" and value and apparmor.is_enabled():
+            self.apparmor = value
         elif name in ("apparmor", "label") and value:
             self.without_effect.append(word)
         else:
@@ -84,7 +90,7 @@ def default_masked() -> list[str]:
     """:data:`MASKED`, and one directory for each CPU where it exists."""
     if not os.path.exists(_THERMAL.format(0)):
         return list(MASKED)
-    return MASKED + [_THERMAL.format(number) for number in range(os.cpu_count() or 1)]
+    return MASKED + [_THERMAL.format(number) for number in range(os.sysconf("SC_NPROCESSORS_CONF"))]
 
 
 def security(settings) -> SecurityOptions:
@@ -97,7 +103,10 @@ def security(settings) -> SecurityOptions:
 
 
 def bounding_set(settings) -> list[str]:
-    """The bounding set: Docker's default, changed by ``--cap-add`` and ``--cap-drop``. Raises :class:`ContainerError`."""
+    """The bounding set: Docker's default, changed by ``--cap-add`` and ``--cap-drop``.
+
+    Raises :class:`ContainerError`.
+    """
     base = capabilities.known() if settings.privileged else capabilities.DEFAULT
     return capabilities.adjust(base, settings.cap_add, settings.cap_drop)
 
@@ -105,6 +114,7 @@ def bounding_set(settings) -> list[str]:
 def notes(settings) -> list[str]:
     """Warnings about options that have no effect here. Raises :class:`ContainerError`."""
     return [
-        f"--security-opt {word} has no effect: minict uses neither AppArmor nor SELinux"
+        f"--security-opt {word} has no effect: "
+        + ("minict does not use SELinux" if word.startswith("label") else "this kernel has no AppArmor")
         for word in SecurityOptions(settings.security_opt).without_effect
     ]

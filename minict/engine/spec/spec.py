@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from minict.engine.containers import env, policies
-from minict.runtime import spec
+from minict.runtime import apparmor, spec
 from minict.runtime.container import check_sysctl
 from minict.runtime.errors import ContainerError
 
@@ -62,6 +62,7 @@ def specify(
             rlimits=limits.rlimits(settings),
             oomScoreAdj=limits.oom_score(settings),
             noNewPrivileges=security.no_new_privileges,
+            apparmorProfile=apparmor_profile(settings),
             # root gets them all by execve; another user has none, as in Docker, and can gain at most these
             capabilities=spec.Capabilities(
                 bounding=names, permitted=names if user.uid == 0 else [], effective=names if user.uid == 0 else []
@@ -80,6 +81,15 @@ def specify(
         ),
         annotations=env.pairs(settings.annotation, "--annotation"),
     )
+
+
+def apparmor_profile(settings) -> str | None:
+    """The AppArmor profile of the container, on kernels with AppArmor. Raises :class:`ContainerError`."""
+    if not apparmor.is_enabled():
+        return None
+    from .apparmor import profile
+
+    return profile(settings)
 
 
 def command_line(settings, config: dict, args: list[str], image) -> list[str]:
