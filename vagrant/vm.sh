@@ -41,7 +41,7 @@ free_port() {
 guest_init() { cat <<INIT
 stty -F /dev/hvc0 raw -echo
 exec > /dev/hvc0 2>&1 < /dev/null
-rsync --archive --update --backup --backup-dir=.overwritten /run/course/ /course/
+rsync --archive --update --backup --backup-dir=.overwritten --exclude=/work/ /run/course/ /course/
 rm -rf /run/course
 export MINICT_SOURCE=/course MINICT_USER=learner MINICT_BIND=0.0.0.0 MINICT_ADDRESS=http://127.0.0.1:$port
 sh /course/vagrant/provision.sh && echo "Open this address in a browser on this computer.  Ctrl-C shuts the machine down."

@@ -91,7 +91,7 @@ def test_the_printed_address_is_chapter_00_and_it_runs_to_its_end(address, tmp_p
         cells = page.cells()
         page.screenshot("chapter")
         assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
-        with open(f"{ROOT}/{CHAPTER}") as file:
+        with open(f"{ROOT}/notebooks/{os.path.basename(CHAPTER)}") as file:
             committed = [cell for cell in json.load(file)["cells"] if cell["cell_type"] == "code"]
         assert errors(cells) == errors(committed)
 
