@@ -106,8 +106,8 @@ class Exercise:
 
     @property
     def solution(self) -> str:
-        """The source of the package's own function."""
-        return textwrap.dedent(inspect.getsource(self.reference))
+        """The source of the package's own function, without its types: a notebook does not know their names."""
+        return without_annotations(textwrap.dedent(inspect.getsource(self.reference)))
 
     @property
     def origin(self) -> str:
@@ -233,6 +233,26 @@ def _some_of(output: str) -> str:
 
 
 _LINES_SHOWN = 12
+
+
+def without_annotations(source: str) -> str:
+    """*source* with the types of arguments, results and variables cut out; nothing else changes."""
+    cuts = []  # (first line, first byte, last line, last byte)
+    lines = source.encode().splitlines(keepends=True)
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.arg) and node.annotation:
+            end = node.annotation
+            cuts.append((node.lineno, node.col_offset + len(node.arg.encode()), end.end_lineno, end.end_col_offset))
+        elif isinstance(node, ast.AnnAssign) and node.value:
+            end = node.annotation
+            cuts.append((node.lineno, node.target.end_col_offset, end.end_lineno, end.end_col_offset))
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.returns:
+            arrow = lines[node.returns.lineno - 1].rindex(b"->", 0, node.returns.col_offset)
+            begin = len(lines[node.returns.lineno - 1][:arrow].rstrip())
+            cuts.append((node.returns.lineno, begin, node.returns.end_lineno, node.returns.end_col_offset))
+    for first, begin, last, end in sorted(cuts, reverse=True):
+        lines[first - 1 : last] = [lines[first - 1][:begin] + lines[last - 1][end:]]
+    return b"".join(lines).decode()
 
 
 def _is_untouched(task: Exercise, function) -> bool:

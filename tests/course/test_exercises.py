@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import sys
 import time
@@ -56,6 +57,7 @@ class TestEvery:
             assert state == "failing" and phrase and phrase in feedback, f"{name}: {feedback or 'passed'}"
 
     def test_unusual_right_answers_are_accepted(self, id):
+        assert len(ALL[id].right) >= 3
         for name, source in ALL[id].right.items():
             assert answer(ALL[id], source) == ("mine", ""), name
 
@@ -277,3 +279,17 @@ def test_another_notebooks_container_survives_a_check(tiny):
     finally:
         other.join()
         boxes[0].stop(timeout=0)
+
+
+def test_a_solution_can_be_pasted_into_a_notebook_that_knows_no_types():
+    source = (
+        "def f(a: Callable[[], int], *b: list[str], c: int = 1, **d: x) -> dict[str,\n    int]:\n"
+        "    n: int = 1  # a comment: stays\n    def g(x: y) -> z:\n        return {1: 2}\n    return lambda q: g\n"
+    )
+    assert exercise.without_annotations(source) == (
+        "def f(a, *b, c = 1, **d):\n"
+        "    n = 1  # a comment: stays\n    def g(x):\n        return {1: 2}\n    return lambda q: g\n"
+    )
+    for task in ALL.values():
+        names = {node.arg: node.annotation for node in ast.walk(ast.parse(task.solution)) if isinstance(node, ast.arg)}
+        assert not any(names.values()), task.id

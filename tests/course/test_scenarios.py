@@ -188,7 +188,7 @@ def test_the_map_names_every_chapter_and_what_is_next(own_record):
     words = str(course.course_map())
     assert (
         "◐ 01 a process of its own" in words
-        and "Next: chapter 01, a process of its own: exercise proc-2, 5 min" in words
+        and "Next: chapter 01, a process of its own: exercise proc-2, " in words
     )
     page = course.course_map().page
     assert page.count("docmanager:open") == len(course.chapters()) + 1 and "locked" not in page

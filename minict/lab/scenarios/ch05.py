@@ -1,4 +1,4 @@
-"""Chapter 05: the host is gone, but a directory was left open."""
+"""Chapter 05: the host is gone, but a directory was left open; and a container that sees a directory of the host's."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ import shutil
 import stat
 import tempfile
 
+import minict
 from minict.kernel import mount, namespaces
 from minict.runtime import rootfs
 
+from .. import host
 from ..child import run_in_child
+from ..feedback import Feedback
 from ..flag import Flag
+from ..scenario import Scenario
 
 
 class Vault:
@@ -98,4 +102,102 @@ Flag(
     solution=solution,
     closed=closed,
     remove=remove,
+)
+
+
+# ---- a broken container ------------------------------------------------------------------------------------------
+
+_PLACE = "/srv/attic"
+
+
+class _Leak:
+    """A container with a directory of the host's mounted in it."""
+
+    def __init__(self):
+        self.directory = tempfile.mkdtemp(prefix="minict-attic-")
+        with open(f"{self.directory}/diary", "w") as file:
+            file.write("Nobody was to read this.")
+        self.box = minict.run(
+            "tiny", "sleep 100000", volume=[f"{self.directory}:{_PLACE}"], network="none", detach=True
+        )
+
+
+_leaks: dict[int, _Leak] = {}
+
+
+def start():
+    """The container that sees what it should not."""
+    leak = _Leak()
+    _leaks[id(leak.box)] = leak
+    return leak.box
+
+
+def end(box) -> None:
+    """Stop it, and remove the directory."""
+    box.stop(timeout=0)
+    shutil.rmtree(_leaks.pop(id(box)).directory, ignore_errors=True)
+
+
+def check(box) -> None:
+    """It runs, nothing of the host's is mounted there, and the host still has its diary."""
+    if box.status != "running":
+        raise Feedback("The container has ended. It must go on: take away what it sees while it runs.")
+    if not os.path.exists(f"{_leaks[id(box)].directory}/diary"):
+        raise Feedback("The host's own diary is gone. It was to be kept, and out of the container's sight.")
+    points = [entry["point"] for entry in host.mount_table(box.pid)]
+    if points.count(_PLACE) == 1:
+        raise Feedback(
+            f"In the container's mount table there is still a mount at {_PLACE}. It belongs to the container's mount "
+            "namespace: what is unmounted in another one, or asked for without a capability, changes nothing there."
+        )
+    if points.count(_PLACE) > 1:
+        raise Feedback(
+            f"There are {points.count(_PLACE)} mounts at {_PLACE} now: the lower one is covered, and still there."
+        )
+
+
+def repair(box):
+    """Enter the container's mount namespace from outside, with all of root's capabilities, and unmount it there."""
+
+    def take_away():
+        namespaces.setns(os.open(f"/proc/{box.pid}/ns/mnt", os.O_RDONLY), namespaces.CLONE_NEWNS)
+        mount.umount2("/srv/attic", mount.MNT_DETACH)
+
+    run_in_child(take_away)
+
+
+def _ask_the_containers_root(box):
+    box.exec(f"umount {_PLACE}")
+
+
+def _cover_it(box):
+    def cover():
+        namespaces.setns(os.open(f"/proc/{box.pid}/ns/mnt", os.O_RDONLY), namespaces.CLONE_NEWNS)
+        mount.mount("tmpfs", _PLACE, "tmpfs", mount.MS_RDONLY)
+
+    run_in_child(cover)
+
+
+def _burn_the_diary(box):
+    os.remove(f"{_leaks[id(box)].directory}/diary")
+
+
+Scenario(
+    "overlooked",
+    "Somebody has left a directory of the host in this container, and its processes read the host's diary.",
+    minutes=6,
+    start=start,
+    check=check,
+    clues=[
+        "mount_tree(overlooked.pid) draws what is mounted there. Which row does not belong?",
+        "A mount is one of a mount namespace. A process outside can enter the container's, and has all capabilities.",
+        "In a %%child: setns() on /proc/PID/ns/mnt with overlooked.pid, and then k.umount2(…, k.MNT_DETACH).",
+    ],
+    solution=repair,
+    wrong={
+        "asks the container's root": (_ask_the_containers_root, "without a capability"),
+        "covers it": (_cover_it, "the lower one is covered"),
+        "removes the file": (_burn_the_diary, "It was to be kept"),
+    },
+    end=end,
 )
