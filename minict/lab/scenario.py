@@ -80,16 +80,11 @@ def find(id: str) -> Scenario:
 
 
 def sad(id: str):
-    """Start the broken container *id*, print its symptom, and return the container.  Called again, it starts a new
-    one."""
+    """Start the broken container *id*, print its symptom, and return the container.  Called again, it starts a new one."""
     scenario = find(id)
     end(id)
     box = _running[id] = scenario.start()
-    print(
-        readable(
-            f"{scenario.symptom}\nRepair it by any means, then: check({id!r}). Stuck? clue({id!r})".replace("'", '"')
-        )
-    )
+    print(readable(f'{scenario.symptom}\nRepair it by any means, then: check("{id}"). Stuck? clue("{id}")'))
     return box
 
 
