@@ -7,7 +7,9 @@ import os
 import pickle
 import select
 import signal
+import sys
 import time
+import traceback
 
 from minict.kernel.namespaces import CLONE_NEWPID, unshare
 from minict.kernel.process import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, prctl
@@ -20,6 +22,7 @@ from ..feedback import Feedback
 
 _PATIENCE = 3  # seconds after which something that should happen at once is taken for something that never will
 _ORPHANS = 3
+_GUARDS_FILE = sys.modules[Exercise.__module__].__file__
 
 
 # ---- a small container: process 1, its command, and orphans ----------------------------------------------------
@@ -37,11 +40,13 @@ class _Container:
         self.number_one, self.status = number_one, status
         self.told, self.tell = os.pipe()
         self.orders, self.order = os.pipe()
+        self.only, self.commands = os.pipe()  # what only the command needs
 
     def __enter__(self):
         unshare(CLONE_NEWPID)
         self.pid = process.spawn(self._process_1)
         self.pidfd = os.pidfd_open(self.pid)
+        os.close(self.commands)
         self.has_begun = self.told in select.select([self.told, self.pidfd], [], [], _PATIENCE)[0]
         return self
 
@@ -55,6 +60,7 @@ class _Container:
 
     def _command(self) -> None:
         process.restore_signals()
+        os.close(self.commands)  # as exec closes it
         for _ in range(_ORPHANS):
             os.waitpid(_leave_orphan(lambda: None), 0)
         os.write(self.tell, b"!")
@@ -71,6 +77,10 @@ class _Container:
                 return 0
             time.sleep(0.01)
         return sum(each.state == "Z" for each in children)
+
+    def has_closed(self) -> bool:
+        """Whether process 1 has closed what only the command needs: then who reads there meets the end of the file."""
+        return bool(select.select([self.only], [], [], _PATIENCE)[0])
 
     def end_command(self) -> None:
         os.write(self.order, b"!")
@@ -583,13 +593,20 @@ class _Process1:
         try:
             self.run(command)
         except Exception as error:
-            os.write(self.writer, pickle.dumps(error))
+            if isinstance(error, OSError) and traceback.extract_tb(error.__traceback__)[-1].filename == _GUARDS_FILE:
+                os._exit(self.RETURNED)  # the look for stray children needs files that run() has closed
+            try:
+                os.write(self.writer, pickle.dumps(error))
+            except OSError:  # run() has closed it, as it should
+                os.write(1, f"run(command) raised {type(error).__name__}: {error}\n".encode())
             os._exit(self.RAISED)
         os._exit(self.RETURNED)
 
     def error(self) -> Exception:
         """What *run* raised in process 1."""
-        return pickle.loads(os.read(self.reader, 1 << 16))
+        os.close(self.writer)
+        told = os.read(self.reader, 1 << 16)
+        return pickle.loads(told) if told else Feedback("process 1 called run(command), and that raised an exception.")
 
 
 def _check_begun(box: _Container) -> None:
@@ -617,6 +634,11 @@ def _check_begun(box: _Container) -> None:
 def _check_ending(run) -> bool:
     with _Container(_Process1(run)) as box:
         _check_begun(box)
+        if not box.has_closed():
+            raise Feedback(
+                "process 1 keeps a pipe open that only the command needs. The program at its other end waits until the last copy is "
+                "closed: for as long as the container runs. Keep os.closerange(3, 1024), after spawn()."
+            )
         if zombies := box.zombies():
             raise Feedback(
                 f"{zombies} orphans have ended and are still zombies, while the command goes on. reap(pid) waits for them "
@@ -687,10 +709,12 @@ Exercise(
 
             The child calls begin(command). This function does not return.
             """
-            ...
+            ...                       # start the command
+            os.closerange(3, 1024)    # what is open here and not needed, such as the command's pipes
+            ...                       # care for it, and end
     ''',
     hints=[
-        "Four steps, and you have a function for each: start the child, forward signals to it, wait for everybody, end.",
+        "You have a function for each step: start the child, forward signals to it, wait for everybody, end.",
         "pid = spawn(lambda: begin(command)) starts the child. reap(pid) returns how it ended, as a wait status.",
         "The last line is os._exit(exit_status(reap(pid))).",
     ],
@@ -698,6 +722,7 @@ Exercise(
         "without begin": """
             def run(command):
                 child = spawn(command)
+                os.closerange(3, 1024)
                 forward_signals(child)
                 os._exit(exit_status(reap(child)))
         """,
@@ -709,6 +734,7 @@ Exercise(
                         begin(command)
                     finally:
                         os._exit(1)
+                os.closerange(3, 1 << 16)
                 forward_signals(pid)
                 status = reap(pid)
                 os._exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status))
@@ -717,6 +743,12 @@ Exercise(
             def run(command):
                 import signal
                 pid = spawn(lambda: begin(command))
+                for descriptor in os.listdir("/proc/self/fd"):
+                    if int(descriptor) > 2:
+                        try:
+                            os.close(int(descriptor))
+                        except OSError:
+                            pass
                 for number in (1, 2, 3, 10, 12, 15):
                     signal.signal(number, lambda number, frame: os.kill(pid, number))
                 while True:
@@ -730,14 +762,25 @@ Exercise(
             """
             def run(command):
                 pid = spawn(lambda: begin(command))
+                os.closerange(3, 1024)
                 os._exit(exit_status(reap(pid)))
         """,
             "got SIGTERM, and nothing happened",
+        ),
+        "keeps it open": (
+            """
+            def run(command):
+                pid = spawn(lambda: begin(command))
+                forward_signals(pid)
+                os._exit(exit_status(reap(pid)))
+        """,
+            "keeps a pipe open",
         ),
         "too late": (
             """
             def run(command):
                 pid = spawn(lambda: begin(command))
+                os.closerange(3, 1024)
                 status = reap(pid)
                 forward_signals(pid)
                 os._exit(exit_status(status))
@@ -748,6 +791,7 @@ Exercise(
             """
             def run(command):
                 pid = spawn(lambda: begin(command))
+                os.closerange(3, 1024)
                 forward_signals(pid)
                 os._exit(exit_status(os.waitpid(pid, 0)[1]))
         """,
@@ -757,6 +801,7 @@ Exercise(
             """
             def run(command):
                 pid = spawn(lambda: begin(command))
+                os.closerange(3, 1024)
                 forward_signals(pid)
                 return exit_status(reap(pid))
         """,
@@ -766,6 +811,7 @@ Exercise(
             """
             def run(command):
                 pid = spawn(lambda: begin(command))
+                os.closerange(3, 1024)
                 forward_signals(pid)
                 os._exit(reap(pid) & 0xff)
         """,
@@ -775,6 +821,7 @@ Exercise(
             """
             def run(command):
                 pid = spawn(lambda: begin(command))
+                os.closerange(3, 1024)
                 forward_signals(pid)
                 reap(pid)
                 os._exit(0)
