@@ -2,7 +2,7 @@
 
 The life cycle is that of the OCI runtime specification (runtime.md): create, start, kill, delete. After create
 everything exists but the user's command; another process than the creator may call start.
-:meth:`Container.run` does both in one step.
+:meth:`RuntimeContainer.run` does both in one step.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Options(Fields):
     trace: bool = False  # the child reports how long each of its steps took
 
 
-class Container:
+class RuntimeContainer:
     """A container by its id. Making the object changes nothing: :meth:`create` and :meth:`run` make the container.
 
     *handlers*: how to release each kind of entry in the container's ledger; :data:`UNDO` has the runtime's own kinds.

@@ -17,11 +17,11 @@ from .spec import Linux, Process, Spec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .container import Container
+    from .container import RuntimeContainer
 
 
 def execute(
-    container: Container,
+    container: RuntimeContainer,
     process: Process,
     *,
     streams: tuple[int, int, int] = (0, 1, 2),

@@ -13,7 +13,7 @@ from minict.engine.containers.store import Record
 from minict.engine.networks import dns
 from minict.engine.util import diskusage
 from minict.runtime import paths
-from minict.runtime.container import Container
+from minict.runtime.container import RuntimeContainer
 from minict.runtime.errors import ContainerError
 from tests.support.command_line import PATIENCE, begin, bridge, containers, image, minict, run, wait_until  # noqa: F401
 
@@ -173,7 +173,7 @@ def test_rm_ends_a_restarting_container_whose_monitor_is_stopped(image):
 
 def test_rm_ends_what_somebody_else_has_frozen(image):
     minict("run", "-d", "--network", "none", "--name", "box", image, "sleep", "1000")
-    Container(Record.find("box").id).cgroup.freeze()
+    RuntimeContainer(Record.find("box").id).cgroup.freeze()
     assert minict("rm", "-f", "box").returncode == 0 and containers() == []
 
 

@@ -10,7 +10,7 @@ import argparse
 
 from minict.runtime.errors import ContainerError
 
-from . import help, table
+from . import help, index
 from .parser import Command
 
 SHELLS = ("bash", "zsh", "fish")
@@ -50,15 +50,15 @@ def parser(shtab) -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(PROGRAMS[0], add_help=False)
     commands = top.add_subparsers()
     groups = {}
-    for group in sorted(table.groups()):
+    for group in sorted(index.groups()):
         words = f"commands about {help.subject(group)}"
         groups[group] = commands.add_parser(group, description=words, help=words, add_help=False).add_subparsers()
-    for name in table.INDEX:
+    for name in index.INDEX:
         group, _, verb = name.rpartition(" ")
-        command = table.load(name)
+        command = index.load(name)
         if not verb.startswith("_"):
             _add(groups[group] if group else commands, verb, command, shtab)
-        for longer, names in table.LONGER.items():
+        for longer, names in index.LONGER.items():
             if name in names:
                 _add(groups[longer], verb, command, shtab)
     return top

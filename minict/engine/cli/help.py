@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import textwrap
 
-from . import table
+from . import index
 from .parser import Command, Option
 
 WIDTH = 100  # columns
@@ -51,7 +51,7 @@ OFTEN = (
 )
 
 
-def describe(command: Command, everything: bool = False) -> str:
+def command_page(command: Command, everything: bool = False) -> str:
     """The help of a *command*; with *everything*, all of its options."""
     shown, folded = {}, {}
     for option in command.options:
@@ -68,7 +68,7 @@ def describe(command: Command, everything: bool = False) -> str:
 def overview(everything: bool = False) -> str:
     """The list of commands; with *everything*, each has a line."""
     shown, folded = {}, {}
-    for module, names in table.MODULES.items():
+    for module, names in index.MODULES.items():
         for name in (name for name in names if name[0] != "_"):
             if everything or name in OFTEN:
                 shown.setdefault(GROUPS[module] if everything else "", []).append((name, _summary(name)))
@@ -81,16 +81,16 @@ def overview(everything: bool = False) -> str:
         folded,
         "minict --help all",
         "Run 'minict COMMAND --help' for more about a command.  --debug shows the traceback of an error.",
-        table.load("run").example,
+        index.load("run").example,
     )
 
 
 def group(word: str) -> str:
     """The commands that begin with *word*, such as ``container``."""
-    own = [name for name in table.INDEX if name.startswith(f"{word} ")]
+    own = [name for name in index.INDEX if name.startswith(f"{word} ")]
     shown = {"": [(name.removeprefix(f"{word} "), _summary(name)) for name in own]}
-    if word in table.LONGER:
-        shown[f"The same without {word}"] = [(name, _summary(name)) for name in table.LONGER[word]]
+    if word in index.LONGER:
+        shown[f"The same without {word}"] = [(name, _summary(name)) for name in index.LONGER[word]]
     return _page(
         f"usage: minict {word} COMMAND …",
         f"Manage {subject(word)}.",
@@ -98,7 +98,7 @@ def group(word: str) -> str:
         {},
         "",
         f"Run 'minict {word} COMMAND --help' for more information on a command.",
-        table.load(own[0]).example,
+        index.load(own[0]).example,
     )
 
 
@@ -109,7 +109,7 @@ def subject(word: str) -> str:
 
 def _summary(name: str) -> str:
     """The command's purpose in one line."""
-    return table.load(name).help.split(".  ")[0].split("\n")[0].rstrip(".")
+    return index.load(name).help.split(".  ")[0].split("\n")[0].rstrip(".")
 
 
 def _page(

@@ -69,8 +69,8 @@ def _describe(kind: str, name: str, size: bool) -> dict:
     if kind == "volume":
         from minict.engine.volumes.store import Volume
 
-        return Volume.find(name).describe()
+        return Volume.find(name).inspect()
     from minict.engine.networks import store
 
-    found = store.describe_special(name) if name in ("host", "none") else store.describe(store.find(name))
+    found = store.inspect_predefined(name) if name in ("host", "none") else store.inspect(store.find(name))
     return {key: value for key, value in found.items() if key != "created"}  # the form for lists

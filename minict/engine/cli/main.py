@@ -13,7 +13,7 @@ from minict.runtime.errors import ContainerError
 
 from . import caller
 from .errors import status_of, tell
-from .table import find, groups, load
+from .index import find, groups, load
 
 HELP = ("-h", "--help", "help")
 
@@ -82,6 +82,6 @@ def helped(words: list[str]) -> int:
     elif len(words) == 1 and words[0] in groups():
         page = help.group(words[0])
     else:
-        page = help.describe(load(find(words)[0]), everything)
+        page = help.command_page(load(find(words)[0]), everything)
     print(page)
     return 0

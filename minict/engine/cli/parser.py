@@ -115,6 +115,6 @@ def under(heading: str, *options: Option) -> list[Option]:
     return list(options)
 
 
-def table(*commands: Command) -> dict[str, Command]:
+def by_name(*commands: Command) -> dict[str, Command]:
     """Index the commands of a module by name."""
     return {command.name: command for command in commands}

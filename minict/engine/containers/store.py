@@ -140,9 +140,9 @@ class Record:
 
     @property
     def paused(self) -> bool:
-        from minict.runtime.container import Container
+        from minict.runtime.container import RuntimeContainer
 
-        return os.path.exists(self.state.path("paused")) and Container(self.id).cgroup.frozen
+        return os.path.exists(self.state.path("paused")) and RuntimeContainer(self.id).cgroup.frozen
 
     @property
     def monitor(self) -> int | None:

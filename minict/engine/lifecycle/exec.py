@@ -9,7 +9,7 @@ from minict.engine.images.image import Image
 from minict.engine.spec import seccomp
 from minict.runtime import capabilities, terminal
 from minict.runtime import exec as runtime
-from minict.runtime.container import Container
+from minict.runtime.container import RuntimeContainer
 from minict.runtime.errors import NOT_EXECUTABLE, OUR_ERROR, ContainerError
 from minict.runtime.process import exit_status
 from minict.runtime.spec import Capabilities, Process
@@ -73,7 +73,9 @@ def execute(record: Record, wanted: Process, *, streams: tuple = (0, 1, 2), cons
     """Execute the *wanted* process as our child; return (pid, pidfd). Raises :class:`ContainerError`."""
     program = seccomp.program(record.settings_object(), record.state.read_spec())
     return _asked(
-        lambda: runtime.execute(Container(record.id), wanted, streams=streams, console=console, seccomp_filter=program)
+        lambda: runtime.execute(
+            RuntimeContainer(record.id), wanted, streams=streams, console=console, seccomp_filter=program
+        )
     )
 
 

@@ -11,7 +11,7 @@ import os
 import time
 
 from minict.engine.containers.store import Record
-from minict.runtime.container import Container
+from minict.runtime.container import RuntimeContainer
 from minict.runtime.errors import ContainerError
 
 PATIENCE = 15.0  # seconds for a start to fail, and for a monitor to give back what its container held
@@ -48,7 +48,7 @@ def take_lock(record: Record, seconds: float, force: bool = False) -> bool:
 def end_processes(record: Record) -> None:
     """Kill whatever runs in the container's control group, frozen or not.  That one survives is for others to tell."""
     try:
-        Container(record.id).cgroup.kill()
+        RuntimeContainer(record.id).cgroup.kill()
     except (ContainerError, OSError):
         pass
 

@@ -296,7 +296,7 @@ def network_settings(record: Record, image: Image | None) -> dict:
     """The container's networks, of its next run when it is stopped, and its ports; exposed ports have no port of the
     host.
     """
-    found = state.describe(record.id)
+    found = state.network_settings(record.id)
     nothing = {"IPAddress": "", "IPPrefixLen": 0, "Gateway": "", "MacAddress": "", "Aliases": None, "NetworkID": ""}
     networks = found["Networks"] or {
         name: dict(nothing) for name in networks_of(record) if not name.startswith("container:")
@@ -317,7 +317,6 @@ def sizes(record: Record, image: Image | None) -> tuple[int, int]:
 def networks_of(record: Record) -> list[str]:
     """The names of the networks that the container has, or will have when it starts."""
     from minict.engine.networks.options import names_of_networks
-    from minict.engine.networks.state import describe
 
     wanted = record.settings_object().network
-    return list(describe(record.id)["Networks"]) or names_of_networks(wanted) or list(wanted)
+    return list(state.network_settings(record.id)["Networks"]) or names_of_networks(wanted) or list(wanted)

@@ -13,7 +13,7 @@ from minict.engine.containers.store import Record
 from minict.engine.networks import connect as network_connect
 from minict.engine.util import units
 from minict.kernel import process as kernel
-from minict.runtime.container import Container
+from minict.runtime.container import RuntimeContainer
 from minict.runtime.errors import ContainerError
 
 from . import insist, recovery, run, task
@@ -142,14 +142,14 @@ def pause(record: Record) -> None:
                 f"cannot pause {record.name}, which is {record.status}: only a running container can be paused"
             )
         open(record.state.path("paused"), "w").close()
-        Container(record.id).cgroup.freeze()
+        RuntimeContainer(record.id).cgroup.freeze()
 
 
 def unpause(record: Record) -> None:
     """Unfreeze all processes of the container."""
     if record.status != "paused":
         raise ContainerError(f"cannot unpause {record.name}, which is {record.status}, not paused")
-    Container(record.id).cgroup.thaw()
+    RuntimeContainer(record.id).cgroup.thaw()
     try:
         os.unlink(record.state.path("paused"))
     except FileNotFoundError:
@@ -183,7 +183,7 @@ def update(record: Record, **changes) -> None:
         limits = resources(changed)
         policies.restart(changed)
         if record.pid is not None:
-            Container(record.id).cgroup.limit(limits)
+            RuntimeContainer(record.id).cgroup.limit(limits)
         record.settings = changed.to_dict()
         record.save()
 
@@ -209,7 +209,7 @@ def unmark(record: Record) -> None:
 def send(record: Record, number: int) -> None:
     """Send a signal to the first process; harmless when it has ended."""
     try:
-        Container(record.id).kill(number)
+        RuntimeContainer(record.id).kill(number)
     except (ContainerError, ProcessLookupError):
         pass
 

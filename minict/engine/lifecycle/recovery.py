@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from minict.engine.containers.store import Record
-from minict.runtime.container import Container
+from minict.runtime.container import RuntimeContainer
 from minict.runtime.errors import ContainerError
 
 from . import task
@@ -32,7 +32,7 @@ def prune_container(id: str) -> bool:
 
 def end_abandoned_run(id: str) -> bool:
     """Clean up a run without a container record; return whether there was one."""
-    container = Container(id, task.UNDO)
+    container = RuntimeContainer(id, task.UNDO)
     if not container.state.lock():
         return False
     attached = any(kind == "attached" for kind, _ in container.state.ledger())

@@ -17,7 +17,7 @@ from minict.engine.spec import namespaces, seccomp
 from minict.engine.volumes import mounts
 from minict.runtime import spec
 from minict.runtime.container import UNDO as RUNTIME_UNDO
-from minict.runtime.container import Container
+from minict.runtime.container import RuntimeContainer
 from minict.runtime.errors import OUR_ERROR
 from minict.runtime.state import begin_time
 
@@ -34,11 +34,11 @@ def begin(
     console: int = -1,
     size: tuple[int, int] | None = None,
     trace: bool = False,
-) -> Container:
+) -> RuntimeContainer:
     """Start the container: execute its command, and return as soon as it runs.
 
     From then on the calling process is its monitor: the parent of the container's first process, with which the
-    container ends. *streams* and *console*: see :class:`minict.runtime.container.Container`. *size*: rows and columns
+    container ends. *streams* and *console*: see :class:`minict.runtime.container.RuntimeContainer`. *size*: rows and columns
     of its terminal. Raises :class:`ContainerError`; then the run has ended before it began, as if the command had
     failed.
     """
@@ -49,7 +49,7 @@ def begin(
         raise
 
 
-def _begin(record: Record, streams: tuple, console: int, size, trace: bool) -> Container:
+def _begin(record: Record, streams: tuple, console: int, size, trace: bool) -> RuntimeContainer:
     settings = record.settings_object()
     image = Image.load(record.image, record.image_name)
     config, network_sandbox = record.prepared or prepare(record, image)
@@ -60,7 +60,7 @@ def _begin(record: Record, streams: tuple, console: int, size, trace: bool) -> C
         config.process.consoleSize = spec.Box(height=size[0], width=size[1])
     config.mounts = mounts.arranged(config.mounts, mounts.spec_mounts(record.mounts))
     config.linux.rootfsPropagation = mounts.root_propagation(record.mounts)
-    container = Container(record.id, UNDO)
+    container = RuntimeContainer(record.id, UNDO)
     container.state.make()
     try:
         container.state.add_to_ledger([("attached", os.getpid()), *network_sandbox.ledger()])
@@ -100,7 +100,7 @@ def set_variables(process: spec.Process, given: list[str]) -> None:
     process.env = [*process.env, *(word for word in given if word.partition("=")[0] not in there)]
 
 
-def end(record: Record, container: Container, status: int, restarting: bool = False) -> None:
+def end(record: Record, container: RuntimeContainer, status: int, restarting: bool = False) -> None:
     """Record that the container's first process has ended with *status*, and give back what the run held.
 
     *restarting*: another run follows. A container created with ``--rm`` is removed.
@@ -130,7 +130,7 @@ def settle(record: Record) -> bool:
 
     A monitor that lives holds the lock of the run, and is left alone.
     """
-    container = Container(record.id, UNDO)
+    container = RuntimeContainer(record.id, UNDO)
     if not container.state.lock():
         return False
     if container.pid is not None and not any(kind == "attached" for kind, _ in container.state.ledger()):

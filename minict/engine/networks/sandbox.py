@@ -16,7 +16,7 @@ from minict.runtime.errors import ContainerError
 from minict.runtime.state import State
 
 from . import options
-from .state import GUEST, describe, write
+from .state import GUEST, network_settings, write
 
 _serving: dict = {}  # container's id -> the EventLoop with its services in this process
 
@@ -174,9 +174,9 @@ class Sandbox:
             if kind in ("address", "ports"):
                 UNDO[kind](value)
 
-    def describe(self) -> dict:
-        """See :func:`describe`."""
-        return describe(self.id)
+    def network_settings(self) -> dict:
+        """See :func:`network_settings`."""
+        return network_settings(self.id)
 
     def _share(self) -> None:
         """Link the partner's files into our state, so that both containers always see the same text."""

@@ -8,7 +8,7 @@ from minict.runtime.state import State
 GUEST = "guest-"  # followed by an id: a file in a container's state for each container that has joined its network namespace
 
 
-def describe(id: str) -> dict:
+def network_settings(id: str) -> dict:
     """The container's networks and ports in the form of Docker's NetworkSettings.
 
     Both are empty when it does not run, or has no network of its own.

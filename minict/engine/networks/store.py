@@ -182,7 +182,7 @@ def still_there(one: Network) -> bool:
 # ---- presentation ------------------------------------------------------------------------------------------------
 
 
-def describe(one: Network) -> dict:
+def inspect(one: Network) -> dict:
     """A network in the form of ``docker network inspect``."""
     from .state import read
 
@@ -210,7 +210,7 @@ def describe(one: Network) -> dict:
     }
 
 
-def describe_special(name: str) -> dict:
+def inspect_predefined(name: str) -> dict:
     """The same for ``host`` and ``none``, which ``network ls`` lists too."""
     return {
         **_words(name, "", {"none": "null"}.get(name, name), 0),

@@ -19,13 +19,13 @@ def find_user(text: str, image, more: list[str] = ()) -> tuple[spec.User, str]:
     groups. Raises :class:`ContainerError` for an unknown name.
     """
     name, _, group = (text or "0").partition(":")
-    passwd = next((line for line in table(image, "etc/passwd", 7) if name in (line[0], line[2])), None)
+    passwd = next((line for line in entries(image, "etc/passwd", 7) if name in (line[0], line[2])), None)
     if passwd is None and not is_id(name):
         raise ContainerError(
             f"unable to find user {name[:100]!r} in {image.name}: see its /etc/passwd, or use a number"
         )
     uid, gid, home = (int(passwd[2]), int(passwd[3]), passwd[5]) if passwd else (int(name), 0, "/")
-    groups = table(image, "etc/group", 4)
+    groups = entries(image, "etc/group", 4)
     further = set()
     if group:
         gid = find_group(group, groups, image)
@@ -55,7 +55,7 @@ def is_id(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) <= 20
 
 
-def table(image, path: str, columns: int) -> list[list[str]]:
+def entries(image, path: str, columns: int) -> list[list[str]]:
     """The lines of a file such as etc/passwd in the image's topmost layer that has it, with their numbers checked."""
     for layer in image.layers:
         try:

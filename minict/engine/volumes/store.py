@@ -102,7 +102,7 @@ class Volume:
 
         return [record.id for record in records() if self.name in {mount.get("name") for mount in record.mounts or []}]
 
-    def describe(self) -> dict:
+    def inspect(self) -> dict:
         """What ``volume inspect`` shows, with Docker's words."""
         created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.created))
         labels = {**self.labels, "com.docker.volume.anonymous": ""} if self.anonymous else self.labels

@@ -13,8 +13,8 @@ from minict.kernel.namespaces import CLONE_NEWNS, setns, unshare
 from minict.runtime import mounts, process, rootfs
 
 from .. import host
-from ..escape import escape
 from ..challenge import Challenge
+from ..escape import escape
 from ..exercise import Exercise, same_fate
 from ..feedback import Feedback
 

@@ -331,7 +331,7 @@ def test_top_shows_the_processes_of_the_container_alone(boxes):
     assert {"sleep 1001", "sleep 1002"} <= {args.strip() for _, args in rows}
     assert all(os.path.isdir(f"/proc/{pid}") for pid, _ in rows)
     refused(minict("top", "family", "-o", "args"), "PID")
-    refused(minict("top", "family", "--colour"), "top: 'ps --colour' does not work")
+    refused(minict("top", "family", "--colour"), "top: 'ps --colour' failed")
     minict("stop", "-t", "0", "family")
     refused(minict("top", "family"), "not running")
 
@@ -391,7 +391,7 @@ def test_prune_asks_and_removes_only_what_has_ended(boxes):
     ended("dead")
     asked = minict("container", "prune", input="n\n")
     assert asked.returncode == 0 and "Are you sure?" in asked.stdout and "nothing was removed" in asked.stdout
-    assert minict("container", "prune", input="").stdout.endswith("nothing was removed; -f does not ask\n")
+    assert minict("container", "prune", input="").stdout.endswith("nothing was removed; use -f to remove without a prompt\n")
     assert "Deleted Containers" not in said("container", "prune", "-f", "--filter", "label=x=z")
     assert said("ps", "-a", "--format", "{{.Names}}").split() == ["dead", "alive"]
     removed = minict("container", "prune", input="y\n").stdout

@@ -53,7 +53,7 @@ class Box(Machine):
 
     def on(self, network: str = "") -> dict:
         """Its place on a *network*, or its first."""
-        found = state.describe(self.id)["Networks"]
+        found = state.network_settings(self.id)["Networks"]
         return found[network] if network else next(iter(found.values()))
 
     def says(self, *words: str) -> str:
@@ -571,7 +571,7 @@ def test_networks_come_and_go_while_a_container_runs(boxes, world):
     assert reach(world, one, HOST, 8080, inside=(one.on("back")["IPAddress"], 80)) == WORLD, "its port has gone with it"
     refused(minict("network", "disconnect", "bridge", "one"), "not connected to the network bridge")
     done("restart", "-t", "0", "one")
-    assert list(state.describe(one.id)["Networks"]) == ["back"] and db.knows("web") == one.ip
+    assert list(state.network_settings(one.id)["Networks"]) == ["back"] and db.knows("web") == one.ip
     done("network", "disconnect", "back", "one")
     assert db.knows("one") is None and [line.split()[0] for line in one.sh("ip", "-br", "link").splitlines()] == ["lo"]
     done("network", "connect", "--ip", "10.210.9.9", "bridge", "one")
@@ -587,10 +587,10 @@ def test_networks_of_a_stopped_container_are_those_of_its_next_life(boxes):
     done("network", "disconnect", "bridge", "one")
     assert Record.find("one").settings["network"] == ["name=back,alias=web"]
     done("start", "one")
-    assert list(state.describe(one.id)["Networks"]) == ["back"] and one.on()["Aliases"] == ["web"]
+    assert list(state.network_settings(one.id)["Networks"]) == ["back"] and one.on()["Aliases"] == ["web"]
     done("network", "disconnect", "back", "one")
     done("restart", "-t", "0", "one")
-    assert state.describe(one.id)["Networks"] == {}
+    assert state.network_settings(one.id)["Networks"] == {}
     assert minict("inspect", "-f", "{{.HostConfig.NetworkMode}}", "one").stdout == "none\n"
     done("network", "connect", "bridge", "one")
     assert one.ip.startswith("10.210.")

@@ -33,7 +33,7 @@ GATEWAY = "10.210.0.1"
 
 
 def published(box: Box) -> dict:
-    return state.describe(box.id)["Ports"]
+    return state.network_settings(box.id)["Ports"]
 
 
 def rules() -> str:

@@ -19,7 +19,7 @@ from minict.engine.system.prune import prune
 from minict.kernel import mount
 from minict.lab import host
 from minict.runtime import namespaces, paths, terminal
-from minict.runtime.container import Container
+from minict.runtime.container import RuntimeContainer
 from minict.runtime.errors import ContainerError
 from minict.runtime.spec import Spec
 from tests.support.command_line import wait_until
@@ -91,7 +91,7 @@ class Bundle:
             os.makedirs(f"{self.rootfs}/{name}", exist_ok=True)
         self.config = copy.deepcopy(CONFIG)
         self.process, self.linux = self.config["process"], self.config["linux"]
-        self.made: list[Container] = []
+        self.made: list[RuntimeContainer] = []
 
     def load(self, *args: str) -> Spec:
         """The spec as it is read from the bundle's file, with *args* as the command."""
@@ -101,16 +101,16 @@ class Bundle:
             json.dump(self.config, file)
         return Spec.load(f"{self.path}/config.json")
 
-    def container(self) -> Container:
-        self.made.append(Container(names.new_id()))
+    def container(self) -> RuntimeContainer:
+        self.made.append(RuntimeContainer(names.new_id()))
         return self.made[-1]
 
-    def create(self, *args: str, **options) -> Container:
+    def create(self, *args: str, **options) -> RuntimeContainer:
         container = self.container()
         container.create(self.load(*args), bundle=self.path, **options)
         return container
 
-    def begin(self, *args: str, **options) -> Container:
+    def begin(self, *args: str, **options) -> RuntimeContainer:
         """A container that runs in the background."""
         container = self.container()
         container.run(self.load(*args), bundle=self.path, **{"streams": (-1, 2, 2), **options})
@@ -167,10 +167,10 @@ def test_created_and_started_by_two_processes(bundle):
     assert container.state.status() == "created" and container.pid
     with open(f"/proc/{container.pid}/cmdline") as command:
         assert "begun" not in command.read(), "the command is not executed yet"
-    forked(lambda: Container(container.id).start())
+    forked(lambda: RuntimeContainer(container.id).start())
     assert open(reader).read() == "begun\n"
     assert container.wait() == 7 and container.state.status() == "stopped"
-    forked(lambda: Container(container.id).delete())
+    forked(lambda: RuntimeContainer(container.id).delete())
     with pytest.raises(ContainerError, match="there is no container"):
         container.state.status()
 
@@ -178,8 +178,8 @@ def test_created_and_started_by_two_processes(bundle):
 def test_the_creator_may_be_gone_before_the_start(bundle):
     id = names.new_id()
     spec = bundle.load("sleep", "1000")
-    forked(lambda: Container(id).create(spec, bundle=bundle.path, streams=(-1, 2, 2)))
-    container = Container(id)
+    forked(lambda: RuntimeContainer(id).create(spec, bundle=bundle.path, streams=(-1, 2, 2)))
+    container = RuntimeContainer(id)
     bundle.made.append(container)
     assert container.state.status() == "created"
     assert prune() == [], "somebody is going to start it"
@@ -217,7 +217,7 @@ def test_only_a_created_container_can_be_started_and_only_once(bundle):
     with pytest.raises(ContainerError, match="is running: only a created one"):
         container.start()
     with pytest.raises(ContainerError, match="there is no container"):
-        Container("0123456789ab").start()
+        RuntimeContainer("0123456789ab").start()
 
 
 def test_a_running_container_is_not_deleted_unless_by_force(bundle):
@@ -243,7 +243,7 @@ def test_a_created_container_can_be_killed_and_deleted(bundle):
 
 def test_an_id_is_taken_once(bundle):
     container = bundle.begin("sleep", "1000")
-    other = Container(container.id)
+    other = RuntimeContainer(container.id)
     with pytest.raises(ContainerError, match=f"the container {container.id} exists already"):
         other.create(bundle.load("true"), bundle=bundle.path)
     assert container.state.status() == "running", "and the first one is as it was"
@@ -523,7 +523,7 @@ def test_huge_pages_are_limited_where_there_are_some(bundle):
         for size in sizes
         if int(size.split("-")[1].removesuffix("kB")) < 1 << 20
     ]
-    container = Container(names.new_id())
+    container = RuntimeContainer(names.new_id())
     bundle.made.append(container)
     try:
         container.run(bundle.load("sleep", "1000"), bundle=bundle.path, streams=(-1, 2, 2))

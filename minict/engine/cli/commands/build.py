@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minict.engine.cli.parser import Command, Option, table, under
+from minict.engine.cli.parser import Command, Option, by_name, under
 from minict.runtime.errors import ContainerError
 
 from .run import SETTINGS
@@ -226,7 +226,7 @@ _IGNORED = {
     "stream": _NO_DAEMON,
 }
 
-COMMANDS = table(
+COMMANDS = by_name(
     Command(
         "build",
         "[OPTION…] DIRECTORY|-",

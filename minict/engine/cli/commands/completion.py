@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minict.engine.cli.parser import Command, table
+from minict.engine.cli.parser import Command, by_name
 
 
 def completion(fields: dict, arguments: list[str]) -> None:
@@ -21,7 +21,7 @@ def complete(fields: dict, arguments: list[str]) -> None:
         pass
 
 
-COMMANDS = table(
+COMMANDS = by_name(
     Command(
         "completion",
         "bash|zsh|fish",

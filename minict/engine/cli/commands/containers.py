@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minict.engine.cli.parser import Command, Option, table
+from minict.engine.cli.parser import Command, Option, by_name
 
 from . import each
 
@@ -164,7 +164,7 @@ STOP = [
 ]
 KEYS = Option("--detach-keys", "Override the key sequence for detaching (ctrl-p,ctrl-q)", "KEYS")
 
-COMMANDS = table(
+COMMANDS = by_name(
     Command(
         "start",
         "[OPTION…] CONTAINER…",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from minict.engine.cli.parser import Command, Option, table
+from minict.engine.cli.parser import Command, Option, by_name
 from minict.runtime.errors import ContainerError
 
 
@@ -113,7 +113,7 @@ def commit(fields: dict, arguments: list[str]) -> None:
     print(f"sha256:{image.id}")
 
 
-COMMANDS = table(
+COMMANDS = by_name(
     Command(
         "cp",
         "[OPTION…] CONTAINER:PATH PATH|-  or  PATH|- CONTAINER:PATH",

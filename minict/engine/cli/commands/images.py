@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from minict.engine.cli.parser import Command, Option, table
+from minict.engine.cli.parser import Command, Option, by_name
 from minict.runtime.errors import ContainerError
 
 from . import each
@@ -135,7 +135,7 @@ _REMOVE = (
     (1, None),
 )
 
-COMMANDS = table(
+COMMANDS = by_name(
     Command(
         "images",
         "[OPTION…] [REPOSITORY[:TAG]]",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minict.engine.cli.parser import Command, Option, table
+from minict.engine.cli.parser import Command, Option, by_name
 
 FILTER = Option("-f --filter", "Filter: status=exited, name=…, label=…", "KEY=VALUE", many=True)
 FORMAT = Option(
@@ -140,7 +140,7 @@ def port(fields: dict, arguments: list[str]) -> None:
     from minict.runtime.errors import ContainerError
 
     record = Record.find(arguments[0])
-    ports = state.describe(record.id)["Ports"]
+    ports = state.network_settings(record.id)["Ports"]
     wanted = [word if "/" in word else f"{word}/tcp" for word in arguments[1:]]
     for inside in wanted or sorted(ports, key=lambda port: (int(port.partition("/")[0]), port)):
         for each in ports.get(inside) or []:
@@ -152,7 +152,7 @@ def port(fields: dict, arguments: list[str]) -> None:
             )
 
 
-COMMANDS = table(
+COMMANDS = by_name(
     Command(
         "ps",
         "[OPTION…]",

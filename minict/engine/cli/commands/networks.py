@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minict.engine.cli.parser import Command, Option, table
+from minict.engine.cli.parser import Command, Option, by_name
 
 from . import each
 from .system import FORCE, PRUNE_FILTER, agreed, report
@@ -99,8 +99,8 @@ def _all() -> list[dict]:
     """All networks by name, each as ``docker network inspect`` shows it."""
     from minict.engine.networks import store
 
-    found = [store.describe(each) for each in store.networks()]
-    found += [store.describe_special(name) for name in ("host", "none")]
+    found = [store.inspect(each) for each in store.networks()]
+    found += [store.inspect_predefined(name) for name in ("host", "none")]
     return sorted(found, key=lambda each: each["Name"])
 
 
@@ -138,7 +138,7 @@ def disconnect(fields: dict, arguments: list[str]) -> None:
         network_connect.disconnect(record, network)
 
 
-COMMANDS = table(
+COMMANDS = by_name(
     Command(
         "network create",
         "[OPTION…] NAME",

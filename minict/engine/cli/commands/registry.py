@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from minict.engine.cli.parser import Command, Option, table
+from minict.engine.cli.parser import Command, Option, by_name
 from minict.runtime.errors import ContainerError
 
 from . import each
@@ -90,7 +90,7 @@ _TLS_VERIFY = Option("--tls-verify", "=false: allow http and any certificate, fo
 _QUIET = Option("-q --quiet", "Suppress verbose output")
 _ALL_TAGS = Option("-a --all-tags", "All tags of the repository")
 
-COMMANDS = table(
+COMMANDS = by_name(
     Command(
         "pull",
         "[OPTION…] NAME[:TAG|@DIGEST]",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minict.engine.cli.parser import Command, Option, table, under
+from minict.engine.cli.parser import Command, Option, by_name, under
 
 
 def run(fields: dict, arguments: list[str]) -> int:
@@ -187,7 +187,7 @@ SETTINGS = [
 
 QUIET = under("Identity", Option("-q --quiet", "Suppress the pull output"))
 
-COMMANDS = table(
+COMMANDS = by_name(
     Command(
         "run",
         "[OPTION…] IMAGE [COMMAND [ARGUMENT…]]",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minict.engine.cli.parser import Command, Option, table
+from minict.engine.cli.parser import Command, Option, by_name
 
 
 def doctor(fields: dict, arguments: list[str]) -> int:
@@ -149,7 +149,7 @@ FORCE = Option("-f --force", "Do not prompt for confirmation")
 PRUNE_FILTER = Option("--filter", "Filter: label=KEY[=VALUE], label!=KEY, until=TIME", "KEY=VALUE", many=True)
 UNUSED_IMAGES, NAMELESS_IMAGES = "all images without at least one container associated to them", "all dangling images"
 
-COMMANDS = table(
+COMMANDS = by_name(
     Command(
         "doctor",
         "",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minict.engine.cli.parser import Command, Option, table
+from minict.engine.cli.parser import Command, Option, by_name
 from minict.runtime.errors import ContainerError
 
 from . import each
@@ -54,7 +54,7 @@ def ls(fields: dict, arguments: list[str]) -> None:
 
 
 def _row(volume) -> dict:
-    described = volume.describe()
+    described = volume.inspect()
     labels = described["Labels"] or {}
     return {
         **described,
@@ -138,7 +138,7 @@ def _size() -> int:
 _FILTER = Option("-f --filter", "Filter: dangling=true, label=KEY[=VALUE], name=PART", "KEY=VALUE", many=True)
 _FORMAT = Option("--format", "Format output: json, or a template such as '{{.Name}}'", "TEMPLATE")
 
-COMMANDS = table(
+COMMANDS = by_name(
     Command(
         "volume create",
         "[OPTION…] [NAME]",
