@@ -182,6 +182,60 @@ def test_rm_ends_who_ignores_everything(image):
     assert minict("rm", "-f", "box").returncode == 0 and containers() == []
 
 
+_STOPPER = """
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+int main() {
+    close(open("/begun", O_CREAT | O_WRONLY, 0644));
+    for (;;) {
+        DIR *d = opendir("/proc");
+        struct dirent *e;
+        while ((e = readdir(d))) {
+            int pid = atoi(e->d_name);
+            if (pid > 1) kill(pid, SIGSTOP);
+        }
+        closedir(d);
+    }
+}
+"""
+
+
+@pytest.fixture
+def stopper(image, compiled):
+    """A container that stops each new process in it, and whose health is asked for."""
+    program = compiled("stopper", _STOPPER)
+    flags = ["--health-cmd", "true", "--health-interval", "100ms", "--health-timeout", "100ms", "--health-retries", "1"]
+    minict("run", "-d", "--network", "none", "--name", "stopper", *flags, "-v", f"{program}:/stop:ro", image, "/stop")
+    wait_until(lambda: os.path.exists(f"{Record.find('stopper').data}/upper/begun"))
+    return "stopper"
+
+
+def test_who_stops_each_new_process_does_not_pass_for_healthy(stopper):
+    wait_until(lambda: Record.find(stopper).last_run["health"]["Status"] == "unhealthy")
+    assert minict("rm", "-f", stopper).returncode == 0
+
+
+@pytest.mark.parametrize("options", [[], ["-d"], ["-i"]])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_exec_that_is_stopped_can_be_interrupted(stopper, options, number):
+    with begin("exec", *options, stopper, "true", stdin=subprocess.DEVNULL) as process:
+        wait_until(lambda: process.poll() is not None or process.send_signal(number) or False)
+        process.communicate()
+
+
+@pytest.mark.parametrize("options", [[], ["-d"]])
+def test_a_start_that_hangs_can_be_interrupted(evil, options):
+    with begin("run", *options, "--network", "none", "--name", "box", evil, stdin=subprocess.DEVNULL) as process:
+        wait_until(lambda: born("box") or process.poll() is not None)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=PATIENCE)
+    assert minict("rm", "-f", "box").returncode == 0 and containers() == []
+
+
 # ---- what it leaves behind ---------------------------------------------------------------------------------------
 
 _DEEP = "n=$(printf %0200d 0); i=0; while [ $i -lt 40 ]; do mkdir $n; cd -P $n; i=$((i+1)); done; echo 12345 > file"

@@ -17,6 +17,8 @@ from typing import BinaryIO
 from .extract import XATTR
 
 _CHUNK = 1 << 20
+_LEAST_HOLE = 1 << 20  # bytes that a file must lack to be written with its holes
+_MOST_SEGMENTS = 10_000
 OVERLAYS_OWN = ("trusted.overlay.", "user.overlay.")  # they control overlayfs and are not data
 _TYPES = {
     stat.S_IFREG: tarfile.REGTYPE,
@@ -67,9 +69,61 @@ def add(
         now = os.fstat(file.fileno())
         if not stat.S_ISREG(now.st_mode):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-        member.size = now.st_size
-        archive.addfile(member, _Exactly(file, now.st_size))
+        segments = _segments(file.fileno(), now)
+        if segments is None:
+            member.size = now.st_size
+            archive.addfile(member, _Exactly(file, now.st_size))
+        else:
+            archive.addfile(member, _with_holes(member, file, now.st_size, segments))
     return now.st_size
+
+
+def _segments(fd: int, status: os.stat_result) -> list[tuple[int, int]] | None:
+    """Where the file *fd* has content, as (offset, length), if it has large holes; else None.
+
+    To read a hole takes time like content: a file of some bytes may have a size of petabytes. Source: lseek(2).
+    """
+    if status.st_size - status.st_blocks * 512 < _LEAST_HOLE:
+        return None
+    found, place = [], 0
+    try:
+        while place < status.st_size and len(found) < _MOST_SEGMENTS:
+            try:
+                begin = os.lseek(fd, place, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno != errno.ENXIO:  # nothing follows
+                    raise
+                begin = place = status.st_size
+            else:
+                place = min(os.lseek(fd, begin, os.SEEK_HOLE), status.st_size)
+            if place > begin:
+                found.append((begin, place - begin))
+    except OSError:  # a file system that knows no holes
+        return None
+    finally:
+        os.lseek(fd, 0, os.SEEK_SET)
+    return found if place >= status.st_size else None
+
+
+def _with_holes(member: tarfile.TarInfo, file: BinaryIO, size: int, segments: list[tuple[int, int]]) -> _Segments:
+    """Make *member* one of GNU's format for sparse files, 1.0; its content, a map and the *segments*.
+
+    Source: the manual of GNU tar, "Storing Sparse Files".
+    """
+    places = [*segments, *([] if segments and sum(segments[-1]) == size else [(size, 0)])]
+    map = "".join(f"{number}\n" for number in (len(places), *(number for place in places for number in place))).encode()
+    map += bytes(-len(map) % tarfile.BLOCKSIZE)
+    member.pax_headers = {
+        **member.pax_headers,
+        "GNU.sparse.major": "1",
+        "GNU.sparse.minor": "0",
+        "GNU.sparse.name": member.name,
+        "GNU.sparse.realsize": str(size),
+    }
+    directory, _, name = member.name.rpartition("/")
+    member.name = f"{directory or '.'}/GNUSparseFile.0/{name}"
+    member.size = len(map) + sum(length for _, length in segments)
+    return _Segments(file, map, segments)
 
 
 def _more(path: str, status: os.stat_result) -> Iterator[tuple[str, str]]:
@@ -90,6 +144,28 @@ def _open_plain(path: str, flags: int) -> int:
         if error.errno == errno.ELOOP:  # a link
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from None
         raise
+
+
+class _Segments:
+    """The content of a sparse file in an archive: the *map*, then the *segments* of *file*."""
+
+    def __init__(self, file: BinaryIO, map: bytes, segments: list[tuple[int, int]]):
+        self._map, self._pieces = map, ((file, offset, length) for offset, length in segments)
+        self._now: _Exactly | None = None
+
+    def read(self, size: int) -> bytes:
+        data, self._map = self._map[:size], self._map[size:]
+        while len(data) < size:
+            chunk = self._now.read(size - len(data)) if self._now else b""
+            if not chunk:
+                piece = next(self._pieces, None)
+                if piece is None:
+                    break
+                file, offset, length = piece
+                file.seek(offset)
+                self._now = _Exactly(file, length)
+            data += chunk
+        return data
 
 
 class _Exactly:

@@ -15,7 +15,6 @@ Fetched = collections.namedtuple("Fetched", "file name size time")
 
 _MAX_BYTES = 4 << 30
 _CHUNK = 1 << 20
-_PATIENCE = 60  # seconds without an answer
 
 
 def is_remote(source: str) -> bool:
@@ -28,23 +27,28 @@ def fetched(address: str, checksum: str):
     """What is at *address*; it must have the *checksum*, ``sha256:…``, if there is one.  Raises
     :class:`ContainerError`."""
     import hashlib
-    import http.client
     import urllib.parse
-    import urllib.request
 
+    from minict.engine.distribution import transport
+
+    host = transport.host_of(address)
+    # like that of a registry, the server may be near, but not where a cloud tells its machines their secrets; and where it
+    # sends us may not be nearer than it is itself
+    server = transport.Transport(_origin(address), transport.default_context(), nearest=transport.THIS_MACHINE)
     digest = hashlib.sha256()
     with tempfile.TemporaryFile(prefix="minict-build-") as file:
+        answer = server.request("GET", address, attempts=2)
         try:
-            request = urllib.request.Request(address, headers={"User-Agent": "minict"})
-            with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:
-                while chunk := answer.read(_CHUNK):
-                    digest.update(chunk)
-                    file.write(chunk)
-                    if file.tell() > _MAX_BYTES:
-                        raise ContainerError(f"{address} is larger than {_MAX_BYTES >> 30} GiB: fetch it in a RUN step")
-                time = _time(answer.headers.get("Last-Modified"))
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            raise ContainerError(f"cannot fetch {address}: {error}") from None
+            if answer.status != 200:
+                raise ContainerError(f"cannot fetch {address}: {host} answers HTTP {answer.status}")
+            while chunk := transport.read_some(answer, _CHUNK, host):
+                digest.update(chunk)
+                file.write(chunk)
+                if file.tell() > _MAX_BYTES:
+                    raise ContainerError(f"{address} is larger than {_MAX_BYTES >> 30} GiB: fetch it in a RUN step")
+            time = _time(answer.headers.get("Last-Modified"))
+        finally:
+            answer.close()
         if checksum and checksum != f"sha256:{digest.hexdigest()}":
             raise ContainerError(f"{address} has the checksum sha256:{digest.hexdigest()}, and not {checksum}")
         size = file.tell()
@@ -53,6 +57,21 @@ def fetched(address: str, checksum: str):
             posixpath.basename(urllib.parse.unquote(urllib.parse.urlsplit(address).path.rstrip("/"))) or "__unnamed__"
         )
         yield Fetched(file, name, size, time)
+
+
+def _origin(address: str) -> str:
+    """Scheme, host and port of *address*.  Raises :class:`ContainerError`."""
+    import urllib.parse
+
+    try:
+        parts = urllib.parse.urlsplit(address)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError as error:
+        raise ContainerError(f"cannot fetch {address}: {error}") from None
+    if not parts.hostname or "@" in parts.netloc:
+        raise ContainerError(f"cannot fetch {address}: write http://HOST/PATH or https://HOST/PATH")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}{port}"
 
 
 def _time(text: str | None) -> float:

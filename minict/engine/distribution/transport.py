@@ -19,6 +19,7 @@ import io
 import ipaddress
 import os
 import random
+import socket
 import ssl
 import time
 import urllib.request
@@ -47,7 +48,9 @@ _REDIRECTS = 5
 _PASSING = (408, 429, 500, 502, 503, 504)
 # Where clouds tell a machine its secrets, as far as the address is not link-local anyway: AWS, Alibaba, Azure.
 _METADATA = ("fd00:ec2::254", "100.100.100.200", "168.63.129.16")
-_LINK_LOCAL = 3
+THIS_MACHINE, _LINK_LOCAL = 2, 3  # see nearness()
+# Networks whose addresses end with an IPv4 address: "compatible" ones, and those of NAT64, the world's and local ones.
+_TRANSLATED = [ipaddress.IPv6Network(text) for text in ("::/96", "64:ff9b::/96", "64:ff9b:1::/48")]
 
 urllib3.disable_warnings(exceptions.InsecureRequestWarning)  # any certificate will do where a person has said so
 
@@ -274,13 +277,27 @@ def nearness(address: str) -> int:
     """How near an IP address is: 0 anywhere, 1 in a private network, 2 this machine, 3 the link itself, with a cloud's
     secrets.
 
-    Raises :class:`ValueError` when it is no address.
+    An IPv6 address that stands for an IPv4 one counts as both. Raises :class:`ValueError` when it is no address.
     """
     ip = ipaddress.ip_address(address.partition("%")[0])
-    ip = getattr(ip, "ipv4_mapped", None) or ip
+    return max(_nearness(each) for each in (ip, *_embedded(ip)))
+
+
+def _nearness(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
     if ip.is_link_local or str(ip) in _METADATA:
         return _LINK_LOCAL
-    return 2 if ip.is_loopback or ip.is_unspecified else 1 if ip.is_private else 0
+    if ip.is_loopback or ip.is_unspecified:
+        return 2
+    return 1 if not ip.is_global or ip.is_multicast or getattr(ip, "is_site_local", False) else 0
+
+
+def _embedded(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
+    """The IPv4 addresses that the IPv6 address *ip* leads to. Sources: RFC 4291, 2.5.5; RFC 3056; RFC 4380; RFC 6052."""
+    if not isinstance(ip, ipaddress.IPv6Address):
+        return []
+    last = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    translated = [last] if any(ip in network for network in _TRANSLATED) and int(ip) > 1 else []
+    return [each for each in (ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())) if each] + translated
 
 
 def is_loopback(host: str) -> bool:
@@ -322,11 +339,38 @@ def _pool_class(pool: type, connection: type, arrived) -> type:
     class Watched(connection):
         def connect(self):
             super().connect()
-            if arrived:
-                arrived(self.sock.getpeername()[0])
             self.sock = _Clocked(self.sock, patience())
 
+        def _new_conn(self):
+            """Connect to the first address that answers, and to none that *arrived* refuses: whoever connects has been
+            seen by what is there, and a name may stand for another address the next time."""
+            if not arrived:
+                return super()._new_conn()
+            name, failure = self._dns_host, None
+            for address in _addresses(name, self.port):
+                arrived(address)
+                self._dns_host = address
+                try:
+                    return super()._new_conn()
+                except exceptions.HTTPError as error:
+                    failure = error
+                finally:
+                    self._dns_host = name
+            if failure:
+                raise failure
+            return super()._new_conn()  # it has the words for a name without an address
+
     return type(pool.__name__, (pool,), {"ConnectionCls": Watched})
+
+
+def _addresses(name: str, port: int) -> list[str]:
+    """The addresses of the host *name*, each once; none when it has none."""
+    family = urllib3.util.connection.allowed_gai_family()
+    try:
+        found = socket.getaddrinfo(name.strip("[]"), port, family, socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []
+    return list(dict.fromkeys(str(place[0]) for *_, place in found))
 
 
 class _Clocked:

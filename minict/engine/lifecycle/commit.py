@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from minict.engine.containers.store import Record
 from minict.engine.images import config as image_config
 from minict.engine.images import diff, ingest, overlay
 from minict.engine.images.image import Image
 from minict.engine.spec import spec
+from minict.runtime.errors import ContainerError
 
-from . import inspect, operations
+from . import attach, inspect, operations, protocol
 
 # The fields of an image's configuration that concern containers (config.md of the OCI image-spec, and Docker's
 # additions).
@@ -60,22 +63,51 @@ def commit(
     config = config_of(record, image)
     image_config.apply(config, change)
     history = {"created_by": " ".join(inspect.command_of(record, image)), "author": author, "comment": message}
-    frozen = pause and record.status == "running"
-    if frozen:
-        operations.pause(record)
-    try:
-        with overlay.Changes(image, record.data) as upper:
-            return ingest.commit(
-                image,
-                upper,
-                config,
-                {key: value for key, value in history.items() if value},
-                name,
-                ignore=mounted(record),
-            )
-    finally:
-        if frozen:
-            operations.unpause(record)
+    frozen = _Frozen(record) if pause and record.status == "running" else contextlib.nullcontext()
+    with frozen, overlay.Changes(image, record.data) as upper:
+        return ingest.commit(
+            image,
+            upper,
+            config,
+            {key: value for key, value in history.items() if value},
+            name,
+            ignore=mounted(record),
+        )
+
+
+_PATIENCE = 15.0  # seconds for the monitor to thaw it
+
+
+class _Frozen:
+    """For ``with``: the container of *record* is frozen. Its monitor does that, and thaws it when the connection ends,
+    so that a killed ``commit`` leaves nothing frozen.  Raises :class:`ContainerError`."""
+
+    def __init__(self, record: Record):
+        self.record = record
+
+    def __enter__(self) -> None:
+        try:
+            self._channel = attach.connect(self.record)
+        except ContainerError:  # a Python looks after it, which serves no clients
+            self._channel = None
+            operations.pause(self.record)
+            return
+        self._channel.send(protocol.FREEZE)
+        while (message := self._channel.recv(1 << 17))[:1] != protocol.FROZEN:  # before it, what the container writes
+            if not message:
+                raise ContainerError(f"the container {self.record.name} has just ended: try again")
+        if message[1:]:
+            raise ContainerError(message[1:].decode(errors="replace"))
+
+    def __exit__(self, *exception: object) -> None:
+        if self._channel:
+            self._channel.settimeout(_PATIENCE)
+            with contextlib.suppress(OSError), contextlib.closing(self._channel):
+                self._channel.shutdown(1)
+                while self._channel.recv(1 << 17):  # until the monitor has thawed it, and closes its end
+                    pass
+        else:
+            operations.unpause(self.record)
 
 
 def config_of(record: Record, image: Image) -> dict:

@@ -41,7 +41,7 @@ from minict.runtime.errors import OUR_ERROR, ContainerError
 
 from . import task
 from .jsonlog import MAX_FILE, MAX_SIZE, Log
-from .protocol import END_OF_INPUT, ERR, EXIT, OUT, SIGNAL, SIZE, TYPED, Wake
+from .protocol import END_OF_INPUT, ERR, EXIT, FREEZE, FROZEN, OUT, SIGNAL, SIZE, TYPED, Wake
 
 _CHUNK = 65536
 EPIPE = 32
@@ -265,9 +265,28 @@ class Monitor:
             terminal.set_size(self.input, rows, columns)
         elif kind == SIGNAL:
             self.signal(int(data))
+        elif kind == FREEZE:
+            self._freeze(client)
         elif not kind:
             self._forget(client)
         return None
+
+    def _freeze(self, client: _Client) -> None:
+        """Freeze the container until *client* leaves, however it ends: ``commit`` may be killed."""
+        try:
+            open(self.record.state.path("paused"), "w").close()
+            self.container.cgroup.freeze()
+            client.freezes = True
+            client.send(FROZEN)
+        except (ContainerError, OSError) as error:
+            client.send(FROZEN + str(error).encode(errors="replace"))
+
+    def _thaw(self) -> None:
+        try:
+            self.container.cgroup.thaw()
+            os.unlink(self.record.state.path("paused"))
+        except (ContainerError, OSError):
+            pass  # somebody has done it already, or a control group above is frozen
 
     def _read(self) -> None:
         """Read input for the container's command, which never gets a descriptor of ours (see
@@ -304,9 +323,11 @@ class Monitor:
         self._pass_on()
 
     def _forget(self, client: _Client) -> None:
-        client.close()
         if client in self.clients:
             self.clients.remove(client)
+        if client.freezes and not any(other.freezes for other in self.clients):
+            self._thaw()
+        client.close()
 
     def _lose_patience(self, waiting: list) -> None:
         """Drop a client that has stopped or hangs: it must not block the container for ever."""
@@ -433,6 +454,7 @@ class _Client:
     def __init__(self, channel, patient: bool = False):
         self._channel, self.patient = channel, patient
         self.fileno = channel.fileno()
+        self.freezes = False  # whether the container is frozen for it
         self.waiting: list[bytes] = []  # messages for which its socket had no room
         self.since = 0.0  # when the first of them began to wait
         channel.setblocking(False)

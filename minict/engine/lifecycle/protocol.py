@@ -7,7 +7,9 @@ import os
 
 # The first byte of each message on the socket.
 TYPED, END_OF_INPUT, SIZE, SIGNAL = b"i", b"e", b"s", b"k"  # from a client
+FREEZE = b"f"  # from a client: freeze the container as long as I am connected
 OUT, ERR, EXIT = b"o", b"r", b"x"  # to a client
+FROZEN = b"z"  # to a client: it is frozen; or, with data, why it is not
 
 
 class Wake:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import time
 
 import pytest
 
+from minict.engine.builder import remote
 from minict.engine.distribution import credentials, transport
 from minict.engine.distribution import manifest as documents
 from minict.engine.images import pull, store
@@ -471,6 +473,17 @@ def test_a_redirect_may_not_come_nearer():
         "169.254.1.1": 3,
         "100.100.100.200": 3,
         "fe80::1%eth0": 3,
+        "100.64.1.1": 1,  # carrier-grade NAT, Tailscale
+        "198.18.0.1": 1,
+        "224.0.0.1": 1,
+        "fec0::1": 1,
+        "64:ff9b::8.8.8.8": 0,
+        "64:ff9b::10.0.0.1": 1,
+        "64:ff9b::169.254.169.254": 3,
+        "64:ff9b:1::127.0.0.1": 2,
+        "2002:7f00:1::": 2,  # 6to4 of 127.0.0.1
+        "2002:a9fe:a9fe::1": 3,
+        "::127.0.0.1": 2,
     }
     assert {address: transport.nearness(address) for address in near} == near
     transport.check_nearness("10.1.2.3", 1, "registry")
@@ -490,6 +503,32 @@ def test_the_connection_itself_is_looked_at(other):
             with pytest.raises(transport.RegistryError, match="on this machine, where it has no business"):
                 far.request("GET", f"http://127.0.0.1:{near.address.partition(':')[2]}/v2/")
             assert near.asked == []
+
+
+def test_no_connection_is_made_to_an_address_that_is_refused(other):
+    """A connection alone can do something, and tells that somebody listens there."""
+    with socket.create_server(("127.0.0.1", 0)) as near:
+        far = transport.Transport(f"http://{other.address}", transport.default_context(), nearest=1)
+        far.origin = f"http://localhost:{near.getsockname()[1]}"
+        with pytest.raises(transport.RegistryError, match="on this machine, where it has no business"):
+            far.request("GET", "/v2/")
+        assert not select.select([near], [], [], 0)[0]
+
+
+def test_add_of_an_address_goes_where_it_says_and_no_nearer(other):
+    with (
+        Hostile(redirecting("http://169.254.169.254/secrets")) as server,
+        pytest.raises(ContainerError, match="of this machine's own link"),
+        remote.fetched(f"http://{server.address}/file", ""),
+    ):
+        pass
+    for address in (
+        "http://169.254.169.254/latest",
+        "http://[::ffff:169.254.169.254]/",
+        "http://[64:ff9b::a9fe:a9fe]/",
+    ):
+        with pytest.raises(ContainerError, match="where it has no business"), remote.fetched(address, ""):
+            pass
 
 
 def test_from_https_never_to_http(tmp_path, other):

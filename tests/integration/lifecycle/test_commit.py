@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 
 import pytest
 
@@ -11,7 +12,7 @@ from minict.engine.containers.store import Record
 from minict.engine.images import config as image_config
 from minict.engine.images.image import Image
 from minict.runtime.errors import ContainerError
-from tests.support.command_line import minict, wait_until
+from tests.support.command_line import PATIENCE, begin, minict, run, wait_until
 
 SCRIPT = """echo new > /new; mkdir -p /made/deep; echo x > /made/deep/x; ln -s /new /made/link
             rm /etc/group; echo more >> /etc/passwd; rm -r /etc/terminfo; mkdir /etc/terminfo; echo own > /etc/terminfo/own
@@ -200,3 +201,39 @@ def test_what_is_written_reads_well(changed, no_image_is_left):
     shown = json.loads(minict("image", "inspect", "shown").stdout)[0]
     assert shown["Comment"] == "why" and shown["Id"] == f"sha256:{made.id}"
     assert "why" in minict("history", "shown").stdout
+
+
+# ---- what a container must not decide ------------------------------------------------------------------------------
+
+
+def test_a_commit_that_is_killed_leaves_nothing_frozen(image):
+    minict("run", "-d", "--network", "none", "--name", "box", image, "sh", "-c", "while :; do date >> /log; done")
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        process = begin("commit", "box", "copy")
+        wait_until(lambda: Record.find("box").status == "paused" or process.poll() is not None)
+        process.send_signal(number)
+        process.communicate(timeout=PATIENCE)
+        wait_until(lambda: Record.find("box").status == "running")
+    minict("rmi", "-f", "copy")
+    minict("rm", "-f", "box")
+
+
+def test_after_a_commit_the_container_goes_on(image):
+    minict("run", "-d", "--network", "none", "--name", "box", image, "sleep", "1000")
+    for _ in range(3):
+        assert minict("commit", "box", "copy").returncode == 0
+        assert minict("exec", "box", "true").returncode == 0
+    minict("rm", "-f", "box")
+    minict("rmi", "-f", "copy")
+
+
+def test_holes_stay_holes_and_are_not_read(image):
+    script = "truncate -s 100G /data; printf begin | dd of=/data conv=notrunc 2>/dev/null; printf end >> /data"
+    minict("run", "--network", "none", "--name", "box", image, "sh", "-c", script)
+    assert minict("commit", "box", "holes").returncode == 0
+    script = "stat -c '%s %b' /data; head -c 5 /data; tail -c 3 /data"
+    told = run("holes", "sh", "-c", script).stdout.split("\n")
+    size, blocks = map(int, told[0].split())
+    assert size == (100 << 30) + 3 and blocks * 512 < 1 << 20 and told[1] == "beginend"
+    minict("rm", "-f", "box")
+    minict("rmi", "-f", "holes")
