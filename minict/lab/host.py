@@ -30,7 +30,7 @@ KINDS = {
 _SERVANTS = ("minict.runtime.zygote", "minict/runtime/zygote", "multiprocessing.resource_tracker")
 
 # Directories below MINICT_RUN whose files serve containers still to come; so do the files of locks.
-_KEPT = ("seccomp",)
+_KEPT = ("seccomp", "events")
 
 # Every process that a notebook starts inherits this variable, even one whose parent has died (see _processes).
 _MARK = "MINICT_STARTED_BY"

@@ -46,7 +46,7 @@ MODULES = {
     ),
     "files": ("cp", "diff", "commit", "export"),
     "volumes": ("volume create", "volume ls", "volume inspect", "volume rm", "volume prune"),
-    "inspect": ("ps", "logs", "inspect", "container inspect", "image inspect", "stats", "top", "port"),
+    "inspect": ("ps", "logs", "inspect", "container inspect", "image inspect", "stats", "top", "port", "events"),
     "system": ("info", "system df", "system prune", "container prune", "doctor", "lab", "prune", "version"),
     "completion": ("completion", "__complete"),
 }
@@ -55,7 +55,7 @@ INDEX = {name: module for module, names in MODULES.items() for name in names}
 LONGER = {
     "container": (*MODULES["run"], *MODULES["containers"], *MODULES["files"], "ps", "logs", "stats", "top", "port"),
     "image": ("images", "history", "tag", "import", "save", "load", "build", "pull", "push"),
-    "system": ("info",),
+    "system": ("info", "events"),
 }
 # Aliases.
 ALIASES = {

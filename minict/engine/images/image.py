@@ -10,6 +10,7 @@ import errno
 import os
 
 from minict.engine.distribution.reference import full_name, is_id, may_be_id, short_name, split
+from minict.engine.util import events
 from minict.runtime import jsonfile, paths
 from minict.runtime.errors import ContainerError
 
@@ -191,7 +192,9 @@ def tag(name: str, new: str) -> None:
             f"{new!r} is a digest, and that is the image's own: take a name with a tag, as in my-app:1.0"
         )
     with store.Locked():
-        store.write_name(full, Image.find(name).id)
+        id = Image.find(name).id
+        store.write_name(full, id)
+    events.record("image", "tag", f"sha256:{id}", {"name": short_name(full)})
 
 
 def remove(name: str, force: bool = False) -> list[str]:
@@ -207,7 +210,7 @@ def remove(name: str, force: bool = False) -> list[str]:
         tags = [each for each in all_names if "@" not in each]
         asked = None if is_id(name.removeprefix("sha256:")) else full_name(name)
         if asked in tags and len(tags) > 1:
-            return _untag([asked, *_digests_of_lost_repositories(all_names, asked)])
+            return _untag(image.id, [asked, *_digests_of_lost_repositories(all_names, asked)])
         if asked not in all_names and len(tags) > 1 and not force:
             raise ContainerError(
                 f"the image {image.id[:12]} has {len(tags)} names, {', '.join(image.names)}: "
@@ -220,7 +223,7 @@ def remove(name: str, force: bool = False) -> list[str]:
                 f"the image {image.id[:12]} is used by the container {(running[0] if running else users[0][0])[:12]}: "
                 "remove that first"
             )
-        done = _untag(all_names)
+        done = _untag(image.id, all_names)
         if users:
             return done
         for path in (store.config_file(image.id), store.manifest_file(image.id)):
@@ -228,12 +231,14 @@ def remove(name: str, force: bool = False) -> list[str]:
                 os.unlink(path)
         doomed = store.set_aside_layers(image.digests)
     store.delete(doomed)
+    events.record("image", "delete", f"sha256:{image.id}", {"name": f"sha256:{image.id}"})
     return [*done, f"Deleted: sha256:{image.id}", *(f"Deleted: sha256:{digest}" for digest in doomed.values())]
 
 
-def _untag(full_names: list[str]) -> list[str]:
+def _untag(id: str, full_names: list[str]) -> list[str]:
     for full in full_names:
         os.unlink(store.name_file(full))
+        events.record("image", "untag", f"sha256:{id}", {"name": short_name(full)})
     return [f"Untagged: {short_name(full)}" for full in full_names]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from minict.engine.distribution.reference import full_name
+from minict.engine.util import events
 from minict.runtime import jsonfile
 from minict.runtime.errors import ContainerError
 
@@ -58,7 +59,9 @@ def import_archive(source, name: str | None, message: str = "", change: list[str
                 raise ContainerError(f"{label} holds no files: a root file system has at least a program")
             contents = _packed(directory)
             making.place(directory, contents)
-            return making.finish(_config([contents.digest], config, message))
+            made = making.finish(_config([contents.digest], config, message))
+        events.record("image", "import", f"sha256:{made.id}", {"name": name or ""})
+        return made
     finally:
         if isinstance(source, str) and source != "-":
             archive.close()

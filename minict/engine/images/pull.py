@@ -7,6 +7,7 @@ import os
 
 from minict.engine.distribution import manifest as documents
 from minict.engine.distribution import reference as imagename
+from minict.engine.util import events
 from minict.runtime.errors import ContainerError
 
 from . import importer, ingest, store
@@ -86,6 +87,7 @@ def pull(name: str, *, platform: str | None = None, tls_verify: bool | None = No
             image = making.finish(config, manifest, digest)
     finally:
         progress.close()
+    events.record("image", "pull", imagename.short_name(full), {"name": imagename.short_name(repository)})
     progress.say(f"Digest: {digest}")
     progress.say(
         f"Status: {'Downloaded newer image' if changed or before != image.id else 'Image is up to date'} "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from minict.engine.distribution import reference
+from minict.engine.util import events
 from minict.runtime.errors import ContainerError
 
 from . import ingest, store
@@ -59,6 +60,7 @@ def push(name: str, *, tls_verify: bool | None = None, progress=None) -> str:
         )
         progress.close()
         server.put_manifest(path, tag, manifest.data, manifest.media_type)
+    events.record("image", "push", reference.short_name(full), {"name": reference.short_name(repository)})
     progress.say(f"{tag}: digest: {manifest.digest} size: {len(manifest.data)}")
     return manifest.digest
 

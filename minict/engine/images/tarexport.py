@@ -25,6 +25,7 @@ from minict.engine.archive import compression, reader
 from minict.engine.distribution import manifest as documents
 from minict.engine.distribution import reference
 from minict.engine.distribution.manifest import Descriptor
+from minict.engine.util import events
 from minict.runtime.errors import ContainerError
 
 from . import ingest, store
@@ -87,6 +88,8 @@ def save(names: list[str], file) -> None:
             json.dumps({"schemaVersion": 2, "mediaType": documents.INDEX, "manifests": index}).encode(),
         )
         _add(archive, "manifest.json", json.dumps(docker).encode())
+    for image, full_names in images.values():
+        events.record("image", "save", f"sha256:{image.id}", {"name": ", ".join(map(reference.short_name, full_names))})
 
 
 def save_file(names: list[str], path: str) -> None:
@@ -183,6 +186,8 @@ def load(file, name: str = "the archive", platform: str | None = None, tell=lamb
         images = []
         for each in _merged(found):
             images.append(each.store())
+            for loaded in each.names or [""]:
+                events.record("image", "load", f"sha256:{images[-1].id}", {"name": reference.short_name(loaded)})
             tell(images[-1], [reference.short_name(name) for name in each.names])
         return images
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
+from minict.engine.containers import events
 from minict.engine.containers.store import Record
 from minict.engine.images import config as image_config
 from minict.engine.images import diff, ingest, overlay
@@ -65,7 +66,7 @@ def commit(
     history = {"created_by": " ".join(inspect.command_of(record, image)), "author": author, "comment": message}
     frozen = _Frozen(record) if pause and record.status == "running" else contextlib.nullcontext()
     with frozen, overlay.Changes(image, record.data) as upper:
-        return ingest.commit(
+        made = ingest.commit(
             image,
             upper,
             config,
@@ -73,6 +74,8 @@ def commit(
             name,
             ignore=mounted(record),
         )
+    events.record(record, "commit", imageID=f"sha256:{made.id}", imageRef=name or "")
+    return made
 
 
 _PATIENCE = 15.0  # seconds for the monitor to thaw it

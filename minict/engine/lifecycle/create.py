@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from minict.engine.containers import names, policies
+from minict.engine.containers import events, names, policies
 from minict.engine.containers.options import ContainerOptions
 from minict.engine.containers.store import Record, now
 from minict.engine.images.image import Image
@@ -63,6 +63,7 @@ def create(
         record.remove()
         mounts.release(record.mounts, record.id)
         raise
+    events.record(record, "create")
     if not starting:
         record.unlock()
     return record

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from minict.engine.containers import events
 from minict.engine.containers.store import Record
 from minict.engine.images.image import Image
 from minict.engine.spec import seccomp
@@ -71,12 +72,21 @@ def process(
 
 def execute(record: Record, wanted: Process, *, streams: tuple = (0, 1, 2), console: int = -1) -> tuple[int, int]:
     """Execute the *wanted* process as our child; return (pid, pidfd). Raises :class:`ContainerError`."""
+    for action in ("exec_create", "exec_start"):
+        events.record(record, f"{action}: {' '.join(wanted.args)}")
     program = seccomp.program(record.settings_object(), record.state.read_spec())
     return _asked(
         lambda: runtime.execute(
             RuntimeContainer(record.id), wanted, streams=streams, console=console, seccomp_filter=program
         )
     )
+
+
+def died(record: Record, wait_status: int) -> int:
+    """Note in the journal that an executed process has ended; return its exit status."""
+    status = exit_status(wait_status)
+    events.record(record, "exec_die", exitCode=status)
+    return status
 
 
 def _asked(ask):
@@ -130,7 +140,7 @@ def _relayed(record: Record, wanted: Process, interactive: bool) -> int:
         wake = protocol.Wake()
         daemonize.take_signals(lambda number: _hand_on(pid, pidfd, number))
         relay.run(pidfd, wake)
-        status = exit_status(os.waitpid(pid, 0)[1])
+        status = died(record, os.waitpid(pid, 0)[1])
         if relay.open:  # it has left background processes
             daemonize.fork_away(b"minict-exec", lambda told: told(None) or streams.discard(relay.fds), keep=relay.fds)
     if relay.lost and not status:
@@ -197,7 +207,7 @@ def _keep(record: Record, wanted: Process, channel, told) -> None:
         elif not terminal.pass_on(master, -1):  # nobody reads, and the command must not wait for a reader
             poll.unregister(master)
     try:
-        channel.send(str(exit_status(os.waitpid(pid, 0)[1])).encode())
+        channel.send(str(died(record, os.waitpid(pid, 0)[1])).encode())
     except OSError:
         pass  # the user has detached
 
@@ -222,7 +232,7 @@ def in_background(record: Record, wanted: Process) -> None:
             told(None)
             relay.begun()
             relay.run(pidfd)
-            os.waitpid(pid, 0)
+            died(record, os.waitpid(pid, 0)[1])
             streams.discard(relay.fds)
 
     daemonize.fork_away(b"minict-exec", work)

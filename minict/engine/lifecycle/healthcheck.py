@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import time
 
+from minict.engine.containers import events
 from minict.engine.containers.store import Record
 from minict.engine.util import timestamps
 from minict.engine.util.daemonize import hold_signals
@@ -116,13 +117,15 @@ class Health:
             word, _, output = pipe.read().partition(b"\n")
         self.fd = -1
         os.waitpid(self._pid, 0)
-        status = int(word or -1)
+        status, before = int(word or -1), self.status
         if status == 0:
             self.status, self.failures = "healthy", 0
         elif self.status != "starting" or not self._in_start_period():
             self.failures += 1
             if self.failures >= self.policy["Retries"]:
                 self.status = "unhealthy"
+        if self.status != before:
+            events.record(self.record, f"health_status: {self.status}")
         self.results = [
             *self.results[1 - _KEPT :],
             {

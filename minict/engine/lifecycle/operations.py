@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 
-from minict.engine.containers import names, policies
+from minict.engine.containers import events, names, policies
 from minict.engine.containers.store import Record
 from minict.engine.networks import connect as network_connect
 from minict.engine.util import units
@@ -56,6 +56,7 @@ def stop(record: Record, timeout: float | None = None, signal: str | int | None 
     finally:
         record.unlock()
     restarting = None
+    was_active = record.status in ACTIVE
     while (status := record.status) in ACTIVE:
         if status == "restarting":
             restarting = restarting or time.monotonic()
@@ -71,6 +72,8 @@ def stop(record: Record, timeout: float | None = None, signal: str | int | None 
             must_end(record)
         wait_for_monitor(record)
     wait_for_monitor(record)  # of a start that was ended, too
+    if was_active:
+        events.record(record, "stop")
 
 
 def kill(record: Record, signal: str | int = "KILL") -> None:
@@ -95,6 +98,7 @@ def restart(record: Record, timeout: float | None = None, signal: str | int | No
         raise ContainerError(f"cannot restart {record.name}, which was created with --rm: stopping it would remove it")
     stop(record, timeout, signal)
     start(record)
+    events.record(record, "restart")
 
 
 def remove(record: Record, *, force: bool = False, volumes: bool = False) -> None:
@@ -143,6 +147,7 @@ def pause(record: Record) -> None:
             )
         open(record.state.path("paused"), "w").close()
         RuntimeContainer(record.id).cgroup.freeze()
+        events.record(record, "pause")
 
 
 def unpause(record: Record) -> None:
@@ -154,6 +159,7 @@ def unpause(record: Record) -> None:
         os.unlink(record.state.path("paused"))
     except FileNotFoundError:
         pass
+    events.record(record, "unpause")
 
 
 def rename(record: Record, name: str) -> None:
@@ -169,6 +175,7 @@ def rename(record: Record, name: str) -> None:
             record.save()
             names.release(f"{before}/{record.id}")
             network_connect.rename(record.id, name)
+        events.record(record, "rename", oldName=f"/{before}")
 
 
 def update(record: Record, **changes) -> None:
@@ -186,6 +193,7 @@ def update(record: Record, **changes) -> None:
             RuntimeContainer(record.id).cgroup.limit(limits)
         record.settings = changed.to_dict()
         record.save()
+        events.record(record, "update")
 
 
 # ---- steps -------------------------------------------------------------------------------------------------------
@@ -210,6 +218,7 @@ def send(record: Record, number: int) -> None:
     """Send a signal to the first process; harmless when it has ended."""
     try:
         RuntimeContainer(record.id).kill(number)
+        events.record(record, "kill", signal=number)
     except (ContainerError, ProcessLookupError):
         pass
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from minict.engine.containers import events
 from minict.engine.containers.store import Record
 from minict.runtime.container import RuntimeContainer
 from minict.runtime.errors import ContainerError
@@ -23,7 +24,10 @@ def prune_container(id: str) -> bool:
     if should_be_gone(record) and record.lock(wait=False):
         try:
             if should_be_gone(record):
+                there = os.path.exists(f"{record.data}/container.json")
                 record.remove()
+                if there:
+                    events.record(record, "destroy")
                 return True
         finally:
             record.unlock()

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import os
 
+from minict.engine.containers import events
 from minict.engine.containers.store import Record, now
 from minict.engine.images import overlay
 from minict.engine.images.image import Image
 from minict.engine.networks import sandbox
 from minict.engine.spec import namespaces, seccomp
+from minict.engine.util import events as journal
 from minict.engine.volumes import mounts
 from minict.runtime import spec
 from minict.runtime.container import UNDO as RUNTIME_UNDO
@@ -88,10 +90,21 @@ def _begin(record: Record, streams: tuple, console: int, size, trace: bool) -> R
             seccomp_filter=seccomp.program(settings, config),
             prepare=network_sandbox.connect if network_sandbox.waits else None,
         )
+        record_mounts(record, "mount")
+        events.record(record, "start")
         return container
     except BaseException:
         container.delete(force=True)
         raise
+
+
+def record_mounts(record: Record, action: str) -> None:
+    """Note in the journal that the volumes of a container are mounted or unmounted, as *action* says."""
+    for mount in record.mounts or []:
+        if mount["type"] == "volume":
+            about = {"container": record.id, "destination": mount["destination"], "driver": "local"}
+            about |= {"propagation": "", "read/write": str(not mount.get("read_only", False)).lower()}
+            journal.record("volume", action, mount["name"], about)
 
 
 def set_variables(process: spec.Process, given: list[str]) -> None:
@@ -106,13 +119,17 @@ def end(record: Record, container: RuntimeContainer, status: int, restarting: bo
     *restarting*: another run follows. A container created with ``--rm`` is removed.
     """
     memory = container.cgroup.stats("memory").get("memory") or {}
+    killed, finished = bool(memory.get("oom_kills")), now()
+    if killed:
+        events.record(record, "oom")
+    duration = int(finished - (record.last_run.get("started") or finished))
     try:
-        record.write_last_run(
-            finished=now(), exit_code=status, oom_killed=bool(memory.get("oom_kills")), restarting=restarting
-        )
+        record.write_last_run(finished=finished, exit_code=status, oom_killed=killed, restarting=restarting)
     except OSError:
         pass  # a full disk: the end has no time and no cause then, but everything is given back
+    events.record(record, "die", exitCode=status, execDuration=duration)
     container.delete(force=True)
+    record_mounts(record, "unmount")
     if record.removes_itself and not restarting:
         forget(record)
 
@@ -121,7 +138,10 @@ def forget(record: Record, with_volumes: bool = True) -> None:
     """Remove a container that has ended, and with *with_volumes* its anonymous volumes; harmless when it is gone."""
     if record.locked or record.lock():
         mine = record.mounts if with_volumes else []
+        there = os.path.exists(f"{record.data}/container.json")
         record.remove()
+        if there:
+            events.record(record, "destroy")
         mounts.release(mine, record.id)
 
 
@@ -138,6 +158,7 @@ def settle(record: Record) -> bool:
         return False
     if record.last_run.get("started") and not record.last_run.get("finished"):
         record.write_last_run(finished=now(), exit_code=137, error="its monitor was killed", restarting=False)
+        events.record(record, "die", exitCode=137)
     container.delete(force=True)
     return True
 

@@ -11,7 +11,7 @@ from minict.runtime import paths
 from minict.runtime.errors import ContainerError
 from minict.runtime.state import State
 
-from . import bridge, dns, store
+from . import bridge, dns, endpoints, store
 from .endpoints import hosts_lines, introduce, publish, reserve, serve_names, withdraw
 from .options import Endpoint, find_endpoint, find_mode, find_resolver, names_of_networks
 from .state import read, write
@@ -152,6 +152,7 @@ def join(id: str, endpoint: Endpoint, resolver: dict[str, list[str]]) -> None:
             serve_apart(id, pid, resolver)
             network_state["resolver"] = True
         arrange(id, {**network_state, "endpoints": [*network_state["endpoints"], endpoint.to_dict()]})
+        endpoints.record("connect", id, endpoint.net.id, endpoint.net.name)
     except BaseException:
         take_back(entries)
         raise
@@ -195,6 +196,9 @@ def leave(id: str, name: str) -> None:
                 "endpoints": [endpoint for endpoint in network_state["endpoints"] if endpoint["network"] != name],
             },
         )
+        for endpoint in network_state["endpoints"]:
+            if endpoint["network"] == name:
+                endpoints.record("disconnect", id, endpoint["id"], name)
 
 
 def arrange(id: str, network_state: dict) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from minict.engine.util import events
 from minict.runtime import paths
 from minict.runtime.errors import ContainerError
 from minict.runtime.state import State
@@ -130,6 +131,11 @@ def _members(key: str, name: str) -> list[str]:
     return found
 
 
+def record(action: str, id: str, network: str, name: str) -> None:
+    """Note in the journal that the container *id* was connected to, or disconnected from, the *network* (its id)."""
+    events.record("network", action, network or name, {"container": id, "name": name, "type": "bridge"})
+
+
 # ---- the DNS server ----------------------------------------------------------------------------------------------
 
 
@@ -236,10 +242,11 @@ def _undo_address(value: str) -> None:
     key, _, id = value.partition("/")
     network_state = read(id)
     withdraw(id, network_state, [key])
-    address = next(
-        (endpoint["address"] for endpoint in network_state.get("endpoints", ()) if endpoint["key"] == key), None
-    )
-    addresses.release(key, id, address)
+    mine = [endpoint for endpoint in network_state.get("endpoints", ()) if endpoint["key"] == key]
+    held = [endpoint for endpoint in mine if addresses.holder(key, endpoint["address"]) == id]
+    addresses.release(key, id, mine[0]["address"] if mine else None)
+    for endpoint in held:
+        record("disconnect", id, endpoint["id"], endpoint["network"])
     _tell_linked(key, id)
 
 

@@ -154,6 +154,8 @@ class Sandbox:
                 endpoints.publish(self.id, network_state)
         write(self.id, network_state)
         endpoints.introduce(self.id, network_state)
+        for endpoint in self.endpoints:
+            endpoints.record("connect", self.id, endpoint.net.id, endpoint.net.name)
         return None
 
     def _network_state(self) -> dict:

@@ -10,6 +10,7 @@ import errno
 import os
 
 from minict.engine.containers import names
+from minict.engine.util import events
 from minict.runtime import jsonfile, paths
 from minict.runtime.errors import ContainerError
 
@@ -108,6 +109,7 @@ def create(
             )
             paths.make_directory(_directory())
             jsonfile.write(_file(name), _to_dict(made))
+            events.record("network", "create", made.id, {"name": name, "type": "bridge"})
             return made
         finally:
             bridge.remove_lock_if_alone(held)
@@ -133,6 +135,7 @@ def remove(name: str) -> str:
                     f"'ip link show master {one.bridge}' lists them"
                 )
             _forget(one)  # last: what a killed process has removed before that is made again when it is needed
+            events.record("network", "destroy", one.id, {"name": one.name, "type": "bridge"})
             return one.name
         finally:
             bridge.remove_lock_if_alone(held)

@@ -482,6 +482,8 @@ def plain(value: Any) -> Any:
         return plain(value())
     if isinstance(value, (_NoList, _NoMap)):
         return None
+    if hasattr(value, "as_json"):  # it has other names in JSON
+        return plain(value.as_json)
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items() if not _is_method(item)}
     return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -23,6 +23,7 @@ import fcntl
 import os
 import time
 
+from minict.engine.util import events
 from minict.runtime import jsonfile, paths
 from minict.runtime.errors import ContainerError
 from minict.runtime.files import remove_tree
@@ -158,6 +159,7 @@ def create(
             {"created": time.time(), "labels": labels or {}, "options": options, "anonymous": anonymous},
         )
         os.rename(unborn, f"{directory()}/{name}")
+    events.record("volume", "create", name, {"driver": "local"})
     return Volume.find(name)
 
 
@@ -195,6 +197,7 @@ def remove(name: str, but: str | None = None) -> None:
         doomed = f"{directory()}/.{os.urandom(6).hex()}"
         os.rename(volume.directory, doomed)
     remove_tree(doomed)
+    events.record("volume", "destroy", name, {"driver": "local"})
 
 
 def prune(all: bool = False, wanted=lambda volume: True) -> list[Volume]:

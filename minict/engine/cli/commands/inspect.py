@@ -152,6 +152,26 @@ def port(fields: dict, arguments: list[str]) -> None:
             )
 
 
+def events(fields: dict, arguments: list[str]) -> None:
+    import sys
+    import time
+
+    from minict.engine.system import events
+    from minict.engine.util import timestamps
+
+    now = time.time_ns()
+    since, until = (
+        timestamps.moment_of(fields[key], f"--{key}", now) if key in fields else None for key in ("since", "until")
+    )
+    show = events.shower(fields.get("format"))
+    try:
+        for event in events.select(fields.get("filter", ()), since, until):
+            sys.stdout.write(f"{show(event)}\n")
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        pass
+
+
 COMMANDS = by_name(
     Command(
         "ps",
@@ -249,5 +269,23 @@ COMMANDS = by_name(
         "minict port web 80",
         port,
         arguments=(1, 2),
+    ),
+    Command(
+        "events",
+        "[OPTION…]",
+        "Show what happens to containers, images, volumes and networks, until Ctrl-C.",
+        "minict events --filter type=container --since 10m",
+        events,
+        [
+            Option(
+                "-f --filter",
+                "Filter: container=, event=, image=, label=, network=, type=, volume=",
+                "KEY=VALUE",
+                many=True,
+            ),
+            Option("--format", "Print with a Go template, or as json", "FORMAT"),
+            Option("--since", "Show events since a time, such as 10m or 2026-11-28", "TIME"),
+            Option("--until", "Show events until a time", "TIME"),
+        ],
     ),
 )
