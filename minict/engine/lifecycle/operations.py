@@ -216,9 +216,10 @@ def unmark(record: Record) -> None:
 
 def send(record: Record, number: int) -> None:
     """Send a signal to the first process; harmless when it has ended."""
+    if record.pid is not None:
+        events.record(record, "kill", signal=number)  # before it: what follows from it is told later
     try:
         RuntimeContainer(record.id).kill(number)
-        events.record(record, "kill", signal=number)
     except (ContainerError, ProcessLookupError):
         pass
 

@@ -15,6 +15,7 @@ _OF_THE_ENGINE = {
     *(
         "containers",
         "containers.env",
+        "containers.events",
         "containers.names",
         "containers.options",
         "containers.policies",
@@ -33,7 +34,7 @@ _OF_THE_ENGINE = {
     ),
     *("networks", "networks.dns", "networks.options", "networks.sandbox", "networks.state"),
     *("spec", "spec.namespaces", "spec.resources", "spec.seccomp", "spec.security", "spec.spec", "spec.user"),
-    *("util", "util.daemonize", "util.timestamps", "util.units", "volumes", "volumes.mounts", "volumes.store"),
+    *("util", "util.daemonize", "util.events", "util.timestamps", "util.units", "volumes", "volumes.mounts", "volumes.store"),
 }
 _OF_A_NETWORK = {
     f"networks.{name}" for name in ("bridge", "driveroptions", "endpoints", "firewall", "ipam", "nftables", "store")
