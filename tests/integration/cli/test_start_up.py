@@ -34,7 +34,16 @@ _OF_THE_ENGINE = {
     ),
     *("networks", "networks.dns", "networks.options", "networks.sandbox", "networks.state"),
     *("spec", "spec.namespaces", "spec.resources", "spec.seccomp", "spec.security", "spec.spec", "spec.user"),
-    *("util", "util.daemonize", "util.events", "util.timestamps", "util.units", "volumes", "volumes.mounts", "volumes.store"),
+    *(
+        "util",
+        "util.daemonize",
+        "util.events",
+        "util.timestamps",
+        "util.units",
+        "volumes",
+        "volumes.mounts",
+        "volumes.store",
+    ),
 }
 _OF_A_NETWORK = {
     f"networks.{name}" for name in ("bridge", "driveroptions", "endpoints", "firewall", "ipam", "nftables", "store")
