@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import ctypes
 
+from minict.runtime import jsonfile
 from minict.runtime.errors import ContainerError
 
 _LIBRARY = "libnftables.so.1"
 _COMMAND = "nft"
 
-NFT_CTX_OUTPUT_HANDLE = 1 << 3  # nftables/libnftables.h
+NFT_CTX_OUTPUT_HANDLE, NFT_CTX_OUTPUT_JSON = 1 << 3, 1 << 4  # nftables/libnftables.h
 
 _loaded = None
 
@@ -41,11 +42,23 @@ def listing(command: str) -> str:
     return output if done else ""
 
 
-def _run(commands: str) -> tuple[bool, str, str]:
-    """(success, output, complaints)."""
+def elements(name: str) -> list[tuple[list, str, list]]:
+    """The elements of the map *name* of the table ``inet minict``, as (key, comment, value); none without the map.
+
+    Key and value are lists of their concatenated parts: addresses and protocols as text, ports as numbers.
+    Source: libnftables-json(5).
+    """
+    done, output, _ = _run(f"list map inet minict {name}", json=True)
+    objects = jsonfile.loads(output)["nftables"] if done and output else []
+    found = next((each["map"].get("elem", []) for each in objects if "map" in each), [])
+    return [(key["elem"]["val"]["concat"], key["elem"]["comment"], value["concat"]) for key, value in found]
+
+
+def _run(commands: str, json: bool = False) -> tuple[bool, str, str]:
+    """(success, output, complaints); the output of ``list`` as text, or as *json*."""
     library = _library()
     if library is None:
-        return _run_command(commands)
+        return _run_command(commands, json)
     context = library.nft_ctx_new(0)  # created anew each time: it belongs to the caller's present network namespace
     if not context:
         raise ContainerError(
@@ -54,7 +67,7 @@ def _run(commands: str) -> tuple[bool, str, str]:
     try:
         library.nft_ctx_buffer_output(context)
         library.nft_ctx_buffer_error(context)
-        library.nft_ctx_output_set_flags(context, NFT_CTX_OUTPUT_HANDLE)
+        library.nft_ctx_output_set_flags(context, NFT_CTX_OUTPUT_JSON if json else NFT_CTX_OUTPUT_HANDLE)
         done = library.nft_run_cmd_from_buffer(context, commands.encode()) == 0
         return (
             done,
@@ -87,12 +100,14 @@ def _library():
     return _loaded
 
 
-def _run_command(commands: str) -> tuple[bool, str, str]:
+def _run_command(commands: str, json: bool) -> tuple[bool, str, str]:
     """Do the same through the command: slower, but some systems have it without the library."""
     import subprocess
 
     try:
-        result = subprocess.run([_COMMAND, "--handle", "--file", "-"], input=commands, capture_output=True, text=True)
+        result = subprocess.run(
+            [_COMMAND, "--json" if json else "--handle", "--file", "-"], input=commands, capture_output=True, text=True
+        )
     except FileNotFoundError:
         raise ContainerError(
             "neither libnftables nor the command nft is installed, and a container's network needs one: "

@@ -244,17 +244,11 @@ def withdraw(id: str) -> None:
 def published() -> list[tuple[str, Port, str]]:
     """The mappings in the kernel now, each as (id of the container, port, bridge)."""
     found = []
-    for map in ("ports", "ports-at"):
-        listing = nftables.listing(f"list map inet minict {map}")
-        elements = listing.partition("elements = {")[2].partition("}")[0]
-        for element in filter(None, (" ".join(one.split()) for one in elements.split(","))):
-            key, _, rest = element.partition(' comment "')
-            comment, _, target = rest.partition('" : ')
-            *address, protocol, outside = key.split(" . ")
+    for name in ("ports", "ports-at"):
+        for key, comment, (_, inside) in nftables.elements(name):
+            *address, protocol, outside = key
             id, _, bridge = comment.partition(" ")
-            found.append(
-                (id, Port(protocol, int(target.split(" . ")[1]), *(address or [ANY]), outside=int(outside)), bridge)
-            )
+            found.append((id, Port(protocol, inside, *(address or [ANY]), outside=outside), bridge))
     return found
 
 
