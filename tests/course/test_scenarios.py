@@ -186,10 +186,7 @@ def test_the_map_names_every_chapter_and_what_is_next(own_record):
     course.open_chapter(1)
     record.note("exercises", "proc-1", source="def spawn(): pass")
     words = str(course.course_map())
-    assert (
-        "◐ 01 a process of its own" in words
-        and "Next: chapter 01, a process of its own: exercise proc-2, " in words
-    )
+    assert "◐ 01 a process of its own" in words and "Next: chapter 01, a process of its own: exercise proc-2, " in words
     page = course.course_map().page
     assert page.count("docmanager:open") == len(course.chapters()) + 1 and "locked" not in page
     assert repr(course.course_map()) == "[The course map: every chapter, what is done in it, and where to go on]"

@@ -1,20 +1,17 @@
-"""Shell completion: ``minict completion bash`` writes the script that the shell loads.
+"""Shell completion: ``minict completion bash`` writes a short script, and Python does the rest.
 
-shtab makes that script from an :mod:`argparse` parser, which is built here from the tables of the command line. The
-names of containers and images are looked up when the Tab key is pressed, by ``minict __complete containers``.
+When the Tab key is pressed, the script calls ``minict __complete SHELL LINE`` with the line up to the cursor, and gets
+what its last word can become: commands, options, values of options, and the names of containers, images, networks and
+volumes. The shell completes file names where minict offers nothing.
 """
 
 from __future__ import annotations
 
-import argparse
-
 from minict.runtime.errors import ContainerError
 
 from . import help, index
-from .parser import Command
+from .parser import Command, Option
 
-SHELLS = ("bash", "zsh", "fish")
-PROGRAMS = ("minict", "mini-docker")
 # Words in a usage line, or option values, that stand for something that exists.
 _KINDS = {
     "CONTAINER": "containers",
@@ -23,87 +20,127 @@ _KINDS = {
     "VOLUME": "volumes",
     "NAME|ID": "objects",
 }
-_FILES = {"FILE", "FILE.tar", "PATH", "DIRECTORY"}
+
+SCRIPTS = {
+    "bash": """\
+_minict() {
+    mapfile -t COMPREPLY < <(minict __complete bash "${COMP_LINE:0:COMP_POINT}" 2> /dev/null)
+}
+complete -o default -o nosort -F _minict minict mini-docker
+""",
+    "zsh": """\
+#compdef minict mini-docker
+_minict() {
+    local -a found
+    found=(${(f)"$(minict __complete zsh "${(j: :)words[1,CURRENT-1]} $PREFIX" 2> /dev/null)"})
+    if (( $#found )); then _describe minict found; else _files; fi
+}
+if [[ $funcstack[1] == _minict ]]; then _minict "$@"; else compdef _minict minict mini-docker; fi
+""",
+    "fish": """\
+function __minict_complete
+    set -l found (minict __complete fish (commandline -cp) 2> /dev/null)
+    if set -q found[1]; printf '%s\\n' $found; else; __fish_complete_path (commandline -ct); end
+end
+complete -c minict -f -a '(__minict_complete)'
+complete -c mini-docker -w minict
+""",
+}
 
 
 def script(shell: str) -> str:
-    """The completion script for *shell*.
+    """The completion script for *shell*. Raises :class:`ContainerError` when it is not in :data:`SCRIPTS`."""
+    if shell not in SCRIPTS:
+        raise ContainerError(f"no completion for {shell!r}: use one of {', '.join(SCRIPTS)}")
+    return SCRIPTS[shell]
 
-    Raises :class:`ContainerError` when *shell* is not in :data:`SHELLS`, or when shtab is missing.
+
+def complete(shell: str, line: str) -> list[str]:
+    """What the last word of *line* can become, one line for each, as *shell* reads it: with or without a description.
+
+    bash ends words at colons and equals signs too: it gets only the part behind the last of them.
     """
-    if shell not in SHELLS:
-        raise ContainerError(f"no completion for {shell!r}: use one of {', '.join(SHELLS)}")
-    try:
-        import shtab
-    except ImportError:
-        raise ContainerError("shtab, which makes the completion scripts, is not installed: pip install shtab") from None
-    text = shtab.complete(parser(shtab), shell, preamble=_PREAMBLE)
-    first, second = PROGRAMS
+    typed, current = split(line)
+    found = [(word, text) for word, text in candidates(typed, current) if word.startswith(current)]
+    if shell == "bash":
+        behind = max(current.rfind(":"), current.rfind("=")) + 1
+        return [word[behind:] for word, _ in found]
     if shell == "zsh":
-        text = text.replace(f"#compdef {first}\n", f"#compdef {first} {second}\n")
-        return text.replace(f"-N {first}\n", f"-N {first} {second}\n")
-    return text + {"bash": _BASH_END, "fish": f"complete -c {second} -w {first}\n"}[shell]
+        return [word.replace(":", "\\:") + f":{text}" * bool(text) for word, text in found]
+    return [f"{word}\t{text}" for word, text in found] if shell == "fish" else []
 
 
-def parser(shtab) -> argparse.ArgumentParser:
-    """All commands as an argparse parser. It only describes them: :meth:`Command.parse` parses what is typed."""
-    top = argparse.ArgumentParser(PROGRAMS[0], add_help=False)
-    commands = top.add_subparsers()
-    groups = {}
-    for group in sorted(index.groups()):
-        words = f"commands about {help.subject(group)}"
-        groups[group] = commands.add_parser(group, description=words, help=words, add_help=False).add_subparsers()
-    for name in index.INDEX:
-        group, _, verb = name.rpartition(" ")
-        command = index.load(name)
-        if not verb.startswith("_"):
-            _add(groups[group] if group else commands, verb, command, shtab)
-        for longer, names in index.LONGER.items():
-            if name in names:
-                _add(groups[longer], verb, command, shtab)
-    return top
+def split(line: str) -> tuple[list[str], str]:
+    """The words of *line* after the program's name: those that are complete, and the one that is being typed."""
+    import shlex
+
+    try:
+        words = shlex.split(line)[1:]
+    except ValueError:  # inside of quotes
+        return [], "\0"
+    if line[-1:].isspace() or not words:
+        words.append("")
+    return words[:-1], words[-1]
 
 
-def _add(commands, verb: str, command: Command, shtab) -> None:
-    words = _plain(command.help)
-    added = commands.add_parser(verb, description=words, help=words, add_help=False)
-    for option in command.options:
-        if option.value is None:
-            added.add_argument(*option.names, help=_plain(option.help), action="store_true")
+def candidates(typed: list[str], current: str) -> list[tuple[str, str]]:
+    """(word, description) for everything that can follow the words *typed*; options only if *current* begins one."""
+    if not typed:
+        commands = [(name, help.summary(name)) for name in index.INDEX if " " not in name and name[0] != "_"]
+        return commands + [(group, f"Manage {help.subject(group)}") for group in sorted(index.groups())]
+    try:
+        name, words = index.find(typed)
+    except ContainerError:
+        if len(typed) > 1 or typed[0] not in index.groups():
+            return []
+        own = [(each.partition(" ")[2], each) for each in index.INDEX if each.startswith(f"{typed[0]} ")]
+        longer = [(each, each) for each in index.LONGER.get(typed[0], ())]
+        return [(word, help.summary(each)) for word, each in own + longer]
+    command = index.load(name)
+    pending, arguments = read(command, words)
+    if pending:
+        return values(pending.value or "")
+    if arguments and command.words_follow:
+        return []  # these words belong to the container
+    if current.startswith("-"):
+        option, equals, _ = current.partition("=")
+        if equals:
+            found = next((each for each in command.options if option in each.names and each.value), None)
+            return [(f"{option}={word}", text) for word, text in values(found.value or "")] if found else []
+        return [(each, option.help) for option in command.options for each in option.names]
+    usage = [word.strip("[]") for word in command.usage.split() if not word.startswith(("[OPTION", "-"))]
+    if not usage:
+        return []
+    return values(usage[min(arguments, len(usage) - 1)])
+
+
+def read(command: Command, words: list[str]) -> tuple[Option | None, int]:
+    """Read *words* as :meth:`Command.parse` does: (the option whose value comes next, the number of arguments)."""
+    known = {name: option for option in command.options for name in option.names}
+    pending, arguments = None, 0
+    for word in words:
+        if pending:
+            pending = None
+        elif word.startswith("--"):
+            pending = known.get(word)
+        elif word.startswith("-") and len(word) > 1:
+            letters = word[1:]  # -it: of several letters the last may have a value, which may follow at once: -m64m
+            while len(letters) > 1 and (first := known.get(f"-{letters[0]}")) and first.value is None:
+                letters = letters[1:]
+            pending = known.get(f"-{letters}")
         else:
-            action = "append" if option.many else "store"
-            argument = added.add_argument(*option.names, help=_plain(option.help), metavar=option.value, action=action)
-            _complete(argument, option.value, shtab)
-    for number, word in enumerate(_arguments(command.usage)):
-        last = word.endswith("…")
-        _complete(
-            added.add_argument(f"argument_{number}", help=word.rstrip("…"), nargs="*" if last else "?"), word, shtab
-        )
-        if last:
-            break
+            arguments += 1
+        if pending and pending.value is None:
+            pending = None
+    return pending, arguments
 
 
-def _plain(text: str) -> str:
-    """The first sentence, with nothing in it that argparse would replace."""
-    return text.split(".  ", maxsplit=1)[0].split("\n", maxsplit=1)[0].replace("%", "%%")
-
-
-def _arguments(usage: str) -> list[str]:
-    """Turn ``[OPTION…] CONTAINER [COMMAND…]`` into ``CONTAINER`` and ``COMMAND…``."""
-    words = (word.replace("[", "").replace("]", "") for word in usage.split())
-    return [word for word in words if not word.startswith(("OPTION", "-"))]
-
-
-def _complete(argument, word: str, shtab) -> None:
-    """Tell shtab what can stand in the place of *word*."""
+def values(word: str) -> list[tuple[str, str]]:
+    """What *word* of a usage line, or an option's value, stands for: names that exist, or one of several words."""
     word = word.rstrip("…").partition("[")[0].partition(":")[0]
     if word in _KINDS:
-        kind = _KINDS[word]
-        argument.complete = {"bash": f"_minict_{kind}", "zsh": f"_minict_{kind}", "fish": f"(minict __complete {kind})"}
-    elif word in _FILES:
-        argument.complete = shtab.FILE
-    elif "|" in word:
-        argument.choices = word.split("|")
+        return [(name, "") for name in names(_KINDS[word])]
+    return [(each, "") for each in word.split("|")] if "|" in word and word.islower() else []
 
 
 def names(kind: str) -> list[str]:
@@ -122,51 +159,6 @@ def names(kind: str) -> list[str]:
         from minict.engine.volumes.store import volumes
 
         return [volume.name for volume in volumes()]
-    if kind == "networks":
-        from minict.engine.networks.store import networks
+    from minict.engine.networks.store import networks
 
-        return [network.name for network in networks()]
-    return []
-
-
-_PREAMBLE = {
-    "bash": "\n".join(
-        f"""_minict_{kind}() {{ compgen -W "$(minict __complete {kind} 2>/dev/null)" -- "$1"; }}"""
-        for kind in _KINDS.values()
-    ),
-    "zsh": "\n".join(
-        f"""_minict_{kind}() {{ compadd -- ${{(f)"$(minict __complete {kind} 2>/dev/null)"}} }}"""
-        for kind in _KINDS.values()
-    ),
-}
-
-# shtab's bash script does not know three things: bash splits words at colons and equals signs, so nginx:1.2 has to be
-# joined again; --name=value is two words; and of -it only -t counts, of -m64m nothing. The part that bash has already
-# is removed from each match.
-_BASH_END = r"""
-_minict() {
-  local joined=() number word
-  for (( number = 0; number <= COMP_CWORD; number++ )); do
-    word=${COMP_WORDS[number]}
-    if (( number > 1 )) && [[ $word == [:=]* || ${joined[-1]} == *[:=] ]] && [[ $COMP_LINE == *"${joined[-1]}$word"* ]]; then
-      joined[-1]+=$word
-    else
-      joined+=("$word")
-    fi
-  done
-  local typed=${joined[-1]} words=()
-  unset 'joined[-1]'
-  [[ $typed == --*=* ]] && { joined+=("${typed%%=*}"); typed=${typed#*=}; }
-  for word in "${joined[@]}"; do
-    if [[ $word == --*=* ]]; then words+=("${word%%=*}" "${word#*=}")
-    elif [[ $word =~ ^-[a-zA-Z]{2,}$ ]]; then words+=("-${word: -1}")
-    elif [[ ! $word =~ ^-[a-zA-Z]. ]]; then words+=("$word")
-    fi
-  done
-  COMP_WORDS=("${words[@]}" "$typed") COMP_CWORD=${#words[@]}
-  _shtab_minict
-  [[ $typed == *:* ]] && COMPREPLY=("${COMPREPLY[@]#"${typed%"${typed##*:}"}"}")
-  return 0
-}
-complete -o bashdefault -o nosort -F _minict minict mini-docker
-"""
+    return [network.name for network in networks()]

@@ -71,7 +71,7 @@ def overview(everything: bool = False) -> str:
     for module, names in index.MODULES.items():
         for name in (name for name in names if name[0] != "_"):
             if everything or name in OFTEN:
-                shown.setdefault(GROUPS[module] if everything else "", []).append((name, _summary(name)))
+                shown.setdefault(GROUPS[module] if everything else "", []).append((name, summary(name)))
             else:
                 folded.setdefault(GROUPS[module], []).append(name)
     return _page(
@@ -88,9 +88,9 @@ def overview(everything: bool = False) -> str:
 def group(word: str) -> str:
     """The commands that begin with *word*, such as ``container``."""
     own = [name for name in index.INDEX if name.startswith(f"{word} ")]
-    shown = {"": [(name.removeprefix(f"{word} "), _summary(name)) for name in own]}
+    shown = {"": [(name.removeprefix(f"{word} "), summary(name)) for name in own]}
     if word in index.LONGER:
-        shown[f"The same without {word}"] = [(name, _summary(name)) for name in index.LONGER[word]]
+        shown[f"The same without {word}"] = [(name, summary(name)) for name in index.LONGER[word]]
     return _page(
         f"usage: minict {word} COMMAND …",
         f"Manage {subject(word)}.",
@@ -107,7 +107,7 @@ def subject(word: str) -> str:
     return {"builder": "the build cache", "system": "minict"}.get(word, f"{word}s")
 
 
-def _summary(name: str) -> str:
+def summary(name: str) -> str:
     """The command's purpose in one line."""
     return index.load(name).help.split(".  ")[0].split("\n")[0].rstrip(".")
 

@@ -391,7 +391,9 @@ def test_prune_asks_and_removes_only_what_has_ended(boxes):
     ended("dead")
     asked = minict("container", "prune", input="n\n")
     assert asked.returncode == 0 and "Are you sure?" in asked.stdout and "nothing was removed" in asked.stdout
-    assert minict("container", "prune", input="").stdout.endswith("nothing was removed; use -f to remove without a prompt\n")
+    assert minict("container", "prune", input="").stdout.endswith(
+        "nothing was removed; use -f to remove without a prompt\n"
+    )
     assert "Deleted Containers" not in said("container", "prune", "-f", "--filter", "label=x=z")
     assert said("ps", "-a", "--format", "{{.Names}}").split() == ["dead", "alive"]
     removed = minict("container", "prune", input="y\n").stdout

@@ -8,16 +8,17 @@ from minict.engine.cli.parser import Command, by_name
 def completion(fields: dict, arguments: list[str]) -> None:
     from minict.engine.cli.completion import script
 
-    print(script(arguments[0]))
+    print(script(arguments[0]), end="")
 
 
 def complete(fields: dict, arguments: list[str]) -> None:
-    """Print the names for the shell's script; errors print nothing, because the Tab key is the wrong place for them."""
-    from minict.engine.cli.completion import names
+    """Print the candidates for the shell's script, and no errors: the Tab key is the wrong place for them."""
+    from minict.engine.cli import completion
+    from minict.runtime.errors import ContainerError
 
     try:
-        print("\n".join(names(arguments[0])))
-    except PermissionError:
+        print(*completion.complete(*arguments), sep="\n")
+    except (PermissionError, ContainerError):
         pass
 
 
@@ -36,11 +37,11 @@ COMMANDS = by_name(
     ),
     Command(
         "__complete",
-        "KIND",
-        "List the names of all containers, images, networks or volumes.",
-        "minict __complete images",
+        "SHELL LINE",
+        "List what the last word of a line can become.",
+        "minict __complete bash 'minict run ti'",
         complete,
-        arguments=(1, 1),
+        arguments=(2, 2),
         needs_root=False,
     ),
 )
