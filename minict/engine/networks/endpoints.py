@@ -235,6 +235,17 @@ def publish(id: str, network_state: dict) -> None:
         )
 
 
+def forward(loop, id: str) -> None:
+    """Serve the published ports of the container *id* at [::1] in *loop*."""
+    from . import portmapper
+
+    def target() -> str | None:
+        ways = (endpoint["address"] for endpoint in read(id).get("endpoints", ()) if not endpoint["internal"])
+        return next(ways, None)
+
+    portmapper.serve(id, loop, target)
+
+
 # ---- the end of a container --------------------------------------------------------------------------------------
 
 

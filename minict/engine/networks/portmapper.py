@@ -24,7 +24,10 @@ from . import nftables
 ANY = "0.0.0.0"
 _MOST = 500  # ports of one container: each needs a socket, and a process may have 1024
 
+_MOST_V6 = 200  # of them that are served at [::1] too
+
 _held: dict[str, list] = {}  # container's id -> the sockets that this process has bound for it
+_held_v6: dict[str, list] = {}  # container's id -> (port, socket) for each that is bound at [::1]
 
 
 class Port:
@@ -63,9 +66,11 @@ class Port:
 def parse(text: str) -> list[Port]:
     """Parse ``[[IP:][HOST]:]CONTAINER[/PROTOCOL]``, with ``FIRST-LAST`` for ranges. Raises :class:`ContainerError`."""
     where, slash, protocol = text.partition("/")
-    if "[" in where or where.count(":") > 2:
+    at_v6 = where.startswith("[::1]:")
+    where = where.removeprefix("[::1]:")
+    if "[" in where or where.count(":") > 2 - at_v6:
         raise ContainerError(
-            f"-p {text}: the containers' networks have IPv4 alone: give an address such as 127.0.0.1, or none"
+            f"-p {text}: of IPv6 there is only [::1]: give an address such as 127.0.0.1 or [::1], or none"
         )
     if slash and protocol not in ("tcp", "udp"):
         raise ContainerError(f"-p {text}: unknown protocol {protocol!r}: use tcp or udp")
@@ -75,6 +80,8 @@ def parse(text: str) -> list[Port]:
             addresses.to_number(address)
         except ValueError:
             raise ContainerError(f"-p {text}: invalid host address {address!r}: write it as in 127.0.0.1") from None
+    if at_v6:
+        address = "::1"
     first, last = _range(inside, text)
     low, high = _range(outside, text) if outside else (0, 0)
     if outside and high - low != last - first and first != last:
@@ -150,9 +157,12 @@ def hold(id: str, ports: list[Port]) -> None:
     Raises :class:`ContainerError` when one is in use; then none is held.
     """
     _held.setdefault(id, [])
+    _held_v6.setdefault(id, [])
     try:
         for port in ports:
-            _held[id].append(_bind(port))
+            socket, socket_v6 = _bind(port, len(_held_v6[id]) < _MOST_V6)
+            _held[id] += [socket] if socket else []
+            _held_v6[id] += [(port, socket_v6)] if socket_v6 else []
     except BaseException:
         let_go(id)
         raise
@@ -160,15 +170,32 @@ def hold(id: str, ports: list[Port]) -> None:
 
 def let_go(id: str) -> None:
     """Close the sockets that :func:`hold` has bound in this process."""
-    for socket in _held.pop(id, []):
+    for socket in [*_held.pop(id, []), *(socket for _, socket in _held_v6.pop(id, []))]:
         socket.close()
 
 
-def _bind(port: Port):
+def serve(id: str, loop, target) -> None:
+    """Forward in *loop* what comes to [::1] to the container *id*; *target* returns its address, or None."""
+    from . import loopback6
+
+    for port, socket in _held_v6.get(id, ()):
+        kind = loopback6.TCP if port.protocol == "tcp" else loopback6.UDP
+        kind(loop, socket, target, port.inside)
+
+
+def _bind(port: Port, at_v6: bool) -> tuple:
+    """The sockets that hold the port: one at its address, and with *at_v6* one at [::1], if it is published there."""
     import _socket  # instead of socket, which would cost 9 ms at each start
 
+    from . import loopback6
+
     low, high = port.choices
+    if low == 0:
+        low, high = -9, 0  # ten choices of the kernel: one may be free at one of the two addresses only
+    if port.address == loopback6.ADDRESS:
+        return _bind_v6(port, low, high)
     for number in range(low, high + 1):
+        number = max(number, 0)
         socket = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM if port.protocol == "tcp" else _socket.SOCK_DGRAM)
         try:
             if port.protocol == "tcp":
@@ -178,11 +205,28 @@ def _bind(port: Port):
             if port.protocol == "tcp":
                 socket.listen(0)
             port.outside = socket.getsockname()[1]
-            return socket
+            return socket, loopback6.bind(port.protocol, port.outside) if at_v6 and port.address == ANY else None
         except OSError as error:
             socket.close()
+            if error.errno != errno.EADDRINUSE or number == high > 0:
+                raise _why(port, error) from None
+    raise _why(port, OSError(errno.EADDRINUSE, "in use"))
+
+
+def _bind_v6(port: Port, low: int, high: int) -> tuple:
+    from . import loopback6
+
+    for number in range(low, high + 1):
+        try:
+            socket = loopback6.bind(port.protocol, max(number, 0))
+            if socket is None:
+                raise OSError(errno.EADDRNOTAVAIL, "no IPv6")
+            port.outside = socket.getsockname()[1]
+            return None, socket
+        except OSError as error:
             if error.errno != errno.EADDRINUSE or number == high:
                 raise _why(port, error) from None
+    return None, None
 
 
 def _why(port: Port, error: OSError) -> ContainerError:
@@ -216,6 +260,7 @@ def publish(id: str, address: str, bridge: str, cable: str, ports: list[Port]) -
     Call it with the networks' lock held (:func:`.bridge.lock`), in the process that holds the ports or on its behalf.
     Raises :class:`ContainerError`.
     """
+    ports = [port for port in ports if ":" not in port.address]
     if not ports:
         return
     stale = {port.key for _, port, _ in published()}  # left by a killed process: the port belongs to its present holder

@@ -81,7 +81,11 @@ class Sandbox:
     def ledger(self) -> list:
         """What :meth:`reserve` and :meth:`connect` will take, to be recorded first."""
         entries = [entry for endpoint in self.endpoints for entry in endpoint.net.ledger(self.id, endpoint.number)]
-        return entries + [["ports", self.id]] * bool(self.ports) + [["services", self.id]] * self.has_resolver
+        return (
+            entries
+            + [["ports", self.id]] * bool(self.ports)
+            + [["services", self.id]] * (self.has_resolver or bool(self.ports))
+        )
 
     @property
     def has_resolver(self) -> bool:
@@ -144,14 +148,15 @@ class Sandbox:
             return write(self.id, network_state)
         from . import bridge, endpoints
 
-        if self.has_resolver:
+        if self.has_resolver or self.ports:
             from minict.engine.util.eventloop import EventLoop
-
+        if self.has_resolver:
             _serving[self.id] = EventLoop()
             endpoints.serve_names(_serving[self.id], self.id, pid, self.resolver["servers"])
         if self.ports:
             with bridge.lock():
                 endpoints.publish(self.id, network_state)
+            endpoints.forward(_serving.setdefault(self.id, EventLoop()), self.id)
         write(self.id, network_state)
         endpoints.introduce(self.id, network_state)
         for endpoint in self.endpoints:

@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 
 import pytest
 
@@ -19,7 +20,7 @@ from minict.kernel import conntrack
 from minict.kernel.netlink import Rtnetlink
 from minict.runtime.errors import ContainerError
 from tests.integration.networks.test_networks import Box, bare, boxes, done  # noqa: F401  fixtures
-from tests.support.command_line import minict, refused, wait_until
+from tests.support.command_line import image, minict, refused, wait_until  # noqa: F401
 from tests.support.network_world import (
     HOST,
     WORLD,
@@ -229,7 +230,10 @@ def test_an_image_s_ports_are_published_by_p_alone_when_asked(boxes, image):
         "65536",
         "80:0:1:2",
         "8080:80/sctp",
-        "[::1]:80:80",
+        "[::]:80:80",
+        "[::1]80:80",
+        "[2001:db8::1]:80:80",
+        "[::1]:1:80:80",
         "1.2.3:80:80",
         "80-79",
         "8000-8002:80-81",
@@ -284,7 +288,7 @@ def test_nobody_else_can_take_the_port_meanwhile_and_tools_show_who_has_it(boxes
                 other.bind(("127.0.0.1", port))
                 other.listen()
     shown = sh("ss", "-lntupH")
-    assert shown.count(f"pid={Record.find(one.id).monitor},") == 2 and "0.0.0.0:8080" in shown
+    assert shown.count(f"pid={Record.find(one.id).monitor},") == 4 and "0.0.0.0:8080" in shown and "[::1]:8080" in shown
 
 
 def test_what_an_ended_server_leaves_behind_is_no_obstacle(boxes, world):
@@ -355,3 +359,85 @@ def test_conversations_are_forgotten_and_no_others(host):
 def test_with_the_hosts_network_a_published_port_is_said_to_have_no_effect(image):
     done = minict("run", "--rm", "--network", "host", "-p", "80:80", image, "echo", "fine")
     assert (done.returncode, done.stdout) == (0, "fine\n") and "no effect" in done.stderr
+
+
+# ---- [::1] -------------------------------------------------------------------------------------------------------
+
+
+def at_v6(port: int, kind=socket.SOCK_STREAM) -> socket.socket:
+    """A socket that is connected to a port of [::1] in the test's own namespace."""
+    made = socket.socket(socket.AF_INET6, kind)
+    made.settimeout(30)
+    made.connect(("::1", port))
+    return made
+
+
+@pytest.mark.parametrize("flag", ["8080:80", "[::1]:8080:80"])
+def test_a_connection_to_the_other_loopback_comes_through_whole(boxes, flag):
+    one = boxes("-p", flag)
+    size = 3_000_000
+    with one.do(lambda: socket.create_server((one.ip, 80))) as listener:
+        listener.settimeout(30)
+        with at_v6(8080) as client:
+            server, (source, _) = listener.accept()
+            assert source == "10.210.0.1"
+            with server:
+                received = []
+                reader = threading.Thread(target=lambda: received.append(read_to_the_end(server)))
+                reader.start()
+                client.sendall(b"q" * size)
+                client.shutdown(socket.SHUT_WR)
+                reader.join()
+                assert len(received[0]) == size
+                writer = threading.Thread(target=lambda: (server.sendall(b"a" * size), server.shutdown(socket.SHUT_WR)))
+                writer.start()
+                assert read_to_the_end(client) == b"a" * size  # also what comes after it has said its last word
+                writer.join()
+    assert minict("port", one.id).stdout == f"80/tcp -> {'[::1]' if flag[0] == '[' else '0.0.0.0'}:8080\n"
+
+
+def read_to_the_end(channel) -> bytes:
+    channel.settimeout(30)
+    data = b""
+    while received := channel.recv(65536):
+        data += received
+    return data
+
+
+def test_datagrams_too_and_each_sender_gets_its_own_answer(boxes):
+    one = boxes("-p", "8080:80/udp")
+    with datagrams(one, (one.ip, 80)) as listener:
+        senders = [at_v6(8080, socket.SOCK_DGRAM) for _ in range(3)]
+        for number, sender in enumerate(senders):
+            sender.send(b"%d" % number)
+        for _ in senders:
+            words, client = listener.recvfrom(100)
+            listener.sendto(words + b" heard", client)
+        assert [sender.recv(100) for sender in senders] == [b"0 heard", b"1 heard", b"2 heard"]
+        for sender in senders:
+            sender.close()
+
+
+def test_who_does_not_listen_refuses_and_a_port_that_is_taken_is_told(boxes, image):
+    one = boxes("-p", "8080:80", "--name", "one")
+    with at_v6(8080) as client:
+        assert client.recv(1) == b""  # nobody listens inside
+    refused(minict("run", "--rm", "-p", "[::1]:8080:80", image, "true"), "8080/tcp")
+    with socket.socket(socket.AF_INET6) as other:
+        other.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        other.bind(("::1", 8081))
+        other.listen()
+        refused(minict("run", "--rm", "-p", "8081:80", image, "true"), "8081/tcp", "in use")
+    done("restart", "-t", "0", "one")
+    with one.do(lambda: socket.create_server((one.ip, 80))) as listener, at_v6(8080):
+        listener.settimeout(30)
+        listener.accept()[0].close()
+    done("rm", "-f", "one")
+    with pytest.raises(ConnectionRefusedError):
+        at_v6(8080)
+
+
+def test_a_port_of_one_address_is_not_at_the_other_loopback(boxes):
+    boxes("-p", "127.0.0.1:8080:80")
+    with pytest.raises(ConnectionRefusedError):
+        at_v6(8080)
