@@ -91,6 +91,13 @@ def _tar(*members: tuple) -> bytes:
     return file.getvalue()
 
 
+def _gzip(text: str) -> bytes:
+    """A text that is compressed, and no archive."""
+    import gzip
+
+    return gzip.compress(text.encode(), mtime=0)
+
+
 _TREE = {"a": "a\n", "b": "b\n", "d/in": "in\n", "d/deep/er": "er\n", "run.sh": ("x\n", 0o755)}
 _SHOW = "find /x | sort"
 _MODES = "cd /x && find . | sort | while read f; do stat -c '%n %a %u:%g' $f; done"
@@ -745,5 +752,223 @@ CASES = [
         look="cat /o",
         expect="4\n",
         why="bytes stay as they are; Docker puts U+FFFD in their place",
+    ),
+    # ---- what people write
+    Case("habit-path", "FROM tiny\nENV PATH=$PATH:/x HOME=/h\nRUN echo $PATH $HOME > /o\n", look="cat /o"),
+    Case(
+        "habit-home",
+        "FROM tiny\nRUN echo $HOME > /o\nUSER nobody\nRUN echo $HOME $USER > /tmp/o\n",
+        look="cat /o /tmp/o",
+    ),
+    Case("habit-no-blank", "FROM tiny\nRUN true&&\\\necho a&&\\\n  echo b>/o\n", look="cat /o"),
+    Case(
+        "habit-continued-comment",
+        "FROM tiny\nRUN echo a \\\n# one\n  # two \\\n  b > /o \\\n\n\nENV A=1\n",
+        look="cat /o",
+        say=("Env",),
+    ),
+    Case(
+        "habit-label-lines", 'FROM tiny\nLABEL a="1" \\\n      b="2 3" \\\n      # c\n      d=\'4\'\n', say=("Labels",)
+    ),
+    Case("habit-expose-variable", "FROM tiny\nENV P=80\nEXPOSE $P/tcp ${P}81 ${Q:-53}/udp\n", say=("ExposedPorts",)),
+    Case("habit-copy-variable", "FROM tiny\nARG V=a D=/x U=5\nCOPY --chown=$U:$U ${V} ${D}/$V\n", _TREE, look=_MODES),
+    Case("habit-entrypoint-list-variable", 'FROM tiny\nENV A=1\nENTRYPOINT ["echo", "$A"]\nCMD $A\n', say=_CONFIG),
+    Case(
+        "habit-hash-in-value",
+        "FROM tiny\nENV A=a#b B='#c' C=\"# d\"\nRUN echo '#' \"#x\" > /o\n",
+        look="cat /o",
+        say=("Env",),
+    ),
+    Case("habit-equals-in-value", 'FROM tiny\nENV A=b=c D= E="-Dx=y -Dz"\nARG F=g=h\nENV G=$F\n', say=("Env",)),
+    Case(
+        "habit-url-in-env", "FROM tiny\nARG V=1.2\nENV U=https://example.org/${V}/x-$V.tar.gz?a=b&c=d\n", say=("Env",)
+    ),
+    Case("habit-quotes-in-run", 'FROM tiny\nRUN echo "a \'b\' \\"c\\"" \'d "e"\' \\\\ > /o\n', look="cat /o"),
+    Case(
+        "habit-semicolons",
+        "FROM tiny\nRUN set -eux; \\\n\tx=1; \\\n\t\\\n\tcase $x in 1) echo one ;; *) exit 1 ;; esac > /o; \\\n"
+        "\techo done >> /o\n",
+        look="cat /o",
+    ),
+    Case(
+        "habit-printf", 'FROM tiny\nRUN printf \'a\\nb\\n\' > /o && printf "%s\\n" "$(echo c)" >> /o\n', look="cat /o"
+    ),
+    Case("habit-run-list-variables", 'FROM tiny\nENV A=1\nRUN ["/bin/sh", "-c", "echo ${A} > /o"]\n', look="cat /o"),
+    Case(
+        "habit-shell-inherited",
+        'FROM tiny AS b\nSHELL ["/bin/sh", "-ec"]\nFROM b\nRUN echo $- > /o\nCMD x\n',
+        look="grep -c e /o",
+        say=("Cmd", "Shell"),
+    ),
+    Case(
+        "habit-env-inherited",
+        "FROM tiny AS b\nENV A=1\nFROM b AS c\nENV B=$A$A\nFROM c\nRUN echo $A $B > /o\n",
+        look="cat /o; echo $A $B",
+    ),
+    Case("habit-cmd-inherited", 'FROM tiny AS b\nENTRYPOINT ["a"]\nCMD ["b"]\nFROM b\nENV X=1\n', say=_CONFIG),
+    Case(
+        "habit-stage-name-case",
+        "FROM tiny AS Build\nRUN echo a > /o\nFROM tiny\nCOPY --from=build /o /p\n",
+        look="cat /p",
+    ),
+    Case(
+        "habit-stage-shadows",
+        "FROM tiny AS a\nRUN echo 1 > /o\nFROM a AS b\nRUN echo 2 >> /o\nFROM b\nRUN echo 3 >> /o\n",
+        look="cat /o",
+    ),
+    Case(
+        "habit-two-stages-one-name",
+        "FROM tiny AS a\nRUN echo 1 > /o\nFROM tiny AS a\nRUN echo 2 > /o\nFROM a\n",
+        look="cat /o",
+    ),
+    Case(
+        "habit-from-stage-number",
+        "FROM tiny\nRUN echo a > /o\nFROM tiny\nCOPY --from=0 /o /o\nFROM tiny\nCOPY --from=1 /o /p\n",
+        look="cat /p",
+    ),
+    Case(
+        "habit-workdir-then-copy",
+        "FROM tiny\nWORKDIR /app\nCOPY a b ./\nCOPY d ./d\nCOPY d/in d/deep/er ./e/\n",
+        _TREE,
+        look="cd /app && find . | sort",
+    ),
+    Case("habit-copy-slash-directory", "FROM tiny\nCOPY d/ /x/d/\nCOPY d /x/e\nCOPY d/deep /x\n", _TREE, look=_SHOW),
+    Case("habit-copy-twice", "FROM tiny\nCOPY a /x/f\nCOPY b /x/f\nRUN echo c >> /x/f\n", _TREE, look="cat /x/f"),
+    Case("habit-copy-empty-directory", "FROM tiny\nCOPY e /x/e\nCOPY e /y\n", {"e": None}, look="find /x /y | sort"),
+    Case(
+        "habit-copy-hidden",
+        "FROM tiny\nCOPY . /x/\nCOPY .h* /y/\n",
+        {".hidden": "h", ".hd/f": "f", "v": "v"},
+        look="find /x /y | sort",
+    ),
+    Case(
+        "habit-copy-executable",
+        "FROM tiny\nCOPY run.sh /x/\nCOPY s /x/s\n",
+        {"run.sh": ("x", 0o755), "s": ("x", 0o4711)},
+        look="stat -c %a /x/run.sh; stat -c %a /x/s",
+    ),
+    Case(
+        "habit-copy-private",
+        "FROM tiny\nCOPY . /x/\n",
+        {"k": ("x", 0o600), "p/f": ("x", 0o640)},
+        look="stat -c '%a %u' /x/k; stat -c '%a %u' /x/p/f",
+    ),
+    Case(
+        "habit-copy-times",
+        "FROM tiny\nCOPY a /x\nRUN test $(stat -c %Y /x) -gt 1000000000 && echo ok > /o\n",
+        _TREE,
+        look="cat /o",
+    ),
+    Case("habit-add-directory", "FROM tiny\nADD d /x/\nADD a b /x/\n", _TREE, look=_SHOW),
+    Case(
+        "habit-add-link",
+        "FROM tiny\nADD l /x/\n",
+        {"t.tgz": _tar(("f", 0o640, 3, "f")), "l": ("link", "t.tgz")},
+        look=_SHOW,
+    ),
+    Case(
+        "habit-add-dot-archive",
+        "FROM tiny\nADD t.tgz /x\n",
+        {"t.tgz": _tar(("./", 0o700, 4, None), ("./f", 0o640, 3, "f"))},
+        look=_MODES,
+    ),
+    Case(
+        "habit-add-onto-root",
+        "FROM tiny\nADD t.tgz /\n",
+        {"t.tgz": _tar(("etc/added", 0o644, 0, "f"), ("n/f", 0o600, 0, "f"))},
+        look="cat /etc/added; stat -c '%a %u' /etc; stat -c '%a %u' /n",
+    ),
+    Case(
+        "habit-add-gz-file",
+        "FROM tiny\nADD f.gz /x/\n",
+        {"f.gz": _gzip("hello\n")},
+        look=_SHOW,
+    ),
+    Case(
+        "habit-scratch-from-stage",
+        "FROM tiny AS b\nRUN mkdir -p /o/etc && echo x > /o/etc/f && chown -R 9:9 /o\nFROM scratch\n"
+        "COPY --from=b /o /\nCOPY --from=b /bin /bin\n",
+        look="cat /etc/f",
+    ),
+    Case(
+        "habit-user-then-copy",
+        "FROM tiny\nUSER 1000\nCOPY a /x\nWORKDIR /w\nCOPY a .\n",
+        _TREE,
+        look="stat -c %u /x; stat -c %u /w; stat -c %u /w/a",
+    ),
+    Case("habit-volume-list-variable", 'FROM tiny\nENV D=/d\nVOLUME ["$D", "/e"]\n', say=("Volumes",)),
+    Case("habit-stopsignal-rt", "FROM tiny\nSTOPSIGNAL SIGRTMIN+3\n", say=("StopSignal",)),
+    Case("habit-stopsignal-lower", "FROM tiny\nSTOPSIGNAL sigterm\n", say=("StopSignal",)),
+    Case(
+        "habit-stopsignal-large",
+        "FROM tiny\nSTOPSIGNAL 99\n",
+        fails=("line 2", "99"),
+        why="signal(7): there are 64; Docker takes any number",
+    ),
+    Case(
+        "habit-onbuild-several",
+        "FROM tiny AS b\nONBUILD ARG X=1\nONBUILD ENV Y=$X\nONBUILD WORKDIR /w\nONBUILD COPY a .\n"
+        "ONBUILD RUN echo $Y >> a\nFROM b\n",
+        _TREE,
+        look="pwd; cat a",
+    ),
+    Case(
+        "habit-ignore-dockerfile",
+        "FROM tiny\nCOPY . /x/\n",
+        {"a": "", ".dockerignore": "Dockerfile*\n.dockerignore\n"},
+        look=_SHOW,
+    ),
+    Case(
+        "habit-ignore-node",
+        "FROM tiny\nCOPY . /x/\n",
+        {
+            "src/i.js": "",
+            "node_modules/m/i.js": "",
+            "p/node_modules/n.js": "",
+            "p/k.js": "",
+            ".git/HEAD": "",
+            "x.log": "",
+            ".dockerignore": "**/node_modules\n.git\n*.log\n.dockerignore\nDockerfile\n",
+        },
+        look=_SHOW,
+    ),
+    Case(
+        "habit-ignore-allow-list",
+        "FROM tiny\nCOPY . /x/\n",
+        {"src/a": "", "src/b/c": "", "x": "", "y/z": "", ".dockerignore": "/*\n!/src\n!y/z\nsrc/b\n"},
+        look=_SHOW,
+        expect="/x\n/x/src\n/x/src/a\n/x/y\n/x/y/z\n",
+        why="moby/patternmatcher",
+    ),
+    Case(
+        "habit-ignore-then-link",
+        "FROM tiny\nCOPY l /x\n",
+        {"real": "r", "l": ("link", "real"), ".dockerignore": "real\n"},
+        words=("line 2", "l"),
+    ),
+    Case(
+        "habit-run-writes-etc",
+        "FROM tiny\nRUN echo a > /etc/made && mkdir -p /etc/d && echo 127.0.0.1 x >> /etc/hosts; true\n",
+        look="cat /etc/made; grep -c ' x$' /etc/hosts; ls -d /etc/d",
+    ),
+    Case(
+        "habit-run-devices",
+        "FROM tiny\nRUN echo a > /dev/null && head -c 3 /dev/zero | wc -c > /o && echo b > /dev/stderr\n",
+        look="cat /o",
+    ),
+    Case(
+        "habit-run-tmp",
+        "FROM tiny\nRUN echo a > /tmp/f && mkdir -p /run/d /var/run/e && echo b > /run/d/f\n",
+        look="cat /tmp/f /run/d/f",
+    ),
+    Case(
+        "habit-run-proc",
+        "FROM tiny\nRUN test -d /proc/self && test -d /sys/class && test -c /dev/null && echo ok > /o\n",
+        look="cat /o; ls -A /proc/self >/dev/null && echo p",
+    ),
+    Case(
+        "habit-deleted-file",
+        "FROM tiny\nRUN echo a > /x && mkdir /d && echo b > /d/f\nRUN rm /x && rm -r /d && mkdir /d\n",
+        look="ls /x 2>/dev/null; ls -A /d; echo end",
     ),
 ]

@@ -41,6 +41,10 @@ class _Placer(extract.Unpacker):
             member.uid, member.gid = self.owner
         super().place(member)
 
+    def set_attributes(self, member: tarfile.TarInfo, path: bytes) -> None:
+        if path != b"/":  # the directory itself keeps its own, whatever an archive says of "."
+            super().set_attributes(member, path)
+
 
 class Destination(_Placer):
     """Puts the parts of the archive *file* to *path*.  *several*: the sources are more than one."""
