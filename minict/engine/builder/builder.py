@@ -105,9 +105,7 @@ def _contexts(given: dict[str, str]) -> dict:
     for name, value in given.items():
         kind, separator, rest = value.partition("://")
         if separator and kind not in ("docker-image", "target"):
-            raise ContainerError(
-                f"--build-context {name}={value}: write a directory, or docker-image:// and the name of an image"
-            )
+            raise ContainerError(f"invalid --build-context {name}={value}: use a directory, or docker-image://IMAGE")
         found[name] = rest if separator else Context(value)
     return found
 
@@ -180,7 +178,7 @@ class Build:
 
     def _run(self, state: State, step: plan.Run) -> None:
         if state.image is None:
-            raise ContainerError("there is nothing yet that could be executed: COPY something into the image first")
+            raise ContainerError("the image has no files yet: COPY a program into it first")
         mounts = [(mount, self._origin(origin)) for mount, origin in step.mounts]
         key = buildcache.key(
             state.key,
@@ -240,7 +238,7 @@ class Build:
 def finished(state: State, stage: plan.Planned) -> Image:
     """The image of a *stage* that is done: the same layers, history and configuration always make the same image."""
     if state.image is None:
-        raise ContainerError("the Dockerfile puts nothing into the image: it has neither a base nor a COPY")
+        raise ContainerError("the image has no files: use a base image, or COPY")
     document = {
         key: value
         for key, value in state.image.document.items()

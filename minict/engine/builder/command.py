@@ -72,7 +72,7 @@ def _executed(image: Image, record, output: int) -> Image:
             status = container.wait()
             if status:
                 raise ContainerError(
-                    f"the command ended with the status {status}", status=status if status < 126 else 125
+                    f"the command failed with exit status {status}", status=status if status < 126 else 125
                 )
             with overlay.Changes(image, record.data) as upper:
                 return filesystem.commit(image, upper, ignore=commit.mounted(record))

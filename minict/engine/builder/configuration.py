@@ -44,7 +44,7 @@ def _env(stage, config: dict, each: Instruction) -> str:
     pairs = _expanded(stage, each)
     for name, _ in pairs:
         if "=" in name or not name:
-            raise ContainerError(f"invalid name {name!r} of a variable")
+            raise ContainerError(f"invalid variable name {name!r}")
     for name, value in pairs:
         stage.scope.set(name, value)
         variables = {word.partition("=")[0]: word for word in config.get("Env") or []}
@@ -92,9 +92,9 @@ def ports(text: str) -> list[str]:
     if not all(each.isascii() and each.isdecimal() and int(each) < 65536 for each in (first, last)) or int(first) > int(
         last
     ):
-        raise ContainerError(f"invalid port {text!r}: write a number up to 65535, such as 80, 53/udp or 8000-8010")
+        raise ContainerError(f"invalid port {text!r}: use a number up to 65535, such as 80, 53/udp or 8000-8010")
     if protocol not in ("tcp", "udp", "sctp"):
-        raise ContainerError(f"invalid port {text!r}: there is no protocol {protocol!r}; write tcp, udp or sctp")
+        raise ContainerError(f"invalid port {text!r}: unknown protocol {protocol!r}: use tcp, udp or sctp")
     return [f"{number}/{protocol}" for number in range(int(first), int(last) + 1)]
 
 
@@ -106,7 +106,7 @@ def _user(stage, config: dict, each: Instruction) -> str:
 def _volume(stage, config: dict, each: Instruction) -> str:
     paths = [stage.scope.expand(path.strip()) for path in each.args]
     if not all(paths):
-        raise ContainerError("VOLUME needs the paths of directories, and one is empty")
+        raise ContainerError("VOLUME: a path is empty: name a directory")
     config["Volumes"] = {**(config.get("Volumes") or {}), **{path: {} for path in paths}}
     return f"VOLUME {json.dumps(paths)}"
 

@@ -29,9 +29,7 @@ class Context:
 
     def __init__(self, directory: str, dockerfile: str | None = None, owners: bool = False):
         if not os.path.isdir(directory):
-            raise ContainerError(
-                f"{directory} is not a directory: name the one with the files for the build, such as ."
-            )
+            raise ContainerError(f"{directory} is not a directory: name the build context, such as .")
         self.directory = os.path.realpath(directory)
         self.owner = None if owners else (0, 0)
         self.matcher = self._matcher(dockerfile)
@@ -106,11 +104,11 @@ class Given:
     def _read(self) -> None:
         if self.directory == "-":
             if self.file == "-":
-                raise ContainerError("-f -: standard input is the context already: name a directory, or leave -f out")
+                raise ContainerError("-f - and - both read standard input: name a directory, or leave -f out")
             self._read_standard_input()
         elif "://" in self.directory or self.directory.startswith("git@"):
             raise ContainerError(
-                f"the context {self.directory} is not on this machine: fetch it first, and name its directory"
+                f"the context {self.directory} is remote: fetch it first, and name its directory"
             )
         elif self.file == "-":
             self.text, self.context = _standard_input().read(), Context(self.directory)
@@ -147,7 +145,7 @@ class Given:
                 return path
         missing = self.file or (_NAMES[0] if inside else os.path.join(self.directory, _NAMES[0]))
         where = " in the archive on standard input" if inside else ""
-        raise ContainerError(f"there is no {missing}{where}: write one, or name it with -f")
+        raise ContainerError(f"no {missing}{where}: create one, or name it with -f")
 
 
 def is_archive(start: bytes) -> bool:

@@ -99,7 +99,7 @@ def _local(paths: list[str], origin, owner: tuple[int, int] | None, chmod: str, 
         own, label, ignore = origin.owner, origin.directory, origin.matcher
         collected.end(filesystem.run(origin.files(), work, [collected.file.fileno()]))
     elif origin is None:
-        raise ContainerError(f"there is no {paths[0]} in scratch, which is empty")
+        raise ContainerError(f"no {paths[0]} in scratch, which is empty")
     else:
         own, label, ignore = None, f"the image {origin.name}", patterns.Matcher([])
         with ingest.Making(None) as place:
@@ -184,7 +184,7 @@ def _by_name(name: str, kind: str, image: Image | None, option: str) -> tuple[in
         if image
         else f"there is no /{file} in which {name!r} could stand"
     )
-    raise ContainerError(f"{option}={name}: {where}, or write numbers")
+    raise ContainerError(f"{option}={name}: {where}, or use numbers")
 
 
 def fingerprint(step: Copy, collected: list[Collected], who: tuple[int, int] | None) -> str:

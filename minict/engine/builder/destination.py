@@ -88,7 +88,7 @@ class Destination(_Placer):
         if part == "file" and os.path.isdir(target):
             target = posixpath.join(target, name)
         elif part == "file" and self.several:
-            raise ContainerError(f"of several sources the destination is a directory: write {self.path}/")
+            raise ContainerError(f"several sources need a directory as destination: use {self.path}/")
         make_directories(os.path.dirname(target), self.made_by)
         self.target = target
 

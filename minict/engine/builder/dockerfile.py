@@ -61,9 +61,9 @@ def parse(source: lexer.Source) -> Dockerfile:
         elif each.name == "ARG":
             args.append(each)
         else:
-            raise wrong(each.number, f"{each.name} stands before the first FROM, where only ARG can stand")
+            raise wrong(each.number, f"{each.name} comes before the first FROM, where only ARG is allowed")
     if not stages:
-        raise ContainerError("the Dockerfile has no FROM: it begins with the image to build on, such as FROM debian")
+        raise ContainerError("the Dockerfile has no FROM: start it with a base image, such as FROM debian")
     return Dockerfile(args, stages, source.escape)
 
 
@@ -88,11 +88,11 @@ def _instruction(line: lexer.Line, escape: str) -> Instruction:
     written, options, rest = words.split_instruction(line.text, escape)
     name = written.upper()
     if name not in _FORMS:
-        raise ContainerError(f"there is no instruction {written}{_similar(name)}")
+        raise ContainerError(f"unknown instruction {written}{_similar(name)}")
     read, check = _FORMS[name]
     args, is_list = read(rest, escape)
     if not args and not (is_list and name in ("CMD", "ENTRYPOINT")):
-        raise ContainerError(f"{name} needs something after it")
+        raise ContainerError(f"{name} requires an argument")
     each = Instruction(line.number, name, _flags(name, options), args, is_list, line.documents, line.text)
     if check:
         check(each)
@@ -114,15 +114,15 @@ def _flags(name: str, options: list[str]) -> dict:
         kind = known.get(key)
         if kind is None:
             have = ", ".join(f"--{each}" for each in known)
-            raise ContainerError(f"{name} has no option --{key}: it has {have or 'none'}")
+            raise ContainerError(f"{name}: unknown option --{key}: use {have or 'none'}")
         if kind != _MANY and key in flags:
-            raise ContainerError(f"--{key} stands twice here: leave one out")
+            raise ContainerError(f"--{key} is given twice: use it once")
         if kind == _SWITCH:
             if value.lower() not in ("true", "false") and (given or value):
-                raise ContainerError(f"--{key}={value}: write true or false")
+                raise ContainerError(f"invalid --{key}={value}: use true or false")
             flags[key] = value.lower() != "false"
         elif not given:
-            raise ContainerError(f"--{key} needs a value: write --{key}=…")
+            raise ContainerError(f"--{key} requires a value: use --{key}=VALUE")
         elif kind == _MANY:
             flags.setdefault(key, []).append(value)
         else:
@@ -133,12 +133,12 @@ def _flags(name: str, options: list[str]) -> dict:
 def _stage(each: Instruction, number: int) -> Stage:
     args = each.args
     if len(args) not in (1, 3) or (len(args) == 3 and args[1].upper() != "AS"):
-        raise wrong(each.number, f"write FROM IMAGE, or FROM IMAGE AS NAME, and not FROM {' '.join(args)}")
+        raise wrong(each.number, f"invalid FROM: use FROM IMAGE or FROM IMAGE AS NAME, not FROM {' '.join(args)}")
     name = args[2].lower() if len(args) == 3 else ""
     if name and not _STAGE_NAME.fullmatch(name):
         raise wrong(
             each.number,
-            f"invalid name {args[2]!r} of a stage: begin with a letter, and use letters, digits, -, _ and .",
+            f"invalid stage name {args[2]!r}: start with a letter, and use letters, digits, -, _ and .",
         )
     return Stage(number, name, args[0], each.flags.get("platform"), [], each.number)
 
@@ -170,13 +170,13 @@ def _pairs(rest: str, escape: str) -> tuple[list, bool]:
     if found and "=" not in found[0]:
         key, value = words.key_and_rest(rest)
         if value is None:
-            raise ContainerError(f"{key!r} has no value: write NAME=VALUE")
+            raise ContainerError(f"{key!r} has no value: use NAME=VALUE")
         return [(key, value)], False
     pairs = []
     for word in found:
         key, equals, value = word.partition("=")
         if not equals or not key:
-            raise ContainerError(f"{word!r}: write NAME=VALUE, with quotes around a value with blanks")
+            raise ContainerError(f"invalid {word!r}: use NAME=VALUE, with quotes around a value with spaces")
         pairs.append((key, value))
     return pairs, False
 
@@ -187,7 +187,7 @@ def _declarations(rest: str, escape: str) -> tuple[list, bool]:
     for word in words.quoted_words(rest, escape):
         key, equals, value = word.partition("=")
         if not key:
-            raise ContainerError(f"{word!r}: write NAME or NAME=DEFAULT")
+            raise ContainerError(f"invalid {word!r}: use NAME or NAME=DEFAULT")
         pairs.append((key, value if equals else None))
     return pairs, False
 
@@ -206,11 +206,11 @@ def _health(rest: str, escape: str) -> tuple[list, bool]:
 
 def _check_copy(each: Instruction) -> None:
     if len(each.args) < 2:
-        raise ContainerError(f"{each.name} needs at least one source and the destination")
+        raise ContainerError(f"{each.name} requires at least one source and a destination")
     if lexer.here_document(each.args[-1]):
         raise ContainerError(f"{each.name}: the destination cannot be a here-document")
     if "$" in each.flags.get("from", ""):
-        raise ContainerError("--from takes no variables: write FROM $NAME AS stage before, and --from=stage")
+        raise ContainerError("--from does not expand variables: add a stage, FROM $NAME AS stage, and use --from=stage")
     if "$" not in each.flags.get("chmod", "$"):
         modes.parse(each.flags["chmod"])
 
@@ -218,13 +218,11 @@ def _check_copy(each: Instruction) -> None:
 def _check_run(each: Instruction) -> None:
     network, security = each.flags.get("network", "default"), each.flags.get("security", "sandbox")
     if network not in ("default", "none", "host"):
-        raise ContainerError(f"--network={network}: write default, none or host")
+        raise ContainerError(f"invalid --network={network}: use default, none or host")
     if security != "sandbox":
-        raise ContainerError(
-            f"--security={security} is not supported: RUN has the rights of every container, which is sandbox"
-        )
+        raise ContainerError(f"--security={security} is not supported: use sandbox, or leave the option out")
     if "device" in each.flags:
-        raise ContainerError("--device is not supported: RUN sees no device of the host")
+        raise ContainerError("--device is not supported: RUN has no devices of the host")
     for text in each.flags.get("mount", ()):
         mounts.check(text)
 
@@ -232,29 +230,29 @@ def _check_run(each: Instruction) -> None:
 def _check_health(each: Instruction) -> None:
     kind, *command = each.args
     if kind not in ("NONE", "CMD") or (kind == "CMD") != bool(command):
-        raise ContainerError("write HEALTHCHECK NONE, or HEALTHCHECK CMD and a command")
+        raise ContainerError("invalid HEALTHCHECK: use HEALTHCHECK NONE, or HEALTHCHECK CMD and a command")
     for key, value in each.flags.items():
         if key == "retries":
             if not (value.isascii() and value.isdecimal()):
-                raise ContainerError(f"--retries={value}: write a number")
+                raise ContainerError(f"invalid --retries={value}: use a number")
         elif units.nanoseconds(value, f"--{key}") and units.nanoseconds(value, f"--{key}") < 1_000_000:
-            raise ContainerError(f"--{key}={value}: the least is 1ms")
+            raise ContainerError(f"invalid --{key}={value}: the minimum is 1ms")
 
 
 def _check_shell(each: Instruction) -> None:
     if not each.is_list:
-        raise ContainerError('SHELL needs a list, such as ["/bin/bash", "-c"]')
+        raise ContainerError('SHELL requires a JSON list, such as ["/bin/bash", "-c"]')
 
 
 def _check_volume(each: Instruction) -> None:
     if not all(path.strip() for path in each.args):
-        raise ContainerError("VOLUME needs the paths of directories, and one is empty")
+        raise ContainerError("VOLUME: a path is empty: name a directory")
 
 
 def _check_onbuild(each: Instruction) -> None:
     first = words.first_word(each.args[0])[0].upper()
     if first in ("ONBUILD", "FROM", "MAINTAINER"):
-        raise ContainerError(f"{first} cannot be put off to another build: ONBUILD takes all other instructions")
+        raise ContainerError(f"ONBUILD {first} is not allowed: use another instruction")
     triggers(trigger_text(each), each.number)
 
 

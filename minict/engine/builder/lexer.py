@@ -96,11 +96,11 @@ class _Reader:
             if not match or name not in _DIRECTIVES:
                 return
             if name in seen:
-                raise wrong(number, f"the directive {name} stands here for the second time: leave one out")
+                raise wrong(number, f"the directive {name} is given twice: use it once")
             seen.add(name)
             if name == "escape":
                 if match[2] not in ("\\", "`"):
-                    raise wrong(number, f"the escape character is \\ or `, and not {match[2]!r}")
+                    raise wrong(number, f"invalid escape character {match[2]!r}: use \\ or `")
                 self.set_escape(match[2])
 
     def instruction(self) -> str:
@@ -152,5 +152,5 @@ class _Reader:
             rows.append(row)
         raise wrong(
             number,
-            f"the here-document {document.name} has no end, which is a line with {document.name} and nothing else",
+            f"the here-document {document.name} has no end: add a line with {document.name} alone",
         )

@@ -39,9 +39,7 @@ def parse(text: str):
 
 
 def wrong(text: str) -> ContainerError:
-    return ContainerError(
-        f"--chmod={text}: write the mode as octal digits from 0 to 7777, such as 755, or as u=rwX,go=rX"
-    )
+    return ContainerError(f"invalid --chmod={text}: use octal digits up to 7777, such as 755, or u=rwX,go=rX")
 
 
 def _apply(mode: int, who: str, operator: str, permissions: str, is_directory: bool) -> int:

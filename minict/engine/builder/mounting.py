@@ -81,7 +81,7 @@ class Mounting:
         value = self.secrets.get(id)
         if value is None:
             if mount.required:
-                raise ContainerError(f"the secret {id} is required, and not given: --secret id={id},src=FILE")
+                raise ContainerError(f"the secret {id} is required but missing: use --secret id={id},src=FILE")
             return
         if mount.variable is not None:
             self.environment[mount.variable or id] = value.decode("utf-8", "surrogateescape")

@@ -70,34 +70,34 @@ def _values(text: str) -> dict[str, str]:
         key, given, value = field.partition("=")
         key = _SAME.get(key.lower(), key.lower())
         if key not in _KEYS:
-            raise _wrong(text, f"there is no {key!r}; a mount has {', '.join(_KEYS)}")
+            raise _wrong(text, f"unknown key {key!r}: use {', '.join(_KEYS)}")
         if not given and key not in ("readonly", "readwrite", "required"):
-            raise _wrong(text, f"{field!r} needs a value")
+            raise _wrong(text, f"{field!r} requires a value")
         values[key] = value
     if "$" in values.get("from", ""):
-        raise _wrong(text, "from= takes no variables: write FROM $NAME AS stage before, and from=stage")
+        raise _wrong(text, "from= does not expand variables: add a stage, FROM $NAME AS stage, and use from=stage")
     return values
 
 
 def _checked(text: str, values: dict[str, str]) -> Mount:
     kind = values.get("type", "bind").lower()
     if kind not in _TYPES:
-        raise _wrong(text, f"there is no type {kind!r}: write bind, cache, tmpfs or secret")
+        raise _wrong(text, f"unknown type {kind!r}: use bind, cache, tmpfs or secret")
     if kind == "ssh":
         raise _wrong(text, "type=ssh is not supported: give the key as a secret, or fetch what needs it outside")
     for key, kinds in _FOR.items():
         if key in values and kind not in kinds:
-            raise _wrong(text, f"{key} is for type={' and type='.join(kinds)}")
+            raise _wrong(text, f"{key} requires type={' or type='.join(kinds)}")
     sharing = values.get("sharing", "shared").lower()
     if sharing not in ("shared", "private", "locked"):
-        raise _wrong(text, f"sharing={sharing}: write shared, private or locked")
+        raise _wrong(text, f"invalid sharing={sharing}: use shared, private or locked")
     if kind == "secret":
         if "from" in values:
-            raise _wrong(text, "a secret comes from --secret: leave from= out")
+            raise _wrong(text, "a secret has no from=: leave from= out")
         if not any(values.get(key) for key in ("source", "target", "id")):
-            raise _wrong(text, "write id=NAME or target=PATH")
+            raise _wrong(text, "use id=NAME or target=PATH")
         if values.get("source") and values.get("id"):
-            raise _wrong(text, "source and id mean the same here: leave one out")
+            raise _wrong(text, "source and id are the same for a secret: leave one out")
     return Mount(
         kind,
         values.get("from", ""),
@@ -125,7 +125,7 @@ def _read_only(text: str, values: dict[str, str], kind: str) -> bool:
 
 def _is_true(text: str, values: dict[str, str], key: str) -> bool:
     if values[key].lower() not in _TRUE + _FALSE:
-        raise _wrong(text, f"{key}={values[key]}: write true or false")
+        raise _wrong(text, f"invalid {key}={values[key]}: use true or false")
     return values[key].lower() in _TRUE
 
 
@@ -139,8 +139,8 @@ def _number(text: str, values: dict[str, str], key: str, base: int = 10) -> int 
     try:
         return int(values[key], base) if key in values else None
     except ValueError:
-        raise _wrong(text, f"{key}={values[key]}: write a number") from None
+        raise _wrong(text, f"invalid {key}={values[key]}: use a number") from None
 
 
 def _wrong(text: str, what: str) -> ContainerError:
-    return ContainerError(f"--mount={text}: {what}")
+    return ContainerError(f"invalid --mount={text}: {what}")

@@ -28,10 +28,10 @@ def parse(text: str) -> Output:
     values = dict(field.partition("=")[::2] for field in text.split(","))
     kind, destination = values.get("type", ""), values.get("dest", "")
     if kind not in _TYPES:
-        raise ContainerError(f"--output {text}: write type=local, tar, oci, docker, image, registry or cacheonly")
+        raise ContainerError(f"invalid --output {text}: use type=local, tar, oci, docker, image, registry or cacheonly")
     if kind in ("local", "tar", "oci") and not destination:
         if kind == "local":
-            raise ContainerError(f"--output {text}: write dest= and a directory")
+            raise ContainerError(f"invalid --output {text}: add dest= and a directory")
         destination = "-"
     return Output(kind, destination, values.get("name", ""), kind == "registry" or values.get("push") in _TRUE)
 
@@ -59,7 +59,7 @@ def _to_directory(image: Image, directory: str) -> None:
 def _to_file(path: str, write) -> None:
     if path == "-":
         if os.isatty(1):
-            raise ContainerError("--output -: the archive is not for a terminal: write it into a file with dest=FILE")
+            raise ContainerError("--output -: standard output is a terminal: redirect it, or use dest=FILE")
         write(1)
         return
     try:

@@ -91,7 +91,7 @@ class Matcher:
             text = clean(text)
             keeps = text.startswith("!")
             if keeps and len(text) == 1:
-                raise ContainerError("invalid pattern '!': write after it what is to be kept")
+                raise ContainerError("invalid pattern '!': add the path to keep")
             text = text[keeps:]
             compile_match(text)
             self._patterns.append((_compile(text), keeps))

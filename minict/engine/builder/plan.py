@@ -89,7 +89,7 @@ class Planner:
         wanted = manifest.parse_platform(platform) if platform else here
         if wanted["os"] != "linux":
             raise ContainerError(
-                f"--platform {platform}: only images for Linux are built here, such as linux/{manifest.architecture()}"
+                f"invalid --platform {platform}: only images for Linux are built: use linux/{manifest.architecture()}"
             )
         self.target = self._target(target)
         standard = scopes.platform_arguments(here, wanted, self.target.name, args)
@@ -104,7 +104,7 @@ class Planner:
         found = self._stage_called(name, len(self.recipe.stages))
         if found is None:
             names = ", ".join(stage.name or str(stage.number) for stage in self.recipe.stages)
-            raise ContainerError(f"--target {name}: the Dockerfile has no stage of that name; it has {names}")
+            raise ContainerError(f"--target {name}: no such stage: use one of {names}")
         return found
 
     def plan(self) -> Planned:
@@ -119,9 +119,9 @@ class Planner:
         for name in names:
             found = self._stage_called(name, len(self.recipe.stages))
             if name.isdecimal() and found is None:
-                raise lexer.wrong(each.number, f"--from={name}: there is no stage of that number")
+                raise lexer.wrong(each.number, f"--from={name}: no stage has that number")
             if found and found.number >= stage.number:
-                raise lexer.wrong(each.number, f"--from={name}: that stage comes later, or is this one: put it before")
+                raise lexer.wrong(each.number, f"--from={name}: the stage is not defined before this one: move it up")
 
     # ---- stages
 
@@ -154,13 +154,11 @@ class Planner:
         """The stage without a step yet: with the configuration, and the variables, of its base."""
         name = substitution.expand(stage.base, self.globals, self.recipe.escape)
         if not name:
-            raise ContainerError(f"nothing is left of {stage.base}: give the ARG a value with --build-arg")
+            raise ContainerError(f"{stage.base} expands to nothing: set the ARG with --build-arg")
         platform = self._platform(stage)
         base = None if name == "scratch" else self._base(name, stage, platform)
         if isinstance(base, Context):
-            raise ContainerError(
-                f"{name} is a directory, and a stage begins with an image: COPY --from={name} takes files of it"
-            )
+            raise ContainerError(f"{name} is a directory, not an image: use COPY --from={name} to copy from it")
         if isinstance(base, Planned):
             return Planned(
                 stage, base, name, dict(base.config), base.scope.inherited(), base.author, platform or base.platform
@@ -178,7 +176,7 @@ class Planner:
             return self.platform
         platform = substitution.expand(stage.platform, self.globals, self.recipe.escape)
         if not platform:
-            raise ContainerError(f"--platform={stage.platform}: nothing is left of it")
+            raise ContainerError(f"--platform={stage.platform} expands to nothing: set the ARG with --build-arg")
         manifest.parse_platform(platform)
         return platform
 
@@ -212,7 +210,7 @@ class Planner:
             return found
         earlier = self._stage_called(name, len(self.recipe.stages))
         if earlier and earlier.number >= stage.number:
-            raise ContainerError(f"from={name}: that stage comes later, or is this one: put it before")
+            raise ContainerError(f"from={name}: the stage is not defined before this one: move it up")
         if earlier:
             return self._planned(earlier)
         return None if name == "scratch" else self._image(name, self.platform)
@@ -249,7 +247,7 @@ class Planner:
             if target or mount.type != "secret":
                 target = posixpath.normpath(posixpath.join("/", config.get("WorkingDir") or "/", target))
             if target == "/":
-                raise ContainerError(f"--mount={text}: nothing can be mounted on /: write target=/where/it/is/seen")
+                raise ContainerError(f"invalid --mount={text}: the target is /: use target=DIRECTORY")
             origin = self._mount_origin(mount, stage)
             found.append((mount._replace(target=target), origin))
         declared = [f"{name}={scope.variables.get(name, value)}" for name, value in scope.declared.items()]
@@ -294,7 +292,7 @@ class Planner:
         origin = self._origin(flags["from"], stage) if "from" in flags else self.context
         checksum, chown = scope.expand(flags.get("checksum", "")), scope.expand(flags.get("chown", ""))
         if checksum and not re.fullmatch(r"sha256:[0-9a-f]{64}", checksum):
-            raise ContainerError(f"--checksum={checksum}: write sha256: and 64 digits from 0 to f")
+            raise ContainerError(f"invalid --checksum={checksum}: use sha256: and 64 hexadecimal digits")
         options = "".join(f" --{key}={flags[key]}" for key in ("from", "chown", "chmod") if key in flags)
         step = Copy(
             each.number,
@@ -322,14 +320,14 @@ class Planner:
             remote = source.startswith(_REMOTE)
             if _GIT.match(source):
                 raise ContainerError(
-                    f"{source}: a repository of git is not fetched here: clone it into the context, or in a RUN step"
+                    f"{source} is a git repository, which is not supported: clone it into the context, or in a RUN step"
                 )
             if remote and each.name == "COPY":
-                raise ContainerError(f"{source}: COPY takes no address of the web: write ADD")
+                raise ContainerError(f"{source}: COPY does not support URLs: use ADD")
         if "checksum" in flags and not (len(sources) == 1 and sources[0].startswith(_REMOTE)):
-            raise ContainerError("--checksum is for one source that is an address of the web")
+            raise ContainerError("--checksum requires exactly one source, a URL")
         if "keep-git-dir" in flags:
-            raise ContainerError("--keep-git-dir is for a repository of git, which is not fetched here")
+            raise ContainerError("--keep-git-dir is not supported: git repositories are not fetched")
 
 
 def _document_text(document: lexer.Document, variables: dict[str, str]) -> str:

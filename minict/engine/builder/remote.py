@@ -50,7 +50,7 @@ def fetched(address: str, checksum: str):
         finally:
             answer.close()
         if checksum and checksum != f"sha256:{digest.hexdigest()}":
-            raise ContainerError(f"{address} has the checksum sha256:{digest.hexdigest()}, and not {checksum}")
+            raise ContainerError(f"{address}: checksum mismatch: it is sha256:{digest.hexdigest()}, not {checksum}")
         size = file.tell()
         file.seek(0)
         name = (

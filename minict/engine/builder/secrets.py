@@ -26,18 +26,18 @@ def _read(text: str) -> tuple[str, bytes]:
         key, given, value = field.partition("=")
         key = _SAME.get(key, key)
         if not given or key not in ("id", "source", "env", "type"):
-            raise ContainerError(f"--secret {text}: write id=NAME,src=FILE or id=NAME,env=VARIABLE")
+            raise ContainerError(f"invalid --secret {text}: use id=NAME,src=FILE or id=NAME,env=VARIABLE")
         values[key] = value
     id, kind = (
         values.get("id", ""),
         values.get("type", "env" if "env" in values else "file" if "source" in values else ""),
     )
     if not id or kind not in ("", "env", "file"):
-        raise ContainerError(f"--secret {text}: write id=NAME,src=FILE or id=NAME,env=VARIABLE")
+        raise ContainerError(f"invalid --secret {text}: use id=NAME,src=FILE or id=NAME,env=VARIABLE")
     variable = values.get("env") or values.get("source") or id
     if kind == "env" or (not kind and id in os.environ):
         if variable not in os.environ:
-            raise ContainerError(f"--secret {text}: there is no variable {variable}")
+            raise ContainerError(f"--secret {text}: the variable {variable} is not set")
         return id, os.environb[os.fsencode(variable)]
     path = values.get("source") or id
     try:

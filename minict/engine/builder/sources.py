@@ -48,7 +48,7 @@ class Finder:
 
     def _missing(self, source: str) -> ContainerError:
         ignored = ", or .dockerignore leaves it out" if self.ignore else ""
-        return ContainerError(f"there is no {source} in {self.label}{ignored}")
+        return ContainerError(f"no such file: {source} in {self.label}{ignored}")
 
     # ---- which paths
 

@@ -215,7 +215,7 @@ class _Expansion:
         if not self.peek():
             raise self.wrong("a '}' is missing")
         if self.peek() in "{}:":
-            raise self.wrong("after ${ stands the name of a variable")
+            raise self.wrong("${ must be followed by the name of a variable")
         name = self.name()
         result = self.modified(name, self.variables.get(name))
         return self.text[start : self.place] if self.keep_unset and name not in self.variables else result
@@ -235,9 +235,7 @@ class _Expansion:
         if modifier not in tuple("+-?") and (or_empty or modifier not in tuple("#%")):
             shown = ":" * or_empty + modifier
             raise self.wrong(
-                f"{shown!r} is not supported after a name: write one of :- - :+ + :? ? # ## % %% / //"
-                if modifier
-                else "a '}' is missing"
+                f"unknown operator {shown!r}: use :- - :+ + :? ? # ## % %% / or //" if modifier else "a '}' is missing"
             )
         word = self.until("}", modifier in "#%")[0]
         unset = value is None or (or_empty and not value)
@@ -247,7 +245,7 @@ class _Expansion:
             return "" if unset else word
         if modifier == "?":
             if unset and not self.keep_unset:
-                raise ContainerError(f"the variable {name} has no value: {word or 'it must have one'}")
+                raise ContainerError(f"the variable {name} is not set: {word or 'a value is required'}")
             return value or ""
         longest = word.startswith(modifier)
         return self.cut(value or "", word[longest:], longest, at_end=modifier == "%")

@@ -96,9 +96,7 @@ def json_words(text: str) -> list[str] | None:
     except (ValueError, RecursionError):
         return None
     if not all(isinstance(word, str) for word in value):
-        raise ContainerError(
-            f"the list {text.strip()} has something else than texts in it: write each in double quotes"
-        )
+        raise ContainerError(f"the list {text.strip()} may only contain strings, in double quotes")
     return value
 
 

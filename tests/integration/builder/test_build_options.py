@@ -133,7 +133,7 @@ def test_check_does_nothing(place):
     (place / "Dockerfile").write_text("FROM tiny\nRUN false\n")
     for flag in ("--check", "--call=check"):
         done = minict("build", flag, str(place))
-        assert done.returncode == 0 and "no mistakes" in done.stdout
+        assert done.returncode == 0 and "no errors" in done.stdout
     refused(place, "FROM tiny\nRUN false\nCMD [1]\n", "--check", told="line 3")
 
 
@@ -319,7 +319,7 @@ def test_caches_stay_until_they_are_pruned(place):
     built(place, text.format(1))
     built(place, text.format(2))
     assert shell("cat /o") == "1\n7:700\n2\n7:700\n"
-    assert "1 caches" in minict("builder", "prune", "-f").stdout
+    assert "1 cache mounts" in minict("builder", "prune", "-f").stdout
     built(place, text.format(3))
     assert shell("cat /o") == "3\n7:700\n"
 

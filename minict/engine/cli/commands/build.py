@@ -48,7 +48,7 @@ def build(fields: dict, arguments: list[str]) -> None:
         said.show()
         raise
     if image is None:
-        print("Check complete, no mistakes found.")
+        print("Check complete, no errors found.")
         return
     for each in exports:
         outputs.write(each, image)
@@ -103,7 +103,7 @@ def _arguments(words: list[str]) -> dict[str, str]:
     for word in words:
         name, given, value = word.partition("=")
         if not name:
-            raise ContainerError(f"--build-arg {word}: write NAME=VALUE")
+            raise ContainerError(f"invalid --build-arg {word}: use NAME=VALUE")
         if given or name in os.environ:
             found[name] = value if given else os.environ[name]
     return found
@@ -112,7 +112,7 @@ def _arguments(words: list[str]) -> dict[str, str]:
 def _contexts(words: list[str]) -> dict[str, str]:
     for word in words:
         if not all(word.partition("=")):
-            raise ContainerError(f"--build-context {word}: write NAME=DIRECTORY or NAME=docker-image://IMAGE")
+            raise ContainerError(f"invalid --build-context {word}: use NAME=DIRECTORY or NAME=docker-image://IMAGE")
     return {word.partition("=")[0]: word.partition("=")[2] for word in words}
 
 
@@ -125,7 +125,7 @@ def _settings(fields: dict) -> dict:
 
 
 def _check(fields: dict) -> None:
-    """Refuse by name what cannot be done, and note what makes no difference.  Raises :class:`ContainerError`."""
+    """Refuse options that are not supported, and note those that have no effect.  Raises :class:`ContainerError`."""
     import os
 
     for field, reason in _REFUSED.items():
@@ -133,17 +133,17 @@ def _check(fields: dict) -> None:
             raise ContainerError(f"--{field.replace('_', '-')} is not supported: {reason}")
     platform = fields.get("platform", "")
     if "," in platform:
-        raise ContainerError(f"--platform {platform}: one platform at a time: build for each by itself")
+        raise ContainerError(f"invalid --platform {platform}: build for one platform at a time")
     if fields.get("progress", "auto") not in ("auto", "plain", "tty", "quiet", "rawjson"):
-        raise ContainerError(f"--progress {fields['progress']}: write auto, plain, tty, quiet or rawjson")
+        raise ContainerError(f"invalid --progress {fields['progress']}: use auto, plain, tty, quiet or rawjson")
     if fields.get("isolation", "default") not in ("default", ""):
-        raise ContainerError(f"--isolation {fields['isolation']}: only default is there on Linux")
+        raise ContainerError(f"invalid --isolation {fields['isolation']}: use default")
     if fields.get("call", "check") not in ("build", "check"):
-        raise ContainerError(f"--call {fields['call']}: only build and check are supported")
+        raise ContainerError(f"invalid --call {fields['call']}: use build or check")
     if fields.get("call") == "build":
         del fields["call"]
     if "security.insecure" in fields.get("allow", ()):
-        raise ContainerError("--allow security.insecure is not supported: RUN has the rights of every container")
+        raise ContainerError("--allow security.insecure is not supported: leave it out")
     for field, reason in _IGNORED.items():
         if fields.get(field) and fields[field] not in ("false", "0", "max", "min"):
             os.write(2, f"note: --{field.replace('_', '-')} is ignored: {reason}\n".encode())
@@ -154,7 +154,7 @@ def _push(fields: dict, wanted: list, names: list[str]) -> None:
         from minict.engine.images import push
 
         if not names:
-            raise ContainerError("--push: name the image with -t")
+            raise ContainerError("--push requires a name: use -t")
         for name in names:
             push.push(name)
 
@@ -189,8 +189,8 @@ def prune(fields: dict, arguments: list[str]) -> None:
     from minict.engine.images import buildcache
     from minict.engine.images.prune import remove_unused
 
-    if fields.get("force") or agreed(["what the build cache remembers", NAMELESS_IMAGES]):
-        print(f"forgot {buildcache.forget()} steps, and {mounting.forget()} caches of RUN")
+    if fields.get("force") or agreed(["the build cache", NAMELESS_IMAGES]):
+        print(f"Removed {buildcache.forget()} steps and {mounting.forget()} cache mounts")
         report("Images", remove_unused())
 
 
@@ -212,16 +212,16 @@ _OF_RUN = (
 )
 
 _REFUSED = {
-    "ssh": "give the key as a --secret, or fetch what needs it outside",
-    "squash": "FROM scratch and COPY --from=STAGE / / make one layer",
-    "attest": "no attestations are made",
-    "annotation": "images have labels: write --label",
+    "ssh": "pass the key with --secret, or fetch the sources before the build",
+    "squash": "use FROM scratch and COPY --from=STAGE / / for one layer",
+    "attest": "attestations are not created",
+    "annotation": "use --label",
 }
 _NO_DAEMON = "the build runs in this process"
 _IGNORED = {
     "cache_from": "the build cache of this machine is used",
     "cache_to": "the build cache of this machine is used",
-    "sbom": "no attestations are made",
+    "sbom": "attestations are not created",
     "builder": _NO_DAEMON,
     "stream": _NO_DAEMON,
 }
@@ -230,52 +230,54 @@ COMMANDS = by_name(
     Command(
         "build",
         "[OPTION…] DIRECTORY|-",
-        "Make an image from a Dockerfile.  With - an archive of the files, or the Dockerfile, is standard input.",
+        "Build an image from a Dockerfile.  With - the context, or the Dockerfile alone, is read from STDIN.",
         "minict build -t my-app .",
         build,
         [
-            Option("-t --tag", "a name for the image", "NAME[:TAG]", many=True),
-            Option("-f --file", "the Dockerfile (DIRECTORY/Dockerfile); - is standard input", "FILE"),
-            Option("--build-arg", "the value of an ARG, or NAME for our own variable", "NAME=VALUE", many=True),
-            Option("--build-context", "a further directory or image for FROM and --from", "NAME=DIRECTORY", many=True),
-            Option("--target", "the stage to end with", "NAME"),
-            Option("--platform", "what the image is for, such as linux/arm64", "PLATFORM"),
-            Option("--label", "a label of the image", "NAME=VALUE", many=True),
-            Option("--secret", "a secret for RUN --mount=type=secret", "id=NAME,src=FILE", many=True),
-            Option("--no-cache", "do each step anew"),
-            Option("--no-cache-filter", "do each step of a stage anew", "STAGE", many=True),
-            Option("--pull", "fetch base images anew"),
+            Option("-t --tag", "Name and optionally a tag for the image", "NAME[:TAG]", many=True),
+            Option("-f --file", "Name of the Dockerfile (DIRECTORY/Dockerfile); - reads STDIN", "FILE"),
+            Option(
+                "--build-arg", "Set build-time variables; NAME alone takes its current value", "NAME=VALUE", many=True
+            ),
+            Option("--build-context", "Additional build contexts", "NAME=DIRECTORY", many=True),
+            Option("--target", "Set the target build stage to build", "NAME"),
+            Option("--platform", "Set target platform for build", "PLATFORM"),
+            Option("--label", "Set metadata for an image", "NAME=VALUE", many=True),
+            Option("--secret", "Secret to expose to the build", "id=NAME,src=FILE", many=True),
+            Option("--no-cache", "Do not use cache when building the image"),
+            Option("--no-cache-filter", "Do not cache specified stages", "STAGE", many=True),
+            Option("--pull", "Always attempt to pull all referenced images"),
             Option(
                 "-o --output",
-                "write the files, or the image, elsewhere too",
+                "Output destination",
                 "DIRECTORY|type=TYPE,dest=PATH",
                 many=True,
             ),
-            Option("--push", "push the image under its names"),
-            Option("--load", "put the image into the store, as ever"),
-            Option("--check", "only look for mistakes"),
-            Option("--call", "build, or check: only look for mistakes", "NAME"),
-            Option("--iidfile", "write the image's id into this file", "FILE"),
-            Option("--metadata-file", "write what is known of the image into this file, as JSON", "FILE"),
+            Option("--push", "Push the image after the build"),
+            Option("--load", "Load the image into the store (always done)"),
+            Option("--check", "Check the Dockerfile without building"),
+            Option("--call", "Set method for evaluating build (build, check)", "NAME"),
+            Option("--iidfile", "Write the image ID to a file", "FILE"),
+            Option("--metadata-file", "Write build result metadata to a file", "FILE"),
             *under(
-                "For scripts",
-                Option("--force-rm --rm", "leave no container of a RUN step behind, as ever"),
-                Option("-q --quiet", "print only the id"),
-                Option("--progress", "how progress is shown: quiet, or plain, as ever", "KIND"),
-                Option("--allow", "rights of RUN: network.host is there as ever", "RIGHT", many=True),
-                Option("--compress", "taken, and without effect"),
-                Option("--disable-content-trust", "taken, and without effect"),
-                Option("--provenance", "taken, and without effect: no attestations are made", "KIND"),
-                Option("--isolation", "default", "KIND"),
-                Option("--cache-from", "taken with a note: this machine's cache is used", "CACHE", many=True),
-                Option("--cache-to", "taken with a note: this machine's cache is used", "CACHE", many=True),
-                Option("--sbom", "taken with a note: no attestations are made", "KIND"),
-                Option("--builder", "taken with a note: there is one builder", "NAME"),
-                Option("--stream", "taken with a note"),
-                Option("--ssh", "refused, with what to do instead", "VALUE", many=True),
-                Option("--attest", "refused: no attestations are made", "VALUE", many=True),
-                Option("--annotation", "refused, with what to do instead", "VALUE", many=True),
-                Option("--squash", "refused, with what to do instead"),
+                "Compatibility",
+                Option("--force-rm --rm", "Always remove intermediate containers (always done)"),
+                Option("-q --quiet", "Suppress the build output and print the image ID on success"),
+                Option("--progress", "Set type of progress output (plain, quiet)", "KIND"),
+                Option("--allow", "Allow extra privileged entitlement (network.host)", "RIGHT", many=True),
+                Option("--compress", "Compress the build context (no effect)"),
+                Option("--disable-content-trust", "Skip image verification (no effect)"),
+                Option("--provenance", "Provenance attestation (no effect)", "KIND"),
+                Option("--isolation", "Container isolation technology (default)", "KIND"),
+                Option("--cache-from", "External cache sources (ignored with a note)", "CACHE", many=True),
+                Option("--cache-to", "Cache export destinations (ignored with a note)", "CACHE", many=True),
+                Option("--sbom", "SBOM attestation (ignored with a note)", "KIND"),
+                Option("--builder", "Builder instance (ignored with a note)", "NAME"),
+                Option("--stream", "Stream the build context (ignored with a note)"),
+                Option("--ssh", "SSH agent or keys to expose (refused)", "VALUE", many=True),
+                Option("--attest", "Attestation parameters (refused)", "VALUE", many=True),
+                Option("--annotation", "Annotations for the image (refused)", "VALUE", many=True),
+                Option("--squash", "Squash new layers into one (refused)"),
             ),
             *(option for option in SETTINGS if option.field in _OF_RUN),
         ],
@@ -284,7 +286,7 @@ COMMANDS = by_name(
     Command(
         "builder prune",
         "[OPTION…]",
-        "Forget what the build cache remembers, and remove images without a name.",
+        "Remove the build cache, and images without a name.",
         "minict builder prune -f",
         prune,
         [FORCE],
