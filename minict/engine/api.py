@@ -1,11 +1,11 @@
-"""What a notebook or a script calls: ``minict.run("tiny", "hostname")``.
+"""The Python API, for notebooks and scripts: ``minict.run("tiny", "hostname")``.
 
-The words are those of the command line.
+Its words are those of the command line.
 
 ================  ==================================================================================================
-``minict.run``    a command in a new container: a :class:`Finished`, which shows itself as what the command wrote
+``minict.run``    run a command in a new container: a :class:`Finished`, which shows the output of the command
                   (with ``detach=True`` a :class:`Running`, which ends with this Python at the latest)
-``.create``       a :class:`Container` to be started, which outlives this Python, and goes when it is removed
+``.create``       create a :class:`Container` without starting it; it stays until it is removed
 ``.container``    the :class:`Container` with a name; ``.containers()`` all of them
 ``.image``        the image with a name; ``.images()`` all of them; ``.pull``, ``.build``, ``.push``
 ``.volumes()``    the volumes; ``.networks()`` the networks
@@ -27,10 +27,10 @@ from .lifecycle import create as creation
 from .lifecycle import exec, operations, task
 from .networks import sandbox
 
-# Of fifty threads that start a container at the same moment, eight make progress at a time: more would only get into
-# each other's way on the interpreter's one lock (measured: fifty containers in 336 ms and not in 375).
+# Of fifty threads that start a container at the same moment, eight make progress at a time: more would only compete
+# for the interpreter's lock (measured: fifty containers in 336 ms instead of 375).
 _births = threading.BoundedSemaphore(8)
-# whose threads are gone
+# their threads are gone
 os.register_at_fork(after_in_child=lambda: globals().update(_births=threading.BoundedSemaphore(8)))
 
 
@@ -45,7 +45,7 @@ class Finished:
 
     @property
     def trace(self) -> str:
-        """The steps of its birth with their times, when ``trace=True`` was given."""
+        """The steps of its start with their times, with ``trace=True``."""
         from minict.runtime.trace import format_traces
 
         return format_traces(self._traces)
@@ -61,18 +61,18 @@ def run(
     trace: bool = False,
     **options,
 ) -> Finished | Running:
-    """Run *command* in a new container of *image*, and return what became of it.
+    """Run *command* in a new container of *image*, and return the result.
 
-    *command*: a list of words, or one text, which is split as a shell would.  Further *options* have the names of
+    *command*: a list of words, or one text, which is split as a shell would. Further *options* have the names of
     ``minict run``'s, with ``_`` for ``-``: ``memory="128m"``, ``cpus=0.5``, ``volume=["/srv:/data:ro"]``,
-    ``network="none"``.  *input*: what the command reads.  *timeout*: seconds after which the container is killed.
-    With *detach* it goes on in the background, until :meth:`Running.stop` or the end of this Python.
+    ``network="none"``. *input*: the standard input of the command. *timeout*: seconds after which the container is
+    killed. With *detach* it runs in the background, until :meth:`Running.stop` or the end of this Python.
 
-    Raises :class:`minict.runtime.errors.ContainerError` when there could be no container.  That the command
-    failed is no exception: see :attr:`Finished.status`.
+    Raises :class:`minict.runtime.errors.ContainerError` when the container does not start. A command that fails raises
+    nothing: see :attr:`Finished.status`.
     """
     if options.get("tty"):
-        raise ContainerError("a terminal needs a person at it: use 'minict run -it' in a terminal")
+        raise ContainerError("a terminal needs a user: use 'minict run -it' in a terminal")
     command = _words(command)
     if detach:
         return Running(image, command, ContainerOptions(**options), trace)
@@ -91,7 +91,7 @@ def run(
                         f"{' '.join(command)!r} still ran after {timeout:g} s: the container was killed"
                     )
                 status = container.wait()
-            except BaseException:  # a KeyboardInterrupt, too, leaves no zombie
+            except BaseException:  # a KeyboardInterrupt leaves no zombie either
                 container.kill(9)
                 container.wait()
                 raise
@@ -104,9 +104,9 @@ def run(
 
 
 def _bear(image: str, command: list[str], settings: ContainerOptions, streams: tuple, trace: bool) -> tuple:
-    """A new container, which this Python looks after: its record, and its life.  Raises :class:`ContainerError`.
+    """Create and start a container whose monitor is this Python; return its record and its runtime container.
 
-    It goes when it ends: what is worth keeping of it is in the object that the caller gets.
+    It is removed when it ends: the caller's object keeps the results. Raises :class:`ContainerError`.
     """
     settings.rm = True
     with _births:
@@ -131,8 +131,9 @@ def _words(command: str | list[str]) -> list[str]:
 
 
 def _spool(text: str | None) -> int:
-    """A descriptor from which *text* can be read, -1 for none.  In memory: a pipe would fill up before there is a
-    reader."""
+    """A descriptor from which *text* can be read, -1 for None. It is memory: a pipe would fill up before there is a
+    reader.
+    """
     if text is None:
         return -1
     fd = os.memfd_create("input", os.MFD_CLOEXEC)
@@ -142,8 +143,9 @@ def _spool(text: str | None) -> int:
 
 
 class Container:
-    """A container by its :class:`.containers.store.Record`, running or not.  All its methods raise
-    :class:`ContainerError`."""
+    """A container, running or not, by its :class:`.containers.store.Record`. All its methods raise
+    :class:`ContainerError`.
+    """
 
     def __init__(self, record: Record):
         self._record = record
@@ -176,12 +178,12 @@ class Container:
 
     @property
     def exit_code(self) -> int:
-        """Of its last life."""
+        """The exit code of its last run."""
         return self._record.exit_code
 
     @property
     def pid(self) -> int:
-        """The first process, as the host numbers it; inside it is number 1."""
+        """The pid of its first process on the host; inside it is number 1."""
         pid = self._record.pid
         if pid is None:
             raise ContainerError(f"the container {self.name} has ended")
@@ -189,26 +191,26 @@ class Container:
 
     @property
     def namespaces(self) -> dict[str, int]:
-        """For each kind of namespace the number of the one that the container is in."""
+        """The inode number of its namespace of each kind."""
         return namespaces.identify(self.pid)
 
     @property
     def cgroups(self) -> dict[str, str]:
-        """For each controller the directory in which the container's limits are files."""
+        """The directory with its limits, for each cgroup controller."""
         return dict(self._life.cgroup.directories)
 
     @property
     def root(self) -> str:
-        """Its root directory as a path of the host: ``box.root + "/etc/hosts"`` is the file that it calls /etc/hosts.
+        """Its root directory as a path of the host: ``box.root + "/etc/hosts"`` is the file that it sees as /etc/hosts.
 
-        Only for files that are no links: an absolute link in there leads to a file of the host.  Source:
+        Only for files that are not links: an absolute link in there leads to a file of the host. Source:
         proc_pid_root(5).
         """
         return f"/proc/{self.pid}/root"
 
     @property
     def address(self) -> str | None:
-        """Its address on its first network; None when it has none."""
+        """Its address on its first network; None without a network."""
         from minict.engine.networks.ipam import holders
 
         networks = [value.partition("/")[0] for kind, value in self._record.state.ledger() if kind == "address"]
@@ -227,13 +229,13 @@ class Container:
         return task.Container(self.id)
 
     def inspect(self) -> dict:
-        """All that is known of it, under Docker's names."""
+        """Everything known about it, under Docker's names."""
         from .lifecycle import inspect as inspection
 
         return inspection.container(self._record)
 
     def exec(self, command: str | list[str], *, user: str | None = None, workdir: str = "/") -> Finished:
-        """Execute a further *command* inside, and return what became of it."""
+        """Execute one more *command* inside, and return the result."""
         from minict.runtime.process import exit_status
 
         from .util.streams import Relay
@@ -250,23 +252,24 @@ class Container:
         return Finished(exit_status(os.waitpid(pid, 0)[1]), data.decode(errors="replace"), [])
 
     def logs(self, tail: int | None = None) -> str:
-        """What its command has written; with *tail* only so many of the last lines."""
+        """The output of its command; with *tail* only this number of last lines."""
         from .lifecycle import jsonlog
 
         return b"".join(text for _, _, text in jsonlog.read(self._record.data, tail=tail)).decode(errors="replace")
 
     def stats(self) -> dict:
-        """What it uses now: see :meth:`minict.runtime.cgroup.Cgroup.stats`."""
+        """Its resource usage now: see :meth:`minict.runtime.cgroup.Cgroup.stats`."""
         return self._life.cgroup.stats()
 
     def start(self) -> Container:
         """Start it, if it does not run."""
-        # by the command: the monitor is a fork, and one of a large Python with threads would be large, and not safe
+        # through the command: the monitor is a fork, and a fork of a large Python with threads would be large and
+        # unsafe
         _command("start", self.id)
         return self
 
     def stop(self, timeout: float | None = None) -> int:
-        """Ask it to end, kill it after *timeout* seconds (10, or its own); its exit status."""
+        """Ask it to end, and kill it after *timeout* seconds (default: its own, or 10); return its exit status."""
         operations.stop(self._record, timeout)
         return self.exit_code
 
@@ -280,14 +283,14 @@ class Container:
         operations.kill(self._record, signal)
 
     def pause(self) -> None:
-        """Freeze all its processes where they are."""
+        """Freeze all its processes."""
         operations.pause(self._record)
 
     def unpause(self) -> None:
         operations.unpause(self._record)
 
     def wait(self) -> int:
-        """Wait until it ends by itself; its exit status."""
+        """Wait until it ends; return its exit status."""
         return operations.wait(self._record)
 
     def update(self, **limits) -> None:
@@ -298,24 +301,24 @@ class Container:
         operations.rename(self._record, name)
 
     def commit(self, name: str | None = None, **options):
-        """Make an image of it: see :func:`.lifecycle.commit.commit`."""
+        """Make an image from it: see :func:`.lifecycle.commit.commit`."""
         from minict.engine.lifecycle.commit import commit
 
         return commit(self._record, name, **options)
 
     def diff(self) -> list[tuple[str, str]]:
-        """What it has changed in its image: ``[("A", "/new"), ...]``; A added, C changed, D deleted."""
+        """Its changes to its image: ``[("A", "/new"), ...]``; A added, C changed, D deleted."""
         from minict.engine.lifecycle.commit import changes
 
         return changes(self._record)
 
     def remove(self, force: bool = False) -> None:
-        """Remove it, with *force* even when it runs."""
+        """Remove it, with *force* even while it runs."""
         operations.remove(self._record, force=force, volumes=False)
 
 
 def _command(*words: str) -> str:
-    """Do what ``minict WORDS…`` does, in a process of its own; what it wrote.  Raises :class:`ContainerError`."""
+    """Run ``minict WORDS…`` in a process of its own; return its output. Raises :class:`ContainerError`."""
     import subprocess
     import sys
 
@@ -333,17 +336,17 @@ def _command(*words: str) -> str:
 
 
 def create(image: str, command: str | list[str] = (), **options) -> Container:
-    """Make a container, to be started later; *options* as for :func:`run`.  Raises :class:`ContainerError`."""
+    """Create a container without starting it; *options* as for :func:`run`. Raises :class:`ContainerError`."""
     return Container(creation.create(image, _words(command), ContainerOptions(**options)))
 
 
 def container(name: str) -> Container:
-    """The container with this name, or whose id begins so.  Raises :class:`ContainerError`."""
+    """The container with this name, or whose id begins with it. Raises :class:`ContainerError`."""
     return Container(Record.find(name))
 
 
 class List(list):
-    """A list that shows itself in a notebook as a table."""
+    """A list that a notebook shows as a table."""
 
     def _repr_html_(self):
         from minict.engine.util.table import html
@@ -352,7 +355,7 @@ class List(list):
 
 
 def _row(thing) -> dict:
-    """What a table shows of a container, an image, a volume or a network."""
+    """The row of a container, an image, a volume or a network in such a table."""
     from .util import table
 
     if isinstance(thing, Container):
@@ -374,7 +377,7 @@ def _row(thing) -> dict:
 
 
 def containers(all: bool = True) -> List:
-    """The containers, the newest first; only those that run, if not *all*."""
+    """The containers, the newest first; only the running ones unless *all*."""
     return List(Container(record) for record in records() if all or record.pid is not None)
 
 
@@ -386,7 +389,7 @@ def images() -> List:
 
 
 def image(name: str) -> Image:
-    """The image with this name, or whose id begins so.  Raises :class:`ContainerError`."""
+    """The image with this name, or whose id begins with it. Raises :class:`ContainerError`."""
     return Image.find(name)
 
 
@@ -404,12 +407,11 @@ def networks() -> List:
     return List(networks())
 
 
-running: set[Running] = set()  # those of this Python that were not stopped or waited for yet
+running: set[Running] = set()  # those of this Python that have not been stopped or waited for
 
 
 class Running(Container):
-    """A container in the background of this Python, which looks after it itself: it ends with this Python, and then
-    goes."""
+    """A container in the background whose monitor is this Python: it ends with this Python, and is then removed."""
 
     def __init__(self, image: str, command: list[str], settings: ContainerOptions, trace: bool):
         self._log, self._last_words = os.memfd_create("log", os.MFD_CLOEXEC), ""
@@ -436,18 +438,18 @@ class Running(Container):
         return "running" if self._container.pid else "ended"
 
     def logs(self, tail: int | None = None) -> str:
-        """What its command has written so far; with *tail* only so many of the last lines."""
+        """The output of its command so far; with *tail* only this number of last lines."""
         text = self._last_words
         if self._log >= 0:
             text = os.pread(self._log, os.fstat(self._log).st_size, 0).decode(errors="replace")
         return text if tail is None else "".join(text.splitlines(keepends=True)[-tail:])
 
     def kill(self, signal: int = 9) -> None:
-        """Send *signal* to its first process; that it has ended is for :meth:`wait` to see."""
+        """Send *signal* to its first process; :meth:`wait` sees the end."""
         self._container.kill(signal)
 
     def wait(self) -> int:
-        """Wait until it ends by itself; its exit status.  Then give back to the host what it held."""
+        """Wait until it ends, and release what it held; return its exit status."""
         status = self._container.wait()
         running.discard(self)
         self._last_words = self.logs()
@@ -457,10 +459,10 @@ class Running(Container):
         return status
 
     def stop(self, timeout: float = 10) -> int | None:
-        """Ask it to end (SIGTERM), kill it after *timeout* seconds, and give back what it held; its exit status.
+        """Ask it to end (SIGTERM), kill it after *timeout* seconds, and release what it held; return its exit status.
 
-        As process 1 a program that does not handle SIGTERM does not end on it (pid_namespaces(7)): then it takes the
-        whole time.  After ``with minict.run(…, detach=True) as container:`` the timeout is 0.
+        As process 1, a program that does not handle SIGTERM is not ended by it (pid_namespaces(7)): then it takes the
+        whole time. After ``with minict.run(…, detach=True) as container:`` the timeout is 0.
         """
         if not os.path.isdir(self._container.state.directory):
             return None  # stopped before
@@ -470,7 +472,7 @@ class Running(Container):
         poll.register(self._container.pidfd, select.POLLIN)
         try:
             self._container.kill(15)
-            self._container.cgroup.thaw()  # who is paused gets no signal
+            self._container.cgroup.thaw()  # a paused process gets no signal
             if not poll.poll(timeout * 1000):
                 self._container.kill(9)
         except ContainerError:

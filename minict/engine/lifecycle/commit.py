@@ -91,7 +91,7 @@ class _Frozen:
     def __enter__(self) -> None:
         try:
             self._channel = attach.connect(self.record)
-        except ContainerError:  # a Python looks after it, which serves no clients
+        except ContainerError:  # its monitor is a Python program, which serves no clients
             self._channel = None
             operations.pause(self.record)
             return

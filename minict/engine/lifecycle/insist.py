@@ -1,8 +1,8 @@
-"""How ``stop`` and ``rm -f`` come to their end although nobody cooperates.
+"""How ``stop`` and ``rm -f`` end although other processes do not cooperate.
 
 A start that hangs holds the container's lock: a file of the image may be a FIFO, and a process in the container may
-stop the new one (SIGSTOP).  A monitor may be stopped, as by Ctrl-Z at the terminal of ``minict run``.  So whoever ends
-a container waits for all of these with a deadline, and then ends what is in the way.
+stop the new one (SIGSTOP). A monitor may be stopped, as by Ctrl-Z at the terminal of ``minict run``. So a command that
+ends a container waits for all of these with a deadline, and then ends what is in the way.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from minict.engine.containers.store import Record
 from minict.runtime.container import RuntimeContainer
 from minict.runtime.errors import ContainerError
 
-PATIENCE = 15.0  # seconds for a start to fail, and for a monitor to give back what its container held
+PATIENCE = 15.0  # seconds for a start to fail, and for a monitor to release what its container held
 _SIGCONT, _SIGKILL, _SIGTERM = 18, 9, 15
 
 
 def take_lock(record: Record, seconds: float, force: bool = False) -> bool:
     """Lock the container; False when it is gone.
 
-    A start that has not come to its end after *seconds* is ended.  With *force* nothing else is waited for without end,
-    either.  Raises :class:`ContainerError` when somebody still holds the lock.
+    A start that takes longer than *seconds* is ended. With *force* nothing else is waited for without end either.
+    Raises :class:`ContainerError` when another command still holds the lock.
     """
     begin, pause = time.monotonic(), 0.001
     while not record.lock(wait=False):
@@ -36,8 +36,8 @@ def take_lock(record: Record, seconds: float, force: bool = False) -> bool:
             end_monitor(record)
         if waited > seconds + PATIENCE and (starts or force):
             raise ContainerError(
-                f"the container {record.name} is in use by another minict command, which does not end: end that one, "
-                f"and do it again ('fuser -v {record.data}' shows it)"
+                f"the container {record.name} is in use by another minict command that does not end: end that command, "
+                f"and try again ('fuser -v {record.data}' shows it)"
             )
         continue_monitor(record)
         time.sleep(pause)
@@ -46,7 +46,7 @@ def take_lock(record: Record, seconds: float, force: bool = False) -> bool:
 
 
 def end_processes(record: Record) -> None:
-    """Kill whatever runs in the container's control group, frozen or not.  That one survives is for others to tell."""
+    """Kill every process in the container's control group, frozen or not; the caller checks whether one survives."""
     try:
         RuntimeContainer(record.id).cgroup.kill()
     except (ContainerError, OSError):
@@ -54,14 +54,14 @@ def end_processes(record: Record) -> None:
 
 
 def continue_monitor(record: Record) -> None:
-    """Let the process go on that looks after the container, if somebody has stopped it: it has to see the end."""
+    """Continue the container's monitor if it is stopped: it has to see the end."""
     monitor = record.monitor
     if monitor and is_stopped(monitor):
         _send(monitor, _SIGCONT)
 
 
 def end_monitor(record: Record) -> None:
-    """End the process that looks after the container: one of ours in the background at once, another by SIGTERM."""
+    """End the container's monitor: a minict process in the background at once, another program by SIGTERM."""
     monitor = record.monitor
     if monitor and monitor != os.getpid():
         _send(monitor, _SIGKILL if _name(monitor) == "minict-monitor" else _SIGTERM)

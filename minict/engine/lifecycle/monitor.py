@@ -289,7 +289,7 @@ class Monitor:
             pass  # somebody has done it already, or a control group above is frozen
 
     def _read(self) -> None:
-        """Read input for the container's command, which never gets a descriptor of ours (see
+        """Read input for the container's command, which never gets one of our descriptors (see
         :mod:`minict.engine.util.streams`).
         """
         try:
@@ -330,7 +330,7 @@ class Monitor:
         client.close()
 
     def _lose_patience(self, waiting: list) -> None:
-        """Drop a client that has stopped or hangs: it must not block the container for ever."""
+        """Drop a client that has stopped or hangs: it must not block the container forever."""
         for client in waiting:
             if client.waiting and not client.patient and now() - client.since > _PATIENCE:
                 self._forget(client)

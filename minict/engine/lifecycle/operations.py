@@ -140,7 +140,7 @@ def wait(record: Record) -> int:
 
 def pause(record: Record) -> None:
     """Freeze all processes of the container."""
-    with record:  # not during the start: the starting process would wait for ever for its frozen child
+    with record:  # not during the start: the starting process would wait forever for its frozen child
         if record.status != "running":
             raise ContainerError(
                 f"cannot pause {record.name}, which is {record.status}: only a running container can be paused"

@@ -1,7 +1,7 @@
 """One run of a container: start its process, and clean up after it.
 
 Read :func:`begin` and :func:`end`, in this order. What a run takes from the host is written into its ledger before it
-is taken, and given back by :func:`end`; if the monitor was killed, by :func:`settle`, which ``start``, ``rm`` and
+is taken, and released by :func:`end`; if the monitor was killed, by :func:`settle`, which ``start``, ``rm`` and
 ``prune`` call.
 """
 
@@ -114,7 +114,7 @@ def set_variables(process: spec.Process, given: list[str]) -> None:
 
 
 def end(record: Record, container: RuntimeContainer, status: int, restarting: bool = False) -> None:
-    """Record that the container's first process has ended with *status*, and give back what the run held.
+    """Record that the container's first process has ended with *status*, and release what the run held.
 
     *restarting*: another run follows. A container created with ``--rm`` is removed.
     """
@@ -126,7 +126,7 @@ def end(record: Record, container: RuntimeContainer, status: int, restarting: bo
     try:
         record.write_last_run(finished=finished, exit_code=status, oom_killed=killed, restarting=restarting)
     except OSError:
-        pass  # a full disk: the end has no time and no cause then, but everything is given back
+        pass  # a full disk: the end has no time and no cause then, but everything is released
     events.record(record, "die", exitCode=status, execDuration=duration)
     container.delete(force=True)
     record_mounts(record, "unmount")

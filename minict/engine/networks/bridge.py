@@ -248,7 +248,7 @@ class Network:
 
 
 def _remove_when_empty(host: Rtnetlink, bridge) -> bool:
-    """Remove the *bridge*, none of whose addresses is in use; False when it has ports that are not ours.
+    """Remove the *bridge*, none of whose addresses is in use; False when it has ports that minict did not make.
 
     The kernel takes apart the network namespace of a container that has ended in the background, and a process that has
     joined the namespace may keep it even longer. So the veth pairs of such containers are removed here.
@@ -391,7 +391,7 @@ def _forward_packets() -> None:
 def _restore_forwarding() -> bool:
     """Switch off the host's forwarding if minict switched it on and no other bridge may need it.
 
-    Another bridge is one of ours, or belongs to Docker or a virtual machine that found forwarding switched on.
+    Another bridge belongs to minict, Docker or a virtual machine that found forwarding switched on.
     """
     memory = f"{paths.run_root()}/networks/ip_forward"
     if not os.path.exists(memory) or _bridges():

@@ -1,4 +1,4 @@
-"""The options of ``network create -o``: those of Docker's bridge driver, by their names there.
+"""The driver options of ``network create -o``, under the names of Docker's bridge driver.
 
 Source: https://docs.docker.com/engine/network/drivers/bridge/, "Options".
 """
@@ -19,13 +19,13 @@ PREFIX = "com.docker.network.container_iface_prefix"
 
 
 def parse(words: list[str]) -> dict[str, str]:
-    """The options in *words*, each ``NAME=VALUE``.  Raises :class:`ContainerError` for one that is not known, or wrong."""
+    """Parse *words*, each ``NAME=VALUE``. Raises :class:`ContainerError` for an unknown or invalid one."""
     options = {}
     for word in words:
         name, given, value = word.partition("=")
         if name not in _CHECKS:
             raise ContainerError(
-                f"-o {word}: the bridge driver has no option {name!r} here; there are {', '.join(sorted(_CHECKS))}"
+                f"-o {word}: unknown option {name!r} of the bridge driver: use one of {', '.join(sorted(_CHECKS))}"
             )
         wrong = _CHECKS[name](value if given else "true")
         if wrong:
@@ -35,7 +35,7 @@ def parse(words: list[str]) -> dict[str, str]:
 
 
 def is_on(options: dict[str, str], name: str) -> bool:
-    """Whether an option that is on by default is."""
+    """Whether an option that is on by default is on."""
     return options.get(name, "true") in _TRUE
 
 
@@ -44,7 +44,7 @@ def _switch(value: str) -> str:
 
 
 def _mtu(value: str) -> str:
-    return "" if value.isdecimal() and 68 <= int(value) <= 65535 else "write the number of bytes, 68 to 65535"
+    return "" if value.isdecimal() and 68 <= int(value) <= 65535 else "use a number of bytes from 68 to 65535"
 
 
 def _address(value: str) -> str:
@@ -52,12 +52,12 @@ def _address(value: str) -> str:
         ipam.to_number(value)
         return ""
     except ValueError:
-        return "write an IPv4 address of the host"
+        return "use an IPv4 address of the host"
 
 
 def _interface(value: str) -> str:
     good = value.isascii() and value.replace("-", "").replace("_", "").isalnum()
-    return "" if good and len(value) < 16 else "an interface's name has 1 to 15 letters, digits and '-'"
+    return "" if good and len(value) < 16 else "use 1 to 15 letters, digits and '-'"
 
 
 def _prefix(value: str) -> str:

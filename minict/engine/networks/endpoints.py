@@ -274,7 +274,7 @@ def _undo_cable(name: str) -> None:
     """Remove a veth pair only if another container keeps its namespace: it disappears with the namespace otherwise.
 
     Removing it always would mean waiting 7 to 19 ms for the kernel. A container that has joined the namespace would
-    keep an address that has been given back.
+    keep an address that has been released.
     """
     directory = f"{paths.run_root()}/containers"
     for id in os.listdir(directory) if os.path.isdir(directory) else ():

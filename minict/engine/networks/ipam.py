@@ -191,7 +191,7 @@ def network_state(network: str) -> str:
 def reserve(network: str, id: str, subnet: Subnet | None = None, wanted: str | None = None) -> str:
     """Take an address of *network* for the container *id*, whose state directory must exist; return the address.
 
-    Addresses are handed out in a circle: one that has just been given back comes last, so that its former peers do not
+    Addresses are handed out in a circle: one that has just been released comes last, so that its former peers do not
     reach a stranger. *wanted*: the address to take. Raises :class:`ContainerError` when it is in use, or all are.
     """
     subnet = subnet or default_subnet()
@@ -241,7 +241,7 @@ def holders(network: str) -> dict[str, str]:
         try:
             found[address] = os.path.basename(os.readlink(f"{directory}/{address}"))
         except FileNotFoundError:
-            pass  # given back since the directory was read
+            pass  # released since the directory was read
     return found
 
 

@@ -277,13 +277,13 @@ def publish(id: str, address: str, bridge: str, cable: str, ports: list[Port]) -
 def withdraw(id: str) -> None:
     """Undo :func:`publish`, with the networks' lock held. Idempotent; callable from any process."""
     there = published()
-    ours = [(port, bridge) for owner, port, bridge in there if owner == id]
-    if not ours:
+    mine = [(port, bridge) for owner, port, bridge in there if owner == id]
+    if not mine:
         return
-    nftables.apply("\n".join("delete element inet minict {} {{ {} }}".format(*port.key) for port, _ in ours))
-    for bridge in {bridge for _, bridge in ours} - {bridge for owner, _, bridge in there if owner != id}:
+    nftables.apply("\n".join("delete element inet minict {} {{ {} }}".format(*port.key) for port, _ in mine))
+    for bridge in {bridge for _, bridge in mine} - {bridge for owner, _, bridge in there if owner != id}:
         _route_loopback(bridge, False)
-    _forget_conversations([port for port, _ in ours])
+    _forget_conversations([port for port, _ in mine])
 
 
 def published() -> list[tuple[str, Port, str]]:

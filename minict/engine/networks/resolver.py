@@ -4,20 +4,20 @@
 
     the container's network namespace                                the host's
     ─────────────────────────────────────────                       ─────────────────────────────────────────────
-    program ──► 127.0.0.11:53 ──nftables──► 127.0.0.11:PORT ──────►  the process that looks after the container
+    program ──► 127.0.0.11:53 ──nftables──► 127.0.0.11:PORT ──────►  the container's monitor
                                             (a socket in here)       ├─ names of containers: networks/KEY/names
-                                ◄── sockets in here ───────────────  └─ all others: the host's resolvers, or --dns
+                                      ◄── sockets in here ────────── └─ all others: the host's resolvers, or --dns
 
 The sockets are in the container's namespace, and the process behind them is the container's monitor: no further process
-starts, and none is left behind.  The server listens at a port of the kernel's choice and nftables redirects port 53 to
-it, as Docker does, so that the container's own port 53 stays free.
+starts, and none is left behind. The server listens at a port of the kernel's choice and nftables redirects port 53 to
+it, as in Docker, so that the container's own port 53 stays free.
 
 Sources: RFC 1035, RFC 7766 (TCP); https://docs.docker.com/engine/network/#dns-services; moby, libnetwork/resolver.go.
 """
 
 from __future__ import annotations
 
-import _socket  # and not socket, which would cost 9 ms at each start
+import _socket  # instead of socket, which would cost 9 ms at each start
 import os
 
 from minict.engine.util.eventloop import READ, WRITE, EventLoop, has_failed
@@ -28,7 +28,7 @@ from . import nftables
 ADDRESS = "127.0.0.11"
 PORT = 53
 TTL = 5  # seconds; Docker's 600 would outlive a container that starts again with another address
-_LARGEST_UDP = 512  # bytes of an answer of ours: a client that gets a truncated one asks again by TCP
+_LARGEST_UDP = 512  # bytes of an answer: a client that gets a truncated one asks again by TCP
 _TIMEOUT = 4.0  # seconds for one of the host's resolvers
 _IDLE = 10.0  # seconds for which a TCP connection may be silent
 _MOST_FORWARDED = 256  # questions of one container that wait for an answer from outside
@@ -37,10 +37,10 @@ SERVFAIL, REFUSED = 2, 5
 
 
 class Resolver:
-    """The server in the network *namespace* (a descriptor, which becomes the server's) of one container.
+    """The server in the network *namespace* (a descriptor, which it takes over) of one container.
 
-    *find* answers a question about a container: see :func:`.endpoints.answer`.  *upstreams* returns the addresses of the
-    servers to ask about everything else.  Raises :class:`OSError`, and :class:`ContainerError` from nftables.
+    *find* answers a question about a container: see :func:`.endpoints.answer`. *upstreams* returns the addresses of the
+    servers to ask about everything else. Raises :class:`OSError`, and :class:`ContainerError` from nftables.
     """
 
     def __init__(self, loop: EventLoop, namespace: int, find, upstreams):
@@ -60,8 +60,7 @@ class Resolver:
             nftables.apply(rules(udp=self._udp.getsockname()[1], tcp=self._tcp.getsockname()[1]))
 
     def close(self) -> None:
-        """Close all sockets: they would keep the network namespace, and with it the veth pair, of a container that has
-        ended."""
+        """Close all sockets: they would keep the network namespace of a container that has ended, and its veth pair."""
         for each in [*self._pending, *self._connections]:
             each.close()
         for each in (self._udp, self._tcp):
@@ -70,7 +69,7 @@ class Resolver:
         os.close(self._namespace)
 
     def answer(self, query: bytes, reply, by_tcp: bool = False) -> None:
-        """Call *reply* with the answer to *query*, now or later; never for what is no query."""
+        """Call *reply* with the answer to *query*, now or later; ignore what is not a query."""
         try:
             known = local_answer(query, self._find, by_tcp)
         except ValueError:
@@ -168,11 +167,11 @@ class Connection:
 
 
 class Question:
-    """A *query* that other servers are asked, one after the other; *reply* is called with the first good answer, or a
+    """A *query* for other servers, asked one after the other; *reply* is called with the first good answer, or a
     failure.
 
-    Sockets to the servers are opened in the container's namespace: what the container can't reach, it can't ask.  So
-    the question of a container on an internal network goes nowhere.
+    Sockets to the servers are opened in the container's namespace: a container can only ask what it can reach, so a
+    question from an internal network goes nowhere.
     """
 
     def __init__(self, server: Resolver, query: bytes, reply, by_tcp: bool):
@@ -183,7 +182,7 @@ class Question:
         self._ask_next()
 
     def close(self) -> None:
-        """Ask no further."""
+        """Stop asking."""
         self._server._pending.discard(self)
         self._hang_up()
 
@@ -237,7 +236,7 @@ class Question:
         return None
 
     def _take(self, answer: bytes) -> None:
-        """An answer with another id is somebody else's; for one that says "I can't", the next server is asked."""
+        """Ignore an answer with another id; ask the next server after one that reports failure."""
         if len(answer) < 12 or answer[:2] != self._query[:2] or not answer[2] & 0x80:
             return
         if answer[3] & 0xF in (SERVFAIL, REFUSED):
@@ -252,15 +251,14 @@ class Question:
 
 
 def open_socket(kind: int):
-    """An IPv4 socket that never waits, in the namespace of the calling thread."""
+    """A non-blocking IPv4 socket in the namespace of the calling thread."""
     made = _socket.socket(_socket.AF_INET, kind | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK)
     made.setblocking(False)
     return made
 
 
 def rules(**ports: int) -> str:
-    """The text for nftables that leads what is sent to port 53 of :data:`ADDRESS` to the *ports* where the server
-    listens."""
+    """The nftables commands that redirect port 53 of :data:`ADDRESS` to the *ports* of the server."""
     lines = ["add table ip minict", "add chain ip minict resolver { type nat hook output priority -100; }"]
     lines += [
         f"add rule ip minict resolver ip daddr {ADDRESS} {protocol} dport {PORT} dnat to {ADDRESS}:{port}"
@@ -273,11 +271,10 @@ def rules(**ports: int) -> str:
 
 
 def local_answer(query: bytes, find, by_tcp: bool = False) -> bytes | None:
-    """The answer to *query* when it is about a container, or can't be understood; None for a question that others are
-    to be asked.
+    """The answer to a *query* about a container, or to one that is malformed; None for a question to other servers.
 
-    *find(name, type)* returns a list of answers (addresses for ``A``, a name for ``PTR``), or None for a name that no container has.
-    Raises :class:`ValueError` for what is no query at all.
+    *find(name, type)* returns a list of answers (addresses for ``A``, a name for ``PTR``), or None for a name that no
+    container has. Raises :class:`ValueError` for something other than a query.
     """
     from dnslib import PTR, QTYPE, RR, A, DNSHeader, DNSQuestion, DNSRecord
     from dnslib.label import DNSBuffer
@@ -286,10 +283,10 @@ def local_answer(query: bytes, find, by_tcp: bool = False) -> bytes | None:
     try:
         header, question = DNSHeader.parse(buffer), DNSQuestion.parse(buffer)
         name = b".".join(question.qname.label).decode("ascii").lower()
-    except Exception:  # the library has four kinds of its own, and a hostile message may find a fifth
-        raise ValueError("no query that can be understood") from None
+    except Exception:  # the library raises four exceptions of its own, and a hostile message may find a fifth
+        raise ValueError("not a DNS query") from None
     if header.qr or header.q != 1 or header.opcode or len(name) > 253:
-        raise ValueError("no query with one question")
+        raise ValueError("not a DNS query with one question")
     kind = {QTYPE.PTR: "PTR", QTYPE.A: "A"}.get(question.qtype, "")
     found = find(name, kind) if question.qclass == 1 else None
     if found is None:
