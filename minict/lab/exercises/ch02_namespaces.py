@@ -720,7 +720,7 @@ Exercise(
         """,
             "setns() would move it",
         ),
-        "a path is no descriptor": (
+        "a path instead of a descriptor": (
             """
             def enter(path, kind):
                 setns(path, flags([kind]))
@@ -926,7 +926,7 @@ Challenge(
             return exit_status(os.waitpid(spawn(work), 0)[1])
     ''',
     hints=[
-        "Everything that moves belongs into an inner function work(), which spawn(work) calls in a child.",
+        "Everything that moves belongs in an inner function work(), which spawn(work) calls in a child.",
         'In work(): enter(f"/proc/{pid}/ns/{FILES[kind]}", kind) for each of the four kinds, mount as the last one. Then os.execvp(words[0], words).',
         "After it: return exit_status(os.waitpid(spawn(work), 0)[1]).",
     ],

@@ -784,7 +784,7 @@ def check_contain(contain):
         status = contain(os.path.abspath("room"), [shell, "-c", script])
         after = [entry["point"] for entry in host.mount_table()]
         if not os.path.exists("room/inside") or os.path.exists("/inside"):
-            raise Feedback(f"{call} moved the process that called it. Everything that moves belongs into a child.")
+            raise Feedback(f"{call} moved the process that called it. Everything that moves belongs in a child.")
         if leaked := [point for point in after if point not in before]:
             raise Feedback(
                 f"{call} left a mount on the host, on {leaked[0]}: make_private() comes before the first mount."

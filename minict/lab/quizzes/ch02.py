@@ -65,7 +65,10 @@ Quiz(
             "That is `unshare`. `setns` enters the namespace itself.",
         ),
         wrong("The host is called castle as well", "The host is in another uts namespace."),
-        right("`box` is called castle", "Yes: that namespace has one name, for everybody in it, whoever sets it."),
+        right(
+            "`box` is called castle",
+            "Yes: that namespace has one name, for everybody in it, whichever process has set it.",
+        ),
     ),
     Question(
         "A process calls `unshare(CLONE_NEWPID)` and then prints `os.getpid()`. What has changed?",
