@@ -26,7 +26,7 @@ from minict.runtime.state import begin_time
 from .bundle import prepare
 
 # How each kind of entry in a ledger is undone; "attached" only says that the container must not outlive its monitor.
-UNDO = {**RUNTIME_UNDO, **sandbox.UNDO, **namespaces.UNDO, "attached": lambda pid: None}
+UNDO = {**RUNTIME_UNDO, **sandbox.UNDO, **namespaces.UNDO, **mounts.UNDO, "attached": lambda pid: None}
 
 
 def begin(
@@ -65,7 +65,8 @@ def _begin(record: Record, streams: tuple, console: int, size, trace: bool) -> R
     container = RuntimeContainer(record.id, UNDO)
     container.state.make()
     try:
-        container.state.add_to_ledger([("attached", os.getpid()), *network_sandbox.ledger()])
+        volumes = mounts.file_systems(record.mounts, record.id)
+        container.state.add_to_ledger([("attached", os.getpid()), *volumes, *network_sandbox.ledger()])
         record.write_last_run(
             started=now(),
             finished=None,
@@ -75,6 +76,7 @@ def _begin(record: Record, streams: tuple, console: int, size, trace: bool) -> R
             restarting=False,
             monitor=[os.getpid(), begin_time(os.getpid())],
         )
+        mounts.mount_file_systems(volumes)
         network_sandbox.reserve()
         set_variables(config.process, network_sandbox.variables())
         namespaces.reserve(container.state, settings, config)

@@ -183,3 +183,32 @@ def _check_propagation(source: str, words: list[str]) -> None:
             f"{source} can't be mounted as {wanted}: it lies in {words[4]}, which is no shared mount; "
             f"'mount --make-shared {words[4]}' makes it one"
         )
+
+
+# ---- volumes that are file systems: see filesystems, which few runs need -------------------------------------------
+
+
+def file_systems(mounts: list[dict], id: str) -> list[tuple[str, str]]:
+    """The entries in a ledger for the file systems among the *mounts* of the container *id*."""
+    if not any(mount["type"] == "volume" for mount in mounts or ()):
+        return []
+    from . import filesystems
+
+    return filesystems.ledger(mounts, id)
+
+
+def mount_file_systems(entries: list[tuple[str, str]]) -> None:
+    """Mount them.  Raises :class:`ContainerError`."""
+    if entries:
+        from . import filesystems
+
+        filesystems.mount(entries)
+
+
+def _unmount(value: str) -> None:
+    from . import filesystems
+
+    filesystems.unmount(value)
+
+
+UNDO = {"volume": _unmount}

@@ -87,9 +87,15 @@ class Volume:
         return f"{self.directory}/_data"
 
     @property
+    def file_system(self) -> str:
+        """The type of the file system that the volume is; empty for a directory of the host."""
+        kind = self.options.get("type", "none") if self.options else "none"
+        return "" if kind in ("none", "bind") or _binds(self.options) else kind
+
+    @property
     def source(self) -> str:
         """What a container's mount begins with: the content, or the path that the volume stands for."""
-        if not self.options:
+        if not self.options or self.file_system:
             return self.mountpoint
         if not os.path.exists(self.options["device"]):
             raise ContainerError(
@@ -135,15 +141,15 @@ def create(
 ) -> Volume:
     """The volume *name*, made if there is none; without a name a new one with an anonymous name.
 
-    *options*, Docker's for the driver ``local``: none, or ``type=none``, ``o=bind`` and ``device=PATH``; then the volume is
-    a name for that path.  Raises :class:`ContainerError`, also when there is a volume of that name with other options.
+    *options*, Docker's for the driver ``local``: none; or ``o=bind`` and ``device=PATH``, and the volume is a name for that
+    path; or ``type=``, ``device=`` and ``o=`` of a file system: see :mod:`.filesystems`.  Raises :class:`ContainerError`, also when there is a volume of that name with other options.
     """
     from . import options as volume_options
 
     anonymous = anonymous or not name
     name = volume_options.check_name(name) if name else os.urandom(32).hex()
     options = _check_options(options or {}, name)
-    with _Locked():
+    with Locked():
         if os.path.isdir(f"{directory()}/{name}"):
             volume = Volume.find(name)
             if options and volume.options != options:
@@ -163,20 +169,27 @@ def create(
     return Volume.find(name)
 
 
+def _binds(options: dict) -> bool:
+    return bool({"bind", "rbind"} & set(options.get("o", "").split(",")))
+
+
 def _check_options(options: dict, name: str) -> dict:
     if not options:
         return {}
-    words = options.get("o", "").split(",")
-    device = options.get("device", "")
-    if (
-        options.get("type", "none") not in ("none", "bind")
-        or ("bind" not in words and "rbind" not in words)
-        or set(options) - {"type", "o", "device"}
-    ):
+    kind, device = options.get("type", "none"), options.get("device", "")
+    unknown = sorted(set(options) - {"type", "o", "device"})
+    if unknown:
         raise ContainerError(
-            f"the volume {name}: of the local driver's options only type=none, o=bind and device=PATH are "
-            "known; for a file system in memory use --tmpfs"
+            f"the volume {name}: the local driver has no option {unknown[0]!r}: use type, o and device"
         )
+    if kind not in ("none", "bind") and not _binds(options):
+        if not device and kind != "tmpfs":
+            raise ContainerError(f"the volume {name}: type={kind} needs device=, and often o=")
+        if not kind.isascii() or not kind.replace("-", "").replace("_", "").replace(".", "").isalnum():
+            raise ContainerError(f"the volume {name}: {kind!r} is no type of file systems, such as tmpfs or nfs")
+        return options
+    if not _binds(options):
+        raise ContainerError(f"the volume {name}: type=none needs o=bind, for a directory of the host")
     if not os.path.isabs(device) or not os.path.isdir(device):
         raise ContainerError(f"the volume {name}: device={device} is no directory of the host: give an absolute path")
     return options
@@ -187,7 +200,7 @@ def remove(name: str, but: str | None = None) -> None:
 
     Raises :class:`ContainerError` when there is none, or a container has it, running or not (*but* one, that is going).
     """
-    with _Locked():
+    with Locked():
         volume = Volume.find(name)
         users = [id for id in volume.users() if id != but]
         if users:
@@ -221,7 +234,7 @@ def sweep() -> list[str]:
     names."""
     if not os.path.isdir(directory()):
         return []
-    with _Locked():  # who makes one has the lock
+    with Locked():  # who makes one has the lock
         rubbish = [name for name in os.listdir(directory()) if name.startswith(".")]
     for name in rubbish:
         remove_tree(f"{directory()}/{name}")
@@ -233,7 +246,7 @@ def directory() -> str:
     return f"{paths.data_root()}/volumes"
 
 
-class _Locked:
+class Locked:
     """The lock on the directory of all volumes, for the moment in which one comes or goes."""
 
     def __enter__(self):

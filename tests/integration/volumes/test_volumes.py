@@ -598,7 +598,10 @@ def test_create_ls_inspect_rm(image):
         (["create", "x"], ["2 to 255"]),
         (["create", "--label", "=x", "ok"], ["KEY=VALUE"]),
         (["create", "--driver", "nfs", "ok"], ["nfs", "local"]),
-        (["create", "--opt", "type=nfs", "--opt", "o=addr=x", "--opt", "device=:/x", "ok"], ["o=bind"]),
+        (["create", "--opt", "type=nfs", "--opt", "o=addr=x", "ok"], ["type=nfs", "device="]),
+        (["create", "--opt", "type=none", "--opt", "device=/", "ok"], ["o=bind"]),
+        (["create", "--opt", "type=../x", "--opt", "device=/", "ok"], ["'../x'"]),
+        (["create", "--opt", "colour=red", "ok"], ["'colour'", "type, o and device"]),
         (["create", "--opt", "type=none", "--opt", "o=bind", "--opt", "device=/nowhere", "ok"], ["/nowhere"]),
         (["rm", "nothing"], ["no such volume"]),
         (["rm", ".."], ["'..'"]),
@@ -636,6 +639,48 @@ def test_a_name_for_a_path_of_the_host(image, tmp_path):
     assert output(image, "cat /data/file; echo x > /data/made", "--rm", "-v", "alias:/data") == "of the host"
     assert minict("volume", "rm", "alias").returncode == 0
     assert (tmp_path / "made").exists()  # the name is gone, and nothing else
+
+
+def test_a_volume_in_memory_is_one_for_all_who_have_it_and_goes_with_the_last(image):
+    options = [
+        word for option in ("type=tmpfs", "device=tmpfs", "o=size=1m,uid=1000,noexec") for word in ("--opt", option)
+    ]
+    assert minict("volume", "create", *options, "memory").stdout == "memory\n"
+    path = data("memory")
+    made("one", image, "-v", "memory:/data")
+    made("two", image, "-v", "memory:/data:ro")
+    for name in ("one", "two"):
+        assert minict("start", name).returncode == 0
+    assert minict(
+        "exec", "one", "sh", "-c", "stat -c %u /data; df -k /data | tail -1; echo shared >/data/x"
+    ).stdout.split()[:3] == [
+        "1000",
+        "tmpfs",
+        "1024",
+    ]
+    assert minict("exec", "two", "cat", "/data/x").stdout == "shared\n"
+    assert minict("exec", "one", "sh", "-c", "printf true >/data/run; chmod 755 /data/run; /data/run").returncode == 126
+    assert minict("stop", "-t", "0", "one").returncode == 0
+    assert os.path.ismount(path) and minict("exec", "two", "cat", "/data/x").stdout == "shared\n"
+    os.kill(Record.find("two").monitor, signal.SIGKILL)
+    wait_until(lambda: Record.find("two").pid is None)
+    assert minict("prune").returncode == 0
+    assert not os.path.ismount(path) and os.listdir(path) == []
+    gone("one", "two")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["type=nosuchfs", "device=x"],
+        ["type=tmpfs", "o=colour=red"],
+        ["type=nfs", "device=:/x", "o=addr=no.such.invalid"],
+    ],
+)
+def test_a_file_system_that_can_not_be_mounted_is_told(image, words):
+    options = [word for option in words for word in ("--opt", option)]
+    assert minict("volume", "create", *options, "bad").returncode == 0
+    refused(run(image, "true", flags=["-v", "bad:/data"]), "volume bad", words[0])
 
 
 def test_whoever_makes_a_container_may_be_killed_before_its_volumes_are_there(rich):
