@@ -35,8 +35,8 @@ TARGETS = {
     "test-vm": TOOLS.format("qemu-system-x86_64 mmdebstrap mke2fs setpriv"),
     "lint": TOOLS.format(".venv/bin/ruff .venv/bin/mypy") + " && .venv/bin/ruff --version && .venv/bin/mypy --version",
     "docs": "make docs",
-    "bench": TOOLS.format("runc crun bwrap podman")
-    + " && .venv/bin/python -m tests.bench.ports --rounds 2 && .venv/bin/python -m tests.bench.pull --rounds 2",
+    "bench": TOOLS.format("runc crun bwrap podman docker-registry skopeo umoci")
+    + " && .venv/bin/python -m tests.bench.ports --rounds 2",
     "notebooks": ".venv/bin/python -m tests.support.execute_notebooks",
 }
 
@@ -72,7 +72,7 @@ def folder():
 def fresh(request, folder):
     """The fresh root of a release, with this checkout in /course."""
     release, root = request.param, f"{folder}/{request.param}"
-    words = ["unshare", "--mount", "mmdebstrap", "--quiet", "--variant=minbase", "--include=make,ca-certificates"]
+    words = ["unshare", "--mount", "mmdebstrap", "--quiet", "--variant=minbase", "--include=apt,make,ca-certificates"]
     made = subprocess.run([*words, release, root, *RELEASES[release]], capture_output=True, text=True)
     if made.returncode:
         pytest.skip(f"{release} can't be had here: {made.stderr.strip().splitlines()[-1]}")
