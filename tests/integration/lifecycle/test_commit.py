@@ -209,13 +209,14 @@ def test_what_is_written_reads_well(changed, no_image_is_left):
 def test_a_commit_that_is_killed_leaves_nothing_frozen(image):
     minict("run", "-d", "--network", "none", "--name", "box", image, "sh", "-c", "while :; do date >> /log; done")
     for number in (signal.SIGKILL, signal.SIGTERM):
-        process = begin("commit", "box", "copy")
+        process = begin("commit", "box", "copy", start_new_session=True)
         wait_until(lambda: Record.find("box").status == "paused" or process.poll() is not None)
         process.send_signal(number)
         process.communicate(timeout=PATIENCE)
         wait_until(lambda: Record.find("box").status == "running")
     minict("rmi", "-f", "copy")
     minict("rm", "-f", "box")
+    minict("prune")  # the image that was never finished
 
 
 def test_after_a_commit_the_container_goes_on(image):

@@ -262,7 +262,7 @@ def test_a_half_written_ledger_is_understood(image):
     """Killed in the middle of a write: its last line is not to be trusted, for nothing had been taken yet."""
     broken = state.State("0123456789ab")
     broken.make()
-    broken.record([("attached", 1)])
+    broken.add_to_ledger([("attached", 1)])
     with open(broken.path("ledger"), "a") as file:
         file.write("directory\t/et")
     broken.unlock()
