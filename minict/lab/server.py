@@ -41,6 +41,7 @@ from . import copies
 
 LOG = f"{sys.prefix}/lab.log"
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_LAST_MOMENTS = 20  # seconds that the server may take to end
 _LONGEST_SOCKET = 108  # bytes of a Unix socket's path, with the one that ends it
 PATIENCE = 300  # seconds until the server must answer: a cold start on a slow, emulated machine takes two minutes
 
@@ -62,17 +63,32 @@ def lab() -> int:
     prepare_copies()
     short = short_runtime_directory()
     server = start(begin)
+    if not background:
+        _end_with_us(server)
     print(f"\nThe course:  {wait_until_it_answers(server)}\n")
     if background:
         print(f"It goes on in the background; this ends it: kill {server.pid}", flush=True)
         return 0
     print("Open it in a browser on this machine.  Ctrl-C here ends the course.", flush=True)
-    for end in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(end, lambda *_: server.terminate())  # it ends its kernels, and then itself
     server.wait()
     if short:
         shutil.rmtree(short, ignore_errors=True)
     return 0
+
+
+def _end_with_us(server: subprocess.Popen) -> None:
+    """From here on whoever ends us ends the *server*, which ends its kernels first.
+
+    It may wait for ever for a kernel that is just being restarted: then it is killed, and its kernels notice that.
+    """
+
+    def end(number, frame):
+        server.terminate()
+        signal.signal(signal.SIGALRM, lambda *_: server.kill())
+        signal.alarm(_LAST_MOMENTS)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)
 
 
 def prepare_copies() -> None:
