@@ -91,6 +91,7 @@ class Netlink:
         self.close()
 
     def close(self) -> None:
+        """Close the socket."""
         if self._fd >= 0:
             os.close(self._fd)
         self._fd = -1

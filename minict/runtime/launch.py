@@ -16,13 +16,11 @@ raw clone3 from a process with threads would copy locks that no thread of the co
 from __future__ import annotations
 
 import os
-import select
 
-from ..kernel import process as kernel
 from . import birth as births
 from . import learner, messages, namespaces, stage
 from .errors import ContainerError
-from .process import reset_inherited
+from .process import kill_child, reset_inherited
 from .trace import Trace
 
 TYPE_CHECKING = False
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
 
     Clone = Callable[[births.Birth], tuple[int, int]]
     Hook = Callable[[int], None]
-
-_LAST_BREATH = 10.0  # seconds that a killed process has to end: a frozen one does not
 
 
 def choose(birth: births.Birth) -> Clone:
@@ -155,22 +151,3 @@ def own_pipes(birth: births.Birth) -> None:
         # a FIFO is a file with an owner of its own: readlink shows its path
         if fd >= 0 and owner and os.readlink(f"/proc/self/fd/{fd}").startswith("pipe:"):
             os.fchown(fd, owner, -1)
-
-
-def kill_child(pid: int, pidfd: int) -> None:
-    """Kill a child whose start has failed, and wait until it is gone; a frozen one is not waited for.
-
-    Source: pidfd_send_signal(2), waitpid(2).
-    """
-    try:
-        kernel.pidfd_send_signal(pidfd, 9)
-    except ProcessLookupError:
-        pass
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    ended = poll.poll(_LAST_BREATH * 1000)
-    os.close(pidfd)
-    try:
-        os.waitpid(pid, 0 if ended else os.WNOHANG)
-    except ChildProcessError:
-        pass  # another part of this process, such as an event loop, has waited for it

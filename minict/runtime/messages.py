@@ -90,7 +90,10 @@ def read_report(report: int, patience: float | None = None) -> Trace:
 
 
 def wait_readable(fd: int, what: str, patience: float | None = None) -> bool:
-    """Wait until *fd* can be read, and return True. Raises as :func:`read_report`; *what* has not happened then."""
+    """Wait until *fd* can be read, and return True. Raises as :func:`read_report`; *what* has not happened then.
+
+    Source: poll(2), sigpending(2).
+    """
     patience = PATIENCE if patience is None else patience
     poll = select.poll()
     poll.register(fd, select.POLLIN)

@@ -12,6 +12,7 @@ from ..kernel import process as kernel
 from ..kernel.namespaces import CLONE_PARENT, clone3, setns
 from . import birth as births
 from . import idmap, messages, namespaces
+from .process import kill_child, reset_inherited
 
 
 def direct(birth: births.Birth) -> tuple[int, int]:
@@ -43,15 +44,13 @@ def staged(birth: births.Birth) -> tuple[int, int]:
         finally:
             os._exit(0)
     os.close(stage_end)
+    stage_fd = kernel.pidfd_open(stage)
     try:
         messages.wait_readable(answer, "clone")
         pid = int(os.read(answer, 32) or -1)
-    except BaseException:
-        os.kill(stage, 9)
-        raise
     finally:
         os.close(answer)
-        os.waitpid(stage, 0)
+        kill_child(stage, stage_fd)  # which has nothing left to do
     return pid, kernel.pidfd_open(pid) if pid > 0 else -1
 
 
@@ -63,8 +62,6 @@ def enter_and_clone(birth: births.Birth) -> int:
     enters it after its cgroup, because a process inside cannot be moved by one outside (cgroup_namespaces(7)).
     Raises :class:`OSError`, :class:`.errors.ContainerError`. Source: setns(2), clone3(2).
     """
-    from .process import reset_inherited
-
     joined = [each for each in birth.spec.linux.namespaces if each.path]
     cgroup = open_cgroup(birth)
     for namespace in joined:

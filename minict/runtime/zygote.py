@@ -21,6 +21,7 @@ from ..kernel import process as kernel
 from . import birth as births
 from . import messages, stage
 from .errors import ContainerError
+from .process import kill_child
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -114,12 +115,7 @@ class Zygote:
         if self.pidfd < 0:
             return
         self.channel.close()
-        try:
-            kernel.pidfd_send_signal(self.pidfd, 9)
-            os.waitpid(self.pid, 0)
-        except (ProcessLookupError, ChildProcessError):
-            pass  # another part of this process has waited for it
-        os.close(self.pidfd)
+        kill_child(self.pid, self.pidfd)
         self.pidfd = -1
 
 

@@ -599,3 +599,16 @@ def test_a_bad_file_is_refused_by_its_name(tmp_path, text, words):
 def test_a_file_that_is_not_there_is_refused_by_its_name(tmp_path):
     with pytest.raises(ContainerError, match="none.json can't be read.*No such file"):
         profiles.from_file(str(tmp_path / "none.json"), [])
+
+
+# ---- families of sockets ---------------------------------------------------------------------------------------
+
+
+def test_the_default_profile_closes_af_alg_and_af_vsock_by_every_way():
+    """CVE-2026-31431 came through AF_ALG. socketcall(2) of 32-bit programs has its arguments in memory."""
+    program = seccomp.compile(profiles.default(list(capabilities.DEFAULT)))
+    families = {1: ALLOW, 2: ALLOW, 10: ALLOW, 16: ALLOW, 17: ALLOW, 38: EPERM, 40: EPERM}
+    assert {family: judge(program, "socket", (family, 1, 0, 0, 0, 0)) for family in families} == families
+    if MACHINE == "x86_64":
+        assert {family: judge(program, 359, (family, 1, 0, 0, 0, 0), X86) for family in families} == families
+        assert {judge(program, 102, (number, 0, 0, 0, 0, 0), X86) for number in range(21)} == {ENOSYS}
