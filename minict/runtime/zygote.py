@@ -192,7 +192,7 @@ def sealed_interpreter() -> int:
     """
     import fcntl
 
-    copy = os.memfd_create("python", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    copy = os.memfd_create("minict", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     original = os.open("/proc/self/exe", os.O_RDONLY | os.O_CLOEXEC)
     while os.sendfile(copy, original, None, 1 << 24):
         pass

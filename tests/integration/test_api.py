@@ -369,7 +369,7 @@ def test_a_zygote_killed_at_its_work_is_an_error_and_the_next_call_works(image, 
         time.sleep(0.2)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        with pytest.raises(minict.ContainerError, match="\(minict-zygote\) was killed"):
+        with pytest.raises(minict.ContainerError, match=r"\(minict-zygote\) was killed"):
             request.result(10)
     assert run(image, "echo alive").output == "alive\n"
     assert containers() == []
@@ -393,7 +393,7 @@ def test_a_forked_child_of_a_process_with_threads_gets_its_own_zygote(image, thr
 
 def test_the_zygote_executes_a_sealed_copy_of_the_interpreter(image, threads):
     run(image, "true")
-    assert os.readlink(f"/proc/{zygote_pid()}/exe").startswith("/memfd:python")
+    assert os.readlink(f"/proc/{zygote_pid()}/exe").startswith("/memfd:minict")
     with pytest.raises(OSError):
         open(f"/proc/{zygote_pid()}/exe", "r+b")
 

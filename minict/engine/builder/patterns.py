@@ -25,8 +25,15 @@ def unescaped(text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
 
 
-def compile_match(pattern: str) -> re.Pattern:
-    """Go's filepath.Match for *pattern* as a regular expression for the whole path.  Raises :class:`ContainerError`."""
+class Match:
+    """Go's filepath.Match for one pattern."""
+
+    def __init__(self, matches):
+        self.fullmatch = matches
+
+
+def compile_match(pattern: str) -> Match:
+    """Go's filepath.Match for *pattern*, to be asked for whole paths.  Raises :class:`ContainerError`."""
     result, place = [], 0
     while place < len(pattern):
         character = pattern[place]
@@ -42,7 +49,7 @@ def compile_match(pattern: str) -> re.Pattern:
         else:
             result.append({"*": "[^/]*", "?": "[^/]"}.get(character) or re.escape(character))
         place += 1
-    return re.compile("".join(result), re.DOTALL)
+    return Match(_matching(result))
 
 
 def _bracket(pattern: str, place: int) -> tuple[str, int]:
@@ -154,8 +161,47 @@ def _compile(pattern: str):
         return lambda path: path.startswith(pattern[:-2])
     if kind == "exact":
         return lambda path: path == pattern
-    regex = re.compile("".join(result))
-    return lambda path: regex.fullmatch(path) is not None
+    return _matching(result)
+
+
+_WILDCARDS = ("[^/]*", ".*", "(?:.*/)?")
+_MOST_WILDCARDS = 3  # of an expression that the module re may try: its time grows with a path's length to this power
+
+
+def _matching(parts: list[str]):
+    """The function that says whether all of a path matches the expressions *parts*, each of which is one of
+    :data:`_WILDCARDS` or stands for one character."""
+    parts = [part for place, part in enumerate(parts) if part not in _WILDCARDS or parts[place - 1 : place] != [part]]
+    if sum(part in _WILDCARDS for part in parts) <= _MOST_WILDCARDS:
+        regex = re.compile("".join(parts))
+        return lambda path: regex.fullmatch(path) is not None
+    steps = [part if part in _WILDCARDS else re.compile(part).fullmatch for part in parts]
+    return lambda path: _simulate(steps, path)
+
+
+def _simulate(steps: list, path: str) -> bool:
+    """The same in a time that grows with the length of *path* times the number of *steps*: all places that may have
+    been reached are kept at once."""
+    places = {0}
+    for step in steps:
+        if not places:
+            return False
+        if step == "[^/]*":
+            reached = set()
+            for place in sorted(places):
+                while place not in reached:
+                    reached.add(place)
+                    if place == len(path) or path[place] == "/":
+                        break
+                    place += 1
+            places = reached
+        elif step == ".*":
+            places = set(range(min(places), len(path) + 1))
+        elif step == "(?:.*/)?":
+            places |= {place + 1 for place in range(min(places), len(path)) if path[place] == "/"}
+        else:
+            places = {place + 1 for place in places if place < len(path) and step(path[place])}
+    return len(path) in places
 
 
 def ignore_lines(text: str) -> list[str]:

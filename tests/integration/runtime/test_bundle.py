@@ -437,7 +437,7 @@ def test_where_others_can_change_the_command_our_interpreter_is_a_sealed_copy(bu
     )
     assert interpreter() == os.path.realpath("/proc/self/exe")
     bundle.config["mounts"][-1]["options"] = ["rbind", "ro"]
-    assert "memfd:python" in interpreter()
+    assert "memfd:minict" in interpreter()
     with open(f"/proc/{bundle.create('true').pid}/exe", "rb") as file:
         assert fcntl.fcntl(file, fcntl.F_GET_SEALS) & fcntl.F_SEAL_WRITE
 

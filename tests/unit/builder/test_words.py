@@ -249,7 +249,7 @@ def test_lines_that_mean_nothing(text, told):
     ],
 )
 def test_patterns_of_go(pattern, name, matches):
-    assert (patterns.compile_match(pattern).fullmatch(name) is not None) is matches
+    assert bool(patterns.compile_match(pattern).fullmatch(name)) is matches
 
 
 @pytest.mark.parametrize("pattern", ["[", "[a", "[]", "[]a]", "[-a]", "[a-]", "a\\", "[^]", "[a-b-c]"])
