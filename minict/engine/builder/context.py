@@ -24,15 +24,16 @@ _HARMLESS = k.MOUNT_ATTR_NODEV | k.MOUNT_ATTR_NOSUID | k.MOUNT_ATTR_NOEXEC | k.M
 class Context:
     """The *directory*; *dockerfile* is the one that is built, beside which ``NAME.dockerignore`` may lie.
 
-    Files of a directory belong to root in the image, as in Docker.  With *owners* they keep theirs.
+    Files of a directory belong to root in the image, as in Docker.  Those of an archive keep their owners, and a
+    .dockerignore in it means nothing.
     """
 
-    def __init__(self, directory: str, dockerfile: str | None = None, owners: bool = False):
+    def __init__(self, directory: str, dockerfile: str | None = None, archive: bool = False):
         if not os.path.isdir(directory):
             raise ContainerError(f"{directory} is not a directory: name the build context, such as .")
         self.directory = os.path.realpath(directory)
-        self.owner = None if owners else (0, 0)
-        self.matcher = self._matcher(dockerfile)
+        self.owner = None if archive else (0, 0)
+        self.matcher = patterns.Matcher([]) if archive else self._matcher(dockerfile)
 
     def _matcher(self, dockerfile: str | None) -> patterns.Matcher:
         paths = [f"{dockerfile}.dockerignore"] if dockerfile else []
@@ -70,11 +71,12 @@ class Tree:
         mounts.make_private(k.MS_PRIVATE | k.MS_REC)
         tree = k.open_tree(k.AT_FDCWD, self.directory, k.OPEN_TREE_CLONE | k.AT_RECURSIVE)
         k.mount_setattr(tree, "", k.AT_EMPTY_PATH | k.AT_RECURSIVE, _HARMLESS)
-        target = os.open(self.directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        place = self.directory if self.directory != "/" else "/proc"  # nothing can be mounted on a root
+        target = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         k.move_mount(tree, target)
         os.close(target)
         os.close(tree)
-        rootfs.pivot_root(self.directory)
+        rootfs.pivot_root(place)
 
 
 class Given:
@@ -128,7 +130,7 @@ class Given:
             return
         extract.unpack(stream, place, name="the context on standard input")
         path = self._dockerfile(place, inside=True)
-        self.text, self.context = _content(path), Context(place, path, owners=True)
+        self.text, self.context = _content(path), Context(place, archive=True)
 
     def _dockerfile(self, directory: str, inside: bool = False) -> str:
         """The path of the Dockerfile.  In an archive (*inside*) no link leads out of the *directory*."""

@@ -59,6 +59,8 @@ LONGER = {
 }
 # Aliases.
 ALIASES = {
+    "buildx build": "build",
+    "builder build": "build",
     "container ls": "ps",
     "container list": "ps",
     "image ls": "images",

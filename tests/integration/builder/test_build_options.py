@@ -231,6 +231,17 @@ def test_a_dockerfile_on_standard_input_has_an_empty_context_or_a_directory(plac
     assert done.returncode == 1 and "hello" in done.stderr
 
 
+def test_an_archive_keeps_owners_and_has_no_dockerignore():
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as tar:
+        for name, text in (("Dockerfile", "FROM tiny\nCOPY f /f\n"), ("f", "x"), (".dockerignore", "f\n")):
+            member = tarfile.TarInfo(name)
+            member.size, member.uid, member.gid = len(text), 7, 8
+            tar.addfile(member, io.BytesIO(text.encode()))
+    assert minict("buildx", "build", "-t", "made", "-", input=data.getvalue(), text=False).returncode == 0
+    assert shell("stat -c %u:%g /f") == "7:8\n", "as Docker 20.10 does"
+
+
 def test_an_archive_leads_nowhere(tmp_path):
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w") as tar:
