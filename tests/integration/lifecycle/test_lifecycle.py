@@ -678,6 +678,22 @@ def test_the_record_is_plain_json(image):
     assert values["name"] == "box" and values["args"] == ["sleep", "1000"] and values["settings"]["memory"] == "64m"
 
 
+def test_several_are_stopped_and_removed_at_once_and_told_in_their_order(image, tmp_path):
+    """Each ends only when all have been asked to; one after the other they would be killed."""
+    names = [f"box{number}" for number in range(5)]
+    end = "touch /asked/$NAME; while [ $(ls /asked | wc -l) -lt 5 ]; do sleep 0.05; done; exit 7"
+    for name in names:
+        flags = ["--name", name, "-e", f"NAME={name}", "-v", f"{tmp_path}:/asked"]
+        made(*flags, image, "sh", "-c", f"trap '{end}' TERM; echo ready; while :; do sleep 0.05; done")
+        wait_until(lambda name=name: minict("logs", name).stdout == "ready\n")
+    done = minict("stop", "-t", "100", *names, "nobody")
+    assert (done.stdout.split(), done.returncode) == (names, 1) and "nobody" in done.stderr
+    assert [Record.find(name).exit_code for name in names] == [7] * 5
+    done = minict("rm", *names, "nobody")
+    assert (done.stdout.split(), done.returncode) == (names, 1)
+    assert containers() == []
+
+
 @pytest.mark.parametrize("words", [["rm"], ["wait"], ["stop"], ["volume", "rm"], ["network", "rm"], ["rmi"]])
 def test_each_name_that_is_wrong_is_told_and_the_others_are_seen_to(image, words):
     """The status is 1, as Docker's; 125 is for run alone."""

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from minict.engine.cli.parser import Command, Option, by_name
 
-from . import each
+from . import AT_ONCE, each
 
 
-def with_each(arguments: list[str], function, missing_ok: bool = False, **options) -> int:
-    """Call *function* with each container that *arguments* name and print its name; return the exit status."""
+def with_each(arguments: list[str], function, missing_ok: bool = False, at_once: int = 1, **options) -> int:
+    """Call *function* with each container that *arguments* name and print its name; return the exit status.
+
+    *at_once*: see :func:`minict.engine.cli.commands.each`.
+    """
     from minict.engine.containers.store import Record
 
     def do(name: str) -> str:
         function(Record.find(name), **options)
         return name
 
-    return each(arguments, do, missing_ok)
+    return each(arguments, do, missing_ok, at_once)
 
 
 def patience(fields: dict) -> dict:
@@ -48,7 +51,7 @@ def start(fields: dict, arguments: list[str]) -> int:
 def stop(fields: dict, arguments: list[str]) -> int:
     from minict.engine.lifecycle import operations
 
-    return with_each(arguments, operations.stop, **patience(fields))
+    return with_each(arguments, operations.stop, at_once=AT_ONCE, **patience(fields))
 
 
 def restart(fields: dict, arguments: list[str]) -> int:
@@ -60,14 +63,21 @@ def restart(fields: dict, arguments: list[str]) -> int:
 def kill(fields: dict, arguments: list[str]) -> int:
     from minict.engine.lifecycle import operations
 
-    return with_each(arguments, operations.kill, signal=fields.get("signal", "KILL"))
+    return with_each(arguments, operations.kill, at_once=AT_ONCE, signal=fields.get("signal", "KILL"))
 
 
 def remove(fields: dict, arguments: list[str]) -> int:
     from minict.engine.lifecycle import operations
 
     force = fields.get("force", False)
-    return with_each(arguments, operations.remove, missing_ok=force, force=force, volumes=fields.get("volumes", False))
+    return with_each(
+        arguments,
+        operations.remove,
+        missing_ok=force,
+        at_once=AT_ONCE,
+        force=force,
+        volumes=fields.get("volumes", False),
+    )
 
 
 def pause(fields: dict, arguments: list[str]) -> int:
