@@ -145,7 +145,8 @@ def _check_swap(swap: int, limit: int) -> None:
 def io_weight(weight: int) -> int:
     """The ``io.weight`` of cgroup v2 (1 to 10000) for the specification's weight (10 to 1000).
 
-    A straight line: 1 + (weight - 10) * 9999 / 990.  Source: cgroup-v2.rst, "IO Interface Files"; opencontainers/cgroups, ConvertBlkIOToIOWeightValue.
+    A straight line: 1 + (weight - 10) * 9999 / 990.
+    Source: cgroup-v2.rst, "IO Interface Files"; opencontainers/cgroups, ConvertBlkIOToIOWeightValue.
     """
     return 1 + (min(max(weight, 10), 1000) - 10) * 9999 // 990
 

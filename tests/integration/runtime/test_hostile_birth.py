@@ -298,7 +298,7 @@ def test_init_shows_neither_our_environment_nor_our_program(bundle, monkeypatch,
         with open(f"/proc/{container.pid}/{name}", "rb") as file:
             shown[name] = file.read().strip(b"\0")
     assert shown == {"environ": b"", "cmdline": b"minict-init"}
-    assert os.readlink(f"/proc/{container.pid}/exe") == "/memfd:python (deleted)"
+    assert os.readlink(f"/proc/{container.pid}/exe") == "/memfd:minict (deleted)"
     with open(f"/proc/{container.pid}/maps") as maps, open(f"/proc/{container.pid}/mem", "rb") as memory:
         for line in maps:
             place, rights, *_ = line.split()
