@@ -109,9 +109,7 @@ class Given:
                 raise ContainerError("-f - and - both read standard input: name a directory, or leave -f out")
             self._read_standard_input()
         elif "://" in self.directory or self.directory.startswith("git@"):
-            raise ContainerError(
-                f"the context {self.directory} is remote: fetch it first, and name its directory"
-            )
+            raise ContainerError(f"the context {self.directory} is remote: fetch it first, and name its directory")
         elif self.file == "-":
             self.text, self.context = _standard_input().read(), Context(self.directory)
         else:
@@ -124,7 +122,8 @@ class Given:
         start = stream.peek(512)[:512]
         self._making = ingest.Making(None).__enter__()
         place = f"{self._making.path}/context"
-        os.mkdir(place, 0o755)
+        os.mkdir(place)
+        os.chmod(place, 0o755)  # whatever the umask
         if not is_archive(start):
             self.text, self.context = stream.read(), Context(place)
             return

@@ -25,11 +25,11 @@ def changed(parent: Image | None, work, keep: Sequence[int] = (), apart: bool = 
             making.use(digest)
         if parent is None or not parent.layers or apart:
             upper = f"{making.path}/upper"
-            os.mkdir(upper, 0o755)
+            make_directory(upper)
             run(fsview.Directories({"upper": upper}, writable="upper"), lambda: _from_root("/upper", work), keep)
             return commit(parent, upper)
         for name in ("upper", "work", "root"):
-            os.mkdir(f"{making.path}/{name}", 0o755)
+            make_directory(f"{making.path}/{name}")
         overlay.prepare(parent, making.path)
         files = fsview.Mounted(overlay.root(parent, making.path), f"{making.path}/root")
         run(files, work, keep)
@@ -63,3 +63,9 @@ def is_directory(image: Image, path: str) -> bool:
     """Whether *path* in *image* is a directory, or a link to one."""
     with ingest.Making(None) as place:
         return bool(run(overlay.of_image(image, place.path), lambda: "yes" if os.path.isdir(path) else ""))
+
+
+def make_directory(path: str) -> None:
+    """Make the directory *path* with the mode 755, whatever the umask."""
+    os.mkdir(path)
+    os.chmod(path, 0o755)

@@ -61,7 +61,7 @@ class Mounting:
 
     def _directory(self) -> str:
         path = f"{self._making.path}/{len(os.listdir(self._making.path))}"
-        os.mkdir(path, 0o755)
+        filesystem.make_directory(path)
         return path
 
     def _file(self, name: str, data: bytes, mode: int, owner: tuple[int, int] = (0, 0)) -> str:
@@ -102,7 +102,7 @@ class Mounting:
         if not os.path.isdir(content):
             unfinished = f"{directory}/making"
             runtime_files.remove_tree(unfinished)
-            os.mkdir(unfinished, 0o755)
+            filesystem.make_directory(unfinished)
             if origin is not None:
                 extract(mount.source, origin, unfinished)
             os.chown(unfinished, mount.uid or 0, mount.gid or 0)

@@ -32,8 +32,8 @@ def fetched(address: str, checksum: str):
     from minict.engine.distribution import transport
 
     host = transport.host_of(address)
-    # like that of a registry, the server may be near, but not where a cloud tells its machines their secrets; and where it
-    # sends us may not be nearer than it is itself
+    # like that of a registry, the server may be near, but not where a cloud tells its machines their secrets; and
+    # where it sends us may not be nearer than it is itself
     server = transport.Transport(_origin(address), transport.default_context(), nearest=transport.THIS_MACHINE)
     digest = hashlib.sha256()
     with tempfile.TemporaryFile(prefix="minict-build-") as file:

@@ -469,3 +469,19 @@ def test_from_python_it_is_one_call(place, image):
     began = time.monotonic()
     builder.build(str(place), settings={"network": "none"}, say=said.append)
     assert time.monotonic() - began < 5 and "  (from the cache)" in said
+
+
+def test_the_umask_of_the_caller_means_nothing(place):
+    text = (
+        "FROM scratch\nCOPY hello /d/hello\nFROM tiny\nCOPY --from=0 / /x\nCOPY --link hello /l/hello\nWORKDIR /w/v\n"
+        "RUN --mount=target=/m stat -c '%a %n' / /m /x /x/d /l /w /w/v > /modes\n"
+    )
+    (place / "Dockerfile").write_text(text)
+    old = os.umask(0o077)
+    try:
+        null = os.open("/dev/null", os.O_WRONLY)
+        builder.build(str(place), tag=["made"], settings={"network": "none"}, say=lambda line: None, output=null)
+        os.close(null)
+    finally:
+        os.umask(old)
+    assert {line.split()[0] for line in shell("cat /modes").splitlines()} == {"755"}

@@ -383,3 +383,51 @@ def test_killed_it_leaves_no_container_in_the_list(place):
     one.kill()
     one.communicate(timeout=PATIENCE)
     wait_until(lambda: minict("ps", "-aq").stdout == "" and containers() == [])
+
+
+# ---- ADD of a URL ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A web server with the files ``plain`` and ``archive.tar``, as its address."""
+    import functools
+    import http.server
+    import threading
+
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served/plain").write_text("plain\n")
+    (tmp_path / "served/archive.tar").write_bytes(archive("w", inner="in the archive\n"))
+    os.utime(tmp_path / "served/plain", (1_000_000_000, 1_000_000_000))
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path / "served")
+    handler.func.log_message = lambda *words: None
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_a_url_is_fetched(place, server):
+    built(
+        place,
+        f"FROM tiny\nADD {server}/plain {server}/archive.tar /x/\nADD --chmod=644 --chown=7 {server}/plain?a=b /y\n",
+    )
+    assert shell("cat /x/plain /y; stat -c '%a %u %Y' /x/plain; stat -c '%a %u' /y; ls /x") == (
+        "plain\nplain\n600 0 1000000000\n644 7\narchive.tar\nplain\n"
+    )
+    built(place, f"FROM tiny\nADD --unpack=true {server}/archive.tar /x/\n")
+    assert shell("cat /x/inner") == "in the archive\n"
+
+
+def test_a_checksum_is_checked(place, server):
+    import hashlib
+
+    digest = hashlib.sha256(b"plain\n").hexdigest()
+    built(place, f"FROM tiny\nADD --checksum=sha256:{digest} {server}/plain /x\n")
+    assert shell("cat /x") == "plain\n"
+    refused(place, f"FROM tiny\nADD --checksum=sha256:{digest[::-1]} {server}/plain /x\n", told="checksum mismatch")
+    refused(place, f"FROM tiny\nADD {server}/none /x\n", told="404")
+    refused(place, f"FROM tiny\nCOPY {server}/plain /x\n", told="use ADD")
