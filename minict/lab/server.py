@@ -41,6 +41,7 @@ from . import copies
 
 LOG = f"{sys.prefix}/lab.log"
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_EXTENSIONS = f"{os.path.dirname(os.path.abspath(__file__))}/labextension"  # the words that stand for pictures
 _LAST_MOMENTS = 20  # seconds that the server may take to end
 _LONGEST_SOCKET = 108  # bytes of a Unix socket's path, with the one that ends it
 PATIENCE = 300  # seconds until the server must answer: a cold start on a slow, emulated machine takes two minutes
@@ -149,6 +150,7 @@ def command(port: int, listen: str, retries: int) -> list[str]:
         f"--ServerApp.port={port}",
         f"--ServerApp.port_retries={retries}",
         "--KernelManager.transport=ipc",
+        f"--LabApp.extra_labextensions_path={_EXTENSIONS}",
         f"--ServerApp.root_dir={CHECKOUT}",
     ]  # the notebooks, and the package's source beside them
 

@@ -148,6 +148,13 @@ def test_a_copy_spoils_nothing_its_map_is_links_and_its_quiz_knows_when_the_kern
         assert all(not cell["outputs"] for cell in page.cells())
         for words in ("from minict.lab import", "runtime_map(", 'quiz("'):
             page.cell(words).run()
+        page.cell("runtime_map(").replace("runtime_map(", ["process_tree()"])
+        page.cell("process_tree()").run()
+        page.tab.wait_for_function(
+            "() => document.querySelector(\".jp-RenderedImage img[alt='one process without children']\")"
+        )
+        page.cell("process_tree()").replace("process_tree(", ["runtime_map(2)"])
+        page.cell("runtime_map(").run()
         page.tab.locator("area[alt*='chapter 01']").first.evaluate("area => area.click()")
         page.tab.wait_for_function(
             "window.jupyterapp.shell.currentWidget.title.label === '01-a-process-of-its-own.ipynb'"
