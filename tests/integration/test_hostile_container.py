@@ -279,3 +279,17 @@ def test_a_fork_bomb_has_an_end_without_being_asked(image):
     script = "cat /sys/fs/cgroup/pids/pids.max 2>/dev/null || cat /sys/fs/cgroup/pids.max"
     assert run(image, "sh", "-c", script).stdout == "2048\n"
     assert run(image, "sh", "-c", script, flags=["--pids-limit", "-1"]).stdout == "max\n"
+
+
+_WRITE_LEASE = _LEASE.replace("O_RDONLY", "O_RDWR").replace("F_RDLCK", "F_WRLCK").replace("/etc/hosts", "/file")
+
+
+def test_a_lease_is_waited_for_and_no_error(image, compiled, tmp_path):
+    """Whoever holds it lets go when the kernel asks, or the kernel takes it."""
+    source = _WRITE_LEASE.replace("signal(SIGIO, SIG_IGN);", "").replace("for (;;) pause();", "pause(); return 0;")
+    lease = compiled("write_lease", source)
+    script = "echo content > /file; while :; do /lease; done"
+    minict("run", "-d", "--network", "none", "--name", "box", "-v", f"{lease}:/lease:ro", image, "sh", "-c", script)
+    wait_until(lambda: os.path.exists(f"{Record.find('box').data}/upper/leased"))
+    assert minict("cp", "box:/file", str(tmp_path / "file")).stderr.startswith("Successfully")
+    assert (tmp_path / "file").read_text() == "content\n"

@@ -112,7 +112,7 @@ class _Member(tarfile.TarInfo):
 
     def _proc_pax(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
         stream: Any = archive.fileobj
-        stream.next_is_pax = True
+        stream.expect_pax(-(-self.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE)
         return super()._proc_pax(archive)  # type: ignore[misc]  # tarfile's own, and not in typeshed
 
 
@@ -141,7 +141,8 @@ class Stream:
         self._file: Any = io.BufferedReader(file, _CHUNK)
         self._position = 0
         self.allowance = MAX_HEADER
-        self.next_is_pax = False
+        self._pax: list[bytes] = []  # a pax header as far as it has been read
+        self._pax_left = 0  # and how much of it is still to come
         self.last = b""
 
     def earn(self) -> None:
@@ -151,15 +152,22 @@ class Stream:
     def tell(self) -> int:
         return self._position
 
+    def expect_pax(self, size: int) -> None:
+        """Check the next *size* bytes as a pax header: some versions of tarfile read it whole, others in pieces."""
+        self._pax, self._pax_left = [], size
+
     def read(self, size: int) -> bytes:
         """Read a header for tarfile, which trusts any size and keeps it in memory: hence the allowance."""
         self.allowance -= size
         if self.allowance < 0 or size < 0:
             raise Refused(f"one file has a header of more than {MAX_HEADER} bytes")
         self.last = self.data(size)
-        if self.next_is_pax:
-            self.next_is_pax = False
-            _check_records(self.last)
+        if self._pax_left > 0:
+            self._pax.append(self.last)
+            self._pax_left -= size
+            if self._pax_left <= 0 or not self.last:
+                _check_records(b"".join(self._pax))
+                self._pax, self._pax_left = [], 0
         return self.last
 
     def data(self, size: int) -> bytes:

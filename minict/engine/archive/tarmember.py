@@ -11,6 +11,7 @@ import errno
 import os
 import stat
 import tarfile
+import time
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -137,13 +138,37 @@ def _more(path: str, status: os.stat_result) -> Iterator[tuple[str, str]]:
 
 
 def _open_plain(path: str, flags: int) -> int:
-    """Open a file that may have become something else: follow no link, wait for no FIFO."""
-    try:
-        return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno == errno.ELOOP:  # a link
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from None
-        raise
+    """Open a file that may have become something else: follow no link, wait for no FIFO.
+
+    A container may hold a lease on the file (fcntl(2), F_SETLEASE). The kernel breaks it after lease-break-time, 45 s,
+    which is waited for once: the files behind it may have more of them.
+    """
+    while True:
+        try:
+            return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        except BlockingIOError:
+            _leases.wait(path)
+        except OSError as error:
+            if error.errno == errno.ELOOP:  # a link
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from None
+            raise
+
+
+class _Leases:
+    """How long this process has waited for leases."""
+
+    def __init__(self, patience: float = 60.0):
+        self._left = patience
+
+    def wait(self, path: str) -> None:
+        """Wait a moment. Raises :class:`OSError` when that was long enough."""
+        if self._left <= 0:
+            raise OSError(errno.EWOULDBLOCK, "another process holds leases on it and other files", path)
+        time.sleep(0.05)
+        self._left -= 0.05
+
+
+_leases = _Leases()
 
 
 class _Segments:
