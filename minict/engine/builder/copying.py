@@ -176,7 +176,7 @@ def _user(text: str, image: Image | None, option: str) -> tuple[int, int]:
 
 def _by_name(name: str, kind: str, image: Image | None, option: str) -> tuple[int, int]:
     file, columns = ("etc/passwd", 7) if kind == "user" else ("etc/group", 4)
-    for row in users.table(image, file, columns) if image else ():
+    for row in users.entries(image, file, columns) if image else ():
         if row[0] == name:
             return int(row[2]), int(row[3]) if kind == "user" else 0
     where = (
