@@ -7,6 +7,7 @@ It is a directory of the host, or a tar archive on standard input. Source: docke
 from __future__ import annotations
 
 import os
+import stat
 
 from minict.engine.archive import extract
 from minict.engine.images import ingest
@@ -19,6 +20,9 @@ from . import patterns
 
 _NAMES = ("Dockerfile", "Containerfile", "dockerfile")
 _HARMLESS = k.MOUNT_ATTR_NODEV | k.MOUNT_ATTR_NOSUID | k.MOUNT_ATTR_NOEXEC | k.MOUNT_ATTR_RDONLY
+
+
+_LONGEST = 16 << 20  # bytes of a Dockerfile or a .dockerignore
 
 
 class Context:
@@ -39,12 +43,10 @@ class Context:
         paths = [f"{dockerfile}.dockerignore"] if dockerfile else []
         for path in [*paths, f"{self.directory}/.dockerignore"]:
             try:
-                with open(path, encoding="utf-8", errors="surrogateescape") as file:
-                    lines = patterns.ignore_lines(file.read())
+                text = _content(path, named=False).decode("utf-8", "surrogateescape")
             except (FileNotFoundError, NotADirectoryError):
                 continue
-            except OSError as error:
-                raise ContainerError(f"cannot read {path}: {error.strerror}") from None
+            lines = patterns.ignore_lines(text)
             try:
                 return patterns.Matcher(lines)
             except ContainerError as error:
@@ -114,7 +116,7 @@ class Given:
             self.text, self.context = _standard_input().read(), Context(self.directory)
         else:
             path = self._dockerfile(self.directory)
-            self.text, self.context = _content(path), Context(self.directory, path)
+            self.text, self.context = _content(path, bool(self.file)), Context(self.directory, path)
 
     def _read_standard_input(self) -> None:
         """An archive becomes a directory for the time of the build; anything else is the Dockerfile."""
@@ -129,7 +131,7 @@ class Given:
             return
         extract.unpack(stream, place, name="the context on standard input")
         path = self._dockerfile(place, inside=True)
-        self.text, self.context = _content(path), Context(place, archive=True)
+        self.text, self.context = _content(path, named=False), Context(place, archive=True)
 
     def _dockerfile(self, directory: str, inside: bool = False) -> str:
         """The path of the Dockerfile.  In an archive (*inside*) no link leads out of the *directory*."""
@@ -168,9 +170,22 @@ def _standard_input():
     return sys.stdin.buffer
 
 
-def _content(path: str) -> bytes:
+def _content(path: str, named: bool = True) -> bytes:
+    """The content of the file *path*.
+
+    If nobody has *named* it, it is a file, and no FIFO or device: the context may belong to somebody else. Raises
+    :class:`ContainerError`; FileNotFoundError and NotADirectoryError if it is not there and nobody has named it.
+    """
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (0 if named else os.O_NONBLOCK | os.O_NOCTTY))
+        with open(fd, "rb") as file:
+            if not named and not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise ContainerError(f"cannot read {path}: it is not a file")
+            text = file.read(_LONGEST + 1)
     except OSError as error:
+        if not named and isinstance(error, (FileNotFoundError, NotADirectoryError)):
+            raise
         raise ContainerError(f"cannot read {path}: {error.strerror}") from None
+    if len(text) > _LONGEST:
+        raise ContainerError(f"cannot read {path}: it is larger than {_LONGEST >> 20} MiB")
+    return text

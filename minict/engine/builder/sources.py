@@ -184,7 +184,7 @@ def load_decompressors() -> None:
 
 def _is_archive(path: str) -> bool:
     """Whether the file *path* is a tar archive, plain or compressed, with at least one member."""
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         return first_member(fd, path) is not None
     finally:

@@ -485,3 +485,26 @@ def test_the_umask_of_the_caller_means_nothing(place):
     finally:
         os.umask(old)
     assert {line.split()[0] for line in shell("cat /modes").splitlines()} == {"755"}
+
+
+# ---- a context that belongs to somebody else ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", ".dockerignore"])
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.symlink("/dev/zero", path)], ids=["fifo", "device"])
+def test_what_is_no_file_is_not_read(tmp_path, name, make):
+    if name != "Dockerfile":
+        (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    make(tmp_path / name)
+    done = minict("build", str(tmp_path))
+    assert done.returncode == 1 and f"{name}: it is not a file" in done.stderr, done
+
+
+def test_a_device_in_an_archive_is_no_dockerfile():
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as archive:
+        info = tarfile.TarInfo("Dockerfile")
+        info.type, info.devmajor, info.devminor = tarfile.CHRTYPE, 1, 5
+        archive.addfile(info)
+    done = minict("build", "-", input=data.getvalue(), text=False)
+    assert done.returncode == 1 and b"Dockerfile: it is not a file" in done.stderr, done
