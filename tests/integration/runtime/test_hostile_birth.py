@@ -15,7 +15,7 @@ from minict.kernel import mount
 from minict.kernel.namespaces import CLONE_NEWNS, unshare
 from minict.runtime import exec as runtime
 from minict.runtime import launch, messages, mounts, process, procfs, zygote
-from minict.runtime.container import Container
+from minict.runtime.container import RuntimeContainer
 from minict.runtime.errors import ContainerError
 from minict.runtime.spec import Linux, Process, Spec
 from minict.runtime.state import begin_time
@@ -245,7 +245,7 @@ def test_a_signal_that_is_held_back_ends_the_wait(bundle, monkeypatch, number):
             stop(pid)
             os.kill(os.getpid(), number)
 
-        container = Container(bundle.container().id)
+        container = RuntimeContainer(bundle.container().id)
         try:
             container.run(bundle.load("true"), bundle=bundle.path, prepare=prepare)
         except ContainerError as error:
@@ -315,7 +315,7 @@ def test_a_container_has_not_the_callers_scheduling_and_umask(bundle):
         os.nice(5)
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
         os.umask(0o077)
-        container = Container(bundle.container().id)
+        container = RuntimeContainer(bundle.container().id)
         bundle.process["user"].pop("umask", None)
         container.run(bundle.load("sleep", "1000"), bundle=bundle.path, streams=(-1, 2, 2))
         with open(f"/proc/{container.pid}/status") as file:
