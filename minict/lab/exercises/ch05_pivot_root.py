@@ -33,7 +33,15 @@ def check_make_private(make_private):
 
     def second():
         unshare(CLONE_NEWNS)
-        make_private()
+        try:
+            make_private()
+        except (TypeError, OSError) as error:
+            if getattr(error, "errno", errno.EFAULT) not in (errno.EFAULT, errno.ENOENT):
+                raise
+            raise Feedback(
+                f"make_private() raised {type(error).__name__}: {error}. Are the arguments in their places? The mount to change is the "
+                'second one: k.mount(None, "/", None, flags).'
+            ) from None
         k.mount("ours", "/mnt", "tmpfs")
         k.mount("ours", "disk/inner", "tmpfs")
         return _whom_it_hears("disk")
@@ -114,6 +122,13 @@ Exercise(
         """,
     },
     wrong={
+        "the arguments of another call": (
+            """
+            def make_private(propagation=k.MS_SLAVE | k.MS_REC):
+                k.mount("/", None, None, propagation)
+        """,
+            "in their places",
+        ),
         "only the root": (
             """
             def make_private(propagation=k.MS_SLAVE):
@@ -173,6 +188,13 @@ def check_pivot_root(pivot_root):
     root = os.path.abspath("root")
     try:
         pivot_root(root)
+    except TypeError as error:
+        if "positional argument" not in str(error):
+            raise
+        raise Feedback(
+            f"pivot_root(root) raised TypeError: {error}. Inside of your function the name pivot_root means your function. The "
+            "system call is k.pivot_root(new_root, put_old)."
+        ) from None
     except OSError as error:
         if error.errno == errno.EBUSY and "umount2" in error.strerror:
             raise Feedback(
@@ -316,6 +338,16 @@ Exercise(
         """,
     },
     wrong={
+        "calls itself": (
+            """
+            def pivot_root(rootfs):
+                os.chdir(rootfs)
+                pivot_root(".", ".")
+                k.umount2(".", k.MNT_DETACH)
+                os.chdir("/")
+        """,
+            "means your function",
+        ),
         "moves the mount": (
             """
             def pivot_root(rootfs):
