@@ -34,7 +34,7 @@ MODULES = {
         "load",
     ),
     "build": ("build", "builder prune"),
-    "registry": ("pull", "push", "login", "logout"),
+    "registry": ("pull", "push", "search", "login", "logout"),
     "networks": (
         "network ls",
         "network create",

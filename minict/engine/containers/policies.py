@@ -128,7 +128,7 @@ def log(settings: ContainerOptions) -> dict[str, Any]:
     driver = settings.log_driver or "json-file"
     if driver not in ("json-file", "none"):
         raise ContainerError(f"--log-driver {driver}: unknown driver: use json-file or none")
-    result: dict[str, Any] = {"driver": driver, "max_size": None, "max_file": None}
+    result: dict[str, Any] = {"driver": driver, "max_size": None, "max_file": None, "labels": [], "env": []}
     for word in settings.log_opt:
         name, _, value = word.partition("=")
         if name == "max-size":
@@ -137,8 +137,12 @@ def log(settings: ContainerOptions) -> dict[str, Any]:
                 raise ContainerError("--log-opt max-size: 0 leaves no room for a line: use a size such as 10m")
         elif name == "max-file":
             result["max_file"] = units.whole(value, "--log-opt max-file", 1)
+        elif name in ("labels", "env"):  # what 'logs --details' shows
+            result[name] += [each.strip() for each in value.split(",") if each.strip()]
         else:
-            raise ContainerError(f"--log-opt {word}: unknown option: use max-size=SIZE or max-file=NUMBER")
+            raise ContainerError(
+                f"--log-opt {word}: unknown option: use max-size=SIZE, max-file=NUMBER, labels=NAMES or env=NAMES"
+            )
     return result
 
 

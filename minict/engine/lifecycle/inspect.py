@@ -92,6 +92,22 @@ def labels_of(record: Record, image: Image | None) -> dict[str, str]:
     return env.labels(record.settings_object(), image.config if image else {})
 
 
+def log_details(record: Record) -> str:
+    """What ``logs --details`` shows before each line: the labels and variables that ``--log-opt`` names.
+
+    Source: docker logs; https://docs.docker.com/engine/logging/drivers/json-file/, "labels" and "env".
+    """
+    from urllib.parse import quote_plus
+
+    image, log = image_of(record), policies.log(record.settings_object())
+    words = [*((image.config if image else {}).get("Env") or []), *(record.settings.get("env") or [])]
+    labels = labels_of(record, image)
+    variables = dict(word.partition("=")[::2] for word in words)
+    shown = {name: labels[name] for name in log["labels"] if name in labels}
+    shown |= {name: variables[name] for name in log["env"] if name in variables}
+    return ",".join(f"{quote_plus(name)}={quote_plus(value)}" for name, value in sorted(shown.items()))
+
+
 def state_of(record: Record) -> dict:
     """The state of the container, and how its last run went."""
     status, last_run = record.status, record.last_run

@@ -50,7 +50,7 @@ def select(filters: list[str] = (), *, ended_too: bool = False, newest: int | No
         key, given, value = word.partition("=")
         if key not in FILTERS or not given:
             raise ContainerError(f"invalid --filter {word}: use KEY=VALUE with one of the keys {', '.join(FILTERS)}")
-        tests.setdefault(key, []).append(FILTERS[key](value))
+        tests.setdefault("port" if key in ("publish", "expose") else key, []).append(FILTERS[key](value))
     found = records()
     if not (ended_too or newest is not None or {"status", "exited"} & set(tests)):
         found = [record for record in found if record.status in ACTIVE]
@@ -122,6 +122,40 @@ def _by_age(sign: int):
     return of
 
 
+def _by_network(value: str):
+    from minict.engine.networks import store
+
+    known = [store.inspect(one) for one in store.networks()] + [
+        store.inspect_predefined(name) for name in ("host", "none")
+    ]
+    names = [one["Name"] for one in known if one["Id"].startswith(value)]
+    return lambda record: value in networks_of(record) or any(name in names for name in networks_of(record))
+
+
+def _by_port(key: str):
+    """``publish``: a port of the host; ``expose``: one of the container; both as PORT[-LAST][/udp], as in Docker."""
+
+    def of(value: str):
+        from minict.engine.networks import portmapper
+
+        try:
+            wanted = {(port.inside, port.protocol) for port in portmapper.parse_exposed(value)}
+        except ContainerError:
+            raise ContainerError(f"--filter {key}={value}: use PORT[-LAST][/udp]") from None
+
+        def test(record: Record) -> bool:
+            for inside, hosts in _ports_of(record).items():
+                number, _, protocol = inside.partition("/")
+                numbers = [number] if key == "expose" else [each["HostPort"] for each in hosts or []]
+                if any((int(each), protocol) in wanted for each in numbers):
+                    return True
+            return False
+
+        return test
+
+    return of
+
+
 FILTERS = {
     "id": lambda value: lambda record: record.id.startswith(value),
     "name": _by_name,
@@ -133,7 +167,10 @@ FILTERS = {
     "before": _by_age(-1),
     "since": _by_age(1),
     "until": _by_moment,
-    "network": lambda value: lambda record: value in networks_of(record),
+    "network": _by_network,
+    "publish": _by_port("publish"),
+    "expose": _by_port("expose"),
+    "is-task": _by_word("is-task", ("true", "false"), lambda record: "false"),  # those of Swarm, which is not here
     "volume": lambda value: (
         lambda record: any(value in (each.get("name"), each["destination"]) for each in record.mounts or [])
     ),

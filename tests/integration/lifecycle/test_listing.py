@@ -475,3 +475,47 @@ def test_ports_that_follow_upon_each_other_are_a_range():
     many = {f"{port}/tcp": on("0.0.0.0", port + 1000) for port in range(8000, 8005)}
     assert ports({**many, "443/tcp": on("::", 443)}) == "[::]:443->443/tcp, 0.0.0.0:9000-9004->8000-8004/tcp"
     assert ports({"5/udp": None, "6/udp": None, "8/udp": None, "5/tcp": None}) == "5/tcp, 5-6/udp, 8/udp"
+
+
+def test_ps_filters_by_ports_and_by_the_id_of_a_network(tiny):
+    web = ["--name", "web", "-p", "18080:80", "-p", "18081:81/udp", "--expose", "90-91"]
+    minict("create", "--network", "none", "--name", "other", tiny, "true")
+    assert minict("run", "-d", *web, tiny, *FOREVER).returncode == 0
+
+    def names(*words: str) -> list[str]:
+        filters = [part for word in words for part in ("--filter", word)]
+        return minict("ps", "-a", "--format", "{{.Names}}", *filters).stdout.split()
+
+    try:
+        for found in ("publish=18080", "publish=18000-18100/tcp", "publish=18081/udp", "expose=80", "expose=91/tcp"):
+            assert names(found) == ["web"], found
+        for missed in ("publish=80", "publish=18081", "expose=18080", "expose=1-70", "is-task=true"):
+            assert names(missed) == [], missed
+        assert names("publish=1", "expose=90") == ["web"] and names("is-task=false") == ["web", "other"]
+        id = minict("network", "inspect", "-f", "{{.Id}}", "bridge").stdout.strip()
+        assert names(f"network={id}") == names(f"network={id[:12]}") == ["web"]
+        for wrong in ("publish=x", "publish=80/sctp", "expose=9-3", "is-task=perhaps"):
+            refused(minict("ps", "--filter", wrong), wrong)
+    finally:
+        minict("rm", "-f", "web", "other")
+        minict("prune")
+
+
+def test_logs_show_the_details_that_log_opt_names(image):
+    flags = ["--label", "tier=front & back", "--label", "other=x", "-e", "MODE=fast", "--log-opt", "labels=tier,none"]
+    script = "echo one; printf two; echo three >&2"
+    assert (
+        minict(
+            "run", "--network", "none", "--name", "web", *flags, "--log-opt", "env=MODE", image, "sh", "-c", script
+        ).returncode
+        == 0
+    )
+    try:
+        done = minict("logs", "--details", "web")
+        assert done.stdout == "MODE=fast,tier=front+%26+back one\nMODE=fast,tier=front+%26+back two"
+        assert minict("logs", "web").stdout == "one\ntwo"
+        last = minict("logs", "--details", "-t", "--tail", "1", "web").stderr
+        assert last.split(" ", 1)[1] == "MODE=fast,tier=front+%26+back three\n"
+        refused(minict("run", "--log-opt", "colour=red", image), "colour=red", "labels=NAMES")
+    finally:
+        minict("rm", "web")

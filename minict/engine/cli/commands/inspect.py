@@ -42,6 +42,7 @@ def logs(fields: dict, arguments: list[str]) -> None:
     import time
 
     from minict.engine.containers.store import Record
+    from minict.engine.lifecycle import inspect as inspection
     from minict.engine.lifecycle.jsonlog import read
     from minict.engine.lifecycle.listing import ACTIVE
     from minict.engine.util import timestamps
@@ -54,6 +55,7 @@ def logs(fields: dict, arguments: list[str]) -> None:
     since, until = (
         timestamps.moment_of(fields[key], f"--{key}", now) if key in fields else None for key in ("since", "until")
     )
+    details = f"{inspection.log_details(record)} ".encode() if fields.get("details") else b""
     fresh = {"stdout": True, "stderr": True}  # whether the stream is at the beginning of a line
     for moment, stream, text in read(
         record.data,
@@ -64,6 +66,7 @@ def logs(fields: dict, arguments: list[str]) -> None:
         ended=lambda: record.status not in ACTIVE,
     ):
         before = f"{moment} ".encode() if fields.get("timestamps") and fresh[stream] else b""
+        before += details if fresh[stream] else b""
         fresh[stream] = text.endswith(b"\n")
         write(1 if stream == "stdout" else 2, before + text)
 
@@ -202,6 +205,7 @@ COMMANDS = by_name(
             Option("--since", "Show logs since a time: 2026-11-25T15:26:00Z, or 10m ago", "TIME"),
             Option("--until", "Show logs before a time", "TIME"),
             Option("-t --timestamps", "Show timestamps"),
+            Option("--details", "Show the labels and variables that --log-opt names"),
         ],
         (1, 1),
     ),

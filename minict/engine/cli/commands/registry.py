@@ -39,6 +39,36 @@ def push(fields: dict, arguments: list[str]) -> None:
             print(reference.full_name(name))
 
 
+def search(fields: dict, arguments: list[str]) -> None:
+    from minict.engine.distribution import search
+    from minict.engine.util.progress import printable
+    from minict.engine.util.table import shortened, show
+
+    limit = fields.get("limit", "25")
+    if not limit.isdecimal():
+        raise ContainerError(f"--limit {limit}: invalid number")
+    rows = []
+    for each in search.search(arguments[0], int(limit), fields.get("filter", ())):
+        text = printable(" ".join(each["description"].split()))
+        rows.append(
+            {
+                "Name": printable(each["name"]),
+                "Description": text if fields.get("no_trunc") else shortened(text, 45),
+                "StarCount": str(each["star_count"]),
+                "IsOfficial": "[OK]" if each["is_official"] else "",
+                "IsAutomated": "[OK]" if each["is_automated"] else "",
+            }
+        )
+    headings = {
+        "Name": "NAME",
+        "Description": "DESCRIPTION",
+        "StarCount": "STARS",
+        "IsOfficial": "OFFICIAL",
+        "IsAutomated": "AUTOMATED",
+    }
+    print(show(rows, headings, ["Name", "Description", "StarCount", "IsOfficial"], fields.get("format")), end="")
+
+
 def login(fields: dict, arguments: list[str]) -> None:
     import sys
 
@@ -136,6 +166,21 @@ COMMANDS = by_name(
         "minict logout registry.example",
         logout,
         arguments=(0, 1),
+        needs_root=False,
+    ),
+    Command(
+        "search",
+        "[OPTION…] TERM",
+        "Search Docker Hub, or another registry, for images.",
+        "minict search --filter is-official=true nginx",
+        search,
+        [
+            Option("-f --filter", "Filter: is-official=true, stars=NUMBER", "KEY=VALUE", many=True),
+            Option("--format", "Print with a Go template, or as json", "FORMAT"),
+            Option("--limit", "Show at most this number (25)", "NUMBER"),
+            Option("--no-trunc", "Do not truncate the descriptions"),
+        ],
+        (1, 1),
         needs_root=False,
     ),
 )
