@@ -134,7 +134,7 @@ def _rlimit(value: int) -> int:
 def set_user(user: User) -> None:
     """Become the process's user. The groups come first: afterwards we lack the right to change them.
 
-    Raises :class:`OSError`.  Source: credentials(7).
+    Raises :class:`OSError`. Source: credentials(7).
     """
     try:
         os.setgroups(list(user.additionalGids))

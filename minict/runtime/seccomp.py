@@ -92,7 +92,7 @@ def install(program: bytes, flags: int = 0) -> None:
 
 def flags(profile: Seccomp) -> int:
     """The *flags* of a profile, as a number for :func:`install`. Raises :class:`ContainerError`. Source: seccomp(2)."""
-    return sum(_look_up(_FLAGS, name, "flag") for name in set(profile.flags))
+    return sum(_look_up(_FLAGS, name, "flag") for name in dict.fromkeys(map(str, profile.flags)))
 
 
 def cached(profile: Seccomp) -> bytes:

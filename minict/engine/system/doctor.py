@@ -124,6 +124,15 @@ def namespace(kind: str):
 
 
 def apparmor() -> Finding:
+    """Whether AppArmor confines containers, and whether it restricts user namespaces. Source: apparmor(7)."""
+    from shutil import which
+
+    from minict.runtime.apparmor import is_enabled
+
+    if not is_enabled():
+        return Finding("AppArmor", OK, "this kernel has none: no LSM stands behind the seccomp filter")
+    if not which("apparmor_parser"):
+        return Finding("AppArmor", WARNING, "the profile of containers cannot be loaded", "apt-get install apparmor")
     try:
         with open("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") as file:
             restricted = file.read().strip() == "1"
@@ -137,7 +146,7 @@ def apparmor() -> Finding:
             "sysctl kernel.apparmor_restrict_unprivileged_userns=0 (for the chapter on rootless containers)",
         )
         if restricted
-        else Finding("AppArmor", OK, "does not restrict user namespaces")
+        else Finding("AppArmor", OK, "confines containers, does not restrict user namespaces")
     )
 
 

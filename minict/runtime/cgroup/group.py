@@ -259,7 +259,7 @@ def make_directory(mount: str, path: str) -> None:
         except FileExistsError:
             return None
         except OSError as error:
-            # ENOENT: there is no parent yet.  ENODEV: there is one that is just being removed.
+            # ENOENT: there is no parent yet. ENODEV: there is one that is just being removed.
             if error.errno not in (errno.ENOENT, errno.ENODEV) or path.rfind("/") < 1:
                 raise
             make_directory(mount, path.rpartition("/")[0])
