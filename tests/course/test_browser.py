@@ -167,3 +167,13 @@ def test_a_copy_spoils_nothing_its_map_is_links_and_its_quiz_knows_when_the_kern
             """() => [...document.querySelectorAll('.minict-quiz')].some(
                  quiz => getComputedStyle(quiz, '::after').content.includes('run this cell again'))"""
         )
+        page.wait_until_idle()
+        # opened again with another kernel: what was saved stands in for what needs the old one
+        page.tab.evaluate("async () => { await window.jupyterapp.shell.currentWidget.context.save(); }")
+        page.tab.evaluate("async () => { await window.jupyterapp.shell.currentWidget.sessionContext.shutdown(); }")
+        page.tab.close()
+        page = browser.open(course)
+        page.tab.wait_for_function(
+            """() => [...document.querySelectorAll('.jp-OutputArea-output')].some(
+                 output => output.textContent.includes('run this cell again') && output.querySelector('img, pre'))"""
+        )

@@ -1,9 +1,32 @@
-/* An extension of JupyterLab, written by hand: it gives each picture of an output the words that stand for it.
+/* An extension of JupyterLab, written by hand: it shows what an output has beside what JupyterLab picks of it.
  *
- * JupyterLab shows image/png as an <img> without alt, and leaves out the text/plain beside it.  Those who cannot see the
- * picture would hear nothing of it.  The two functions below are what JupyterLab expects of a built extension.
+ * A picture gets the words that stand for it: JupyterLab shows image/png as an <img> without alt, and leaves out the
+ * text/plain beside it.  Buttons of a kernel that is gone, in a notebook that is opened again, are replaced by the picture
+ * or the text that was saved with them: JupyterLab shows an error there.  The two functions at the end are what it expects
+ * of a built extension.
  */
 (function () {
+  function wordsOf(data) {
+    return String(data['text/plain'] || '').replace(/^\[Picture: ([^]*)\]$/, '$1');
+  }
+
+  function standIn(node, data, width) {
+    const note = document.createElement('p');
+    note.textContent = 'To use it again, run this cell again.';
+    note.style.cssText = 'color: var(--jp-ui-font-color2, #616161); margin: .3em 0';
+    let shown;
+    if (data['image/png']) {
+      shown = document.createElement('img');
+      shown.src = 'data:image/png;base64,' + data['image/png'];
+      shown.alt = wordsOf(data);
+      if (width) shown.width = width;
+    } else {
+      shown = document.createElement('pre');
+      shown.textContent = data['text/plain'] || '';
+    }
+    node.replaceChildren(shown, note);
+  }
+
   function describe(panel) {
     const cells = panel && panel.content && panel.content.widgets ? panel.content.widgets : [];
     for (const cell of cells) {
@@ -11,11 +34,16 @@
       if (!area) continue;
       area.widgets.forEach((child, number) => {
         const output = number < area.model.length ? area.model.get(number) : null;
-        const words = output && output.data && output.data['text/plain'];
-        if (!words) return;
+        if (!output || !output.data || !output.data['text/plain']) return;
+        const text = wordsOf(output.data);
         for (const image of child.node.querySelectorAll('.jp-RenderedImage img')) {
-          const text = String(words).replace(/^\[Picture: ([^]*)\]$/, '$1');
           if (image.alt !== text) image.alt = text;
+        }
+        for (const node of child.node.querySelectorAll('.jupyter-widgets')) {
+          if (/^Error displaying widget/.test(node.textContent)) {
+            const size = (output.metadata || {})['image/png'];
+            standIn(node, output.data, size && size.width);
+          }
         }
       });
     }
