@@ -57,7 +57,8 @@ def machine_or_container() -> Picture:
             "#f8fafc",
         )
     return sheet.picture(
-        "a virtual machine brings a kernel of its own; containers are programs on the host's one kernel, each with its own view"
+        "a virtual machine brings a kernel of its own; containers are programs on the host's one kernel, each with its "
+        "own view"
     )
 
 
@@ -85,7 +86,8 @@ def fork_exec_wait() -> Picture:
     sheet.text(375, 220, "the gap", 12, INK, "bold", "center")
     sheet.text(584, 220, "the same process, another program", 11, MUTED, align="center")
     return sheet.picture(
-        "fork makes a copy of the shell, exec turns the copy into ls, wait tells the parent how it ended; between fork and exec is the gap"
+        "fork makes a copy of the shell, exec turns the copy into ls, wait tells the parent how it ended; between fork "
+        "and exec is the gap"
     )
 
 
@@ -117,7 +119,8 @@ def rooms() -> Picture:
         "#cbd5e1",
     )
     return sheet.picture(
-        "one kernel keeps two host names, one for each uts namespace; unshare makes a new namespace, setns enters an existing one"
+        "one kernel keeps two host names, one for each uts namespace; unshare makes a new namespace, setns enters an "
+        "existing one"
     )
 
 
@@ -219,5 +222,6 @@ def two_tables() -> Picture:
         if number:
             sheet.arrow(x - 18, 134, x - 4, 134, LIT_EDGE)
     return sheet.picture(
-        "first the room hangs in the host's tree; pivot_root makes the room the root with the host on top; an umount removes the host"
+        "first the room hangs in the host's tree; pivot_root makes the room the root with the host on top; an umount "
+        "removes the host"
     )

@@ -32,7 +32,8 @@ def check_leave_note(leave_note):
     except OSError as error:
         if error.errno == errno.EROFS:
             raise Feedback(
-                f"leave_note(PID, text) tried to write {error.filename}, and that is not below the root directory of the process. "
+                f"leave_note(PID, text) tried to write {error.filename}, and that is not below the root directory of "
+                "the process. "
                 "Which file in /proc/PID leads to its root directory?"
             ) from None
         if error.errno == errno.ENOENT:
@@ -47,7 +48,8 @@ def check_leave_note(leave_note):
     if found == "none":
         elsewhere = " There is one in its working directory, /inside." if os.path.exists("room/inside/note") else ""
         raise Feedback(
-            f"after leave_note(PID, text) the process found no /note.{elsewhere} What it calls / is /proc/PID/root out here."
+            f"after leave_note(PID, text) the process found no /note.{elsewhere} What it calls / is /proc/PID/root out "
+            "here."
         )
     raise Feedback(f"after leave_note(PID, text) the process read {found!r} in its /note. Expected: {_TEXT!r}.")
 

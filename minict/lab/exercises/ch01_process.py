@@ -865,8 +865,10 @@ Challenge(
     """,
     solution=inspect.getsource(life.run),
     hints=[
-        "Begin with an inner function work() for the child: prepare, find, exec. Then: spawn it, wait for it, translate.",
-        "os.execv(find(words[0], []), words) finds the file and executes it. Around it: try and except ContainerError as error.",
+        "Begin with an inner function work() for the child: prepare, find, exec. Then: spawn it, wait for it, "
+        "translate.",
+        "os.execv(find(words[0], []), words) finds the file and executes it. Around it: try and except ContainerError "
+        "as error.",
         "In the except: os._exit(error.status). The last line: return exit_status(os.waitpid(spawn(work), 0)[1]).",
     ],
     right={

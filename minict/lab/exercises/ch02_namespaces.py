@@ -319,9 +319,11 @@ Exercise(
             ...
     ''',
     hints=[
-        "Begin with result = 0, and add one flag after the other in a loop. Which operator makes a number with the bits "
+        "Begin with result = 0, and add one flag after the other in a loop. Which operator makes a number with the "
+        "bits "
         "of both its sides?",
-        "0b0100 | 0b1000 is 0b1100. So is the sum, until somebody asks for the same kind twice. And first: if kind not in "
+        "0b0100 | 0b1000 is 0b1100. So is the sum, until somebody asks for the same kind twice. And first: if kind not "
+        "in "
         "FLAGS, raise ContainerError(…).",
         "In the loop: result |= FLAGS[kind], which means result = result | FLAGS[kind]. After it: return result.",
     ],
@@ -760,7 +762,8 @@ def check_alone(alone):
     same_fate(lambda: check_moved(alone))
     if os.uname().nodename != "outside":
         raise Feedback(
-            f'a child called alone("lonely"), and now its parent has the host name {os.uname().nodename!r}. Call unshare() first, then '
+            f'a child called alone("lonely"), and now its parent has the host name {os.uname().nodename!r}. Call '
+            "unshare() first, then "
             "sethostname()."
         )
 
@@ -772,12 +775,14 @@ def check_moved(alone) -> bool:
     new = {kind for kind in FILES if after[kind] != before[kind]}
     if missing := {"uts", "ipc"} - new:
         raise Feedback(
-            f'after alone("lonely") the process is in the same namespace as before of kind: {listed(missing)}. unshare() takes both flags at '
+            f'after alone("lonely") the process is in the same namespace as before of kind: {listed(missing)}. '
+            "unshare() takes both flags at "
             "once, joined with |."
         )
     if too_many := new - {"uts", "ipc"}:
         raise Feedback(
-            f'alone("lonely") changed namespaces of these kinds too: {listed(too_many)}. Only uts and ipc were asked for.'
+            f'alone("lonely") changed namespaces of these kinds too: {listed(too_many)}. Only uts and ipc were asked '
+            "for."
         )
     if (name := os.uname().nodename) != "lonely":
         raise Feedback(
@@ -899,7 +904,8 @@ def check_visit(visit):
                 raise Feedback(f"{call} returned {status!r}. Expected: {expected}. {why}{raw}")
             if moved := [kind for kind in FILES if numbers("self")[kind] != before[kind]]:
                 raise Feedback(
-                    f"{call} moved the process that called it: it is in other namespaces of kind {listed(moved)} now. Enter in a child."
+                    f"{call} moved the process that called it: it is in other namespaces of kind {listed(moved)} now. "
+                    "Enter in a child."
                 )
 
 
@@ -918,7 +924,7 @@ Challenge(
     """,
     solution='''
         def visit(pid, words):
-            """Execute the command words in four namespaces of the process pid; return how it ended, as a shell reports it."""
+            """Execute words in four namespaces of the process pid; return its exit status, as a shell does."""
             def work():
                 for kind in ("uts", "ipc", "network", "mount"):
                     enter(f"/proc/{pid}/ns/{FILES[kind]}", kind)
@@ -927,7 +933,8 @@ Challenge(
     ''',
     hints=[
         "Everything that moves belongs in an inner function work(), which spawn(work) calls in a child.",
-        'In work(): enter(f"/proc/{pid}/ns/{FILES[kind]}", kind) for each of the four kinds, mount as the last one. Then os.execvp(words[0], words).',
+        'In work(): enter(f"/proc/{pid}/ns/{FILES[kind]}", kind) for each of the four kinds, mount as the last one. '
+        "Then os.execvp(words[0], words).",
         "After it: return exit_status(os.waitpid(spawn(work), 0)[1]).",
     ],
     right={

@@ -451,7 +451,8 @@ Exercise(
                     ...    # from now on, call forward when this signal comes
     ''',
     hints=[
-        "Two calls are missing. One sends a signal, and has the name of the shell's command for that. The other sets the "
+        "Two calls are missing. One sends a signal, and has the name of the shell's command for that. The other sets "
+        "the "
         "function to call when a signal comes.",
         "signal.signal(number, function): from now on Python calls function(number, frame) when that signal comes.",
         "In the handler: os.kill(pid, number). In the loop: signal.signal(number, forward), without ( ) after forward.",
@@ -636,12 +637,14 @@ def _check_ending(run) -> bool:
         _check_begun(box)
         if not box.has_closed():
             raise Feedback(
-                "process 1 keeps a pipe open that only the command needs. The program at its other end waits until the last copy is "
+                "process 1 keeps a pipe open that only the command needs. The program at its other end waits until the "
+                "last copy is "
                 "closed: for as long as the container runs. Keep os.closerange(3, 1024), after spawn()."
             )
         if zombies := box.zombies():
             raise Feedback(
-                f"{zombies} orphans have ended and are still zombies, while the command goes on. reap(pid) waits for them "
+                f"{zombies} orphans have ended and are still zombies, while the command goes on. reap(pid) waits for "
+                "them "
                 "too: call it once, with the pid of the command."
             )
         box.end_command()
@@ -654,7 +657,8 @@ def _check_ending(run) -> bool:
         raise box.number_one.error()
     if status != box.status:
         raise Feedback(
-            f"the command ended with status {box.status}, and process 1 with {status}. The container's status is that of "
+            f"the command ended with status {box.status}, and process 1 with {status}. The container's status is that "
+            "of "
             "process 1: reap() returns a wait status, exit_status() translates it for os._exit()."
         )
     return True
@@ -668,12 +672,14 @@ def _check_signal(run) -> bool:
         status = box.ending()
     if status is None:
         raise Feedback(
-            "process 1 got SIGTERM, and nothing happened: the command goes on. forward_signals(pid) hands signals on; call "
+            "process 1 got SIGTERM, and nothing happened: the command goes on. forward_signals(pid) hands signals on; "
+            "call "
             "it before reap(), which does not return before the command's end."
         )
     if status != 143:
         raise Feedback(
-            f"process 1 got SIGTERM, the command ended by it, and process 1 ended with status {status}. Expected: 143, which is "
+            f"process 1 got SIGTERM, the command ended by it, and process 1 ended with status {status}. Expected: 143, "
+            "which is "
             "128 + 15: exit_status() makes it of what reap() returns."
         )
     return True
@@ -864,12 +870,14 @@ def check_first(first):
             raise Feedback(f"{call} returned None. Return the exit status.")
         if not os.path.exists(f"/proc/{os.getpid()}/stat") or len(host.mount_table()) != mounted:
             raise Feedback(
-                f"{call} has mounted something in the namespace of its caller: the child that mounts needs mounts of its own, with "
+                f"{call} has mounted something in the namespace of its caller: the child that mounts needs mounts of "
+                "its own, with "
                 "CLONE_NEWNS and make_private()."
             )
         if os.readlink("/proc/self/ns/pid_for_children") != here:
             raise Feedback(
-                f"{call} called unshare() in the process that called it: all its later children would be born there. Do it in a child."
+                f"{call} called unshare() in the process that called it: all its later children would be born there. "
+                "Do it in a child."
             )
         if status != expected:
             raw = " That is the raw wait status." if status == expected << 8 else ""
@@ -893,7 +901,7 @@ Challenge(
     """,
     solution='''
         def first(words):
-            """Run the command words as number 1 of a new pid namespace, with a /proc of its own; return its exit status."""
+            """Run words as number 1 of a new pid namespace, with its own /proc; return its exit status."""
             def number_one():
                 mount("proc", "/proc", "proc")
                 os.execvp(words[0], words)
@@ -904,8 +912,10 @@ Challenge(
             return exit_status(os.waitpid(spawn(parent), 0)[1])
     ''',
     hints=[
-        "You need two children: one that calls unshare(), so that you stay as you are, and its child, which is number 1.",
-        "The first: unshare(CLONE_NEWPID | CLONE_NEWNS), make_private(), spawn the second, wait for it, end with its status.",
+        "You need two children: one that calls unshare(), so that you stay as you are, and its child, which is number "
+        "1.",
+        "The first: unshare(CLONE_NEWPID | CLONE_NEWNS), make_private(), spawn the second, wait for it, end with its "
+        "status.",
         'The second: mount("proc", "/proc", "proc"), then os.execvp(words[0], words).',
     ],
     right={

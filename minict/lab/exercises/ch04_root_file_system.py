@@ -74,7 +74,8 @@ def check_shebang(shebang):
         answer = list(answer)
         if any(isinstance(word, bytes) for word in answer):
             raise Feedback(
-                f"{call} returned {answer!r}, which are bytes. Expected: text, {expected}. os.fsdecode() makes text of bytes."
+                f"{call} returned {answer!r}, which are bytes. Expected: text, {expected}. os.fsdecode() makes text of "
+                "bytes."
             )
         if [word.strip() for word in answer] == expected:
             why = "The kernel drops blanks and the end of the line: text.strip()."
@@ -122,7 +123,8 @@ Exercise(
     ''',
     hints=[
         'Two cases: line.startswith(b"#!") or not. What does the function return in each?',
-        "What follows the first two bytes is line[2:]. os.fsdecode() makes text of bytes, .strip() removes blanks at both ends.",
+        "What follows the first two bytes is line[2:]. os.fsdecode() makes text of bytes, .strip() removes blanks at "
+        "both ends.",
         'os.fsdecode(line[2:]).strip().split(maxsplit=1) is the list, if the line starts with b"#!"; else return [].',
     ],
     right={
@@ -383,22 +385,26 @@ Exercise(
         "a regular expression": """
             def ask_loader(loader, file):
                 import re
-                result = subprocess.run([loader, "--list", os.path.realpath(file)], env={}, capture_output=True, text=True)
+                command = [loader, "--list", os.path.realpath(file)]
+                result = subprocess.run(command, env={}, capture_output=True, text=True)
                 if result.returncode:
                     raise ContainerError(result.stderr)
                 return re.findall(r"(/\\S+) \\(0x", result.stdout)
         """,
         "by words": """
             def ask_loader(loader, file):
-                result = subprocess.run([loader, "--list", os.path.realpath(file)], env={}, capture_output=True, text=True)
+                command = [loader, "--list", os.path.realpath(file)]
+                result = subprocess.run(command, env={}, capture_output=True, text=True)
                 if result.returncode != 0:
                     raise ContainerError(f"{file}: {result.stderr}")
-                return [word for line in result.stdout.splitlines() for word in line.split()[-2:-1] if word.startswith("/")]
+                words = [line.split() for line in result.stdout.splitlines()]
+                return [each[-2] for each in words if len(each) > 1 and each[-2].startswith("/")]
         """,
         "without the loader itself": """
             def ask_loader(loader, file):
                 try:
-                    output = subprocess.check_output([loader, "--list", os.path.realpath(file)], env={}, text=True, stderr=subprocess.STDOUT)
+                    command = [loader, "--list", os.path.realpath(file)]
+                    output = subprocess.check_output(command, env={}, text=True, stderr=subprocess.STDOUT)
                 except subprocess.CalledProcessError as error:
                     raise ContainerError(error.output)
                 return [line.split(" => ")[1].split()[0] for line in output.splitlines() if " => /" in line]
@@ -508,7 +514,8 @@ def check_place(root: str, program: str, call: str) -> None:
     found = same_fate(lambda: (os.chroot(top), os.chdir("/"), {path: _digest(path) for path in needed})[2])
     if not found[program] and not os.path.islink(f"{top}{program}"):
         raise Feedback(
-            f"after {call} nothing can be opened at {program} inside rootfs: each file must have the same path inside as "
+            f"after {call} nothing can be opened at {program} inside rootfs: each file must have the same path inside "
+            "as "
             f"outside. In rootfs is: {', '.join(sorted(os.listdir(root))[:4])}."
         )
     if missing := [path for path in needed if not found[path]]:
@@ -519,7 +526,8 @@ def check_place(root: str, program: str, call: str) -> None:
             else " Keep each path as it is, without os.path.realpath()."
         )
         raise Feedback(
-            f"after {call} something is missing inside rootfs: {', '.join(missing)}. All of libraries(program) must be there.{why}"
+            f"after {call} something is missing inside rootfs: {', '.join(missing)}. All of libraries(program) must be "
+            f"there.{why}"
         )
     if changed := [path for path in needed if found[path] != contents[path]]:
         raise Feedback(f"after {call} the file at {changed[0]} inside rootfs is not the same as outside.")
@@ -535,7 +543,8 @@ def check_place(root: str, program: str, call: str) -> None:
             )
     if too_many := [path for path in files if _digest(path) not in contents.values()]:
         raise Feedback(
-            f"after {call} there are {len(too_many)} files more than needed, such as {min(too_many).removeprefix(top)}. "
+            f"after {call} there are {len(too_many)} files more than needed, such as "
+            f"{min(too_many).removeprefix(top)}. "
             "Copy the program and libraries(program), nothing else."
         )
 
@@ -717,7 +726,8 @@ def check_lock_in(lock_in):
         (
             f"test -e /proc/self/fd/{door}",
             1,
-            "The caller has the host's / open, and the command has inherited that: through it leads a way out. Close what is above 2 "
+            "The caller has the host's / open, and the command has inherited that: through it leads a way out. Close "
+            "what is above 2 "
             "before exec: os.closerange(3, 1024).",
         ),
     ):

@@ -39,7 +39,8 @@ def check_make_private(make_private):
             if getattr(error, "errno", errno.EFAULT) not in (errno.EFAULT, errno.ENOENT):
                 raise
             raise Feedback(
-                f"make_private() raised {type(error).__name__}: {error}. Are the arguments in their places? The mount to change is the "
+                f"make_private() raised {type(error).__name__}: {error}. Are the arguments in their places? The mount "
+                "to change is the "
                 'second one: k.mount(None, "/", None, flags).'
             ) from None
         k.mount("ours", "/mnt", "tmpfs")
@@ -192,7 +193,8 @@ def check_pivot_root(pivot_root):
         if "positional argument" not in str(error):
             raise
         raise Feedback(
-            f"pivot_root(root) raised TypeError: {error}. Inside of your function the name pivot_root means your function. The "
+            f"pivot_root(root) raised TypeError: {error}. Inside of your function the name pivot_root means your "
+            "function. The "
             "system call is k.pivot_root(new_root, put_old)."
         ) from None
     except OSError as error:
@@ -643,7 +645,8 @@ def _opened(look_up, root: int, path: str, why: str) -> int:
             ) from None
         if error.errno == errno.EINVAL:
             raise Feedback(
-                f"{call} These rules contradict each other, and the kernel wants none of them: RESOLVE_BENEATH forbids what "
+                f"{call} These rules contradict each other, and the kernel wants none of them: RESOLVE_BENEATH forbids "
+                "what "
                 "RESOLVE_IN_ROOT redirects. Choose one of the two."
             ) from None
         if error.errno == errno.EXDEV:
@@ -785,7 +788,10 @@ Exercise(
 # ---- the challenge: contain ------------------------------------------------------------------------------------
 
 # 1: no mount on /; 2: something of the host is still mounted
-_LOOK_AT_MOUNTS = "found=1; while read source point rest; do case $point in /) found=0;; /proc) ;; *) exit 2;; esac; done < /proc/self/mounts; exit $found"
+_LOOK_AT_MOUNTS = (
+    "found=1; while read source point rest; do case $point in /) found=0;; /proc) ;; *) exit 2;; esac; done "
+    "< /proc/self/mounts; exit $found"
+)
 
 
 def check_contain(contain):
@@ -809,7 +815,8 @@ def check_contain(contain):
         (
             _LOOK_AT_MOUNTS,
             0,
-            "1 means that / is not a mount (a chroot?), 2 that mounts of the host are left. pivot_root(rootfs) does both.",
+            "1 means that / is not a mount (a chroot?), 2 that mounts of the host are left. pivot_root(rootfs) does "
+            "both.",
         ),
     ):
         call = f"contain(rootfs, ['sh', '-c', {script!r}])"
@@ -864,7 +871,8 @@ Challenge(
     ''',
     hints=[
         "Two children, as in chapter 03: the first one unshares, the second one is number 1.",
-        "The first: unshare(CLONE_NEWNS | CLONE_NEWPID), make_private(), bind rootfs to itself, spawn number 1, end with its status.",
+        "The first: unshare(CLONE_NEWNS | CLONE_NEWPID), make_private(), bind rootfs to itself, spawn number 1, end "
+        "with its status.",
         "Number 1: mount a proc on rootfs + '/proc', pivot_root(rootfs), os.execvp(words[0], words).",
     ],
     right={

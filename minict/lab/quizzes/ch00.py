@@ -7,10 +7,12 @@ from ..quiz import Question, Quiz, right, wrong
 Quiz(
     "what-is-a-container",
     Question(
-        "`sleep` is number 1 in its container. The host runs `kill -9` on the number that `sleep` has outside. What happens?",
+        "`sleep` is number 1 in its container. The host runs `kill -9` on the number that `sleep` has outside. What "
+        "happens?",
         wrong(
             "Nothing: a process in a container can't be seen from outside",
-            "It is in the host's list like any other. Namespaces hide the host from the container, and not the container from the host.",
+            "It is in the host's list like any other. Namespaces hide the host from the container, and not the "
+            "container from the host.",
         ),
         wrong(
             "The container goes on without this process",
@@ -25,7 +27,8 @@ Quiz(
         "What is the difference between a container and a virtual machine?",
         right(
             "Only the virtual machine boots a kernel of its own",
-            "Yes. A container's programs call the host's kernel. That is why it starts in milliseconds, and why it can't have another kernel.",
+            "Yes. A container's programs call the host's kernel. That is why it starts in milliseconds, and why it "
+            "can't have another kernel.",
         ),
         wrong(
             "A container starts a small kernel of its own, a virtual machine a large one",
@@ -33,7 +36,8 @@ Quiz(
         ),
         wrong(
             "Only the size: a container is a small virtual machine",
-            "No machine was made at all. The host's own kernel runs the programs; a virtual machine brings a second one.",
+            "No machine was made at all. The host's own kernel runs the programs; a virtual machine brings a second "
+            "one.",
         ),
     ),
     Question(

@@ -7,19 +7,22 @@ from ..quiz import Question, Quiz, right, wrong
 Quiz(
     "process",
     Question(
-        "A program calls `os.fork()` three times, one after the other, and nothing else. How many processes are there then?",
+        "A program calls `os.fork()` three times, one after the other, and nothing else. How many processes are there "
+        "then?",
         wrong("3", "The first call alone makes two of one, and both of them go on to the second."),
         wrong(
             "4",
-            "That would be right if only the first process forked. But each copy goes on with the same program, and forks as well.",
+            "That would be right if only the first process forked. But each copy goes on with the same program, and "
+            "forks as well.",
         ),
         right(
             "8",
-            "Yes: each call doubles them, 2 x 2 x 2. A copy goes on where its parent goes on, unless something ends it.",
+            "Yes: each call doubles them, 2 x 2 x 2. A copy goes on where its parent does, unless something ends it.",
         ),
     ),
     Question(
-        'In the gap between fork and exec, a child calls `os.chroot("/srv/box")`. What is the root directory of its parent now?',
+        'In the gap between fork and exec, a child calls `os.chroot("/srv/box")`. What is the root directory of its '
+        "parent now?",
         right(
             "The same as before",
             "Yes. Since the fork they are two processes, and what one of them does to itself does not touch the other.",
@@ -49,7 +52,8 @@ Quiz(
         ),
         right(
             "The parent's code around it could catch `sys.exit`",
-            "Yes: `sys.exit` only raises an exception. The caller's `except`, `finally` and `with` would run in the child too. `os._exit` runs none of them.",
+            "Yes: `sys.exit` only raises an exception. The caller's `except`, `finally` and `with` would run in the "
+            "child too. `os._exit` runs none of them.",
         ),
     ),
     Question(
@@ -91,7 +95,8 @@ Quiz(
         wrong("Its command was not found", "That is 127."),
         right(
             "Somebody asked it to stop",
-            "Yes: 143 is 128 + 15, and 15 is SIGTERM. `docker stop` sends it first, and SIGKILL (137) after ten seconds.",
+            "Yes: 143 is 128 + 15, and 15 is SIGTERM. `docker stop` sends it first, and SIGKILL (137) after ten "
+            "seconds.",
         ),
         wrong(
             "Its program called `exit(143)` because of an error",
@@ -111,18 +116,21 @@ Quiz(
         ),
         right(
             "Its parent has to wait for it, or to end",
-            "Yes. If the parent ends, another process becomes the parent, and waits. Which one that is in a container: chapter 03.",
+            "Yes. If the parent ends, another process becomes the parent, and waits. Which one that is in a container: "
+            "chapter 03.",
         ),
     ),
     Question(
-        "Docker says `exec /entrypoint.sh: no such file or directory`, and `ls` shows the file. What would you look at first?",
+        "Docker says `exec /entrypoint.sh: no such file or directory`, and `ls` shows the file. What would you look at "
+        "first?",
         wrong(
             "The permission to execute it", "Without that the message would be `permission denied`, and the status 126."
         ),
         wrong("Whether its directory is in PATH", "A command with a slash names a file, and PATH plays no part."),
         right(
             "Its first line",
-            "Yes. The missing file is the program after `#!`. A Windows line end turns `/bin/sh` into `/bin/sh\\r`; or the image has no bash.",
+            "Yes. The missing file is the program after `#!`. A Windows line end turns `/bin/sh` into `/bin/sh\\r`; or "
+            "the image has no bash.",
         ),
     ),
 )

@@ -18,7 +18,7 @@ Quiz(
         ),
         right(
             "The same as before",
-            "Yes: a new uts namespace begins as a copy. You see that the copy is private only when somebody changes it.",
+            "Yes: a new uts namespace begins as a copy. Only a change shows that the copy is private.",
         ),
     ),
     Question(
@@ -29,7 +29,8 @@ Quiz(
         ),
         wrong(
             "The two are in the same container",
-            "Not necessarily: two containers may share a network, and a process without any container may have a network of its own.",
+            "Not necessarily: two containers may share a network, and a process without any container may have a "
+            "network of its own.",
         ),
         wrong(
             "One of the two is a copy of the other",
@@ -56,7 +57,8 @@ Quiz(
         ),
     ),
     Question(
-        'A visitor enters the uts namespace of `box` by `setns`, calls `sethostname("castle")`, and ends. What is the result?',
+        'A visitor enters the uts namespace of `box` by `setns`, calls `sethostname("castle")`, and ends. What is the '
+        "result?",
         wrong(
             "The name is lost with the visitor", "What it changed is the namespace, and that goes on: `box` is in it."
         ),
@@ -75,18 +77,21 @@ Quiz(
         wrong("It is number 1 now", "The number of a process never changes. Its next child will be number 1."),
         right(
             "Nothing: only its later children are in the new namespace",
-            "Yes, as with clocks. `pid_for_children` in /proc/PID/ns says where they will be born. Chapter 03 begins there.",
+            "Yes, as with clocks. `pid_for_children` in /proc/PID/ns says where they will be born. Chapter 03 begins "
+            "there.",
         ),
         wrong(
             "It gets an error, because `pid` needs `clone3`",
-            "`unshare` accepts the flag, as the snippet's line did. It only means something else than most people expect.",
+            "`unshare` accepts the flag, as the snippet's line did. It only means something else than most people "
+            "expect.",
         ),
     ),
     Question(
         "runc is written in Go, but a piece of C enters the namespaces, before Go starts. Why?",
         right(
             "A Go program has several threads from its beginning",
-            "Yes: and a namespace belongs to a thread. One of them would move and the others stay; for mounts and users the kernel refuses altogether.",
+            "Yes: and a namespace belongs to a thread. One of them would move and the others stay; for mounts and "
+            "users the kernel refuses altogether.",
         ),
         wrong(
             "Go can't make system calls",
@@ -97,7 +102,8 @@ Quiz(
         ),
     ),
     Question(
-        "A visitor enters the mount namespace of a container first, and then opens `/proc/PID/ns/uts` for the second door. What happens?",
+        "A visitor enters the mount namespace of a container first, and then opens `/proc/PID/ns/uts` for the second "
+        "door. What happens?",
         wrong(
             "It works: a path is a path", "The mount namespace of the process that looks decides what a path leads to."
         ),
@@ -107,7 +113,8 @@ Quiz(
         ),
         right(
             "No such file or directory",
-            "Yes: the container has another /proc, which does not know that number. So `mount` comes last, or all files are opened before the first `setns`, as runc does it.",
+            "Yes: the container has another /proc, which does not know that number. So `mount` comes last, or all "
+            "files are opened before the first `setns`, as runc does it.",
         ),
     ),
 )

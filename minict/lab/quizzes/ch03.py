@@ -14,7 +14,8 @@ Quiz(
         ),
         right(
             "`ls` runs; `date` can't be started",
-            "Yes: Cannot allocate memory. `ls` was number 1, its end was the end of the namespace, and no process can be born there any more.",
+            "Yes: Cannot allocate memory. `ls` was number 1, its end was the end of the namespace, and no process can "
+            "be born there any more.",
         ),
         wrong(
             "Nothing runs: the program itself is number 1 now",
@@ -49,7 +50,8 @@ Quiz(
         ),
     ),
     Question(
-        "A web server in a container starts helpers that start helpers. After a week there are thousands of zombies. Which process should have waited?",
+        "A web server in a container starts helpers that start helpers. After a week there are thousands of zombies. "
+        "Which process should have waited?",
         wrong(
             "Each helper: it should have ended properly",
             "They have ended. A zombie has ended, in whatever way, and nobody waited for it.",
@@ -64,7 +66,8 @@ Quiz(
         ),
         right(
             "The container's number 1",
-            "Yes: it adopted them. It is the web server itself, which knows nothing of that duty. `--init` gives the duty to another program.",
+            "Yes: it adopted them. It is the web server itself, which knows nothing of that duty. `--init` gives the "
+            "duty to another program.",
         ),
     ),
     Question(
@@ -72,7 +75,8 @@ Quiz(
         wrong("The program writes its files to disk", "It might, if it had noticed anything. It has not."),
         right(
             "Nothing: the signal was not delivered",
-            "Yes. Number 1 has no handler for SIGTERM, and the kernel spares it such signals. After ten seconds SIGKILL follows, from outside.",
+            "Yes. Number 1 has no handler for SIGTERM, and the kernel spares it such signals. After ten seconds "
+            "SIGKILL follows, from outside.",
         ),
         wrong(
             "The kernel takes the namespaces apart, one after the other",
@@ -101,7 +105,8 @@ Quiz(
         ),
         right(
             "Numbers are used again",
-            "Yes: tomorrow the same number may be another process, and `stop` would kill that one. Number and time together mean one process only.",
+            "Yes: tomorrow the same number may be another process, and `stop` would kill that one. Number and time "
+            "together mean one process only.",
         ),
     ),
 )

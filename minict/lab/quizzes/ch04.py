@@ -7,7 +7,8 @@ from ..quiz import Question, Quiz, right, wrong
 Quiz(
     "root",
     Question(
-        'In a new root `/bin/sh` is there, executable and intact. Starting it fails with "No such file or directory". What is missing?',
+        'In a new root `/bin/sh` is there, executable and intact. Starting it fails with "No such file or directory". '
+        "What is missing?",
         wrong(
             "`/bin/sh` itself: the directory listing is wrong",
             "The listing is right. The message is about a file that you did not name.",
@@ -18,7 +19,8 @@ Quiz(
         ),
         right(
             "The dynamic loader",
-            "Yes. The program names it, the kernel can't find it, and the message does not say which file it was. With a script it is the interpreter after `#!`.",
+            "Yes. The program names it, the kernel can't find it, and the message does not say which file it was. With "
+            "a script it is the interpreter after `#!`.",
         ),
     ),
     Question(
@@ -58,11 +60,12 @@ Quiz(
         wrong("The program and libc.so.6", "libc's code is in the program itself. It does not look for the file."),
     ),
     Question(
-        "A script begins with `#!/usr/bin/env python3 -u`. Which words does the kernel pass to `env` in front of the script's path?",
+        "A script begins with `#!/usr/bin/env python3 -u`. Which words does the kernel pass to `env` in front of the "
+        "script's path?",
         wrong("`python3` and `-u`", "The kernel splits the line only once, after the interpreter."),
         right(
             "One: `python3 -u`",
-            "Yes, blank included. `env` looks for a program of that name and finds none; `env -S` was made to split it.",
+            "Yes, blank included. `env` finds no program of that name; `env -S` was made to split it.",
         ),
         wrong(
             "None: the kernel starts python3 itself",
@@ -100,7 +103,8 @@ Quiz(
         "Who can use this escape?",
         right(
             "A process with the capability CAP_SYS_CHROOT",
-            "Yes: it may call `chroot`. An ordinary user has no such capability, but most containers run as root, and Docker leaves them this one.",
+            "Yes: it may call `chroot`. An ordinary user has no such capability, but most containers run as root, and "
+            "Docker leaves them this one.",
         ),
         wrong(
             "Every user, from Python or from a shell",

@@ -7,14 +7,16 @@ from ..quiz import Question, Quiz, right, wrong
 Quiz(
     "pivot-root",
     Question(
-        "A process calls `unshare(CLONE_NEWNS)` and then mounts a disk. On a machine with systemd the host sees that disk too. Why?",
+        "A process calls `unshare(CLONE_NEWNS)` and then mounts a disk. On a machine with systemd the host sees that "
+        "disk too. Why?",
         wrong(
             "A mount namespace holds only file systems that are mounted after it was made",
             "It begins as a full copy of the mount table. The copy is the problem here.",
         ),
         right(
             "The copies of the host's mounts are still shared with the originals",
-            "Yes: systemd makes every mount shared, and shared mounts pass on what is mounted below them, until somebody makes them private or slave.",
+            "Yes: systemd makes every mount shared, and shared mounts pass on what is mounted below them, until "
+            "somebody makes them private or slave.",
         ),
         wrong(
             "`unshare` moves only the children of the process",
@@ -33,14 +35,16 @@ Quiz(
         ),
         right(
             "It moves the root mount of the whole namespace",
-            "Yes, and so the old one can be unmounted. Then there is no host left to escape to. chroot only sets where one process's paths begin.",
+            "Yes, and so the old one can be unmounted. Then there is no host left to escape to. chroot only sets where "
+            "one process's paths begin.",
         ),
     ),
     Question(
         "Why is `MNT_DETACH` needed when the old root is unmounted?",
         right(
             "The process that unmounts it is still using it",
-            "Yes: its program and its libraries are there. The mount is out of sight at once, and gone when nobody uses it any more.",
+            "Yes: its program and its libraries are there. The mount is out of sight at once, and gone when nobody "
+            "uses it any more.",
         ),
         wrong("Without it the files of the host would be deleted", "An umount deletes nothing, with or without it."),
         wrong(
@@ -104,7 +108,8 @@ Quiz(
         ),
     ),
     Question(
-        "In an image, `/data` is a link to `/etc`. Somebody types `docker run -v /srv:/data …`. Where must the runtime mount `/srv`?",
+        "In an image, `/data` is a link to `/etc`. Somebody types `docker run -v /srv:/data …`. Where must the runtime "
+        "mount `/srv`?",
         wrong(
             "On the host's `/etc`",
             "The link leads there if you follow it from the outside. A hostile image would like that.",
