@@ -161,14 +161,14 @@ def owner(text: str, image: Image | None, option: str = "--chown") -> tuple[int,
     user, _, group = text.partition(":")
     uid, gid = _user(user, image, option) if user else (0, 0)
     if group:
-        gid = int(group) if group.isdecimal() else _by_name(group, "group", image, option)[0]
+        gid = int(group) if users.is_id(group) else _by_name(group, "group", image, option)[0]
     if max(uid, gid) >= users.LAST_ID:
         raise ContainerError(f"{option}={text}: the largest id is {users.LAST_ID - 1}")
     return uid, gid
 
 
 def _user(text: str, image: Image | None, option: str) -> tuple[int, int]:
-    if text.isascii() and text.isdecimal():
+    if users.is_id(text):
         return int(text), int(text)
     uid, gid = _by_name(text, "user", image, option)
     return uid, gid

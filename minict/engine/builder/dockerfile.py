@@ -233,7 +233,7 @@ def _check_health(each: Instruction) -> None:
         raise ContainerError("invalid HEALTHCHECK: use HEALTHCHECK NONE, or HEALTHCHECK CMD and a command")
     for key, value in each.flags.items():
         if key == "retries":
-            if not (value.isascii() and value.isdecimal()):
+            if not (value.isascii() and value.isdecimal() and len(value) < 10):
                 raise ContainerError(f"invalid --retries={value}: use a number")
         elif units.nanoseconds(value, f"--{key}") and units.nanoseconds(value, f"--{key}") < 1_000_000:
             raise ContainerError(f"invalid --{key}={value}: the minimum is 1ms")

@@ -129,7 +129,7 @@ class Planner:
         """The last stage called *name*, or with that number, of those before the number *before*."""
         stages = self.recipe.stages[:before]
         found = [stage for stage in stages if stage.name and stage.name == name.lower()]
-        if not found and name.isascii() and name.isdecimal() and int(name) < len(stages):
+        if not found and name.isascii() and name.isdecimal() and len(name) < 10 and int(name) < len(stages):
             found = [stages[int(name)]]
         return found[-1] if found else None
 
