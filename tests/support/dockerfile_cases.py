@@ -971,4 +971,7 @@ CASES = [
         "FROM tiny\nRUN echo a > /x && mkdir /d && echo b > /d/f\nRUN rm /x && rm -r /d && mkdir /d\n",
         look="ls /x 2>/dev/null; ls -A /d; echo end",
     ),
+    Case("habit-go-path", "FROM tiny\nCOPY github.com/a /x\n", {"github.com/a/f": "f"}, look=_SHOW),
+    Case("habit-only-comment-at-end", "FROM tiny\nRUN echo a > /o\n# end", look="cat /o"),
+    Case("habit-copy-same-name", "FROM tiny\nCOPY f /f/\nCOPY f/ /g\n", {"f/f": "x"}, look="find /f /g | sort"),
 ]

@@ -89,9 +89,9 @@ def ports(text: str) -> list[str]:
     numbers, _, protocol = text.rpartition(":")[2].partition("/")
     first, _, last = numbers.partition("-")
     last, protocol = last or first, (protocol or "tcp").lower()
-    if not all(each.isascii() and each.isdecimal() and len(each) < 9 and int(each) < 65536 for each in (first, last)) or int(first) > int(
-        last
-    ):
+    if not all(
+        each.isascii() and each.isdecimal() and len(each) < 9 and int(each) < 65536 for each in (first, last)
+    ) or int(first) > int(last):
         raise ContainerError(f"invalid port {text!r}: use a number up to 65535, such as 80, 53/udp or 8000-8010")
     if protocol not in ("tcp", "udp", "sctp"):
         raise ContainerError(f"invalid port {text!r}: unknown protocol {protocol!r}: use tcp, udp or sctp")

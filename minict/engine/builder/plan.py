@@ -43,7 +43,7 @@ Copy = collections.namedtuple(
 Workdir = collections.namedtuple("Workdir", "number name shown history path user")
 
 _REMOTE = ("http://", "https://")
-_GIT = re.compile(r"(git://|git@|ssh://|github\.com/)|https?://.*\.git(#.*)?$")
+_GIT = re.compile(r"(git://|git@|ssh://)|https?://.*\.git(#.*)?$")
 
 
 class Planned:
@@ -253,17 +253,17 @@ class Planner:
         declared = [f"{name}={scope.variables.get(name, value)}" for name, value in scope.declared.items()]
         history = " ".join(["RUN", *([f"|{len(declared)}", *declared] if declared else []), *command])
         return Run(
-            each.number,
-            each.name,
-            each.text.strip(),
-            history,
-            command,
-            script,
-            dict(scope.variables),
-            config.get("User") or "",
-            config.get("WorkingDir") or "",
-            found,
-            each.flags.get("network", "default"),
+            number=each.number,
+            name=each.name,
+            shown=each.text.strip(),
+            history=history,
+            command=command,
+            script=script,
+            environment=dict(scope.variables),
+            user=config.get("User") or "",
+            directory=config.get("WorkingDir") or "",
+            mounts=found,
+            network=each.flags.get("network", "default"),
         )
 
     def _mount_origin(self, mount: mounts.Mount, stage: Stage):
@@ -272,48 +272,48 @@ class Planner:
         return self.context if mount.type == "bind" else None
 
     def _copy(self, planned: Planned, stage: Stage, each: Instruction) -> Copy:
-        scope, flags = planned.scope, each.flags
-        *words, last = each.args
-        texts, sources = [], []
-        for word in words:
-            found = lexer.here_document(word)
-            document = next((document for document in each.documents if found and document.name == found.name), None)
-            if document:
-                texts.append((document.name, _document_text(document, scope.variables)))
-            else:
-                sources.append(scope.expand(word))
-        path, chmod = (
-            _joined(planned.config.get("WorkingDir") or "/", scope.expand(last)),
-            scope.expand(flags.get("chmod", "")),
-        )
+        flags, expand = each.flags, planned.scope.expand
+        sources, texts = self._sources(planned, each)
+        path = _joined(planned.config.get("WorkingDir") or "/", expand(each.args[-1]))
+        chmod, checksum = expand(flags.get("chmod", "")), expand(flags.get("checksum", ""))
         if chmod:
             modes.parse(chmod)
-        self._check_sources(each, sources, flags)
-        origin = self._origin(flags["from"], stage) if "from" in flags else self.context
-        checksum, chown = scope.expand(flags.get("checksum", "")), scope.expand(flags.get("chown", ""))
         if checksum and not re.fullmatch(r"sha256:[0-9a-f]{64}", checksum):
             raise ContainerError(f"invalid --checksum={checksum}: use sha256: and 64 hexadecimal digits")
+        self._check_sources(each, sources, flags)
         options = "".join(f" --{key}={flags[key]}" for key in ("from", "chown", "chmod") if key in flags)
         step = Copy(
-            each.number,
-            each.name,
-            each.text.strip(),
-            f"{each.name}{options} {' '.join([*sources, *(name for name, _ in texts)])} {path}",
-            origin,
-            sources,
-            texts,
-            path,
-            chown,
-            chmod,
-            checksum,
-            flags.get("exclude", []),
-            flags.get("unpack", each.name == "ADD"),
-            flags.get("unpack", False),
-            flags.get("parents", False),
-            flags.get("link", False),
+            number=each.number,
+            name=each.name,
+            shown=each.text.strip(),
+            history=f"{each.name}{options} {' '.join([*sources, *(name for name, _ in texts)])} {path}",
+            origin=self._origin(flags["from"], stage) if "from" in flags else self.context,
+            sources=sources,
+            documents=texts,
+            path=path,
+            chown=expand(flags.get("chown", "")),
+            chmod=chmod,
+            checksum=checksum,
+            excludes=flags.get("exclude", []),
+            unpack=flags.get("unpack", each.name == "ADD"),
+            unpack_remote=flags.get("unpack", False),
+            parents=flags.get("parents", False),
+            link=flags.get("link", False),
         )
         self.check(step)
         return step
+
+    def _sources(self, planned: Planned, each: Instruction) -> tuple[list[str], list[tuple[str, str]]]:
+        """The sources of COPY and ADD: paths and URLs, and here-documents as (name, text)."""
+        sources, texts = [], []
+        for word in each.args[:-1]:
+            found = lexer.here_document(word)
+            document = next((document for document in each.documents if found and document.name == found.name), None)
+            if document:
+                texts.append((document.name, _document_text(document, planned.scope.variables)))
+            else:
+                sources.append(planned.scope.expand(word))
+        return sources, texts
 
     def _check_sources(self, each: Instruction, sources: list[str], flags: dict) -> None:
         for source in sources:
