@@ -11,7 +11,7 @@ is the first cell of every notebook.  It prints nothing, takes a twentieth of a 
 ``@exercise(id)``, ``hint(id)``            a function that the learner writes (:mod:`.exercise`)
 ``use_reference(id)``                      the course's function back in its place
 ``challenge(id)``                          checks a function that was written into an empty cell (:mod:`.challenge`)
-``quiz(id)``, ``answer(id, 2, "b")``       questions with a word on every answer (:mod:`.quiz`)
+``quiz(id)``, ``answer(id, 2, "b")``       questions, with an explanation of every answer (:mod:`.quiz`)
 ``warm_up(5)``                             three questions of earlier chapters, missed ones first (:mod:`.recall`)
 ``sad(id)``, ``check(id)``, ``clue(id)``   a broken container to repair (:mod:`.scenario`)
 ``flag("04")``, ``capture("04", word)``    a word that only a weakness leads to (:mod:`.flag`)
@@ -60,7 +60,7 @@ machine can hold of this::
                              one broken container: [box = sad("crowded")], [# clue("crowded")], [check("crowded")];
                              a flag where there is one: [room = flag("04")], [# capture("04", "…")];
                              one or two open tasks
-    ## Clean up              what a cell took by hand is given back here; [leave_no_trace()]
+    ## Clean up              what a cell made by hand is removed here; [leave_no_trace()]
     ## Next                  a link to the next chapter; [course_map()] is the last cell
 
 Cells, of text too, that carry the tag ``short`` are the chapter's short path, for a workshop: about half of it, and

@@ -9,7 +9,7 @@ notebook::
     challenge("run")
 
 A :class:`Challenge` is registered beside the chapter's exercises, in ``minict/lab/exercises/chNN_….py``, by being
-made, and checked as an exercise is.  It has no starter, and its solution is no function of the package.
+made, and checked as an exercise is.  It has no starter, and its solution is not in the package.
 """
 
 from __future__ import annotations

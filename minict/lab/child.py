@@ -61,7 +61,7 @@ class ChildError(Exception):
 class Outcome:
     """How a supervised child ended."""
 
-    value: object = None  # what the function returned, or the variables that a cell gave back
+    value: object = None  # what the function returned, or the variables that a cell returned
     error: BaseException | None = None  # the exception that it raised, when that could travel
     error_text: str = ""  # "FileNotFoundError: …"
     error_lines: list[str] = ()  # the traceback, from the learner's own first line on
@@ -201,7 +201,7 @@ class _Watch:
             self._kill_session()
             status = os.waitpid(self.pid, 0)[1]
             os.close(pidfd)
-        end = time.monotonic() + 1  # a process in another session may go on talking for ever
+        end = time.monotonic() + 1  # a process in another session may go on writing forever
         while self.open and self._listen() and time.monotonic() < end:
             pass
         self._end_output()

@@ -126,13 +126,13 @@ def _read(path: str) -> dict:
     with open(path, encoding="utf-8") as file:
         notebook = json.load(file)
     if not isinstance(notebook, dict) or "cells" not in notebook:
-        raise ValueError(f"{path} is no notebook")
+        raise ValueError(f"{path} is not a notebook")
     notebook.setdefault("metadata", {})
     return notebook
 
 
 def _trust(path: str) -> None:
-    """Tell JupyterLab that this notebook is ours: else a click on a link of the course map asks whether that is
+    """Tell JupyterLab that it may trust this notebook: else a click on a link of the course map asks whether that is
     safe."""
     try:
         import nbformat

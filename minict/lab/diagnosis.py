@@ -98,7 +98,7 @@ def trap(task, notebook: dict, modules: list, filename: str) -> None:
     def instead(*arguments, **options):
         if sys._getframe(1).f_code.co_filename == filename:
             raise Feedback(
-                f"{task.name}() calls the package's own {task.name}(), which is the function that is to be written "
+                f"{task.name}() calls the package's own {task.name}(), which is the function that you write "
                 "here: do its work yourself."
             )
         return reference(*arguments, **options)
@@ -227,7 +227,7 @@ class Stuck:
 
 
 def stuck_at(frame, filename: str, is_caller: bool, since: float) -> Stuck | None:
-    """What this process is doing, told from the *frame* that a signal has interrupted; None when that is no line of
+    """What this process is doing, told from the *frame* that a signal has interrupted; None when that is not a line of
     *filename*."""
     while frame and frame.f_code.co_filename != filename:
         frame = frame.f_back

@@ -335,7 +335,7 @@ def _explain(task: Exercise, outcome, seconds: float, stray: bool) -> str:
         return no_answer(call, seconds, outcome.stuck)
     call = outcome.error_call or call
     if outcome.error_text.startswith("RecursionError"):
-        return f"{task.name}() calls itself without end: {task.name}() is the function that is to be written here"
+        return f"{task.name}() calls itself without end: {task.name}() is the function that you write here"
     if outcome.error_text.startswith("NotImplementedError"):
         return f"{call} still raises {outcome.error_text}"
     if outcome.error_text:

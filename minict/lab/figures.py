@@ -84,7 +84,7 @@ class _Sheet:
 
     def text(self, x, y, text, size=9.0, colour=INK, weight="normal", align="left", mono=False):
         size = max(size, _LEAST)
-        # on the baseline: centred, a word with a g would stand higher than its neighbour without one
+        # on the baseline: centred, a word with a g would stand higher than one without
         down = y + size * (0.36 - 0.6 * text.count("\n"))
         for line in text.split("\n"):
             self.axes.text(
@@ -332,7 +332,7 @@ def _rows_of_family(table: dict, top: int) -> list[tuple]:
 
 def _command_of(process) -> str:
     if process.name == "minict-init":
-        return process.name  # its words are still those of whoever made the container
+        return process.name  # its words are still those of the process that made the container
     words = [word for word in process.read("cmdline").decode(errors="replace").split("\0") if word]
     if "ipykernel_launcher" in words or any(word.endswith("/lab/kernel.py") for word in words):
         return "this notebook"
@@ -402,7 +402,7 @@ def namespace_map(processes: dict[str, int]) -> Picture:
             places.setdefault(home[file], []).append(76 + 46 * row)
         for thing, rows in places.items():
             colour = colours[thing]
-            # one shape around neighbours that share, and a thread between those that are apart
+            # one shape around adjacent rows that share, and a thread between those that are apart
             sheet.line([(x, rows[0]), (x, rows[-1])], colour, 2.4)
             for begin, end in _runs(rows, 46):
                 sheet.box(x - 36, begin - 16, 72, end - begin + 32, colour, radius=15)
@@ -438,7 +438,7 @@ def _colours_of_rows(homes: dict[str, dict[str, str]], hosts: dict[str, str]) ->
 
 
 def _runs(rows: list[float], step: float) -> list[tuple[float, float]]:
-    """The stretches of neighbours in *rows*: (first, last)."""
+    """The stretches of adjacent *rows*: (first, last)."""
     runs = []
     for row in rows:
         if runs and row - runs[-1][1] == step:
@@ -449,7 +449,7 @@ def _runs(rows: list[float], step: float) -> list[tuple[float, float]]:
 
 
 def _sharing_in_words(name: str, homes: dict[str, dict[str, str]]) -> str:
-    """What *name* has of its own, and what of whom above it: ``mate: its own mnt, pid; with box uts``."""
+    """What *name* has of its own, and what it shares with a process above it: ``mate: its own mnt, pid; with box uts``."""
     above = [each for each in homes if list(homes).index(each) < list(homes).index(name)]
     shared: dict[str, list[str]] = {}
     for file, thing in homes[name].items():

@@ -34,7 +34,7 @@ class Flag:
     *place*: a function that gets the word, puts it into a file and returns what the learner starts from.  *solution*: a
     function that gets what *place* returned and returns the word, through the weakness.  *closed*: a function like
     *solution* that tries the same way where the weakness is mended, and raises :class:`OSError` or returns another
-    word. *remove*: a function that gives back what *place* took.
+    word. *remove*: a function that removes what *place* made.
     """
 
     def __init__(self, id: str, story: str, *, place, solution, closed, remove):

@@ -1,7 +1,7 @@
 """What keeps a notebook, and the machine that it runs on, safe from a cell.
 
 * A child that a cell forks by hand and that raises, or reaches the end of the cell, would go on as a second kernel on
-  the same connection, and the first would wait for ever: here it ends with the cell.
+  the same connection, and the first would wait forever: here it ends with the cell.
 * A child that never ends is ended by an alarm after a minute, and at once when the kernel ends.
 * A call that would move the kernel itself, end it, or change the whole machine, raises an error that names the remedy.
 
@@ -50,7 +50,7 @@ _IN_THE_MACHINE = {
     "minict.kernel.process": [("sethostname", "uts", _RENAMES), ("setdomainname", "uts", _RENAMES)],
     "socket": [("sethostname", "uts", _RENAMES)],
 }
-# Through these a call of a cell passes on its way; what comes from another module was no cell's wish.
+# Through these a call of a cell passes on its way; a cell did not ask for what comes from another module.
 _TRANSPARENT = re.compile(r"minict\.(kernel|runtime)\.|(minict\.lab\.escape|subprocess|os)$")
 
 
@@ -79,7 +79,7 @@ class Guards:
         try:
             return os.readlink(f"thread-self/ns/{file}", dir_fd=self.proc) == self.machines[file]
         except OSError:
-            return False  # a container, where no descriptor of ours is left
+            return False  # a container, where this descriptor is closed
 
     def guard(self, module, name: str, is_refused, sentence: str) -> None:
         """Let ``module.name`` raise *sentence* for a cell for which ``is_refused(*arguments)``, in all modules that

@@ -1,8 +1,8 @@
 """What the host looks like: mounts, links, control groups, firewall rules, processes, files of containers.
 
 A container takes all of these from its host and must give all of them back.  :func:`snapshot` writes
-them down, and :func:`difference` says in words what two snapshots do not share.  What of it is a notebook's own, and
-how to give it back, :mod:`.trace` knows.
+them down, and :func:`difference` says in words what two snapshots do not share.  For what
+a notebook has left, and how to remove it, see :mod:`.trace`.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def difference(before: Snapshot, after: Snapshot) -> list[str]:
     for kind, words in KINDS.items():
         old, new = before.kinds[kind], after.kinds[kind]
         sentences += [f"{words}: new: {thing}" for thing in sorted((new - old).elements())]
-        # A process that ended is no trace; anything else that is gone was somebody's.
+        # A process that ended does not count; anything else that is gone belonged to somebody.
         if kind != "processes":
             sentences += [f"{words}: gone: {thing}" for thing in sorted((old - new).elements())]
     return sentences

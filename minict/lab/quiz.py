@@ -1,4 +1,4 @@
-"""Quizzes: a few questions at the end of a chapter, with a word on every answer, the wrong ones most of all.
+"""Quizzes: a few questions at the end of a chapter, with an explanation of every answer, above all of the wrong ones.
 
 ``quiz("pivot-root")`` shows the questions: as text on a page that only shows a notebook, and as buttons where the
 notebook is alive.  ``answer("pivot-root", 2, "b")`` is for those who would rather type.

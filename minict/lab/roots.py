@@ -230,7 +230,7 @@ def _text(x: float, y: float, words: str, more: str = "") -> str:
 
 
 def furnish(root: str, table: list) -> Furnishing:
-    """Carry out the operations of *table* below the directory *root*, and look after each.
+    """Carry out the operations of *table* below the directory *root*, and look at the root after each.
 
     It happens in a child with mounts of its own: what is mounted goes with it.
     """

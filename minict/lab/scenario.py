@@ -38,7 +38,7 @@ class Scenario:
     still wrong; it only looks. *clues*: one to three, from where to look to almost the repair.  *solution*: a
     function that gets what *start* returned and repairs it; its source is the last clue.  *wrong*: for each of at
     least two repairs that do not help its name, a function like *solution*, and a phrase of the feedback.  *end*: a
-    function that gives back what *start* took; without one a container is stopped.
+    function that removes what *start* made; without one a container is stopped.
     """
 
     def __init__(

@@ -15,7 +15,7 @@ ContainerOptions, as environment variables:
 * ``JUPYTER_TOKEN``: the token (a new one each time)
 * ``LAB_BACKGROUND``: when set, the server of ``make lab`` goes on by itself
 
-Whoever has the token has this machine.  Hence loopback alone, unless the machine is a virtual one; hence a log that
+Anyone who has the token controls this machine.  Hence loopback alone, unless the machine is a virtual one; hence a log that
 only its owner can read; and hence kernels behind Unix sockets in a directory of their owner's: what goes over TCP, any
 user can overhear.
 """
@@ -78,9 +78,9 @@ def lab() -> int:
 
 
 def _end_with_us(server: subprocess.Popen) -> None:
-    """From here on whoever ends us ends the *server*, which ends its kernels first.
+    """From here on a signal that ends this process ends the *server*, which ends its kernels first.
 
-    It may wait for ever for a kernel that is just being restarted: then it is killed, and its kernels notice that.
+    It may wait forever for a kernel that is just being restarted: then it is killed, and its kernels notice that.
     """
 
     def end(number, frame):
@@ -134,7 +134,7 @@ def port() -> int:
     """The port to try first.  Raises ValueError when MINICT_PORT is none."""
     text = os.environ.get("MINICT_PORT", "8888")
     if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise ValueError(f"MINICT_PORT={text} is no port: give a number from 1 to 65535")
+        raise ValueError(f"invalid MINICT_PORT={text}: use a number from 1 to 65535")
     return int(text)
 
 

@@ -56,7 +56,9 @@ def draw(kinds: list[str]) -> str:
     """SVG: this process, and a new one with namespaces of its own of these *kinds*, as the kernel tells of them."""
     mine, outcome = numbers(), supervise(lambda: trial(kinds))
     if not outcome.value:
-        return f"<pre style='color:{INK}'>{html.escape(outcome.error_text or 'the process ended without a word')}</pre>"
+        return (
+            f"<pre style='color:{INK}'>{html.escape(outcome.error_text or 'the process ended without a message')}</pre>"
+        )
     theirs, name = outcome.value
     width = _LEFT + _STEP * len(_WORDS)
     parts = [

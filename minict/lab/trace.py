@@ -1,8 +1,8 @@
 """The last cell of every chapter: what this notebook has left on the host, if it has.
 
-:mod:`.host` compares everything; a learner wants to know what is theirs, and how to give it back.  So a container is
+:mod:`.host` compares everything; a learner wants to know what is theirs, and how to remove it.  So a container is
 one line, with the command that removes it; what is another notebook's, or a terminal's, is not mentioned; what is
-gone is no trace.
+gone does not count.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def _containers(before: dict, now: dict) -> list[str]:
 
 
 def _others_containers(table: dict) -> set[str]:
-    """The containers that run, and that neither this notebook nor what it has started looks after."""
+    """The containers that run, and that neither this notebook nor what it has started supervises."""
     return {record.id for record in records() if record.pid in table and not _is_ours(record.pid, table)}
 
 
@@ -146,7 +146,7 @@ def _ancestors(pid: int, table: dict) -> set[int]:
 
 
 def _line(kind: str, thing: str, table: dict, inside: set[int]) -> str:
-    """What to say of one new thing, and what to do about it; nothing when it is not ours, or *inside* of a
+    """What to say of one new thing, and what to do about it; nothing when it is not this notebook's, or *inside* of a
     container."""
     if kind == "processes":
         pid = int(thing.split(maxsplit=1)[0])

@@ -100,7 +100,7 @@ def test_a_port_that_is_none_is_named(environment, port):
     environment["MINICT_PORT"] = port
     done = subprocess.run(SERVER, env=environment, stderr=subprocess.PIPE, text=True, timeout=60)
     assert done.returncode == 1
-    assert done.stderr == f"minict: MINICT_PORT={port} is no port: give a number from 1 to 65535\n"
+    assert done.stderr == f"minict: invalid MINICT_PORT={port}: use a number from 1 to 65535\n"
 
 
 def test_a_server_that_does_not_start_says_its_last_words(environment, tmp_path):

@@ -149,7 +149,7 @@ def _remove_it(box):
 
 Scenario(
     "speechless",
-    "In this container the command greet is there, and whoever calls it hears that it is not found.",
+    "In this container the command greet is there, and still everybody who calls it is told that it is not found.",
     minutes=6,
     start=start,
     check=check,

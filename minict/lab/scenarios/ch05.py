@@ -143,7 +143,7 @@ def check(box) -> None:
     if box.status != "running":
         raise Feedback("The container has ended. It must go on: take away what it sees while it runs.")
     if not os.path.exists(f"{_leaks[id(box)].directory}/diary"):
-        raise Feedback("The host's own diary is gone. It was to be kept, and out of the container's sight.")
+        raise Feedback("The host's own diary is gone. It must stay, out of the container's sight.")
     points = [entry["point"] for entry in host.mount_table(box.pid)]
     if points.count(_PLACE) == 1:
         raise Feedback(
@@ -197,7 +197,7 @@ Scenario(
     wrong={
         "asks the container's root": (_ask_the_containers_root, "without a capability"),
         "covers it": (_cover_it, "the lower one is covered"),
-        "removes the file": (_burn_the_diary, "It was to be kept"),
+        "removes the file": (_burn_the_diary, "It must stay"),
     },
     end=end,
 )
