@@ -36,6 +36,8 @@ def execute(
     pid = container.pid
     if pid is None:
         raise ContainerError(f"the container {container.id} is not running: start it first")
+    if container.cgroup.frozen:  # a process that joins a frozen cgroup stops too
+        raise ContainerError(f"the container {container.id} is frozen: thaw it first")
     pidfd = kernel.pidfd_open(pid)
     cgroup_namespace = os.open(f"/proc/{pid}/ns/cgroup", os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -101,8 +101,8 @@ def wait_readable(fd: int, what: str, patience: float | None = None) -> bool:
     while not poll.poll(min(_OBEDIENCE, patience) * 1000):
         if monotonic() - begin >= patience:
             raise ContainerError(
-                f"the container did not {what} within {patience:.0f} s: a process has stopped it (SIGSTOP), "
-                "or a file that it needs does not answer"
+                f"the container did not {what} within {patience:.0f} s: its cgroup is frozen, a process has stopped it "
+                "(SIGSTOP), or a file that it needs does not answer"
             )
         pending = _signal.sigpending() & _FATAL_SIGNALS
         if pending:

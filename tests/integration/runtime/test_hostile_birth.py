@@ -260,8 +260,12 @@ def test_a_process_that_joins_a_frozen_container_is_given_up(bundle, monkeypatch
     monkeypatch.setattr(process, "_LAST_BREATH", 0.5)
     container = bundle.begin("sleep", "1000")
     container.cgroup.freeze()
+    true = Process(args=["true"], env=["PATH=/bin:/usr/bin"])
+    with pytest.raises(ContainerError, match="is frozen: thaw it first"):
+        runtime.execute(container, true, streams=(-1, 2, 2))
+    monkeypatch.setattr(type(container.cgroup), "frozen", False)  # frozen in the instant after that look
     with pytest.raises(ContainerError, match="did not (start|clone) within"):
-        runtime.execute(container, Process(args=["true"], env=["PATH=/bin:/usr/bin"]), streams=(-1, 2, 2))
+        runtime.execute(container, true, streams=(-1, 2, 2))
     container.cgroup.thaw()
     wait_until(lambda: container.cgroup.processes() == [container.pid])
 
