@@ -18,7 +18,8 @@ is the first cell of every notebook.  It prints nothing, takes a twentieth of a 
 ``course_map()``, ``progress()``           all chapters and all tasks, and what is done (:mod:`.course`)
 ``source(f)``                              the package's own source (:mod:`.source`)
 ``runtime_map(5)``                         the map of the whole runtime, chapter 5's part lit (:mod:`.figures`)
-``process_tree(pid)``, ``mount_tree(pid)`` processes and mounts, as they are now
+``process_tree(pid)``                      a process and all below it, as they are now
+``mount_tree(pid)``                        what a process has mounted where
 ``namespace_map({name: pid, …})``          which processes share which namespaces
 ``live(draw, label, values)``              a drawing that a slider moves
 ``watch(sample, label)``                   a value of the kernel, drawn while it changes
