@@ -7,7 +7,7 @@ import argparse
 import os
 import sys
 
-from . import copies, server
+from . import copies
 
 
 def main(words: list[str]) -> int:
@@ -18,6 +18,11 @@ def main(words: list[str]) -> int:
     )
     options = parser.parse_args(words)
     if options.reset is None:
+        try:
+            from . import server
+        except ModuleNotFoundError as error:
+            print(f"minict: the course needs the Python package {error.name}: run 'sudo make lab'", file=sys.stderr)
+            return 1
         return server.main([])
     if not options.reset.isdecimal():
         print(f"minict: invalid chapter {options.reset!r}: use a number such as 02", file=sys.stderr)

@@ -182,3 +182,17 @@ def test_minict_lab_is_the_same(tmp_path):
         text=True,
     )
     assert done.stdout.endswith("00-what-is-a-container.ipynb is new.\n") and done.stderr == ""
+
+
+def test_the_course_without_jupyterlab_says_what_to_do(tmp_path):
+    os.makedirs(tmp_path / "jupyter_core")
+    (tmp_path / "jupyter_core/__init__.py").write_text("raise ModuleNotFoundError('no', name='jupyter_core')")
+    done = subprocess.run(
+        [sys.executable, "-m", "minict.lab"],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 1
+    assert done.stderr == "minict: the course needs the Python package jupyter_core: run 'sudo make lab'\n"
