@@ -194,9 +194,18 @@ def test_the_map_names_every_chapter_and_what_is_next(own_record):
 
 
 def test_the_record_survives_a_notebook_and_two_at_once(own_record):
+    children = []
     for number in range(8):
-        if os.fork() == 0:
+        child = os.fork()
+        if child == 0:
             record.note("exercises", f"some-{number}", source="def f(): pass")
+            os._exit(0)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 8
+    assert len(record.section("exercises")) == 8
+
+
+def f(): pass")
             os._exit(0)
     while True:
         try:
