@@ -205,16 +205,6 @@ def test_the_record_survives_a_notebook_and_two_at_once(own_record):
     assert len(record.section("exercises")) == 8
 
 
-def f(): pass")
-            os._exit(0)
-    while True:
-        try:
-            os.wait()
-        except ChildProcessError:
-            break
-    assert len(record.section("exercises")) == 8
-
-
 def test_a_broken_record_is_no_error_and_the_first_form_of_it_is_read(own_record):
     os.makedirs(own_record / ".minict")
     (own_record / ".minict/progress.json").write_text('{"pivot-1": "def pivot_root(): pass"}')
