@@ -106,8 +106,8 @@ def _draw_moment(sheet: _Sheet, x: float, width: float, number: int, title: str,
 
 
 def operations(container) -> list:
-    """The table of operations that was made for a running *container*, without the mounts that have chapters of their own:
-    its overlay, its binds and its cgroups."""
+    """The table of operations that was made for a running *container*, without the mounts that have chapters of their
+    own: its overlay, its binds and its cgroups."""
     spec = State(container.id).read_spec()
     spec.mounts = [mount for mount in spec.mounts if mount.type not in ("overlay", "bind", "cgroup")]
     return rootfs.operations(spec, "/", {}, None)

@@ -80,7 +80,8 @@ def find(id: str) -> Scenario:
 
 
 def sad(id: str):
-    """Start the broken container *id*, print its symptom, and return the container.  Called again, it starts a new one."""
+    """Start the broken container *id*, print its symptom, and return the container.  Called again, it starts a new
+    one."""
     scenario = find(id)
     end(id)
     box = _running[id] = scenario.start()

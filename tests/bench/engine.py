@@ -259,7 +259,8 @@ def main() -> None:
     if "minict-monitor" in memory:
         reached = "reached" if memory["minict-monitor"] <= GOAL_MEMORY else "not reached"
         print(
-            f"  {'private memory of a monitor, in MB':<50}{memory['minict-monitor']:8.1f}{'':18}   {GOAL_MEMORY:<5} {reached}"
+            f"  {'private memory of a monitor, in MB':<50}{memory['minict-monitor']:8.1f}{'':18}   {GOAL_MEMORY:<5} "
+            f"{reached}"
         )
 
 

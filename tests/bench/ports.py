@@ -252,7 +252,8 @@ def report(found: dict[str, list[tuple[float, float]]], rounds: int) -> None:
         verdict = "reached" if goal and ratio >= goal else "not reached" if goal else ""
         print(
             f"  {f'{name} / {other}':<48}{ratio:8.2f} {quartile(rates) / quartile(others):8.2f} "
-            f"{max(rates) / max(others):8.2f} {quartile(efficiencies) / quartile(their_efficiencies):24.2f}   {goal or '-':<5} {verdict}"
+            f"{max(rates) / max(others):8.2f} {quartile(efficiencies) / quartile(their_efficiencies):24.2f}   "
+            f"{goal or '-':<5} {verdict}"
         )
 
 

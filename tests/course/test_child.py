@@ -20,7 +20,10 @@ def kernel():
 @pytest.fixture(autouse=True)
 def still_alive(kernel):
     """After each of these tests the next cell works, in the same kernel, and in its namespaces."""
-    state = "import os; [os.getpid(), os.getcwd(), *(os.readlink(f'/proc/self/ns/{n}') for n in sorted(os.listdir('/proc/self/ns')))]"
+    state = (
+        "import os; [os.getpid(), os.getcwd(), *(os.readlink(f'/proc/self/ns/{n}') for n in "
+        "sorted(os.listdir('/proc/self/ns')))]"
+    )
     before = kernel.run(state)
     yield
     assert kernel.run(state) == before

@@ -135,7 +135,8 @@ class TestEveryChallenge:
         ("init-1", "def reap(pid):\n    options = 'x'\n    return os.waitpid(options, pid)[1]",
          "that is os.waitpid('x', 3)\n  os.waitpid() wants (pid, options), in this order"),
         ("init-1", "def reap(pid):\n    return os.waitpid(pid, 0, 0)[1]", "that is os.waitpid("),
-        ("init-1", "def reap(pid):\n    return os.waitpid('x', 0)[1]", "os.waitpid() wants (pid, options), in this order"),
+        ("init-1", "def reap(pid):\n    return os.waitpid('x', 0)[1]", "os.waitpid() wants (pid, options), in this "
+                                                                       "order"),
         ("init-1", "def reap(pid):\n    raise ValueError(pid)", "reap(3) raised ValueError: 3"),
         ("proc-1", "def spawn(function):\n    function()\n    while True:\n        pass",
          "the process that called it still runs in your line: "),
@@ -152,14 +153,14 @@ def test_what_is_wrong_in_all_exercises_alike_is_said_first(id, source, words):
 
 def test_no_signal_of_an_answer_reaches_another_process():
     """In the answer's own pid namespace ``kill(-1)`` means nobody; outside it would be this very test."""
-    state, feedback = answer(ALL["init-1"], "def reap(pid):\n    os.kill(-1, 9)\n    return os.wait()[1]\n")
+    state, _ = answer(ALL["init-1"], "def reap(pid):\n    os.kill(-1, 9)\n    return os.wait()[1]\n")
     assert state == "failing"
     seen = "def reap(pid):\n    raise ValueError(sorted(int(n) for n in os.listdir('/proc') if n.isdigit())[:3])\n"
     assert "ValueError: [1, 2, 3]" in answer(ALL["init-1"], seen)[1]
 
 
 def test_endless_printing_keeps_its_verdict():
-    state, feedback = answer(ALL["init-1"], "def reap(pid):\n    while True:\n        print('x' * 100)\n", 2)
+    _, feedback = answer(ALL["init-1"], "def reap(pid):\n    while True:\n        print('x' * 100)\n", 2)
     assert "gave no answer within 2 s" in feedback and "more lines" in feedback and len(feedback) < 6000
 
 

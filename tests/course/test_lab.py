@@ -106,7 +106,8 @@ def quick(tiny):
         kernel.run("import sys, os, minict; sys.modules['minict.lab.trace']._PATIENCE = 0.2")
         yield kernel
         kernel.run(
-            "for each in minict.containers(): each.remove(force=True)\nfrom minict.engine.system.prune import prune; prune()"
+            "for each in minict.containers(): each.remove(force=True)\nfrom minict.engine.system.prune import prune; "
+            "prune()"
         )
         assert "left no trace" in kernel.run("leave_no_trace()")
 
@@ -165,7 +166,8 @@ def test_a_changed_host_name_is_a_trace():
 
 def test_an_interrupted_run_leaves_no_zombie(quick):
     quick.run(
-        "import signal, threading\nthreading.Timer(1.0, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT])"
+        "import signal, threading\nthreading.Timer(1.0, signal.pthread_kill, [threading.main_thread().ident, "
+        "signal.SIGINT])"
         ".start()\nminict.run('tiny', 'sleep 100', network='none')"
     )
     assert "left no trace" in quick.run("leave_no_trace()")
@@ -231,7 +233,8 @@ def test_a_slider_moves_a_drawing(kernel):
 
 def test_a_curve_grows_while_no_cell_runs(kernel):
     kernel.run(
-        "import time\nbegin = time.monotonic()\ncurve = watch(lambda: time.monotonic() - begin, 'time', seconds=0.6, every=0.05)"
+        "import time\nbegin = time.monotonic()\ncurve = watch(lambda: time.monotonic() - begin, 'time', seconds=0.6, "
+        "every=0.05)"
     )
     assert (
         kernel.run(
@@ -306,7 +309,8 @@ def test_source_is_the_packages_own(kernel):
     words = kernel.run("source(rootfs.pivot_root)")
     assert words.startswith("# minict/runtime/rootfs.py\n\ndef pivot_root(") and 'k.umount2(".", k.MNT_DETACH)' in words
     kernel.run(
-        "from minict.kernel import mount as k\nimport os\n@exercise('pivot-1')\ndef pivot_root(rootfs):\n    os.chdir(rootfs)\n"
+        "from minict.kernel import mount as k\nimport os\n@exercise('pivot-1')\ndef pivot_root(rootfs):\n    "
+        "os.chdir(rootfs)\n"
         "    k.pivot_root('.', '.')\n    k.umount2('.', 2)\n    os.chdir('/')"
     )
     assert kernel.run("source(rootfs.pivot_root)") == words  # also when a learner's function is in its place

@@ -302,7 +302,8 @@ def test_the_kernel_is_root_and_the_rest_is_not(lab):
     kernel = lab.kernel()
     kernel.run("import ctypes, os, time")
     parent = kernel.run(
-        "print(open(f'/proc/{os.getppid()}/cmdline').read().split(chr(0))[1:3], os.stat(f'/proc/{os.getppid()}').st_uid != 0)"
+        "print(open(f'/proc/{os.getppid()}/cmdline').read().split(chr(0))[1:3], "
+        "os.stat(f'/proc/{os.getppid()}').st_uid != 0)"
     )
     assert parent == "['-m', 'jupyterlab'] True\n", "nothing stands between JupyterLab and its kernel"
     path = kernel.run(

@@ -241,7 +241,8 @@ def test_a_name_in_use_is_refused_and_free_again_afterwards(image):
 
 def test_the_name_of_a_container_whose_python_was_killed_is_free_at_once(image):
     code = (
-        f"import minict, os, signal; one = minict.run({image!r}, 'sleep 1000', detach=True, name='web', network='none')\n"
+        f"import minict, os, signal; one = minict.run({image!r}, 'sleep 1000', detach=True, name='web', "
+        "network='none')\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == -9
@@ -264,7 +265,10 @@ def test_it_ends_with_the_python_that_made_it(image):
 
 
 def test_a_container_is_created_started_and_outlives_this_python(image):
-    code = f"import minict; print(minict.create({image!r}, ['sh', '-c', 'echo here; sleep 1000'], name='stays', network='none').start().pid)"
+    code = (
+        f"import minict; print(minict.create({image!r}, ['sh', '-c', 'echo here; sleep 1000'], name='stays', "
+        "network='none').start().pid)"
+    )
     pid = int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
     box = minict.container("stays")
     try:

@@ -261,7 +261,10 @@ def test_a_tree_deeper_than_any_path_spoils_no_list(image):
 
 
 def test_a_copy_on_the_host_is_no_set_user_id_program_and_no_device(image, tmp_path):
-    script = "cp /bin/busybox /p && chown 1000:1000 /p && chmod 6755 /p; cp /p /q; chown 0:0 /q; chmod 4755 /q; mknod /d c 1 5"
+    script = (
+        "cp /bin/busybox /p && chown 1000:1000 /p && chmod 6755 /p; cp /p /q; chown 0:0 /q; chmod 4755 /q; "
+        "mknod /d c 1 5"
+    )
     minict("run", "--network", "none", "--name", "box", image, "sh", "-c", f"mkdir /t; cd /t; {script}; mv /p /q /d /t")
     done = minict("cp", "box:/t", str(tmp_path / "copy"))
     assert done.returncode == 0 and "a device" in done.stderr, done

@@ -16,12 +16,14 @@ from tests.support.world import host_network
 PACKAGES = ("nginx-light", "mariadb-server-core", "mariadb-client-core", "busybox-static")
 
 APPLETS = (
-    "sh ls cat cp mv rm mkdir rmdir ln chmod chown chgrp touch sed grep cut tr sort head tail wc sleep true false kill ps id "
+    "sh ls cat cp mv rm mkdir rmdir ln chmod chown chgrp touch sed grep cut tr sort head tail wc sleep true false "
+    "kill ps id "
     "hostname uname date dirname basename expr test [ env nc wget ping ip find printf echo seq mktemp sync dd sha256sum"
 )
 
 FILES = {
-    "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nmysql:x:100:100::/var/lib/mysql:/bin/false\nwww-data:x:33:33::/srv:/bin/false\n",
+    "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nmysql:x:100:100::/var/lib/mysql:/bin/false\n"
+    "www-data:x:33:33::/srv:/bin/false\n",
     "etc/group": "root:x:0:\nmysql:x:100:\nwww-data:x:33:\n",
     "srv/index.html": "nginx in a container of minict\n",
     # a second tier without a language of its own: a shell script behind nginx asks the database, which it knows by name
@@ -33,7 +35,8 @@ FILES = {
     "--auth-root-authentication-method=normal >/dev/null || exit 1\n"
     "exec mariadbd --user=mysql --socket=/tmp/mysqld.sock --pid-file=/tmp/mysqld.pid --skip-name-resolve "
     '--innodb-buffer-pool-size=16M --innodb-log-file-size=4M --key-buffer-size=1M --skip-log-bin "$@"\n',
-    "etc/nginx/nginx.conf": "daemon off; user www-data; worker_processes 1; pid /tmp/nginx.pid; error_log stderr warn;\n"
+    "etc/nginx/nginx.conf": "daemon off; user www-data; worker_processes 1; pid /tmp/nginx.pid; error_log stderr "
+    "warn;\n"
     "events {}\n"
     "http {\n  access_log /dev/stdout;\n  server {\n    listen 80;\n    root /srv;\n"
     "    location /cgi-bin/ { proxy_pass http://127.0.0.1:8080; }\n  }\n}\n",

@@ -7,8 +7,8 @@
         page.run_all()
         page.cell('@exercise("pivot-1")').run()
 
-ContainerOptions, logs and the browser's profile lie below the given directory, and so does the copy of the notebook that is
-opened: what is committed is never written to.
+ContainerOptions, logs and the browser's profile lie below the given directory, and so does the copy of the notebook
+that is opened: what is committed is never written to.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ _SETTINGS = {
 _EXPOSE = """new MutationObserver(() => {
     const settings = document.getElementById('jupyter-config-data');
     if (settings && settings.textContent.includes('"exposeAppInBrowser": false'))
-        settings.textContent = settings.textContent.replace('"exposeAppInBrowser": false', '"exposeAppInBrowser": true');
+        settings.textContent = settings.textContent.replace(
+            '"exposeAppInBrowser": false', '"exposeAppInBrowser": true');
 }).observe(document, {childList: true, subtree: true});"""
 
 

@@ -22,10 +22,12 @@ ROOT = subprocess.run(
 
 # A phrase as a regular expression, and what to write instead.  Whole phrases: "there is no route" is good English.
 PHRASES = {
-    r"(?<!there )(?<!here )(?<!There )\b(?:is|are|was) no (?!longer\b|more than\b|less\b|doubt\b|different\b|matter\b|one\b)": "is not a …",
+    r"(?<!there )(?<!here )(?<!There )\b(?:is|are|was) no (?!longer\b|more "
+    r"than\b|less\b|doubt\b|different\b|matter\b|one\b)": "is not a …",
     r"\b[Ww]ish(?:es|ed|ing)?\b(?! you)": "ask for, request, want, option",
     r"\b[Ww]ho(?:m)?ever\b": "anyone who, the process that",
-    r"(?:^|[.:;(] +|\"\"\"|# )Who (?:\w+ )?(?:is|has|knows|can|may|does|reads|asks|joins|makes|starts|wants|was|will)\b[^?]*$": "If you …, a process that …",
+    r"(?:^|[.:;(] +|\"\"\"|# )Who (?:\w+ "
+    r")?(?:is|has|knows|can|may|does|reads|asks|joins|makes|starts|wants|was|will)\b[^?]*$": "If you …",
     r"\bwho(?:m)? (?:is|are|was|will be) to\b": "that should, who should",
     r"\b[Gg]ladly\b": "readily",
     r"\bmight(?:y|ier|iest)\b": "powerful, more privileged",

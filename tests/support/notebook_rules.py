@@ -119,7 +119,10 @@ def nothing_is_ignored_without_a_reason(page):
         if re.search(r"NBVAL_|PYTEST_VALIDATE", cell.source):
             yield f"{first_line(cell)!r} has a comment for nbval: use a tag, which readers do not see"
         if tags(cell) & IGNORING_TAGS and page.key(cell) not in REASONS_TO_IGNORE:
-            yield f"{first_line(cell)!r} has the tag {', '.join(tags(cell) & IGNORING_TAGS)} and no reason in tests/support/notebook_rules.py"
+            yield (
+                f"{first_line(cell)!r} has the tag {', '.join(tags(cell) & IGNORING_TAGS)} and no reason in "
+                "tests/support/notebook_rules.py"
+            )
 
 
 def no_state_of_widgets(page):
@@ -233,7 +236,10 @@ def no_word_before_its_explanation(page):
     prose = prose_of(page.text)
     for term in glossary():
         if page.chapter < term.chapter and term.is_in(prose) and term.anchor not in page.text:
-            yield f"it uses {term.word!r}, which chapter {term.chapter:02} explains: link to {term.anchor}, or write another word"
+            yield (
+                f"it uses {term.word!r}, which chapter {term.chapter:02} explains: link to {term.anchor}, or write "
+                "another word"
+            )
 
 
 # ---- rules for a chapter ---------------------------------------------------------------------------------------

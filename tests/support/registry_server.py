@@ -73,9 +73,9 @@ def free_port() -> int:
 class RegistryServer:
     """docker-registry in *directory*.  In a ``with`` statement.
 
-    *auth*: None, or ``htpasswd``, where USER has PASSWORD, or a :class:`TokenServer`.  *tls*: a certificate and its key, as
-    paths.  *address*: another than a free port of 127.0.0.1.  *cache_of*: the URL of the registry that it is a mirror
-    of.
+    *auth*: None, or ``htpasswd``, where USER has PASSWORD, or a :class:`TokenServer`. *tls*: a certificate and its
+    key, as paths.  *address*: another than a free port of 127.0.0.1.  *cache_of*: the URL of the registry that it is a
+    mirror of.
     """
 
     def __init__(self, directory, auth=None, tls=None, address: str | None = None, cache_of: str | None = None):
@@ -431,7 +431,7 @@ class _Listener:
 class Wire(_Listener):
     """A way to the server at *target*: ``received`` counts what comes back through it, in bytes.
 
-    *rate*: bytes in a second; None for all that is possible.  *breaks*: after so many bytes each, connections are reset.
+    *rate*: bytes in a second; None for all that is possible. *breaks*: after so many bytes each, connections are reset.
     ``sent`` and ``breaks_up`` are the same for what goes there.
     """
 

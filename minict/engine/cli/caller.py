@@ -1,7 +1,7 @@
 """What a shell has set for its own processes, and what a container must not inherit from whoever types the command.
 
-Docker's containers are children of a daemon, so the caller's umask, niceness, processors and limits mean nothing to them.
-Here they are children of the command.
+Docker's containers are children of a daemon, so the caller's umask, niceness, processors and limits mean nothing to
+them. Here they are children of the command.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@
 
     index      one image for many machines: a manifest's digest for each platform
     manifest   the digest of the configuration, and of each layer's blob: the archive as it travels, compressed
-    config     what a container of the image is to be, and each layer's DiffID: the digest of the archive, not compressed
+    config     what a container of the image is to be, and each layer's DiffID: the digest of the archive, not
+               compressed
 
 The OCI's forms and Docker's own (version 2, schema 2) differ in their media types alone.  Each function raises
 :class:`ContainerError` with a sentence that begins with *name*, which is what messages call the document.
@@ -29,7 +30,8 @@ LAYER_GZIP, LAYER_ZSTD = f"{LAYER}+gzip", f"{LAYER}+zstd"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
-# What Docker 1.10 and some registries of its time wrote; such images are still there.  Source: moby, distribution/pull_v2.go.
+# What Docker 1.10 and some registries of its time wrote; such images are still there.  Source: moby,
+# distribution/pull_v2.go.
 _OLD_CONFIGS = ("application/octet-stream", "application/json", "text/html", "")
 DOCKER_LAYER, DOCKER_LAYER_GZIP = (
     "application/vnd.docker.image.rootfs.diff.tar",

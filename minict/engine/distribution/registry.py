@@ -247,7 +247,8 @@ class Registry:
     def upload(self, repository: str, descriptor, file, sent=lambda count: None, mount_from: str | None = None) -> str:
         """See that *repository* has the blob *descriptor*, which *file* holds; ``there``, ``mounted`` or ``sent``.
 
-        *mount_from*: another repository of this registry, which may have it.  *sent* is called with the bytes sent so far.
+        *mount_from*: another repository of this registry, which may have it. *sent* is called with the bytes sent so
+        far.
         """
         if self.has_blob(repository, descriptor.digest):
             return "there"

@@ -22,7 +22,8 @@ _KEYS = ("is-official", "is-automated", "stars")
 def search(term: str, limit: int = 25, texts: list[str] = ()) -> list[dict]:
     """The repositories for *term*, ``[REGISTRY/]WORD``, those with the most stars first, at most *limit*.
 
-    Each has ``name``, ``description``, ``star_count`` and ``is_official``.  *texts*: filters.  Raises :class:`ContainerError`.
+    Each has ``name``, ``description``, ``star_count`` and ``is_official``.  *texts*: filters.  Raises
+    :class:`ContainerError`.
     """
     if not 1 <= limit <= MOST:
         raise ContainerError(f"--limit {limit}: use a number from 1 to {MOST}")

@@ -129,9 +129,9 @@ class Transport:
     def request(self, method: str, url: str, headers: dict | None = None, body=None, attempts: int = ATTEMPTS):
         """The answer to *method* *url*, whose body is not read yet.  An *url* without a host means the server itself.
 
-        *body*: bytes, or a function that gives a fresh file for each attempt.  Redirects are followed, and what may pass is
-        tried again, *attempts* times in all.  Raises :class:`RegistryError`; :class:`Interrupted` when it may still
-        pass.
+        *body*: bytes, or a function that gives a fresh file for each attempt. Redirects are followed, and what may
+        pass is tried again, *attempts* times in all.  Raises :class:`RegistryError`; :class:`Interrupted` when it may
+        still pass.
         """
         url = urljoin(f"{self.origin}/", url)
         for attempt in range(1, attempts + 1):
@@ -292,7 +292,8 @@ def _nearness(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
 
 
 def _embedded(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
-    """The IPv4 addresses that the IPv6 address *ip* leads to. Sources: RFC 4291, 2.5.5; RFC 3056; RFC 4380; RFC 6052."""
+    """The IPv4 addresses that the IPv6 address *ip* leads to. Sources: RFC 4291, 2.5.5; RFC 3056; RFC 4380; RFC
+    6052."""
     if not isinstance(ip, ipaddress.IPv6Address):
         return []
     last = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)

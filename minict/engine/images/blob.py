@@ -84,7 +84,8 @@ class Blob:
                 self._source.close()
         if contents.digest != diff_id:
             raise _Wrong(
-                f"{self.name} unpacks to something else than the image's configuration says (sha256 {contents.digest[:12]}… "
+                f"{self.name} unpacks to something else than the image's configuration says (sha256 "
+                f"{contents.digest[:12]}… "
                 f"and not {diff_id[:12]}…): whoever made the image made a mistake, or means harm"
             )
         return contents
@@ -117,7 +118,8 @@ class Blob:
             pass
         if self._position < self.descriptor.size:
             raise ContainerError(
-                f"{self.name} ended after {self._position} of {self.descriptor.size} bytes: pull again, it goes on there"
+                f"{self.name} ended after {self._position} of {self.descriptor.size} bytes: pull again, it goes on "
+                "there"
             )
         if f"sha256:{self._digest.hexdigest()}" != self.descriptor.digest:
             raise _Wrong(f"{self.name} is not what its digest says: it was changed on its way; get it again")

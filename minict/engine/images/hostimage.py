@@ -143,7 +143,8 @@ def ask_loader(loader: str, file: str) -> list[str]:
 
 
 def programs_named(words: list[str]) -> list[str]:
-    """The programs that a script needs to start, by what :func:`shebang` says: its interpreter and, behind env, one more.
+    """The programs that a script needs to start, by what :func:`shebang` says: its interpreter and, behind env, one
+    more.
 
     ``#!/usr/bin/env python3`` (or ``env -S python3 -u``) leaves it to env to find python3: both are needed.
     """

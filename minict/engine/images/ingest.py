@@ -78,10 +78,11 @@ class Making:
     def layer(self, descriptor, diff_id: str, fetch, **limits: int) -> bool:
         """See that the layer *diff_id* is in the store; whether its blob had to be fetched for that.
 
-        *descriptor* (:class:`minict.engine.distribution.manifest.Descriptor`) is the blob as the manifest has it.  *fetch* is called
-        with the number of bytes that are here already and returns a binary file (``read(size)``, and ``close()``) with
-        the rest; what it raises comes out here.  Blob and archive are verified while they stream.  Who fetches the same
-        layer at the same time is waited for.  What was fetched before an error stays for the next time.
+        *descriptor* (:class:`minict.engine.distribution.manifest.Descriptor`) is the blob as the manifest has it.
+        *fetch* is called with the number of bytes that are here already and returns a binary file (``read(size)``, and
+        ``close()``) with the rest; what it raises comes out here.  Blob and archive are verified while they stream.
+        Who fetches the same layer at the same time is waited for.  What was fetched before an error stays for the next
+        time.
 
         *limits*: ``max_bytes`` and ``max_entries`` of :func:`minict.engine.archive.extract.unpack`.
         Raises :class:`ContainerError`.
@@ -139,9 +140,9 @@ class Making:
         """Make the :class:`minict.engine.images.image.Image` with the configuration *config*, whose layers are all
         there by now.
 
-        *manifest* (:class:`minict.engine.distribution.manifest.Manifest`) is what it came with; *digest* is what the registry calls
-        it, that is the index's when it came by an index (Docker's RepoDigests).
-        Raises :class:`ContainerError`.
+        *manifest* (:class:`minict.engine.distribution.manifest.Manifest`) is what it came with; *digest* is what the
+        registry calls it, that is the index's when it came by an index (Docker's RepoDigests). Raises
+        :class:`ContainerError`.
         """
         from minict.engine.distribution import manifest as documents
         from minict.engine.distribution import reference
@@ -223,9 +224,10 @@ def commit(
 ):
     """Make an image of *parent* (an Image, or None: of nothing) and one layer more: what is in the directory *upper*.
 
-    *upper* is a layer as overlayfs has it, and is only read; None when the step changes no file.  *config*: the whole new
-    ``config`` of the image.  *history*: the new entry (``created_by``, ``author``, ``comment``; ``created`` is added).
-    *ignore*: see :func:`minict.engine.images.diff.changes`.  Returns the Image.  Raises :class:`ContainerError`.
+    *upper* is a layer as overlayfs has it, and is only read; None when the step changes no file. *config*: the whole
+    new ``config`` of the image.  *history*: the new entry (``created_by``, ``author``, ``comment``; ``created`` is
+    added). *ignore*: see :func:`minict.engine.images.diff.changes`.  Returns the Image.  Raises
+    :class:`ContainerError`.
     """
     import time
 

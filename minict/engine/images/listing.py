@@ -43,8 +43,8 @@ def rows(
 ) -> list[dict]:
     """A row for each name of each image, the youngest image first.
 
-    *pattern*: only this repository, or this name.  *filters*: see :func:`wanted`.  *all*: also the images without a name on
-    which others are built, and those that the build cache holds.  Raises :class:`ContainerError`.
+    *pattern*: only this repository, or this name. *filters*: see :func:`wanted`. *all*: also the images without a name
+    on which others are built, and those that the build cache holds.  Raises :class:`ContainerError`.
     """
     from . import buildcache
 

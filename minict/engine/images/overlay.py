@@ -6,7 +6,8 @@ Below the container's directory:
 ``upper``  what the container has changed
 ``work``   overlayfs's own workshop
 ``root``   where the whole is mounted
-``copy``   all files of the image, where overlayfs can't be used: on a file system that can't hold an upper layer, as inside
+``copy``   all files of the image, where overlayfs can't be used: on a file system that can't hold an upper layer, as
+           inside
            another container, or with a kernel that lacks it
 =========  =======================================================================================================
 
@@ -62,8 +63,8 @@ def prepare(image, directory: str) -> None:
 def mount(image, directory: str, once: bool = False) -> spec.Mount:
     """The overlay of *image* with ``upper`` and ``work`` in *directory*.
 
-    *once*: ``volatile`` spares the sync to the disk at its end; the kernel refuses to mount such an upper layer a second
-    time after a crash.  Raises :class:`ContainerError`.
+    *once*: ``volatile`` spares the sync to the disk at its end; the kernel refuses to mount such an upper layer a
+    second time after a crash.  Raises :class:`ContainerError`.
     """
     place = directory.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
     options = [

@@ -12,7 +12,7 @@ Below ``MINICT_ROOT/images``:
                          ``link``, and of the ``blob``, if there is one, ``mediaType``, ``digest``, ``blob_size``;
                          ``implied``: directories that the archive did not list, until an image has the layer
 ``links/LINK``           a short symbolic link to a layer's ``diff``: what mount(2) is told fits on a page of 4096 bytes
-``partial/DIGEST``       a blob on its way, by its own digest: its maker holds a lock (flock) on it.  What an interrupted
+``partial/DIGEST``       a blob on its way, by its own digest: its maker holds a lock (flock) on it. What an interrupted
                          pull has left is where the next one goes on
 ``making/X/``            what is not finished yet; its maker holds a lock (flock) on the directory as long as it lives.
                          ``uses/DIFFID`` are layers that it is going to need: nobody may remove them meanwhile
@@ -24,12 +24,12 @@ finds a name finds all of the image; whoever is killed leaves a directory withou
 
 Nothing but root may look into the store (mode 0700): layers hold set-user-ID programs and devices of anyone's making.
 
-**A layer's blob is kept** as it came, beside its files, as containerd does it; compressed here when it came plain.  That costs
-a third more of disk, and for it ``push`` and ``save`` give back what came, bit for bit, with the same digests, so that
-the other side knows what it has already; no archive has to be put together again from a directory, which is slow and
-goes wrong for odd archives (Docker keeps each header for that, in "tar-split").  A layer that was made here has no
-blob until it is asked for (:func:`minict.engine.images.ingest.layer_blob`): :func:`minict.engine.images.diff.pack` makes of the same files always
-the same archive.
+**A layer's blob is kept** as it came, beside its files, as containerd does it; compressed here when it came plain.
+That costs a third more of disk, and for it ``push`` and ``save`` give back what came, bit for bit, with the same
+digests, so that the other side knows what it has already; no archive has to be put together again from a directory,
+which is slow and goes wrong for odd archives (Docker keeps each header for that, in "tar-split").  A layer that was
+made here has no blob until it is asked for (:func:`minict.engine.images.ingest.layer_blob`):
+:func:`minict.engine.images.diff.pack` makes of the same files always the same archive.
 
 How a pull uses it::
 

@@ -150,7 +150,8 @@ class DetachKeys:
         self._held = b""  # the part of the sequence that has been typed so far
 
     def typed(self, data: bytes, pass_on) -> None:
-        """Call *pass_on* with the part of *data* that is for the container; raise :class:`Detached` after the last key."""
+        """Call *pass_on* with the part of *data* that is for the container; raise :class:`Detached` after the last
+        key."""
         data, self._held = find_keys(self._held + data, self._keys)
         if data:
             pass_on(data)

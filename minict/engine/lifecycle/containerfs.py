@@ -43,7 +43,8 @@ def _is_own(mount: spec.Mount) -> bool:
 
 
 def with_files(record, function, volumes: bool = True):
-    """Call *function* with the files of a container and return its result; a stopped container cannot start meanwhile."""
+    """Call *function* with the files of a container and return its result; a stopped container cannot start
+    meanwhile."""
     if record.pid is not None:
         files = of_container(record, volumes)
         try:

@@ -76,8 +76,8 @@ class Health:
             self.fd = -1
 
     def _insist(self) -> None:
-        """The check has not ended in its time: the container may have stopped it before its own clock began.  It is asked to
-        end what it has begun inside, and then killed; either way :attr:`fd` comes to its end."""
+        """The check has not ended in its time: the container may have stopped it before its own clock began.  It is
+        asked to end what it has begun inside, and then killed; either way :attr:`fd` comes to its end."""
         os.kill(self._pid, _KILL if self._asked else _TERM)
         self._asked = True
         self._deadline = time.monotonic() + _GRACE
@@ -151,7 +151,8 @@ class Health:
 
 
 def _check(record: Record, command: list[str], seconds: float) -> tuple[int, bytes]:
-    """Execute *command* and wait for it; return its exit status and output, -1 if it failed to start or took too long."""
+    """Execute *command* and wait for it; return its exit status and output, -1 if it failed to start or took too
+    long."""
     import select
 
     output, written = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)

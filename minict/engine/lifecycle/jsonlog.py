@@ -292,7 +292,8 @@ def _last_lines(directory: str, count: int, wanted, streams: tuple) -> tuple[lis
 
 
 def _lines_backwards(directory: str):
-    """The complete lines of all files, the last one first, as (number of the file, line, end of the file's last line)."""
+    """The complete lines of all files, the last one first, as (number of the file, line, end of the file's last
+    line)."""
     for number in reversed(numbers(directory)):
         try:
             file = open(_path(directory, number), "rb")

@@ -384,7 +384,8 @@ class Monitor:
         return when != "on-failure" or (status != 0 and (most is None or restarts < most))
 
     def _rest(self, seconds: float) -> bool:
-        """Wait before the next run; False when a user has stopped the container meanwhile, which wakes us by SIGTERM."""
+        """Wait before the next run; False when a user has stopped the container meanwhile, which wakes us by
+        SIGTERM."""
         wake = Wake()
         try:
             _readable([wake.fd], seconds)

@@ -55,7 +55,8 @@ def run(
 
 
 def _screen(attach: list[str]) -> tuple[int, int]:
-    """The descriptors for the container's output and error: ours for those in *attach*. Raises :class:`ContainerError`."""
+    """The descriptors for the container's output and error: ours for those in *attach*. Raises
+    :class:`ContainerError`."""
     for name in attach:
         if name not in _STREAMS:
             raise ContainerError(f"invalid --attach {name}: use {', '.join(_STREAMS[:2])} or {_STREAMS[2]}")

@@ -40,9 +40,9 @@ def begin(
     """Start the container: execute its command, and return as soon as it runs.
 
     From then on the calling process is its monitor: the parent of the container's first process, with which the
-    container ends. *streams* and *console*: see :class:`minict.runtime.container.RuntimeContainer`. *size*: rows and columns
-    of its terminal. Raises :class:`ContainerError`; then the run has ended before it began, as if the command had
-    failed.
+    container ends. *streams* and *console*: see :class:`minict.runtime.container.RuntimeContainer`. *size*: rows and
+    columns of its terminal. Raises :class:`ContainerError`; then the run has ended before it began, as if the command
+    had failed.
     """
     try:
         return _begin(record, streams, console, size, trace)

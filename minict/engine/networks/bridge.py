@@ -46,7 +46,7 @@ class Network:
     1. :meth:`ledger` lists what will be taken, for the container's state;
     2. :meth:`reserve` takes an address, :meth:`ensure_bridge` makes the bridge;
     3. :meth:`connect` runs once the new namespace has a process;
-    4. :meth:`disconnect` runs at the end; if no process is left to call it, :func:`undo` runs for each entry of the ledger.
+    4. :meth:`disconnect` runs at the end; without a process to call it, :func:`undo` runs for each entry of the ledger.
     """
 
     def __init__(
@@ -357,7 +357,8 @@ def remove_lock_if_alone(held) -> None:
 
 
 class _asking_the_kernel:
-    """For ``with``: an :class:`OSError` of the kernel becomes a :class:`ContainerError` that says *what* was refused."""
+    """For ``with``: an :class:`OSError` of the kernel becomes a :class:`ContainerError` that says *what* was
+    refused."""
 
     def __init__(self, what: str):
         self.what = what

@@ -102,7 +102,8 @@ def hosts_lines(network_state: dict) -> list[tuple[str, list[str]]]:
 
 
 def _shared(network_state: dict, id: str, other: dict) -> list[str]:
-    """The addresses of the container *id*, in state *other*, on the networks that it shares with the asking container."""
+    """The addresses of the container *id*, in state *other*, on the networks that it shares with the asking
+    container."""
     keys = [endpoint["key"] for endpoint in network_state["endpoints"]]
     return [
         endpoint["address"]

@@ -33,8 +33,10 @@ _SHARED = {
     "prerouting-ports": (
         "type nat hook prerouting priority dstnat;",
         (
-            "ip daddr != 127.0.0.0/8 meta l4proto { tcp, udp } dnat ip to ip daddr . meta l4proto . th dport map @ports-at",
-            "ip daddr != 127.0.0.0/8 fib daddr type local meta l4proto { tcp, udp } dnat ip to meta l4proto . th dport map @ports",
+            "ip daddr != 127.0.0.0/8 meta l4proto { tcp, udp } dnat ip to ip daddr . meta l4proto . th dport map "
+            "@ports-at",
+            "ip daddr != 127.0.0.0/8 fib daddr type local meta l4proto { tcp, udp } dnat ip to meta l4proto . th "
+            "dport map @ports",
         ),
     ),
     "output-ports": (

@@ -1,8 +1,8 @@
 """Published ports at [::1], the host's other loopback: a browser that is told ``localhost`` asks there first.
 
 The containers' networks have IPv4 alone, and the kernel translates no IPv6 address into one of IPv4.  So what comes to
-[::1] is copied, by the process that looks after the container: no more than a person at this machine needs, and no other
-IPv6 address of the host is served.
+[::1] is copied, by the process that looks after the container: no more than a person at this machine needs, and no
+other IPv6 address of the host is served.
 
 Source: https://docs.docker.com/engine/network/port-publishing/ (docker-proxy).
 """

@@ -105,7 +105,8 @@ def find_endpoints(settings) -> list[Endpoint]:
     requested = [parse_network(text) for text in settings.network]
     if len(requested) > 1 and (settings.ip or settings.mac_address):
         raise ContainerError(
-            "--ip and --mac-address are ambiguous with several networks: write --network name=NETWORK,ip=ADDRESS for each"
+            "--ip and --mac-address are ambiguous with several networks: write --network name=NETWORK,ip=ADDRESS for "
+            "each"
         )
     endpoints = []
     for number, (name, wanted, aliases, mac) in enumerate(requested):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from minict.runtime import jsonfile
 from minict.runtime.state import State
 
-GUEST = "guest-"  # followed by an id: a file in a container's state for each container that has joined its network namespace
+# followed by an id: a file in a container's state for each container that has joined its network namespace
+GUEST = "guest-"
 
 
 def network_settings(id: str) -> dict:

@@ -61,7 +61,8 @@ def devices(settings) -> tuple[list[spec.Device], list[spec.DeviceCgroup], dict[
 
 
 def _parse(word: str) -> list[tuple[str, str, str]]:
-    """Parse ``HOST[:INSIDE][:rwm]`` into (path on the host, path inside, rights), one for each device of a directory."""
+    """Parse ``HOST[:INSIDE][:rwm]`` into (path on the host, path inside, rights), one for each device of a
+    directory."""
     source, *more = word.split(":")
     access = more.pop() if more and more[-1] and set(more[-1]) <= set("rwm") else "rwm"
     path = more.pop() if more else source
@@ -114,7 +115,8 @@ def _rule(word: str) -> spec.DeviceCgroup:
         )
     ):
         raise ContainerError(
-            f"invalid --device-cgroup-rule {word!r}: use a type a, b or c, two numbers or *, and rights, as in 'c 188:* rw'"
+            f"invalid --device-cgroup-rule {word!r}: use a type a, b or c, two numbers or *, and rights, as in 'c "
+            "188:* rw'"
         )
     major, minor = (None if number == "*" else int(number) for number in numbers)
     return spec.DeviceCgroup(allow=True, type=parts[0], major=major, minor=minor, access=parts[2])

@@ -61,12 +61,14 @@ def check_users(settings) -> None:
     """Raise :class:`ContainerError` for options that share a host namespace with --userns private."""
     if settings.privileged:
         raise ContainerError(
-            "--privileged conflicts with --userns private: only the host's root has all privileges; remove one of the two"
+            "--privileged conflicts with --userns private: only the host's root has all privileges; remove one of "
+            "the two"
         )
     for option in ("pid", "uts", "ipc"):
         if mode(settings, option) == "host" or mode(settings, option).startswith("container:"):
             raise ContainerError(
-                f"--{option} {mode(settings, option)} conflicts with --userns private: the container's users have no rights "
+                f"--{option} {mode(settings, option)} conflicts with --userns private: the container's users have no "
+                "rights "
                 f"in that namespace; remove one of the two"
             )
     network = settings.network[-1] if settings.network else ""

@@ -53,7 +53,8 @@ def cgroup_path(settings, id: str) -> str | None:
     names = settings.cgroup_parent.strip("/").split("/")
     if not {"", ".", ".."}.isdisjoint(names):
         raise ContainerError(
-            f"invalid --cgroup-parent {settings.cgroup_parent}: use a path such as /class/ada, without '.', '..' or an empty name"
+            f"invalid --cgroup-parent {settings.cgroup_parent}: use a path such as /class/ada, without '.', '..' or "
+            "an empty name"
         )
     return f"/{'/'.join(names)}/{id}"
 
@@ -124,7 +125,8 @@ def cpu(settings) -> spec.CPU | None:
     if settings.cpus is not None:
         if settings.cpu_quota is not None or settings.cpu_period is not None:
             raise ContainerError(
-                "--cpus conflicts with --cpu-quota and --cpu-period: it sets a quota for a period of 100000 microseconds; "
+                "--cpus conflicts with --cpu-quota and --cpu-period: it sets a quota for a period of 100000 "
+                "microseconds; "
                 "use one form"
             )
         result.period, result.quota = PERIOD, units.microseconds_of_cpus(settings.cpus, PERIOD)

@@ -74,8 +74,8 @@ def _open_in(layer: str, path: str) -> int:
     """Open the file *path* of the directory *layer*; -1 if it is something else, such as a device.
 
     The image may be hostile: its links must not lead to a file of the host, and to open its device would be to use one
-    of the host: opening 10:130, the watchdog, is enough to reset the machine.  A whiteout, which deletes the file of the
-    layers below, is a device, too.  Raises :class:`OSError`.
+    of the host: opening 10:130, the watchdog, is enough to reset the machine.  A whiteout, which deletes the file of
+    the layers below, is a device, too.  Raises :class:`OSError`.
     """
     from minict.kernel import mount as k
 

@@ -27,9 +27,8 @@ def fork_away(name: bytes, work: Callable[[Told], object], keep: Sequence[int] =
 
     *work* is called with a function ``told(error, text)``, which it calls once: with None and a text, or with an error,
     which this function then raises.  The process keeps only the descriptors *keep*: it must not hold a terminal, pipe
-    or lock of its parent.
-    A signal that this process has blocked, and that asks it to end, is handed on to a background process that is not ready
-    after a while: that gives up, or is killed.  Raises :class:`ContainerError`.
+    or lock of its parent. A signal that this process has blocked, and that asks it to end, is handed on to a
+    background process that is not ready after a while: that gives up, or is killed.  Raises :class:`ContainerError`.
     """
     report, end = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()

@@ -1,8 +1,8 @@
 """What happens to containers, images, volumes and networks: a journal, as there is no daemon to ask.
 
-Whoever does something appends a line to ``MINICT_RUN/events/journal``; ``minict events`` reads it.  A reboot forgets it.  When
-the journal has a megabyte, it becomes ``journal.1``, and what that was is forgotten.  An event that can't be written down,
-on a full disk say, is lost: no command fails for that.
+Whoever does something appends a line to ``MINICT_RUN/events/journal``; ``minict events`` reads it.  A reboot forgets
+it.  When the journal has a megabyte, it becomes ``journal.1``, and what that was is forgotten.  An event that can't be
+written down, on a full disk say, is lost: no command fails for that.
 
 Source: docker system events.
 """

@@ -1,8 +1,8 @@
 """Volumes that are file systems of their own: ``volume create -o type=nfs -o device=:/export -o o=addr=192.0.2.1,rw``.
 
-Such a file system is mounted on the host, on the volume's ``_data``, as long as a container that has the volume runs: so
-several containers see the same one, also when it is in memory.  Each of these containers has the mount in its ledger; the
-last one to end, or ``minict prune`` after it, unmounts it.
+Such a file system is mounted on the host, on the volume's ``_data``, as long as a container that has the volume runs:
+so several containers see the same one, also when it is in memory.  Each of these containers has the mount in its
+ledger; the last one to end, or ``minict prune`` after it, unmounts it.
 
 Source: docker volume create, "Driver-specific options"; moby, volume/local/local_unix.go.
 """

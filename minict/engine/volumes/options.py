@@ -8,7 +8,8 @@ A mount is written down with its container, and so holds only what JSON can:
 ``name``         of a volume
 ``destination``  where it is seen inside: an absolute path without ``..``
 ``options``      further words for the mount, such as ``rslave`` or ``size=64m``
-``read_only``    whether nothing can be written there; that goes for the mounts inside it too, unless ``writable_inside``
+``read_only``    whether nothing can be written there; that goes for the mounts inside it too, unless
+                 ``writable_inside``
 ``alone``        without the mounts inside the source
 ``create``       of a bind: make the directory when the host has none.  ``-v`` does, ``--mount`` refuses, as in Docker
 ``copy``         of a volume: an empty one gets the image's content

@@ -141,8 +141,9 @@ def create(
 ) -> Volume:
     """The volume *name*, made if there is none; without a name a new one with an anonymous name.
 
-    *options*, Docker's for the driver ``local``: none; or ``o=bind`` and ``device=PATH``, and the volume is a name for that
-    path; or ``type=``, ``device=`` and ``o=`` of a file system: see :mod:`.filesystems`.  Raises :class:`ContainerError`, also when there is a volume of that name with other options.
+    *options*, Docker's for the driver ``local``: none; or ``o=bind`` and ``device=PATH``, and the volume is a name for
+    that path; or ``type=``, ``device=`` and ``o=`` of a file system: see :mod:`.filesystems`.  Raises
+    :class:`ContainerError`, also when there is a volume of that name with other options.
     """
     from . import options as volume_options
 

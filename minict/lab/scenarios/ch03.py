@@ -51,7 +51,8 @@ def check(box) -> None:
     if zombies:
         parent = host.process_table().get(zombies[0].parent)
         raise Feedback(
-            f"There are {len(zombies)} zombies, all children of one living process{f', {parent.name}' if parent else ''}. "
+            f"There are {len(zombies)} zombies, all children of one living "
+            f"process{f', {parent.name}' if parent else ''}. "
             "A zombie has ended already: no signal reaches it. It goes when its parent waits, or when it gets another "
             "parent."
         )
@@ -94,7 +95,8 @@ Scenario(
     start=start,
     check=check,
     clues=[
-        "process_tree(box.pid) draws who is whose child. Which processes are left over, and what do they have in common?",
+        "process_tree(box.pid) draws who is whose child. Which processes are left over, and what do they have in "
+        "common?",
         "A zombie waits for its parent to ask. Its parent is a sleep, and that never asks.",
         "When a parent ends, its children go to number 1. Number 1 is an init here, and asks for everybody.",
     ],

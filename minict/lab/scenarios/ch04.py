@@ -79,7 +79,8 @@ def remove(room: Room) -> None:
 
 Flag(
     "04",
-    "A file of the host holds a word; its path is flag_room.file. In a %%child, call flag_room.enter() first: that locks "
+    "A file of the host holds a word; its path is flag_room.file. In a %%child, call flag_room.enter() first: that "
+    "locks "
     "you in. Then read the file from in there, and print what you find.",
     place=place,
     solution=solution,
@@ -121,7 +122,8 @@ def check(box) -> None:
     with open(f"{box.root}/{_GREETER}", "rb") as file:
         first = file.readline().decode(errors="replace").strip()
     raise Feedback(
-        f"/{_GREETER} is there and does not greet: {words}. Its first line is {first!r}: what the kernel does not find is "
+        f"/{_GREETER} is there and does not greet: {words}. Its first line is {first!r}: what the kernel does not "
+        "find is "
         "that file, or what that file needs."
     )
 
@@ -156,7 +158,8 @@ Scenario(
     clues=[
         'speechless.root + "/usr/local/bin/greet" is the file, as a path of the host. What is in its first line?',
         "The kernel starts the interpreter that the first line names. Is that in the container?",
-        "Two ways: name an interpreter that is there, such as /bin/sh, or bring the missing one with all that it needs.",
+        "Two ways: name an interpreter that is there, such as /bin/sh, or bring the missing one with all that it "
+        "needs.",
     ],
     solution=repair,
     wrong={

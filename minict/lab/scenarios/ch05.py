@@ -95,8 +95,10 @@ def remove(vault: Vault) -> None:
 
 Flag(
     "05",
-    "In a %%child, call vault.enter() first: it moves you into an empty room with pivot_root, and the host is gone. But a directory "
-    "was left open, by a number above 2, and in there is a file with a word. os.listdir(number) lists a directory by its "
+    "In a %%child, call vault.enter() first: it moves you into an empty room with pivot_root, and the host is gone. "
+    "But a directory "
+    "was left open, by a number above 2, and in there is a file with a word. os.listdir(number) lists a directory by "
+    "its "
     "descriptor; os.open(name, os.O_RDONLY, dir_fd=number) opens a file in it.",
     place=place,
     solution=solution,

@@ -248,8 +248,12 @@ def test_an_archive_comes_from_standard_input(container, tmp_path):
 def test_who_reads_only_the_beginning_is_no_error(container):
     done = subprocess.run(
         f"{os.sys.executable} -m minict export {container} | head -c 100 | wc -c; echo ${{PIPESTATUS[0]}}",
-        shell=True, executable="/bin/bash", capture_output=True, text=True, timeout=PATIENCE,
-    )  # fmt: skip
+        shell=True,
+        executable="/bin/bash",
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
     assert done.stdout.split() == ["100", "141"] and done.stderr == ""
 
 
@@ -300,8 +304,24 @@ def test_volumes_and_files_in_memory_are_reached(image, tmp_path):
 
 def test_a_read_only_root_is_one_for_cp_too(image, tmp_path):
     (tmp_path / "file").write_text("x")
-    assert minict("create", "--name", "read-only", "--read-only", "-v", f"{tmp_path}:/data:ro", "-v", "/open",
-                  "--network", "none", image, "sleep", "1000").returncode == 0  # fmt: skip
+    assert (
+        minict(
+            "create",
+            "--name",
+            "read-only",
+            "--read-only",
+            "-v",
+            f"{tmp_path}:/data:ro",
+            "-v",
+            "/open",
+            "--network",
+            "none",
+            image,
+            "sleep",
+            "1000",
+        ).returncode
+        == 0
+    )
     try:
         for _ in range(2):
             refused(minict("cp", f"{tmp_path}/file", "read-only:/etc/x"), "Read-only file system")
@@ -429,16 +449,38 @@ def test_nothing_of_a_container_is_loaded(running, tmp_path):
         ["cp", f"{running}:/data/in", str(tmp_path / "out")],
         ["export", running, "-o", str(tmp_path / "x.tar")],
     ):
-        subprocess.run(["strace", "-ff", "-qq", "-e", "trace=pivot_root,setns,openat,open,openat2,execve,mmap", "-o", str(tmp_path / "trace"),
-                        os.sys.executable, "-m", "minict", *words], check=True, timeout=PATIENCE, capture_output=True)  # fmt: skip
+        subprocess.run(
+            [
+                "strace",
+                "-ff",
+                "-qq",
+                "-e",
+                "trace=pivot_root,setns,openat,open,openat2,execve,mmap",
+                "-o",
+                str(tmp_path / "trace"),
+                os.sys.executable,
+                "-m",
+                "minict",
+                *words,
+            ],
+            check=True,
+            timeout=PATIENCE,
+            capture_output=True,
+        )
         seen = 0
         for name in [name for name in os.listdir(tmp_path) if name.startswith("trace.")]:
             lines = (tmp_path / name).read_text().splitlines()
             entered = next((n for n, line in enumerate(lines) if line.startswith(("pivot_root", "setns"))), None)
             if entered is not None:
                 seen += 1
-                loaded = [line for line in lines[entered:] if "execve" in line or "PROT_EXEC" in line or ".py" in line
-                          or (".so" in line and "O_PATH" not in line and words[0] != "export")]  # fmt: skip
+                loaded = [
+                    line
+                    for line in lines[entered:]
+                    if "execve" in line
+                    or "PROT_EXEC" in line
+                    or ".py" in line
+                    or (".so" in line and "O_PATH" not in line and words[0] != "export")
+                ]
                 assert loaded == []
             os.unlink(tmp_path / name)
         assert seen == 1
@@ -471,8 +513,12 @@ def test_whoever_copies_may_be_killed(container, tmp_path, delay):
     (tmp_path / "big").mkdir()
     for number in range(20):
         (tmp_path / f"big/{number}").write_bytes(os.urandom(1 << 20))
-    process = subprocess.Popen([os.sys.executable, "-m", "minict", "cp", str(tmp_path / "big"), f"{container}:/"],
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
+    process = subprocess.Popen(
+        [os.sys.executable, "-m", "minict", "cp", str(tmp_path / "big"), f"{container}:/"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     try:
         process.wait(delay)
     except subprocess.TimeoutExpired:

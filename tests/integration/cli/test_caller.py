@@ -11,7 +11,8 @@ import pytest
 from tests.support.command_line import MINICT, image, minict  # noqa: F401
 
 SHOW = (
-    "umask; stat -c %a / /etc/hosts /etc/resolv.conf /etc/hostname; cat /proc/self/oom_score_adj; cat /proc/self/limits;"
+    "umask; stat -c %a / /etc/hosts /etc/resolv.conf /etc/hostname; cat /proc/self/oom_score_adj; cat "
+    "/proc/self/limits;"
     "grep -e Cpus_allowed_list /proc/self/status; cut -d' ' -f19 /proc/self/stat"
 )
 

@@ -69,8 +69,8 @@ class Scene:
     """*words* are typed after those of *before*, and *who* is killed: ``parent`` is the command itself.
 
     *beside*: other scenes; the places of theirs are not visited again here.
-    *again*: typed once more afterwards, it succeeds.  *back*: what then leads back to how it was before, which saves time:
-    else all is removed, and made anew.
+    *again*: typed once more afterwards, it succeeds. *back*: what then leads back to how it was before, which saves
+    time: else all is removed, and made anew.
     """
 
     def __init__(self, *words: str, before=(), who: str = "parent", beside=(), again: bool = False, back=None):
@@ -324,7 +324,8 @@ def test_killed_at_each_of_its_steps(kept, places, name):
             break  # each of those that follow would take its patience too
     tidy(kept)
     print(
-        f"{name}: {len(whole.points)} steps at {len(places_of[name])} places, killed at {len(doomed)}, {time.monotonic() - began:.0f} s"
+        f"{name}: {len(whole.points)} steps at {len(places_of[name])} places, killed at {len(doomed)}, "
+        f"{time.monotonic() - began:.0f} s"
     )
     assert len(whole.points) > 2 and wrong == []
     assert len(missed) <= 1 + len(doomed) // 20, missed

@@ -662,8 +662,10 @@ def test_a_damaged_image_is_not_pulled_over(layout, registry):
 
 def test_an_image_that_is_here_loads_nothing_for_networks(tiny):
     code = (
-        "import sys; from minict.engine.images import importer, pull; importer.default_image('here'); pull.ensure('here')\n"
-        "print(*{'urllib3', 'ssl', 'socket', 'minict.engine.distribution.registry', 'minict.engine.util.progress'} & set(sys.modules))"
+        "import sys; from minict.engine.images import importer, pull; importer.default_image('here'); "
+        "pull.ensure('here')\n"
+        "print(*{'urllib3', 'ssl', 'socket', 'minict.engine.distribution.registry', 'minict.engine.util.progress'} & "
+        "set(sys.modules))"
     )
     done = subprocess.run(
         [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {ROOT!r})\n{code}"],

@@ -15,8 +15,10 @@ from minict.runtime.errors import ContainerError
 from tests.support.command_line import PATIENCE, begin, minict, run, wait_until
 
 SCRIPT = """echo new > /new; mkdir -p /made/deep; echo x > /made/deep/x; ln -s /new /made/link
-            rm /etc/group; echo more >> /etc/passwd; rm -r /etc/terminfo; mkdir /etc/terminfo; echo own > /etc/terminfo/own
-            chmod 700 /root 2>/dev/null; echo v > /data/v; echo t > /memory/t; mkfifo /fifo; chown 12:34 /new; chmod 4711 /new
+            rm /etc/group; echo more >> /etc/passwd; rm -r /etc/terminfo; mkdir /etc/terminfo
+            echo own > /etc/terminfo/own
+            chmod 700 /root 2>/dev/null; echo v > /data/v; echo t > /memory/t; mkfifo /fifo; chown 12:34 /new
+            chmod 4711 /new
             ln /new /same; touch "/odd
 name" """
 
@@ -50,8 +52,20 @@ def test_diff(changed):
     lines = minict("diff", changed).stdout.splitlines()
     paths = [line[2:] for line in lines if "odd" not in line]
     assert paths == sorted(paths)
-    assert {"A /new", "A /same", "A /made", "A /made/deep", "A /made/deep/x", "A /made/link", "A /fifo", "C /etc", "C /etc/passwd",
-            "D /etc/group", "A /etc/terminfo/own", "A '/odd\\nname'"} <= set(lines)  # fmt: skip
+    assert {
+        "A /new",
+        "A /same",
+        "A /made",
+        "A /made/deep",
+        "A /made/deep/x",
+        "A /made/link",
+        "A /fifo",
+        "C /etc",
+        "C /etc/passwd",
+        "D /etc/group",
+        "A /etc/terminfo/own",
+        "A '/odd\\nname'",
+    } <= set(lines)
     assert [line for line in lines if line.split()[1].startswith(("/data", "/memory", "/proc", "/dev", "/sys"))] == []
     assert not {"C /etc/hosts", "C /etc/hostname", "C /etc/resolv.conf", "A /etc/hosts"} & set(lines)
     below = set(os.listdir(f"{Image.find('tiny').layers[0]}/etc/terminfo"))
@@ -73,7 +87,8 @@ def test_diff_of_one_that_has_changed_nothing_and_of_one_that_runs(image):
 def test_commit_keeps_what_was_changed(changed, no_image_is_left):
     made = committed(changed, "made:1")
     assert made.names == ["made:1"] and len(made.layers) == len(Image.find("tiny").layers) + 1
-    script = """cat /new /made/deep/x; stat -c '%a %u %g %h' /new; readlink /made/link; ls /etc/terminfo; ls /etc/group; tail -1 /etc/passwd
+    script = """cat /new /made/deep/x; stat -c '%a %u %g %h' /new; readlink /made/link; ls /etc/terminfo
+        ls /etc/group; tail -1 /etc/passwd
                 test -p /fifo && echo fifo; ls -d /data /memory; ls /data /memory | wc -l"""
     done = minict("run", "--rm", "--network", "none", "made:1", "sh", "-c", script)
     lines = done.stdout.splitlines()
@@ -97,8 +112,17 @@ def test_commit_keeps_the_containers_configuration(image, no_image_is_left):
         assert config["ExposedPorts"] == {"80/tcp": {}} and "Hostname" not in config
         assert made.history[-1]["comment"] == "a message" and made.document["author"] == "an author"
         assert minict("run", "--rm", "--network", "none", made.id).stdout == "hello\n"
-        changes = ['CMD ["echo", "other"]', "ENV A=c D='e f'", "EXPOSE 53/udp 8000-8001", "LABEL x=y", "USER root", "WORKDIR sub",
-                   "VOLUME /v", "ONBUILD RUN true", "ENTRYPOINT [\"env\"]"]  # fmt: skip
+        changes = [
+            'CMD ["echo", "other"]',
+            "ENV A=c D='e f'",
+            "EXPOSE 53/udp 8000-8001",
+            "LABEL x=y",
+            "USER root",
+            "WORKDIR sub",
+            "VOLUME /v",
+            "ONBUILD RUN true",
+            'ENTRYPOINT ["env"]',
+        ]
         made = committed(*(word for change in changes for word in ("-c", change)), "wish", "other")
         config = made.config
         assert (
@@ -168,8 +192,12 @@ def test_instructions():
     image_config.apply(
         config, ["cmd echo hi", "env PATH /usr/bin with blanks", "workdir ../b", 'volume ["/x y", "/z"]']
     )
-    assert config == {"Env": ["PATH=/usr/bin with blanks"], "Cmd": ["/bin/sh", "-c", "echo hi"], "WorkingDir": "/b",
-                      "Volumes": {"/x y": {}, "/z": {}}}  # fmt: skip
+    assert config == {
+        "Env": ["PATH=/usr/bin with blanks"],
+        "Cmd": ["/bin/sh", "-c", "echo hi"],
+        "WorkingDir": "/b",
+        "Volumes": {"/x y": {}, "/z": {}},
+    }
     image_config.apply(config, ['ENTRYPOINT ["x"]'])
     assert config["Entrypoint"] == ["x"] and "Cmd" not in config  # its arguments were those of another program
     with pytest.raises(ContainerError):
@@ -181,7 +209,8 @@ def test_links_of_a_container_that_runs_lead_the_commit_nowhere(image, tmp_path,
     frozen."""
     (tmp_path / "secret").write_text("of the host")
     script = f"""mkdir -p /w/real; echo mine > /w/real/mine; ln -s {tmp_path} /w/link; touch /w/ready
-                 while :; do mv -T /w/real /w/x; mv -T /w/link /w/real; mv -T /w/real /w/link; mv -T /w/x /w/real; done"""
+                 while :; do mv -T /w/real /w/x; mv -T /w/link /w/real; mv -T /w/real /w/link; mv -T /w/x /w/real
+                 done"""
     assert minict("run", "-d", "--name", "swap", "--network", "none", image, "sh", "-c", script).returncode == 0
     try:
         wait_until(lambda: minict("exec", "swap", "test", "-e", "/w/ready").returncode == 0)

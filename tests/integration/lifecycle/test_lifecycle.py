@@ -527,7 +527,8 @@ def shell():
     """A person in a shell with job control."""
     with Terminal(command=["bash", "--norc", "-i"]) as screen:
         screen.type(
-            f"PS1='$ '; bind 'set enable-bracketed-paste off'; minict() {{ {' '.join(MINICT)} \"$@\"; }}; echo be''gin\n"
+            f"PS1='$ '; bind 'set enable-bracketed-paste off'; minict() {{ {' '.join(MINICT)} \"$@\"; }}; echo "
+            "be''gin\n"
         )
         screen.expect("begin\r\n")
         yield screen

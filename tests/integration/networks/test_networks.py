@@ -685,8 +685,9 @@ minict, image = sys.argv[2:5], sys.argv[5]
 for _ in range(25):
     net, box = chance.choice("abc"), chance.choice("wxyz")
     words = chance.choice([
-        ["network", "create", net], ["network", "rm", net], ["network", "prune", "-f"], ["prune"], ["rename", box, chance.choice("wxyz")],
-        ["run", "-d", "--name", box, "--network", net, "-p", str(chance.choice([8080, 8081])) + ":80", image, "sleep", "1000"],
+        ["network", "create", net], ["network", "rm", net], ["network", "prune", "-f"], ["prune"],
+        ["rename", box, chance.choice("wxyz")],
+        ["run", "-d", "--name", box, "--network", net, "-p", f"{chance.choice([8080, 8081])}:80", image, "sleep", "99"],
         ["run", "-d", "--name", box, "--network", net, "--network-alias", "web", image, "sleep", "1000"],
         ["run", "--rm", image, "true"], ["rm", "-f", box], ["restart", "-t", "0", box],
         ["network", "connect", net, box], ["network", "disconnect", net, box]])

@@ -343,7 +343,8 @@ def test_conversations_are_forgotten_and_no_others(host):
     with datagrams(Here, ("127.0.0.1", 6000)), datagrams(Here) as sender:
         sh(
             "nft",
-            "add table ip t; add chain ip t c { type nat hook output priority -100; }; add rule ip t c udp dport 5000 redirect to :6000",
+            "add table ip t; add chain ip t c { type nat hook output priority -100; }; add rule ip t c udp dport "
+            "5000 redirect to :6000",
         )
         for port in (5000, 6000):
             for address in ("127.0.0.1", "127.0.0.2"):

@@ -105,7 +105,8 @@ def test_resolved_settings_mean_the_same_everywhere(tmp_path, monkeypatch):
 def test_a_file_of_variables_is_read_as_docker_does(image, tmp_path):
     file = tmp_path / "env"
     file.write_bytes(
-        b'\xef\xbb\xbf# a comment\n\n  INDENTED=1\nQUOTED="x"\nTRAILING=a \nHASH=a#b\nCR=1\r\nEMPTY=\nEQUAL=a=b\nFROM_OUTSIDE\nNOWHERE\n'
+        b'\xef\xbb\xbf# a comment\n\n  INDENTED=1\nQUOTED="x"\nTRAILING=a \nHASH=a#b\nCR=1\r\nEMPTY=\nEQUAL=a=b\n'
+        b"FROM_OUTSIDE\nNOWHERE\n"
     )
     inside = output(image, "env", "--env-file", str(file), "-e", "EMPTY=no", env={**os.environ, "FROM_OUTSIDE": "yes"})
     assert {

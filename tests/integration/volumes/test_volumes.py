@@ -148,7 +148,10 @@ def test_volumes_from(image):
 
 
 def test_an_empty_volume_gets_what_the_image_has_there(rich):
-    script = "cd /rich; stat -c '%n %f %u %g %Y %h' . file same link fifo deep deep/er | tee /dev/stderr >/dev/null; ls | wc -l"
+    script = (
+        "cd /rich; stat -c '%n %f %u %g %Y %h' . file same link fifo deep deep/er | tee /dev/stderr >/dev/null; "
+        "ls | wc -l"
+    )
     inside = run(rich, "sh", "-c", script, flags=["--rm"])
     volume = run(rich, "sh", "-c", script, flags=["--rm", "-v", "filled:/rich"])
     assert volume.stdout == inside.stdout == f"{FULL}\n"
@@ -177,8 +180,21 @@ def test_only_an_empty_volume_is_filled_and_only_when_it_may(rich, image):
 
 def test_containers_that_start_at_once_all_find_it_full(rich):
     for _ in range(3):
-        started = [begin("run", "--rm", "--network", "none", "-v", "race:/rich", rich, "sh", "-c", "ls /rich | wc -l; stat -c %u /rich")
-                   for _ in range(6)]  # fmt: skip
+        started = [
+            begin(
+                "run",
+                "--rm",
+                "--network",
+                "none",
+                "-v",
+                "race:/rich",
+                rich,
+                "sh",
+                "-c",
+                "ls /rich | wc -l; stat -c %u /rich",
+            )
+            for _ in range(6)
+        ]
         answers = [process.communicate(timeout=PATIENCE) for process in started]
         assert answers == [(f"{FULL}\n70\n", "")] * 6
         assert minict("volume", "rm", "race").returncode == 0
@@ -302,9 +318,15 @@ def test_v_makes_a_missing_directory_and_mount_refuses(image, tmp_path):
 
 
 def test_files_in_memory(image):
-    seen = output(image, "grep -E ' /(a|b) ' /proc/mounts; stat -c '%a %u' /a /b",
-                  "--rm", "--tmpfs", "/a:size=64k,mode=700,exec,uid=7",
-                  "--mount", "type=tmpfs,target=/b,tmpfs-size=1m,tmpfs-mode=1750,readonly")  # fmt: skip
+    seen = output(
+        image,
+        "grep -E ' /(a|b) ' /proc/mounts; stat -c '%a %u' /a /b",
+        "--rm",
+        "--tmpfs",
+        "/a:size=64k,mode=700,exec,uid=7",
+        "--mount",
+        "type=tmpfs,target=/b,tmpfs-size=1m,tmpfs-mode=1750,readonly",
+    )
     lines = seen.splitlines()
     a, b = (set(line.split()[3].split(",")) for line in sorted(lines[:2], key=lambda line: line.split()[1]))
     modes = lines[2:]
@@ -376,8 +398,11 @@ def test_who_sees_what_is_mounted_later(image, tmp_path, mode, inwards, outwards
     try:
         for name in ("host", "inside"):
             (source / name).mkdir()
-        flags = ["-v", f"{source}:/data:{mode}"] if option == "-v" else [
-            "--mount", f"type=bind,source={source},target=/data,bind-propagation={mode}"]  # fmt: skip
+        flags = (
+            ["-v", f"{source}:/data:{mode}"]
+            if option == "-v"
+            else ["--mount", f"type=bind,source={source},target=/data,bind-propagation={mode}"]
+        )
         made("spread", image, *flags, "--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined")
         assert minict("start", "spread").returncode == 0
         mount.mount("later", str(source / "host"), "tmpfs")
@@ -509,8 +534,10 @@ def test_a_second_container_that_shares_the_volume_cannot_turn_the_destination_r
     (victim / "x").mkdir(parents=True)
     (tmp_path / "source").mkdir()
     (tmp_path / "source/mark").write_text("mark")
-    script = f"""mkdir -p /data/in/x; ln -s {victim} /data/out; ln -s ../../../../../..{victim} /data/up; touch /data/ready
-                 while :; do mv -T /data/in /data/t; mv -T /data/out /data/in; mv -T /data/in /data/out; mv -T /data/up /data/in
+    script = f"""mkdir -p /data/in/x; ln -s {victim} /data/out; ln -s ../../../../../..{victim} /data/up
+        touch /data/ready
+                 while :; do mv -T /data/in /data/t; mv -T /data/out /data/in; mv -T /data/in /data/out
+                 mv -T /data/up /data/in
                  mv -T /data/in /data/up; mv -T /data/t /data/in; done"""
     made("racer", image, "-v", "common:/data", command=("sh", "-c", script))
     assert minict("start", "racer").returncode == 0
@@ -518,8 +545,13 @@ def test_a_second_container_that_shares_the_volume_cannot_turn_the_destination_r
     worked = 0
     try:
         for _ in range(40):
-            done = run(image, "sh", "-c", f"cat /data/in/x/mark; test -e {victim} && ls {victim}/x",
-                       flags=["--rm", "-v", "common:/data", "-v", f"{tmp_path}/source:/data/in/x"])  # fmt: skip
+            done = run(
+                image,
+                "sh",
+                "-c",
+                f"cat /data/in/x/mark; test -e {victim} && ls {victim}/x",
+                flags=["--rm", "-v", "common:/data", "-v", f"{tmp_path}/source:/data/in/x"],
+            )
             worked += "mark" in done.stdout
             assert os.listdir(victim) == ["x"] and os.listdir(victim / "x") == []
             assert done.returncode != 125 or done.stderr.count("\n") == 1, done.stderr
@@ -531,7 +563,10 @@ def test_a_second_container_that_shares_the_volume_cannot_turn_the_destination_r
 def test_a_part_of_a_volume(image, tmp_path):
     """volume-subpath: what a container has put into the volume leads the mount to no other place."""
     (tmp_path / "secret").write_text("of the host")
-    script = f"mkdir -p /data/a/b; echo part > /data/a/b/x; ln -s {tmp_path} /data/abs; ln -s ../../../../../..{tmp_path} /data/up; ln -s a/b /data/in"
+    script = (
+        f"mkdir -p /data/a/b; echo part > /data/a/b/x; ln -s {tmp_path} /data/abs; ln -s "
+        f"../../../../../..{tmp_path} /data/up; ln -s a/b /data/in"
+    )
     output(image, script, "--rm", "-v", "whole:/data")
     mounted = "type=volume,source=whole,target=/part,volume-subpath="
     assert output(image, "cat /part/x; echo y > /part/y", "--rm", "--mount", f"{mounted}a/b") == "part"
@@ -694,8 +729,12 @@ def test_whoever_makes_a_container_may_be_killed_before_its_volumes_are_there(ri
 
 def test_containers_and_rm_at_once(image):
     """A volume that is given to a container in the moment in which somebody removes it is there all the same."""
-    remover = subprocess.Popen(["sh", "-c", f"while :; do {os.sys.executable} -m minict volume rm contested; done"],
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
+    remover = subprocess.Popen(
+        ["sh", "-c", f"while :; do {os.sys.executable} -m minict volume rm contested; done"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     try:
         for _ in range(12):
             assert output(image, "echo x > /data/x && cat /data/x", "--rm", "-v", "contested:/data") == "x"
@@ -707,9 +746,19 @@ def test_containers_and_rm_at_once(image):
 
 def test_many_at_once(image):
     """Volumes come and go by many processes at once: each finds a whole one or none."""
-    script = "for n in 1 2 3 4 5 6; do {0} volume create same; {0} volume rm same; {0} volume ls; {0} volume prune -a -f; done"
-    shells = [subprocess.Popen(["sh", "-c", script.format(f"{os.sys.executable} -m minict")], stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True) for _ in range(3)]  # fmt: skip
+    script = (
+        "for n in 1 2 3 4 5 6; do {0} volume create same; {0} volume rm same; {0} volume ls; {0} volume prune "
+        "-a -f; done"
+    )
+    shells = [
+        subprocess.Popen(
+            ["sh", "-c", script.format(f"{os.sys.executable} -m minict")],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
     for shell in shells:
         _, errors = shell.communicate(timeout=PATIENCE)
         assert [line for line in errors.splitlines() if "no such volume" not in line] == []

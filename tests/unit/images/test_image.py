@@ -42,8 +42,8 @@ def stored() -> list[str]:
 
 def in_another_process(code: str, **options) -> subprocess.Popen:
     text = (
-        f"import sys; sys.path.insert(0, {ROOT!r})\nfrom minict.engine.images import image, importer; from minict.engine.archive import extract as unpack\n"
-        + code
+        f"import sys; sys.path.insert(0, {ROOT!r})\nfrom minict.engine.images import image, importer; from "
+        "minict.engine.archive import extract as unpack\n" + code
     )
     return subprocess.Popen([sys.executable, "-c", text], start_new_session=True, **options)
 

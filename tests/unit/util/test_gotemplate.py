@@ -90,7 +90,10 @@ def test_a_template_gives_what_go_gives(template, expected):
 
 def test_what_is_null_in_json_is_empty_to_a_template():
     host = {"Binds": None, "Tmpfs": None, "PidsLimit": None}
-    template = '{{.Binds}} {{.Tmpfs}} {{.PidsLimit}} {{len .Binds}} {{join .Binds ","}}|{{range .Binds}}x{{end}}|{{if .Tmpfs}}x{{end}}|'
+    template = (
+        '{{.Binds}} {{.Tmpfs}} {{.PidsLimit}} {{len .Binds}} {{join .Binds ","}}|{{range '
+        ".Binds}}x{{end}}|{{if .Tmpfs}}x{{end}}|"
+    )
     assert Template(template).render(host) == "[] map[] <nil> 0 |||"
     assert Template("{{json .Binds}} {{json .}}").render(host) == 'null {"Binds":null,"Tmpfs":null,"PidsLimit":null}'
 

@@ -6,7 +6,6 @@ the work to another package of :mod:`minict.engine`, which it imports inside the
 
 from __future__ import annotations
 
-
 AT_ONCE = 50  # as in Docker: docker/cli, parallelOperation
 
 
@@ -14,8 +13,8 @@ def each(names: list[str], do, missing_ok: bool = False, at_once: int = 1) -> in
     """Call *do* with each of the *names* and print what it returns; return the exit status.
 
     An error is printed and does not stop the others; the exit status is then 1, as Docker's. *missing_ok*: an object
-    that does not exist does not count as an error, as with ``rm --force``. *at_once*: how many may be worked at; what they
-    return is printed in the order of the names all the same.
+    that does not exist does not count as an error, as with ``rm --force``. *at_once*: how many may be worked at; what
+    they return is printed in the order of the names all the same.
     """
     from errno import ENOENT
 

@@ -48,15 +48,15 @@ def search(fields: dict, arguments: list[str]) -> None:
     if not limit.isdecimal():
         raise ContainerError(f"--limit {limit}: invalid number")
     rows = []
-    for each in search.search(arguments[0], int(limit), fields.get("filter", ())):
-        text = printable(" ".join(each["description"].split()))
+    for found in search.search(arguments[0], int(limit), fields.get("filter", ())):
+        text = printable(" ".join(found["description"].split()))
         rows.append(
             {
-                "Name": printable(each["name"]),
+                "Name": printable(found["name"]),
                 "Description": text if fields.get("no_trunc") else shortened(text, 45),
-                "StarCount": str(each["star_count"]),
-                "IsOfficial": "[OK]" if each["is_official"] else "",
-                "IsAutomated": "[OK]" if each["is_automated"] else "",
+                "StarCount": str(found["star_count"]),
+                "IsOfficial": "[OK]" if found["is_official"] else "",
+                "IsAutomated": "[OK]" if found["is_automated"] else "",
             }
         )
     headings = {
