@@ -1,7 +1,7 @@
 """A notebook's kernel that is root's, for a JupyterLab that is an ordinary user's: ``python -P kernel.py -f FILE``.
 
-The two talk through Unix sockets in the user's own directory.  The kernel makes them, as root, and a process that connects to
-a Unix socket must be allowed to write to it: so they are given to the owner of that directory.
+The two talk through Unix sockets in the user's own directory.  The kernel makes them, as root, and a process that
+connects to a Unix socket must be allowed to write to it: so they are given to the owner of that directory.
 
 Nothing of minict is imported here: ``from minict.lab import *`` looks at the notebook when it is imported, and there
 is none yet.
