@@ -63,18 +63,21 @@ def lab() -> int:
     begin = port()
     prepare_copies()
     short = short_runtime_directory()
-    server = start(begin)
-    if not background:
-        _end_with_us(server)
-    print(f"\nThe course:  {wait_until_it_answers(server)}\n")
-    if background:
-        print(f"It goes on in the background; this ends it: kill {server.pid}", flush=True)
+    try:
+        server = start(begin)
+        if not background:
+            _end_with_us(server)
+        print(f"\nThe course:  {wait_until_it_answers(server)}\n")
+        if background:
+            print(f"It goes on in the background; this ends it: kill {server.pid}", flush=True)
+            short = None  # the server needs it
+            return 0
+        print("Open it in a browser on this machine.  Ctrl-C here ends the course.", flush=True)
+        server.wait()
         return 0
-    print("Open it in a browser on this machine.  Ctrl-C here ends the course.", flush=True)
-    server.wait()
-    if short:
-        shutil.rmtree(short, ignore_errors=True)
-    return 0
+    finally:
+        if short:
+            shutil.rmtree(short, ignore_errors=True)
 
 
 def _end_with_us(server: subprocess.Popen) -> None:

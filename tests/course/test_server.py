@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -24,14 +26,16 @@ ADDRESS = r"The course:  (http://127\.0\.0\.1:(\d+)/lab\S*\?token=(\w{32,}))\n"
 
 @pytest.fixture
 def environment(tmp_path):
-    """Jupyter's own files, away from the user's."""
-    return {
-        **os.environ,
-        "MINICT_PORT": "8888",
-        "PYTHONPATH": ROOT,
-        "HOME": str(tmp_path),
-        "MINICT_WORK": str(tmp_path / "work"),
-    }
+    """Jupyter's own files, away from the user's; its temporary ones where the paths of sockets are short enough."""
+    with tempfile.TemporaryDirectory(prefix="t-") as short:
+        yield {
+            **os.environ,
+            "MINICT_PORT": "8888",
+            "PYTHONPATH": ROOT,
+            "HOME": str(tmp_path),
+            "MINICT_WORK": str(tmp_path / "work"),
+            "TMPDIR": short,
+        }
 
 
 def listening(port: int) -> list[str]:
@@ -67,6 +71,7 @@ def test_the_course_is_at_the_next_free_port_on_loopback_behind_a_token_and_ctrl
             server.send_signal(signal.SIGINT)
             server.communicate(timeout=60)
     assert server.returncode == 0 and listening(int(port)) == []
+    assert not glob.glob(f"{environment['TMPDIR']}/minict-lab-*"), "the sockets' directory goes with the server"
 
 
 def assert_nobody_else_reaches(kernel: str) -> None:
