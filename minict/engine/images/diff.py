@@ -61,10 +61,12 @@ def _walk(upper: str, ignore: frozenset[str] = frozenset()) -> Iterator[tuple[st
 
 
 def _is_only_mounted(upper: str, path: str, ignore: frozenset[str]) -> bool:
-    """Whether *path* was only made for a mount: an empty file or directory of *ignore*, or a directory with such
-    things alone."""
+    """Whether *path* was only made for a mount, or is /etc/mtab as every container gets it: an empty file or directory of
+    *ignore*, a link to /proc/mounts, or a directory with such things alone."""
     try:
         status = os.lstat(upper + path)
+        if stat.S_ISLNK(status.st_mode):
+            return path in ignore and os.readlink(upper + path) == "/proc/mounts"
         if not stat.S_ISDIR(status.st_mode):
             return path in ignore and status.st_size == 0 and stat.S_ISREG(status.st_mode)
         names = os.listdir(upper + path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 
 from minict.engine.containers import events
 from minict.engine.containers.store import Record
@@ -36,7 +37,24 @@ _ETC = ("hosts", "hostname", "resolv.conf")
 def mounted(record: Record) -> frozenset[str]:
     """Mount points, and the files and directories that exist only as mount points."""
     places = {destination for destination, _, _ in spec.MOUNTS} | {f"/etc/{name}" for name in _ETC}
+    if not _has_changed_etc(record):
+        places.add("/etc/mtab")  # see create.link_mtab
     return frozenset(places | {mount["destination"] for mount in record.mounts or []} | {"/proc", "/sys", "/dev"})
+
+
+def _has_changed_etc(record: Record) -> bool:
+    """Whether /etc itself has another owner or mode than in the image: then it belongs to the changes, with all in it."""
+
+    def seen(directory: str) -> tuple | None:
+        try:
+            status = os.lstat(f"{directory}/etc")
+            return status.st_mode, status.st_uid, status.st_gid
+        except OSError:
+            return None
+
+    own = seen(f"{record.data}/upper")
+    lower = next(filter(None, map(seen, Image.load(record.image).layers)), None)
+    return own is not None and own != lower
 
 
 def changes(record: Record) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from minict.engine.containers import events, names, policies
 from minict.engine.containers.options import ContainerOptions
@@ -51,6 +52,7 @@ def create(
         for name in ("upper", "work", "root"):
             os.mkdir(f"{record.data}/{name}")
             os.chmod(f"{record.data}/{name}", 0o755)  # whatever the umask
+        link_mtab(image.layers, f"{record.data}/upper")
         if starting:
             record.prepared = prepared
             record.write_last_run(started=now(), monitor=[os.getpid(), begin_time(os.getpid())])
@@ -67,6 +69,29 @@ def create(
     if not starting:
         record.unlock()
     return record
+
+
+def link_mtab(layers: list[str], upper: str) -> None:
+    """Make /etc/mtab a link to /proc/mounts in the new container's own layer, unless the image has something there.
+
+    Docker does the same, and df and mount of old images read it.  *layers*: the image's, the top one first.  diff and commit
+    leave the link out: see :func:`minict.engine.images.diff.changes`.
+    """
+    above = None  # the uppermost layer that has /etc says how it is
+    for layer in layers:
+        try:
+            status = os.lstat(f"{layer}/etc")
+        except FileNotFoundError:
+            continue
+        if not stat.S_ISDIR(status.st_mode) or os.path.lexists(f"{layer}/etc/mtab"):
+            return
+        above = above or status
+    if above:
+        os.mkdir(f"{upper}/etc")
+        os.symlink("/proc/mounts", f"{upper}/etc/mtab")
+        os.chown(f"{upper}/etc", above.st_uid, above.st_gid)
+        os.chmod(f"{upper}/etc", stat.S_IMODE(above.st_mode))
+        os.utime(f"{upper}/etc", ns=(above.st_atime_ns, above.st_mtime_ns))
 
 
 def find_image(name: str, settings: ContainerOptions, quiet: bool = False) -> Image:

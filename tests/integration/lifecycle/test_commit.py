@@ -10,7 +10,9 @@ import pytest
 
 from minict.engine.containers.store import Record
 from minict.engine.images import config as image_config
+from minict.engine.images import diff
 from minict.engine.images.image import Image
+from minict.engine.lifecycle import create
 from minict.runtime.errors import ContainerError
 from tests.support.command_line import PATIENCE, begin, minict, run, wait_until
 
@@ -267,3 +269,43 @@ def test_holes_stay_holes_and_are_not_read(image):
     assert size == (100 << 30) + 3 and blocks * 512 < 1 << 20 and told[1] == "beginend"
     minict("rm", "-f", "box")
     minict("rmi", "-f", "holes")
+
+
+def test_a_container_gets_an_mtab_that_is_no_change_of_its_own(tmp_path):
+    top, below, upper = (tmp_path / name for name in ("top", "below", "upper"))
+    for layer in (top, below):
+        (layer / "etc").mkdir(parents=True)
+    upper.mkdir()
+    os.chmod(top / "etc", 0o750)
+    os.chown(top / "etc", 7, 8)
+    layers = [str(top), str(below)]
+    create.link_mtab(layers, str(upper))
+    assert os.readlink(upper / "etc/mtab") == "/proc/mounts"
+    seen, wanted = os.stat(upper / "etc"), os.stat(top / "etc")
+    assert (seen.st_mode, seen.st_uid, seen.st_mtime_ns) == (wanted.st_mode, 7, wanted.st_mtime_ns)
+    ignored = frozenset({"/etc/mtab"})
+    assert diff.changes_now(str(upper), layers, ignored) == []
+    assert ("A", "/etc/mtab") in diff.changes_now(str(upper), layers)
+    (upper / "etc/other").touch()
+    assert ("A", "/etc/other") in diff.changes_now(str(upper), layers, ignored)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_an_image_that_has_one_keeps_it(tmp_path, number):
+    layers = [str(tmp_path / "top"), str(tmp_path / "below")]
+    for layer in layers:
+        os.makedirs(f"{layer}/etc")
+    os.symlink("anywhere", f"{layers[number]}/etc/mtab")
+    os.mkdir(tmp_path / "upper")
+    create.link_mtab(layers, str(tmp_path / "upper"))
+    assert os.listdir(tmp_path / "upper") == []
+
+
+def test_another_mode_of_etc_is_a_change(image, no_image_is_left):
+    minict("run", "--network", "none", "--name", "wish", image, "chmod", "700", "/etc")
+    try:
+        assert "C /etc\n" in minict("diff", "wish").stdout
+        committed("wish", "made:2")
+    finally:
+        minict("rm", "wish")
+    assert minict("run", "--rm", "--network", "none", "made:2", "stat", "-c", "%a", "/etc").stdout == "700\n"
