@@ -517,7 +517,8 @@ def test_resources_that_cannot_be_had_are_refused(bundle, resources, words):
 
 
 def test_huge_pages_are_limited_where_there_are_some(bundle):
-    sizes = os.listdir("/sys/kernel/mm/hugepages")
+    here = "/sys/kernel/mm/hugepages"
+    sizes = os.listdir(here) if os.path.isdir(here) else ["hugepages-2048kB"]  # no such controller then either
     bundle.linux["resources"]["hugepageLimits"] = [
         {"pageSize": f"{int(size.split('-')[1].removesuffix('kB')) >> 10}MB", "limit": 0}
         for size in sizes
