@@ -142,6 +142,7 @@ def config(record: Record, settings: ContainerOptions, image: Image | None) -> d
             "ExposedPorts": {port: {} for port in exposed(settings, image)} or None,
             "Tty": settings.tty,
             "OpenStdin": settings.interactive,
+            "StdinOnce": settings.interactive,
             "Env": _env(settings, given),
             "Cmd": cmd,
             "Image": record.image_name,
@@ -227,6 +228,11 @@ def host_config(record: Record, settings: ContainerOptions) -> dict:
         "CpusetCpus": cpu.cpus or "",
         "CpusetMems": cpu.mems or "",
         "BlkioWeight": disks.weight or 0,
+        "Cgroup": "",
+        "ConsoleSize": [0, 0],
+        "ContainerIDFile": settings.cidfile or "",
+        "Isolation": "",
+        "VolumeDriver": "",
         "CgroupParent": settings.cgroup_parent or f"/{paths.cgroup_parent()}",
     }
 
@@ -314,9 +320,11 @@ def network_settings(record: Record, image: Image | None) -> dict:
     """
     found = state.network_settings(record.id)
     nothing = {"IPAddress": "", "IPPrefixLen": 0, "Gateway": "", "MacAddress": "", "Aliases": None, "NetworkID": ""}
+    nothing |= state.UNSET_ENDPOINT
     networks = found["Networks"] or {
         name: dict(nothing) for name in networks_of(record) if not name.startswith("container:")
     }
+    found |= {"GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0, "IPv6Gateway": "", "HairpinMode": False, "Bridge": ""}
     found |= {"Networks": networks, "SandboxKey": f"/proc/{record.pid}/ns/net" if record.pid else ""}
     return {**found, "Ports": {**dict.fromkeys(exposed(record.settings_object(), image)), **found["Ports"]}}
 

@@ -9,6 +9,17 @@ from minict.runtime.state import State
 GUEST = "guest-"
 
 
+# What Docker has of an endpoint, and is never set here.
+UNSET_ENDPOINT: dict = {
+    "IPAMConfig": None,
+    "Links": None,
+    "DriverOpts": None,
+    "IPv6Gateway": "",
+    "GlobalIPv6Address": "",
+    "GlobalIPv6PrefixLen": 0,
+}
+
+
 def network_settings(id: str) -> dict:
     """The container's networks and ports in the form of Docker's NetworkSettings.
 
@@ -23,6 +34,7 @@ def network_settings(id: str) -> dict:
             "MacAddress": endpoint["mac"],
             "Aliases": endpoint["aliases"],
             "NetworkID": endpoint["id"],
+            **UNSET_ENDPOINT,
         }
         for endpoint in network_state.get("endpoints", ())
     }

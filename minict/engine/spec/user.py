@@ -19,6 +19,7 @@ def find_user(text: str, image, more: list[str] = ()) -> tuple[spec.User, str]:
     groups. Raises :class:`ContainerError` for an unknown name.
     """
     name, _, group = (text or "0").partition(":")
+    name = name or "0"  # ":GID" is root with another group, as in Docker
     passwd = next((line for line in entries(image, "etc/passwd", 7) if name in (line[0], line[2])), None)
     if passwd is None and not is_id(name):
         raise ContainerError(

@@ -519,3 +519,16 @@ def test_logs_show_the_details_that_log_opt_names(image):
         refused(minict("run", "--log-opt", "colour=red", image), "colour=red", "labels=NAMES")
     finally:
         minict("rm", "web")
+
+
+def test_what_is_not_set_is_there_all_the_same(boxes):
+    """A template that asks for it must not fail: Docker has the field, with null, 0 or an empty text."""
+    boxes(name="web")
+    wanted = {
+        "{{range .NetworkSettings.Networks}}{{.IPv6Gateway}}{{.GlobalIPv6PrefixLen}}{{end}}": "0",
+        "{{.NetworkSettings.GlobalIPv6Address}}|{{.HostConfig.ContainerIDFile}}|{{.HostConfig.VolumeDriver}}": "||",
+        "{{json .HostConfig.ConsoleSize}} {{json .HostConfig.Isolation}} {{json .HostConfig.Binds}}": '[0,0] "" null',
+        "{{json .Config.StdinOnce}} {{json .HostConfig.PortBindings}}": "false {}",
+    }
+    for template, shown in wanted.items():
+        assert said("inspect", "-f", template, "web") == f"{shown}\n", template

@@ -173,6 +173,7 @@ def test_a_further_group_by_name_and_by_number(image):
 def test_the_own_group_can_not_be_dropped(image):
     """CVE-2022-36109: it is among the further groups too."""
     assert output(image, "grep Groups /proc/self/status", "-u", "1000:1000").split()[1:] == ["1000"]
+    assert output(image, "id -u; id -g", "-u", ":1000").split() == ["0", "1000"]
 
 
 def test_with_the_hosts_network_it_has_the_hosts_name(image):
