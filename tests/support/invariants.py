@@ -11,7 +11,7 @@ from minict.engine.containers.names import directory as names_directory
 from minict.engine.containers.store import Record, records
 from minict.engine.images import image
 from minict.engine.lifecycle import inspect
-from minict.engine.networks import options, portmapper
+from minict.engine.networks import endpoints, options, portmapper, state
 from minict.lab import host
 from minict.runtime import paths
 
@@ -80,7 +80,8 @@ def addresses(alive: list[dict]) -> list[str]:
 
 
 def neighbours(alive: list[dict]) -> list[str]:
-    """A container is on the networks that it wishes, and knows by name who else is on them, and nobody more."""
+    """A container is on the networks of its options, its /etc/hosts has its own addresses, and its DNS server finds the
+    running containers on its user-defined networks, and no others."""
     wrong = []
     for each in alive:
         told = each["NetworkSettings"]["Networks"]
@@ -91,17 +92,17 @@ def neighbours(alive: list[dict]) -> list[str]:
         wished = options.names_of_networks(Record.load(each["Id"]).settings_object().network)
         if sorted(told) != sorted(wished):
             wrong.append(f"{each['Name']} wishes the networks {wished}, and is on {list(told)}")
-        there = {
-            place["IPAddress"]: other["Name"].removeprefix("/")
-            for other in alive
-            for network, place in other["NetworkSettings"]["Networks"].items()
-            if network in told
-        }
+        own = {place["IPAddress"] for place in told.values()}
         with open(f"{paths.container_data(each['Id'])}/hosts") as file:
             lines = file.read().partition("minict:\n")[2].partition("# end")[0].splitlines()
-        known = {line.split()[0]: line.split()[1:] for line in lines}
-        if set(known) != set(there) or any(there[address] not in names for address, names in known.items()):
-            wrong.append(f"{each['Name']} knows {known}, where there are {there}")
+        if {line.split()[0] for line in lines} != own:
+            wrong.append(f"{each['Name']} has the addresses {own}, and /etc/hosts has {lines}")
+        for record in records():
+            networks = next((one["NetworkSettings"]["Networks"] for one in alive if one["Id"] == record.id), {})
+            there = {networks[name]["IPAddress"] for name in networks if name in told and name != "bridge"}
+            found = endpoints.addresses_of(each["Id"], state.read(each["Id"]), record.name.lower()) or []
+            if set(found) != there:
+                wrong.append(f"{each['Name']} finds {record.name} at {found}, which is at {there}")
     return wrong
 
 

@@ -48,11 +48,11 @@ def test_the_hosts_name_is_shared_and_can_not_be_changed(image):
 @pytest.mark.parametrize(
     "flags, words",
     [
-        (["--uts", "theirs"], "write host, container:NAME or private"),
+        (["--uts", "theirs"], "use host, container:NAME or private"),
         (["--uts", "container:"], "container:NAME"),
-        (["--uts", "container:../x"], "is no name for a container"),
+        (["--uts", "container:../x"], "invalid container name"),
         (["--uts", "container:nobody"], "no such container: nobody"),
-        (["--uts", "host", "--hostname", "x"], "leave one of the two out"),
+        (["--uts", "host", "--hostname", "x"], "conflicts with --uts host"),
     ],
 )
 def test_what_can_not_be(image, flags, words):
