@@ -12,6 +12,7 @@ _FLOORS = {"kernel": 0, "runtime": 1, "engine": 2, "lab": 3}
 # Each costs 2 to 20 ms at each start of a container, as much as the kernel's own work for it.
 SLOW = {
     "argparse",
+    "collections",
     "contextlib",
     "dataclasses",
     "enum",

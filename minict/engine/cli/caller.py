@@ -42,10 +42,12 @@ def _processors() -> None:
 
 
 def _oom_score() -> None:
-    with open("/proc/self/oom_score_adj", "r+") as file:
-        if file.read() != "0\n":
-            file.seek(0)
-            file.write("0")
+    fd = os.open("/proc/self/oom_score_adj", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        if os.read(fd, 16) != b"0\n":
+            os.write(fd, b"0")
+    finally:
+        os.close(fd)
 
 
 def _limits() -> None:

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
 
 from minict.runtime import jsonfile, paths
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # every start imports this module, and collections would take a millisecond
+    from collections.abc import Callable, Iterator
 
 _LARGEST = 1 << 20  # bytes
 _LONGEST = 1.0  # seconds until a reader looks again, whatever inotify says
