@@ -54,7 +54,7 @@ def make_up(id: str) -> str:
     while True:
         one, two, three = os.urandom(3)
         name = f"{_MOODS[one % len(_MOODS)]}_{_PEOPLE[two % len(_PEOPLE)]}" + (f"{three}" if find_taken() > 200 else "")
-        if _link(name, id):
+        if claim(name, id):
             return name
 
 
@@ -72,7 +72,7 @@ def take(name: str, id: str, reclaim: Callable[[str], object]) -> None:
     *reclaim* is called with the id of the container that has the name: it removes that container if a killed process
     should have removed it.  Raises :class:`ContainerError` if the name stays in use.
     """
-    while not _link(name, id):
+    while not claim(name, id):
         holder = find(name)
         if holder is None:
             continue
@@ -85,7 +85,7 @@ def take(name: str, id: str, reclaim: Callable[[str], object]) -> None:
         release(f"{name}/{holder}")
 
 
-def _link(name: str, id: str) -> bool:
+def claim(name: str, id: str) -> bool:
     """Make the link; False if it exists."""
     while True:
         paths.make_directory(directory())

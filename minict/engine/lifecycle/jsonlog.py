@@ -208,7 +208,7 @@ def _lines(directory: str, number: int, place: int, ended=None):
                 except FileNotFoundError:
                     pass
             if file:
-                yield from _whole_lines(file, to_the_end=over or later is not None)
+                yield from whole_lines(file, to_the_end=over or later is not None)
             if later is not None:
                 number, place = later, 0
                 if file:
@@ -224,7 +224,7 @@ def _lines(directory: str, number: int, place: int, ended=None):
                 each.close()
 
 
-def _whole_lines(file, to_the_end: bool):
+def whole_lines(file, to_the_end: bool):
     """The complete lines from here on, without their newlines; an unfinished line stays for the next call."""
     while line := file.readline():
         if line[-1:] != b"\n" and not to_the_end:

@@ -66,9 +66,9 @@ def full_names(network_state: dict) -> list[str]:
 def _servers(text: str, own_network: bool) -> list[str]:
     if not own_network:
         return _named(text)
-    found = _reachable(text)
+    found = reachable(text)
     for path in _UPSTREAM_FILES:
-        found = found or _reachable(_read(path))
+        found = found or reachable(_read(path))
     return found
 
 
@@ -136,7 +136,7 @@ def _block(lines: list[tuple[str, list[str]]]) -> str:
     return _BEGIN + "".join(f"{address}\t{' '.join(dict.fromkeys(names))}\n" for address, names in lines) + _END
 
 
-def _reachable(text: str) -> list[str]:
+def reachable(text: str) -> list[str]:
     """The name servers in the text of a resolv.conf that a container can reach: IPv4, and not on the loopback."""
     return [server for server in _named(text) if ":" not in server and not server.startswith(("127.", "0."))]
 

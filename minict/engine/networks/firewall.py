@@ -49,7 +49,7 @@ _SHARED = {
 }
 
 
-def _chains(
+def bridge_chains(
     bridge: str, subnet: str, internal: bool = False, masquerade: bool = True
 ) -> dict[str, tuple[str, tuple[str, ...]]]:
     """The chains of one bridge: their hooks and their rules, written exactly as nft prints them."""
@@ -102,7 +102,7 @@ def open_for(bridge: str, subnet: str, internal: bool = False, masquerade: bool 
     """
     # Looking costs 0.2 ms. Replacing rules costs 10: the kernel waits until no packet uses the old ones.
     present = nftables.listing("list table inet minict")
-    chains = {**_SHARED, **_chains(bridge, subnet, internal, masquerade)}
+    chains = {**_SHARED, **bridge_chains(bridge, subnet, internal, masquerade)}
     if not all(rule in present for _, rules in chains.values() for rule in rules):
         nftables.apply(_transaction(chains))
     for chain in _FOREIGN_CHAINS:
@@ -119,7 +119,7 @@ def open_for(bridge: str, subnet: str, internal: bool = False, masquerade: bool 
 def close_for(bridge: str) -> bool:
     """Undo :func:`open_for`, and remove the table with the last bridge; return whether there was anything to remove."""
     present = nftables.listing("list table inet minict")
-    chains = [chain for chain in _chains(bridge, "") if f"chain {chain} {{" in present]
+    chains = [chain for chain in bridge_chains(bridge, "") if f"chain {chain} {{" in present]
     if chains:
         nftables.apply("\n".join(f"delete chain inet minict {chain}" for chain in chains))
     others = [line.split()[1] for line in present.splitlines() if line.split()[:1] == ["chain"]]
