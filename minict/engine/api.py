@@ -21,11 +21,16 @@ from minict.engine.containers.options import ContainerOptions
 from minict.engine.containers.store import Record, records
 from minict.engine.images.image import Image
 from minict.runtime import namespaces
+from minict.runtime.container import RuntimeContainer
 from minict.runtime.errors import ContainerError
 
 from .lifecycle import create as creation
 from .lifecycle import exec, operations, task
 from .networks import sandbox
+
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # Of fifty threads that start a container at the same moment, eight make progress at a time: more would only compete
 # for the interpreter's lock (measured: fifty containers in 336 ms instead of 375).
@@ -53,7 +58,7 @@ class Finished:
 
 def run(
     image: str,
-    command: str | list[str] = (),
+    command: str | Sequence[str] = (),
     *,
     detach: bool = False,
     input: str | None = None,
@@ -122,7 +127,7 @@ def _bear(image: str, command: list[str], settings: ContainerOptions, streams: t
             record.unlock()
 
 
-def _words(command: str | list[str]) -> list[str]:
+def _words(command: str | Sequence[str]) -> list[str]:
     if not isinstance(command, str):
         return list(command)
     import shlex
@@ -225,8 +230,8 @@ class Container:
         return names(capget(self.pid)[0])
 
     @property
-    def _life(self) -> task.Container:
-        return task.Container(self.id)
+    def _life(self) -> RuntimeContainer:
+        return RuntimeContainer(self.id)
 
     def inspect(self) -> dict:
         """Everything known about it, under Docker's names."""
@@ -335,7 +340,7 @@ def _command(*words: str) -> str:
     return done.stdout
 
 
-def create(image: str, command: str | list[str] = (), **options) -> Container:
+def create(image: str, command: str | Sequence[str] = (), **options) -> Container:
     """Create a container without starting it; *options* as for :func:`run`. Raises :class:`ContainerError`."""
     return Container(creation.create(image, _words(command), ContainerOptions(**options)))
 
@@ -430,7 +435,7 @@ class Running(Container):
         self.stop(timeout=0)
 
     @property
-    def _life(self) -> task.Container:
+    def _life(self) -> RuntimeContainer:
         return self._container
 
     @property
@@ -444,7 +449,7 @@ class Running(Container):
             text = os.pread(self._log, os.fstat(self._log).st_size, 0).decode(errors="replace")
         return text if tail is None else "".join(text.splitlines(keepends=True)[-tail:])
 
-    def kill(self, signal: int = 9) -> None:
+    def kill(self, signal: int = 9) -> None:  # type: ignore[override]  # by number only
         """Send *signal* to its first process; :meth:`wait` sees the end."""
         self._container.kill(signal)
 
@@ -458,7 +463,7 @@ class Running(Container):
         task.end(self._record, self._container, status)
         return status
 
-    def stop(self, timeout: float = 10) -> int | None:
+    def stop(self, timeout: float = 10) -> int | None:  # type: ignore[override]  # None if it was stopped before
         """Ask it to end (SIGTERM), kill it after *timeout* seconds, and release what it held; return its exit status.
 
         As process 1, a program that does not handle SIGTERM is not ended by it (pid_namespaces(7)): then it takes the

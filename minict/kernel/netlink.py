@@ -226,6 +226,13 @@ class Rtnetlink(Netlink):
                 raise
             return None
 
+    def index(self, name: str) -> int:
+        """The number of the interface with this *name*.  Raises :class:`OSError` (ENODEV)."""
+        found = self.link(name)
+        if found is None:
+            raise OSError(19, f"{os.strerror(19)}: {name}")
+        return found.index
+
     def links(self) -> list[Link]:
         """All interfaces."""
         return [Link(body) for body in self.request(RTM_GETLINK, _link(), NLM_F_DUMP, "list the interfaces")]

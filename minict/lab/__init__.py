@@ -97,13 +97,13 @@ An :class:`.exercise.Exercise` and a :class:`.challenge.Challenge` in ``minict/l
 :class:`.quiz.Quiz` in ``minict/lab/quizzes/chNN.py``, a :class:`.scenario.Scenario` and a :class:`.flag.Flag` in
 ``minict/lab/scenarios/chNN.py``; each package has its rules at its top, and each class says what it wants.
 
-A check runs in a child with mount, pid, network, host name and IPC namespaces and a working directory of its own, so
-it and the answer may do there what they like.  It raises :class:`.feedback.Feedback` with what was called, what the
-kernel shows, what was expected, and the likely cause.  It waits for states and never for a time.  It need not speak of
-what all exercises have in common (:mod:`.diagnosis`): a ``...`` left over, a result printed or not returned, another
-name for the function, a ``return`` inside a loop, arguments in another order, the package's own function called for
-help, a process that forks and falls through or never ends.  Register known mistakes (``wrong``) and at least three
-unusual right answers (``right``): the tests run them all.
+A check runs in a child with mount, pid, network, host name and IPC namespaces and a working directory of its own, so it
+and the answer may do there what they like.  It raises :class:`.feedback.Feedback` with what was called, what the kernel
+shows, what was expected, and the likely cause.  It waits for states and never for a time.  It need not speak of what
+all exercises have in common (:mod:`.diagnosis`): a ``...`` left over, a result printed or not returned, another name
+for the function, a ``return`` inside a loop, arguments in another order, the package's own function called for help, a
+process that forks and falls through or never ends.  Register known mistakes (``wrong``) and at least three unusual
+right answers (``right``): the tests run them all.
 
 ``make notebooks`` runs the notebooks and saves what they show.
 """

@@ -38,6 +38,10 @@ import warnings
 
 from minict.kernel import mount, namespaces, process
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 TIME_LIMIT = 30.0  # seconds that a child may take unless its cell says otherwise
 _MOST_SHOWN = 100_000  # characters of a child's output: JupyterLab drops whatever comes faster than 1 MB a second
 _ASK = signal.SIGRTMIN + 7  # none of the first 31, with which exercises play
@@ -49,7 +53,7 @@ _SCREEN = (24, 80)  # rows and columns of the terminal of %%child --tty
 class ChildError(Exception):
     """The child raised an exception, ended with a status other than 0, or was killed."""
 
-    def __init__(self, message: str, lines: list[str] = ()):
+    def __init__(self, message: str, lines: Sequence[str] = ()):
         super().__init__(message)
         self.lines = list(lines)
 

@@ -12,6 +12,10 @@ import os
 from .child import run_in_child
 from .figures import CARD, FAINT, HOST, INK, LINE, LIT, MUTED, Picture, _Sheet, _short
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from typing import Any
+
 
 def escape():
     os.makedirs("/etc/deeper", exist_ok=True)
@@ -41,7 +45,7 @@ def _follow(room: str) -> list[tuple[str, str, str]]:
     for path in _chain(room):
         status = os.stat(path)
         places[status.st_dev, status.st_ino] = path
-    steps = []
+    steps: list[Any] = []
 
     def look(line: str) -> None:
         root, here = (places[status.st_dev, status.st_ino] for status in map(os.stat, ("/", ".")))

@@ -14,6 +14,10 @@ from . import host
 from .child import ChildError, run_in_child
 from .figures import CARD, FAINT, HUES, INK, LINE, LIT, LIT_EDGE, MUTED, Picture, _numbers_of, _Sheet
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from typing import Any
+
 _PATIENCE = 0.3  # seconds that number 1 has to notice a child's end: a thousand times what it needs
 _LIMIT = 5.0  # seconds for anything else, on a very busy machine
 _MORE = 5  # helpers after the first
@@ -173,7 +177,7 @@ def _draw_moment(sheet: _Sheet, x: float, width: float, number: int, caption: st
         x + 9, 36.4, str(number), fontsize=7.6, color=CARD, fontweight="bold", ha="center", va="baseline", zorder=4
     )
     sheet.text(x + 28, 33, caption, 10.5, INK)
-    at = {}
+    at: dict[str, Any] = {}
 
     def place(person, level):
         y = 68 + _ROW * len(at)

@@ -449,8 +449,10 @@ def _runs(rows: list[float], step: float) -> list[tuple[float, float]]:
 
 
 def _sharing_in_words(name: str, homes: dict[str, dict[str, str]]) -> str:
-    """What *name* has of its own, and what it shares with a process above it: ``mate: its own mnt, pid; with box
-    uts``."""
+    """What *name* has of its own, and what it shares with a process above it.
+
+    For example ``mate: its own mnt, pid; with box uts``.
+    """
     above = [each for each in homes if list(homes).index(each) < list(homes).index(name)]
     shared: dict[str, list[str]] = {}
     for file, thing in homes[name].items():

@@ -29,8 +29,8 @@ NAIVE_FORK_LIMIT = 60  # seconds that a process may run that a cell forked by ha
 
 _MOVES = "{call} here would move the notebook itself: start the cell with %%child"
 _MOUNTS = (
-    "{call} here would change the mounts of the whole machine: start the cell with %%child, and "
-    "unshare(CLONE_NEWNS) first"
+    "{call} here would change the mounts of the whole machine: "
+    "start the cell with %%child, and unshare(CLONE_NEWNS) first"
 )
 _ENDS = "{call} here would end the notebook itself: start the cell with %%child"
 _BECOMES = "{call} here would replace the notebook by another program: start the cell with %%child"

@@ -16,6 +16,10 @@ from collections import Counter
 
 from minict.runtime import paths
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from typing import Any
+
 #: The kinds of things that are compared, with the words that stand for them in front of a learner.
 KINDS = {
     "mounts": "mounts",
@@ -251,7 +255,7 @@ def process_table() -> dict[int, Process]:
 
 def descendants(table: dict[int, Process], ancestor: int) -> set[int]:
     """The numbers of all processes in *table* that come from *ancestor*, at any distance."""
-    children = {}
+    children: dict[str, Any] = {}
     for process in table.values():
         children.setdefault(process.parent, []).append(process.pid)
     found, new = set(), [ancestor]

@@ -13,6 +13,10 @@ from minict.runtime.process import exit_status, find, spawn
 
 from .figures import BUILT, BUILT_EDGE, CARD, FAINT, HUES, INK, LINE, LIT, LIT_EDGE, MUTED, Picture, _Sheet
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from typing import Any
+
 # ---- chapter 01 put together -----------------------------------------------------------------------------------
 
 
@@ -102,7 +106,7 @@ def _contained(image: str) -> Life:
     steps = {trace.who: trace.steps for trace in running._container.traces}
     parent, child = steps["parent"], steps["child"]
     executed = next(end for name, _, end in parent if name == "wait for execve")
-    parts = []
+    parts: list[Any] = []
     for name, begin, end in [*child[:-1], (*child[-1][:2], executed)]:  # the child can't tell when its execve was done
         words, colour = _part_of(name)
         if parts and parts[-1][0] == words:

@@ -18,6 +18,10 @@ from .child import run_in_child
 from .figures import _TYPES, CARD, FAINT, HOST, INK, LINE, LIT, MUTED, Picture, _Sheet, _short
 from .host import mount_table
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from typing import Any
+
 _FREE, _DEVICE, _LINK, _PLAIN = "#059669", "#2563eb", "#0f766e", "#475569"
 
 # ---- moments of a mount table ----------------------------------------------------------------------------------
@@ -78,7 +82,7 @@ def _draw_moment(sheet: _Sheet, x: float, width: float, number: int, title: str,
     sheet.text(x + 2, 31, str(number), 15, LIT, "bold")
     sheet.text(x + 19, 31, title, 10, INK, "bold", mono="(" in title)
     sheet.box(x, 48, width, sheet.height - 86, FAINT, LINE, 8)
-    last_at = {}
+    last_at: dict[str, Any] = {}
     for place, row in enumerate(rows):
         left, y = x + 9 + 22 * row.level, 58 + 58 * place
         if row.level:

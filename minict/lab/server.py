@@ -16,8 +16,8 @@ ContainerOptions, as environment variables:
 * ``LAB_BACKGROUND``: when set, the server of ``make lab`` goes on by itself
 
 Anyone who has the token controls this machine.  Hence loopback alone, unless the machine is a virtual one; hence a log
-that only its owner can read; and hence kernels behind Unix sockets in a directory of their owner's: what goes over
-TCP, any user can overhear.
+that only its owner can read; and hence kernels behind Unix sockets in a directory of their owner's: what goes over TCP,
+any user can overhear.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def reap(pid: int) -> int:
 
 
 def run(command: Callable[[], object]) -> NoReturn:
-    """Be process 1: let a child call *command*, which must end in execve, and look after it until its end.
+    """Be process 1: let a child call *command*, which must end in execve, and supervise it until its end.
 
     Source: pid_namespaces(7).
     """

@@ -23,7 +23,7 @@ class _Defaults:
     memo: dict[str, str] = {}  # noqa: RUF012  the scanner's cache of keys
 
 
-def loads(text: str) -> object:
+def loads(text: str) -> Any:
     """The value of the JSON *text*. Raises :class:`ValueError` when it is invalid. Source: RFC 8259."""
     try:
         from _json import make_scanner
@@ -61,7 +61,7 @@ def _dump(value: object, newline: str, quoted: Callable[[str], str]) -> str:
     return "[" + inner + ("," + inner).join(items) + newline + "]" if items else "[]"
 
 
-def read(path: str) -> object:
+def read(path: str) -> Any:
     """The value in the JSON file *path*. Raises :class:`OSError`, or :class:`ValueError` with the file's name.
 
     Source: RFC 8259.

@@ -22,12 +22,10 @@ ROOT = subprocess.run(
 
 # A phrase as a regular expression, and what to write instead.  Whole phrases: "there is no route" is good English.
 PHRASES = {
-    r"(?<!there )(?<!here )(?<!There )\b(?:is|are|was) no (?!longer\b|more "
-    r"than\b|less\b|doubt\b|different\b|matter\b|one\b)": "is not a …",
+    r"(?<!there )(?<!here )(?<!There )\b(?:is|are|was) no (?!longer\b|more than\b|less\b|doubt\b|different\b|matter\b|one\b|limit\b)": "is not a …",
     r"\b[Ww]ish(?:es|ed|ing)?\b(?! you)": "ask for, request, want, option",
     r"\b[Ww]ho(?:m)?ever\b": "anyone who, the process that",
-    r"(?:^|[.:;(] +|\"\"\"|# )Who (?:\w+ "
-    r")?(?:is|has|knows|can|may|does|reads|asks|joins|makes|starts|wants|was|will)\b[^?]*$": "If you …",
+    r"(?:^|[.:;(] +|\"\"\"|# )Who (?:\w+ )?(?:is|has|knows|may|does|reads|asks|joins|makes|starts|wants|was|will)\b[^?]*$": "If you …, a process that …",
     r"\bwho(?:m)? (?:is|are|was|will be) to\b": "that should, who should",
     r"\b[Gg]ladly\b": "readily",
     r"\bmight(?:y|ier|iest)\b": "powerful, more privileged",
@@ -39,11 +37,10 @@ PHRASES = {
     r"\b(?:gives?|given|gave|giving|give) (?:\w+ )?back\b": "release, return",
     r"\bmade whole\b|\bhalf[- ]made\b": "completed, incomplete",
     r"\bsee(?:s|n)? to it\b": "makes sure",
-    r"\bwithout a word\b|\ba word on\b|\bin a sentence\b|\bby a sentence\b": "silently, explained, with a message",
-    r"\b(?:is|are|was|were) to be\b": "will be, must be, should be",
+    r"\bwithout a word\b|\ba word on\b|\bby a sentence\b": "silently, explained, with a message",
     r"\bmistakes? of (?:minict's|ours|its own)\b": "internal error, bug",
     r"\bwhat there is\b|\bof whom\b|\bfor whom\b|\bto whom\b": "name the thing or the person",
-    r"\bthe one that is ours\b|\b(?:is|are|not) ours\b|\bof ours\b": "minict's",
+    r"\bthe one that is ours\b|\b(?:is|are|not) ours\b": "minict's",
     r"\bclass room\b": "classroom",
     r"\bbad days\b": "troubleshooting",
     r"\btabulator key\b": "Tab key",

@@ -203,7 +203,7 @@ class Child:
             self._pid = 0
 
 
-def blame(writer: Child, error: ContainerError) -> None:
+def blame(writer: Child, error: ContainerError) -> NoReturn:
     """The reader of two processes that work together has failed with *error*: raise that, unless the *writer*
     failed first."""
     try:

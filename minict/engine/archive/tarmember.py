@@ -86,7 +86,8 @@ def _segments(fd: int, status: os.stat_result) -> list[tuple[int, int]] | None:
     """
     if status.st_size - status.st_blocks * 512 < _LEAST_HOLE:
         return None
-    found, place = [], 0
+    found: list[tuple[int, int]] = []
+    place = 0
     try:
         while place < status.st_size and len(found) < _MOST_SEGMENTS:
             try:
@@ -178,7 +179,7 @@ class _Segments:
         self._map, self._pieces = map, ((file, offset, length) for offset, length in segments)
         self._now: _Exactly | None = None
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int = -1, /) -> bytes:
         data, self._map = self._map[:size], self._map[size:]
         while len(data) < size:
             chunk = self._now.read(size - len(data)) if self._now else b""

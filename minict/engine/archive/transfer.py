@@ -319,7 +319,8 @@ class _Placer(extract.Unpacker):
             if self.to_host or (member.uid, member.gid) != self.owner:
                 # a program that runs as its owner, or with capabilities, would be one of the new owner's
                 member.mode &= ~(stat.S_ISUID | stat.S_ISGID)
-                member.pax_headers.pop(f"{extract.XATTR}security.capability", None)
+                dropped = f"{extract.XATTR}security.capability"
+                member.pax_headers = {key: value for key, value in member.pax_headers.items() if key != dropped}
             member.uid, member.gid = self.owner
         super().place(member)
 

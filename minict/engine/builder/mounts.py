@@ -1,4 +1,4 @@
-"""``RUN --mount``: what a command may use while it runs, and what is no part of the layer.
+"""``RUN --mount``: what a command may use while it runs, but which is not part of the layer.
 
 Source: the Dockerfile reference, "RUN --mount"; BuildKit's package frontend/dockerfile/instructions,
 commands_runmount.go.

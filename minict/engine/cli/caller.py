@@ -1,4 +1,4 @@
-"""What a shell has set for its own processes, and what a container must not inherit from whoever types the command.
+"""Settings of the shell for its own processes, which a container must not inherit from the user's shell.
 
 Docker's containers are children of a daemon, so the caller's umask, niceness, processors and limits mean nothing to
 them. Here they are children of the command.

@@ -12,6 +12,10 @@ import textwrap
 from . import index
 from .parser import Command, Option
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from typing import Any
+
 WIDTH = 100  # columns
 FURTHEST = 34  # the rightmost column at which a text may begin
 
@@ -53,7 +57,8 @@ OFTEN = (
 
 def command_page(command: Command, everything: bool = False) -> str:
     """The help of a *command*; with *everything*, all of its options."""
-    shown, folded = {}, {}
+    shown: dict[str, Any] = {}
+    folded: dict[str, Any] = {}
     for option in command.options:
         if everything:
             shown.setdefault(option.heading, []).append(_row(option))
@@ -67,7 +72,8 @@ def command_page(command: Command, everything: bool = False) -> str:
 
 def overview(everything: bool = False) -> str:
     """The list of commands; with *everything*, each has a line."""
-    shown, folded = {}, {}
+    shown: dict[str, Any] = {}
+    folded: dict[str, Any] = {}
     for module, names in index.MODULES.items():
         for name in (name for name in names if name[0] != "_"):
             if everything or name in OFTEN:

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from minict.runtime.errors import ContainerError
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 class Option:
     """One option.
@@ -40,7 +44,7 @@ class Command:
         help: str,
         example: str,
         function,
-        options: list[Option] = (),
+        options: Sequence[Option] = (),
         arguments: tuple[int, int | None] = (0, 0),
         words_follow: bool = False,
         needs_root: bool = True,

@@ -1,12 +1,12 @@
-"""Who we are, as registries want to be told: a password (basic), or a token that another server gives for it (bearer).
+"""Authorization for registries: a password (basic), or a token that another server issues for it (bearer).
 
-A registry that wants to know answers 401, and says how in ``WWW-Authenticate``: ``Basic``, or where tokens are had::
+A registry that needs authorization answers 401, and says how in ``WWW-Authenticate``: ``Basic``, or where to get a
+token::
 
     Bearer realm="https://auth.example/token",service="registry.example",scope="repository:me/app:pull"
 
-The registry names that place, so it could name any.  A password goes to the registry's own host, or to one of the same
-domain, and to no other; a place that is asked obeys the rules of
-:func:`minict.engine.distribution.transport.check_step`.
+The registry names that server, so it could name any.  A password is sent only to the registry's own host, or to a host
+of the same domain; requests to other servers obey the rules of :func:`minict.engine.distribution.transport.check_step`.
 
 Sources: RFC 7617 (basic), RFC 6750 (bearer); https://distribution.github.io/distribution/spec/auth/token/ and …/oauth/.
 """
@@ -18,6 +18,7 @@ import ipaddress
 import json
 import urllib.parse
 import urllib.request
+from typing import Any
 
 from . import credentials
 from .transport import (
@@ -31,42 +32,41 @@ from .transport import (
     same_origin,
 )
 
-# Below these stand domains of different owners, as in example.co.uk.
+# Domains below these have different owners, as in example.co.uk.
 _SECOND = ("co", "com", "org", "net", "gov", "ac", "edu")
 
 
 class Authorization:
-    """What proves to the registry behind *transport* that we may; *login* (see
+    """Authorization for the registry behind *transport*; *login* (see
     :mod:`minict.engine.distribution.credentials`) or None."""
 
     def __init__(self, transport: Transport, login: credentials.Login | None):
         self._transport, self._login = transport, login
         self._basic = False
-        self._tokens = {}
+        self._tokens: dict[str, str] = {}
 
-    def headers(self, scope: str) -> dict:
-        """What goes with a request that needs *scope*, as far as it is known what the registry wants."""
+    def headers(self, scope: str) -> dict[str, str]:
+        """The headers for a request that needs *scope*, as far as the registry's demands are known."""
         if scope in self._tokens:
             return {"Authorization": f"Bearer {self._tokens[scope]}"}
-        return {"Authorization": basic(self._login)} if self._basic else {}
+        return {"Authorization": basic(self._login)} if self._basic and self._login else {}
 
-    def satisfy(self, answer, scope: str) -> None:
-        """Get what the registry demands in *answer*, a 401, for *scope*.  Raises :class:`RegistryError` when it can't
-        be had."""
+    def satisfy(self, answer: Any, scope: str) -> None:
+        """Get what the registry demands in *answer*, a 401, for *scope*. Raises :class:`RegistryError`."""
         host, demands = host_of(self._transport.origin), challenges(answer.headers.get("WWW-Authenticate", ""))
         if "bearer" in demands:
             self._tokens[scope] = self._token(demands["bearer"], scope)
         elif "basic" in demands:
             if not self._login:
-                raise RegistryError(f"{host} wants a name and a password: minict login {host}", 401)
+                raise RegistryError(f"{host} requires a login: run  minict login {host}", 401)
             self._basic = True
         else:
             raise RegistryError(
-                f"{host} wants to know who we are and does not say how: that is no working registry", 401
+                f"{host} requires authorization without saying which kind: it does not work as a registry", 401
             )
 
-    def _token(self, demand: dict, scope: str) -> str:
-        """Ask the server that the registry named."""
+    def _token(self, demand: dict[str, str], scope: str) -> str:
+        """Get a token from the server that the registry named."""
         realm, host = demand.get("realm", ""), host_of(self._transport.origin)
         check_step(self._transport.origin, realm)
         login = self._login_for(realm)
@@ -96,38 +96,39 @@ class Authorization:
             )
         if answer.status in (401, 403) and login:
             raise RegistryError(
-                f"{host} does not accept the name {login.user!r} with its password: minict login {host}", answer.status
+                f"{host} rejects the user name {login.user!r} or its password: run  minict login {host}", answer.status
             )
         if answer.status != 200:
             raise refusal(answer, f"the token for {host} from {host_of(realm)}")
         return _token_in(read_document(answer, f"the token from {host_of(realm)}"), host_of(realm))
 
     def _login_for(self, realm: str) -> credentials.Login | None:
-        """The name and password that the server at *realm* may see."""
+        """The name and password that may be sent to the server at *realm*."""
         if not self._login or _same_domain(realm, self._transport.origin):
             return self._login
         if login := credentials.find(host_of(realm)):
             return login
         host, other = host_of(self._transport.origin), host_of(realm)
         raise RegistryError(
-            f"{host} wants the password for it sent to {other}, which is another domain: nothing was sent; "
-            f"'minict login {other}' if you trust that",
+            f"{host} asks to send its password to {other}, a different domain: nothing was sent; run "
+            f"'minict login {other}' if you trust it",
             401,
         )
 
 
 def basic(login: credentials.Login) -> str:
-    """A name and a password as a header's value."""
+    """The header value for a name and a password."""
     return "Basic " + base64.b64encode(f"{login.user}:{login.password}".encode()).decode()
 
 
-def challenges(header: str) -> dict[str, dict]:
-    """What a ``WWW-Authenticate`` *header* demands: {"bearer": {"realm": …}, "basic": {…}}.  Source: RFC 9110,
+def challenges(header: str) -> dict[str, dict[str, str]]:
+    """The demands in a ``WWW-Authenticate`` *header*: {"bearer": {"realm": …}, "basic": {…}}. Source: RFC 9110,
     11.6.1."""
-    found, parameters = {}, {}
+    found: dict[str, dict[str, str]] = {}
+    parameters: dict[str, str] = {}
     for part in urllib.request.parse_http_list(header):
         scheme, _, rest = part.partition(" ")
-        if "=" not in scheme:  # a new demand begins, with its first parameter
+        if "=" not in scheme:  # a new demand, with its first parameter
             parameters, part = found.setdefault(scheme.lower(), {}), rest
         name, _, value = part.partition("=")
         parameters[name.strip().lower()] = value.strip().strip('"')
@@ -142,9 +143,7 @@ def _token_in(data: bytes, host: str) -> str:
             raise ValueError
         return token
     except (ValueError, AttributeError, RecursionError):
-        raise RegistryError(
-            f"{host} gives something else instead of a token: is it really the server for that?"
-        ) from None
+        raise RegistryError(f"{host} does not answer with a token: it may not be an authorization server") from None
 
 
 def _same_host(one: str, other: str) -> bool:
@@ -152,7 +151,8 @@ def _same_host(one: str, other: str) -> bool:
 
 
 def _same_domain(one: str, other: str) -> bool:
-    """``auth.docker.io`` and ``registry-1.docker.io`` are one's; two addresses are only when they are equal."""
+    """Whether two hosts have the same owner, as ``auth.docker.io`` and ``registry-1.docker.io``; addresses must be
+    equal."""
     names = [urllib.parse.urlsplit(url).hostname or "" for url in (one, other)]
     if names[0] == names[1]:
         return True

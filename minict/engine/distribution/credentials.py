@@ -1,12 +1,12 @@
-"""Names and passwords for registries, kept where Docker keeps them, so that one ``login`` serves both.
+"""Credentials for registries, stored where Docker stores them, so that one ``login`` serves both.
 
 The file is ``~/.docker/config.json`` (DOCKER_CONFIG names another directory than ``~/.docker``)::
 
     {"auths": {"registry.example:5000": {"auth": "<base64 of NAME:PASSWORD>"}},
      "credHelpers": {"other.example": "pass"}, "credsStore": "secretservice"}
 
-What others have written into it stays.  A helper is the program ``docker-credential-NAME``: it keeps the passwords of
-one registry, or with ``credsStore`` all, in a place better than a file.
+Everything else in it is kept.  A helper is the program ``docker-credential-NAME``: it keeps the passwords of one
+registry, or with ``credsStore`` of all, in a safer place than a file.
 
 Source: https://docs.docker.com/reference/cli/docker/login/#credential-stores; docker/docker-credential-helpers, README.
 """
@@ -16,26 +16,27 @@ from __future__ import annotations
 import base64
 import json
 import os
+from typing import Any
 
 from minict.runtime.errors import ContainerError
 
-_DOCKER_HUB = "https://index.docker.io/v1/"  # what Docker calls its own registry in this file
+_DOCKER_HUB = "https://index.docker.io/v1/"  # Docker's name for its own registry in this file
 
 
 class Login:
-    """A *user* and a *password*; or, where the registry has given one, an *identity_token* that stands for both."""
+    """A *user* and a *password*; or an *identity_token* that replaces both, where the registry has issued one."""
 
     def __init__(self, user: str, password: str, identity_token: str = ""):
         self.user, self.password, self.identity_token = user, password, identity_token
 
-    def __repr__(self):  # a password must not appear in a traceback
+    def __repr__(self) -> str:  # a password must not appear in a traceback
         return f"<Login {self.user}>"
 
 
 def registry_name(text: str = "docker.io") -> str:
-    """What a person calls a registry, such as ``https://index.docker.io/v1/``, as it stands in images' names.
+    """The name of a registry as in image references, for a user's input such as ``https://index.docker.io/v1/``.
 
-    Raises :class:`ContainerError` when it is none.
+    Raises :class:`ContainerError` if it is invalid.
     """
     from . import reference
 
@@ -47,15 +48,13 @@ def registry_name(text: str = "docker.io") -> str:
             return host
     except ContainerError:
         pass
-    raise ContainerError(
-        f"{text!r} is no registry: write its name as it stands in images' names, such as registry.example:5000"
-    )
+    raise ContainerError(f"invalid registry {text!r}: use its name as in image names, such as registry.example:5000")
 
 
 def find(host: str) -> Login | None:
-    """The login for the registry *host*, as its name stands in an image's, with its port; None when there is none.
+    """The login for the registry *host*, with its port, as in image references; None if there is none.
 
-    Raises :class:`ContainerError` when the file, or the helper, does not give what it should.
+    Raises :class:`ContainerError` if the file or the helper is broken.
     """
     config = _read()
     if helper := _helper(config, host):
@@ -65,7 +64,7 @@ def find(host: str) -> Login | None:
             try:
                 user, _, password = base64.b64decode(entry.get("auth") or "", validate=True).decode().partition(":")
             except (ValueError, TypeError):
-                raise ContainerError(f"{path()}: what is kept for {key} is no base64: minict login {host}") from None
+                raise ContainerError(f"{path()}: the entry for {key} is not base64: run  minict login {host}") from None
             user, password = user or entry.get("username", ""), password.rstrip("\0") or entry.get("password", "")
             if user or entry.get("identitytoken"):
                 return Login(user, password, entry.get("identitytoken", ""))
@@ -73,7 +72,7 @@ def find(host: str) -> Login | None:
 
 
 def store(host: str, login: Login) -> str:
-    """Keep *login* for the registry *host*; return where it is kept now.  Raises :class:`ContainerError`."""
+    """Store *login* for the registry *host*; return where it is stored. Raises :class:`ContainerError`."""
     config = _read()
     if helper := _helper(config, host):
         _call(helper, "store", json.dumps({"ServerURL": _key(host), "Username": login.user, "Secret": login.password}))
@@ -85,7 +84,7 @@ def store(host: str, login: Login) -> str:
 
 
 def forget(host: str) -> bool:
-    """Forget the login for the registry *host*; whether there was one.  Raises :class:`ContainerError`."""
+    """Delete the login for the registry *host*; return whether there was one. Raises :class:`ContainerError`."""
     config = _read()
     if helper := _helper(config, host):
         there = _ask(helper, host) is not None
@@ -93,16 +92,16 @@ def forget(host: str) -> bool:
             _call(helper, "erase", _key(host))
         return there
     auths = _section(config, "auths")
-    doomed = [key for key in auths if _host(key) == _host(_key(host))]
-    for key in doomed:
+    found = [key for key in auths if _host(key) == _host(_key(host))]
+    for key in found:
         del auths[key]
-    if doomed:
+    if found:
         _write(config)
-    return bool(doomed)
+    return bool(found)
 
 
 def path() -> str:
-    """The file."""
+    """The path of the file."""
     return os.path.join(os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker"), "config.json")
 
 
@@ -114,34 +113,34 @@ def _key(host: str) -> str:
 
 
 def _host(key: str) -> str:
-    """Older versions of Docker wrote the address of an interface, such as ``https://HOST/v1/``."""
+    """The host of a key: older versions of Docker wrote a URL, such as ``https://HOST/v1/``."""
     return key.removeprefix("https://").removeprefix("http://").split("/")[0]
 
 
-def _read() -> dict:
+def _read() -> dict[str, Any]:
     try:
         with open(path(), encoding="utf-8") as file:
             config = json.load(file)
         if not isinstance(config, dict):
-            raise ValueError("no JSON object")
+            raise ValueError("not a JSON object")
         return config
     except FileNotFoundError:
         return {}
     except PermissionError:
         raise ContainerError(f"{path()} can't be read: permission denied") from None
     except (ValueError, RecursionError) as error:
-        raise ContainerError(f"{path()} is damaged ({error}): mend it, or remove it and log in again") from None
+        raise ContainerError(f"{path()} is damaged ({error}): fix it, or remove it and log in again") from None
 
 
-def _section(config: dict, name: str, make: bool = False) -> dict:
+def _section(config: dict[str, Any], name: str, make: bool = False) -> dict[str, Any]:
     section = config.setdefault(name, {}) if make else config.get(name, {})
     if not isinstance(section, dict):
-        raise ContainerError(f"{path()} is damaged ({name} is no object): mend it, or remove it and log in again")
+        raise ContainerError(f"{path()} is damaged ({name} is not an object): fix it, or remove it and log in again")
     return section
 
 
-def _write(config: dict) -> None:
-    """All or nothing, and for nobody else's eyes; where the file is a link, there."""
+def _write(config: dict[str, Any]) -> None:
+    """Write the file atomically, readable for its owner only; follow a symbolic link."""
     real = os.path.realpath(path())
     os.makedirs(os.path.dirname(real), mode=0o700, exist_ok=True)
     temporary = f"{real}.{os.getpid()}"
@@ -160,17 +159,17 @@ def _write(config: dict) -> None:
 # ---- helpers -------------------------------------------------------------------------------------------------------
 
 
-def _helper(config: dict, host: str) -> str | None:
+def _helper(config: dict[str, Any], host: str) -> str | None:
     """The name of the helper that keeps the login for *host*."""
     helpers = _section(config, "credHelpers")
     name = helpers.get(_key(host)) or helpers.get(host) or config.get("credsStore")
     if name and not (isinstance(name, str) and name.replace("-", "").replace("_", "").isalnum()):
-        raise ContainerError(f"{path()} names a credential helper {name!r}, which can't be a program's name: mend it")
+        raise ContainerError(f"{path()} names an invalid credential helper {name!r}: fix it")
     return name
 
 
 def _ask(helper: str, host: str) -> Login | None:
-    """What the helper keeps.  A user ``<token>`` means that the secret is an identity token."""
+    """The login that the helper keeps. A user ``<token>`` means that the secret is an identity token."""
     answer = _call(helper, "get", _key(host), may_fail=True)
     if answer is None:
         return None
@@ -178,9 +177,7 @@ def _ask(helper: str, host: str) -> Login | None:
         document = json.loads(answer)
         user, secret = document["Username"], document["Secret"]
     except (ValueError, KeyError, TypeError):
-        raise ContainerError(
-            f"docker-credential-{helper} does not give what a credential helper should: log in again"
-        ) from None
+        raise ContainerError(f"docker-credential-{helper} gave an invalid answer: log in again") from None
     return Login("", "", secret) if user == "<token>" else Login(user, secret)
 
 
@@ -192,7 +189,7 @@ def _call(helper: str, action: str, text: str, may_fail: bool = False) -> str | 
         done = subprocess.run([program, action], input=text, capture_output=True, text=True, timeout=60)
     except FileNotFoundError:
         raise ContainerError(
-            f"{path()} wants {program}, which is not installed: install it, or take it out there"
+            f"{path()} requires {program}, which is not installed: install it, or remove it there"
         ) from None
     except subprocess.TimeoutExpired:
         raise ContainerError(f"{program} did not answer for 60 seconds") from None

@@ -1,4 +1,4 @@
-"""minict.engine.distribution.login"""
+"""Log in to a registry."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .credentials import Login, store
 
 
 def log_in(host: str, login: Login, tls_verify: bool | None = None) -> str:
-    """Keep *login* for the registry *host*, if that accepts it; return where it is kept now.
+    """Store *login* for the registry *host*, if the registry accepts it; return where it is stored.
 
     *tls_verify*: see :func:`minict.engine.distribution.registry.insecure`.  Raises :class:`ContainerError`.
     """
@@ -16,7 +16,7 @@ def log_in(host: str, login: Login, tls_verify: bool | None = None) -> str:
 
     if not login.user or ":" in login.user or not (login.user + login.password).isprintable():
         raise ContainerError(
-            f"{login.user!r} can't be a name with a password for a registry: a name has letters, and no colon"
+            f"invalid user name {login.user!r} or password: use printable characters, and no colon in the name"
         )
     Registry(host, tls_verify, login=login).check_login()
     return store(host, login)

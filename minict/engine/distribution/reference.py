@@ -1,7 +1,8 @@
-"""The names of images: what a person types, completed as Docker completes it.
+"""Image references: what a user types, completed as in Docker.
 
-A name is a *repository* and a tag, ``docker.io/library/tiny`` and ``latest``, or a repository and a digest,
-``docker.io/library/tiny@sha256:…``, which means one image for ever.  Source: the grammar of the OCI distribution-spec.
+A reference is a *repository* and a tag, ``docker.io/library/tiny`` and ``latest``, or a repository and a digest,
+``docker.io/library/tiny@sha256:…``, which always means the same image.  Source: the grammar of the OCI distribution
+specification.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ _WORD = _SMALL | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ_")
 
 
 def full_name(name: str) -> str:
-    """*name* as Docker completes it: ``tiny`` is ``docker.io/library/tiny:latest``.  With a digest a tag means nothing.
+    """*name* as Docker completes it: ``tiny`` is ``docker.io/library/tiny:latest``. With a digest the tag is ignored.
 
-    Raises :class:`ContainerError` when it is no name: words of lower case letters and digits, with ``.``, ``_``, ``__``
-    or dashes within, separated by ``/``; then perhaps ``:`` and a tag, or ``@`` and a digest.
+    Raises :class:`ContainerError` for an invalid reference.  Valid are words of lower case letters and digits, with
+    ``.``, ``_``, ``__`` or dashes inside, separated by ``/``; then optionally ``:`` and a tag, or ``@`` and a digest.
     """
     path, at, digest = name.partition("@")
     tag = "latest"
@@ -31,50 +32,52 @@ def full_name(name: str) -> str:
     if not (
         _is_host(host) and all(map(_is_component, rest.split("/"))) and is_tag(tag) and (is_digest(digest) or not at)
     ):
-        raise ContainerError(f"{name!r} is no name for an image: take lower case letters and digits, as in my-app:1.0")
+        raise ContainerError(f"invalid image name {name!r}: use lower case letters and digits, as in my-app:1.0")
     full = f"{host}/{rest}@{digest}" if at else f"{host}/{rest}:{tag}"
-    if len(full.replace("/", "%2F")) > 250:  # it is the name of a file as well
-        raise ContainerError(f"{name!r} is no name for an image: it is too long by some {len(full) - 230} letters")
+    if len(full.replace("/", "%2F")) > 250:  # it is also a file name
+        raise ContainerError(f"invalid image name {name!r}: it is about {len(full) - 230} characters too long")
     return full
 
 
 def short_name(full: str) -> str:
-    """The way a person says it: ``docker.io/library/tiny:latest`` is ``tiny:latest``."""
+    """The familiar form: ``docker.io/library/tiny:latest`` is ``tiny:latest``."""
     return full.removeprefix("docker.io/").removeprefix("library/")
 
 
 def split(full: str) -> tuple[str, str]:
-    """The repository of the *full* name, and its tag, or its digest (``sha256:…``)."""
+    """The repository of the *full* name, and its tag or its digest (``sha256:…``)."""
     repository, at, digest = full.partition("@")
-    return (repository, digest) if at else tuple(full.rsplit(":", 1))
+    if at:
+        return repository, digest
+    repository, _, tag = full.rpartition(":")
+    return repository, tag
 
 
 def repository(name: str) -> str:
-    """The repository that is named alone, for all of its tags.  Raises :class:`ContainerError` when there is a tag,
-    too."""
+    """The repository *name*, for all of its tags. Raises :class:`ContainerError` if there is a tag."""
     found, tag = split(full_name(name))
     if name.endswith((f":{tag}", f"@{tag}")):
-        raise ContainerError(f"{name!r} has a tag: with --all-tags name the repository alone")
+        raise ContainerError(f"{name!r} has a tag: with --all-tags, give the repository only")
     return found
 
 
 def is_digest(text: object) -> bool:
-    """Whether *text* is ``sha256:`` and 64 hexadecimal digits, the only kind of digest that is in use."""
+    """Whether *text* is ``sha256:`` and 64 hexadecimal digits, the only kind of digest in use."""
     return isinstance(text, str) and text.startswith("sha256:") and is_id(text[7:])
 
 
 def is_id(text: str) -> bool:
-    """Whether *text* is 64 hexadecimal digits: the whole id of an image, or a digest without its kind."""
+    """Whether *text* is 64 hexadecimal digits: the full id of an image, or a digest without its algorithm."""
     return len(text) == 64 and _HEX.issuperset(text)
 
 
 def may_be_id(text: str) -> bool:
-    """Whether the id of an image may begin with *text*."""
+    """Whether *text* can be the beginning of an image's id."""
     return 4 <= len(text) <= 64 and _HEX.issuperset(text)
 
 
 def _is_component(word: str) -> bool:
-    """Each separator becomes one dot; then nothing between two dots may be empty."""
+    """Whether *word* is a valid path component: separators only between letters or digits."""
     word = word.replace("__", ".").replace("_", ".")
     while "--" in word:
         word = word.replace("--", "-")
@@ -82,7 +85,7 @@ def _is_component(word: str) -> bool:
 
 
 def is_tag(tag: str) -> bool:
-    """Whether *tag* can be a tag: letters, digits, ``_``, ``.`` and ``-``, at most 128."""
+    """Whether *tag* is a valid tag: letters, digits, ``_``, ``.`` and ``-``, at most 128."""
     return 0 < len(tag) <= 128 and tag[0] in _WORD and _WORD.issuperset(tag.replace("-", "").replace(".", ""))
 
 

@@ -1,20 +1,20 @@
-"""A registry: the server that images come from, and go to, by the OCI distribution-spec.
+"""A registry: the server from which images are pulled and to which they are pushed, by the OCI distribution
+specification.
 
 ::
 
-    GET   /v2/NAME/manifests/TAG         an image's manifest, or an index of manifests for several platforms
-    GET   /v2/NAME/tags/list             its tags, page by page
-    GET   /v2/NAME/blobs/sha256:…        its configuration, or a layer; from the middle with Range
-    HEAD  /v2/NAME/blobs/sha256:…        whether it is there
-    POST  /v2/NAME/blobs/uploads/        begin to send one, or take it over from another repository (mount)
+    GET   /v2/NAME/manifests/TAG         the manifest of an image, or an index of manifests for several platforms
+    GET   /v2/NAME/tags/list             the tags, page by page
+    GET   /v2/NAME/blobs/sha256:…        the configuration or a layer; with Range a part of it
+    HEAD  /v2/NAME/blobs/sha256:…        whether it exists
+    POST  /v2/NAME/blobs/uploads/        begin an upload, or take the blob from another repository (mount)
     PATCH, PUT                           a piece of it; its end
-    PUT   /v2/NAME/manifests/TAG         all blobs are there: this is the image now
+    PUT   /v2/NAME/manifests/TAG         after all blobs: the image
 
-The packages that speak this protocol, oras and python-dxf, take a layer up again nowhere and wait for a silent server
-for ever, and each brings three more; so minict speaks it itself, over urllib3
-(:mod:`minict.engine.distribution.transport`).
+The packages that speak this protocol, oras and python-dxf, never resume a layer, wait forever for a silent server, and
+each brings three more.  So minict speaks it itself, over urllib3 (:mod:`minict.engine.distribution.transport`).
 
-Sources: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md; the names of the settings are those of
+Sources: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md; the settings have the names of
 Docker's daemon.json.
 """
 
@@ -45,52 +45,51 @@ from .transport import (
 
 _WITH_OTHER_ADDRESSES = {"docker.io": "registry-1.docker.io"}
 _KINDS = ", ".join((*documents.INDEXES, *documents.MANIFESTS))
-_PAGE = 1000  # tags in a page of their list
-_PAGES = 100  # a list with more of them has no end
-_CHUNK = 16 << 20  # what is larger is sent in pieces of this many bytes: a break costs no more than one
-_PROGRESS = 1 << 20  # so many bytes since the last break, and it is forgiven
+_PAGE = 1000  # tags per page
+_PAGES = 100  # more pages than this are taken for an endless list
+_CHUNK = 16 << 20  # larger blobs are sent in pieces of this many bytes, so that a break costs at most one
+_PROGRESS = 1 << 20  # after so many bytes, earlier breaks no longer count
 
 
 def servers(host: str, tls_verify: bool | None = None, say=None) -> list[Registry]:
-    """Whom to ask for images of the registry *host*: its mirrors first, itself last.
+    """The servers to ask for images of the registry *host*: its mirrors first, the registry itself last.
 
-    *tls_verify*: None is by what is set and known of the host, see :func:`insecure`.  *say* is called with a sentence
-    when we must wait.  Raises :class:`ContainerError`.
+    *tls_verify*: None depends on the settings and the host, see :func:`insecure`.  *say* is called with a message
+    before waiting.  Raises :class:`ContainerError`.
     """
     mirrors = settings("MINICT_MIRROR", "registry-mirrors") if host == "docker.io" else []
     return [*(_mirror(url, say) for url in mirrors), Registry(host, tls_verify, say)]
 
 
 def _mirror(url: str, say) -> Registry:
-    """Who names a mirror with http:// means http."""
+    """The mirror at *url*; http:// in it means http."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/"):
-        raise ContainerError(
-            f"MINICT_MIRROR: {url!r} is no address of a mirror: write one such as http://cache.example:5000"
-        )
+        raise ContainerError(f"MINICT_MIRROR: invalid address {url!r}: use one such as http://cache.example:5000")
     return Registry(parts.netloc, None, say, origin=url)
 
 
 def insecure(host: str, tls_verify: bool | None = None) -> bool:
-    """Whether http, and https with any certificate, will do for the registry *host*.
+    """Whether http, and https with any certificate, are allowed for the registry *host*.
 
-    So it is for this machine itself, as for Docker, and for what MINICT_INSECURE_REGISTRIES names.  *tls_verify* True
-    makes it strict for both; False is refused for others, as a person in a hurry would type it for the whole Internet.
+    They are for this machine itself, as in Docker, and for the hosts in MINICT_INSECURE_REGISTRIES.  *tls_verify* True
+    makes it strict for both.  False is refused for other hosts, because it is easily typed for the whole Internet.
     """
     named = settings("MINICT_INSECURE_REGISTRIES", "insecure-registries")
     known = host in named or is_loopback(urlsplit(f"//{host}").hostname or "")
     if tls_verify is False and not known:
         raise ContainerError(
-            f"--tls-verify=false is for registries on this machine: if anybody on the way to {host} may see and "
-            f"change what goes there, set MINICT_INSECURE_REGISTRIES={host}"
+            f"--tls-verify=false is for registries on this machine: if anybody on the way to {host} may read and "
+            f"change the traffic, set MINICT_INSECURE_REGISTRIES={host}"
         )
     return known and tls_verify is not True
 
 
 def settings(variable: str, key: str) -> list[str]:
-    """What the environment's *variable* lists, with commas or blanks; else what *key* lists in /etc/minict/config.json.
+    """The list in the environment's *variable*, separated by commas or blanks; else the list *key* of
+    /etc/minict/config.json.
 
-    MINICT_CONFIG names another file.  Raises :class:`ContainerError` when the file is damaged.
+    MINICT_CONFIG names another file.  Raises :class:`ContainerError` if the file is damaged.
     """
     if variable in os.environ:
         return os.environ[variable].replace(",", " ").split()
@@ -98,18 +97,18 @@ def settings(variable: str, key: str) -> list[str]:
     try:
         values = jsonfile.read(path).get(key, [])
         if not isinstance(values, list) or not all(isinstance(each, str) for each in values):
-            raise ValueError(f"{path}: {key} is no list of texts")
+            raise ValueError(f"{path}: {key} is not a list of texts")
         return values
     except FileNotFoundError:
         return []
     except (ValueError, AttributeError) as error:
-        raise ContainerError(f'{error}: mend it, as in {{"{key}": ["…"]}}') from None
+        raise ContainerError(f'{error}: fix it, as in {{"{key}": ["…"]}}') from None
 
 
 class Registry:
-    """The registry *host*, as its name stands in an image's.  *repository* is everywhere the name without it.
+    """The registry *host*, as in image references. *repository* is always the name without the host.
 
-    Every method raises :class:`minict.engine.distribution.transport.RegistryError` with a sentence for a person.
+    All methods raise :class:`minict.engine.distribution.transport.RegistryError`.
     """
 
     def __init__(self, host: str, tls_verify: bool | None = None, say=None, origin: str | None = None, login=None):
@@ -147,7 +146,7 @@ class Registry:
         )
 
     def _find_scheme(self) -> None:
-        """Where http is allowed, find out what the registry speaks: https if it can."""
+        """Where http is allowed, find out whether the registry speaks https."""
         if self._may_be_http:
             self._may_be_http = False
             try:
@@ -156,20 +155,18 @@ class Registry:
                 self._transport.origin = self._transport.origin.replace("https://", "http://", 1)
 
     def check_login(self) -> None:
-        """See whether the registry accepts who we say we are."""
+        """Check that the registry accepts the login."""
         answer = self._request("GET", "/v2/", "")
         if answer.status in (401, 403):
-            raise RegistryError(
-                f"{self.host} does not accept this name with this password: look at both", answer.status
-            )
+            raise RegistryError(f"{self.host} rejects this user name or password: check both", answer.status)
         if answer.status != 200:
-            raise refusal(answer, f"{self.host} is not as a registry should be")
+            raise refusal(answer, f"{self.host} does not work as a registry")
         answer.drain_conn()
 
-    # ---- to read -------------------------------------------------------------------------------------------------
+    # ---- reading -------------------------------------------------------------------------------------------------
 
     def manifest(self, repository: str, reference: str) -> bytes:
-        """The manifest or index that *reference* means, a tag or a digest.  What a digest means is verified."""
+        """The manifest or index for *reference*, a tag or a digest. A digest is verified."""
         name = f"{self.host}/{repository}{'@' if ':' in reference else ':'}{reference}"
         answer = self._request(
             "GET", f"/v2/{repository}/manifests/{reference}", pull_scope(repository), {"Accept": _KINDS}
@@ -186,11 +183,11 @@ class Registry:
 
     def _not_found(self, answer, name: str) -> RegistryError:
         reason = str(refusal(answer, name))
-        login = "" if answer.status == 404 else f", or minict login {self.host} if it is not for everybody"
-        return RegistryError(f"{reason}: look at how name and tag are spelled{login}", answer.status)
+        login = "" if answer.status == 404 else f", or run  minict login {self.host}  if it is private"
+        return RegistryError(f"{reason}: check the spelling of name and tag{login}", answer.status)
 
     def tags(self, repository: str) -> list[str]:
-        """All tags of *repository*, in as many requests as it takes."""
+        """All tags of *repository*, in as many requests as needed."""
         found, query, name = [], f"?n={_PAGE}", f"the list of tags of {self.host}/{repository}"
         for _ in range(_PAGES):
             answer = self._request("GET", f"/v2/{repository}/tags/list{query}", pull_scope(repository))
@@ -203,11 +200,11 @@ class Registry:
             link, _, relation = answer.headers.get("Link", "").partition(">")
             if "next" not in relation or "?" not in link:
                 return found
-            query = link[link.index("?") :]  # and the rest of the address is ours: it leads nowhere else
+            query = link[link.index("?") :]  # only the query: the rest of the address stays the registry's
         raise RegistryError(f"{name} does not end after {_PAGES} pages: pull the tags that you need one by one")
 
     def document(self, repository: str, descriptor, name: str) -> bytes:
-        """The small blob *descriptor*, whole and verified: an image's configuration.  *name* is what messages call
+        """The small blob *descriptor*, complete and verified: an image's configuration. *name* is how messages call
         it."""
         stream = Stream([self], repository, descriptor, name)
         data = b""
@@ -217,7 +214,7 @@ class Registry:
         return data
 
     def open_blob(self, repository: str, descriptor, name: str, offset: int):
-        """The answer whose body is the blob from *offset* on, and how many bytes come before that."""
+        """The answer with the blob from *offset* on, and the number of bytes before that to skip."""
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         answer = self._request(
             "GET", f"/v2/{repository}/blobs/{descriptor.digest}", pull_scope(repository), headers, attempts=1
@@ -226,17 +223,17 @@ class Registry:
             raise refusal(answer, f"{name} from {self.host}")
         begin = offset if answer.status == 206 else 0
         if answer.status == 206 and not answer.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
-            raise RegistryError(f"{self.host} sends another part of {name} than was asked for")
+            raise RegistryError(f"{self.host} sends the wrong part of {name}")
         length = answer.headers.get("Content-Length", "")
         if length.isdecimal() and int(length) != descriptor.size - begin:
             answer.close()
             raise RegistryError(
-                f"{name} has {int(length) + begin} bytes at {self.host}, and by the manifest {descriptor.size}: "
-                "one of the two lies"
+                f"size mismatch: {name} has {int(length) + begin} bytes at {self.host}, and {descriptor.size} in the "
+                "manifest"
             )
         return answer, offset - begin
 
-    # ---- to write ------------------------------------------------------------------------------------------------
+    # ---- writing ------------------------------------------------------------------------------------------------
 
     def has_blob(self, repository: str, digest: str) -> bool:
         """Whether *repository* has the blob."""
@@ -245,10 +242,11 @@ class Registry:
         return answer.status == 200
 
     def upload(self, repository: str, descriptor, file, sent=lambda count: None, mount_from: str | None = None) -> str:
-        """See that *repository* has the blob *descriptor*, which *file* holds; ``there``, ``mounted`` or ``sent``.
+        """Make sure that *repository* has the blob *descriptor*, whose content is *file*; returns ``there``,
+        ``mounted`` or ``sent``.
 
-        *mount_from*: another repository of this registry, which may have it. *sent* is called with the bytes sent so
-        far.
+        *mount_from*: another repository of this registry that may have it.  *sent* is called with the number of bytes
+        sent so far.
         """
         if self.has_blob(repository, descriptor.digest):
             return "there"
@@ -265,9 +263,10 @@ class Registry:
                     raise
                 self.wait(attempt, str(error))
                 self._resume(repository, descriptor, upload)
+        raise AssertionError("the last attempt returns or raises")
 
     def _begin_upload(self, repository: str, descriptor, mount_from: str | None) -> str:
-        """Where to send the blob; nothing when the registry has taken it over from *mount_from*."""
+        """The URL to send the blob to; empty if the registry has taken it from *mount_from*."""
         query = "?" + urlencode({"mount": descriptor.digest, "from": mount_from}) if mount_from else ""
         answer = self._request(
             "POST",
@@ -289,17 +288,18 @@ class Registry:
         )
 
     def _location(self, answer, repository: str) -> str:
-        """Where the upload goes on: to the registry itself, as what is sent may be secret."""
+        """The URL of the next request of an upload: it must be the registry's own, because what is sent may be
+        secret."""
         answer.drain_conn()
         location = joined(
             f"{self._transport.origin}/v2/{repository}/blobs/uploads/", answer.headers.get("Location", "")
         )
         if urlsplit(location)[:2] != urlsplit(self._transport.origin)[:2]:
-            raise RegistryError(f"{self.host} wants the layers sent to {urlsplit(location).netloc!r}: refused")
+            raise RegistryError(f"{self.host} redirects the upload to {urlsplit(location).netloc!r}: refused")
         return location
 
     def _send(self, repository: str, descriptor, file, upload: Upload, sent) -> None:
-        """Send the blob, or what is missing of it: a large one in pieces, the last of them with the blob's digest."""
+        """Send the blob, or what is missing of it: a large one in pieces, the last one with the blob's digest."""
         scope, kind = push_scope(repository), {"Content-Type": "application/octet-stream"}
         while descriptor.size - upload.position > _CHUNK:
             chunk = _piece(file, upload.position)
@@ -318,18 +318,18 @@ class Registry:
         sent(descriptor.size)
 
     def _resume(self, repository: str, descriptor, upload: Upload) -> None:
-        """Ask how much of a broken upload has arrived; begin anew when the registry has forgotten it."""
+        """Ask how much of a broken upload has arrived; begin again if the registry has forgotten it."""
         answer = self._request("GET", upload.location, push_scope(repository))
         last = answer.headers.get("Range", "").rpartition("-")[2]
         if answer.status == 204 and last.isdecimal():
             upload.location = self._location(answer, repository)
-            upload.position = int(last) + 1 if int(last) else 0  # 0-0 is how nothing is told
+            upload.position = int(last) + 1 if int(last) else 0  # 0-0 means nothing
         else:
             answer.drain_conn()
             upload.location, upload.position = self._begin_upload(repository, descriptor, None), 0
 
     def put_manifest(self, repository: str, tag: str, data: bytes, media_type: str) -> None:
-        """Say that the manifest *data*, whose blobs are all there, is *tag* from now on."""
+        """Store the manifest *data*, whose blobs are all there, as *tag*."""
         answer = self._request(
             "PUT", f"/v2/{repository}/manifests/{tag}", push_scope(repository), {"Content-Type": media_type}, data
         )
@@ -339,7 +339,7 @@ class Registry:
 
 
 class Upload:
-    """A blob on its way to a registry: *location* says where it goes on, ``position`` how many bytes are there."""
+    """An upload in progress: *location* is the URL of the next request, ``position`` the number of bytes sent."""
 
     def __init__(self, location: str):
         self.location, self.position = location, 0
@@ -351,9 +351,9 @@ def _piece(file, position: int) -> bytes:
 
 
 class Stream:
-    """A blob, or the rest of it from *offset* on, as a file that is read once: who breaks off is asked for the rest.
+    """A blob, or the rest of it from *offset* on, as a file that is read once. A broken download is resumed.
 
-    *servers*: the registries to ask, one after the other when one does not have it.
+    *servers*: the registries to ask, one after the other if one does not have it.
     """
 
     def __init__(self, servers: list[Registry], repository: str, descriptor, name: str, offset: int = 0):
@@ -362,7 +362,7 @@ class Stream:
         self._answer, self._attempt = None, 0
 
     def read(self, size: int) -> bytes:
-        """Up to *size* bytes; nothing at the end.  Raises :class:`RegistryError`."""
+        """Up to *size* bytes; empty at the end. Raises :class:`RegistryError`."""
         while True:
             try:
                 return self._read(size)
@@ -372,9 +372,7 @@ class Stream:
                     self._forgiven, self._attempt = self._position, 0
                 self._attempt += 1
                 if self._attempt == ATTEMPTS:
-                    raise Interrupted(
-                        f"{error}, {ATTEMPTS} times: what has come is kept, pull again and it goes on there"
-                    ) from None
+                    raise Interrupted(f"{error}, {ATTEMPTS} times: pull again to resume") from None
                 self._servers[0].wait(self._attempt, str(error))
             except RegistryError:
                 self.close()
@@ -396,22 +394,21 @@ class Stream:
 
     def _open(self) -> None:
         self._answer, skip = self._servers[0].open_blob(self._repository, self._descriptor, self._name, self._position)
-        while skip:  # a server without Range sends all anew
+        while skip:  # a server without Range sends everything again
             chunk = self._body(min(skip, 1 << 20))
             if not chunk:
-                raise Interrupted(f"{self._name} ended before it had got to where it was")
+                raise Interrupted(f"{self._name} ended before the point to resume at")
             skip -= len(chunk)
 
     def _body(self, size: int) -> bytes:
         return read_some(self._answer, size, self._servers[0].host)
 
     def _end(self) -> bytes:
-        """Nothing may follow.  An empty blob is not asked for at all."""
+        """Check that nothing follows. An empty blob is not requested at all."""
         if self._answer is not None:
             if self._body(1):
                 raise RegistryError(
-                    f"{self._name} is longer than the {self._descriptor.size} bytes that its manifest says: "
-                    "one of the two lies"
+                    f"size mismatch: {self._name} has more than the {self._descriptor.size} bytes in the manifest"
                 )
             self._answer.release_conn()
             self._answer = None
@@ -424,17 +421,17 @@ class Stream:
 
 
 def pull_scope(repository: str) -> str:
-    """What a token must allow to read from *repository*."""
+    """The scope of a token for reading *repository*."""
     return f"repository:{repository}:pull"
 
 
 def push_scope(repository: str, mount_from: str | None = None) -> str:
-    """What it must allow to write to *repository*, and to take over blobs from another one."""
+    """The scope of a token for writing to *repository*, and for taking blobs from another one."""
     return f"repository:{repository}:pull,push" + (f" {pull_scope(mount_from)}" if mount_from else "")
 
 
 def _context(host: str, any_certificate: bool) -> ssl.SSLContext:
-    """How TLS is verified: by the machine's authorities, and by those that Docker's directory has for this registry."""
+    """TLS settings: the machine's certificate authorities, and those in Docker's directory for this registry."""
     context = default_context()
     if any_certificate:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -443,6 +440,6 @@ def _context(host: str, any_certificate: bool) -> ssl.SSLContext:
             context.load_verify_locations(authority)
         except ssl.SSLError:
             raise ContainerError(
-                f"{authority} is no certificate: put one there in the PEM format, or remove it"
+                f"{authority} is not a certificate: replace it with one in PEM format, or remove it"
             ) from None
     return context

@@ -14,12 +14,16 @@ from minict.runtime.errors import ContainerError
 from .registry import insecure
 from .transport import Transport, default_context, read_document, refusal
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 HUB = "https://index.docker.io"
 MOST = 100  # that a registry tells at once
 _KEYS = ("is-official", "is-automated", "stars")
 
 
-def search(term: str, limit: int = 25, texts: list[str] = ()) -> list[dict]:
+def search(term: str, limit: int = 25, texts: Sequence[str] = ()) -> list[dict]:
     """The repositories for *term*, ``[REGISTRY/]WORD``, those with the most stars first, at most *limit*.
 
     Each has ``name``, ``description``, ``star_count`` and ``is_official``.  *texts*: filters.  Raises
@@ -27,7 +31,7 @@ def search(term: str, limit: int = 25, texts: list[str] = ()) -> list[dict]:
     """
     if not 1 <= limit <= MOST:
         raise ContainerError(f"--limit {limit}: use a number from 1 to {MOST}")
-    given = filters.parse(texts, _KEYS)
+    given = filters.parse(list(texts), _KEYS)
     official, automated = filters.is_true(given, "is-official"), filters.is_true(given, "is-automated")
     stars = max((_number(text) for text in given.get("stars", [])), default=0)
     origin, word = _origin(term)

@@ -1,5 +1,5 @@
-"""A layer's blob on its way into the store: fetched, or taken up where an interrupted pull left it, and verified as it
-streams."""
+"""A layer's blob on its way into the store: downloaded, or resumed where an interrupted pull left it, and verified
+as it streams."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ _CHUNK = 1 << 20
 
 
 class Blob:
-    """The blob *descriptor*, as a file that is read once from its begin to its end.  It is kept in the store's
-    ``partial``.
+    """The blob *descriptor*, as a file that is read once. It is kept in the store's ``partial``.
 
-    In a ``with`` statement: to enter waits until nobody else works at the same blob.
+    In a ``with`` statement, entering waits until no other process works on the same blob.
     """
 
     def __init__(self, descriptor, making):
@@ -47,15 +46,15 @@ class Blob:
         return self
 
     def __exit__(self, *exception) -> None:
-        """What came until now stays, unless it is nothing, or in its place by now."""
+        """Keep what has arrived, unless it is empty or already in its place."""
         if self.done or os.fstat(self.kept.fileno()).st_size == 0:
             os.unlink(self.path)
         self.kept.close()
 
     def unpack(self, fetch, directory: str, diff_id: str, **limits: int):
-        """Fetch the blob's rest, and unpack all of it into *directory*/diff; its Contents.
+        """Download the rest of the blob, and extract all of it into *directory*/diff; return its Contents.
 
-        Raises :class:`ContainerError`.  When blob or archive are not what they should be, nothing of the blob is kept.
+        Raises :class:`ContainerError`.  If the blob or the archive is wrong, nothing of the blob is kept.
         """
         had = os.fstat(self.kept.fileno()).st_size
         try:
@@ -64,7 +63,7 @@ class Blob:
             os.truncate(self.kept.fileno(), 0)
             if not had:
                 raise ContainerError(str(error)) from None
-        # what was kept from an earlier time may have been the fault: once again, without it
+        # the data kept from an earlier pull may be wrong: once more without them
         shutil.rmtree(f"{directory}/diff")
         os.mkdir(f"{directory}/diff", 0o755)
         return self.unpack(fetch, directory, diff_id, **limits)
@@ -76,7 +75,7 @@ class Blob:
             try:
                 contents = extract.unpack(self, directory, whiteouts=True, name=self.name, **limits)
             except extract.Failure as error:
-                self._verify()  # it may have the better reason
+                self._verify()  # it may have a better reason
                 raise _Wrong(error) from None
             self._verify()
         finally:
@@ -84,14 +83,13 @@ class Blob:
                 self._source.close()
         if contents.digest != diff_id:
             raise _Wrong(
-                f"{self.name} unpacks to something else than the image's configuration says (sha256 "
-                f"{contents.digest[:12]}… "
-                f"and not {diff_id[:12]}…): whoever made the image made a mistake, or means harm"
+                f"{self.name} does not match the image's configuration (sha256 {contents.digest[:12]}… and not "
+                f"{diff_id[:12]}…): the image is broken or hostile"
             )
         return contents
 
     def read(self, size: int = _CHUNK) -> bytes:
-        """The next piece; what comes from afar is written to ``partial`` as well."""
+        """The next piece; downloaded data are also written to ``partial``."""
         self._check_stopped()
         size = min(size, _CHUNK)
         if self._source is None:
@@ -113,33 +111,32 @@ class Blob:
             view = view[self.kept.write(view) :]
 
     def _verify(self) -> None:
-        """Read on to the end, and compare."""
+        """Read to the end, and compare the digest."""
         while self.read():
             pass
         if self._position < self.descriptor.size:
             raise ContainerError(
-                f"{self.name} ended after {self._position} of {self.descriptor.size} bytes: pull again, it goes on "
-                "there"
+                f"{self.name} ended after {self._position} of {self.descriptor.size} bytes: pull again to resume"
             )
         if f"sha256:{self._digest.hexdigest()}" != self.descriptor.digest:
-            raise _Wrong(f"{self.name} is not what its digest says: it was changed on its way; get it again")
+            raise _Wrong(f"{self.name} does not match its digest: it was changed on the way; try again")
 
     def _check_stopped(self) -> None:
         if self.making.stopped:
-            raise ContainerError(f"{self.name} was not fetched to its end: the rest of the image could not be had")
+            raise ContainerError(f"{self.name} is incomplete, because another part of the image failed")
 
     def keep(self, path: str) -> None:
-        """The blob is whole, and part of a layer from now on.  Its old name is the lock, and goes when that has its
-        place."""
+        """The blob is complete and part of a layer. Its old name is the lock, and is removed when the layer is in
+        its place."""
         os.link(self.path, path)
         self.done = True
 
     def copy(self, file) -> None:
-        """Write all of it into *file*: what is kept is something else, made of it."""
+        """Write the whole blob to *file*, for a layer that keeps something else made from it."""
         self.kept.seek(0)
         shutil.copyfileobj(self.kept, file, _CHUNK)
         self.done = True
 
 
 class _Wrong(Exception):
-    """The blob is not what it should be: none of it must be kept."""
+    """The blob is wrong: nothing of it must be kept."""

@@ -1,11 +1,10 @@
-"""Which image a step of a build has made before.
+"""The build cache: which image an earlier build has made for a step.
 
-The key of a step is a digest of the key of the step before it, of the instruction, and of all else that it depends on:
-the content of the files that it copies, the values of the ARGs that a RUN can see.  So a key stands for the whole
-history, and two recipes that begin alike share what they have in common.
+The key of a step is a digest of the previous step's key, of the instruction, and of everything else that it depends on:
+the content of files that it copies, the values of ARGs that a RUN can see.  So a key stands for the whole history, and
+two Dockerfiles that begin alike share these steps.
 
-``MINICT_ROOT/images/cache/KEY`` holds the id of the image that was made.  It is a memory and no more: when the image
-is gone, so is what it remembers.
+``MINICT_ROOT/images/cache/KEY`` holds the id of the image.  When the image is removed, the entry is useless.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from .image import Image
 
 
 def key(*parts: object) -> str:
-    """The key of what depends on *parts* and on nothing else."""
+    """The key of a result that depends on *parts* only."""
     return hashlib.sha256(repr(parts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def recall(key: str) -> Image | None:
-    """The image that was made under *key*, if it is still there."""
+    """The image that was made for *key*, if it still exists."""
     try:
         with open(f"{directory()}/{key}", encoding="utf-8") as file:
             id = file.read()
@@ -41,7 +40,7 @@ def remember(key: str, image: Image) -> None:
 
 
 def images() -> set[str]:
-    """The ids of the images that the cache remembers."""
+    """The ids of the images in the cache."""
     found = set()
     for name in store.entries(directory()):
         try:
@@ -53,8 +52,7 @@ def images() -> set[str]:
 
 
 def forget() -> int:
-    """Forget everything; how many steps that were.  Their images, if they have no name, are then images without a
-    name."""
+    """Forget everything; return the number of steps. Their images without names are then dangling."""
     names = store.entries(directory())
     for name in names:
         try:

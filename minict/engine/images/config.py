@@ -1,6 +1,7 @@
-"""The instructions of a Dockerfile that only say something about an image, and change no file: ``commit --change``.
+"""Instructions of a Dockerfile that change only an image's configuration: for ``commit --change``.
 
-Each changes the ``config`` of an image in place.  Source: the Dockerfile reference; the OCI image-spec, config.md.
+Each changes the ``config`` of an image in place.  Sources: the Dockerfile reference; OCI image specification,
+config.md.
 """
 
 from __future__ import annotations
@@ -11,31 +12,28 @@ from minict.runtime.errors import ContainerError
 
 
 def apply(config: dict, texts: list[str]) -> None:
-    """Change the image's *config* as each of *texts* says: ``CMD ["nginx"]``, ``ENV A=b C=d``.
+    """Change the image's *config* by each of *texts*: ``CMD ["nginx"]``, ``ENV A=b C=d``.
 
-    Raises :class:`ContainerError` for what is no such instruction.
+    Raises :class:`ContainerError` for an invalid instruction.
     """
     given = {text.split(None, 1)[0].upper() for text in texts if text.strip()}
     for text in texts:
         word, _, rest = text.strip().partition(" ")
         instruction = _ALL.get(word.upper())
         if instruction is None:
-            raise ContainerError(
-                f"--change {text!r}: {word or 'nothing'} is no instruction that can stand here; these can: "
-                f"{', '.join(_ALL)}"
-            )
+            raise ContainerError(f"--change {text!r}: invalid instruction {word or ''!r}; use one of {', '.join(_ALL)}")
         if not rest.strip():
-            raise ContainerError(f"--change {text!r}: {word.upper()} needs something after it")
+            raise ContainerError(f"--change {text!r}: {word.upper()} needs an argument")
         try:
             instruction(config, rest.strip())
         except ValueError as error:
             raise ContainerError(f"--change {text!r}: {error}") from None
     if "ENTRYPOINT" in given and "CMD" not in given:
-        config.pop("Cmd", None)  # the arguments were those of another program
+        config.pop("Cmd", None)  # the arguments belonged to another program
 
 
 def words_of(text: str) -> list[str] | None:
-    """The words of ``["a", "b"]``; None when it is something else."""
+    """The words of ``["a", "b"]``; None for anything else."""
     import json
 
     try:
@@ -46,7 +44,7 @@ def words_of(text: str) -> list[str] | None:
 
 
 def _command(config: dict, text: str) -> list[str]:
-    """A list as it is, or a text for the shell."""
+    """A list unchanged, or a text for the shell."""
     words = words_of(text)
     return [*(config.get("Shell") or ["/bin/sh", "-c"]), text] if words is None else words
 
@@ -58,15 +56,15 @@ def _words(text: str) -> list[str]:
 
 
 def _pairs(text: str) -> dict[str, str]:
-    """``A=b C="d e"``, or the old form ``A all the rest``."""
+    """``A=b C="d e"``, or the old form ``A everything else``."""
     if "=" not in text.split(maxsplit=1)[0]:
         key, _, value = text.partition(" ")
         if not value.strip():
-            raise ValueError("write NAME=VALUE")
+            raise ValueError("use NAME=VALUE")
         return {key: value.strip()}
     pairs = [word.partition("=") for word in _words(text)]
     if not all(key and equals for key, equals, _ in pairs):
-        raise ValueError("write NAME=VALUE")
+        raise ValueError("use NAME=VALUE")
     return {key: value for key, _, value in pairs}
 
 
@@ -93,9 +91,9 @@ def _expose(config: dict, text: str) -> None:
         numbers, _, protocol = word.partition("/")
         first, _, last = numbers.partition("-")
         if not (first.isdecimal() and (last or first).isdecimal() and 0 < int(first) <= int(last or first) < 65536):
-            raise ValueError(f"{word!r} is no port: write one such as 80, 53/udp or 8000-8010")
+            raise ValueError(f"invalid port {word!r}: use one such as 80, 53/udp or 8000-8010")
         if (protocol or "tcp").lower() not in ("tcp", "udp", "sctp"):
-            raise ValueError(f"{word!r}: there is no protocol {protocol!r}")
+            raise ValueError(f"{word!r}: unknown protocol {protocol!r}")
         for number in range(int(first), int(last or first) + 1):
             ports[f"{number}/{(protocol or 'tcp').lower()}"] = {}
     config["ExposedPorts"] = ports
@@ -121,7 +119,7 @@ def _volume(config: dict, text: str) -> None:
 def _onbuild(config: dict, text: str) -> None:
     word = text.split(maxsplit=1)[0].upper()
     if word in ("ONBUILD", "FROM", "MAINTAINER"):
-        raise ValueError(f"{word} can't be put off to another build")
+        raise ValueError(f"{word} is not allowed in ONBUILD")
     config["OnBuild"] = [*(config.get("OnBuild") or []), text]
 
 
@@ -132,12 +130,12 @@ def _stopsignal(config: dict, text: str) -> None:
 def _shell(config: dict, text: str) -> None:
     words = words_of(text)
     if not words:
-        raise ValueError('write a list, such as ["/bin/bash", "-c"]')
+        raise ValueError('use a list such as ["/bin/bash", "-c"]')
     config["Shell"] = words
 
 
 def _healthcheck(config: dict, text: str) -> None:
-    """``NONE``, or options and ``CMD`` with a command: as the image's ``Healthcheck``, its times in nanoseconds."""
+    """``NONE``, or options and ``CMD`` with a command: the image's ``Healthcheck``, with times in nanoseconds."""
     from minict.engine.util import units
 
     names = {
@@ -155,11 +153,11 @@ def _healthcheck(config: dict, text: str) -> None:
         elif key in names:
             found[names[key]] = units.nanoseconds(value, f"HEALTHCHECK --{key}")
         else:
-            raise ValueError(f"{word} is no option of HEALTHCHECK")
+            raise ValueError(f"unknown option {word} of HEALTHCHECK")
         text = text.lstrip()
     word, _, command = text.partition(" ")
     if word.upper() not in ("NONE", "CMD") or (word.upper() == "CMD") != bool(command.strip()):
-        raise ValueError("write HEALTHCHECK NONE, or HEALTHCHECK CMD and a command")
+        raise ValueError("use HEALTHCHECK NONE, or HEALTHCHECK CMD and a command")
     words = words_of(command)
     test = ["NONE"] if word.upper() == "NONE" else ["CMD-SHELL", command.strip()] if words is None else ["CMD", *words]
     config["Healthcheck"] = {"Test": test, **found}

@@ -1,12 +1,11 @@
-"""Layers: what a container has changed, and the archive that says so.
+"""Layers as changes: what a container has changed, and the archive of these changes.
 
-overlayfs and archives say "deleted" each in its own way.  In a directory that is a layer of overlayfs a device with
-the number 0, 0 (a *whiteout*) hides what has its name in the layers below, and the attribute
-``trusted.overlay.opaque`` of a directory hides all that they have in it.  In an archive an empty file ``.wh.NAME``
-deletes NAME, and ``.wh..wh..opq`` empties its directory.  :mod:`minict.engine.archive.extract` translates one way,
-:func:`pack` the other.
+overlayfs and archives represent deletions differently.  In a directory that is a layer of overlayfs, a device with the
+number 0, 0 (a *whiteout*) hides the same name in the layers below, and the attribute ``trusted.overlay.opaque`` of a
+directory hides everything that they have in it.  In an archive, an empty file ``.wh.NAME`` deletes NAME, and
+``.wh..wh..opq`` empties its directory. :mod:`minict.engine.archive.extract` translates one way, :func:`pack` the other.
 
-Source: overlayfs.rst of the kernel; the OCI image-spec, layer.md.
+Sources: overlayfs.rst of the kernel; OCI image specification, layer.md.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import shutil
 import stat
 import tarfile
 from collections.abc import Iterator
+from typing import Any
 
 from minict.engine.archive import tarmember
 from minict.engine.archive.extract import OPAQUE, Contents
@@ -25,11 +25,10 @@ from minict.runtime.errors import ContainerError
 
 
 def changes(upper: str, lowers: list[str], ignore: frozenset[str] = frozenset()) -> Iterator[tuple[str, str]]:
-    """What the directory *upper* changes in the layers *lowers*, the top one first: ``("A", "/new")``, by name.
+    """What the directory *upper* changes in the layers *lowers*, the top one first: ``("A", "/new")``, sorted by name.
 
-    A: added, C: changed, or something in it was, D: deleted.  *ignore* are paths at which minict itself mounts
-    something: an empty file or directory in such a place was only made to be mounted on. Raises :class:`OSError`.
-    Source: docker diff.
+    A: added, C: changed, or something in it was changed, D: deleted.  *ignore*: paths at which minict mounts something;
+    an empty file or directory there was only made as a mount point. Raises :class:`OSError`. Source: docker diff.
     """
     for path, status in _walk(upper, ignore):
         below = find(lowers, path)
@@ -44,7 +43,7 @@ def changes(upper: str, lowers: list[str], ignore: frozenset[str] = frozenset())
 
 
 def _walk(upper: str, ignore: frozenset[str] = frozenset()) -> Iterator[tuple[str, os.stat_result]]:
-    """Everything below *upper*, each directory before what is in it, in alphabetical order."""
+    """Everything below *upper*, each directory before its content, in alphabetical order."""
     above = {place[:end] for place in ignore for end in range(1, len(place) + 1) if place[end : end + 1] in ("", "/")}
     waiting = [f"/{name}" for name in sorted(os.listdir(upper), reverse=True)]
     while waiting:
@@ -61,8 +60,8 @@ def _walk(upper: str, ignore: frozenset[str] = frozenset()) -> Iterator[tuple[st
 
 
 def _is_only_mounted(upper: str, path: str, ignore: frozenset[str]) -> bool:
-    """Whether *path* was only made for a mount, or is /etc/mtab as every container gets it: an empty file or directory of
-    *ignore*, a link to /proc/mounts, or a directory with such things alone."""
+    """Whether *path* is only a mount point: an empty file or directory of *ignore*, or a directory with nothing
+    else."""
     try:
         status = os.lstat(upper + path)
         if stat.S_ISLNK(status.st_mode):
@@ -83,9 +82,9 @@ def _names(directory: str) -> list[str]:
 
 
 def stack(lowers: list[str], directory: str) -> list[str]:
-    """The directories of the layers *lowers*, the top one first, that overlayfs shows as one at *directory*.
+    """The directories of the layers *lowers*, the top one first, that overlayfs merges at *directory*.
 
-    No link is followed: what is no directory in one layer hides whatever the layers below it have there.
+    Links are not followed: anything but a directory in one layer hides what the layers below have there.
     """
     found = lowers
     for name in directory.split("/"):
@@ -104,7 +103,7 @@ def stack(lowers: list[str], directory: str) -> list[str]:
 
 
 def find(lowers: list[str], path: str) -> str | None:
-    """The file of the layers *lowers*, the top one first, that is seen at *path*; None when there is none."""
+    """The file of the layers *lowers*, the top one first, that is visible at *path*; None if there is none."""
     directory, _, name = path.rpartition("/")
     for each in stack(lowers, directory):
         try:
@@ -115,8 +114,8 @@ def find(lowers: list[str], path: str) -> str | None:
 
 
 def merged_names(lowers: list[str], directory: str) -> set[str]:
-    """The names that are seen in *directory* of the layers *lowers*, the top one first."""
-    names: dict[str, bool] = {}  # and whether it is there, or hidden
+    """The names that are visible in *directory* of the layers *lowers*, the top one first."""
+    names: dict[str, bool] = {}  # and whether it exists or is hidden
     for each in stack(lowers, directory):
         for name in os.listdir(each):
             if name not in names:
@@ -125,15 +124,15 @@ def merged_names(lowers: list[str], directory: str) -> set[str]:
 
 
 def is_whiteout(status: os.stat_result) -> bool:
-    """Whether this is the device by which overlayfs says "deleted"."""
+    """Whether this is the device that marks a deletion in overlayfs."""
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
 
 
 def is_opaque(directory: str) -> bool:
-    """Whether the *directory* of a layer hides what the layers below have in it."""
+    """Whether the *directory* of a layer hides the content that the layers below have in it."""
     try:
         return os.getxattr(directory, OPAQUE, follow_symlinks=False) == b"y"
-    except OSError:  # there is no such attribute, or none at all
+    except OSError:  # no such attribute, or no support for attributes
         return False
 
 
@@ -141,11 +140,11 @@ def is_opaque(directory: str) -> bool:
 
 
 def pack(directory: str, file, ignore: frozenset[str] = frozenset()) -> Contents:
-    """Write all that is in *directory* as a tar archive into *file*, a binary file: overlayfs's whiteouts as
+    """Write the content of *directory* as a tar archive to *file*, a binary file: overlayfs's whiteouts as
     ``.wh.NAME``.
 
-    Order and form depend on the content alone: the same files give the same archive, and so the same digest.
-    *ignore*: see :func:`changes`.  Raises :class:`OSError`, and :class:`ContainerError` for what no layer can hold.
+    Order and format depend only on the content: the same files give the same archive, and the same digest. *ignore*:
+    see :func:`changes`.  Raises :class:`OSError`, and :class:`ContainerError` for what a layer can't represent.
     """
     output = _Hashed(file)
     size = entries = 0
@@ -162,7 +161,7 @@ def pack(directory: str, file, ignore: frozenset[str] = frozenset()) -> Contents
                 continue
             if os.path.basename(name).startswith(".wh."):
                 raise ContainerError(
-                    f"{path} can't be part of a layer, where such a name means a file that is deleted: rename it"
+                    f"{path} can't be part of a layer, where this name marks a deleted file: rename it"
                 )
             try:
                 added = tarmember.add(archive, directory + path, name, status, first_names)
@@ -178,21 +177,22 @@ def pack(directory: str, file, ignore: frozenset[str] = frozenset()) -> Contents
 
 
 def _mark(name: str) -> tarfile.TarInfo:
-    """A file that says that something is deleted."""
+    """A member that marks a deletion."""
     member = tarfile.TarInfo(name)
     member.mode = 0o600
     return member
 
 
 class _Hashed(io.RawIOBase):
-    """A file that hashes what is written."""
+    """A file that hashes what is written to it."""
 
-    def __init__(self, file):
+    def __init__(self, file: Any):
         self._file, self.digest = file, hashlib.sha256()
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: Any) -> int:
         self.digest.update(data)
-        return self._file.write(data)
+        written: int = self._file.write(data)
+        return written
 
 
 # ---- from directory to directory ------------------------------------------------------------------------------------
@@ -201,9 +201,9 @@ class _Hashed(io.RawIOBase):
 def copy_layer(
     upper: str, directory: str, ignore: frozenset[str] = frozenset(), *, whiteouts: bool | str = True
 ) -> Contents:
-    """Make the empty *directory* a layer with the content of *upper*, by way of the archive that it is in the standard.
+    """Make the empty *directory* a layer with the content of *upper*, through its archive.
 
-    What it is can so never differ from what another machine unpacks.  *whiteouts*: see
+    So it never differs from what another machine extracts.  *whiteouts*: see
     :func:`minict.engine.archive.extract.unpack`. Raises :class:`ContainerError`.
     """
     from minict.engine.archive import extract, fsview
@@ -218,7 +218,7 @@ def copy_layer(
     packer = fsview.Child(fsview.Directories({"upper": upper}), write, [writer])
     os.close(writer)
     try:
-        with open(reader, "rb", buffering=0) as archive:  # closed first: a packer that nobody reads from ends
+        with open(reader, "rb", buffering=0) as archive:  # closed first: it ends the packer, which nobody reads from
             contents = extract.unpack(archive, directory, whiteouts=whiteouts, name="the new layer")
     except ContainerError as error:
         fsview.blame(packer, error)
@@ -230,8 +230,7 @@ def copy_layer(
 
 
 def changes_now(upper: str, lowers: list[str], ignore: frozenset[str] = frozenset()) -> list[tuple[str, str]]:
-    """What :func:`changes` finds, when a container may be changing *upper* meanwhile: its links lead it nowhere
-    else."""
+    """The result of :func:`changes` while a container may be changing *upper*: its links lead nowhere else."""
     from minict.engine.archive import fsview
 
     reader, writer = os.pipe2(os.O_CLOEXEC)
@@ -264,11 +263,11 @@ def copy_merged(lowers: list[str], directory: str) -> None:
 
 
 def compare(changed: str, lowers: list[str], upper: str) -> None:
-    """Make the empty directory *upper* the layer that turns what the layers *lowers* show into the directory *changed*.
+    """Make the empty directory *upper* the layer that turns the merged layers *lowers* into the directory *changed*.
 
-    What has the same attributes, size and time is taken for the same.  Raises :class:`OSError`.
+    Files with the same attributes, size and time count as equal.  Raises :class:`OSError`.
     """
-    links: dict[int, str] = {}  # where a file with several names was copied to first
+    links: dict[int, str] = {}  # the first copy of a file with several names
     for path, status in [("", os.lstat(changed)), *_walk(changed)]:
         below = find(lowers, path) if path else lowers[-1]
         is_directory = stat.S_ISDIR(status.st_mode)
@@ -282,10 +281,10 @@ def compare(changed: str, lowers: list[str], upper: str) -> None:
 
 
 def adopt(layer: str, lowers: list[str], paths: list[str]) -> None:
-    """Give the directories *paths* of *layer* owner, mode, time and attributes of those that they lie above in the
-    layers *lowers*.
+    """Give the directories *paths* of *layer* the owner, mode, time and attributes of those below them in the layers
+    *lowers*.
 
-    An archive may leave out a directory in which it changes something; overlayfs shows what the upper directory has.
+    An archive may leave out a directory in which it changes something; overlayfs shows the attributes of the upper one.
     Raises :class:`OSError`.
     """
     for path in paths:
@@ -293,7 +292,7 @@ def adopt(layer: str, lowers: list[str], paths: list[str]) -> None:
         if below and stat.S_ISDIR((status := os.lstat(below)).st_mode):
             os.chown(layer + path, status.st_uid, status.st_gid)
             os.chmod(layer + path, stat.S_IMODE(status.st_mode))
-            # and not overlayfs's own: that it hides what is below is another's
+            # without overlayfs's own, which concern the layers below
             for name, value in _attributes(below).items():
                 os.setxattr(layer + path, name, value)
             os.utime(layer + path, ns=(status.st_atime_ns, status.st_mtime_ns))
@@ -326,7 +325,7 @@ def _make_parents(changed: str, upper: str, path: str) -> None:
 
 
 def _copy_one(source: str, target: str, status: os.stat_result, links: dict[int, str]) -> None:
-    """Copy one file, or a directory without what is in it, with all that is known of it."""
+    """Copy a file, or a directory without its content, with all its metadata."""
     if stat.S_ISDIR(status.st_mode):
         os.makedirs(target, exist_ok=True)
     elif status.st_ino in links:

@@ -1,4 +1,4 @@
-"""The manifest under which an image leaves this machine: for ``push`` and ``save``."""
+"""The manifest of an image for ``push`` and ``save``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from .ingest import layer_blob
 
 
 def make_manifest(image: Image) -> Manifest:
-    """The manifest with which *image* came, if the blobs of its layers here are those that it names; else a new one.
+    """The manifest with which *image* was pulled, if its layers' blobs are the same; else a new one.
 
-    Makes the blobs that are missing.  Raises :class:`ContainerError`.
-    Source: image manifest of the OCI image specification.
+    Makes missing blobs.  Raises :class:`ContainerError`. Source: image manifest of the OCI image specification.
     """
     blobs = [layer_blob(digest)[0] for digest in image.digests]
     came = image.manifest

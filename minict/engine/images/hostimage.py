@@ -1,18 +1,18 @@
-"""A root file system made of the host's own programs, with no network: each program and exactly what it needs.
+"""A root file system made from the host's own programs, without a network: each program and exactly what it needs.
 
-Copying the whole of /bin, /lib, /lib64 and /usr makes a root file system too, of several gigabytes.
-Here a program is asked what it needs.  The kernel starts a program in one of three ways (execve(2)), and the
-first bytes of the file say which:
+Copying all of /bin, /lib, /lib64 and /usr makes a root file system too, of several gigabytes. This module finds out
+what a program needs.  The kernel starts a program in one of three ways (execve(2)), and the first bytes of the file say
+which:
 
 =================  =================================================================================
 a script           begins with ``#!`` and the path of its interpreter, which the kernel starts instead
 a dynamic program  an ELF file that names a *dynamic loader*, which the kernel starts instead; the
-                   loader finds the shared libraries, puts them into memory and jumps into the program
-a static program   an ELF file that names none: it needs no other file
+                   loader finds the shared libraries, maps them into memory and jumps into the program
+a static program   an ELF file that names no loader: it needs no other file
 =================  =================================================================================
 
-So the loader is the one who knows which libraries a program needs and where they are found (DT_NEEDED,
-RPATH and RUNPATH, ``$ORIGIN``, /etc/ld.so.cache, variants for newer processors): :func:`libraries` asks it.
+So the loader knows which libraries a program needs and where they are (DT_NEEDED, RPATH and RUNPATH, ``$ORIGIN``,
+/etc/ld.so.cache, variants for newer processors): :func:`libraries` asks it.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ import signal
 import struct
 import subprocess
 import time
+from collections.abc import Iterable
 
 from minict.runtime.errors import ContainerError
 
-ROOT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # root's on every distribution
+ROOT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # root's PATH on all distributions
 
 _PT_INTERP = 3  # elf(5)
 
-# What a program expects to find even in the smallest of root file systems: hier(7), passwd(5), group(5)
+# What programs expect even in the smallest root file system: hier(7), passwd(5), group(5)
 _DIRECTORIES = {
     "dev": 0o755,
     "etc": 0o755,
@@ -55,10 +56,10 @@ _FILES = {
     "etc/group": "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n",
     "etc/hosts": "",
     "etc/hostname": "",
-    "etc/resolv.conf": "",  # there for the runtime to mount its own upon
+    "etc/resolv.conf": "",  # mount points for the runtime
 }
 
-# Without busybox, the default image has these of the host's own programs, as far as they are there.
+# Without busybox, the default image has those of these programs that the host has.
 _USUAL_COMMANDS = """sh bash ls cat cp mv rm ln mkdir rmdir mknod touch chmod chown stat readlink realpath du df
     echo printf true false test expr seq head tail cut sort uniq wc tr tee sed grep awk find xargs date sleep timeout
     env id whoami su kill nproc ps top free hostname uname dd sync tar gzip mount umount mountpoint chroot unshare
@@ -66,23 +67,23 @@ _USUAL_COMMANDS = """sh bash ls cat cp mv rm ln mkdir rmdir mknod touch chmod ch
 
 
 def find_program(name: str) -> str:
-    """The path of the program *name*, looked for where root's shell looks; a path is taken as it is.
+    """The path of the program *name* in the search path of root's shell; a path is returned unchanged.
 
-    Raises :class:`ContainerError` when there is none.
+    Raises :class:`ContainerError` if there is none.
     """
     places = [""] if "/" in name else ROOT_PATH.split(":")
     for place in places:
         path = os.path.join(place, name)
         if os.path.isfile(path) and os.access(path, os.X_OK):
             return os.path.abspath(path)
-    raise ContainerError(f"{name}: there is no such program in {ROOT_PATH}: install it, or leave it out")
+    raise ContainerError(f"{name}: program not found in {ROOT_PATH}: install it, or leave it out")
 
 
 def shebang(program: str) -> list[str]:
-    """The interpreter that the first line of a script names and, if there is one, its single argument.
+    """The interpreter in the first line of a script and, if there is one, its single argument.
 
-    An empty list when *program* is not a script.  The kernel passes all that follows the interpreter as one argument,
-    blanks included.  Source: execve(2).
+    Empty if *program* is not a script.  The kernel passes everything after the interpreter as one argument, including
+    blanks.  Source: execve(2).
     """
     with open(program, "rb") as file:
         line = file.readline(256)
@@ -90,19 +91,19 @@ def shebang(program: str) -> list[str]:
 
 
 def interpreter(program: str) -> str | None:
-    """The dynamic loader that the ELF file *program* names: the kernel starts it in the place of the program.
+    """The dynamic loader that the ELF file *program* names: the kernel starts it instead of the program.
 
-    None for a static program, for a library, and for a file of another kind.
-    Raises :class:`ContainerError` for a program of 32 bits, :class:`OSError`.  Source: elf(5), PT_INTERP.
+    None for a static program, a library, and a file of another type. Raises :class:`ContainerError` for a 32-bit
+    program, :class:`OSError`.  Source: elf(5), PT_INTERP.
     """
     with open(program, "rb") as file:
         header = file.read(64)
         if not header.startswith(b"\x7fELF"):
             return None
         if header[4] != 2:
-            raise ContainerError(f"{program} is a program of 32 bits, and only those of 64 can be copied: leave it out")
+            raise ContainerError(f"{program} is a 32-bit program, and only 64-bit programs can be copied: leave it out")
         start, (size, count) = struct.unpack_from("<Q", header, 32)[0], struct.unpack_from("<HH", header, 54)
-        for number in range(count):  # the program headers: what to put into memory, and who does it
+        for number in range(count):  # the program headers: what to map into memory, and the loader
             file.seek(start + number * size)
             kind, _, offset, _, _, length = struct.unpack("<IIQQQQ", file.read(40))
             if kind == _PT_INTERP:
@@ -114,8 +115,8 @@ def interpreter(program: str) -> str | None:
 def libraries(program: str) -> list[str]:
     """The files that *program* needs to start: its shared libraries and their dynamic loader.
 
-    A static program needs none; a script needs its interpreter, and all that this one needs.
-    Raises :class:`ContainerError` when one is missing.  Source: ld.so(8).
+    A static program needs none; a script needs its interpreter, and everything that this one needs. Raises
+    :class:`ContainerError` if one is missing.  Source: ld.so(8).
     """
     if shebang(program):
         needed = [find_program(name) for name in programs_named(shebang(program))]
@@ -123,30 +124,30 @@ def libraries(program: str) -> list[str]:
     else:
         loader = interpreter(program)
         needed = ask_loader(loader, program) + [loader] if loader else []
-    return list(dict.fromkeys(needed))  # each once, in their order
+    return list(dict.fromkeys(needed))  # without duplicates, in order
 
 
 def ask_loader(loader: str, file: str) -> list[str]:
-    """The paths of the shared libraries that *loader* finds for *file*, a dynamic program or itself a library.
+    """The paths of the shared libraries that *loader* finds for *file*, a dynamic program or a library.
 
-    ``ldd`` does nearly the same, but it *starts the program* and trusts the loader that the program names, which in
-    a hostile program is any code at all.  ``LOADER --list`` maps the files and starts none of them; yet a file can name
-    "audit" libraries, whose code the loader does run.  So this too is only for programs that one would run anyway.
+    ``ldd`` does nearly the same, but it *starts the program* and trusts the loader that the program names, which can be
+    any code in a hostile program.  ``LOADER --list`` maps the files and starts none of them; but a file can name
+    "audit" libraries, whose code the loader runs.  So this, too, is only for trusted programs.
     """
     result = subprocess.run([loader, "--list", os.path.realpath(file)], env={}, capture_output=True, text=True)
     if result.returncode:
         reason = result.stderr.strip() or f"{loader} ended with {result.returncode}"
-        raise ContainerError(f"{file} could not be started even here ({reason}): install what is missing")
-    # "<tab>libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f…)"; linux-vdso has no path: it is the kernel's own
+        raise ContainerError(f"{file} can't start on this machine either ({reason}): install what is missing")
+    # "<tab>libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f…)"; linux-vdso has no path: it is part of the kernel
     paths = [line.rpartition(" (0x")[0].split(" => ")[-1].strip() for line in result.stdout.splitlines()]
     return [path for path in paths if path.startswith("/")]
 
 
 def programs_named(words: list[str]) -> list[str]:
-    """The programs that a script needs to start, by what :func:`shebang` says: its interpreter and, behind env, one
-    more.
+    """The programs that a script needs to start, from the result of :func:`shebang`: its interpreter and, after env,
+    one more.
 
-    ``#!/usr/bin/env python3`` (or ``env -S python3 -u``) leaves it to env to find python3: both are needed.
+    With ``#!/usr/bin/env python3`` (or ``env -S python3 -u``), env has to find python3: both are needed.
     """
     if os.path.basename(words[0]) != "env":
         return words[:1]
@@ -155,10 +156,10 @@ def programs_named(words: list[str]) -> list[str]:
 
 
 def copy_file(path: str, rootfs: str) -> None:
-    """Copy the file or the one directory *path* to the same place below *rootfs*, with its mode, owner and times.
+    """Copy the file or the single directory *path* to the same place below *rootfs*, with its mode, owner and times.
 
-    A symbolic link anywhere on the way (``/lib -> usr/lib``, ``libz.so.1 -> libz.so.1.2.13``) is
-    made again as a link, and the way goes on at its target: a path that works on the host works inside.
+    A symbolic link anywhere on the way (``/lib -> usr/lib``, ``libz.so.1 -> libz.so.1.2.13``) is copied as a link, then
+    its target: a path that works on the host works inside.
     """
     here, ahead = "/", path.split("/")
     while ahead:
@@ -184,11 +185,11 @@ def _copy_one(source: str, target: str) -> None:
         shutil.copyfile(source, target)
     status = os.lstat(source)
     os.chown(target, status.st_uid, status.st_gid, follow_symlinks=False)
-    shutil.copystat(source, target, follow_symlinks=False)  # after chown, which takes the set-user-ID bit away
+    shutil.copystat(source, target, follow_symlinks=False)  # after chown, which clears the set-user-ID bit
 
 
 def copy_program(program: str, rootfs: str) -> None:
-    """Copy *program* with all that it needs to start to the same places below *rootfs*.
+    """Copy *program* with everything that it needs to start to the same places below *rootfs*.
 
     Raises :class:`ContainerError`, :class:`OSError`.
     """
@@ -197,8 +198,8 @@ def copy_program(program: str, rootfs: str) -> None:
 
 
 def copy_tree(directory: str, rootfs: str) -> None:
-    """Copy a *directory* and all that is in it, such as /usr/lib/python3.11, with what the libraries in it need."""
-    loader = interpreter(find_program("sh"))  # a library names no loader: that is its program's affair
+    """Copy a *directory* with its content, such as /usr/lib/python3.11, and what its libraries need."""
+    loader = interpreter(find_program("sh"))  # a library names no loader, only programs do
     for parent, directories, files in os.walk(os.path.abspath(directory)):
         copy_file(parent, rootfs)
         for name in files + [name for name in directories if os.path.islink(f"{parent}/{name}")]:
@@ -215,11 +216,11 @@ def _is_elf(path: str) -> bool:
 
 
 def make_rootfs(rootfs: str, commands: list[str]) -> None:
-    """Fill the empty directory *rootfs* with a small system in which *commands* can be run.
+    """Fill the empty directory *rootfs* with a small system in which *commands* can run.
 
-    A command is the name of a program, or the path of a program or of a directory of data.  What the host has
-    not but its busybox has becomes a link to busybox; ``busybox`` itself brings all its tools.
-    Raises :class:`ContainerError` when a command is nowhere, :class:`OSError`.
+    A command is the name of a program, or the path of a program or of a directory of data.  A command that only the
+    host's busybox has becomes a link to busybox; ``busybox`` itself brings all its tools. Raises
+    :class:`ContainerError` for a missing command, :class:`OSError`.
     """
     make_skeleton(rootfs)
     for command in commands:
@@ -228,14 +229,14 @@ def make_rootfs(rootfs: str, commands: list[str]) -> None:
         else:
             _copy_command(command, rootfs)
     if os.path.exists("/etc/ld.so.cache"):
-        copy_file("/etc/ld.so.cache", rootfs)  # the loader's index: where the libraries are that lie in unusual places
+        copy_file("/etc/ld.so.cache", rootfs)  # the loader's index of libraries in unusual places
     if "busybox" in commands:
         link_applets(rootfs, busybox_applets())
     _settle_times(rootfs)
 
 
 def make_skeleton(rootfs: str) -> None:
-    """The directories and the few files of /etc that every program may expect in *rootfs*."""
+    """Make the directories and the few files of /etc in *rootfs* that programs expect."""
     os.chmod(rootfs, 0o755)
     for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):  # today mostly links into /usr
         if os.path.lexists("/" + name):
@@ -261,7 +262,7 @@ def _copy_command(command: str, rootfs: str) -> None:
 
 
 def busybox_applets() -> list[str]:
-    """The tools that the host's busybox can be, as paths (``/bin/ls``); none where there is no busybox."""
+    """The paths of the tools in the host's busybox (``/bin/ls``); empty without busybox."""
     try:
         busybox = find_program("busybox")
     except ContainerError:
@@ -270,8 +271,8 @@ def busybox_applets() -> list[str]:
     return ["/" + path for path in listed.split() if "/" in path]  # without /linuxrc, which is for booting
 
 
-def link_applets(rootfs: str, applets: list[str]) -> None:
-    """Make each of *applets* that is not there yet a link to busybox, which is the tool by whose name it is called."""
+def link_applets(rootfs: str, applets: Iterable[str]) -> None:
+    """Make each missing one of *applets* a link to busybox, which acts as the tool by whose name it is called."""
     busybox = find_program("busybox")
     copy_program(busybox, rootfs)
     for path in applets:
@@ -282,30 +283,35 @@ def link_applets(rootfs: str, applets: list[str]) -> None:
 
 
 def default_commands() -> list[str]:
-    """What the default image is made of: busybox and the host's bash, or else the usual small tools of the host.
+    """The content of the default image: busybox and the host's bash, or else the usual small tools of the host.
 
-    busybox is the shell, too, unless its shell would mislead: then that is the host's.
+    busybox is also the shell, unless its shell would confuse learners; then it is the host's.
     """
     commands = _USUAL_COMMANDS
     if busybox_applets():
         commands = ["sh", "busybox", "bash"] if _shell_is_its_own_tools() else ["busybox", "bash"]
-    terminals = [path for path in ("/lib/terminfo", "/etc/terminfo") if os.path.isdir(path)]  # for bash to edit a line
+    terminals = [
+        path for path in ("/lib/terminfo", "/etc/terminfo") if os.path.isdir(path)
+    ]  # bash needs it to edit lines
     return [name for name in commands if _is_there(name)] + terminals
 
 
 def _shell_is_its_own_tools() -> bool:
-    """Whether busybox's shell does the work of a tool itself, without execve, as Ubuntu's does: ``sleep 9 &`` is then
-    one more process of the name ``sh``, which holds all that the shell has open.  Nobody would understand containers
-    by that."""
+    """Whether busybox's shell runs tools itself, without execve, as Ubuntu's does.
+
+    There ``sleep 9 &`` is one more process named ``sh``, which holds everything that the shell has open: confusing for
+    learners.
+    """
     words = [find_program("busybox"), "sh", "-c", "sleep 60 & echo $!; wait"]
     with subprocess.Popen(words, env={}, stdout=subprocess.PIPE, start_new_session=True) as shell:
         try:
+            assert shell.stdout
             sleeper = int(shell.stdout.readline())
-            while "\nState:\tS" not in _read(f"/proc/{sleeper}/status"):  # then it is what it is going to be
+            while "\nState:\tS" not in _read(f"/proc/{sleeper}/status"):  # then it has executed its program
                 time.sleep(0.001)
             return not _read(f"/proc/{sleeper}/cmdline").startswith("sleep\0")
         except FileNotFoundError:
-            return False  # there is no sleep, and it has ended
+            return False  # there is no sleep, so the shell has ended
         finally:
             os.killpg(shell.pid, signal.SIGKILL)
 
@@ -323,7 +329,8 @@ def _is_there(name: str) -> bool:
 
 
 def _settle_times(rootfs: str) -> None:
-    """Give what was made here, and not copied, a fixed time, so that the same programs always make the same image."""
+    """Give everything that was made here, and not copied, a fixed time, so that the same programs make the same
+    image."""
     moment = os.stat("/etc/os-release").st_mtime_ns if os.path.exists("/etc/os-release") else 0
     made = [f"{rootfs}/{name}" for name in _FILES]
     for parent, directories, files in os.walk(rootfs, topdown=False):

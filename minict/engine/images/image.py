@@ -1,7 +1,7 @@
-"""Images: root file systems that containers begin with, and what is said of them.
+"""Images: finding, naming and removing them.
 
-An image is a stack of layers, each a directory of files, and a configuration.  Where they lie, and how they come
-there whole or not at all: :mod:`minict.engine.images.store`.
+An image is a stack of layers, each a directory of files, and a configuration.  :mod:`minict.engine.images.store` says
+where they are stored.
 """
 
 from __future__ import annotations
@@ -16,31 +16,37 @@ from minict.runtime.errors import ContainerError
 
 from . import store
 
-DEFAULT = "tiny"  # the embedded image, made of the host's own programs
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from typing import Any
+
+    from minict.engine.distribution.manifest import Manifest
+
+DEFAULT = "tiny"  # the default image, made from the host's own programs
 
 
 class Image:
     """An image of the store.
 
-    ``id``: 64 hex digits, the sha256 of its configuration; ``name``: what it was asked for by; ``document``: all of the
-    configuration; ``config``: the part that is about containers made from it (``Env``, ``Cmd``, ``Entrypoint``,
-    ``WorkingDir``, ``User``: the ``config`` of the image-spec); ``digests``: its layers' DiffIDs, the lowest first;
-    ``layers``: the directories of its files, the top one first, as overlayfs wants them.
+    ``id``: 64 hex digits, the sha256 of its configuration; ``name``: the name by which it was found; ``document``: the
+    whole configuration; ``config``: its part for containers (``Env``, ``Cmd``, ``Entrypoint``, ``WorkingDir``,
+    ``User``); ``digests``: the DiffIDs of its layers, the lowest first; ``layers``: the directories of its files, the
+    top one first, as for overlayfs.
     """
 
-    def __init__(self, id: str, document: dict, name: str = ""):
+    def __init__(self, id: str, document: dict[str, Any], name: str = ""):
         self.id = id
         self.name = name or id[:12]
         self.document = document
         self.config = document.get("config") or {}
         self.digests = [digest.removeprefix("sha256:") for digest in document["rootfs"]["diff_ids"]]
-        # overlayfs takes no directory twice, and what a layer holds hides its own copy further down
+        # overlayfs refuses a directory twice; the lower copy of a layer would be hidden anyway
         self.layers = [f"{store.layer_directory(digest)}/diff" for digest in dict.fromkeys(reversed(self.digests))]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<Image {', '.join(self.names) or 'without a name'}: {self.id[:12]}>"
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         from minict.engine.util import table
 
         command = [*(self.config.get("Entrypoint") or []), *(self.config.get("Cmd") or [])]
@@ -59,9 +65,9 @@ class Image:
 
     @classmethod
     def find(cls, name: str) -> Image:
-        """The image that is called *name*, or whose id begins with it.
+        """The image with the name *name*, or whose id begins with it.
 
-        Raises :class:`ContainerError` when there is none.
+        Raises :class:`ContainerError` if there is none.
         """
         start = name.removeprefix("sha256:")
         if is_id(start):
@@ -80,53 +86,53 @@ class Image:
 
     @classmethod
     def load(cls, id: str, name: str = "") -> Image:
-        """The image with this whole *id*.  Raises :class:`ContainerError` when it is not there or not readable."""
+        """The image with this full *id*. Raises :class:`ContainerError` if it is missing or unreadable."""
         path = store.config_file(id)
         try:
             return cls(id, jsonfile.read(path), name)
         except FileNotFoundError:
-            raise ContainerError(f"the image {id[:12]} has been removed: make it again") from None
+            raise ContainerError(f"the image {id[:12]} has been removed: pull or build it again") from None
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise ContainerError(f"{path} is damaged: remove this file and make the image again") from None
+            raise ContainerError(f"{path} is damaged: remove this file, then pull or build the image again") from None
 
     @property
     def links(self) -> list[str]:
         """Short names of :attr:`layers`, below the store's directory ``links``.
 
-        Raises :class:`ContainerError` when a layer is not there any more.
+        Raises :class:`ContainerError` if a layer is missing.
         """
         found = []
         for layer in self.layers:
             if not os.path.isdir(layer):
                 raise ContainerError(
-                    f"the image {self.name} is damaged, {layer} is missing: remove the image and get it again"
+                    f"the image {self.name} is damaged, {layer} is missing: remove it, then pull or build it again"
                 )
             found.append(store.layer_record(os.path.basename(os.path.dirname(layer))).get("link") or layer)
         return found
 
     @property
     def full_names(self) -> list[str]:
-        """All its names, ``docker.io/library/tiny:latest``, in alphabetical order; those with digests not."""
+        """All its names, ``docker.io/library/tiny:latest``, in alphabetical order, without those with digests."""
         return [name for name in store.names().get(self.id, []) if "@" not in name]
 
     @property
     def names(self) -> list[str]:
-        """All its names as a person says them, ``tiny:latest`` (Docker's RepoTags)."""
+        """All its names in short form, ``tiny:latest`` (Docker's RepoTags)."""
         return [short_name(name) for name in self.full_names]
 
     @property
     def repo_digests(self) -> list[str]:
-        """What registries call it: ``debian@sha256:…`` (Docker's RepoDigests)."""
+        """Its names in registries: ``debian@sha256:…`` (Docker's RepoDigests)."""
         return [short_name(name) for name in store.names().get(self.id, []) if "@" in name]
 
     @property
     def size(self) -> int:
-        """Of all files of all layers, in bytes."""
+        """The size of all files of all layers, in bytes."""
         return sum(store.layer_record(digest)["size"] for digest in self.digests)
 
     @property
     def created(self) -> float:
-        """When it was made, in seconds since 1970: as its configuration says, else when it came into the store."""
+        """When it was created, in seconds since 1970: from its configuration, else when it was stored."""
         from minict.engine.util.timestamps import SECOND, moment_of
 
         said = self.document.get("created")
@@ -134,14 +140,14 @@ class Image:
 
     @property
     def platform(self) -> str:
-        """What it is for: ``linux/amd64``."""
+        """Its platform: ``linux/amd64``."""
         from minict.engine.distribution.manifest import platform_name
 
         return platform_name(self.document)
 
     @property
-    def manifest(self):
-        """The :class:`minict.engine.distribution.manifest.Manifest` with which it came; None for an image that was
+    def manifest(self) -> Manifest | None:
+        """The :class:`minict.engine.distribution.manifest.Manifest` with which it was pulled; None for an image
         made here."""
         from minict.engine.distribution.manifest import parse_manifest
 
@@ -152,10 +158,9 @@ class Image:
             return None
 
     @property
-    def history(self) -> list[dict]:
-        """How it came to be, a step after the other, as the standard has it (``created_by``, ``empty_layer`` …), and
-        of each step the ``size`` of its layer in bytes.  Layers of which nothing is said are the lowest ones: what was
-        built on knows of itself."""
+    def history(self) -> list[dict[str, Any]]:
+        """Its history, step by step, as in the standard (``created_by``, ``empty_layer`` …), and the ``size`` of
+        each step's layer in bytes. Layers without an entry are the lowest ones."""
         digests = iter(self.digests)
         steps = self.document.get("history") or []
         steps = [{}] * (len(self.digests) - sum(not step.get("empty_layer") for step in steps)) + steps
@@ -178,19 +183,16 @@ def _no_image(name: str, many: bool = False) -> ContainerError:
 
 
 def images() -> list[Image]:
-    """All images, by name; those without one at the end."""
+    """All images, by name; those without names at the end."""
     names = store.names()
     return [Image.load(id) for id in sorted(store.ids(), key=lambda id: (id not in names, names.get(id), id))]
 
 
 def tag(name: str, new: str) -> None:
-    """Give the image *name* the name *new* as well; whatever had that name loses it.  Raises
-    :class:`ContainerError`."""
+    """Give the image *name* another name *new*; an image that had it loses it. Raises :class:`ContainerError`."""
     full = full_name(new)
     if "@" in full:
-        raise ContainerError(
-            f"{new!r} is a digest, and that is the image's own: take a name with a tag, as in my-app:1.0"
-        )
+        raise ContainerError(f"{new!r} is a digest: use a name with a tag, as in my-app:1.0")
     with store.Locked():
         id = Image.find(name).id
         store.write_name(full, id)
@@ -198,11 +200,11 @@ def tag(name: str, new: str) -> None:
 
 
 def remove(name: str, force: bool = False) -> list[str]:
-    """Take the name away from an image, and with its last name the image; return what was done, in Docker's words.
+    """Remove a name, and with the last name the image; return Docker's messages.
 
-    With an id the image goes with its name; has it several, that takes *force*.  An image that a container stands on
-    stays, running or not; with *force* it loses its names, unless the container runs. Raises :class:`ContainerError`
-    when there is no such image, or it can't go.  Source: docker image rm.
+    By its id, an image is removed with its name; with several names, that needs *force*.  An image that a container
+    uses is kept; with *force* it loses its names, unless the container runs. Raises :class:`ContainerError` if there is
+    no such image, or it can't be removed.  Source: docker image rm.
     """
     with store.Locked():
         image = Image.find(name)
@@ -221,7 +223,7 @@ def remove(name: str, force: bool = False) -> list[str]:
         if running or (users and not force):
             raise ContainerError(
                 f"the image {image.id[:12]} is used by the container {(running[0] if running else users[0][0])[:12]}: "
-                "remove that first"
+                "remove the container first"
             )
         done = _untag(image.id, all_names)
         if users:
@@ -243,7 +245,7 @@ def _untag(id: str, full_names: list[str]) -> list[str]:
 
 
 def _digests_of_lost_repositories(all_names: list[str], gone: str) -> list[str]:
-    """The names with a digest in the repository of *gone*, when there is no other tag of it."""
+    """The names with a digest in the repository of *gone*, if it has no other tag."""
     left = {split(each)[0] for each in all_names if "@" not in each and each != gone}
     return [
         each for each in all_names if "@" in each and split(each)[0] not in left and split(each)[0] == split(gone)[0]
@@ -251,8 +253,7 @@ def _digests_of_lost_repositories(all_names: list[str], gone: str) -> list[str]:
 
 
 def used_by(image: Image) -> list[tuple[str, bool]]:
-    """The containers that stand on the image's layers: their ids, and whether they run, or at least have a life
-    begun."""
+    """The containers that use the image's layers: their ids, and whether they run or are starting."""
     found = []
     for id in store.entries(f"{paths.data_root()}/containers"):
         record = _read(f"{paths.container_data(id)}/container.json")
@@ -261,7 +262,7 @@ def used_by(image: Image) -> list[tuple[str, bool]]:
     return found
 
 
-def _read(path: str) -> dict:
+def _read(path: str) -> dict[str, Any]:
     try:
         return jsonfile.read(path)
     except (FileNotFoundError, NotADirectoryError, ValueError):

@@ -1,8 +1,10 @@
-"""minict.engine.images.importer"""
+"""Make images of the host's own programs, and of archives of root file systems."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from typing import Any
 
 from minict.engine.distribution.reference import full_name
 from minict.engine.util import events
@@ -13,10 +15,10 @@ from . import ingest
 from .image import DEFAULT, Image
 
 
-def from_host(name: str, commands: list[str] = ()) -> Image:
-    """Make the image *name* of the host's own programs *commands*; without any, of a shell and the usual small tools.
+def from_host(name: str, commands: Sequence[str] = ()) -> Image:
+    """Make the image *name* from the host's own programs *commands*; by default a shell and the usual small tools.
 
-    The same programs make the same image, to the last bit of its id.  Raises :class:`ContainerError`.
+    The same programs make the same image, with the same id.  Raises :class:`ContainerError`.
     """
     from . import hostimage
 
@@ -31,17 +33,18 @@ def from_host(name: str, commands: list[str] = ()) -> Image:
 
 
 def default_image(name: str = DEFAULT) -> Image:
-    """Make the embedded image.  Raises :class:`ContainerError`."""
+    """Make the default image. Raises :class:`ContainerError`."""
     return from_host(name)
 
 
-def import_archive(source, name: str | None, message: str = "", change: list[str] = (), **limits: int) -> Image:
-    """Make the image *name* (None: one without a name) of a root file system's tar archive: a path, ``-`` for standard
-    input, or an open file.  *message* is what its history says, *change* are instructions of a Dockerfile, see
-    :mod:`.config`.
+def import_archive(
+    source: Any, name: str | None, message: str = "", change: Sequence[str] = (), **limits: Any
+) -> Image:
+    """Make the image *name* (None: without a name) from a tar archive of a root file system.
 
-    *limits* are ``max_bytes`` and ``max_entries`` of :func:`minict.engine.archive.extract.unpack`.
-    Raises :class:`ContainerError`; nothing is then left behind.
+    *source*: a path, ``-`` for standard input, or an open file.  *message*: the comment in its history.  *change*:
+    instructions of a Dockerfile, see :mod:`.config`.  *limits*: ``max_bytes`` and ``max_entries`` of
+    :func:`minict.engine.archive.extract.unpack`. Raises :class:`ContainerError`; then nothing is left behind.
     """
     from minict.engine.archive import extract
 
@@ -49,14 +52,14 @@ def import_archive(source, name: str | None, message: str = "", change: list[str
     from . import hostimage
 
     full = None if name is None else full_name(name)
-    config = {"Env": [f"PATH={hostimage.ROOT_PATH}"], "Cmd": ["/bin/sh"]}
-    image_config.apply(config, change)
+    config: dict[str, Any] = {"Env": [f"PATH={hostimage.ROOT_PATH}"], "Cmd": ["/bin/sh"]}
+    image_config.apply(config, list(change))
     archive, label = _open_archive(source)
     try:
         with ingest.Making(full) as making:
             directory = making.new_layer()
             if extract.unpack(archive, f"{directory}/diff", name=label, **limits).entries == 0:
-                raise ContainerError(f"{label} holds no files: a root file system has at least a program")
+                raise ContainerError(f"{label} is empty: a root file system needs at least one program")
             contents = _packed(directory)
             making.place(directory, contents)
             made = making.finish(_config([contents.digest], config, message))
@@ -67,23 +70,23 @@ def import_archive(source, name: str | None, message: str = "", change: list[str
             archive.close()
 
 
-def _packed(directory: str):
-    """What the layer in *directory* is as an archive of our own, which can be made of its files again at any time."""
+def _packed(directory: str) -> Any:
+    """The contents of the layer in *directory* as minict's own archive, which can be made again from its files."""
     from . import diff
 
     with open(os.devnull, "wb") as nowhere:
         return diff.pack(f"{directory}/diff", nowhere)
 
 
-def _open_archive(source) -> tuple:
-    """The archive as a binary file, and what messages call it."""
+def _open_archive(source: Any) -> tuple[Any, str]:
+    """The archive as a binary file, and how messages call it."""
     if not isinstance(source, str):
         return source, "the archive"
     if source == "-":
         import sys
 
         if sys.stdin.isatty():
-            raise ContainerError("standard input is a terminal: pipe an archive into it, or name a file")
+            raise ContainerError("standard input is a terminal: pipe an archive into it, or give a file")
         return sys.stdin.buffer, "the archive on standard input"
     try:
         return open(source, "rb"), source
@@ -91,7 +94,7 @@ def _open_archive(source) -> tuple:
         raise ContainerError(f"{source} can't be opened: {error.strerror}", errno=error.errno) from None
 
 
-def _config(diff_ids: list[str], config: dict, message: str = "") -> bytes:
+def _config(diff_ids: list[str], config: dict[str, Any], message: str = "") -> bytes:
     """The configuration of an image for this machine, as it is stored."""
     from minict.engine.distribution.manifest import architecture
 

@@ -1,4 +1,4 @@
-"""minict.engine.images.ingest"""
+"""Add images to the store: layers from registries and archives, new layers of containers and builds."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from .store import (
 
 
 class Making:
-    """A new image on its way into the store, under the name *full*, or under none.  With its end it is whole, or gone.
+    """A new image under construction, with the name *full* or without a name. At the end it is complete, or gone.
 
-    Use it in a ``with`` statement.  Every method raises :class:`ContainerError` with a sentence for a person.
+    Use it in a ``with`` statement.  All methods raise :class:`ContainerError`.
     """
 
     def __init__(self, full: str | None):
@@ -35,7 +35,7 @@ class Making:
         import fcntl
 
         try:
-            with Locked():  # so that prune can't come between the directory and its lock
+            with Locked():  # so that prune can't run between the directory and its lock
                 os.mkdir(self.path, 0o700)
                 self._fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
                 fcntl.flock(self._fd, fcntl.LOCK_EX)
@@ -52,7 +52,7 @@ class Making:
             raise self._explained(error) from error
 
     def stop(self) -> None:
-        """Make every call of :meth:`layer` in other threads end soon, with an error: wait for them then."""
+        """Make all calls of :meth:`layer` in other threads fail soon; then wait for these threads."""
         self.stopped = True
 
     def _remove(self) -> None:
@@ -76,16 +76,15 @@ class Making:
         )
 
     def layer(self, descriptor, diff_id: str, fetch, **limits: int) -> bool:
-        """See that the layer *diff_id* is in the store; whether its blob had to be fetched for that.
+        """Make sure that the layer *diff_id* is in the store; return whether its blob had to be downloaded.
 
-        *descriptor* (:class:`minict.engine.distribution.manifest.Descriptor`) is the blob as the manifest has it.
-        *fetch* is called with the number of bytes that are here already and returns a binary file (``read(size)``, and
-        ``close()``) with the rest; what it raises comes out here.  Blob and archive are verified while they stream.
-        Who fetches the same layer at the same time is waited for.  What was fetched before an error stays for the next
-        time.
+        *descriptor* (:class:`minict.engine.distribution.manifest.Descriptor`) is the blob in the manifest.  *fetch* is
+        called with the number of bytes that are here already, and returns a binary file (``read(size)``, and
+        ``close()``) with the rest; its exceptions are passed on.  Blob and archive are verified while they stream.  If
+        another process downloads the same layer, this one waits.  What was downloaded before an error is kept.
 
-        *limits*: ``max_bytes`` and ``max_entries`` of :func:`minict.engine.archive.extract.unpack`.
-        Raises :class:`ContainerError`.
+        *limits*: ``max_bytes`` and ``max_entries`` of :func:`minict.engine.archive.extract.unpack`. Raises
+        :class:`ContainerError`.
         """
         from minict.engine.distribution.manifest import PLAIN_LAYERS
 
@@ -97,7 +96,7 @@ class Making:
             if has_layer(digest):
                 return False
             with Blob(descriptor, self) as blob:
-                if has_layer(digest):  # who had the lock before us was after the same
+                if has_layer(digest):  # the previous holder of the lock made the same layer
                     return False
                 directory = self.new_layer()
                 contents = blob.unpack(fetch, directory, digest, **limits)
@@ -111,19 +110,19 @@ class Making:
             raise self._explained(error) from error
 
     def new_layer(self) -> str:
-        """A directory in which a layer is made, with an empty ``diff``; :meth:`place` it then."""
+        """A directory for a new layer, with an empty ``diff``; call :meth:`place` when it is complete."""
         directory = f"{self.path}/{os.urandom(6).hex()}"
         os.makedirs(f"{directory}/diff")
         os.chmod(f"{directory}/diff", 0o755)
         return directory
 
     def use(self, digest: str) -> None:
-        """From now on nobody removes the layer *digest*, if it is there, as long as this image is being made."""
+        """Protect the layer *digest*, if it exists, from removal while this image is under construction."""
         with Locked(), open(f"{self.path}/uses/{digest}", "w"):
             pass
 
     def place(self, directory: str, contents, descriptor=None) -> None:
-        """Move the finished layer in *directory* to its place.  *contents* says what is in it."""
+        """Move the complete layer in *directory* to its place. *contents* describes it."""
         with Locked():
             with open(f"{self.path}/uses/{contents.digest}", "w"):
                 pass
@@ -138,10 +137,10 @@ class Making:
 
     def finish(self, config: bytes, manifest=None, digest: str | None = None):
         """Make the :class:`minict.engine.images.image.Image` with the configuration *config*, whose layers are all
-        there by now.
+        there.
 
-        *manifest* (:class:`minict.engine.distribution.manifest.Manifest`) is what it came with; *digest* is what the
-        registry calls it, that is the index's when it came by an index (Docker's RepoDigests). Raises
+        *manifest* (:class:`minict.engine.distribution.manifest.Manifest`) is the one it was pulled with; *digest* is
+        its digest in the registry, that of the index if it was pulled through one (Docker's RepoDigests). Raises
         :class:`ContainerError`.
         """
         from minict.engine.distribution import manifest as documents
@@ -183,10 +182,10 @@ class Making:
 
 
 def _adopt(digests: list[str]) -> None:
-    """Directories that a layer's archive did not list take after those below them, as the image *digests* has it,
+    """Give directories that a layer's archive did not list the metadata of those below them in the image *digests*,
     lowest first.
 
-    That is done for the first image that has the layer: those of others may be in use.
+    This happens for the first image with the layer: layers of others may be in use.
     """
     lowers: list[str] = []
     for digest in digests:
@@ -200,9 +199,9 @@ def _adopt(digests: list[str]) -> None:
 
 
 def _make_link(digest: str) -> str:
-    """A short name, not taken yet, for the files of the layer *digest*.
+    """A short, unused name for the files of the layer *digest*.
 
-    It is chance and not the begin of the digest: two layers whose digests begin alike are easily made.
+    It is random and not the beginning of the digest, because layers whose digests begin alike are easy to make.
     """
     while True:
         name = os.urandom(4).hex()
@@ -222,12 +221,12 @@ def commit(
     *,
     ignore: frozenset[str] = frozenset(),
 ):
-    """Make an image of *parent* (an Image, or None: of nothing) and one layer more: what is in the directory *upper*.
+    """Make an image from *parent* (an Image, or None for an empty one) and one more layer, the content of the directory
+    *upper*.
 
-    *upper* is a layer as overlayfs has it, and is only read; None when the step changes no file. *config*: the whole
-    new ``config`` of the image.  *history*: the new entry (``created_by``, ``author``, ``comment``; ``created`` is
-    added). *ignore*: see :func:`minict.engine.images.diff.changes`.  Returns the Image.  Raises
-    :class:`ContainerError`.
+    *upper* is a layer of overlayfs, and is only read; None if the step changes no files.  *config*: the new image's
+    ``config``.  *history*: the new entry (``created_by``, ``author``, ``comment``; ``created`` is added). *ignore*: see
+    :func:`minict.engine.images.diff.changes`.  Returns the Image.  Raises :class:`ContainerError`.
     """
     import time
 
@@ -261,10 +260,10 @@ def commit(
 
 
 def layer_blob(diff_id: str) -> tuple:
-    """The blob of the layer *diff_id* (64 hex digits): its :class:`minict.engine.distribution.manifest.Descriptor`,
-    and its path.
+    """The blob of the layer *diff_id* (64 hex digits): its :class:`minict.engine.distribution.manifest.Descriptor` and
+    its path.
 
-    The blob of a layer that was made here is made now, and kept.  Hold the layer by :meth:`Making.use`, if its image
+    A layer that was made here gets its blob now, which is kept.  Protect the layer with :meth:`Making.use` if its image
     might be removed meanwhile.  Raises :class:`ContainerError`.
     """
     from minict.engine.distribution.manifest import Descriptor
@@ -283,8 +282,8 @@ def layer_blob(diff_id: str) -> tuple:
         )
         if contents[0].digest != diff_id:
             raise ContainerError(
-                f"the layer {diff_id[:12]} is not any more what it was when it was made: something has changed the "
-                f"files in {layer_directory(diff_id)}; make the image again"
+                f"the layer {diff_id[:12]} has been modified since it was made: something has changed the "
+                f"files in {layer_directory(diff_id)}; pull or build the image again"
             )
         with Locked():
             os.replace(temporary, path)
@@ -293,7 +292,7 @@ def layer_blob(diff_id: str) -> tuple:
 
 
 def compress(path: str, write):
-    """Make the new file *path* of what *write(file)* writes, gzipped; its
+    """Make the new file *path* from the output of *write(file)*, with gzip; return its
     :class:`minict.engine.distribution.manifest.Descriptor`."""
     import hashlib
 

@@ -1,4 +1,4 @@
-"""minict.engine.images.inspect"""
+"""The output of ``image inspect``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .image import Image
 
 
 def image(found: Image) -> dict:
-    """What ``image inspect`` shows.  Source: the Docker Engine API, ImageInspect."""
+    """The fields of ``image inspect``. Source: Docker Engine API, ImageInspect."""
     document, names = found.document, found.names
     return {
         "Id": f"sha256:{found.id}",

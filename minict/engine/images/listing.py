@@ -1,5 +1,4 @@
-"""``images`` and ``history``: which images are shown, and what of them, in the rows that
-:mod:`minict.engine.util.table` shows.
+"""``images`` and ``history``: the rows that :mod:`minict.engine.util.table` shows.
 
 Source: docker image ls, docker image history.
 """
@@ -7,6 +6,7 @@ Source: docker image ls, docker image history.
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Sequence
 
 from minict.engine.distribution.reference import full_name, short_name, split
 from minict.engine.util import table
@@ -39,16 +39,16 @@ FILTERS = ("before", "dangling", "label", "label!", "reference", "since", "until
 
 
 def rows(
-    pattern: str | None = None, filters: list[str] = (), *, all: bool = False, whole_ids: bool = False
+    pattern: str | None = None, filters: Sequence[str] = (), *, all: bool = False, whole_ids: bool = False
 ) -> list[dict]:
-    """A row for each name of each image, the youngest image first.
+    """A row for each name of each image, the newest image first.
 
-    *pattern*: only this repository, or this name. *filters*: see :func:`wanted`. *all*: also the images without a name
-    on which others are built, and those that the build cache holds.  Raises :class:`ContainerError`.
+    *pattern*: only this repository, or this name.  *filters*: see :func:`wanted`.  *all*: also images without a name on
+    which others are built, and those of the build cache.  Raises :class:`ContainerError`.
     """
     from . import buildcache
 
-    found, fits = images(), wanted(filters)
+    found, fits = images(), wanted(list(filters))
     steps = buildcache.images()
     built_on = {tuple(image.digests[:length]) for image in found for length in range(len(image.digests))}
     shown = []
@@ -66,7 +66,7 @@ def rows(
 
 
 def _names(image: Image) -> list[tuple[str, str, str]]:
-    """Repository, tag and digest, for each row of the image."""
+    """Repository, tag and digest for each row of the image."""
     digests = dict(name.split("@") for name in reversed(image.repo_digests))
     tagged = [tuple(split(name)) for name in image.names]
     found = [(repository, tag, digests.get(repository, _NONE)) for repository, tag in tagged]
@@ -88,13 +88,13 @@ def _is_asked(repository: str, tag: str, digest: str, pattern: str | None) -> bo
     )
 
 
-def _has_reference(repository: str, tag: str, digest: str, filters: list[str]) -> bool:
+def _has_reference(repository: str, tag: str, digest: str, filters: Sequence[str]) -> bool:
     patterns = [text.partition("=")[2] for text in filters if text.startswith("reference=")]
     return not patterns or any(_matches(repository, tag, pattern) for pattern in patterns)
 
 
 def _matches(repository: str, tag: str, pattern: str) -> bool:
-    """As Docker's path.Match: ``*`` is no slash."""
+    """Whether the name matches, as Docker's path.Match: ``*`` matches no slash."""
     name = f"{repository}:{tag}" if ":" in pattern.rpartition("/")[2] else repository
     pieces, wanted_pieces = name.split("/"), pattern.split("/")
     return len(pieces) == len(wanted_pieces) and all(map(fnmatch.fnmatchcase, pieces, wanted_pieces))
@@ -119,7 +119,7 @@ def _row(image: Image, repository: str, tag: str, digest: str, whole_ids: bool) 
 
 
 def wanted(texts: list[str]):
-    """What ``--filter KEY=VALUE`` says, as a function that takes an image.  Raises :class:`ContainerError`."""
+    """``--filter KEY=VALUE`` as a function that takes an image. Raises :class:`ContainerError`."""
     from minict.engine.util.filters import is_true, labelled, parse, until
 
     given = parse(texts, FILTERS)
@@ -140,8 +140,7 @@ def wanted(texts: list[str]):
 
 
 def history_rows(image: Image, *, human: bool = True, whole: bool = False) -> list[dict]:
-    """How *image* came to be, the last step first.  *human*: sizes and times in words.  *whole*: nothing is
-    shortened."""
+    """The history of *image*, the last step first. *human*: sizes and times in words. *whole*: nothing is shortened."""
     from minict.engine.util.timestamps import SECOND, moment_of
 
     shown = []

@@ -1,18 +1,17 @@
-"""A container's root file system: an image's layers, read only, below a layer of the container's own (overlayfs).
+"""A container's root file system: an image's layers, read-only, below a layer of the container's own (overlayfs).
 
 Below the container's directory:
 
-=========  =======================================================================================================
+=========  ===================================================================================================
 ``upper``  what the container has changed
-``work``   overlayfs's own workshop
+``work``   overlayfs's working directory
 ``root``   where the whole is mounted
-``copy``   all files of the image, where overlayfs can't be used: on a file system that can't hold an upper layer, as
-           inside
-           another container, or with a kernel that lacks it
-=========  =======================================================================================================
+``copy``   all files of the image, where overlayfs can't be used: on a file system that can't hold an upper layer,
+           as inside another container, or with a kernel without overlayfs
+=========  ===================================================================================================
 
-The options of mount(2) have to fit on a page of 4096 bytes.  So layers are named by short links, relative to the
-directory of all links, where :func:`minict.runtime.rootfs.enter_root` goes before it mounts.
+The options of mount(2) must fit into a page of 4096 bytes.  So layers are named by short links, relative to the
+directory of all links, which :func:`minict.runtime.rootfs.enter_root` enters before it mounts.
 
 Source: overlayfs.rst of the kernel.
 """
@@ -43,8 +42,7 @@ def root(image, directory: str, once: bool = False) -> spec.Mount:
 
 
 def prepare(image, directory: str) -> None:
-    """Before a life begins: where overlayfs can't be used, copy the image, and say so.  Raises
-    :class:`ContainerError`."""
+    """Before a start: copy the image where overlayfs can't be used, with a message. Raises :class:`ContainerError`."""
     if usable() or os.path.isdir(f"{directory}/copy"):
         return
     from . import diff
@@ -63,8 +61,8 @@ def prepare(image, directory: str) -> None:
 def mount(image, directory: str, once: bool = False) -> spec.Mount:
     """The overlay of *image* with ``upper`` and ``work`` in *directory*.
 
-    *once*: ``volatile`` spares the sync to the disk at its end; the kernel refuses to mount such an upper layer a
-    second time after a crash.  Raises :class:`ContainerError`.
+    *once*: the option ``volatile`` saves the sync to disk at its end; the kernel refuses to mount such an upper layer
+    again after a crash.  Raises :class:`ContainerError`.
     """
     place = directory.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
     options = [
@@ -83,7 +81,7 @@ def mount(image, directory: str, once: bool = False) -> spec.Mount:
 
 
 def usable() -> bool:
-    """Whether overlayfs works for containers.  It is tried once for a kernel and file system; success is remembered."""
+    """Whether overlayfs works for containers. It is tried once per kernel and file system; success is remembered."""
     path = f"{store.store()}/overlayfs"
     known = f"{os.uname().release} {_device()}"
     try:
@@ -105,7 +103,7 @@ def _device() -> int:
 
 
 def _try() -> bool:
-    """Mount an overlay, for a moment, in a mount namespace that goes with the child that does it."""
+    """Mount an overlay briefly, in a mount namespace of a child process."""
     from minict.kernel import mount as k
     from minict.kernel.namespaces import CLONE_NEWNS, unshare
 
@@ -136,10 +134,10 @@ def _try() -> bool:
 
 
 class Changes:
-    """``with Changes(image, directory) as upper:`` a directory with what a container has changed, as an upper layer
-    has it.
+    """``with Changes(image, directory) as upper:`` a directory with a container's changes, in the form of an upper
+    layer.
 
-    With overlayfs it is simply there; where the image was copied, the copy is compared with the image.
+    With overlayfs it exists already; where the image was copied, the copy is compared with the image.
     """
 
     def __init__(self, image, directory: str):
@@ -155,9 +153,14 @@ class Changes:
         self._made = f"{self._directory}/changes.{os.getpid()}"
         os.mkdir(self._made, 0o755)
         lowers = {str(number): layer for number, layer in enumerate(self._image.layers)}
-        # the container may be running, and put links in the way: what compares sees nothing but these directories
+        # the container may be running and make links: the comparing process sees only these directories
         files = fsview.Directories({"upper": self._made, "copy": f"{self._directory}/copy", **lowers}, writable="upper")
-        fsview.Child(files, lambda: diff.compare("/copy", [f"/{name}" for name in lowers], "/upper") or "").wait()
+
+        def compare() -> str:
+            diff.compare("/copy", [f"/{name}" for name in lowers], "/upper")
+            return ""
+
+        fsview.Child(files, compare).wait()
         return self._made
 
     def __exit__(self, *exception) -> None:

@@ -1,5 +1,4 @@
-"""Images from a registry: name, index, manifest, configuration and layers, each verified by the digest in the one
-before."""
+"""Pull an image: index, manifest, configuration and layers, each verified by the digest in the one before."""
 
 from __future__ import annotations
 
@@ -13,15 +12,15 @@ from minict.runtime.errors import ContainerError
 from . import importer, ingest, store
 from .image import DEFAULT, Image
 
-_AT_ONCE = 3  # layers, as Docker has it
-_DEPTH = 4  # an index may list indexes; none that means well goes deeper
+_AT_ONCE = 3  # layers, as in Docker
+_DEPTH = 4  # an index may list indexes; honest ones are not nested deeper
 
 
 def ensure(name: str, policy: str = "missing", *, platform: str | None = None, quiet: bool = False) -> Image:
-    """The image *name* for a new container, pulled if *policy* wants that: ``missing`` (if it is not here, or not for
+    """The image *name* for a new container, pulled according to *policy*: ``missing`` (if it is not here, or not for
     *platform*), ``always`` or ``never``.
 
-    What there is to be told of a pull goes to standard error.  Raises :class:`ContainerError`.
+    Progress is printed to standard error.  Raises :class:`ContainerError`.
     """
     if policy == "always" and not imagename.may_be_id(name):
         return pull(name, platform=platform, progress=_progress(quiet))
@@ -41,7 +40,7 @@ def ensure(name: str, policy: str = "missing", *, platform: str | None = None, q
     try:
         return pull(name, platform=platform, progress=progress)
     except ContainerError as error:
-        raise ContainerError(f"no image {name} here, and it can't be pulled: {error}", errno=error.errno) from None
+        raise ContainerError(f"the image {name} is not here and can't be pulled: {error}", errno=error.errno) from None
 
 
 def _progress(quiet: bool):
@@ -53,7 +52,7 @@ def _progress(quiet: bool):
 
 
 def _is_missing(name: str) -> bool:
-    """Whether nothing here is meant by *name*: else it is damaged, or an id of which there are several."""
+    """Whether *name* refers to nothing here; otherwise it is damaged, or an ambiguous id."""
     start = name.removeprefix("sha256:")
     if imagename.may_be_id(start) and (imagename.is_id(start) or any(id.startswith(start) for id in store.ids())):
         return False
@@ -61,12 +60,11 @@ def _is_missing(name: str) -> bool:
 
 
 def pull(name: str, *, platform: str | None = None, tls_verify: bool | None = None, progress=None) -> Image:
-    """Get the image *name* from its registry, or what is missing of it here.
+    """Pull the image *name* from its registry, as far as it is missing here.
 
-    *platform*: another than this machine's, such as ``linux/arm64``.  *tls_verify*: see
-    :func:`minict.engine.distribution.registry.insecure`.  *progress*: a :class:`minict.engine.util.progress.Progress`,
-    else nothing is said. Raises :class:`ContainerError`; what has come until then is kept, and the next pull goes on
-    there.
+    *platform*: another one than this machine's, such as ``linux/arm64``.  *tls_verify*: see
+    :func:`minict.engine.distribution.registry.insecure`.  *progress*: a :class:`minict.engine.util.progress.Progress`;
+    None prints nothing. Raises :class:`ContainerError`; then what has arrived is kept, and the next pull resumes.
     """
     from minict.engine.distribution import registry
     from minict.engine.util.progress import Progress
@@ -97,7 +95,7 @@ def pull(name: str, *, platform: str | None = None, tls_verify: bool | None = No
 
 
 def all_tags(name: str, *, tls_verify: bool | None = None, progress=None) -> list[str]:
-    """The names of all images in the repository *name*, as its registry lists them.  Raises :class:`ContainerError`."""
+    """The names of all images in the repository *name* of its registry. Raises :class:`ContainerError`."""
     from minict.engine.distribution import registry
     from minict.engine.util.progress import Progress
 
@@ -117,14 +115,15 @@ def _id_of(full: str) -> str | None:
 
 
 def _fetch_layers(making, source: Source, manifest, config: bytes, progress) -> bool:
-    """Have all layers in the store, some at a time; whether any had to be fetched.  Each is unpacked while it comes."""
+    """Get all layers into the store, several in parallel; return whether any had to be downloaded. Each is
+    extracted as it arrives."""
     from minict.engine.util import workerpool
 
     diff_ids = documents.parse_config(config)["rootfs"]["diff_ids"]
     if len(diff_ids) != len(manifest.layers):
         raise ContainerError(
-            f"{source.name} can't be pulled: it has {len(manifest.layers)} layers by its manifest and "
-            f"{len(diff_ids)} by its configuration, so whoever made it made a mistake"
+            f"{source.name} can't be pulled: it has {len(manifest.layers)} layers in its manifest and "
+            f"{len(diff_ids)} in its configuration: the image is broken"
         )
     layers = dict(zip(diff_ids, manifest.layers))
     missing = [layer for diff_id, layer in layers.items() if not store.has_layer(diff_id.removeprefix("sha256:"))]
@@ -149,25 +148,24 @@ def _fetch_layers(making, source: Source, manifest, config: bytes, progress) -> 
 
 
 def _check_room(size: int, name: str) -> None:
-    """Not even begin what can't fit: what is unpacked takes more than the *size* of what comes."""
+    """Refuse a download that can't fit: extracted layers need more than the *size* of their blobs."""
     disk = os.statvfs(store.store())
     room = disk.f_bavail * disk.f_frsize
     if size > room:
         raise ContainerError(
-            f"{name} can't be pulled: its layers have {size / 1e9:.1f} GB, and the disk that holds "
-            f"{store.store()} has room for {room / 1e9:.1f}: make some, or set MINICT_ROOT to another disk"
+            f"{name} can't be pulled: its layers have {size / 1e9:.1f} GB, and the disk of {store.store()} "
+            f"has {room / 1e9:.1f} GB free: free some space, or set MINICT_ROOT to another disk"
         )
 
 
 class Source:
-    """One repository, as all the *servers* have it that may be asked: mirrors first.  *name* is what messages call the
-    image."""
+    """One repository, on all *servers* that may have it: mirrors first. *name* is how messages call the image."""
 
     def __init__(self, servers: list, path: str, name: str, progress):
         self.name, self._servers, self._path, self._progress = name, servers, path, progress
 
     def manifest(self, reference: str, platform: str | None) -> tuple:
-        """The manifest that *reference* means for *platform*, and the digest by which the registry knows the whole."""
+        """The manifest for *reference* and *platform*, and the digest by which the registry knows it."""
         data = self._first(lambda server: server.manifest(self._path, reference))
         digest, name = documents.digest_of(data), f"the manifest of {self.name}"
         for _ in range(_DEPTH):
@@ -176,17 +174,15 @@ class Source:
             chosen = documents.choose(documents.parse_index(data, name), platform, self.name)
             data = self._first(lambda server: server.manifest(self._path, chosen.digest))
             if len(data) != chosen.size:
-                raise ContainerError(
-                    f"{name} has {len(data)} bytes and by its index {chosen.size}: one of the two lies"
-                )
+                raise ContainerError(f"size mismatch: {name} has {len(data)} bytes, and {chosen.size} in its index")
         raise ContainerError(f"{self.name} can't be pulled: it is an index of indexes of indexes, which no image is")
 
     def tags(self) -> list[str]:
-        """All tags that the repository has."""
+        """All tags of the repository."""
         return self._first(lambda server: server.tags(self._path))
 
     def _first(self, ask):
-        """What the first server answers that can: a mirror may not have it, or be down."""
+        """The answer of the first server that has one: a mirror may not have the image, or be down."""
         for number, server in enumerate(self._servers):
             try:
                 answer = ask(server)
@@ -198,8 +194,7 @@ class Source:
                 self._progress.say(f"{error}; asking {self._servers[number + 1].host}")
 
     def configuration(self, manifest, platform: str | None) -> bytes:
-        """The image's configuration.  That it is for this machine, or for *platform*, is checked: an index only claims
-        it."""
+        """The image's configuration. Its platform is checked, because an index only claims it."""
         name = f"the configuration of {self.name}"
         data = self._first(lambda server: server.document(self._path, manifest.config, name))
         document, wanted = documents.parse_config(data, name), documents.parse_platform(platform)
@@ -213,7 +208,7 @@ class Source:
         return data
 
     def layer(self, descriptor, offset: int, report):
-        """The layer's blob from *offset* on, as a file, in a worker of its own; *report* is told how far it is."""
+        """The layer's blob from *offset* on, as a file, in a worker process; *report* gets the number of bytes."""
         from minict.engine.distribution.registry import Stream
 
         for server in self._servers:
@@ -223,7 +218,7 @@ class Source:
 
 
 class _Told:
-    """A file that tells how much of it was read."""
+    """A file that reports how much of it has been read."""
 
     def __init__(self, file, offset: int, report):
         self._file, self._position, self._report, self.close = file, offset, report, file.close

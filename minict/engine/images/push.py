@@ -1,4 +1,4 @@
-"""Images to a registry: the blobs that it does not have, then the manifest that says what they are."""
+"""Push an image: the blobs that the registry lacks, then the manifest."""
 
 from __future__ import annotations
 
@@ -10,16 +10,25 @@ from . import ingest, store
 from .export import make_manifest
 from .image import Image
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from minict.engine.distribution.manifest import Descriptor
+    from minict.engine.distribution.registry import Registry
+    from minict.engine.util.progress import Progress
+
 _AT_ONCE = 4  # layers
 _SAID = {"there": "Layer already exists", "sent": "Pushed"}
 
 
-def push(name: str, *, tls_verify: bool | None = None, progress=None) -> str:
-    """Bring the image *name* to the registry in its name; return the digest that it has there.
+def push(name: str, *, tls_verify: bool | None = None, progress: Progress | None = None) -> str:
+    """Push the image *name* to its registry; return its digest there.
 
-    What came from a registry goes with the same digests as it came.  Of a layer that another image of this registry
-    has, it is asked to take that.  *tls_verify*: see :func:`minict.engine.distribution.registry.insecure`.
-    *progress*: a :class:`minict.engine.util.progress.Progress`, else nothing is said.  Raises :class:`ContainerError`.
+    An image that was pulled is pushed with the same digests.  Layers that another image of this registry has are
+    mounted from there.  *tls_verify*: see :func:`minict.engine.distribution.registry.insecure`. *progress*: a
+    :class:`minict.engine.util.progress.Progress`; None prints nothing.  Raises :class:`ContainerError`.
     """
     from minict.engine.distribution import registry
     from minict.engine.util import workerpool
@@ -28,7 +37,7 @@ def push(name: str, *, tls_verify: bool | None = None, progress=None) -> str:
     progress = progress or Progress(quiet=True)
     full = reference.full_name(name)
     if "@" in full:
-        raise ContainerError(f"{name!r} is a digest, which nobody can give to an image: push it by a name with a tag")
+        raise ContainerError(f"{name!r} is a digest: push the image by a name with a tag")
     repository, tag = reference.split(full)
     host, _, path = repository.partition("/")
     image = Image.find(full)
@@ -38,12 +47,12 @@ def push(name: str, *, tls_verify: bool | None = None, progress=None) -> str:
         for digest in image.digests:  # so that nobody removes them meanwhile
             making.use(digest)
         manifest = make_manifest(image)
-        with open(store.config_file(image.id), "rb") as file:  # first, as it also tells whether we may
+        with open(store.config_file(image.id), "rb") as file:  # first, because it also shows whether pushing is allowed
             server.upload(path, manifest.config, file)
         layers = dict(zip((layer.digest for layer in manifest.layers), image.digests))
         sizes = {layer.digest: layer.size for layer in manifest.layers}
 
-        def sending(descriptor):
+        def sending(descriptor: Descriptor) -> Callable[[Any], str]:
             diff_id = layers[descriptor.digest]
             return lambda report: _send(
                 server, path, descriptor, diff_id, _other_repository(host, path, diff_id), report
@@ -66,7 +75,7 @@ def push(name: str, *, tls_verify: bool | None = None, progress=None) -> str:
 
 
 def all_tags(name: str) -> list[str]:
-    """The names of all images here in the repository *name*.  Raises :class:`ContainerError` when there is none."""
+    """The names of all local images in the repository *name*. Raises :class:`ContainerError` if there are none."""
     repository = reference.repository(name)
     found = sorted(
         full
@@ -75,20 +84,22 @@ def all_tags(name: str) -> list[str]:
         if reference.split(full)[0] == repository and "@" not in full
     )
     if not found:
-        raise ContainerError(f"no such image: {name}; 'minict images' lists those that are there")
+        raise ContainerError(f"no such image: {name}; 'minict images' lists all images")
     return found
 
 
-def _send(server, path: str, descriptor, diff_id: str, other: str | None, report) -> str:
-    """See that the registry has one layer; how it came there."""
+def _send(
+    server: Registry, path: str, descriptor: Descriptor, diff_id: str, other: str | None, report: Callable[[Any], None]
+) -> str:
+    """Make sure that the registry has one layer; return how it got there."""
     server.say = report
     with open(ingest.layer_blob(diff_id)[1], "rb") as file:
         how = server.upload(path, descriptor, file, report, mount_from=other)
-    return other if how == "mounted" else how
+    return other or "" if how == "mounted" else how
 
 
 def _other_repository(host: str, path: str, diff_id: str) -> str | None:
-    """Another repository of the same registry from which an image with this layer is here."""
+    """Another repository of the same registry with a local image that has this layer."""
     for id, names in store.names().items():
         for name in names:
             repository = reference.split(name)[0]

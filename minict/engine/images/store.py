@@ -1,42 +1,42 @@
-"""The image store: what images are made of, held by the digest of what it is, each thing once.
+"""The image store: everything that images consist of, by digest, each thing once.
 
 Below ``MINICT_ROOT/images``:
 
-=======================  =========================================================================================
-``names/NAME``           the id of the image that has this name, or this name and digest; ``/`` in it is ``%2F``
-``configs/ID.json``      an image: its configuration, to the last byte as it came (config.md of the OCI image-spec).
-                         ID is the sha256 of this very file
-``manifests/ID.json``    the manifest with which it came, to the last byte; none for what was made here
-``layers/DIFFID/``       a layer, held once however many images share it.  DIFFID is the sha256 of the layer as a
+=======================  ===============================================================================================
+``names/NAME``           the id of the image with this name, or this name and digest; ``/`` in it is ``%2F``
+``configs/ID.json``      an image: its configuration, byte for byte as it came (config.md of the OCI image
+                         specification).  ID is the sha256 of this file
+``manifests/ID.json``    the manifest with which it was pulled, byte for byte; images made here have none
+``layers/DIFFID/``       a layer, stored once however many images share it.  DIFFID is the sha256 of the layer as a
                          tar archive.  ``diff``: its files.  ``layer.json``: their ``size`` and number (``entries``),
                          ``link``, and of the ``blob``, if there is one, ``mediaType``, ``digest``, ``blob_size``;
                          ``implied``: directories that the archive did not list, until an image has the layer
-``links/LINK``           a short symbolic link to a layer's ``diff``: what mount(2) is told fits on a page of 4096 bytes
-``partial/DIGEST``       a blob on its way, by its own digest: its maker holds a lock (flock) on it. What an interrupted
-                         pull has left is where the next one goes on
-``making/X/``            what is not finished yet; its maker holds a lock (flock) on the directory as long as it lives.
-                         ``uses/DIFFID`` are layers that it is going to need: nobody may remove them meanwhile
+``links/LINK``           a short symbolic link to a layer's ``diff``, because mount(2) takes 4096 bytes of options
+``partial/DIGEST``       a blob that is being downloaded, by its own digest, locked (flock(2)) by its process; the
+                         next pull resumes it
+``making/X/``            unfinished work, locked (flock(2)) by its process.  ``uses/DIFFID`` are layers that it is going
+                         to need: they must not be removed meanwhile
 ``lock``                 held for the moment of a change
-=======================  =========================================================================================
+=======================  ===============================================================================================
 
-A thing is made in ``making`` and then renamed to its place, the layers first and the name last.  So whoever
-finds a name finds all of the image; whoever is killed leaves a directory without a lock, which :func:`prune` removes.
+Things are made in ``making`` and then renamed to their places, the layers first and the name last.  So a name always
+leads to a complete image, and a killed process leaves a directory without a lock, which :func:`prune` removes.
 
-Nothing but root may look into the store (mode 0700): layers hold set-user-ID programs and devices of anyone's making.
+Only root may look into the store (mode 0700): layers contain set-user-ID programs and devices of unknown origin.
 
-**A layer's blob is kept** as it came, beside its files, as containerd does it; compressed here when it came plain.
-That costs a third more of disk, and for it ``push`` and ``save`` give back what came, bit for bit, with the same
-digests, so that the other side knows what it has already; no archive has to be put together again from a directory,
-which is slow and goes wrong for odd archives (Docker keeps each header for that, in "tar-split").  A layer that was
-made here has no blob until it is asked for (:func:`minict.engine.images.ingest.layer_blob`):
-:func:`minict.engine.images.diff.pack` makes of the same files always the same archive.
+**A layer's blob is kept** as it came, beside its files, as in containerd; a plain one is compressed here.  That takes a
+third more space.  In return, ``push`` and ``save`` write the same bytes with the same digests, so that the other
+side recognizes what it has already, and no archive has to be assembled again from a directory, which is slow and goes
+wrong for unusual archives (Docker keeps each header for that, in "tar-split").  A layer that was made here gets a blob
+on demand (:func:`minict.engine.images.ingest.layer_blob`): :func:`minict.engine.images.diff.pack` always makes the same
+archive from the same files.
 
 How a pull uses it::
 
-    with store.Making(full_name) as making:              # several threads may call layer() at once
+    with ingest.Making(full_name) as making:             # several processes may call layer() at once
         for descriptor, diff_id in zip(manifest.layers, config["rootfs"]["diff_ids"]):
             making.layer(descriptor, diff_id, fetch)     # fetch(offset) -> a binary file with the blob from there on;
-                                                         # it is not called when the layer is there already
+                                                         # it is not called if the layer is there already
         image = making.finish(config_bytes, manifest, digest)
 """
 
@@ -55,7 +55,7 @@ def store() -> str:
 
 
 def name_file(full: str) -> str:
-    """The file that holds the id of the image called *full*."""
+    """The file that contains the id of the image called *full*."""
     return f"{store()}/names/{full.replace('/', '%2F')}"
 
 
@@ -65,17 +65,17 @@ def config_file(id: str) -> str:
 
 
 def manifest_file(id: str) -> str:
-    """The manifest with which the image *id* came, if it came with one."""
+    """The manifest with which the image *id* was pulled, if it was."""
     return f"{store()}/manifests/{id}.json"
 
 
 def layer_directory(diff_id: str) -> str:
-    """Where the layer *diff_id* (64 hex digits) lies, when it is there."""
+    """The directory of the layer *diff_id* (64 hex digits), whether it exists or not."""
     return f"{store()}/layers/{diff_id}"
 
 
 def has_layer(diff_id: str) -> bool:
-    """Whether the layer with this DiffID (64 hex digits) is in the store, whole."""
+    """Whether the complete layer with this DiffID (64 hex digits) is in the store."""
     return os.path.exists(layer_directory(diff_id))
 
 
@@ -85,37 +85,37 @@ def ids() -> list[str]:
 
 
 def names() -> dict[str, list[str]]:
-    """The full names of every image that has one, by its id, in alphabetical order."""
-    found = {}
+    """The full names of all images that have some, by id, in alphabetical order."""
+    found: dict[str, list[str]] = {}
     for name in sorted(entries(f"{store()}/names")):
         try:
             with open(f"{store()}/names/{name}", encoding="utf-8") as file:
                 found.setdefault(file.read(), []).append(name.replace("%2F", "/"))
-        except FileNotFoundError:  # removed in this moment
+        except FileNotFoundError:  # just removed
             pass
     return found
 
 
 def layer_record(diff_id: str) -> dict:
-    """What ``layer.json`` says of the layer *diff_id* (64 hex digits)."""
+    """The content of ``layer.json`` of the layer *diff_id* (64 hex digits)."""
     return jsonfile.read(f"{layer_directory(diff_id)}/layer.json")
 
 
 def size() -> int:
-    """What all layers take of the disk, in bytes: their files, and their blobs."""
+    """The disk space of all layers in bytes: their files and their blobs."""
     total = 0
     for digest in entries(f"{store()}/layers"):
         try:
             record = layer_record(digest)
             total += record["size"] + record.get("blob_size", 0)
-        except FileNotFoundError:  # removed in this moment
+        except FileNotFoundError:  # just removed
             pass
     return total
 
 
 def write_name(full: str, id: str) -> None:
-    """Call the image *id* by the name *full*, whoever had that until now.  Hold the lock."""
-    temporary = f"{store()}/making/name"  # there is but one holder of the lock
+    """Give the image *id* the name *full*, which another image loses. Hold the lock."""
+    temporary = f"{store()}/making/name"  # the lock has only one holder
     with open(temporary, "w", encoding="utf-8") as file:
         file.write(id)
     os.replace(temporary, name_file(full))
@@ -127,7 +127,7 @@ def diff_ids(id: str) -> list[str]:
 
 
 def entries(directory: str) -> list[str]:
-    """What is in *directory*; nothing when there is none."""
+    """The names in *directory*; empty if it does not exist."""
     try:
         return os.listdir(directory)
     except FileNotFoundError:
@@ -135,7 +135,7 @@ def entries(directory: str) -> list[str]:
 
 
 class Locked:
-    """The store's lock, for the moment in which several of its files change together."""
+    """The store's lock, for changes of several files at once."""
 
     def __enter__(self):
         import fcntl
@@ -150,17 +150,11 @@ class Locked:
         os.close(self._fd)
 
 
-# ---- making --------------------------------------------------------------------------------------------------------
-
-
-# ---- blobs ---------------------------------------------------------------------------------------------------------
-
-
 # ---- removing ------------------------------------------------------------------------------------------------------
 
 
 def used_layers() -> set[str]:
-    """The DiffIDs of all layers that an image has, or that somebody who makes one relies on.  Hold the lock."""
+    """The DiffIDs of all layers that an image has, or that a process needs for a new one. Hold the lock."""
     used = {digest for id in ids() for digest in diff_ids(id)}
     for name in entries(f"{store()}/making"):
         if not is_abandoned(path := f"{store()}/making/{name}"):
@@ -169,8 +163,7 @@ def used_layers() -> set[str]:
 
 
 def set_aside_layers(digests) -> dict[str, str]:
-    """Move those of *digests* that are unused to ``making``, to be deleted once the lock is free: {path there:
-    digest}."""
+    """Move the unused ones of *digests* to ``making``, to be deleted when the lock is free: {path there: digest}."""
     moved, used = {}, used_layers()
     for digest in set(digests) - used:
         if not has_layer(digest):
@@ -182,7 +175,7 @@ def set_aside_layers(digests) -> dict[str, str]:
 
 
 def delete(paths) -> None:
-    """Remove what was set aside, directories and single files, with what points to them."""
+    """Remove what was set aside, directories and files, with the links to them."""
     import shutil
 
     for path in paths:
@@ -197,10 +190,10 @@ def delete(paths) -> None:
 
 
 def prune() -> list[str]:
-    """Remove what makers left that were killed: things half made, blobs half fetched, layers of no image.  Return
-    them, as words.
+    """Remove what killed processes have left: unfinished work, partial blobs, layers without an image. Return a list of
+    descriptions.
 
-    What a living process works at is left alone.  Raises :class:`ContainerError`, :class:`OSError`.
+    The work of running processes is left alone.  Raises :class:`ContainerError`, :class:`OSError`.
     """
     from minict.runtime import files
 
@@ -224,13 +217,12 @@ def prune() -> list[str]:
 
 
 def is_abandoned(path: str, then=None) -> bool:
-    """Whether nobody holds the lock of *path*; *then* is called with it while the lock is ours, so that nobody takes
-    it."""
+    """Whether no process holds the lock of *path*; *then* is called with it while the lock is held here."""
     import fcntl
 
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:  # finished in this moment
+    except FileNotFoundError:  # just finished
         return False
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,15 +1,14 @@
 """``save`` and ``load``: images as one archive, for a machine without a registry.
 
-What is written can be read in two ways, and both are read:
+The archives have two formats at once, and both can be loaded:
 
-* as an **OCI layout** (image-layout.md of the image-spec): ``oci-layout``, ``index.json``, and every blob by its
-  digest in
-  ``blobs/sha256``; skopeo and podman call it ``oci-archive:``
-* as what ``docker save`` writes: ``manifest.json`` with the names of the configuration and of the layers;
+* an **OCI layout** (image-layout.md of the OCI image specification): ``oci-layout``, ``index.json``, and each blob by
+  its digest in ``blobs/sha256``; skopeo and podman call it ``oci-archive:``
+* the format of ``docker save``: ``manifest.json`` with the names of the configuration and of the layers;
   ``docker-archive:``
 
-An archive is read where it lies, by a table of what is in it.  A compressed one, or one that comes through a pipe, is
-first written to a file of the store.  Source: docker save; the image-spec, annotations.md, for the names in an index.
+An archive is read in place, through a table of its members.  A compressed one, or one from a pipe, is first written to
+a file of the store.  Sources: docker save; the OCI image specification, annotations.md, for the names in an index.
 """
 
 from __future__ import annotations
@@ -20,6 +19,8 @@ import io
 import json
 import os
 import tarfile
+from collections.abc import Sequence
+from typing import Any
 
 from minict.engine.archive import compression, reader
 from minict.engine.distribution import manifest as documents
@@ -44,12 +45,12 @@ _LAYOUT = b'{"imageLayoutVersion": "1.0.0"}'
 
 
 def save(names: list[str], file) -> None:
-    """Write the images *names* into the binary *file*; each gets the name there by which it was asked for, with an id
-    all its names.  A name without a tag means all tags of that repository.
+    """Write the images *names* to the binary *file*; each gets the name that was given, or all its names if an id was
+    given. A name without a tag means all tags of that repository.
 
     Raises :class:`ContainerError`.
     """
-    images = {}  # by id: several names may mean one image
+    images: dict[str, Any] = {}  # by id: several names may refer to one image
     for name in names:
         for image, full_names in _asked(name):
             images.setdefault(image.id, (image, []))[1].extend(full_names)
@@ -93,7 +94,7 @@ def save(names: list[str], file) -> None:
 
 
 def save_file(names: list[str], path: str) -> None:
-    """Write the images *names* into the file *path*, all of it or nothing.  Raises :class:`ContainerError`."""
+    """Write the images *names* to the file *path*, atomically. Raises :class:`ContainerError`."""
     if os.path.exists(path) and not os.path.isfile(path):  # a pipe, or a device
         with open(path, "wb") as file:
             return save(names, file)
@@ -110,7 +111,7 @@ def save_file(names: list[str], path: str) -> None:
 
 
 def _asked(name: str) -> list[tuple[Image, list[str]]]:
-    """The images that *name* means, each with its full names in the archive.  Raises :class:`ContainerError`."""
+    """The images that *name* refers to, each with its full names in the archive. Raises :class:`ContainerError`."""
     start = name.removeprefix("sha256:")
     if not (reference.is_id(start) or "@" in name or ":" in name.rpartition("/")[2]):
         wanted = reference.repository(name)
@@ -124,7 +125,7 @@ def _asked(name: str) -> list[tuple[Image, list[str]]]:
 
 
 def _asked_names(name: str, image: Image) -> list[str]:
-    """The full names that *image* has in the archive when it was asked for as *name*: none with a digest."""
+    """The full names of *image* in the archive if it was given as *name*, without those with a digest."""
     start = name.removeprefix("sha256:")
     if reference.is_id(start) or (reference.may_be_id(start) and image.id.startswith(start)):
         return image.full_names
@@ -163,10 +164,10 @@ def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
 
 
 def load(file, name: str = "the archive", platform: str | None = None, tell=lambda image, names: None) -> list[Image]:
-    """Take all images of the archive *file*, a binary file or pipe, into the store.  *name* is what messages call it.
+    """Load all images of the archive *file*, a binary file or pipe, into the store. *name* is how messages call it.
 
-    Of an image for several machines, this machine's is taken, or that for *platform*.  *tell* is called with each
-    image and the names that the archive gives it.  Raises :class:`ContainerError`; images that were whole by then
+    Of an image for several platforms, the one for this machine is loaded, or that for *platform*.  *tell* is called
+    with each image and its names in the archive.  Raises :class:`ContainerError`; images that were complete by then
     stay.
     """
     with ingest.Making(None) as making, contextlib.ExitStack() as stack:
@@ -180,8 +181,8 @@ def load(file, name: str = "the archive", platform: str | None = None, tell=lamb
             found = _from_docker(archive)
         else:
             raise ContainerError(
-                f"{name} is no archive of images, as save makes them: of a root file system's archive an image is "
-                "made by minict import"
+                f"{name} is not an archive of images as save writes them: minict import makes an image from the "
+                "archive of a root file system"
             )
         images = []
         for each in _merged(found):
@@ -193,11 +194,11 @@ def load(file, name: str = "the archive", platform: str | None = None, tell=lamb
 
 
 class Found:
-    """One image of an archive: its *config*, as bytes, the *layers* with their places, the *manifest* if it has one,
-    its full *names*."""
+    """One image of an archive: its *config*, as bytes, the *layers* with their places, the *manifest* if it has
+    one, its full *names*."""
 
     def __init__(
-        self, archive: Archive, config: bytes, layers: list[tuple[Descriptor, object]], manifest, names: list[str]
+        self, archive: Archive, config: bytes, layers: Sequence[tuple[Descriptor, object]], manifest, names: list[str]
     ):
         self.archive, self.config, self.layers, self.manifest, self.names = archive, config, layers, manifest, names
         self.id = hashlib.sha256(config).hexdigest()
@@ -206,12 +207,12 @@ class Found:
         ]
         if len(self.diff_ids) != len(layers):
             raise ContainerError(
-                f"{archive.name} is not as the standard demands: the image {self.id[:12]} has {len(self.diff_ids)} "
-                f"layers by its configuration, and {len(layers)} by its manifest"
+                f"{archive.name} violates the standard: the image {self.id[:12]} has {len(self.diff_ids)} layers in "
+                f"its configuration, and {len(layers)} in its manifest"
             )
 
     def store(self) -> Image:
-        """Put it into the store, under all its names."""
+        """Store it, with all its names."""
         with ingest.Making(self.names[0] if self.names else None) as making:
             for (descriptor, member), diff_id in zip(self.layers, self.diff_ids):
                 making.layer(descriptor, diff_id, lambda offset, member=member: self.archive.part(member, offset))
@@ -223,7 +224,7 @@ class Found:
 
 
 def _merged(found: list[Found]) -> list[Found]:
-    """An image that is listed once for each of its names, once with all of them."""
+    """Merge the entries of an image that is listed once for each of its names."""
     by_id: dict[str, Found] = {}
     for each in found:
         first = by_id.setdefault(each.id, each)
@@ -232,12 +233,11 @@ def _merged(found: list[Found]) -> list[Found]:
 
 
 def _manifests(archive: Archive, platform: str | None) -> list[Descriptor]:
-    """Those of the manifests in ``index.json`` that are for the wanted machine, each with the annotations that name
-    it."""
+    """The manifests in ``index.json`` for the wanted platform, each with the annotations that name it."""
     listed = documents.parse_index(archive.read("index.json"), f"{archive.name}, index.json")
     found = []
     for descriptor in listed:
-        for _ in range(4):  # an index may list indexes; none that means well goes deeper
+        for _ in range(4):  # an index may list indexes; honest ones are not nested deeper
             if descriptor.media_type not in documents.INDEXES:
                 break
             inner = documents.parse_index(
@@ -249,8 +249,8 @@ def _manifests(archive: Archive, platform: str | None) -> list[Descriptor]:
         if not descriptor.platform or documents.fits(descriptor.platform, documents.parse_platform(platform)):
             found.append(descriptor)
     if not found:
-        documents.choose(listed, platform, archive.name)  # it says what there is
-        raise ContainerError(f"{archive.name} holds no image")
+        documents.choose(listed, platform, archive.name)  # raises with a list of the platforms
+        raise ContainerError(f"{archive.name} contains no image")
     return found
 
 
@@ -259,7 +259,7 @@ def _from_index(archive: Archive, descriptor: Descriptor, platform: str | None) 
     manifest = documents.parse_manifest(archive.blob(descriptor), label)
     layers = [(layer, archive.member(_blob_name(layer.digest))) for layer in manifest.layers]
     for name in (descriptor.annotations.get(_NAME), descriptor.annotations.get(_REF)):
-        if isinstance(name, str) and (":" in name or "/" in name):  # a bare tag names nothing
+        if isinstance(name, str) and (":" in name or "/" in name):  # a tag alone is not a name
             return Found(archive, archive.blob(manifest.config), layers, manifest, [reference.full_name(name)])
     return Found(archive, archive.blob(manifest.config), layers, manifest, [])
 
@@ -270,7 +270,7 @@ def _docker_list(archive: Archive) -> list[dict]:
     try:
         entries = json.loads(archive.read("manifest.json"))
     except (ValueError, RecursionError):
-        raise ContainerError(f"{label} can't be read: it is no JSON") from None
+        raise ContainerError(f"{label} is not JSON") from None
     if not (
         isinstance(entries, list)
         and all(
@@ -283,7 +283,7 @@ def _docker_list(archive: Archive) -> list[dict]:
         )
     ):
         raise ContainerError(
-            f"{label} is not as docker save writes it: a list of images with Config, RepoTags and Layers"
+            f"{label} is not a list of images with Config, RepoTags and Layers, as docker save writes it"
         )
     return entries
 
@@ -293,7 +293,7 @@ def _is_texts(value: object) -> bool:
 
 
 def _docker_names(archive: Archive) -> dict[str, list[str]]:
-    """The full names in ``manifest.json``, if there is one, by the ids of the images."""
+    """The full names in ``manifest.json``, if it exists, by the ids of the images."""
     if "manifest.json" not in archive.members:
         return {}
     return {
@@ -318,9 +318,9 @@ def _from_docker(archive: Archive) -> list[Found]:
 
 
 class Archive:
-    """A tar archive in the file *file* that can be read at any place.  ``members``: its files, by name.
+    """A tar archive in the file *file* with random access. ``members``: its files, by name.
 
-    Raises :class:`ContainerError` for what is no archive, or too much of one.
+    Raises :class:`ContainerError` for something that is not an archive, or too large.
     """
 
     def __init__(self, file, name: str):
@@ -332,17 +332,17 @@ class Archive:
                 names += len(member.name) + len(member.linkname)
                 if names > _MAX_NAMES:
                     raise reader.Refused(f"the names in it have more than {_MAX_NAMES} characters, which is the limit")
-                member.pax_headers = {}  # of no use here, and they may be large
+                member.pax_headers = {}  # not used here, and they may be large
                 self.members[os.path.normpath(member.name)] = member
         except (tarfile.TarError, reader.NoTar) as error:
             raise ContainerError(
-                f"{name} is no archive of images, or was cut short ({error}): download or create it again"
+                f"{name} is not an archive of images, or truncated ({error}): download or create it again"
             ) from None
         except reader.Refused as error:
             raise ContainerError(f"{name} can't be read: {error}") from None
 
     def member(self, path: str) -> tarfile.TarInfo:
-        """The file *path*.  Old versions of docker save have links to a layer that several images share."""
+        """The file *path*. Old versions of docker save link to a layer that several images share."""
         name = os.path.normpath(path)
         for _ in range(10):
             member = self.members.get(name)
@@ -354,19 +354,17 @@ class Archive:
                 return member
             else:
                 break
-        raise ContainerError(f"{self.name} is not whole: {path[:100]!r} is missing; make it again")
+        raise ContainerError(f"{self.name} is incomplete: {path[:100]!r} is missing; create it again")
 
     def part(self, member: tarfile.TarInfo, offset: int = 0):
-        """What is in *member* from *offset* on, as a file."""
+        """The content of *member* from *offset* on, as a file."""
         return _Part(self.file, member.offset_data + offset, member.size - offset)
 
     def read(self, path: str) -> bytes:
         """The whole document *path*."""
         member = self.member(path)
         if member.size > documents.MAX_DOCUMENT:
-            raise ContainerError(
-                f"{self.name}: {path} has {member.size} bytes, and {documents.MAX_DOCUMENT} is the limit"
-            )
+            raise ContainerError(f"{self.name}: {path} has {member.size} bytes: the limit is {documents.MAX_DOCUMENT}")
         return self.part(member).read(member.size)
 
     def blob(self, descriptor: Descriptor) -> bytes:
@@ -376,7 +374,7 @@ class Archive:
         return data
 
     def described(self, path: str) -> tuple[Descriptor, tarfile.TarInfo]:
-        """A layer of which nothing is known but where it is."""
+        """A layer of which only the path is known."""
         member = self.member(path)
         if member.offset_data in self._described:  # several images have it
             return self._described[member.offset_data]
@@ -399,7 +397,7 @@ class Archive:
 
 
 class _Part:
-    """A part of a file, as a file; it is read by its place, so that several parts may be read at once."""
+    """A part of a file, as a file; it is read by offset, so that several parts can be read at once."""
 
     def __init__(self, file, offset: int, size: int):
         self._fd, self._offset, self._end = file.fileno(), offset, offset + size
@@ -410,11 +408,11 @@ class _Part:
         return chunk
 
     def close(self) -> None:
-        """The file is everybody's."""
+        """Nothing: the file is shared."""
 
 
 def _seekable(file, making: ingest.Making, name: str, stack: contextlib.ExitStack):
-    """*file* itself when it is plain and can be read at any place, else its content in a file of the store."""
+    """*file* itself if it is plain and has random access, else its content in a file of the store."""
     start = b""
     while len(start) < 6 and (chunk := file.read(6 - len(start))):
         start += chunk
@@ -432,11 +430,11 @@ def _seekable(file, making: ingest.Making, name: str, stack: contextlib.ExitStac
         for chunk in compression.decompressed(lambda size: pieces.pop() if pieces else file.read(size), make):
             total += len(chunk)
             if total > reader.MAX_BYTES:
-                raise ContainerError(f"{name} holds more than {reader.MAX_BYTES} bytes, which is the limit")
+                raise ContainerError(f"{name} has more than {reader.MAX_BYTES} bytes: the limit")
             spool.write(chunk)
         spool.flush()
     except (ContainerError, OSError):
         raise
-    except Exception as error:  # each decompressor has exceptions of its own for "damaged"
+    except Exception as error:  # each decompressor has its own exceptions
         raise ContainerError(f"{name} is damaged or truncated ({error}): download or create it again") from None
     return spool

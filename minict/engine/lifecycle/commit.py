@@ -15,6 +15,10 @@ from minict.runtime.errors import ContainerError
 
 from . import attach, inspect, operations, protocol
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 # The fields of an image's configuration that concern containers (config.md of the OCI image-spec, and Docker's
 # additions).
 _FIELDS = (
@@ -43,7 +47,7 @@ def mounted(record: Record) -> frozenset[str]:
 
 
 def _has_changed_etc(record: Record) -> bool:
-    """Whether /etc itself has another owner or mode than in the image: then it belongs to the changes, with all in it."""
+    """Whether /etc itself has another owner or mode than in the image: it then belongs to the changes, as a whole."""
 
     def seen(directory: str) -> tuple | None:
         try:
@@ -70,7 +74,7 @@ def commit(
     *,
     message: str = "",
     author: str = "",
-    change: list[str] = (),
+    change: Sequence[str] = (),
     pause: bool = True,
 ) -> Image:
     """Make an image from a container: the layers of its image and one with its changes, without volumes.
@@ -80,7 +84,7 @@ def commit(
     """
     image = Image.load(record.image, record.image_name)
     config = config_of(record, image)
-    image_config.apply(config, change)
+    image_config.apply(config, list(change))
     history = {"created_by": " ".join(inspect.command_of(record, image)), "author": author, "comment": message}
     frozen = _Frozen(record) if pause and record.status == "running" else contextlib.nullcontext()
     with frozen, overlay.Changes(image, record.data) as upper:

@@ -25,7 +25,7 @@ def of_container(record, volumes: bool = True):
         root = overlay.root(Image.load(record.image), record.data)
         return Mounted(root, place, own, readonly=bool(record.settings.get("read_only")))
     try:
-        own = filter(_is_own, record.state.read_spec().mounts) if volumes else []
+        own = [mount for mount in record.state.read_spec().mounts if _is_own(mount)] if volumes else []
         found = Running(pid, place, [mount.destination for mount in own])
     except FileNotFoundError:
         raise ContainerError(f"the container {record.name} has just ended: try again") from None

@@ -74,8 +74,8 @@ def create(
 def link_mtab(layers: list[str], upper: str) -> None:
     """Make /etc/mtab a link to /proc/mounts in the new container's own layer, unless the image has something there.
 
-    Docker does the same, and df and mount of old images read it.  *layers*: the image's, the top one first.  diff and commit
-    leave the link out: see :func:`minict.engine.images.diff.changes`.
+    Docker does the same, and df and mount of old images read it.  *layers*: the image's, the top one first.  diff and
+    commit leave the link out: see :func:`minict.engine.images.diff.changes`.
     """
     above = None  # the uppermost layer that has /etc says how it is
     for layer in layers:

@@ -15,13 +15,18 @@ from minict.runtime.errors import NOT_EXECUTABLE, OUR_ERROR, ContainerError
 from minict.runtime.process import exit_status
 from minict.runtime.spec import Capabilities, Process
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
 
 def process(
     record: Record,
     command: list[str],
     *,
-    env: list[str] = (),
-    env_file: list[str] = (),
+    env: Sequence[str] = (),
+    env_file: Sequence[str] = (),
     user: str | None = None,
     workdir: str | None = None,
     tty: bool = False,
@@ -57,15 +62,16 @@ def process(
     )
     if user is not None:
         result.user, variables["HOME"] = _asked(lambda: find_user(user, Image.load(record.image, record.image_name)))
-        bounding = first.capabilities.bounding
+        bounding = first.capabilities.bounding if first.capabilities else []
         held = bounding if result.user.uid == 0 else []
         result.capabilities = Capabilities(bounding=bounding, permitted=held, effective=held)
     if privileged:
         everything = capabilities.known()
         result.capabilities = Capabilities(bounding=everything, permitted=everything, effective=everything)
-    variables.update(
-        word.split("=", 1) for word in words.handed_on(ContainerOptions(env=env, env_file=env_file)) if "=" in word
-    )
+    for word in words.handed_on(ContainerOptions(env=list(env), env_file=list(env_file))):
+        name, given, value = word.partition("=")
+        if given:
+            variables[name] = value
     result.env = [f"{name}={value}" for name, value in variables.items()]
     return result
 
@@ -142,7 +148,12 @@ def _relayed(record: Record, wanted: Process, interactive: bool) -> int:
         relay.run(pidfd, wake)
         status = died(record, os.waitpid(pid, 0)[1])
         if relay.open:  # it has left background processes
-            daemonize.fork_away(b"minict-exec", lambda told: told(None) or streams.discard(relay.fds), keep=relay.fds)
+
+            def read_on(told: Any) -> None:
+                told(None)
+                streams.discard(relay.fds)
+
+            daemonize.fork_away(b"minict-exec", read_on, keep=relay.fds)
     if relay.lost and not status:
         raise ContainerError(
             f"cannot write the output of {wanted.args[0]}: {relay.lost.strerror}", errno=relay.lost.errno

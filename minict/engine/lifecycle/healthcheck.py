@@ -21,6 +21,10 @@ from minict.runtime.process import exit_status, restore_signals
 
 from . import exec
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from typing import Any
+
 _KEPT = 5  # results in the record
 _LONGEST = 4096  # bytes of the command's output that are kept, as in Docker
 _KILL, _TERM = 9, 15
@@ -41,7 +45,8 @@ class Health:
         kind, *words = policy["Test"]
         self.command = words if kind == "CMD" else [*(shell or ["/bin/sh", "-c"]), words[0]]
         self.began = time.monotonic()
-        self.status, self.failures, self.results = "starting", 0, []
+        self.status, self.failures = "starting", 0
+        self.results: list[Any] = []
         self.fd = self._pid = -1  # of the check that is under way
         self._started, self._deadline, self._asked = 0, 0.0, False
         self.next = self.began + self._pause()

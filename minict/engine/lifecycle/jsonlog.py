@@ -70,7 +70,7 @@ class Log:
             if self._fd < 0:
                 self._open()
         except OSError as error:
-            self._why = error.strerror
+            self._why = error.strerror or str(error)
             return False
         if self.lost:
             lost, self.lost = self.lost, 0
@@ -118,7 +118,7 @@ class Log:
         except OSError as error:
             missing = data[data.rfind(b"\n", 0, written) + 1 :]
             self.lost += sum(len(record.split(b" ", 3)[3]) for record in missing.split(b"\n")[:-1])
-            self._why = error.strerror
+            self._why = error.strerror or str(error)
             self.close()
 
     def _rotate(self) -> None:
@@ -216,7 +216,7 @@ def _lines(directory: str, number: int, place: int, ended=None):
                     file = None
             elif over:
                 return
-            else:
+            elif watch:
                 watch.wait()
     finally:
         for each in (file, watch):

@@ -12,6 +12,10 @@ from minict.runtime.errors import ContainerError
 
 from .inspect import networks_of
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 HEADINGS = {
     "ID": "CONTAINER ID",
     "Image": "IMAGE",
@@ -38,7 +42,7 @@ HEALTHS = ("starting", "healthy", "unhealthy", "none")
 # ---- filters -----------------------------------------------------------------------------------------------------
 
 
-def select(filters: list[str] = (), *, ended_too: bool = False, newest: int | None = None) -> list[Record]:
+def select(filters: Sequence[str] = (), *, ended_too: bool = False, newest: int | None = None) -> list[Record]:
     """The containers that match all *filters*, the newest first: the active ones, or with *ended_too* all of them.
 
     A filter is ``KEY=VALUE`` with a key of :data:`FILTERS`. Several values of one key are alternatives, but all labels

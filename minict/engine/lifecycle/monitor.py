@@ -43,6 +43,10 @@ from . import task
 from .jsonlog import MAX_FILE, MAX_SIZE, Log
 from .protocol import END_OF_INPUT, ERR, EXIT, FREEZE, FROZEN, OUT, SIGNAL, SIZE, TYPED, Wake
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from typing import Any
+
 _CHUNK = 65536
 EPIPE = 32
 
@@ -78,14 +82,14 @@ class Monitor:
         self.settings = record.settings_object()
         self.log = _log(record, self.settings)
         self.clients = [_Client(starter, patient=True)] if starter else []
-        self.container = None
+        self.container: Any = None  # the RuntimeContainer of the present run
         self.outputs: dict[int, bytes] = {}  # descriptor to which the container writes -> OUT or ERR
         self.input = -1  # descriptor from which the container reads
         self.typed = b""  # input for which it has no room yet
         self.input_ends = False  # the input has ended
         self.ends_with_client = starter is not None
-        self.health = None
-        self.services = None  # the event loop of other services of this process, such as DNS
+        self.health: Any = None
+        self.services: Any = None  # the event loop of other services of this process, such as DNS
         self.lost: OSError | None = None  # why the output did not reach the screen
         self.image_config = Image.load(record.image).config
 
@@ -171,8 +175,8 @@ class Monitor:
             poll.register(client.fileno, events)
         if self.source >= 0 and self.input >= 0 and not self.typed:
             poll.register(self.source, select.POLLIN)
-        checks = [self.health.fd] if self.health and self.health.fd >= 0 else []
-        serving = [self.services.fd] if self.services else []
+        checks: list[int] = [self.health.fd] if self.health and self.health.fd >= 0 else []
+        serving: list[int] = [self.services.fd] if self.services else []
         for fd in (self.container.pidfd, self.listener.fileno(), wake.fd, *checks, *serving):
             poll.register(fd, select.POLLIN)
         ready = dict(poll.poll(self._timeout(waiting)))
@@ -420,7 +424,7 @@ def detach(record: Record, *, starter=None, trace: bool = False) -> str:
         def born(error: Exception | None) -> None:
             told(error, _trace(monitor) if not error else "")
             # To a process in the background these signals mean: end, and end your container with you.
-            take_signals(lambda number: number in (1, 2, 3, 15) and monitor.signal(15))
+            take_signals(lambda number: monitor.signal(15) if number in (1, 2, 3, 15) else None)
 
         monitor.keep(born)
 

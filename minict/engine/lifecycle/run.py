@@ -60,7 +60,10 @@ def _screen(attach: list[str]) -> tuple[int, int]:
     for name in attach:
         if name not in _STREAMS:
             raise ContainerError(f"invalid --attach {name}: use {', '.join(_STREAMS[:2])} or {_STREAMS[2]}")
-    return tuple(fd if _STREAMS[fd] in attach else os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC) for fd in (1, 2))
+    output, error = (
+        fd if _STREAMS[fd] in attach else os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC) for fd in (1, 2)
+    )
+    return output, error
 
 
 def here(record: Record, screen: tuple[int, int], stdin: bool, trace: bool = False) -> int:

@@ -14,6 +14,10 @@ from minict.engine.util import table
 from minict.runtime.container import RuntimeContainer
 from minict.runtime.errors import ContainerError
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 HEADINGS = {
     "Container": "CONTAINER",
     "ID": "CONTAINER ID",
@@ -104,7 +108,7 @@ def follow(find, show, *, interval: float = 1.0, once: bool = False, whole: bool
         time.sleep(interval)
 
 
-def processes(record: Record, options: list[str] = ()) -> str:
+def processes(record: Record, options: Sequence[str] = ()) -> str:
     """The processes of the container in the words of the host's ps(1) with *options* (``-ef``).
 
     The image may have no ps; the numbers are the host's. Raises :class:`ContainerError`.

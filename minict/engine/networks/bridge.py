@@ -46,7 +46,8 @@ class Network:
     1. :meth:`ledger` lists what will be taken, for the container's state;
     2. :meth:`reserve` takes an address, :meth:`ensure_bridge` makes the bridge;
     3. :meth:`connect` runs once the new namespace has a process;
-    4. :meth:`disconnect` runs at the end; without a process to call it, :func:`undo` runs for each entry of the ledger.
+    4. :meth:`disconnect` runs at the end; if no process is left to call it, :func:`undo` runs for each entry of the
+    ledger.
     """
 
     def __init__(
@@ -149,6 +150,7 @@ class Network:
                 # come and go while the containers still send to the old one.
                 host.add_bridge(self.bridge, mac(self.gateway), self.mtu)
             bridge = host.link(self.bridge)
+            assert bridge
             if bridge.kind != "bridge":
                 raise ContainerError(
                     f"the interface {self.bridge} exists and is not a bridge: set MINICT_BRIDGE to another name"
@@ -176,7 +178,7 @@ class Network:
         try:
             with _asking_the_kernel(f"the network of container {id[:12]}"):
                 with Rtnetlink() as host:
-                    bridge = host.link(self.bridge).index
+                    bridge = host.index(self.bridge)
                     mine, theirs = host_end(id, number), self.interface(number)
                     cable = (mine, theirs, ethernet or mac(address), namespace, bridge, self.mtu)
                     try:
@@ -184,13 +186,13 @@ class Network:
                     except FileExistsError:  # the kernel still takes apart the last namespace
                         remove_cable(host, mine)
                         host.add_veth(*cable)
-                    _drop_loopback(host.link(mine).index)
+                    _drop_loopback(host.index(mine))
                     if self.options and not driveroptions.is_on(self.options, driveroptions.ICC):
-                        host.isolate(host.link(mine).index)
+                        host.isolate(host.index(mine))
                 _switch_ipv6_off(namespace, theirs)
                 with Rtnetlink(namespace=namespace) as container:
-                    container.set_up(container.link("lo").index)
-                    eth = container.link(theirs).index
+                    container.set_up(container.index("lo"))
+                    eth = container.index(theirs)
                     container.add_address(eth, addresses.to_bytes(address), self.subnet.prefix)
                     container.set_up(eth)
                     if not self.internal and all(route.prefix for route in container.routes()):

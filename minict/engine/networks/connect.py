@@ -16,6 +16,11 @@ from .endpoints import hosts_lines, introduce, publish, reserve, serve_names, wi
 from .options import Endpoint, find_endpoint, find_mode, find_resolver, names_of_networks
 from .state import read, write
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
 _MARK = "changing"  # a file in the state of a container while its networks are changing
 
 
@@ -78,13 +83,13 @@ def unmark(mark: str) -> None:
         pass
 
 
-def connect(record, name: str, wanted: str | None = None, aliases: list[str] = ()) -> None:
+def connect(record, name: str, wanted: str | None = None, aliases: Sequence[str] = ()) -> None:
     """Connect a container to one more network, now if it runs, and for all later starts; its *record* must be locked.
 
     Raises :class:`ContainerError`.
     """
     refuse_others(record)
-    endpoint = find_endpoint(name, 0, wanted, aliases)
+    endpoint = find_endpoint(name, 0, wanted, list(aliases))
     before = record.settings_object().network
     if endpoint.net.name in names_of_networks(before):
         raise ContainerError(
@@ -129,7 +134,7 @@ def refuse_others(record) -> None:
         )
 
 
-def join(id: str, endpoint: Endpoint, resolver: dict[str, list[str]]) -> None:
+def join(id: str, endpoint: Endpoint, resolver: dict[str, Any]) -> None:
     """Connect the running container *id* to one more network. *resolver*: see :func:`.options.find_resolver`.
 
     Raises :class:`ContainerError`.
@@ -158,7 +163,7 @@ def join(id: str, endpoint: Endpoint, resolver: dict[str, list[str]]) -> None:
         raise
 
 
-def serve_apart(id: str, pid: int, resolver: dict[str, list[str]]) -> None:
+def serve_apart(id: str, pid: int, resolver: dict[str, Any]) -> None:
     """Serve DNS to a container that started without it, in a process that ends with the container.
 
     Its /etc/resolv.conf names the server from now on, unless the container has changed the file. Raises

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import os
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 EMBEDDED = "127.0.0.11"  # where a container on a user-defined network finds minict's own DNS server: see resolver
 
 _HOST_FILE = "/etc/resolv.conf"
@@ -22,7 +26,7 @@ _LARGEST = 1 << 20  # bytes: minict does not touch a larger /etc/hosts
 
 
 def resolv_conf(
-    own_network: bool = True, servers: list[str] = (), search: list[str] = (), options: list[str] = ()
+    own_network: bool = True, servers: Sequence[str] = (), search: Sequence[str] = (), options: Sequence[str] = ()
 ) -> str:
     """The container's /etc/resolv.conf: the host's, with the user's *servers*, *search* and *options* instead where
     given.
@@ -72,7 +76,7 @@ def _servers(text: str, own_network: bool) -> list[str]:
     return found
 
 
-def hosts(own: list[tuple[str, list[str]]], added: list[tuple[str, str]] = ()) -> str:
+def hosts(own: list[tuple[str, list[str]]], added: Sequence[tuple[str, str]] = ()) -> str:
     """The container's /etc/hosts: its *own* addresses with their names, and what the user *added*, as (address, name).
 
     127.0.1.1 is Debian's choice for a machine without a network: 127.0.0.1 keeps the name "localhost".
@@ -85,7 +89,7 @@ def hosts(own: list[tuple[str, list[str]]], added: list[tuple[str, str]] = ()) -
     )
 
 
-def hosts_of_the_host(names: list[str], added: list[tuple[str, str]] = ()) -> str:
+def hosts_of_the_host(names: list[str], added: Sequence[tuple[str, str]] = ()) -> str:
     """/etc/hosts for a container in the host's network: the host's file, and the container's own *names*."""
     lines = [f"{address}\t{name}\n" for address, name in [*added, ("127.0.1.1", " ".join(names))]]
     text = _read("/etc/hosts")

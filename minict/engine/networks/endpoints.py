@@ -164,8 +164,8 @@ def answer(id: str, name: str, kind: str) -> list[str] | None:
     network_state = read(id)
     if kind == "PTR":
         address = ".".join(reversed(name.removesuffix(".in-addr.arpa").split(".")))
-        found = name_at(network_state, address) if name.endswith(".in-addr.arpa") and set(address) <= NAME else None
-        return [found] if found else None
+        host = name_at(network_state, address) if name.endswith(".in-addr.arpa") and set(address) <= NAME else None
+        return [host] if host else None
     found = addresses_of(id, network_state, name)
     if not found:
         return None

@@ -201,7 +201,7 @@ def _legacy(operation: str, bridge: str) -> None:
     command = shutil.which("iptables-legacy") or shutil.which("iptables")
 
     def iptables(*words: str) -> bool:
-        return subprocess.run([command, "--wait", *words], capture_output=True).returncode == 0
+        return subprocess.run([command or "iptables", "--wait", *words], capture_output=True).returncode == 0
 
     for chain in _FOREIGN_CHAINS if command else ():  # without the command, nobody has written such rules
         if not iptables("-n", "-L", chain):

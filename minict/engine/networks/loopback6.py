@@ -1,7 +1,7 @@
 """Published ports at [::1], the host's other loopback: a browser that is told ``localhost`` asks there first.
 
 The containers' networks have IPv4 alone, and the kernel translates no IPv6 address into one of IPv4.  So what comes to
-[::1] is copied, by the process that looks after the container: no more than a person at this machine needs, and no
+[::1] is copied, by the container's monitor: no more than a person at this machine needs, and no
 other IPv6 address of the host is served.
 
 Source: https://docs.docker.com/engine/network/port-publishing/ (docker-proxy).
@@ -12,6 +12,10 @@ from __future__ import annotations
 import _socket  # instead of socket, which would cost 9 ms at each start
 
 from minict.engine.util.eventloop import READ, WRITE, EventLoop, has_failed
+
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from typing import Any
 
 ADDRESS = "::1"
 _CHUNK = 65536
@@ -154,7 +158,7 @@ class UDP:
 
     def __init__(self, loop: EventLoop, listener, target, inside: int):
         self._loop, self._listener, self._target, self._inside = loop, listener, target, inside
-        self._senders: dict[tuple, object] = {}
+        self._senders: dict[tuple, Any] = {}
         loop.watch(listener.fileno(), READ, self._take)
         loop.add(self)
 

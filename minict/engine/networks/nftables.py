@@ -15,6 +15,10 @@ import ctypes
 from minict.runtime import jsonfile
 from minict.runtime.errors import ContainerError
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from typing import Any
+
 _LIBRARY = "libnftables.so.1"
 _COMMAND = "nft"
 
@@ -50,7 +54,7 @@ def elements(name: str) -> list[tuple[list, str, list]]:
     """
     done, output, _ = _run(f"list map inet minict {name}", json=True)
     objects = jsonfile.loads(output)["nftables"] if done and output else []
-    found = next((each["map"].get("elem", []) for each in objects if "map" in each), [])
+    found: list[Any] = next((each["map"].get("elem", []) for each in objects if "map" in each), [])
     return [(key["elem"]["val"]["concat"], key["elem"]["comment"], value["concat"]) for key, value in found]
 
 

@@ -9,6 +9,10 @@ from __future__ import annotations
 from minict.runtime.errors import ContainerError
 from minict.runtime.state import State
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._")
 
 
@@ -18,9 +22,11 @@ class Endpoint:
     *wanted* and *mac* are what the user asked for.
     """
 
-    def __init__(self, net, number: int, wanted: str | None = None, aliases: list[str] = (), mac: str | None = None):
+    def __init__(
+        self, net, number: int, wanted: str | None = None, aliases: Sequence[str] = (), mac: str | None = None
+    ):
         self.net, self.number, self.wanted, self.aliases, self.mac = net, number, wanted, list(aliases), mac
-        self.address = None
+        self.address: str | None = None
 
     def to_dict(self) -> dict:
         from . import bridge
@@ -32,7 +38,7 @@ class Endpoint:
             "id": net.id,
             "number": self.number,
             "address": self.address,
-            "mac": self.mac or bridge.mac(self.address),
+            "mac": self.mac or bridge.mac(self.address or ""),
             "aliases": self.aliases,
             "gateway": net.gateway,
             "prefix": net.subnet.prefix,

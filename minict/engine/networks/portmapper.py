@@ -293,7 +293,7 @@ def published() -> list[tuple[str, Port, str]]:
         for key, comment, (_, inside) in nftables.elements(name):
             *address, protocol, outside = key
             id, _, bridge = comment.partition(" ")
-            found.append((id, Port(protocol, inside, *(address or [ANY]), outside=outside), bridge))
+            found.append((id, Port(protocol, inside, (address or [ANY])[0], outside=outside), bridge))
     return found
 
 

@@ -204,17 +204,18 @@ class Question:
 
     def _ask(self, address: str) -> None:
         with inside(self._server._namespace):
-            self._channel = open_socket(_socket.SOCK_STREAM if self._by_tcp else _socket.SOCK_DGRAM)
+            self._channel = channel = open_socket(_socket.SOCK_STREAM if self._by_tcp else _socket.SOCK_DGRAM)
         try:
-            self._channel.connect((address, PORT))
+            channel.connect((address, PORT))
         except BlockingIOError:
             pass
         self._received = b""
         self._unsent = (len(self._query).to_bytes(2, "big") if self._by_tcp else b"") + self._query
-        self._loop.watch(self._channel.fileno(), WRITE, self._ready)
+        self._loop.watch(channel.fileno(), WRITE, self._ready)
         self._loop.later(self, _TIMEOUT, self._ask_next)
 
     def _ready(self, events: int) -> None:
+        assert self._channel
         try:
             if self._unsent:
                 self._unsent = self._unsent[self._channel.send(self._unsent) :]

@@ -18,6 +18,11 @@ from minict.runtime.state import State
 from . import options
 from .state import GUEST, network_settings, write
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
 _serving: dict = {}  # container's id -> the EventLoop with its services in this process
 
 
@@ -34,7 +39,7 @@ class Sandbox:
         settings,
         id: str,
         hostname: str,
-        exposed: list[str] = (),
+        exposed: Sequence[str] = (),
         name: str | None = None,
         domain: str | None = None,
     ):
@@ -188,6 +193,7 @@ class Sandbox:
     def _share(self) -> None:
         """Link the partner's files into our state, so that both containers always see the same text."""
         try:
+            assert self.partner
             for name in ("hosts", "resolv.conf"):
                 own = f"{paths.container_data(self.id)}/{name}"
                 if os.path.lexists(own):  # left by the last run
@@ -232,5 +238,5 @@ def _undo(kind: str, value: str) -> None:
 
 
 # How each kind of entry in :meth:`Sandbox.ledger` is undone. The modules for it are loaded when they are needed.
-UNDO = {kind: lambda value, kind=kind: _undo(kind, value) for kind in ("address", "veth", "ports")}
+UNDO: dict[str, Any] = {kind: lambda value, kind=kind: _undo(kind, value) for kind in ("address", "veth", "ports")}
 UNDO["services"] = _stop_serving

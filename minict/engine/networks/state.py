@@ -5,6 +5,10 @@ from __future__ import annotations
 from minict.runtime import jsonfile
 from minict.runtime.state import State
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from typing import Any
+
 # followed by an id: a file in a container's state for each container that has joined its network namespace
 GUEST = "guest-"
 
@@ -38,7 +42,7 @@ def network_settings(id: str) -> dict:
         }
         for endpoint in network_state.get("endpoints", ())
     }
-    published = {}
+    published: dict[str, Any] = {}
     for protocol, address, outside, inside in network_state.get("ports", ()):
         published.setdefault(f"{inside}/{protocol}", []).append({"HostIp": address, "HostPort": str(outside)})
     first = next(iter(networks.values()), {})

@@ -18,6 +18,10 @@ from . import bridge, driveroptions
 from . import ipam as addresses
 from .bridge import Network
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 # Values of --network that do not name a stored network, and "default", Docker's other name for the default bridge.
 RESERVED = ("bridge", "default", "host", "none")
 
@@ -68,7 +72,7 @@ def create(
     internal: bool = False,
     labels: dict | None = None,
     driver: str = "bridge",
-    options: list[str] = (),
+    options: Sequence[str] = (),
 ) -> Network:
     """Create a network; without *subnet* a free one is chosen. *options*: see :mod:`.driveroptions`.
 
@@ -84,7 +88,7 @@ def create(
     if subnet is None and (gateway or ip_range):
         raise ContainerError("--gateway and --ip-range need a subnet: add --subnet")
     asked = addresses.Subnet(subnet, gateway, ip_range, "--subnet") if subnet else None
-    id, given = os.urandom(32).hex(), driveroptions.parse(options)
+    id, given = os.urandom(32).hex(), driveroptions.parse(list(options))
     interface = given.get(driveroptions.BRIDGE) or _bridge(id)
     with bridge.lock() as held:
         try:

@@ -11,6 +11,10 @@ import os
 from minict.runtime import spec
 from minict.runtime.errors import ContainerError
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from typing import Any
+
 _KINDS = {0o020000: "c", 0o060000: "b"}  # inode(7)
 # The nodes in /dev that a container has of its own, or that are the host's terminals: not part of "all devices".
 _OWN = {
@@ -31,7 +35,9 @@ def devices(settings) -> tuple[list[spec.Device], list[spec.DeviceCgroup], dict[
 
     Raises :class:`ContainerError` for an invalid text or a missing device.
     """
-    nodes, rules, places = [], [], {}
+    nodes: list[Any] = []
+    rules: list[Any] = []
+    places: dict[str, Any] = {}
     if settings.privileged:
         rules.append(spec.DeviceCgroup(allow=True, access="rwm"))
         found = [(path, path, "rwm") for path in nodes_below("/dev")]
@@ -116,7 +122,7 @@ def _rule(word: str) -> spec.DeviceCgroup:
     ):
         raise ContainerError(
             f"invalid --device-cgroup-rule {word!r}: use a type a, b or c, two numbers or *, and rights, as in 'c "
-            "188:* rw'"
+            f"188:* rw'"
         )
     major, minor = (None if number == "*" else int(number) for number in numbers)
     return spec.DeviceCgroup(allow=True, type=parts[0], major=major, minor=minor, access=parts[2])

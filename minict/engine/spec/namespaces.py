@@ -68,7 +68,7 @@ def check_users(settings) -> None:
         if mode(settings, option) == "host" or mode(settings, option).startswith("container:"):
             raise ContainerError(
                 f"--{option} {mode(settings, option)} conflicts with --userns private: the container's users have no "
-                "rights "
+                f"rights "
                 f"in that namespace; remove one of the two"
             )
     network = settings.network[-1] if settings.network else ""
@@ -103,7 +103,7 @@ def reserve(state: State, settings, config: spec.Spec) -> None:
     files = state.path("")
     for mount in config.mounts:
         if mount.destination == "/" or (mount.type == "bind" and not mount.destination.startswith("/dev/")):
-            if mount.source.startswith(files) and not _tmpfs_maps():
+            if mount.source and mount.source.startswith(files) and not _tmpfs_maps():
                 continue  # minict's own /etc/hosts is readable by everybody
             mount.options = [*mount.options, "ridmap" if "rbind" in mount.options else "idmap"]
 
@@ -114,7 +114,7 @@ def _take_ids(state: State) -> int:
         paths.make_directory(_ids())
         try:
             taken = set(os.listdir(_ids()))
-        except FileNotFoundError:  # the last range has just been given back, and the directory with it
+        except FileNotFoundError:  # another process has just released the last range, and removed the directory
             continue
         first = next((first for first in _RANGES if str(first) not in taken), None)
         if first is None:

@@ -54,7 +54,7 @@ def cgroup_path(settings, id: str) -> str | None:
     if not {"", ".", ".."}.isdisjoint(names):
         raise ContainerError(
             f"invalid --cgroup-parent {settings.cgroup_parent}: use a path such as /class/ada, without '.', '..' or "
-            "an empty name"
+            f"an empty name"
         )
     return f"/{'/'.join(names)}/{id}"
 

@@ -66,7 +66,7 @@ def from_file(path: str, capabilities: list[str]) -> Seccomp:
     """The profile in the file *path*, as ``--security-opt seccomp=FILE`` takes it: Docker's form, or the OCI's.
 
     *path* may also be the text itself, which is how a container's record keeps it.
-    Raises :class:`ContainerError` when the file can't be read or is no profile.
+    Raises :class:`ContainerError` if the file can't be read or is not a profile.
     """
     is_text = path.startswith("{")
     try:
@@ -78,7 +78,7 @@ def from_file(path: str, capabilities: list[str]) -> Seccomp:
         ) from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ContainerError(
-            f"{'the text' if is_text else path} is no seccomp profile ({error}): see config-linux.md of the OCI "
+            f"{'the text' if is_text else path} is not a seccomp profile ({error}): see config-linux.md of the OCI "
             'runtime specification, "Seccomp"'
         ) from None
 

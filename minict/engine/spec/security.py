@@ -60,7 +60,9 @@ class SecurityOptions:
     """
 
     def __init__(self, words: list[str]):
-        self.no_new_privileges, self.seccomp, self.apparmor = False, None, None
+        self.no_new_privileges = False
+        self.seccomp: str | None = None
+        self.apparmor: str | None = None
         self.without_effect: list[str] = []
         self.masked, self.read_only = default_masked(), list(READ_ONLY)
         for word in words:

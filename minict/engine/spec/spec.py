@@ -122,9 +122,10 @@ def standard_mounts(settings) -> list[spec.Mount]:
             mount.options.remove("ro")
         if destination == "/dev/shm":
             mount.options[-1] = f"size={limits.shm_size(settings)}"
+        wanted: spec.Mount | None = mount
         if destination in ("/dev/shm", "/dev/mqueue"):
-            mount = shared_memory(mount, namespaces.mode(settings, "ipc"))
-        result += [mount] if mount else []
+            wanted = shared_memory(mount, namespaces.mode(settings, "ipc"))
+        result += [wanted] if wanted else []
     return result
 
 

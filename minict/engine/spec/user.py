@@ -8,10 +8,14 @@ import stat
 from minict.runtime import spec
 from minict.runtime.errors import ContainerError
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 LAST_ID = 2**32 - 1  # ids have 32 bits
 
 
-def find_user(text: str, image, more: list[str] = ()) -> tuple[spec.User, str]:
+def find_user(text: str, image, more: Sequence[str] = ()) -> tuple[spec.User, str]:
     """Resolve ``UID[:GID]`` or ``NAME[:GROUP]`` with the image's /etc/passwd and /etc/group; also find the home
     directory.
 

@@ -292,7 +292,7 @@ def bridge() -> Finding:
         here = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
         with Rtnetlink() as links:
             links.add_bridge("doctor0", "02:00:00:00:00:01")
-            links.add_veth("doctor1", "doctor2", "02:00:00:00:00:02", here, links.link("doctor0").index)
+            links.add_veth("doctor1", "doctor2", "02:00:00:00:00:02", here, links.index("doctor0"))
 
     return tried("bridge and veth", plug, "modprobe bridge veth", WARNING)
 
@@ -319,7 +319,7 @@ def filters() -> Finding:
         from minict.engine.spec.seccomp import default
         from minict.runtime import capabilities, seccomp
 
-        seccomp.install(seccomp.compile(default(capabilities.DEFAULT)))
+        seccomp.install(seccomp.compile(default(list(capabilities.DEFAULT))))
 
     return tried("seccomp", install, "apt install libseccomp2; the kernel needs CONFIG_SECCOMP_FILTER")
 

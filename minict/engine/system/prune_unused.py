@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from minict.runtime.errors import ContainerError
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-def prune_containers(filters: list[str] = ()) -> list[str]:
+
+def prune_containers(filters: Sequence[str] = ()) -> list[str]:
     """Remove all stopped containers that match *filters*; return their ids.
 
     Each is checked again under its lock: one that has been started meanwhile stays.

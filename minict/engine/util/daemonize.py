@@ -27,8 +27,9 @@ def fork_away(name: bytes, work: Callable[[Told], object], keep: Sequence[int] =
 
     *work* is called with a function ``told(error, text)``, which it calls once: with None and a text, or with an error,
     which this function then raises.  The process keeps only the descriptors *keep*: it must not hold a terminal, pipe
-    or lock of its parent. A signal that this process has blocked, and that asks it to end, is handed on to a
-    background process that is not ready after a while: that gives up, or is killed.  Raises :class:`ContainerError`.
+    or lock of its parent.
+    A signal that this process has blocked, and that asks it to end, is handed on to a background process that is not
+    ready after a while: that gives up, or is killed.  Raises :class:`ContainerError`.
     """
     report, end = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
@@ -104,7 +105,8 @@ def write_all(fd: int, data: bytes) -> None:
 
 SIGCHLD = 17
 # Not handed on: those that nobody can catch, SIGCHLD, SIGWINCH, those with which the kernel tells a process of its own
-# fault, and SIGTTIN and SIGTTOU, which stop who uses a terminal from the background (else it would try again for ever).
+# fault, and SIGTTIN and SIGTTOU, which stop a background process that uses a terminal (it would otherwise retry
+# forever).
 HANDED_ON = frozenset(range(1, 32)) - {9, 19, SIGCHLD, 28, 11, 7, 8, 4, 5, 6, 21, 22}
 
 
@@ -127,7 +129,7 @@ def take_signals(handle) -> None:
 
 
 def send(pidfd: int, number: int) -> None:
-    """Send a signal to a process; that it has ended is no error."""
+    """Send a signal to a process; harmless if it has ended."""
     try:
         kernel.pidfd_send_signal(pidfd, number)
     except ProcessLookupError:

@@ -32,7 +32,7 @@ def usage(directory: str) -> int:
         base, path = waiting.pop()
         try:
             fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=base.fd)
-        except OSError:  # it has vanished, or is no directory any more
+        except OSError:  # it has vanished, or is not a directory any more
             continue
         try:
             if len(path) > _LONGEST:

@@ -1,8 +1,8 @@
 """What happens to containers, images, volumes and networks: a journal, as there is no daemon to ask.
 
-Whoever does something appends a line to ``MINICT_RUN/events/journal``; ``minict events`` reads it.  A reboot forgets
-it.  When the journal has a megabyte, it becomes ``journal.1``, and what that was is forgotten.  An event that can't be
-written down, on a full disk say, is lost: no command fails for that.
+Each command appends a line for what it does to ``MINICT_RUN/events/journal``; ``minict events`` reads it.  A reboot
+forgets it.  When the journal has a megabyte, it becomes ``journal.1``, and what that was is forgotten.  An event that
+can't be written down, on a full disk say, is lost: no command fails for that.
 
 Source: docker system events.
 """
@@ -14,9 +14,10 @@ import time
 
 from minict.runtime import jsonfile, paths
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # every start imports this module, and collections would take a millisecond
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from io import BufferedReader
 
 _LARGEST = 1 << 20  # bytes
 _LONGEST = 1.0  # seconds until a reader looks again, whatever inotify says
@@ -95,7 +96,8 @@ class _Journal:
         from minict.kernel import inotify
 
         make_directory()
-        self._file, self._rest = None, b""
+        self._file: BufferedReader | None = None
+        self._rest = b""
         self._poll, self._fd = select.poll(), -1
         try:
             self._fd = inotify.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -124,6 +126,7 @@ class _Journal:
     def _advance(self) -> bool:
         """Go on to the file after this one; whether there is one.  This one stays open until then: no other file can be
         taken for it."""
+        assert self._file
         following = self._opened("journal.1")  # another one than ours was written, and turned over, in between
         if following and os.path.samestat(os.fstat(following.fileno()), os.fstat(self._file.fileno())):
             following.close()
@@ -139,6 +142,7 @@ class _Journal:
             os.read(self._fd, 65536)
 
     def _is_replaced(self) -> bool:
+        assert self._file
         try:
             return not os.path.samestat(os.fstat(self._file.fileno()), os.stat(f"{directory()}/journal"))
         except FileNotFoundError:

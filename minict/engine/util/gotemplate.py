@@ -602,7 +602,7 @@ def _urlquery(*values) -> str:
 
 def _call(function, *values):
     if not callable(function):
-        raise IndexError(f"{text_of(function)[:30]!r} is no function")
+        raise IndexError(f"{text_of(function)[:30]!r} is not a function")
     return function(*values)
 
 

@@ -7,6 +7,7 @@ expensive to find out may be a function without arguments; it is called when the
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 _DECIMAL = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
@@ -14,7 +15,11 @@ _BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
 def show(
-    rows: list[dict], headings: dict[str, str], columns: list[str], format: str | None = None, quiet: str | None = None
+    rows: list[dict],
+    headings: Mapping[str, object],
+    columns: list[str],
+    format: str | None = None,
+    quiet: str | None = None,
 ) -> str:
     """Format a list.
 
@@ -36,7 +41,7 @@ def show(
     if words == "table":
         return aligned(
             [
-                [headings[column] for column in columns],
+                [str(headings[column]) for column in columns],
                 *([str(value_of(row[column])) for column in columns] for row in rows),
             ]
         )

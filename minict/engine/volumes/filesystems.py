@@ -65,7 +65,7 @@ def _with_address(data: str) -> str:
 
 
 def unmount(value: str) -> None:
-    """Undo :func:`mount` for one container, by whoever; the mount stays while another container that runs has it."""
+    """Undo :func:`mount` for one container, in any process; the mount stays while another running container uses it."""
     name, _, id = value.partition("/")
     path = f"{directory()}/{name}/_data"
     if not os.path.ismount(path):

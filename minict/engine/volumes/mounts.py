@@ -1,4 +1,4 @@
-"""minict.engine.volumes.mounts"""
+"""The mounts of a container: planned at creation, made at start, released with the container."""
 
 from __future__ import annotations
 
@@ -10,17 +10,22 @@ from minict.runtime.mounts import SUBPATH
 
 from .store import Volume, create, directory, remove
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from typing import Any
+
 
 def plan(settings, image) -> list[dict]:
-    """The mounts of a container with these *settings* of this *image*, in the form that :mod:`.options` describes.
+    """The mounts of a container with these *settings* of this *image*, in the form of
+    :mod:`minict.engine.volumes.options`.
 
-    Nothing is made.  Raises :class:`ContainerError`.
+    Nothing is created.  Raises :class:`ContainerError`.
     """
     if not any([settings.volumes_from, settings.volume, settings.mount, settings.tmpfs, image.config.get("Volumes")]):
         return []
     from . import options as volume_options
 
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for text in settings.volumes_from:
         found.update((mount["destination"], mount) for mount in volume_options.volumes_from(text))
     own = {}
@@ -32,7 +37,7 @@ def plan(settings, image) -> list[dict]:
         for mount in map(read, getattr(settings, option)):
             if mount["destination"] in own:
                 raise ContainerError(
-                    f"two things are to be mounted on {mount['destination']}: leave one of the two out"
+                    f"two mounts have the destination {mount['destination']}: leave out one of the two"
                 )
             own[mount["destination"]] = mount
     found.update(own)
@@ -44,15 +49,14 @@ def plan(settings, image) -> list[dict]:
             mount.setdefault("name", os.urandom(32).hex())
         if mount["type"] == "bind":
             _check_source(mount)
-    # what lies in another comes after it
+    # nested mounts come after the outer ones
     return sorted(found.values(), key=lambda mount: mount["destination"].count("/"))
 
 
 def prepare(mounts: list[dict], image, id: str) -> None:
-    """Make what the *mounts* of the container *id* need and the host has not: volumes, and directories that ``-v``
-    names.
+    """Create what the *mounts* of the container *id* need and the host lacks: volumes, and directories for ``-v``.
 
-    An empty volume gets what the *image* has at its destination.  Raises :class:`ContainerError`.
+    An empty volume gets the *image*'s content at its destination.  Raises :class:`ContainerError`.
     """
     for mount in mounts:
         if mount["type"] == "bind":
@@ -71,24 +75,23 @@ def prepare(mounts: list[dict], image, id: str) -> None:
 
 
 def is_missing(mount: dict) -> bool:
-    """Whether a volume of a container is not there: whoever made the container was killed before the volume was
-    made."""
+    """Whether a volume of a container is missing: the creating process was killed before it created the volume."""
     return mount["type"] == "volume" and not os.path.isdir(f"{directory()}/{mount['name']}")
 
 
 def spec_mounts(mounts: list[dict]) -> list[spec.Mount]:
-    """The *mounts* in the language of the specification; to be asked at each start, because the host may have changed.
+    """The *mounts* as OCI mounts; called at each start, because the host may have changed.
 
-    Raises :class:`ContainerError` for what is not there any more.
+    Raises :class:`ContainerError` for something that no longer exists.
     """
     return [_spec_mount(mount) for mount in mounts]
 
 
 def arranged(standard: list[spec.Mount], own: list[spec.Mount]) -> list[spec.Mount]:
-    """All mounts of a container, in their order: its root, then what lies in another one after that.
+    """All mounts of a container in order: its root, and nested mounts after the outer ones.
 
-    Where the user mounts something of their *own*, none of the *standard* ones is made; a /dev of their own is taken
-    as it is. Source: moby, daemon/oci_linux.go, withMounts.
+    Where the user mounts something of their *own*, the *standard* mount is left out; a user's /dev is taken unchanged.
+    Source: moby, daemon/oci_linux.go, withMounts.
     """
     places = {mount.destination for mount in own}
     kept = [
@@ -100,7 +103,7 @@ def arranged(standard: list[spec.Mount], own: list[spec.Mount]) -> list[spec.Mou
 
 
 def root_propagation(mounts: list[dict]) -> str | None:
-    """What the specification must say of the root, lest what a mount shares with the host ends in between."""
+    """The propagation that the root needs, so that mounts shared with the host stay shared."""
     return (
         "shared"
         if any(word in ("shared", "rshared") for mount in mounts for word in mount.get("options", ()))
@@ -115,7 +118,7 @@ def release(mounts: list[dict], id: str) -> None:
             try:
                 remove(mount["name"], but=id)
             except ContainerError:
-                pass  # used by a container that took it by --volumes-from, or gone
+                pass  # used by a container with --volumes-from, or gone
 
 
 def _spec_mount(mount: dict) -> spec.Mount:
@@ -147,19 +150,19 @@ def _spec_mount(mount: dict) -> spec.Mount:
 def _check_source(mount: dict) -> None:
     if not mount.get("create") and not os.path.exists(mount["source"]):
         raise ContainerError(
-            f"there is no {mount['source']} on the host: make it, or use -v, which makes a directory there"
+            f"{mount['source']} does not exist on the host: create it, or use -v, which creates a directory"
         )
 
 
 def _make_source(mount: dict) -> str:
-    """The path of a bind on the host; ``-v`` makes a directory where there is nothing."""
+    """The path of a bind mount on the host; ``-v`` creates a missing directory."""
     _check_source(mount)
     if not os.path.exists(mount["source"]):
         try:
             os.makedirs(mount["source"], exist_ok=True)
         except OSError as error:
             raise ContainerError(
-                f"there is no {mount['source']} on the host, and it can't be made ({error.strerror}): "
+                f"{mount['source']} does not exist on the host and can't be created ({error.strerror}): "
                 "choose another path",
                 errno=error.errno,
             ) from None
@@ -167,7 +170,8 @@ def _make_source(mount: dict) -> str:
 
 
 def _check_propagation(source: str, words: list[str]) -> None:
-    """What shares with the host, or is its slave, must be shared there.  Source: Docker's reference on bind mounts."""
+    """Check that a mount that shares with the host, or is its slave, is shared there. Source: Docker's reference on
+    bind mounts."""
     wanted = next((word for word in words if word.removeprefix("r") in ("shared", "slave")), None)
     if wanted is None:
         return
@@ -180,8 +184,8 @@ def _check_propagation(source: str, words: list[str]) -> None:
     kinds = {word.partition(":")[0] for word in words[6:]}
     if not kinds & ({"shared"} if wanted.endswith("shared") else {"shared", "master"}):
         raise ContainerError(
-            f"{source} can't be mounted as {wanted}: it lies in {words[4]}, which is no shared mount; "
-            f"'mount --make-shared {words[4]}' makes it one"
+            f"{source} can't be mounted as {wanted}: it is in {words[4]}, which is not a shared mount; "
+            f"run  mount --make-shared {words[4]}"
         )
 
 

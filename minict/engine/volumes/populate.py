@@ -1,12 +1,12 @@
-"""An empty volume gets what the image has in its place: once, and all of it.
+"""Copy the image's content into an empty volume: once, and completely.
 
-The content is first copied to ``filling`` beside the volume's ``_data``, then ``filling`` is renamed to ``filled``,
-and then each thing in it is renamed into ``_data``.  Whoever is killed before the second step leaves an empty volume,
-which the next one fills; whoever is killed after it leaves ``filled``, which the next one empties into ``_data``.  Why
-not one rename of the whole?  A container may have the empty ``_data`` mounted: it would go on with a directory that
-nobody finds any more.
+The content is first copied to ``filling`` beside the volume's ``_data``, then ``filling`` is renamed to ``filled``, and
+then everything in it is renamed into ``_data``.  A process killed before the first rename leaves an empty volume, which
+the next one fills; a process killed after it leaves ``filled``, which the next one moves into ``_data``.  Renaming the
+whole directory instead would not work: a container may have the empty ``_data`` mounted, and would keep a directory
+that nobody else can find.
 
-A lock (flock) on the volume's directory makes two containers that start at once take turns.
+A lock (flock(2)) on the volume's directory serializes containers that start at the same time.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ from minict.runtime.files import remove_tree
 
 
 def fill(volume, image, path: str) -> None:
-    """Copy what *image* has in the directory *path* into the *volume*, if that is empty.  Raises
-    :class:`ContainerError`."""
-    if not _may_want(volume) or not _may_have(image, path):  # most often: then not even the lock is taken
+    """Copy the directory *path* of *image* into the *volume*, if it is empty. Raises :class:`ContainerError`."""
+    if not _may_want(volume) or not _may_have(image, path):  # usually: then the lock is not needed
         return finish(volume)
     lock = os.open(volume.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -37,7 +36,7 @@ def fill(volume, image, path: str) -> None:
 
 
 def finish(volume) -> None:
-    """Complete a filling whose maker was killed after the point of no return.  Raises :class:`OSError`."""
+    """Complete the work of a process that was killed after the first rename. Raises :class:`OSError`."""
     if os.path.isdir(f"{volume.directory}/filled"):
         lock = os.open(volume.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -52,11 +51,11 @@ def _may_want(volume) -> bool:
 
 
 def _may_have(image, path: str) -> bool:
-    """Whether a layer of the image has *path*, or a link on the way there; if none has, the image has not."""
+    """Whether a layer of the image has *path*, or a link on the way; otherwise the image has nothing there."""
     for layer in image.layers:
         place = layer
         for name in path.split("/")[1:]:
-            place = f"{place}/{name}"  # all above is a directory: no link is followed here
+            place = f"{place}/{name}"  # everything above is a directory: no link is followed here
             try:
                 mode = os.lstat(place).st_mode
             except (FileNotFoundError, NotADirectoryError):
@@ -69,7 +68,7 @@ def _may_have(image, path: str) -> bool:
 
 
 def _copy(volume, image, path: str) -> None:
-    """Bring what the image has there to ``filled``; nothing, when it has no directory there."""
+    """Copy the image's content to ``filled``; nothing if it has no directory there."""
     from minict.engine.archive import fsview, transfer
     from minict.engine.images import overlay
 
@@ -88,7 +87,7 @@ def _copy(volume, image, path: str) -> None:
 
 
 def _finish(volume) -> None:
-    """Empty ``filled`` into the volume.  What a container has written there meanwhile stays."""
+    """Move ``filled`` into the volume. What a container has written there meanwhile stays."""
     filled, target = f"{volume.directory}/filled", volume.mountpoint
     if not os.path.isdir(filled):
         return

@@ -1,17 +1,16 @@
-"""Volumes: directories that outlive containers, and how a container's mounts are found, made and given back.
+"""Named volumes: directories that outlive containers.
 
-Below ``MINICT_ROOT/volumes``, which nothing but root may enter:
+Below ``MINICT_ROOT/volumes``, which only root may enter:
 
-====================  ==========================================================================================
-``NAME/volume.json``  ``created`` (seconds since 1970), ``labels``, ``options``, and ``anonymous``: nobody gave it its
-name
-``NAME/_data``        what is in it: this is what containers see
+====================  =======================================================================================
+``NAME/volume.json``  ``created`` (seconds since 1970), ``labels``, ``options``, and ``anonymous``
+``NAME/_data``        the content, which containers see
 ``NAME/filled``       the image's content on its way into an empty volume: see :mod:`.populate`
-``.X``                a volume that is just being made, or removed
-====================  ==========================================================================================
+``.X``                a volume that is being created or removed
+====================  =======================================================================================
 
-A volume appears by one rename and disappears by one: nobody ever finds half of one.  The directory ``volumes``
-itself is the lock (flock) under which that is decided.
+A volume appears and disappears by one rename, so nobody ever finds half of one.  The directory ``volumes`` itself is
+the lock (flock(2)) for these changes.
 
 How containers use volumes: :mod:`.mounts`.
 """
@@ -22,21 +21,19 @@ import errno
 import fcntl
 import os
 import time
+from typing import Any
 
 from minict.engine.util import events
 from minict.runtime import jsonfile, paths
 from minict.runtime.errors import ContainerError
 from minict.runtime.files import remove_tree
 
-# ---- a container's mounts ------------------------------------------------------------------------------------------
-
-
 # ---- the store -----------------------------------------------------------------------------------------------------
 
 
 class Volume:
     """One volume: ``name``, ``created`` (seconds since 1970), ``labels``, ``options``, ``anonymous``, and
-    ``mountpoint``, the directory of the host that holds its content."""
+    ``mountpoint``, the directory of the host with its content."""
 
     def __init__(self, name: str, document: dict):
         self.name = name
@@ -61,7 +58,7 @@ class Volume:
 
     @classmethod
     def find(cls, name: str) -> Volume:
-        """The volume *name*.  Raises :class:`ContainerError` when there is none."""
+        """The volume *name*. Raises :class:`ContainerError` if there is none."""
         from . import options as volume_options
 
         volume_options.check_name(name)
@@ -70,12 +67,11 @@ class Volume:
             return cls(name, jsonfile.read(path))
         except (FileNotFoundError, NotADirectoryError):
             raise ContainerError(
-                f"no such volume: {name}; 'minict volume ls' lists those that are there", errno=errno.ENOENT
+                f"no such volume: {name}; 'minict volume ls' lists all volumes", errno=errno.ENOENT
             ) from None
         except (ValueError, KeyError, TypeError):
             raise ContainerError(
-                f"{path} is damaged: write it anew after the example of another volume, its content in "
-                "_data is not touched"
+                f"{path} is damaged: write it again like that of another volume; the content in _data is unaffected"
             ) from None
 
     @property
@@ -88,29 +84,29 @@ class Volume:
 
     @property
     def file_system(self) -> str:
-        """The type of the file system that the volume is; empty for a directory of the host."""
+        """The file system type of the volume; empty for a directory of the host."""
         kind = self.options.get("type", "none") if self.options else "none"
         return "" if kind in ("none", "bind") or _binds(self.options) else kind
 
     @property
     def source(self) -> str:
-        """What a container's mount begins with: the content, or the path that the volume stands for."""
+        """The source of a container's mount: the content, or the path that the volume stands for."""
         if not self.options or self.file_system:
             return self.mountpoint
         if not os.path.exists(self.options["device"]):
             raise ContainerError(
-                f"the volume {self.name} stands for {self.options['device']}, which the host has not: make it"
+                f"the volume {self.name} stands for {self.options['device']}, which does not exist: create it"
             )
         return self.options["device"]
 
     def users(self) -> list[str]:
-        """The ids of the containers that have it, running or not."""
+        """The ids of the containers that use it, running or not."""
         from minict.engine.containers.store import records
 
         return [record.id for record in records() if self.name in {mount.get("name") for mount in record.mounts or []}]
 
-    def inspect(self) -> dict:
-        """What ``volume inspect`` shows, with Docker's words."""
+    def inspect(self) -> dict[str, Any]:
+        """The fields of ``volume inspect``, with Docker's names."""
         created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.created))
         labels = {**self.labels, "com.docker.volume.anonymous": ""} if self.anonymous else self.labels
         return {
@@ -132,18 +128,18 @@ def volumes() -> list[Volume]:
             try:
                 found.append(Volume.find(name))
             except ContainerError:
-                pass  # removed in this moment
+                pass  # just removed
     return found
 
 
 def create(
     name: str | None = None, *, labels: dict | None = None, options: dict | None = None, anonymous: bool = False
 ) -> Volume:
-    """The volume *name*, made if there is none; without a name a new one with an anonymous name.
+    """The volume *name*, created if it does not exist; without a name, a new anonymous volume.
 
-    *options*, Docker's for the driver ``local``: none; or ``o=bind`` and ``device=PATH``, and the volume is a name for
+    *options* are Docker's for the driver ``local``: none; or ``o=bind`` and ``device=PATH``, and the volume stands for
     that path; or ``type=``, ``device=`` and ``o=`` of a file system: see :mod:`.filesystems`.  Raises
-    :class:`ContainerError`, also when there is a volume of that name with other options.
+    :class:`ContainerError`, also if the volume exists with other options.
     """
     from . import options as volume_options
 
@@ -154,9 +150,7 @@ def create(
         if os.path.isdir(f"{directory()}/{name}"):
             volume = Volume.find(name)
             if options and volume.options != options:
-                raise ContainerError(
-                    f"there is a volume {name} already, with other options: remove it, or choose another name"
-                )
+                raise ContainerError(f"the volume {name} exists with other options: remove it, or choose another name")
             return volume
         unborn = f"{directory()}/.{os.urandom(6).hex()}"
         os.makedirs(f"{unborn}/_data")
@@ -187,26 +181,27 @@ def _check_options(options: dict, name: str) -> dict:
         if not device and kind != "tmpfs":
             raise ContainerError(f"the volume {name}: type={kind} needs device=, and often o=")
         if not kind.isascii() or not kind.replace("-", "").replace("_", "").replace(".", "").isalnum():
-            raise ContainerError(f"the volume {name}: {kind!r} is no type of file systems, such as tmpfs or nfs")
+            raise ContainerError(f"the volume {name}: invalid file system type {kind!r}: use one such as tmpfs or nfs")
         return options
     if not _binds(options):
         raise ContainerError(f"the volume {name}: type=none needs o=bind, for a directory of the host")
     if not os.path.isabs(device) or not os.path.isdir(device):
-        raise ContainerError(f"the volume {name}: device={device} is no directory of the host: give an absolute path")
+        raise ContainerError(f"the volume {name}: device={device} is not a directory of the host: use an absolute path")
     return options
 
 
 def remove(name: str, but: str | None = None) -> None:
-    """Remove the volume *name* with all that is in it.
+    """Remove the volume *name* with its content.
 
-    Raises :class:`ContainerError` when there is none, or a container has it, running or not (*but* one, that is going).
+    Raises :class:`ContainerError` if it does not exist, or a container uses it, running or not (except *but*, which is
+    being removed).
     """
     with Locked():
         volume = Volume.find(name)
         users = [id for id in volume.users() if id != but]
         if users:
             raise ContainerError(
-                f"the volume {name} is used by the container {', '.join(id[:12] for id in users)}: remove that first"
+                f"the volume {name} is used by the container {', '.join(id[:12] for id in users)}: remove it first"
             )
         doomed = f"{directory()}/.{os.urandom(6).hex()}"
         os.rename(volume.directory, doomed)
@@ -215,9 +210,7 @@ def remove(name: str, but: str | None = None) -> None:
 
 
 def prune(all: bool = False, wanted=lambda volume: True) -> list[Volume]:
-    """Remove the anonymous volumes that no container has, or with *all* the named ones too; those removed.
-    *wanted* may choose among them.
-    """
+    """Remove unused anonymous volumes, with *all* also named ones; return them. *wanted* decides for each."""
     sweep()
     removed = []
     for volume in volumes():
@@ -231,7 +224,7 @@ def prune(all: bool = False, wanted=lambda volume: True) -> list[Volume]:
 
 
 def sweep() -> list[str]:
-    """Remove what a killed process has left of volumes on their way into or out of the world; their provisional
+    """Remove what killed processes have left of volumes that were being created or removed; return the temporary
     names."""
     if not os.path.isdir(directory()):
         return []
@@ -252,7 +245,7 @@ class Locked:
 
     def __enter__(self):
         os.makedirs(directory(), exist_ok=True)
-        os.chmod(directory(), 0o700)  # there may be set-user-ID programs and devices of anyone's making in it
+        os.chmod(directory(), 0o700)  # it may contain set-user-ID programs and devices of unknown origin
         self._fd = os.open(directory(), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         fcntl.flock(self._fd, fcntl.LOCK_EX)
 

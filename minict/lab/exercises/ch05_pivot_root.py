@@ -460,7 +460,7 @@ def _is_covered_directory(path: str, call: str) -> None:
         names = os.listdir(path)
     except OSError as error:
         raise Feedback(
-            f"{call}, and then it could not be listed any more ({error.strerror}). Whoever looks there "
+            f"{call}, and then it could not be listed any more ({error.strerror}). A process that looks there "
             "should find an empty directory."
         ) from None
     if names:

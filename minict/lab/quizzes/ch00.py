@@ -67,7 +67,7 @@ Quiz(
         ),
         right(
             "In a file of the container's cgroup",
-            "Yes, in `pids.max`. Whoever may write there changes the limit while the container runs.",
+            "Yes, in `pids.max`. Root can write there, and so change the limit while the container runs.",
         ),
         wrong(
             "In the image, next to its default command",

@@ -123,7 +123,7 @@ def check(box) -> None:
         first = file.readline().decode(errors="replace").strip()
     raise Feedback(
         f"/{_GREETER} is there and does not greet: {words}. Its first line is {first!r}: what the kernel does not "
-        "find is "
+        f"find is "
         "that file, or what that file needs."
     )
 

@@ -27,7 +27,7 @@ RESULTS = [
 
 class Hub(http.server.BaseHTTPRequestHandler):
     answer = (200, json.dumps({"num_results": 3, "results": RESULTS}).encode())
-    asked: list[str] = []  # noqa: RUF012  the server makes an instance for each request
+    asked: list[str] = []  # noqa: RUF012  shared by all requests
 
     def do_GET(self):
         self.asked.append(self.path)

@@ -91,7 +91,7 @@ def test_a_passwd_with_ids_of_many_digits(image):
 
 
 class Layers:
-    """What :func:`minict.engine.spec.user.table` asks of an image."""
+    """What :func:`minict.engine.spec.user.entries` asks of an image."""
 
     name = "the image"
 
@@ -114,7 +114,7 @@ def test_a_device_of_an_image_is_never_opened(tmp_path):
 
     os.open = watched
     try:
-        assert user.table(Layers(tmp_path), "etc/passwd", 7) == []
+        assert user.entries(Layers(tmp_path), "etc/passwd", 7) == []
     finally:
         os.open = real
     assert 0o020000 not in opened
@@ -125,10 +125,10 @@ def test_a_link_in_an_image_leads_to_a_file_of_the_image(tmp_path):
     (tmp_path / "usr").mkdir()
     (tmp_path / "usr/users").write_text("root:x:5:5::/:/bin/sh\n")
     (tmp_path / "etc/passwd").symlink_to("/usr/users")
-    assert user.table(Layers(tmp_path), "etc/passwd", 7)[0][2] == "5"
+    assert user.entries(Layers(tmp_path), "etc/passwd", 7)[0][2] == "5"
     (tmp_path / "usr/users").unlink()
     os.mkfifo(tmp_path / "usr/users")
-    assert user.table(Layers(tmp_path), "etc/passwd", 7) == []
+    assert user.entries(Layers(tmp_path), "etc/passwd", 7) == []
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.mknod(path, 0o020000, 0), os.mkdir])
@@ -137,5 +137,5 @@ def test_what_is_no_file_has_no_users_and_hides_those_below(tmp_path, make):
         (tmp_path / name / "etc").mkdir(parents=True)
     (tmp_path / "lower/etc/passwd").write_text("root:x:5:5::/:/bin/sh\n")
     make(tmp_path / "upper/etc/passwd")
-    assert user.table(Layers(tmp_path / "upper", tmp_path / "lower"), "etc/passwd", 7) == []
-    assert user.table(Layers(tmp_path / "lower"), "etc/passwd", 7)[0][2] == "5"
+    assert user.entries(Layers(tmp_path / "upper", tmp_path / "lower"), "etc/passwd", 7) == []
+    assert user.entries(Layers(tmp_path / "lower"), "etc/passwd", 7)[0][2] == "5"

@@ -157,8 +157,8 @@ def test_an_archive_comes_from_a_file_or_from_standard_input(tmp_path):
     [
         ("/no/such/file", "can't be opened: No such file"),
         ("/etc", "Is a directory"),
-        ("/etc/passwd", "no tar archive"),
-        ("/dev/null", "no tar archive"),
+        ("/etc/passwd", "not a tar archive"),
+        ("/dev/null", "not a tar archive"),
     ],
 )
 def test_what_is_no_archive_leaves_nothing(source, words):
@@ -205,7 +205,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, size):
             with pytest.raises(ContainerError) as caught:
                 make()
             words = str(caught.value)
-            assert "disk that holds" in words and "free some space" in words and "\n" not in words
+            assert "disk" in words and "free some space" in words and "\n" not in words
             assert stored() == [] and unfinished() == []
         assert importer.import_archive(archive(a="1"), "x").size == 1  # it is as good as new
     finally:
@@ -216,7 +216,7 @@ def test_a_disk_without_inodes_is_full_as_well(tmp_path):
     os.mkdir(tmp_path / "data")
     mount.mount("small", str(tmp_path / "data"), "tmpfs", 0, "nr_inodes=30")
     try:
-        with pytest.raises(ContainerError, match="disk that holds"):
+        with pytest.raises(ContainerError, match="disk"):
             importer.import_archive(archive(**{f"file{number}": "" for number in range(40)}), "x")
         assert stored() == [] and unfinished() == []
     finally:
@@ -419,6 +419,6 @@ def test_an_import_is_told_what_the_image_is_to_say():
         and "C=d" in made.config["Env"]
         and made.config["ExposedPorts"] == {"80/tcp": {}}
     )
-    with pytest.raises(ContainerError, match="FLY is no instruction"):
+    with pytest.raises(ContainerError, match="invalid instruction .FLY"):
         importer.import_archive(archive(a="1"), "y", change=["FLY away"])
     assert [each.id for each in image.images()] == [made.id]

@@ -103,7 +103,7 @@ def test_who_may_push_is_asked(layout, tmp_path):
 
 def test_what_can_not_be_pushed_is_told(registry):
     refused(minict("push", "-q", registry.name("nothing")), "no such image")
-    refused(minict("push", "-q", registry.name("x@sha256:" + "0" * 64)), "push it by a name with a tag")
+    refused(minict("push", "-q", registry.name("x@sha256:" + "0" * 64)), "push the image by a name with a tag")
     importer.default_image("mine")
     image.tag("mine", "127.0.0.1:1/mine")
     refused(minict("push", "-q", "127.0.0.1:1/mine"), "127.0.0.1:1 can't be reached")
@@ -147,7 +147,7 @@ def test_an_upload_that_breaks_goes_on_where_it_was(registry, tmp_path, after, a
         server = Registry(wire.address, say=said.append)
         assert server.upload(f"broken{after}", descriptor, file) == "sent"
         assert wire.sent < at_most and wire.breaks_up == []
-    assert len(said) == 1 and "again in" in said[0], said
+    assert len(said) == 1 and "retrying in" in said[0], said
     assert registry.get(f"/v2/broken{after}/blobs/{descriptor.digest}") == noise(BIG)
 
 
@@ -179,7 +179,7 @@ def test_a_registry_that_does_not_take_what_is_sent(tmp_path, monkeypatch):
 
     descriptor, file = big_blob(tmp_path)
     with Hostile(script) as server, file:
-        with pytest.raises(RegistryError, match="fell silent|broke off"):
+        with pytest.raises(RegistryError, match="sent nothing|the connection to .* broke"):
             Registry(server.address).upload("x", descriptor, file)
         assert len([method for method, _, _ in server.asked if method == "PATCH"]) == transport.ATTEMPTS
 
@@ -191,7 +191,7 @@ def test_what_is_sent_goes_to_the_registry_alone(tmp_path):
         with Hostile(lambda *_: answer("", "201 Created"), "127.0.0.2") as other:
             for location in (f"http://{other.address}/upload", f"//{other.address}/upload", "file:///etc/passwd"):
                 with Hostile(uploads_to(location)) as server:
-                    with pytest.raises(RegistryError, match="wants the layers sent to .*: refused"):
+                    with pytest.raises(RegistryError, match="redirects the upload to .*: refused"):
                         Registry(server.address).upload("x", descriptor, file)
                     assert {method for method, _, _ in server.asked} <= {"GET", "HEAD", "POST"}
             with (

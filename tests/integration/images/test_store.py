@@ -150,11 +150,11 @@ def test_a_stream_that_ends_too_early_is_kept_for_the_next_time():
 @pytest.mark.parametrize(
     "lie, words",
     [
-        (lambda part: setattr(part, "blob", part.blob[:-9] + b"x" + part.blob[-8:]), "is not what its digest says"),
-        (lambda part: setattr(part, "blob", Layer(a="2").blob), "is not what its digest says|is longer than"),
+        (lambda part: setattr(part, "blob", part.blob[:-9] + b"x" + part.blob[-8:]), "does not match its digest"),
+        (lambda part: setattr(part, "blob", Layer(a="2").blob), "does not match its digest|is longer than"),
         (lambda part: setattr(part, "blob", part.blob + b"x"), "is longer than its manifest says"),
-        (lambda part: setattr(part, "blob", b"x" * len(part.blob)), "is not what its digest says"),
-        (lambda part: setattr(part, "diff_id", "sha256:" + "0" * 64), "unpacks to something else"),
+        (lambda part: setattr(part, "blob", b"x" * len(part.blob)), "does not match its digest"),
+        (lambda part: setattr(part, "diff_id", "sha256:" + "0" * 64), "does not match the image's configuration"),
     ],
     ids=["damaged", "another", "longer", "no archive", "DiffID"],
 )
@@ -233,7 +233,7 @@ def test_stopping_ends_the_threads_that_fetch():
         making.stop()
         go_on.set()
         thread.join(PATIENCE)
-    assert len(caught) == 1 and "could not be had" in caught[0]
+    assert len(caught) == 1 and "another part of the image failed" in caught[0]
 
 
 def test_prune_leaves_what_a_pull_that_lives_relies_on():

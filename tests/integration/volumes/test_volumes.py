@@ -339,7 +339,7 @@ def test_what_lies_in_another_mount_is_mounted_after_it(image, tmp_path):
     (tmp_path / "inner/file").write_text("inner")
     flags = ["-v", f"{tmp_path}/inner:/data/a/b", "--tmpfs", "/data/a", "-v", "outer:/data"]
     assert output(image, "cat /data/a/b/file; ls /data", "--rm", *flags) == "innera"
-    refused(run(image, "true", flags=["-v", "one:/data", "--tmpfs", "/data/"]), "/data", "two things")
+    refused(run(image, "true", flags=["-v", "one:/data", "--tmpfs", "/data/"]), "/data", "two mounts")
 
 
 def test_a_file_and_a_directory_do_not_cover_each_other(image, tmp_path):

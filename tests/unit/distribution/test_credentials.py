@@ -193,7 +193,7 @@ def test_a_registry_that_is_none(tmp_path):
     with Hostile(lambda *_: answer("<html>", "404 Not Found")) as server:
         refused(
             minict("login", "-u", "me", "--password-stdin", server.address, input="x"),
-            "is not as a registry should be",
+            "does not work as a registry",
             "404",
         )
     assert not os.path.exists(credentials.path())
@@ -241,5 +241,5 @@ def test_what_a_person_calls_a_registry(text, host):
 
 @pytest.mark.parametrize("text", ["", "word", "a b", "../x", "registry.example:port", "http://"])
 def test_what_is_no_registry(text):
-    with pytest.raises(ContainerError, match="is no registry"):
+    with pytest.raises(ContainerError, match="invalid registry"):
         credentials.registry_name(text)

@@ -117,7 +117,7 @@ def test_other_names_are_refused_and_nothing_is_made(name):
         lambda name: importer.import_archive(archive(a="1"), name),
         lambda name: importer.from_host(name, ["sh"]),
     ):
-        with pytest.raises(ContainerError, match="is no name for an image") as caught:
+        with pytest.raises(ContainerError, match="invalid image name") as caught:
             function(name)
         assert "\n" not in str(caught.value)
     assert stored() == []

@@ -578,12 +578,12 @@ def test_rules_that_say_things_twice():
 @pytest.mark.parametrize(
     "text, words",
     [
-        ("{", "no seccomp profile"),
+        ("{", "not a seccomp profile"),
         ("[]", "no defaultAction"),
         ("{}", "no defaultAction"),
         ('{"defaultAction": 3}', "no defaultAction"),
         ('{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"action": "SCMP_ACT_ERRNO"}]}', "'name'"),
-        ('{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [3]}', "no seccomp profile"),
+        ('{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [3]}', "not a seccomp profile"),
         (
             '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["x"], "includes": {"minKernel": "?"}}]}',
             "profile",

@@ -131,7 +131,7 @@ def test_what_is_null_in_json_is_empty_to_a_template():
         ('{{define "x"}}{{template "x"}}{{end}}{{template "x"}}', "without an end"),
         ("{{break}}", "{{break}} is not inside a range"),
         ('{{range .Cmd}}{{define "x"}}{{continue}}{{end}}{{end}}', "not inside a range"),
-        ("{{call .ID}}", "no function"),
+        ("{{call .ID}}", "not a function"),
         ("{{.ID @}}", "'@' in {{.ID @}}"),
         ("{{}}", "a value is missing"),
         ("{{(.ID}}", "')' is missing"),

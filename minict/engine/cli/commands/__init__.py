@@ -6,6 +6,10 @@ the work to another package of :mod:`minict.engine`, which it imports inside the
 
 from __future__ import annotations
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from typing import Any
+
 AT_ONCE = 50  # as in Docker: docker/cli, parallelOperation
 
 
@@ -39,10 +43,11 @@ class _AtOnce:
         import threading
 
         self._names, self._do, self._next = names, do, iter(range(len(names)))
-        self._lock, self._results = threading.Lock(), {}
+        self._lock = threading.Lock()
+        self._results: dict[int, Any] = {}
         self._ended = [threading.Event() for _ in names]
         for _ in range(min(most, len(names))):
-            threading.Thread(target=self._work, daemon=True).start()  # whoever is interrupted does not wait for them
+            threading.Thread(target=self._work, daemon=True).start()  # an interrupted command does not wait for them
 
     def result(self, number: int):
         """What *do* has returned for the name with this *number*; waits for it.  Raises what it has raised."""

@@ -29,7 +29,8 @@ def cp(fields: dict, arguments: list[str]) -> None:
         if source_name:
             end = transfer.End(files, source, label)
             if target == "-":
-                return transfer.send(end, sys.stdout.fileno(), follow=fields.get("follow_link", False))
+                transfer.send(end, sys.stdout.fileno(), follow=fields.get("follow_link", False))
+                return 0
             owner = None if fields.get("archive") else (os.geteuid(), os.getegid())
             return transfer.copy(
                 end, transfer.End(fsview.Host(), target, target), follow=fields.get("follow_link", False), owner=owner

@@ -16,7 +16,7 @@ def images(fields: dict, arguments: list[str]) -> None:
     from minict.engine.util.table import show
 
     rows = listing.rows(
-        *arguments,
+        arguments[0] if arguments else None,
         filters=fields.get("filter", []),
         all=fields.get("all", False),
         whole_ids=fields.get("no_trunc", False),
