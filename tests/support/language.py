@@ -13,12 +13,7 @@ import re
 import subprocess
 import sys
 
-ROOT = subprocess.run(
-    ["git", "rev-parse", "--show-toplevel"],
-    cwd=os.path.dirname(os.path.abspath(__file__)),
-    capture_output=True,
-    text=True,
-).stdout.strip()
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 # A phrase as a regular expression, and what to write instead.  Whole phrases: "there is no route" is good English.
 PHRASES = {
@@ -53,15 +48,21 @@ _OWN = ("language.py", "test_language.py")  # they quote the phrases
 
 
 def files() -> list[str]:
-    """The committed files of the project with text that people read: tests apart from their helpers are not among
-    them."""
-    listed = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.splitlines()
+    """The project's files with text that people read: the tests are not among them.
+
+    They are the committed ones.  Without git, as in a copy of the tree, there are none.
+    """
+    try:
+        listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    except FileNotFoundError:
+        return []
     return [
         name
-        for name in listed
-        if name.endswith(TEXTS) and not name.startswith("tests/") and os.path.basename(name) not in _OWN
+        for name in listed.stdout.splitlines()
+        if name.endswith(TEXTS)
+        and not name.startswith("tests/")
+        and os.path.basename(name) not in _OWN
+        and os.path.exists(os.path.join(ROOT, name))
     ]
 
 

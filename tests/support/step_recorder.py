@@ -43,7 +43,17 @@ MODULES = (
 ONLY_LOOK = {
     *("failure", "syscall", "openat2", "prctl", "host_end", "mac", "ledger", "find", "gateway", "capget", "is_default"),
     *("attribute", "attributes", "messages", "text", "_link", "link", "links", "addresses", "routes", "_answers"),
-    *("__init__", "__enter__", "__exit__", "close", "bridge_chains", "_transaction", "_handles", "_library", "_bridges"),
+    *(
+        "__init__",
+        "__enter__",
+        "__exit__",
+        "close",
+        "bridge_chains",
+        "_transaction",
+        "_handles",
+        "_library",
+        "_bridges",
+    ),
     *("key", "parse", "parse_exposed", "mappings", "_range", "published", "_connections", "wait_for_carrier"),
 }
 # Where a forked process begins that has a name of its own here.
