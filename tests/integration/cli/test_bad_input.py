@@ -109,7 +109,7 @@ def test_an_unknown_image_is_looked_for_at_its_registry():
         ("-w", "/bin/sh", ["/bin/sh"]),
         ("--hostname", "x" * 65, ["64"]),
         ("--hostname", "a b", ["a b"]),
-        ("--hostname", "a\nb", ["host name"]),
+        ("--hostname", "a\nb", ["--hostname"]),
         ("--hostname", "../x", ["../x"]),
     ],
 )
