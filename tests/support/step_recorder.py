@@ -54,7 +54,17 @@ ONLY_LOOK = {
         "_library",
         "_bridges",
     ),
-    *("key", "parse", "parse_exposed", "mappings", "_range", "published", "_connections", "wait_for_carrier"),
+    *(
+        "key",
+        "parse",
+        "parse_exposed",
+        "mappings",
+        "_range",
+        "published",
+        "elements",
+        "_connections",
+        "wait_for_carrier",
+    ),
 }
 # Where a forked process begins that has a name of its own here.
 BEGINNINGS = {("daemonize.py", "_go_away"): "monitor", ("workerpool.py", "_work"): "worker"}

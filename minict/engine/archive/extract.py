@@ -39,6 +39,7 @@ from typing import Any, NoReturn
 from minict.kernel import process
 from minict.runtime import files
 from minict.runtime.errors import ContainerError
+from minict.runtime.files import write_all
 
 from . import compression, reader
 from .reader import MAX_BYTES, MAX_ENTRIES, Damaged, NoTar, Plain, Refused, Stream
@@ -422,11 +423,6 @@ def encoded(text: str) -> bytes:
 def inside(name: str) -> bytes:
     """*name* as a path from the root directory. ``..`` at the root stays there, as in the kernel."""
     return os.path.normpath(b"/" + encoded(name).lstrip(b"/"))
-
-
-def write_all(fd: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(fd, data) :]
 
 
 def set_xattr(path: bytes, name: str, value: bytes) -> None:

@@ -29,6 +29,7 @@ from minict.kernel import mount as k
 from minict.kernel.namespaces import CLONE_NEWNS, CLONE_NEWUSER, setns, unshare
 from minict.runtime import mounts, rootfs, spec
 from minict.runtime.errors import ContainerError
+from minict.runtime.files import close_all_except
 
 _HARMLESS = k.MOUNT_ATTR_NODEV | k.MOUNT_ATTR_NOSUID | k.MOUNT_ATTR_NOEXEC
 _CAP_SYS_PTRACE = 1 << capability.NAMES.index("CAP_SYS_PTRACE")
@@ -221,7 +222,7 @@ def _become(parent: int, report: int, files: Any, work: Callable[[], str], keep:
         process.prctl(process.PR_SET_PDEATHSIG, _SIGKILL)
         if os.getppid() != parent:  # it has died before
             os._exit(1)
-        _close_all_but(keep)
+        close_all_except(keep)
         os.umask(0)
         sys.path.clear()
         sys.meta_path.clear()  # from here on an import finds nothing: modules inside must not be loaded
@@ -239,15 +240,6 @@ def _become(parent: int, report: int, files: Any, work: Callable[[], str], keep:
         os.write(report, f"{kind}\n{text[:3000]}".encode("utf-8", "backslashreplace"))
     finally:
         os._exit(0)
-
-
-def _close_all_but(keep: set[int]) -> None:
-    lowest = 3
-    for fd in sorted(fd for fd in keep if fd > 2):
-        if fd > lowest:
-            process.close_range(lowest, fd - 1)
-        lowest = fd + 1
-    process.close_range(lowest)
 
 
 def _give_up_ptrace() -> None:

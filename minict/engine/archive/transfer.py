@@ -24,6 +24,7 @@ from typing import Any
 
 from minict.runtime import mounts
 from minict.runtime.errors import ContainerError
+from minict.runtime.files import write_all
 
 from . import compression, extract, fsview, reader, tarmember
 
@@ -205,7 +206,7 @@ class _Output:
             self.flush()
 
     def flush(self) -> None:
-        extract.write_all(self._fd, b"".join(self._pieces))
+        write_all(self._fd, b"".join(self._pieces))
         self._pieces, self._waiting = [], 0
 
 

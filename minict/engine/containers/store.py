@@ -251,5 +251,8 @@ def records() -> list[Record]:
     return sorted(found, key=lambda record: record.created, reverse=True)
 
 
+ACTIVE = ("running", "paused", "restarting")  # the statuses of a container with a process, now or soon
+
+
 def now() -> float:
     return time.time()

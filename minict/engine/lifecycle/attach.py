@@ -12,9 +12,10 @@ import os
 import select
 
 from minict.engine.containers.store import Record
-from minict.engine.util.daemonize import HANDED_ON, write_all
+from minict.engine.util.daemonize import HANDED_ON
 from minict.runtime import terminal
 from minict.runtime.errors import ContainerError
+from minict.runtime.files import write_all
 
 from .protocol import END_OF_INPUT, ERR, EXIT, OUT, SIGNAL, SIZE, TYPED, Wake
 

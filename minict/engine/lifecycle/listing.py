@@ -6,7 +6,7 @@ called when it is shown; what only such a field needs is imported there.
 
 from __future__ import annotations
 
-from minict.engine.containers.store import Record, records
+from minict.engine.containers.store import ACTIVE, Record, records
 from minict.engine.util import table
 from minict.runtime.errors import ContainerError
 
@@ -34,7 +34,6 @@ HEADINGS = {
     "Label": str.upper,
 }
 COLUMNS = ["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"]
-ACTIVE = ("running", "paused", "restarting")
 STATUSES = ("created", *ACTIVE, "exited", "removing")
 HEALTHS = ("starting", "healthy", "unhealthy", "none")
 

@@ -34,10 +34,10 @@ from minict.engine.util.daemonize import (
     release_signals,
     send,
     take_signals,
-    write_all,
 )
 from minict.runtime import terminal
 from minict.runtime.errors import OUR_ERROR, ContainerError
+from minict.runtime.files import write_all
 
 from . import task
 from .jsonlog import MAX_FILE, MAX_SIZE, Log

@@ -9,7 +9,7 @@ import os
 import time
 
 from minict.engine.containers import events, names, policies
-from minict.engine.containers.store import Record
+from minict.engine.containers.store import ACTIVE, Record
 from minict.engine.networks import connect as network_connect
 from minict.engine.util import units
 from minict.kernel import process as kernel
@@ -19,7 +19,6 @@ from minict.runtime.errors import ContainerError
 from . import insist, recovery, run, task
 
 _START = 5.0  # seconds that a start may still take when somebody wants the container's end
-ACTIVE = ("running", "paused", "restarting")
 
 
 def start(record: Record, *, attach: bool = False, interactive: bool = False, detach_keys: str | None = None) -> int:

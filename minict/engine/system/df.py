@@ -110,7 +110,8 @@ def _layer(digest: str) -> dict:
 
 
 def _containers(containers: list) -> Part:
-    from minict.engine.lifecycle.listing import ACTIVE, row
+    from minict.engine.containers.store import ACTIVE
+    from minict.engine.lifecycle.listing import row
 
     rows, size, free = [], 0, 0
     for record in containers:

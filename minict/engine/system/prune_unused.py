@@ -14,8 +14,9 @@ def prune_containers(filters: Sequence[str] = ()) -> list[str]:
 
     Each is checked again under its lock: one that has been started meanwhile stays.
     """
+    from minict.engine.containers.store import ACTIVE
     from minict.engine.lifecycle import operations
-    from minict.engine.lifecycle.listing import ACTIVE, select
+    from minict.engine.lifecycle.listing import select
 
     removed = []
     for record in select(filters, ended_too=True):

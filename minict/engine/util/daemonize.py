@@ -9,6 +9,7 @@ import time
 
 from minict.kernel import process as kernel
 from minict.runtime.errors import OUR_ERROR, ContainerError
+from minict.runtime.files import close_all_except, write_all
 from minict.runtime.process import restore_signals
 
 TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
@@ -89,18 +90,10 @@ def _go_away(name: bytes, keep: list[int]) -> None:
     null = os.open("/dev/null", os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
-    for first, last in zip([3, *(fd + 1 for fd in keep)], [*keep, 1 << 20]):
-        if first < last:
-            kernel.close_range(first, last - 1)
+    close_all_except(keep)
     text = ctypes.create_string_buffer(name)
     kernel.prctl(kernel.PR_SET_NAME, ctypes.addressof(text))
     restore_signals()
-
-
-def write_all(fd: int, data: bytes) -> None:
-    """Write all of *data*: a pipe may take only a part at a time."""
-    while data:
-        data = data[os.write(fd, data) :]
 
 
 SIGCHLD = 17

@@ -16,6 +16,7 @@ from typing import Any
 
 from minict.kernel import process
 from minict.runtime.errors import ContainerError
+from minict.runtime.files import write_all
 
 Job = Callable[["Reporter"], object]
 
@@ -135,9 +136,7 @@ class Reporter:
 
 
 def _write(fd: int, message: dict[str, Any]) -> None:
-    data = json.dumps(message).encode() + b"\n"
-    while data:
-        data = data[os.write(fd, data) :]
+    write_all(fd, json.dumps(message).encode() + b"\n")
 
 
 def _end(*_: object) -> None:

@@ -21,12 +21,15 @@ import errno
 import fcntl
 import os
 import time
-from typing import Any
 
 from minict.engine.util import events
 from minict.runtime import jsonfile, paths
 from minict.runtime.errors import ContainerError
 from minict.runtime.files import remove_tree
+
+TYPE_CHECKING = False  # true for type checkers only: at run time this import would cost start-up time
+if TYPE_CHECKING:
+    from typing import Any
 
 # ---- the store -----------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from minict.engine.cli.parser import Command, Option, by_name, under
 from minict.runtime.errors import ContainerError
+from minict.runtime.files import write_all
 
 from .run import SETTINGS
 from .system import FORCE, NAMELESS_IMAGES, agreed, report
@@ -74,12 +75,10 @@ class _Said:
         return self._keep if self._quiet else self._fd
 
     def line(self, text: str) -> None:
-        import os
 
         data = f"{text}\n".encode(errors="surrogateescape")
         if not self._quiet:
-            while data:
-                data = data[os.write(self._fd, data) :]
+            write_all(self._fd, data)
         else:
             self._keep(data)
 

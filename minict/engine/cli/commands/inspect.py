@@ -41,12 +41,12 @@ def ps(fields: dict, arguments: list[str]) -> None:
 def logs(fields: dict, arguments: list[str]) -> None:
     import time
 
-    from minict.engine.containers.store import Record
+    from minict.engine.containers.store import ACTIVE, Record
     from minict.engine.lifecycle import inspect as inspection
     from minict.engine.lifecycle.jsonlog import read
-    from minict.engine.lifecycle.listing import ACTIVE
     from minict.engine.util import timestamps
     from minict.runtime.errors import ContainerError
+    from minict.runtime.files import write_all
 
     record = Record.find(arguments[0])
     if record.settings.get("log_driver") == "none":
@@ -68,15 +68,7 @@ def logs(fields: dict, arguments: list[str]) -> None:
         before = f"{moment} ".encode() if fields.get("timestamps") and fresh[stream] else b""
         before += details if fresh[stream] else b""
         fresh[stream] = text.endswith(b"\n")
-        write(1 if stream == "stdout" else 2, before + text)
-
-
-def write(fd: int, data: bytes) -> None:
-    """Write all of *data*: a pipe may take only a part at a time."""
-    import os
-
-    while data:
-        data = data[os.write(fd, data) :]
+        write_all(1 if stream == "stdout" else 2, before + text)
 
 
 def inspect(fields: dict, arguments: list[str]) -> None:
