@@ -46,8 +46,8 @@ class Network:
     1. :meth:`ledger` lists what will be taken, for the container's state;
     2. :meth:`reserve` takes an address, :meth:`ensure_bridge` makes the bridge;
     3. :meth:`connect` runs once the new namespace has a process;
-    4. :meth:`disconnect` runs at the end; if no process is left to call it, :func:`undo` runs for each entry of the
-    ledger.
+    4. :meth:`disconnect` runs at the end; without a process that can call it, :func:`undo` runs for each entry of
+       the ledger.
     """
 
     def __init__(
