@@ -1,1 +1,6 @@
-"""Helpers that know nothing of containers: times, units, tables, templates, progress, background processes."""
+"""Helpers that know nothing of containers.
+
+Text for people: :mod:`.table`, :mod:`.gotemplate`, :mod:`.progress`, :mod:`.units`, :mod:`.timestamps`. Processes:
+:mod:`.daemonize`, :mod:`.workerpool`, :mod:`.streams`, :mod:`.eventloop`. The journal of ``minict events`` is
+:mod:`.events`.
+"""
