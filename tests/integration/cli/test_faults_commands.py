@@ -159,7 +159,6 @@ SCENES = {
         "doomed",
         "doomed",
         before=[NETWORK, OTHER, (*RUN, "--network", "bridge", "-p", "8087:80", "{image}", "sleep", "1000")],
-        back=("network", "disconnect", "doomed", "doomed"),
     ),
     "network disconnect": Scene(
         "network",
