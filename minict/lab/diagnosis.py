@@ -80,8 +80,13 @@ def _returns_a_value(tree: ast.AST | None) -> bool:
 
 
 def _returns_too_early(tree: ast.FunctionDef):
+    """A ``return`` without an ``if``, in a loop that has no ``continue`` either: no second round is possible."""
     for node in ast.walk(tree):
-        if isinstance(node, (ast.For, ast.While)) and any(isinstance(each, ast.Return) for each in node.body):
+        if (
+            isinstance(node, (ast.For, ast.While))
+            and any(isinstance(each, ast.Return) for each in node.body)
+            and not any(isinstance(each, ast.Continue) for each in ast.walk(node))
+        ):
             yield "And the return stands inside of the loop: the loop ends in its first round."
             return
 
@@ -154,11 +159,23 @@ def _call_in_words(trace, filename: str, error: BaseException):
     if function is _UNKNOWN or isinstance(error, Feedback):
         return
     try:
-        parameters = list(inspect.signature(function).parameters)
+        signature = inspect.signature(function)
     except (ValueError, TypeError):
         return
-    if isinstance(error, TypeError) or _in_another_order(node, parameters):
+    parameters = list(signature.parameters)
+    if len(parameters) > 1 and (_in_another_order(node, parameters) or not _fits(node, signature)):
         yield f"{ast.unparse(node.func)}() wants ({', '.join(parameters)}), in this order"
+
+
+def _fits(node: ast.Call, signature: inspect.Signature) -> bool:
+    """Whether the call has as many arguments as the function takes, whatever their types."""
+    if any(isinstance(each, ast.Starred) for each in node.args) or any(each.arg is None for each in node.keywords):
+        return True  # that can't be told from the source
+    try:
+        signature.bind(*node.args, **{each.arg: each.value for each in node.keywords})
+    except TypeError:
+        return False
+    return True
 
 
 def _in_another_order(node: ast.Call, parameters: list[str]) -> bool:

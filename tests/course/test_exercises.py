@@ -135,8 +135,7 @@ class TestEveryChallenge:
         ("init-1", "def reap(pid):\n    options = 'x'\n    return os.waitpid(options, pid)[1]",
          "that is os.waitpid('x', 3)\n  os.waitpid() wants (pid, options), in this order"),
         ("init-1", "def reap(pid):\n    return os.waitpid(pid, 0, 0)[1]", "that is os.waitpid("),
-        ("init-1", "def reap(pid):\n    return os.waitpid('x', 0)[1]", "os.waitpid() wants (pid, options), in this "
-                                                                       "order"),
+        ("init-1", "def reap(pid):\n    return os.waitpid(pid)[1]", "os.waitpid() wants (pid, options), in this order"),
         ("init-1", "def reap(pid):\n    raise ValueError(pid)", "reap(3) raised ValueError: 3"),
         ("proc-1", "def spawn(function):\n    function()\n    while True:\n        pass",
          "the process that called it still runs in your line: "),
@@ -149,6 +148,20 @@ class TestEveryChallenge:
 def test_what_is_wrong_in_all_exercises_alike_is_said_first(id, source, words):
     state, feedback = answer(ALL[id], source + "\n", 3)
     assert state == "failing" and words in feedback, feedback
+
+
+@pytest.mark.parametrize(
+    "id, source, words",
+    [
+        ("init-1", "def reap(pid):\n    return os.waitpid('x', 0)[1]", "in this order"),  # its type is wrong
+        ("init-1", "def reap(pid):\n    return os.WEXITSTATUS(os.wait())", "in this order"),  # it has one parameter
+        ("init-1", "def reap(pid):\n    while True:\n        child, status = os.waitpid(-1, 0)\n"
+         "        if child != pid:\n            continue\n        return 4711", "inside of the loop"),
+    ],
+)  # fmt: skip
+def test_what_does_not_hold_or_was_said_is_not_said(id, source, words):
+    state, feedback = answer(ALL[id], source + "\n", 3)
+    assert state == "failing" and words not in feedback, feedback
 
 
 def test_no_signal_of_an_answer_reaches_another_process():

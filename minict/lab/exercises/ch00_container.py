@@ -8,6 +8,7 @@ import select
 
 from minict.kernel import mount
 from minict.runtime import process
+from minict.runtime.errors import ContainerError
 
 from ..challenge import Challenge
 from ..feedback import Feedback
@@ -27,8 +28,14 @@ def check_leave_note(leave_note):
     orders, order = os.pipe()
     pid = process.spawn(lambda: _read_note(tell, orders))
     os.read(told, 1)
+    root = os.open("/", os.O_PATH)
     try:
-        leave_note(pid, _TEXT)
+        _call(leave_note, pid, root)
+    except ContainerError as error:
+        raise Feedback(
+            f"leave_note(PID, text) raised ContainerError: {error}. The process of this check is in no container of "
+            "yours, and your containers can't be reached from here: use pid, and nothing else."
+        ) from None
     except OSError as error:
         if error.errno == errno.EROFS:
             raise Feedback(
@@ -52,6 +59,18 @@ def check_leave_note(leave_note):
             "here."
         )
     raise Feedback(f"after leave_note(PID, text) the process read {found!r} in its /note. Expected: {_TEXT!r}.")
+
+
+def _call(leave_note, pid: int, root: int) -> None:
+    """Call it; whatever comes of that, the caller must keep its root directory, the one that is open as *root*."""
+    try:
+        leave_note(pid, _TEXT)
+    finally:
+        if not os.path.samestat(os.stat("/"), os.stat(root)):
+            raise Feedback(
+                "leave_note(PID, text) changed the root directory of the process that called it, and it can't come "
+                "back. Leave the root where it is: a path through /proc/PID/root is enough."
+            )
 
 
 def _read_note(tell: int, orders: int) -> None:
@@ -141,6 +160,23 @@ Challenge(
                     file.write(text)
         """,
             "look at the path",
+        ),
+        "moves the caller": (
+            """
+            def leave_note(pid, text):
+                os.chroot(f"/proc/{pid}/root")
+                with open("/note", "w") as file:
+                    file.write(text)
+        """,
+            "changed the root directory of the process that called it",
+        ),
+        "by a container": (
+            """
+            def leave_note(pid, text):
+                from minict import ContainerError
+                raise ContainerError("the container box is not running")  # as box.exec() does here
+        """,
+            "use pid, and nothing else",
         ),
     },
 )

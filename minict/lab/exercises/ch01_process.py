@@ -102,8 +102,18 @@ def check_failing_child(spawn):
         raise Feedback(
             "when function() called sys.exit(), a child process that you forked came back out of spawn(): "
             "sys.exit() only raises SystemExit, which `except Exception` lets through. A finally "
-            "block stops every exception."
+            "block runs whatever was raised, and an os._exit() in it ends the child there."
         )
+    if _ending_of(spawn, _interrupted) == _CAME_OUT:
+        raise Feedback(
+            "when function() was interrupted (KeyboardInterrupt), a child process that you forked came back out of "
+            "spawn(): a list of exceptions is never complete. Put the os._exit() into a finally block, which runs "
+            "whatever was raised."
+        )
+
+
+def _interrupted():
+    raise KeyboardInterrupt
 
 
 _CAME_OUT = 99
@@ -251,6 +261,22 @@ Exercise(
                 return pid
         """,
             "sys.exit() only raises SystemExit",
+        ),
+        "except SystemExit too": (
+            """
+            def spawn(function):
+                pid = os.fork()
+                if pid == 0:
+                    try:
+                        function()
+                    except Exception:
+                        os._exit(1)
+                    except SystemExit:
+                        os._exit(1)
+                    os._exit(0)
+                return pid
+        """,
+            "KeyboardInterrupt",
         ),
         "sys.exit": (
             """
@@ -824,6 +850,11 @@ def check_run(run):
             raise Feedback(f"{call} returned None. Return the number.")
         if status != expected:
             raw = " That is the raw wait status: exit_status() translates it." if status == expected << 8 else ""
+            if words[-1] == "exit 7" and status in (2, 127):
+                why = (
+                    "The shell did not get all of its words. os.execv(file, words) takes the whole list: words[0], the "
+                    "program's own name, belongs to it."
+                )
             raise Feedback(f"{call} returned {status!r}. Expected: {expected}. {why}{raw}")
         _check_prepared(told, call, here)
     check_nothing_left()
@@ -959,6 +990,19 @@ Challenge(
                 return os.waitpid(spawn(work), 0)[1]
         """,
             "exit_status() translates it",
+        ),
+        "without its name": (
+            """
+            def run(words, prepare):
+                def work():
+                    prepare()
+                    try:
+                        os.execv(find(words[0], []), words[1:])
+                    except ContainerError as error:
+                        os._exit(error.status)
+                return exit_status(os.waitpid(spawn(work), 0)[1])
+        """,
+            "words[0], the program's own name, belongs to it",
         ),
         "loses 126 and 127": (
             """

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import signal
+import time
 from contextlib import contextmanager
 
 from minict.kernel import mount
-from minict.kernel.namespaces import CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUTS, unshare
+from minict.kernel.namespaces import (
+    CLONE_NEWCGROUP,
+    CLONE_NEWIPC,
+    CLONE_NEWNET,
+    CLONE_NEWNS,
+    CLONE_NEWPID,
+    CLONE_NEWUTS,
+    unshare,
+)
 from minict.kernel.process import sethostname
 from minict.runtime import namespaces
 from minict.runtime.errors import ContainerError
@@ -20,11 +30,8 @@ from ..feedback import Feedback
 
 
 @contextmanager
-def stranger(flags: int, mark: str = ""):
-    """The pid of a process with new namespaces, as *flags* say; its host name is ``stranger`` if it may have one.
-
-    *mark*: the name of a file in a tmpfs on /mnt, if it has mounts of its own.
-    """
+def stranger(flags: int):
+    """The pid of a process with new namespaces, as *flags* say; its host name is ``stranger`` if it may have one."""
     ready, told = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -32,9 +39,6 @@ def stranger(flags: int, mark: str = ""):
             unshare(flags)
             if flags & CLONE_NEWUTS:
                 sethostname("stranger")
-            if mark:
-                mount.mount("tmpfs", "/mnt", "tmpfs")
-                open(f"/mnt/{mark}", "w").close()
             os.write(told, b"!")
             signal.pause()
         finally:
@@ -65,8 +69,21 @@ def listed(kinds) -> str:
 def check_identify(identify):
     """A process that shares half of its namespaces with us: does identify() return the kernel's numbers?"""
     with stranger(CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWIPC) as pid:
-        check_numbers(identify(pid), pid, "identify(PID)")
+        try:
+            check_numbers(identify(pid), pid, "identify(PID)")
+        except FileNotFoundError as error:
+            raise Feedback(_no_such_link(error)) from None
     check_numbers(identify(), "self", "identify()")
+
+
+def _no_such_link(error: FileNotFoundError) -> str:
+    told = f"identify(PID) raised {type(error).__name__}: {error}."
+    name = os.path.basename(str(error.filename))
+    if FILES.get(name, name) != name:
+        return (
+            f"{told} The kind {name} has another name in /proc/PID/ns, {FILES[name]}: use file in the path, not kind."
+        )
+    return f"{told} The links are /proc/PID/ns/FILE, with the number pid and the names on the right side in FILES."
 
 
 def check_numbers(answer, pid, call: str) -> None:
@@ -78,8 +95,7 @@ def check_numbers(answer, pid, call: str) -> None:
         missing, unknown = set(FILES) - set(answer), set(map(str, answer)) - set(FILES)
         if not unknown:
             raise Feedback(
-                f"{call} has nothing for {listed(missing)}: it returned after {len(answer)} of {len(FILES)} "
-                "kinds. Does a return inside the loop end the function too early?"
+                f"{call} has nothing for {listed(missing)}: it returned after {len(answer)} of {len(FILES)} kinds."
             )
         raise Feedback(
             f"{call} has nothing for {listed(missing)}, and has {listed(unknown)} instead. Use the kinds as "
@@ -187,7 +203,14 @@ Exercise(
             def identify(pid="self"):
                 return {kind: os.stat(f"/proc/{pid}/ns/{kind}").st_ino for kind in FILES}
         """,
-            "No such file or directory",
+            "use file in the path, not kind",
+        ),
+        "another path": (
+            """
+            def identify(pid="self"):
+                return {kind: os.stat(f"/proc/{pid}/{file}").st_ino for kind, file in FILES.items()}
+        """,
+            "The links are /proc/PID/ns/FILE",
         ),
         "the file system": (
             """
@@ -204,7 +227,7 @@ Exercise(
                     result[kind] = os.stat(f"/proc/{pid}/ns/{file}").st_ino
                     return result
         """,
-            "inside the loop",
+            "stands inside of the loop",
         ),
         "forgets to return": (
             """
@@ -295,6 +318,13 @@ def check_refusal(flags) -> None:
         raise Feedback(
             "flags(['uts', 'disk']) raised KeyError: 'disk'. After a typing mistake a user needs a sentence: "
             "raise ContainerError(…) when the kind is not in FLAGS."
+        ) from None
+    except (NameError, TypeError, AttributeError, Feedback):
+        raise  # a slip, and no refusal
+    except Exception as error:
+        raise Feedback(
+            f"flags(['uts', 'disk']) raised {type(error).__name__}. Refusing is right, but minict knows its own "
+            "exception alone as a mistake of the user: raise ContainerError(…)."
         ) from None
     raise Feedback(
         f"no kind of namespace is called disk, but flags(['uts', 'disk']) returned {number!r}. The container "
@@ -464,6 +494,18 @@ Exercise(
                 return result
         """,
             "say which kind is unknown",
+        ),
+        "another exception": (
+            """
+            def flags(kinds):
+                result = 0
+                for kind in kinds:
+                    if kind not in FLAGS:
+                        raise ValueError(f"there is no kind {kind}")
+                    result |= FLAGS[kind]
+                return result
+        """,
+            "raise ContainerError(…)",
         ),
     },
 )
@@ -769,15 +811,19 @@ def check_alone(alone):
 
 
 def check_moved(alone) -> bool:
-    before = numbers("self")
+    before, faults = numbers("self"), _faults_of_children()
     alone("lonely")
     after = numbers("self")
     new = {kind for kind in FILES if after[kind] != before[kind]}
     if missing := {"uts", "ipc"} - new:
+        forked = _faults_of_children() != faults
         raise Feedback(
             f'after alone("lonely") the process is in the same namespace as before of kind: {listed(missing)}. '
-            "unshare() takes both flags at "
-            "once, joined with |."
+            + (
+                "A child that you started has moved, and it has ended: the process that calls alone() must move itself."
+                if forked
+                else "unshare() takes both flags at once, joined with |."
+            )
         )
     if too_many := new - {"uts", "ipc"}:
         raise Feedback(
@@ -789,6 +835,17 @@ def check_moved(alone) -> bool:
             f"after alone(\"lonely\") the host name is {name!r}. Expected: 'lonely'. sethostname(name) sets it."
         )
     return True
+
+
+def _faults_of_children() -> int:
+    """A count that grows with each child of this process that ends; one that has not ended gets a moment."""
+    end = time.monotonic() + 3
+    try:
+        while not os.waitpid(-1, os.WNOHANG)[0] and time.monotonic() < end:
+            time.sleep(0.005)
+    except ChildProcessError:
+        pass
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt
 
 
 Challenge(
@@ -873,22 +930,84 @@ Challenge(
                     sethostname(name)
                     os._exit(0)
         """,
-            "in the same namespace as before",
+            "must move itself",
+        ),
+        "in a child that is waited for": (
+            """
+            def alone(name):
+                from minict.lab import run_in_child
+                def work():
+                    unshare(CLONE_NEWUTS | CLONE_NEWIPC)
+                    sethostname(name)
+                run_in_child(work)
+        """,
+            "must move itself",
         ),
     },
 )
 
 
+@contextmanager
+def inhabitant():
+    """The pid of a process with namespaces and a /proc of its own, as a container's first process has them.
+
+    Each namespace has a mark: the host name, the largest message (4242 bytes), the packets' time to live (42), and a
+    file in /mnt.
+    """
+    ready, told = os.pipe()
+    between = os.fork()
+    if between == 0:
+        try:
+            unshare(CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWPID)
+            if pid := os.fork():
+                os.write(told, b"%d\n" % pid)
+                os.waitpid(pid, 0)
+            else:
+                sethostname("stranger")
+                mount.mount("proc", "/proc", "proc")
+                mount.mount("tmpfs", "/mnt", "tmpfs")
+                for path, text in (
+                    ("/mnt/marked", ""),
+                    ("/proc/sys/kernel/msgmax", "4242"),
+                    ("/proc/sys/net/ipv4/ip_default_ttl", "42"),
+                ):
+                    with open(path, "w") as file:
+                        file.write(text)
+                os.write(told, b"!\n")
+                signal.pause()
+        finally:
+            os._exit(1)
+    os.close(told)
+    with open(ready) as lines:
+        words = sorted([lines.readline().strip(), lines.readline().strip()])
+    if words[0] != "!":
+        raise RuntimeError("a process for the check could not get its namespaces")
+    try:
+        yield int(words[1])
+    finally:
+        os.kill(int(words[1]), signal.SIGKILL)
+        os.waitpid(between, 0)
+
+
 def check_visit(visit):
-    """A process with four namespaces of its own: what a command finds in there, and what it leaves out here."""
-    with stranger(CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWNS, mark="marked") as pid:
+    """A process with namespaces of its own: what a command finds in there, and what it leaves out here."""
+    with inhabitant() as pid:
         sethostname("outside")
         before = numbers("self")
         for words, expected, why in (
             (["sh", "-c", "exit 7"], 7, "It is the exit status of the command."),
             (["sh", "-c", "kill -9 $$"], 137, "Signal 9 has ended the command: 128 + 9, which exit_status() knows."),
             (["sh", "-c", "test $(hostname) = stranger"], 0, "In the uts namespace of PID the host name is stranger."),
-            (["sh", "-c", "test $(wc -l < /proc/net/dev) = 3"], 0, "In the network namespace of PID lo is alone."),
+            (
+                ["sh", "-c", "test $(cat /proc/sys/kernel/msgmax) = 4242"],
+                0,
+                "In the ipc namespace of PID a message has at most 4242 bytes: enter ipc too.",
+            ),
+            (
+                ["sh", "-c", "test $(cat /proc/sys/net/ipv4/ip_default_ttl) = 42"],
+                0,
+                "In the network namespace of PID the packets' time to live is 42: enter network too.",
+            ),
             (
                 ["test", "-e", "/mnt/marked"],
                 0,
@@ -901,6 +1020,11 @@ def check_visit(visit):
                 raise Feedback(f"{call} returned None. Return the exit status.")
             if status != expected:
                 raw = " That is the raw wait status." if isinstance(status, int) and status == expected << 8 else ""
+                if expected == 7 and status == 1:
+                    why = (
+                        "An exception ended the child before it became the command. If a door was missing: the mount "
+                        "namespace of PID has another /proc, which does not know PID, so enter mount as the last one."
+                    )
                 raise Feedback(f"{call} returned {status!r}. Expected: {expected}. {why}{raw}")
             if moved := [kind for kind in FILES if numbers("self")[kind] != before[kind]]:
                 raise Feedback(
@@ -988,6 +1112,39 @@ Challenge(
                 return exit_status(os.waitpid(spawn(work), 0)[1])
         """,
             "enter mount too",
+        ),
+        "mount first": (
+            """
+            def visit(pid, words):
+                def work():
+                    for kind in ("mount", "uts", "ipc", "network"):
+                        enter(f"/proc/{pid}/ns/{FILES[kind]}", kind)
+                    os.execvp(words[0], words)
+                return exit_status(os.waitpid(spawn(work), 0)[1])
+        """,
+            "so enter mount as the last one",
+        ),
+        "no network": (
+            """
+            def visit(pid, words):
+                def work():
+                    for kind in ("uts", "ipc", "mount"):
+                        enter(f"/proc/{pid}/ns/{FILES[kind]}", kind)
+                    os.execvp(words[0], words)
+                return exit_status(os.waitpid(spawn(work), 0)[1])
+        """,
+            "enter network too",
+        ),
+        "no ipc": (
+            """
+            def visit(pid, words):
+                def work():
+                    for kind in ("uts", "network", "mount"):
+                        enter(f"/proc/{pid}/ns/{FILES[kind]}", kind)
+                    os.execvp(words[0], words)
+                return exit_status(os.waitpid(spawn(work), 0)[1])
+        """,
+            "enter ipc too",
         ),
         "no name": (
             """
