@@ -3,7 +3,9 @@ them."""
 
 from __future__ import annotations
 
+import inspect
 import os
+import re
 import sys
 
 import pytest
@@ -64,6 +66,9 @@ def test_a_wrong_repair_is_refused_with_a_reason(broken, name):
 def test_the_form_of_a_scenario(id):
     task = SCENARIOS[id]
     assert len(task.wrong) >= 2 and 1 <= len(task.clues) <= 3 and task.symptom.endswith(".") and 2 <= task.minutes <= 20
+    assert not any("box." in clue for clue in task.clues), "a clue names the variable that the notebook has"
+    private = re.findall(r"(?<!\w)_[a-z]\w*", inspect.getsource(task.solution))
+    assert not private, "a reader who sees the solution lacks these"
 
 
 def test_in_a_notebook(tiny):

@@ -11,6 +11,7 @@ import sys
 import time
 import traceback
 
+from minict.kernel.mount import MS_REC, MS_SHARED, mount
 from minict.kernel.namespaces import CLONE_NEWPID, unshare
 from minict.kernel.process import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, prctl
 from minict.runtime import init, process
@@ -48,6 +49,7 @@ class _Container:
         self.pidfd = os.pidfd_open(self.pid)
         os.close(self.commands)
         self.has_begun = self.told in select.select([self.told, self.pidfd], [], [], _PATIENCE)[0]
+        self.beginning = os.read(self.told, 1) if self.has_begun else b""
         return self
 
     def __exit__(self, *exception):
@@ -59,11 +61,13 @@ class _Container:
         self.number_one(self._command)
 
     def _command(self) -> None:
+        group = b"+" if os.getpgrp() == os.getpid() else b"-"  # begin() makes one
+        beginning = b"1" if os.getpid() == 1 else group
         process.restore_signals()
         os.close(self.commands)  # as exec closes it
         for _ in range(_ORPHANS):
             os.waitpid(_leave_orphan(lambda: None), 0)
-        os.write(self.tell, b"!")
+        os.write(self.tell, beginning)
         os.read(self.orders, 1)
         os.waitpid(_leave_orphan(signal.pause), 0)
         os._exit(self.status)
@@ -77,6 +81,16 @@ class _Container:
                 return 0
             time.sleep(0.01)
         return sum(each.state == "Z" for each in children)
+
+    def sleeps(self) -> bool:
+        """Whether process 1 sleeps on, as one does that waits.  A loop that asks again and again runs nearly always;
+        inside of the system call it can look asleep for a moment."""
+        limit = time.monotonic() + _PATIENCE
+        in_a_row = 0
+        while in_a_row < 10 and time.monotonic() < limit:
+            in_a_row = in_a_row + 1 if host.process_table()[self.pid].state == "S" else 0
+            time.sleep(0.01)
+        return in_a_row == 10
 
     def has_closed(self) -> bool:
         """Whether process 1 has closed what only the command needs: then who reads there meets the end of the file."""
@@ -178,6 +192,11 @@ def _check_process_1(reap) -> bool:
                 f"in a new pid namespace process 1 called reap(pid). While the command goes on, {zombies} orphans "
                 "have ended and are still zombies: reap() has to wait for them now, not when the command has "
                 "ended. os.wait() takes whichever child ends first."
+            )
+        if not box.sleeps():
+            raise Feedback(
+                "in a new pid namespace process 1 called reap(pid). While the command goes on, process 1 never sleeps: "
+                "its loop asks again and again, and keeps a processor busy. os.wait() sleeps until a child has ended."
             )
         box.end_command()
         status = box.ending()
@@ -319,6 +338,16 @@ Exercise(
                     return status
         """,
             "not when the command has ended",
+        ),
+        "asks again and again": (
+            """
+            def reap(pid):
+                while True:
+                    child, status = os.waitpid(-1, os.WNOHANG)
+                    if child == pid:
+                        return status
+        """,
+            "never sleeps",
         ),
         "until nobody is left": (
             """
@@ -611,6 +640,16 @@ class _Process1:
 
 
 def _check_begun(box: _Container) -> None:
+    if box.beginning == b"1":
+        raise Feedback(
+            "the command ran in process 1 itself. With spawn(begin(command)) process 1 calls begin(command) at once, and "
+            "spawn() would get its result. Pass a function that the child is to call: spawn(lambda: begin(command))."
+        )
+    if box.beginning == b"-":
+        raise Feedback(
+            "the child called command() without begin(command): it has no process group of its own, and a terminal's "
+            "Ctrl-C would not reach it. The child calls begin(command): spawn(lambda: begin(command))."
+        )
     if box.has_begun:
         return
     status = box.ending()
@@ -722,14 +761,18 @@ Exercise(
     hints=[
         "You have a function for each step: start the child, forward signals to it, wait for everybody, end.",
         "pid = spawn(lambda: begin(command)) starts the child. reap(pid) returns how it ended, as a wait status.",
-        "The last line is os._exit(exit_status(reap(pid))).",
+        "The last line is os._exit(exit_status(reap(pid))). The line with os.closerange() may stand before or after "
+        "forward_signals(pid), but after spawn(). (The package closes the first three files too: its number 1 prints "
+        "nothing.)",
     ],
     right={
-        "without begin": """
+        "a function with a name": """
             def run(command):
-                child = spawn(command)
-                os.closerange(3, 1024)
+                def work():
+                    begin(command)
+                child = spawn(work)
                 forward_signals(child)
+                os.closerange(0, 1024)
                 os._exit(exit_status(reap(child)))
         """,
         "a fork by hand": """
@@ -839,7 +882,27 @@ Exercise(
             def run(command):
                 begin(command)
         """,
-            "still zombies",
+            "ran in process 1 itself",
+        ),
+        "calls, and does not pass": (
+            """
+            def run(command):
+                pid = spawn(begin(command))
+                os.closerange(3, 1024)
+                forward_signals(pid)
+                os._exit(exit_status(reap(pid)))
+        """,
+            "Pass a function that the child is to call",
+        ),
+        "without begin": (
+            """
+            def run(command):
+                child = spawn(command)
+                os.closerange(3, 1024)
+                forward_signals(child)
+                os._exit(exit_status(reap(child)))
+        """,
+            "without begin(command)",
         ),
     },
 )
@@ -849,7 +912,9 @@ Exercise(
 
 
 def check_first(first):
-    """Commands that look at their own number and at /proc; and what has become of the caller."""
+    """A host whose mounts are shared, as systemd's are; commands that look at their own number and at /proc; and what
+    has become of the caller."""
+    mount(None, "/", None, MS_SHARED | MS_REC)
     here, mounted = os.readlink("/proc/self/ns/pid_for_children"), len(host.mount_table())
     for words, expected, why in (
         (["sh", "-c", "exit 7"], 7, "It is the exit status of the command."),
@@ -1005,6 +1070,19 @@ Challenge(
                 return exit_status(os.waitpid(spawn(parent), 0)[1])
         """,
             "mounts of its own",
+        ),
+        "mounts that are shared": (
+            """
+            def first(words):
+                def number_one():
+                    mount("proc", "/proc", "proc")
+                    os.execvp(words[0], words)
+                def parent():
+                    unshare(CLONE_NEWPID | CLONE_NEWNS)
+                    os._exit(exit_status(os.waitpid(spawn(number_one), 0)[1]))
+                return exit_status(os.waitpid(spawn(parent), 0)[1])
+        """,
+            "and make_private()",
         ),
     },
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import resource
 import subprocess
 from contextlib import contextmanager
 
@@ -79,6 +80,8 @@ def check_shebang(shebang):
             )
         if [word.strip() for word in answer] == expected:
             why = "The kernel drops blanks and the end of the line: text.strip()."
+        if answer and answer[0].startswith("#!"):
+            why = "The first two bytes, #!, are not a part of the path: line[2:] is what follows them."
         if answer != expected:
             raise Feedback(f"{call} returned {answer!r}. Expected: {expected}. {why}")
     _check_with_kernel(shebang)
@@ -227,7 +230,7 @@ Exercise(
                     line = file.readline(256)
                 return os.fsdecode(line).strip().split(maxsplit=1) if line.startswith(b"#!") else []
         """,
-            "Expected: ['/bin/sh']",
+            "line[2:] is what follows them",
         ),
         "reads text": (
             """
@@ -512,6 +515,11 @@ def check_place(root: str, program: str, call: str) -> None:
         raise Feedback(f"after {call} rootfs is still empty.")
     contents = {path: _digest(path) for path in needed}
     found = same_fate(lambda: (os.chroot(top), os.chdir("/"), {path: _digest(path) for path in needed})[2])
+    if [path for path in needed if not found[path]] == [program] != needed and not os.path.islink(f"{top}{program}"):
+        raise Feedback(
+            f"after {call} the program itself is missing inside rootfs: libraries(program) are only the files that it "
+            f"needs. {program} must be copied too."
+        )
     if not found[program] and not os.path.islink(f"{top}{program}"):
         raise Feedback(
             f"after {call} nothing can be opened at {program} inside rootfs: each file must have the same path inside "
@@ -646,7 +654,7 @@ Exercise(
                 for path in libraries(program):
                     copy_file(path, rootfs)
         """,
-            "the same path inside as outside",
+            "the program itself is missing",
         ),
         "without the loader": (
             """
@@ -708,6 +716,30 @@ Exercise(
 # ---- the challenge: lock_in ------------------------------------------------------------------------------------
 
 
+def _open_high(path: str) -> int:
+    """Open *path*, to be inherited, by a number that is about as high as a process may have by default."""
+    low = os.open(path, os.O_RDONLY)
+    highest = min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 1001) - 1
+    os.dup2(low, highest, inheritable=True)
+    os.close(low)
+    return highest
+
+
+def _watch_close(descriptor: int) -> None:
+    """Let os.closerange() say what is wrong when it would close *descriptor* in this process, and not in a child."""
+    caller, closerange = os.getpid(), os.closerange
+
+    def watched(first: int, end: int) -> None:
+        if os.getpid() == caller and first <= descriptor < end:
+            raise Feedback(
+                f"os.closerange({first}, {end}) ran in the process that called lock_in(), and would close that one's files. "
+                "The command needs them closed, and its caller needs them open: call it in the child."
+            )
+        closerange(first, end)
+
+    os.closerange = watched
+
+
 def check_lock_in(lock_in):
     """A room with a shell and a /proc, and a caller that holds the host's / open: what can the shell reach?"""
     shell = hostimage.find_program("sh")
@@ -716,8 +748,8 @@ def check_lock_in(lock_in):
     hostimage.copy_program(shell, os.path.abspath("room"))
     os.makedirs("room/proc", exist_ok=True)
     k.mount("proc", "room/proc", "proc")
-    door = os.open("/", os.O_RDONLY)
-    os.set_inheritable(door, True)
+    door = _open_high("/")
+    _watch_close(door)
     for script, expected, why in (
         ("exit 7", 7, "It is the exit status of the command."),
         ("kill -9 $$", 137, "Signal 9 has ended the command: 128 + 9, which exit_status() knows."),
@@ -726,9 +758,8 @@ def check_lock_in(lock_in):
         (
             f"test -e /proc/self/fd/{door}",
             1,
-            "The caller has the host's / open, and the command has inherited that: through it leads a way out. Close "
-            "what is above 2 "
-            "before exec: os.closerange(3, 1024).",
+            f"The caller has the host's / open, by the number {door}, and the command has inherited that: through it leads "
+            "a way out. Close all that is above 2 before exec: os.closerange(3, 1024).",
         ),
     ):
         call = f"lock_in(rootfs, ['sh', '-c', {script!r}])"
@@ -826,6 +857,30 @@ Challenge(
                 return exit_status(os.waitpid(spawn(work), 0)[1])
         """,
             "a way out",
+        ),
+        "half of the window": (
+            """
+            def lock_in(rootfs, words):
+                def work():
+                    os.chroot(rootfs)
+                    os.chdir("/")
+                    os.closerange(3, 64)
+                    os.execvp(words[0], words)
+                return exit_status(os.waitpid(spawn(work), 0)[1])
+        """,
+            "Close all that is above 2",
+        ),
+        "closes the caller's files": (
+            """
+            def lock_in(rootfs, words):
+                os.closerange(3, 1024)
+                def work():
+                    os.chroot(rootfs)
+                    os.chdir("/")
+                    os.execvp(words[0], words)
+                return exit_status(os.waitpid(spawn(work), 0)[1])
+        """,
+            "call it in the child",
         ),
         "no chroot": (
             """

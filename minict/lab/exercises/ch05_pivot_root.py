@@ -811,7 +811,12 @@ def check_contain(contain):
             0,
             "There is nothing in /proc: mount a proc on rootfs + '/proc', in number 1, before pivot_root().",
         ),
-        ("test -d /proc/1 -a ! -e /proc/3", 0, "/proc shows processes of the host: number 1 has to mount it."),
+        (
+            'cd /proc; test "$(echo [0-9]*)" = "1 2" || test "$(echo [0-9]*)" = 1',
+            0,
+            "/proc shows other processes: a proc shows the pid namespace of the process that mounts it, so number 1 has to "
+            "mount it.",
+        ),
         (
             _LOOK_AT_MOUNTS,
             0,
@@ -999,6 +1004,22 @@ Challenge(
                 return exit_status(os.waitpid(spawn(parent), 0)[1])
         """,
             "There is nothing in /proc",
+        ),
+        "proc in the outer child": (
+            """
+            def contain(rootfs, words):
+                def number_one():
+                    pivot_root(rootfs)
+                    os.execvp(words[0], words)
+                def parent():
+                    unshare(CLONE_NEWNS | CLONE_NEWPID)
+                    make_private()
+                    k.mount(rootfs, rootfs, None, k.MS_BIND)
+                    k.mount("proc", f"{rootfs}/proc", "proc")
+                    os._exit(exit_status(os.waitpid(spawn(number_one), 0)[1]))
+                return exit_status(os.waitpid(spawn(parent), 0)[1])
+        """,
+            "/proc shows other processes",
         ),
     },
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 
 import minict
@@ -71,8 +72,11 @@ def _sleeps(pid: int) -> bool:
 
 def repair(box):
     """End the parent that waits for nobody: its children go to number 1, an init, which waits for them."""
-    parent = next(process for process in _inside(box) if process.read("cmdline") == b"sleep\x00111111\x00")
-    os.kill(parent.pid, 15)
+    from minict.lab.host import descendants, process_table
+
+    table = process_table()
+    zombie = next(table[pid] for pid in descendants(table, box.pid) if table[pid].state == "Z")
+    os.kill(zombie.parent, signal.SIGTERM)
 
 
 def _kill_the_zombies(box):
@@ -95,9 +99,10 @@ Scenario(
     start=start,
     check=check,
     clues=[
-        "process_tree(box.pid) draws who is whose child. Which processes are left over, and what do they have in "
+        "process_tree(crowded.pid) draws who is whose child. Which processes are left over, and what do they have in "
         "common?",
-        "A zombie waits for its parent to ask. Its parent is a sleep, and that never asks.",
+        "A zombie waits for its parent to ask. Its parent is a sleep, and that never asks. (zombies(crowded.pid) is 0: "
+        "it counts the children of number 1, and these are the children of that sleep.)",
         "When a parent ends, its children go to number 1. Number 1 is an init here, and asks for everybody.",
     ],
     solution=repair,
