@@ -1,16 +1,19 @@
 """The warm-up of a chapter: three questions of earlier chapters' quizzes, those first that were missed.
 
 To be asked again, some time later, is what makes a thing stay.  Which three: what was answered wrongly the last time,
-then what was answered longest ago, then what was never asked.  Without a record three fixed ones, so that each run
-shows the same.
+then what was answered longest ago, then what was never asked.  What was answered rightly within the last hour comes
+last of all.  Without a record three fixed ones, so that each run shows the same.
 """
 
 from __future__ import annotations
+
+import time
 
 from . import record
 from .quiz import Question, Quiz, quizzes
 
 _COUNT = 3
+_FRESH = 3600  # seconds after an answer in which the same question would be no exercise
 
 
 def warm_up(chapter: int) -> Quiz:
@@ -54,16 +57,20 @@ def pick(chapter: int) -> list[tuple[str, int]]:
     oldest = sorted(
         (place for place in earlier if entry[place] and place not in missed), key=lambda each: entry[each]["at"]
     )
+    before = time.time() - _FRESH
+    faded = [place for place in oldest if entry[place]["at"] < before]
     # Somebody with a record gets at most two of what is known already, and one question that is new.
-    chosen = [*missed[:_COUNT], *oldest[: _COUNT - 1]][:_COUNT]
-    return [*chosen, *(place for place in _fixed(chapter) if place not in chosen)][:_COUNT]
+    new = [place for place in _fixed(chapter) if not entry[place]]
+    chosen = [*missed[:_COUNT], *faded[: _COUNT - 1]][:_COUNT]
+    return list(dict.fromkeys([*chosen, *new, *oldest, *_fixed(chapter)]))[:_COUNT]
 
 
 def _fixed(chapter: int) -> list[tuple[str, int]]:
-    """One question each of the three chapters before, then further ones of the last; appending to a quiz changes
-    none."""
-    quizzes = list(reversed(_before(chapter)))
-    first = [(quiz.id, 1 + (chapter + distance) % 3) for distance, quiz in enumerate(quizzes[:_COUNT])]
+    """One question each of the three chapters before, then further ones from the first chapter on; appending to a quiz
+    changes none."""
+    quizzes = _before(chapter)
+    last = reversed(quizzes[-_COUNT:])
+    first = [(quiz.id, 1 + (chapter + distance) % 3) for distance, quiz in enumerate(last)]
     more = [(quiz.id, number) for quiz in quizzes for number in range(1, len(quiz.questions) + 1)]
     return list(dict.fromkeys([*first, *more]))
 

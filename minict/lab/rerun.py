@@ -1,14 +1,19 @@
 """A cell that is run again starts its containers again: those of the time before are stopped first.
 
 Else ``box = minict.run(…, name="box", detach=True)`` could be run only once: the name is in use, by a container that
-nobody has a variable for any more.  Cells are told apart by the id that JupyterLab sends with them.
+nobody has a variable for any more.  Cells are told apart by the id that JupyterLab sends with them; where none comes,
+by their text.
 """
 
 from __future__ import annotations
 
 from minict.engine import api
 
-_started: dict[str, list[api.Running]] = {}  # a cell's id -> the containers that its last run has left running
+_started: dict[str, list[api.Running]] = {}  # a cell's id or text -> the containers that its last run has left running
+
+
+def _key(info) -> str:
+    return info.cell_id or info.raw_cell or ""
 
 
 def load(shell) -> None:
@@ -16,13 +21,13 @@ def load(shell) -> None:
     seen: set[api.Running] = set()
 
     def before(info) -> None:
-        for container in _started.pop(info.cell_id, []):
+        for container in _started.pop(_key(info), []):
             container.stop(timeout=0)
         seen.update(api.running)
 
     def after(result) -> None:
-        if result.info is not None and result.info.cell_id:
-            _started[result.info.cell_id] = [each for each in api.running if each not in seen]
+        if result.info is not None and _key(result.info):
+            _started[_key(result.info)] = [each for each in api.running if each not in seen]
         seen.clear()
 
     shell.events.register("pre_run_cell", before)

@@ -22,6 +22,17 @@ def test_a_cell_that_is_run_again_stops_the_container_of_the_time_before(tiny):
         )
 
 
+def test_without_ids_the_same_text_is_the_same_cell(tiny):
+    with Kernel() as kernel:
+        kernel.run(
+            "import minict; from minict.engine import api\n"
+            f"def again(text): return get_ipython().run_cell(text).success\nstart = {START!r}"
+        )
+        assert kernel.run("print(again(start), again(start), len(api.running), box.status)") == "True True 1 running\n"
+        assert "the name 'box' is in use" in kernel.run("again(start + '  # another one')")
+        kernel.run("box.stop(timeout=0)")
+
+
 def test_a_cell_without_containers_stops_nobody(tiny):
     with Kernel() as kernel:
         kernel.run(f"import minict; shell = get_ipython(); shell.run_cell({START!r}, cell_id='one')")

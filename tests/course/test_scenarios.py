@@ -163,13 +163,23 @@ def test_the_warm_up_without_a_record_is_always_the_same(monkeypatch):
     assert recall.pick(0) == [] and "first chapter" in repr(recall.warm_up(0))
 
 
-def test_what_was_missed_is_asked_first_and_what_was_long_ago_next(own_record):
+def test_what_was_missed_is_asked_first_and_what_was_long_ago_next(own_record, monkeypatch):
     record.note("quizzes", "process/4", missed=True)
     record.note("quizzes", "namespaces/2", missed=False)
     record.note("quizzes", "pivot-root/1", missed=True)  # a later chapter's
+    monkeypatch.setattr(recall.time, "time", lambda: record.section("quizzes")["namespaces/2"]["at"] + 7200)
     assert recall.pick(4)[:2] == [("process", 4), ("namespaces", 2)] and len(recall.pick(4)) == 3
     record.note("quizzes", "process/4", missed=False)
     assert recall.pick(4)[0] == ("namespaces", 2) or recall.pick(4)[0] == ("process", 4)
+
+
+def test_what_was_answered_a_moment_ago_is_not_asked_again(own_record):
+    count = len(quizzes()["process"].questions)
+    for number in range(1, count + 1):
+        record.note("quizzes", f"process/{number}", missed=False)
+    assert {quiz for quiz, _ in recall.pick(2)} == {"what-is-a-container"}
+    record.note("quizzes", "process/2", missed=True)
+    assert recall.pick(2)[0] == ("process", 2)
 
 
 def test_a_click_and_an_answer_are_remembered(own_record):
