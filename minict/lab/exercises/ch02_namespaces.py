@@ -812,7 +812,15 @@ def check_alone(alone):
 
 def check_moved(alone) -> bool:
     before, faults = numbers("self"), _faults_of_children()
-    alone("lonely")
+    try:
+        alone("lonely")
+    except TypeError as error:
+        if "unshare() takes 1" in str(error):
+            raise Feedback(
+                'alone("lonely") calls unshare() with several arguments, and it takes one number: join the flags '
+                "with |."
+            ) from None
+        raise
     after = numbers("self")
     new = {kind for kind in FILES if after[kind] != before[kind]}
     if missing := {"uts", "ipc"} - new:
@@ -913,6 +921,14 @@ Challenge(
                 sethostname(name)
         """,
             "of kind: ipc, uts",
+        ),
+        "two arguments": (
+            """
+            def alone(name):
+                unshare(CLONE_NEWUTS, CLONE_NEWIPC)
+                sethostname(name)
+        """,
+            "join the flags with |",
         ),
         "the name first": (
             """
@@ -1022,8 +1038,9 @@ def check_visit(visit):
                 raw = " That is the raw wait status." if isinstance(status, int) and status == expected << 8 else ""
                 if expected == 7 and status == 1:
                     why = (
-                        "An exception ended the child before it became the command. If a door was missing: the mount "
-                        "namespace of PID has another /proc, which does not know PID, so enter mount as the last one."
+                        "An exception ended the child before it became the command. If a door was missing: its name is "
+                        "FILES[kind]; and the mount namespace of PID has another /proc, which does not know PID, so "
+                        "enter mount as the last one."
                     )
                 raise Feedback(f"{call} returned {status!r}. Expected: {expected}. {why}{raw}")
             if moved := [kind for kind in FILES if numbers("self")[kind] != before[kind]]:
@@ -1123,6 +1140,17 @@ Challenge(
                 return exit_status(os.waitpid(spawn(work), 0)[1])
         """,
             "so enter mount as the last one",
+        ),
+        "the kinds as doors": (
+            """
+            def visit(pid, words):
+                def work():
+                    for kind in ("uts", "ipc", "network", "mount"):
+                        enter(f"/proc/{pid}/ns/{kind}", kind)
+                    os.execvp(words[0], words)
+                return exit_status(os.waitpid(spawn(work), 0)[1])
+        """,
+            "its name is FILES[kind]",
         ),
         "no network": (
             """
