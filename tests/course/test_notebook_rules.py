@@ -103,6 +103,7 @@ def test_a_good_chapter_has_no_fault_but_too_few_exercises():
         (code("1", outputs=[printed("oh", "stderr")]), "writes to stderr"),
         (code("f();"), "semicolon"),
         (code("import os\nos.fork()"), "forks outside"),
+        (code("from minict.runtime.init import begin\nfor begin in (1, 2): pass"), "begin is a function"),
         (code("!ls\nfrom os import fork\nif fork() == 0: pass"), "forks outside"),
         (code("1", tags=["nbval-ignore-output"]), "no reason"),
         (code("# NBVAL_IGNORE_OUTPUT\n1"), "comment for nbval"),

@@ -114,6 +114,29 @@ def _is_fork(node) -> bool:
     return name in ("fork", "forkpty", "clone3")
 
 
+_SCOPES = (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+def no_name_has_two_meanings(page):
+    """A cell that is run again after a later one would find a number where it needs a function."""
+    functions, values = set(), set()
+    for cell in page.code:
+        if cell.source.startswith("%%"):
+            continue
+        nodes = ast.parse(TransformerManager().transform_cell(cell.source)).body
+        for node in nodes:  # it grows: these are the names of the notebook, not those inside of functions
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                functions.update((name.asname or name.name).partition(".")[0] for name in node.names)
+            elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                functions.add(node.name)
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                values.add(node.id)
+            if not isinstance(node, _SCOPES):
+                nodes.extend(ast.iter_child_nodes(node))
+    for name in sorted(functions & values):
+        yield f"{name} is a function or a module in one cell, and a variable in another"
+
+
 def nothing_is_ignored_without_a_reason(page):
     for cell in page.code:
         if re.search(r"NBVAL_|PYTEST_VALIDATE", cell.source):
@@ -319,6 +342,7 @@ FOR_ALL = (
     no_words_of_warning,
     no_semicolons,
     forks_are_in_children,
+    no_name_has_two_meanings,
     nothing_is_ignored_without_a_reason,
     no_state_of_widgets,
     same_metadata,
