@@ -93,3 +93,13 @@ def test_the_short_path_runs_alone(name, tiny):
     for cell, outputs in zip(short, shown):
         if cell.source.strip() == "leave_no_trace()":
             assert "left no trace on the host" in outputs[0]
+
+
+@pytest.mark.parametrize("name", [name for name in PATHS if name >= "03"])  # the others give containers names
+def test_each_cell_can_be_run_twice(name, tiny):
+    """Also where no front end sends the ids of cells, and so nothing stops the containers of the time before."""
+    page = Page(PATHS[name])
+    cells = [cell for cell in page.code for _ in range(2)]
+    for cell, outputs in zip(cells, run(page, {}, cells)):
+        if cell.source.strip() == "leave_no_trace()":
+            assert "left no trace on the host" in outputs[0]
