@@ -12,7 +12,6 @@ import sys
 from minict.runtime.errors import ContainerError
 
 from . import caller
-from .errors import status_of, tell
 from .index import find, groups, load
 
 HELP = ("-h", "--help", "help")
@@ -38,6 +37,8 @@ def main(words: list[str] | None = None) -> None:
     except BaseException as error:
         if debug:
             raise
+        from .errors import status_of, tell
+
         tell(error)
         status = status_of(error, words[debug:])
     os._exit(status)  # nothing is left to clean up, and the interpreter's own exit takes 2 ms

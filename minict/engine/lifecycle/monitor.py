@@ -35,7 +35,6 @@ from minict.engine.util.daemonize import (
     send,
     take_signals,
 )
-from minict.runtime import terminal
 from minict.runtime.errors import OUR_ERROR, ContainerError
 from minict.runtime.files import write_all
 
@@ -104,6 +103,8 @@ class Monitor:
                     self.record, streams=(-1, 1, 2), console=theirs.fileno(), size=self.size, trace=self.trace
                 )
                 theirs.close()
+                from minict.runtime import terminal  # a millisecond: only with a terminal
+
                 self.input = terminal.receive(ours.fileno())
             finally:
                 ours.close()
@@ -266,6 +267,8 @@ class Monitor:
             self._end_input()
         elif kind == SIZE and self.settings.tty:
             rows, columns = map(int, data.split())
+            from minict.runtime import terminal
+
             terminal.set_size(self.input, rows, columns)
         elif kind == SIGNAL:
             self.signal(int(data))
@@ -412,7 +415,11 @@ def detach(record: Record, *, starter=None, trace: bool = False) -> str:
 
     *starter*: the socket of its first client, which the monitor takes over. Raises :class:`ContainerError`.
     """
-    size = terminal.size(fd) if record.settings.get("tty") and (fd := terminal.screen()) >= 0 else None
+    size = None
+    if record.settings.get("tty"):
+        from minict.runtime import terminal
+
+        size = terminal.size(fd) if (fd := terminal.screen()) >= 0 else None
 
     def work(told) -> None:
         record.forget_lock()  # the command takes it over

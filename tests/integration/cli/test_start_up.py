@@ -11,7 +11,7 @@ from tests.unit.test_imports import SLOW
 # What a run needs of the engine.  Each module costs 0.1 ms at each start: what few runs need is imported where they
 # need it.
 _OF_THE_ENGINE = {
-    *("cli", "cli.caller", "cli.commands", "cli.commands.run", "cli.errors", "cli.main", "cli.parser", "cli.index"),
+    *("cli", "cli.caller", "cli.commands", "cli.commands.run", "cli.main", "cli.parser", "cli.index"),
     *(
         "containers",
         "containers.env",
