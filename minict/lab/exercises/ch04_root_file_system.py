@@ -732,8 +732,8 @@ def _watch_close(descriptor: int) -> None:
     def watched(first: int, end: int) -> None:
         if os.getpid() == caller and first <= descriptor < end:
             raise Feedback(
-                f"os.closerange({first}, {end}) ran in the process that called lock_in(), and would close that one's files. "
-                "The command needs them closed, and its caller needs them open: call it in the child."
+                f"os.closerange({first}, {end}) ran in the process that called lock_in(), which needs its files. "
+                "Only the command must not have them: call it in the child."
             )
         closerange(first, end)
 
