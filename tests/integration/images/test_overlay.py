@@ -56,7 +56,7 @@ def test_a_container_has_more_layers_than_their_paths_fit_on_a_page(number):
 
 def test_more_layers_than_any_mount_takes_are_one_sentence():
     parts = [Layer(a=str(each)) for each in range(401)]
-    with pytest.raises(ContainerError, match="401 layers, and 400 is the limit"):
+    with pytest.raises(ContainerError, match="401 layers: the limit is 400"):
         manifest.parse_config(config_of(*parts))
 
 
