@@ -165,8 +165,9 @@ class _Leases:
         """Wait a moment. Raises :class:`OSError` when that was long enough."""
         if self._left <= 0:
             raise OSError(errno.EWOULDBLOCK, "another process holds leases on it and other files", path)
-        time.sleep(0.05)
-        self._left -= 0.05
+        # often: a container that takes the lease again and again leaves a millisecond in between
+        time.sleep(0.0005)
+        self._left -= 0.0005
 
 
 _leases = _Leases()
