@@ -66,7 +66,7 @@ class Health:
                 self._insist()
         elif time.monotonic() >= self.next:
             self.next = time.monotonic() + self._pause()
-            if not os.path.exists(self.record.state.path("paused")):  # a frozen container cannot answer
+            if not self._paused():
                 try:
                     self._begin()
                 except OSError:  # no process or descriptor is available now: try at the next time
@@ -91,6 +91,10 @@ class Health:
         """Seconds until the next check: shorter during the start period."""
         starting = self.status == "starting" and self._in_start_period()
         return self.policy["StartInterval" if starting else "Interval"] / 1e9
+
+    def _paused(self) -> bool:
+        """A frozen container cannot answer: it is not asked, and a check that the freeze overtook tells nothing."""
+        return os.path.exists(self.record.state.path("paused"))
 
     def _in_start_period(self) -> bool:
         return time.monotonic() - self.began < self.policy["StartPeriod"] / 1e9
@@ -123,6 +127,9 @@ class Health:
         self.fd = -1
         os.waitpid(self._pid, 0)
         status, before = int(word or -1), self.status
+        self.next = time.monotonic() + self._pause()
+        if status != 0 and self._paused():
+            return
         if status == 0:
             self.status, self.failures = "healthy", 0
         elif self.status != "starting" or not self._in_start_period():
@@ -140,7 +147,7 @@ class Health:
                 "Output": output.decode(errors="replace") if word else _TOO_LONG,
             },
         ]
-        self.next = time.monotonic() + self._pause()
+        self.next = time.monotonic() + self._pause()  # again: the status decides how long
         self._write()
 
     def _write(self) -> None:
