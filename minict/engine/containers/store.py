@@ -142,7 +142,9 @@ class Record:
     def paused(self) -> bool:
         from minict.runtime.container import RuntimeContainer
 
-        return os.path.exists(self.state.path("paused")) and RuntimeContainer(self.id).cgroup.frozen
+        from . import freezer
+
+        return freezer.is_marked(self.state) and RuntimeContainer(self.id).cgroup.frozen
 
     @property
     def monitor(self) -> int | None:

@@ -24,7 +24,7 @@ import _socket
 import os
 import select
 
-from minict.engine.containers import policies
+from minict.engine.containers import freezer, policies
 from minict.engine.containers.store import Record, now
 from minict.engine.images.image import Image
 from minict.engine.networks import sandbox
@@ -281,8 +281,7 @@ class Monitor:
     def _freeze(self, client: _Client) -> None:
         """Freeze the container until *client* leaves, however it ends: ``commit`` may be killed."""
         try:
-            open(self.record.state.path("paused"), "w").close()
-            self.container.cgroup.freeze()
+            freezer.freeze(self.record.state)
             client.freezes = True
             client.send(FROZEN)
         except (ContainerError, OSError) as error:
@@ -290,8 +289,7 @@ class Monitor:
 
     def _thaw(self) -> None:
         try:
-            self.container.cgroup.thaw()
-            os.unlink(self.record.state.path("paused"))
+            freezer.thaw(self.record.state)
         except (ContainerError, OSError):
             pass  # somebody has done it already, or a control group above is frozen
 
