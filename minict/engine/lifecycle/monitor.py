@@ -24,7 +24,7 @@ import _socket
 import os
 import select
 
-from minict.engine.containers import freezer, policies
+from minict.engine.containers import policies
 from minict.engine.containers.store import Record, now
 from minict.engine.images.image import Image
 from minict.engine.networks import sandbox
@@ -280,6 +280,8 @@ class Monitor:
 
     def _freeze(self, client: _Client) -> None:
         """Freeze the container until *client* leaves, however it ends: ``commit`` may be killed."""
+        from minict.engine.containers import freezer
+
         try:
             freezer.freeze(self.record.state)
             client.freezes = True
@@ -288,6 +290,8 @@ class Monitor:
             client.send(FROZEN + str(error).encode(errors="replace"))
 
     def _thaw(self) -> None:
+        from minict.engine.containers import freezer
+
         try:
             freezer.thaw(self.record.state)
         except (ContainerError, OSError):
