@@ -23,7 +23,7 @@ import time
 
 from minict.runtime import jsonfile, paths
 from minict.runtime.errors import ContainerError
-from minict.runtime.files import lock_directory, remove_tree
+from minict.runtime.files import lock_directory, names_in, remove_tree
 from minict.runtime.state import State, begin_time
 
 from . import names
@@ -236,10 +236,7 @@ class Record:
 def all_ids() -> list[str]:
     """The ids of all containers."""
     directory = f"{paths.data_root()}/containers"
-    try:
-        return [id for id in os.listdir(directory) if os.path.exists(f"{directory}/{id}/container.json")]
-    except FileNotFoundError:
-        return []
+    return [id for id in names_in(directory) if os.path.exists(f"{directory}/{id}/container.json")]
 
 
 def records() -> list[Record]:
