@@ -20,6 +20,7 @@ from minict.runtime.state import State
 def freeze(state: State) -> None:
     """Stop all processes of the container until :func:`thaw`. Raises :class:`ContainerError`."""
     open(state.path("paused"), "w").close()
+    _remove(state.path("thawed"))
     RuntimeContainer(state.id).cgroup.freeze()
 
 
@@ -27,10 +28,7 @@ def thaw(state: State) -> None:
     """Let all processes of the container continue. Raises :class:`ContainerError`."""
     RuntimeContainer(state.id).cgroup.thaw()
     jsonfile.write(state.path("thawed"), time.monotonic_ns())  # before "paused" goes: overtook() must not miss it
-    try:
-        os.unlink(state.path("paused"))
-    except FileNotFoundError:
-        pass
+    _remove(state.path("paused"))
 
 
 def is_marked(state: State) -> bool:
@@ -46,3 +44,10 @@ def overtook(state: State, since: int) -> bool:
         return bool(jsonfile.read(state.path("thawed")) >= since)
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return False
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
