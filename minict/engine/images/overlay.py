@@ -25,9 +25,9 @@ from minict.runtime.errors import ContainerError
 
 from . import store
 
-# An upper layer that is read by `diff` and `commit` must hold whole files and directories, and no references into
-# those below.
-_WHOLE = ["redirect_dir=off", "metacopy=off", "index=off"]
+#: An upper layer that `diff` and `commit` read must hold whole files and directories, and no references into those
+#: below.
+WHOLE = ["redirect_dir=off", "metacopy=off", "index=off"]
 _PAGE = 4096
 
 
@@ -66,10 +66,8 @@ def mount(image, directory: str, once: bool = False) -> spec.Mount:
     """
     place = directory.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
     options = [
-        f"lowerdir={':'.join(image.links)}",
-        f"upperdir={place}/upper",
-        f"workdir={place}/work",
-        *_WHOLE,
+        *overlay_options(image.links, f"{place}/upper", f"{place}/work"),
+        *WHOLE,
         *["volatile"] * once,
     ]
     if len(",".join(options)) >= _PAGE:
@@ -78,6 +76,15 @@ def mount(image, directory: str, once: bool = False) -> spec.Mount:
             "is too long: build it with fewer steps"
         )
     return spec.Mount(destination="/", type="overlay", source=f"{store.store()}/links", options=options)
+
+
+def overlay_options(lowers: list[str], upper: str, work: str) -> list[str]:
+    """The options of mount(2) for the layers *lowers*, the top one first, below *upper*, which takes all changes.
+
+    *work*: an empty directory on *upper*'s file system. In all paths a backslash precedes each colon, comma and
+    backslash.  Source: overlayfs.rst.
+    """
+    return [f"lowerdir={':'.join(lowers)}", f"upperdir={upper}", f"workdir={work}"]
 
 
 def usable() -> bool:
@@ -112,10 +119,7 @@ def _try() -> bool:
     with Making(None) as making:
         for name in ("lower", "upper", "work", "root"):
             os.mkdir(f"{making.path}/{name}")
-        options = ",".join(
-            [f"{option}={name}" for option, name in (("lowerdir", "lower"), ("upperdir", "upper"), ("workdir", "work"))]
-            + _WHOLE
-        )
+        options = ",".join([*overlay_options(["lower"], "upper", "work"), *WHOLE])
         pid = os.fork()
         if pid == 0:
             try:
