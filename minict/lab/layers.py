@@ -136,7 +136,7 @@ class Table:
     def picture(self, step: int = -1) -> Picture:
         """The look *step*, counted from 0, as a picture: a row for each layer, a column for each name."""
         look = self.looks[step]
-        width = max(84.0, min(112.0, (920 - _LEFT - 24) / max(1, len(self.paths))))
+        width = max(78.0, min(112.0, (920 - _LEFT - 24) / max(1, len(self.paths))))
         sheet = _Sheet(_LEFT + width * len(self.paths) + 24, 138 + _ROW * (len(self.names) + 1))
         title = self.commands[step % len(self.looks) - 1] if step % len(self.looks) else "nothing has been done yet"
         sheet.text(24, 28, "after:" if step % len(self.looks) else "", 11, MUTED)

@@ -65,7 +65,7 @@ Quiz(
         ),
         right(
             "Everybody who can download the image",
-            "Yes: its layers come as separate archives, and the lower one still has the key. Such a key must be replaced.",
+            "Yes: its layers come as separate archives, and the lower one still holds the key. Replace that key.",
         ),
     ),
     Question(

@@ -84,8 +84,8 @@ def check(recipe) -> None:
     holding = [layer for layer in found.layers if os.path.isdir(layer + _CACHE) and os.listdir(layer + _CACHE)]
     if extra > 1_000_000 and not holding:
         raise Feedback(
-            f"No layer's directory holds the packages any more, but the image still counts {extra / 1e6:.0f} MB more than "
-            f"{recipe.base}: a finished layer never changes, and other images may share it. Make the image again."
+            f"No layer's directory holds the packages any more, but the image still counts {extra / 1e6:.0f} MB more "
+            f"than {recipe.base}: a finished layer never changes, and other images may share it. Make the image again."
         )
     if holding:
         count = len(found.layers) - 1
