@@ -131,7 +131,11 @@ class Table:
         picture = self.picture(step)
         words = html.escape(picture.sentence, quote=True)
         data = base64.b64encode(picture.png).decode()
-        return f"<img width='{picture.width}' alt='{words}' src='data:image/png;base64,{data}'>"
+        # the picture has a frame of its own, which covers that of the card around it
+        return (
+            f"<img style='margin:-10px;display:block' width='{picture.width}' alt='{words}' "
+            f"src='data:image/png;base64,{data}'>"
+        )
 
     def picture(self, step: int = -1) -> Picture:
         """The look *step*, counted from 0, as a picture: a row for each layer, a column for each name."""
