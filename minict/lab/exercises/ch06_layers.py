@@ -94,11 +94,19 @@ def _list_of(answer, call: str) -> list[str]:
     for option in options:
         name, sign, _ = option.partition("=")
         if name not in _THREE or not sign:
-            hint = " There must be no blank around the sign =." if name.strip() in _THREE else ""
+            hint = (
+                " Each text is a name, the sign = and a value."
+                if not sign
+                else " There must be no blank around the sign =."
+                if name.strip() in _THREE
+                else ""
+            )
             raise Feedback(
                 f"{call} returned {options!r}, and the kernel is to know only lowerdir=, upperdir= and workdir= here. "
                 f"{option!r} is something else.{hint}"
             )
+        if any(f",{other}=" in option for other in _THREE):
+            raise Feedback(f"{call} returned several options in one text, {option!r}. {expected}")
     names = [option.partition("=")[0] for option in options]
     if len(set(names)) < len(names):
         raise Feedback(f"{call} returned {options!r}: an option that is there twice counts once. {expected}")
@@ -272,6 +280,27 @@ Exercise(
         """,
             "must not be among the lower layers",
         ),
+        "all in one": (
+            """
+            def overlay_options(lowers, upper, work):
+                return [",".join([f"lowerdir={':'.join(lowers)}", f"upperdir={upper}", f"workdir={work}"])]
+        """,
+            "several options in one text",
+        ),
+        "a dictionary": (
+            """
+            def overlay_options(lowers, upper, work):
+                return {"lowerdir": ":".join(lowers), "upperdir": upper, "workdir": work}
+        """,
+            "a name, the sign = and a value",
+        ),
+        "fixed names": (
+            """
+            def overlay_options(lowers, upper, work):
+                return [f"lowerdir={':'.join(lowers)}", "upperdir=upper", "workdir=work"]
+        """,
+            "did not land in",
+        ),
         "another name": (
             """
             def overlay_options(lowers, upper, work):
@@ -341,6 +370,8 @@ def check_is_whiteout(is_whiteout):
 
 
 def _whiteout_because(hides: bool, name: str) -> str:
+    if name == "removed":
+        return "hides the file below it: this is a whiteout, a character device whose st_rdev is the number 0."
     if hides:
         return "hides the file below it: this is a whiteout, whatever its permissions are."
     if name in ("null", "zero-one"):
@@ -430,6 +461,13 @@ Exercise(
                 return stat.S_ISCHR(status.st_mode) and status.st_dev == 0
         """,
             "the kernel has made in upper when a lower file was removed",
+        ),
+        "a pair": (
+            """
+            def is_whiteout(status):
+                return stat.S_ISCHR(status.st_mode) and status.st_rdev == (0, 0)
+        """,
+            "st_rdev is the number 0",
         ),
         "only one way out": (
             """
@@ -533,7 +571,10 @@ def _compare_names(answer, expected: set[str], call: str) -> None:
         raise Feedback(f"{call} returned {answer!r}, a {type(answer).__name__}. Expected: a set, as set(…) makes one.")
     shown = "the mounted overlay shows"
     for name in sorted(answer - expected, key=str):
-        why = _WHY.get(name, "It is in none of these directories.")
+        none = (
+            "Names alone are wanted, without a directory." if "/" in str(name) else "It is in none of the directories."
+        )
+        why = _WHY.get(name, none)
         raise Feedback(f"{call} has {name!r} in it, and {shown} only {_list(expected)}. {why}")
     for name in sorted(expected - answer):
         why = _WHY.get(name, "Names of all the directories that stack() returns belong together.")
@@ -681,6 +722,16 @@ Exercise(
         """,
             "Expected: a set",
         ),
+        "with the directory": (
+            """
+            def merged_names(lowers, directory):
+                names = set()
+                for each in stack(lowers, directory):
+                    names |= {f"{each}/{name}" for name in os.listdir(each)}
+                return names
+        """,
+            "without a directory",
+        ),
         "only the last directory": (
             """
             def merged_names(lowers, directory):
@@ -759,7 +810,14 @@ def check_changed(changed):
     for letter, name in sorted(found - expected, key=str):
         right = next((each for each, other in expected if other == name), "")
         wanted = f"Expected: {(right, name)!r}." if right else "It does not belong there."
-        raise Feedback(f"{call} has {(letter, name)!r} in it. {wanted} {_REASONS.get(name, 'There is no such name.')}")
+        why = (
+            "The letter comes first, then the name."
+            if letter in _REASONS
+            else "Names alone are wanted, without a slash."
+            if "/" in str(name)
+            else _REASONS.get(name, "There is no such name.")
+        )
+        raise Feedback(f"{call} has {(letter, name)!r} in it. {wanted} {why}")
     for letter, name in sorted(expected - found):
         raise Feedback(f"{call} lacks {(letter, name)!r}. {_REASONS[name]}")
 
@@ -864,6 +922,20 @@ Challenge(
                 return found | {("C", name) for name in set(os.listdir(upper)) & before & after}
         """,
             "was not there before either",
+        ),
+        "the name first": (
+            """
+            def changed(upper, lowers):
+                return {(name, "C" if name in merged_names(lowers, "/") else "A") for name in os.listdir(upper)}
+        """,
+            "The letter comes first",
+        ),
+        "as paths": (
+            """
+            def changed(upper, lowers):
+                return {("C" if name in merged_names(lowers, "/") else "A", f"/{name}") for name in os.listdir(upper)}
+        """,
+            "without a slash",
         ),
         "names only": (
             """
