@@ -61,8 +61,8 @@ def prepare(image, directory: str) -> None:
 def mount(image, directory: str, once: bool = False) -> spec.Mount:
     """The overlay of *image* with ``upper`` and ``work`` in *directory*.
 
-    *once*: the option ``volatile`` saves the sync to disk at its end; the kernel refuses to mount such an upper layer
-    again after a crash.  Raises :class:`ContainerError`.
+    *once*: the option ``volatile`` saves the sync to disk at its end; the kernel refuses to mount such an
+    upper layer again after a crash.  Raises :class:`ContainerError`.
     """
     place = directory.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
     options = [
@@ -79,10 +79,10 @@ def mount(image, directory: str, once: bool = False) -> spec.Mount:
 
 
 def overlay_options(lowers: list[str], upper: str, work: str) -> list[str]:
-    """The options of mount(2) for the layers *lowers*, the top one first, below *upper*, which takes all changes.
+    """The options of mount(2) for the layers *lowers*, the top one first, below *upper*.
 
-    *work*: an empty directory on *upper*'s file system. In all paths a backslash precedes each colon, comma and
-    backslash.  Source: overlayfs.rst.
+    *upper* takes all changes; *work* is an empty directory on the same file system.  In all paths a
+    backslash precedes each colon, comma and backslash.  Source: overlayfs.rst.
     """
     return [f"lowerdir={':'.join(lowers)}", f"upperdir={upper}", f"workdir={work}"]
 
