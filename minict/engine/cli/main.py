@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
+from minict.runtime import place
 from minict.runtime.errors import ContainerError
 
 from . import caller
@@ -68,6 +69,7 @@ def dispatch(words: list[str]) -> int:
     if command.needs_root and os.geteuid() != 0:
         raise ContainerError("containers need root (namespaces, mounts, cgroups): run minict with sudo")
     if command.needs_root:
+        place.check_proc()
         caller.disregard()
     return command.function(fields, arguments) or 0
 

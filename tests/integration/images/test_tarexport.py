@@ -9,13 +9,11 @@ import io
 import json
 import os
 import subprocess
-import tempfile
 
 import pytest
 
 from minict.engine.distribution import manifest as documents
 from minict.engine.images import image, store, tarexport
-from minict.kernel import mount
 from minict.runtime.errors import ContainerError
 from tests.integration.images.test_store import Layer, config_of, left, make
 from tests.support.command_line import minict, refused
@@ -98,44 +96,6 @@ def test_skopeo_reads_what_is_saved_in_both_ways(tmp_path):
         skopeo("copy", source, f"dir:{tmp_path}/{source.partition(':')[0]}")  # every blob is verified
     assert minict("save", "-o", str(path), "other").returncode == 0
     assert json.loads(skopeo("inspect", "--config", "--raw", f"docker-archive:{path}")) == second.document
-
-
-@pytest.fixture
-def podman(tmp_path):
-    """Calls podman, whose storage is in memory, and so is what it keeps in /var/lib and /run whatever its options
-    say."""
-    mounted = [
-        directory for directory in ("/var/lib/containers", "/run/containers", "/run/libpod") if os.path.isdir(directory)
-    ]
-    short = tempfile.mkdtemp(prefix="pod")  # it takes no path of more than 50 letters
-    for directory in (*mounted, short):
-        mount.mount("podman", directory, "tmpfs")
-
-    def call(*words: str) -> str:
-        done = subprocess.run(
-            [
-                "podman",
-                "--root",
-                f"{short}/root",
-                "--runroot",
-                f"{short}/run",
-                "--tmpdir",
-                f"{short}/tmp",
-                "--storage-driver=vfs",
-                "--events-backend=none",
-                *words,
-            ],
-            capture_output=True,
-            text=True,
-            env={**os.environ, "TMPDIR": str(tmp_path)},
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    yield call
-    for directory in (*mounted, short):
-        mount.umount2(directory, mount.MNT_DETACH)
-    os.rmdir(short)
 
 
 def test_podman_loads_what_is_saved(tmp_path, podman):
