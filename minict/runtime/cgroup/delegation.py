@@ -27,7 +27,7 @@ _ROUNDS = 1000  # how often the list of processes is read again: some may fork m
 def offer_controllers(mount: str, path: str) -> None:
     """Let each group from *mount* down to the parent of *path* hand its controllers to the groups below it.
 
-    A group that cannot, because it has processes, is left as it is. Raises :class:`OSError`.
+    A group that cannot, because it has processes, is left as it is. Raises :class:`OSError`, :class:`ContainerError`.
     Source: cgroup-v2.rst, "Enabling and Disabling".
     """
     parent = mount + path.rpartition("/")[0]
@@ -36,8 +36,11 @@ def offer_controllers(mount: str, path: str) -> None:
         enabled = files.read(f"{directory}/cgroup.subtree_control").split()
         # The file lists a controller as soon as a process begins to enable it; the group below may not
         # have its files yet. A write waits until that is done, so to our own parent we always write.
-        if there and (directory == parent or not set(there) <= set(enabled)) and not _hand_down(directory, there):
+        complete = set(there) <= set(enabled)
+        if not complete and has_processes(directory):
             return
+        if there and (directory == parent or not complete):
+            _hand_down(directory, there)
 
 
 def demand_controllers(mount: str, path: str, names: set[str]) -> str:
@@ -51,13 +54,12 @@ def demand_controllers(mount: str, path: str, names: set[str]) -> str:
     for directory in _way(mount, path):
         there = set(files.read(f"{directory}/cgroup.controllers").split())
         wanted = sorted(names & there - set(files.read(f"{directory}/cgroup.subtree_control").split()))
-        if not wanted or _hand_down(directory, wanted):
-            continue
-        if directory != mount or not is_containers_root(mount):
-            raise internal_processes(directory)
-        told = make_room(mount)
-        if not _hand_down(directory, wanted):
-            raise internal_processes(directory)
+        if wanted and has_processes(directory):
+            if directory != mount or not is_containers_root(mount):
+                raise internal_processes(directory)
+            told = make_room(mount)
+        if wanted:
+            _hand_down(directory, wanted)
     return told
 
 
@@ -69,18 +71,29 @@ def _way(mount: str, path: str) -> list[str]:
     return ways
 
 
-def _hand_down(directory: str, names: list[str]) -> bool:
-    """Enable the controllers *names* for the groups below *directory*; False when its processes forbid it."""
+def _hand_down(directory: str, names: list[str]) -> None:
+    """Enable the controllers *names* for the groups below *directory*. Raises :class:`ContainerError`."""
     words = [f"+{name}" for name in names]
     try:
         files.write(f"{directory}/cgroup.subtree_control", " ".join(words))
     except OSError as error:
         if error.errno == errno.EBUSY:
-            return False
+            raise internal_processes(directory) from error
         # One of them cannot be enabled (cpu, while there are real-time processes): try the others.
         for word in words:
             files.attempt(f"{directory}/cgroup.subtree_control", word)
-    return True
+
+
+def has_processes(directory: str) -> bool:
+    """Whether the group *directory*, which is not the root of the tree, has processes of its own.
+
+    To be asked before controllers are enabled, and not only when the kernel refuses: for cpu and pids alone it does
+    not refuse, but makes the group the root of a threaded subtree, in which no container can be.
+    Source: cgroup-v2.rst, "Threads".
+    """
+    if not os.path.exists(f"{directory}/cgroup.type"):
+        return False
+    return files.read_if_there(f"{directory}/cgroup.procs", errno.EOPNOTSUPP) != ""
 
 
 def grants(mount: str, name: str) -> bool:

@@ -9,7 +9,7 @@ import time
 from .. import paths, place
 from ..errors import ContainerError
 from . import delegation, files, limits, stats
-from .hierarchy import find_hierarchies, missing, mode
+from .hierarchy import check_reach, find_hierarchies, missing, mode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ class Cgroup:
         if not self._all() and place.in_user_namespace():
             return  # nothing is delegated to us: then no process gets a limit, and a limit gets an error
         mode()  # raises an error when this machine has no cgroups
+        if "cgroup" in place.own_namespaces():
+            check_reach()
         mounts = dict.fromkeys(directory[: -len(self.path)] for directory in self._all())
         try:
             for mount in mounts:

@@ -73,6 +73,22 @@ def controllers() -> dict[str, str]:
     return dict(find_hierarchies()[0])
 
 
+def check_reach() -> None:
+    """Raise :class:`ContainerError` for a tree of cgroup v2 that lies outside of this process's cgroup namespace.
+
+    systemd mounts it with nsdelegate: then no process can be moved there. Source: cgroup_namespaces(7): in mountinfo,
+    the root of such a mount begins with ``/..``; cgroup-v2.rst, "nsdelegate".
+    """
+    for line in files.read("/proc/self/mountinfo").splitlines():
+        mount, _, filesystem = line.partition(" - ")
+        if filesystem.startswith("cgroup2 ") and "nsdelegate" in filesystem and mount.split(" ")[3].startswith("/.."):
+            point = mount.split(" ")[4]
+            raise ContainerError(
+                f"the cgroups in {point} lie outside of this cgroup namespace: umount {point}; mount -t cgroup2 "
+                f"cgroup2 {point}; or do without the namespace (unshare --cgroup)"
+            )
+
+
 def mode() -> str:
     """The cgroup version of this machine: ``v1``, ``hybrid`` or ``v2``.
 
