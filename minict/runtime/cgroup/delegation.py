@@ -117,7 +117,7 @@ def is_containers_root(mount: str) -> bool:
 def make_room(mount: str) -> str:
     """Move the processes of the container's root group *mount* into the group :data:`LEAF`; a sentence about it.
 
-    Raises :class:`ContainerError` for a process of another namespace, which is not ours to move.
+    Raises :class:`ContainerError` for a process of another namespace, which we may not move.
     Source: cgroup-v2.rst, "Organizing Processes and Threads"; moby, hack/dind.
     """
     leaf, moved = f"{mount}/{LEAF}", 0
