@@ -15,6 +15,7 @@ import pytest
 from minict.engine.distribution import manifest as documents
 from minict.engine.images import image, store, tarexport
 from minict.runtime.errors import ContainerError
+from minict.runtime.files import names_in
 from tests.integration.images.test_store import Layer, config_of, left, make
 from tests.support.command_line import minict, refused
 from tests.unit.images.test_tarexport import (
@@ -229,7 +230,7 @@ def test_a_bad_archive_is_one_sentence_and_leaves_nothing(tmp_path, data, words)
     with open(tmp_path / "bad.tar", "rb") as file, pytest.raises(ContainerError, match=words) as caught:
         tarexport.load(file, "bad.tar")
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
-    assert image.images() == [] and store.entries(f"{store.store()}/layers") == []
+    assert image.images() == [] and names_in(f"{store.store()}/layers") == []
     assert [each for each in left() if "partial" not in each or "ended after" not in words] == []
 
 
@@ -267,7 +268,5 @@ def test_the_way_of_an_image_on_the_command_line(tmp_path):
         and "reclaimed space: " in done
     )
     assert (
-        image.images() == []
-        and store.entries(f"{store.store()}/layers") == []
-        and store.entries(f"{store.store()}/links") == []
+        image.images() == [] and names_in(f"{store.store()}/layers") == [] and names_in(f"{store.store()}/links") == []
     )
