@@ -8,7 +8,10 @@ import hashlib
 import json
 import os
 import socket
+import subprocess
+import sys
 import tempfile
+import time
 import urllib.error
 import urllib.request
 
@@ -22,6 +25,7 @@ from minict.engine.images.pull import pull
 from minict.engine.images.push import push
 from minict.lab import attacks, mutants, postcard
 from minict.lab.registry import Registry
+from tests.support.paths import ROOT
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["open", "token"])
@@ -81,6 +85,18 @@ def test_nothing_stays_of_a_closed_registry():
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
     registry.close()
+
+
+def test_a_registry_ends_with_the_process_that_opened_it():
+    code = "from minict.lab.registry import Registry\nprint(Registry()._process.pid, flush=True)\nimport time; time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT, text=True) as owner:
+        pid = int(owner.stdout.readline())
+        assert os.path.exists(f"/proc/{pid}")
+        owner.kill()
+    end = time.monotonic() + 60
+    while os.path.exists(f"/proc/{pid}/exe") and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not os.path.exists(f"/proc/{pid}/exe")
 
 
 def test_a_machine_without_docker_registry_is_told_what_to_install(monkeypatch):
