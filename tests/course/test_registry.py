@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import glob
 import hashlib
 import json
@@ -97,6 +98,8 @@ def test_a_registry_ends_with_the_process_that_opened_it():
     while os.path.exists(f"/proc/{pid}/exe") and time.monotonic() < end:
         time.sleep(0.02)
     assert not os.path.exists(f"/proc/{pid}/exe")
+    with contextlib.suppress(ChildProcessError):  # it is this process's to wait for, where that is pid 1
+        os.waitpid(pid, 0)
 
 
 def test_a_machine_without_docker_registry_is_told_what_to_install(monkeypatch):
