@@ -3,6 +3,7 @@
 ==================  ===========================================================================
 ``minict.kernel``   the system calls that Python lacks
 ``minict.runtime``  one container from one OCI specification, as runc makes it
+``minict.oci``      the command line of an OCI runtime, for Podman, Docker, containerd
 ``minict.engine``   many containers, as Docker manages them: images, networks, the command line
 ``minict.lab``      what only the notebooks use
 ==================  ===========================================================================

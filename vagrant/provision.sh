@@ -257,11 +257,18 @@ sys.path += ["$SOURCE", "$(site_packages)"]
 from minict.engine.cli.main import main
 main()
 PYTHON
+    put 755 "$VENV/bin/minict-oci" <<PYTHON
+#!$VENV/bin/python -IS
+import sys
+sys.path += ["$SOURCE"]
+from minict.oci.main import main
+main()
+PYTHON
     [ -e "$VENV/bin/mini-docker" ] || ln -sf minict "$VENV/bin/mini-docker"
     [ -n "$BIN" ] || return 0
     completions "$(dirname "$BIN")/share"
     [ -z "$USER_" ] || return 0 # the service installs its own commands
-    for name in minict mini-docker; do
+    for name in minict mini-docker minict-oci; do
         if [ ! -e "$BIN/$name" ]; then
             ln -sfn "$VENV/bin/$name" "$BIN/$name"
         elif [ "$(readlink -f "$BIN/$name")" != "$(readlink -f "$VENV/bin/$name")" ]; then

@@ -18,14 +18,14 @@ fi
 if [ -e $UNIT ]; then
     if [ -d /run/systemd/system ]; then systemctl --quiet stop minict-lab; fi
     systemctl --quiet disable minict-lab 2>/dev/null || true # fails where systemd is not running
-    for name in minict mini-docker; do
+    for name in minict mini-docker minict-oci; do
         if grep -qs "$VENV/bin/minict" "$BIN/$name"; then rm "$BIN/$name"; fi
     done
     rm -rf /etc/minict /etc/sudoers.d/minict /etc/sysctl.d/60-minict.conf "$VENV" # the unit last: it says where the environment is
     rm $UNIT
     if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 fi
-for name in minict mini-docker; do
+for name in minict mini-docker minict-oci; do
     case $(readlink "$BIN/$name" || true) in "$VENV"/*) rm "$BIN/$name" ;; esac
 done
 if [ -n "$BIN" ]; then

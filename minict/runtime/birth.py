@@ -9,7 +9,8 @@ step is a chapter of the course. The parent's side is :func:`.launch.create_proc
     ───────────────                              ──────────────
     clone3(CLONE_NEW…, CLONE_INTO_CGROUP)  ───►  begins inside its namespaces
     writes the id maps  ── ID_MAPS_WRITTEN ───►  becomes root of its user namespace
-    connects the network                         builds the root file system, pivots into it
+    connects the network                         builds the root file system
+    runs the hooks     ◄── MOUNTED / HOOKS_RUN►  (if there are any) runs its own, pivots into the root
                       ── NETWORK_CONNECTED ───►  goes on
                                                  drops its privileges, executes the command
     reads until end of file    ◄─── report ────  execve closes the pipe: an empty report is success
@@ -21,6 +22,7 @@ does not log, and it takes no locks, because the thread that holds one was not c
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 
@@ -28,16 +30,32 @@ from ..kernel import process as kernel
 from ..kernel.keyring import begin_session_keyring
 from ..kernel.namespaces import CLONE_NEWCGROUP, setns, unshare
 from ..kernel.network import loopback_up
-from . import apparmor, capabilities, init, messages, mounts, namespaces, process, procfs, rootfs, seccomp
+from . import (
+    apparmor,
+    capabilities,
+    hooks,
+    init,
+    messages,
+    mounts,
+    namespaces,
+    process,
+    procfs,
+    rootfs,
+    seccomp,
+    selinux,
+)
 from .errors import OUR_ERROR
 from .files import close_all_except
-from .spec import EMPTY, Fields, Process, Spec
+from .spec import EMPTY, Capabilities, Fields, Process, Spec
 from .trace import Trace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
+
+
+_STREAMS = ("stdin", "stdout", "stderr")
 
 
 class Descriptors(Fields):
@@ -78,6 +96,9 @@ class Birth(Fields):
     init: bool = False  # run a small init as process 1
     die_with_parent: bool = False  # the kernel kills the container when our process ends
     traced: bool = False  # report how long each step took
+    new_keyring: bool = True  # begin a session keyring
+    preserved: list[int] = EMPTY  # descriptors of ours that the command gets as 3, 4, …
+    hook_state: dict[str, Any] = EMPTY  # what hooks get on standard input, but for status and pid
     descriptors: Descriptors
 
     def __init__(self, **values: Any) -> None:
@@ -94,18 +115,24 @@ class Birth(Fields):
         """Whether the container gets a new namespace of this *kind*. Source: config-linux.md, "Namespaces"."""
         return kind in namespaces.new_kinds(self.spec.linux.namespaces)
 
+    def waits_for_hooks(self) -> bool:
+        """Whether the child waits, with all mounts made, until hooks have run. Source: config.md, "createRuntime"."""
+        return not self.joins and hooks.wanted(self.spec.hooks, *hooks.BEFORE_PIVOT)
+
     def to_wire(self) -> dict[str, Any]:
         """Everything but the descriptors, in types that :mod:`marshal` knows. Source: config.md."""
         values = {name: getattr(self, name) for name in type(self).__annotations__ if name != "descriptors"}
-        values["tasks"], values["joins"] = list(self.tasks), list(self.joins)
-        return {**values, "spec": self.spec.to_dict()}
+        values["tasks"], values["joins"], values["preserved"] = list(self.tasks), list(self.joins), []
+        return {**values, "hook_state": dict(self.hook_state), "spec": self.spec.to_dict()}
 
     @classmethod
-    def from_wire(cls, values: dict[str, Any], descriptors: dict[str, int]) -> Birth:
+    def from_wire(cls, values: dict[str, Any], descriptors: dict[str, int], preserved: list[int]) -> Birth:
         """What :meth:`to_wire` returned in another process, and its descriptors here. Source: config.md."""
-        absent = dict.fromkeys(("stdin", "stdout", "stderr"), -1)  # what was not sent does not default to our own
+        absent = dict.fromkeys(_STREAMS, -1)  # what was not sent does not default to our own
         spec = Spec.from_dict(values["spec"])
-        return cls(**{**values, "spec": spec}, descriptors=Descriptors(**{**absent, **descriptors}))
+        return cls(
+            **{**values, "spec": spec, "preserved": preserved}, descriptors=Descriptors(**{**absent, **descriptors})
+        )
 
 
 # ---- the child ---------------------------------------------------------------------------------------------------
@@ -128,12 +155,16 @@ def become(birth: Birth, step: Trace) -> NoReturn:
     process.reset_inherited()
     arrange_descriptors(birth)
     os.setsid()
-    begin_session_keyring()  # the caller's keys are not for the container; there are no namespaces of keys
+    if birth.new_keyring:
+        begin_session_keyring()  # the caller's keys are not for the container; there are no namespaces of keys
     if birth.die_with_parent:
         die_with_parent(birth)
     if user_process.apparmorProfile:
         step(f"set the AppArmor profile {user_process.apparmorProfile}")
         apparmor.change_on_exec(user_process.apparmorProfile)
+    if user_process.selinuxLabel:
+        step(f"set the SELinux label {user_process.selinuxLabel}")
+        selinux.change_on_exec(user_process.selinuxLabel)
     if birth.init:
         init.set_title(b"minict-init")
     if birth.creates("user"):
@@ -156,8 +187,11 @@ def become(birth: Birth, step: Trace) -> NoReturn:
             os.chroot(birth.rootfs)
             os.chdir("/")
         set_sysctls(spec, step)
+        run_hooks(birth, step)
 
-    if birth.creates("uts") and spec.hostname:
+    if (
+        spec.hostname and spec.hostname != os.uname().nodename
+    ):  # container.check demands a uts namespace, even a joined one
         step(f"set the host name {spec.hostname}")
         kernel.sethostname(spec.hostname)
     if spec.domainname:
@@ -176,11 +210,14 @@ def become(birth: Birth, step: Trace) -> NoReturn:
     elif fds.stdin < 0:
         step("open /dev/null")
         read_from_null()
+    step("set limits and user")
+    execute = prepare_process(birth, user_process, step)
     if fds.start >= 0:
         step("wait for start")
         wait_for_start(birth)
-    step("set limits and user")
-    execute = prepare_process(birth, user_process, step)
+    if hooks.wanted(spec.hooks, "startContainer"):
+        step("run the startContainer hooks")
+        hooks.run(spec.hooks, "startContainer", birth.hook_state, "created", os.getpid())
     step(f"execve {user_process.args[0]}")
     if birth.traced:
         messages.report_trace(fds.report, step)
@@ -207,6 +244,7 @@ def build_root(birth: Birth, step: Trace) -> None:
     step("make the working directory")  # as Docker does when the image lacks it
     os.close(mounts.open_in_root(root, birth.spec.process.cwd, make="directory"))
     set_sysctls(birth.spec, step, root)
+    run_hooks(birth, step)
     for operation in rootfs.protections(birth.spec):
         step(operation.describe())
         operation.execute(root)
@@ -214,6 +252,19 @@ def build_root(birth: Birth, step: Trace) -> None:
     step("pivot_root")
     rootfs.pivot_root(birth.rootfs)
     mounts.share(propagation)
+
+
+def run_hooks(birth: Birth, step: Trace) -> None:
+    """Let the parent run its hooks, then run those that belong into the container's namespaces, if there are any.
+
+    Raises :class:`ContainerError`. Source: config.md, "createRuntime Hooks", "createContainer Hooks".
+    """
+    if birth.waits_for_hooks():
+        step("wait for the hooks")
+        messages.report_mounted(birth.descriptors.report)
+        messages.wait(birth.descriptors.gate, messages.HOOKS_RUN)
+        step("run the createContainer hooks")
+        hooks.run(birth.spec.hooks, "createContainer", birth.hook_state, "creating", os.getpid())
 
 
 def set_sysctls(spec: Spec, step: Trace, root: int = -1) -> None:
@@ -245,9 +296,11 @@ def prepare_process(birth: Birth, user_process: Process, step: Trace) -> Callabl
     process.enter_directory(user_process.cwd)
     command = process.find(user_process.args[0], user_process.env)
     process.refuse_magic_link(command)
-    if user_process.capabilities:
-        step("drop capabilities")
-        capabilities.drop_bounding(user_process.capabilities)
+    environment = process.with_home(user_process.env, user_process.user.uid)
+    allowed = user_process.capabilities or Capabilities()  # absent: none, as with runc and crun
+    kernel.close_range(3 + len(birth.preserved), flags=kernel.CLOSE_RANGE_CLOEXEC)  # no descriptor of the host leaks in
+    step("drop capabilities")
+    capabilities.drop_bounding(allowed)
     if birth.seccomp_filter and not user_process.noNewPrivileges:
         step("install the seccomp filter")
         seccomp.install(birth.seccomp_filter, birth.seccomp_flags)
@@ -256,8 +309,7 @@ def prepare_process(birth: Birth, user_process: Process, step: Trace) -> Callabl
     process.set_user(user_process.user)
     kernel.prctl(kernel.PR_SET_KEEPCAPS, 0)
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # with no more rights than they have, we must hide from processes inside
-    if user_process.capabilities:
-        capabilities.apply(user_process.capabilities)
+    capabilities.apply(allowed)
     if user_process.noNewPrivileges:
         kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     if birth.die_with_parent:
@@ -269,8 +321,7 @@ def prepare_process(birth: Birth, user_process: Process, step: Trace) -> Callabl
         seccomp.install(birth.seccomp_filter, birth.seccomp_flags)
 
     def execute() -> NoReturn:
-        kernel.close_range(3, flags=kernel.CLOSE_RANGE_CLOEXEC)  # no descriptor of the host leaks in (CVE-2024-21626)
-        process.execute(command, list(user_process.args), list(user_process.env))
+        process.execute(command, list(user_process.args), environment)
 
     return execute
 
@@ -330,9 +381,23 @@ def arrange_descriptors(birth: Birth) -> None:
             if fd >= 0:
                 os.dup2(fd, number)
                 os.close(fd)
-    others = [fd for name, fd in fds.open().items() if name not in ("stdin", "stdout", "stderr")]
-    trees = [operation.tree for operation in birth.operations if isinstance(operation, mounts.Bind)]
-    close_all_except([*others, *trees])
+    binds = [operation for operation in birth.operations if isinstance(operation, mounts.Bind)]
+    first = 3 + len(birth.preserved)
+    for place, name in [(fds, name) for name in fds.open() if name not in _STREAMS] + [
+        (each, "tree") for each in binds
+    ]:
+        if 3 <= getattr(place, name) < first:  # a number that one of the preserved will get
+            setattr(place, name, move_up(getattr(place, name), first))
+    preserved = [move_up(fd, first) for fd in birth.preserved]
+    for number, fd in enumerate(preserved, 3):
+        os.dup2(fd, number)
+    others = [fd for name, fd in fds.open().items() if name not in _STREAMS]
+    close_all_except([*others, *(each.tree for each in binds), *range(3, first)])
+
+
+def move_up(fd: int, lowest: int) -> int:
+    """Duplicate *fd* at a number of at least *lowest*, closed on exec. Raises :class:`OSError`. Source: fcntl(2)."""
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, lowest)
 
 
 def wait_for_start(birth: Birth) -> None:
@@ -380,6 +445,8 @@ def preload(birth: Birth) -> None:
         from . import terminal  # noqa: F401
     if birth.spec.process.rlimits:
         import resource  # noqa: F401
+    if birth.spec.hooks:
+        import _json  # noqa: F401
 
 
 def child(birth: Birth) -> NoReturn:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 
 from ..kernel import process as kernel
-from . import apparmor, devices, launch, messages, mounts, namespaces, paths, rootfs, seccomp
+from . import apparmor, devices, hooks, jsonfile, launch, messages, mounts, namespaces, paths, rootfs, seccomp, selinux
 from . import birth as births
 from .cgroup import Cgroup
 from .cgroup.group import wait_until
 from .errors import ContainerError
 from .files import remove_tree
 from .process import exit_status
-from .spec import Fields, Resources, Spec
+from .spec import EMPTY, Fields, Hooks, Resources, Spec
 from .state import State
 from .trace import Trace
 
@@ -40,6 +40,8 @@ class Options(Fields):
     seccomp_filter: bytes | None = None  # the compiled program, if it is not to be compiled from the spec
     init: bool = False  # run a small init as process 1
     die_with_parent: bool = False  # the kernel kills the container when this process ends
+    new_keyring: bool = True  # begin a session keyring
+    preserved: list[int] = EMPTY  # descriptors that the command gets as 3, 4, …
     trace: bool = False  # the child reports how long each of its steps took
 
 
@@ -56,15 +58,17 @@ class RuntimeContainer:
         self.state = State(id)
         self._cgroup: Cgroup | None = None
         self.pidfd = -1
-        self._child = -1  # the first process's pid, for the process that created it
+        self.child = -1  # the first process's pid, for the process that created it; it may have ended
         self.traces: list[Trace] = []
         self.notes: list[str] = []  # what was changed on this machine for its limits, in sentences
+        self.warnings: list[str] = []  # what failed without consequences: a poststop hook
 
     @property
     def cgroup(self) -> Cgroup:
         """The control group in the container's ledger; before it is created, one below the common parent."""
         if self._cgroup is None:
-            found = dict(self.state.ledger()).get("cgroup")
+            ledger = dict(self.state.ledger())
+            found = ledger.get("cgroup") or ledger.get("kept cgroup")
             if found is None:
                 return Cgroup(f"/{paths.cgroup_parent()}/{self.id}")
             self._cgroup = Cgroup(found)
@@ -78,6 +82,7 @@ class RuntimeContainer:
         *options*: those of :class:`Options`. Raises :class:`ContainerError`.
         """
         self._create(spec, Options(**options), hold=False)
+        self._run_later_hooks("poststart", "running")
 
     def create(self, spec: Spec, **options: Any) -> None:
         """Create the container; only its command is not executed yet.
@@ -109,6 +114,7 @@ class RuntimeContainer:
                 raise
         finally:
             os.close(error)
+        self._run_later_hooks("poststart", "running")
 
     def _create(self, spec: Spec, options: Options, hold: bool) -> None:
         """Create the container of *spec*; if that fails, release what was taken for it. *hold*: wait for start."""
@@ -117,20 +123,26 @@ class RuntimeContainer:
         check(spec)
         root = options.rootfs_path or os.path.join(options.bundle, spec.root.path)
         rootfs.check_rootfs(root)
-        path = spec.linux.cgroupsPath or ""  # absolute, or in systemd's notation, which we do not use
-        self._cgroup = Cgroup(path) if path.startswith("/") else self.cgroup
+        self._cgroup = self._choose_cgroup(spec)
         step("write the state")
         if self.state.lock_fd < 0:  # otherwise the engine has made the directory, for entries of its own
             self.state.make()
         fifos: dict[str, int] = {}
         try:
-            self.state.add_to_ledger([("cgroup", self.cgroup.path)])
+            kept = self.cgroup.refuse_foreign_processes()
+            self.state.add_to_ledger([("kept cgroup" if kept else "cgroup", self.cgroup.path)])
             self.state.write_spec(spec)
+            self._keep_later_hooks(spec, options)
             fifos = self._make_fifos() if hold else {}
             self._limit(spec, step)
             birth = self._birth(spec, root, options, fifos, step)
-            self._child, self.pidfd, child = launch.create_process(
-                birth, launch.choose(birth), created=self.state.write_pid, prepare=options.prepare, step=step
+            self.child, self.pidfd, child = launch.create_process(
+                birth,
+                launch.choose(birth),
+                created=self.state.write_pid,
+                prepare=options.prepare,
+                mounted=lambda pid: self._run_early_hooks(birth, pid),
+                step=step,
             )
             self.traces = [step, child]
         except BaseException:
@@ -177,9 +189,58 @@ class RuntimeContainer:
             wait_for_network=options.prepare is not None,
             init=options.init,
             die_with_parent=options.die_with_parent,
+            new_keyring=options.new_keyring,
+            preserved=list(options.preserved),
+            hook_state=self._hook_state(spec, options) if spec.hooks else {},
             traced=options.trace,
             descriptors=births.Descriptors(stdin=stdin, stdout=stdout, stderr=stderr, console=options.console, **fifos),
         )
+
+    def _choose_cgroup(self, spec: Spec) -> Cgroup:
+        """The group that the spec names; a relative path begins at the common parent, always.
+
+        Raises :class:`ContainerError` for systemd's notation, ``SLICE:PREFIX:NAME``. Source: config-linux.md,
+        "Cgroups Path"; runc(8), --systemd-cgroup.
+        """
+        path = spec.linux.cgroupsPath
+        if not path:
+            return self.cgroup
+        if path.count(":") == 2:
+            raise ContainerError(
+                f"the cgroup {path} is to be created by systemd (linux.cgroupsPath): set the engine's cgroup manager "
+                "to cgroupfs, or write a path that begins with /"
+            )
+        return Cgroup(path.rstrip("/") if path.startswith("/") else f"/{paths.cgroup_parent()}/{path.rstrip('/')}")
+
+    # ---- hooks
+
+    def _hook_state(self, spec: Spec, options: Options) -> dict[str, Any]:
+        """What hooks get on standard input, but for status and pid. Source: runtime.md, "State"."""
+        state = {"ociVersion": spec.ociVersion, "id": self.id, "bundle": os.path.abspath(options.bundle)}
+        return {**state, "annotations": dict(spec.annotations or {})}
+
+    def _run_early_hooks(self, birth: births.Birth, pid: int) -> None:
+        for kind in ("prestart", "createRuntime"):
+            hooks.run(birth.spec.hooks, kind, birth.hook_state, "creating", pid)
+
+    def _keep_later_hooks(self, spec: Spec, options: Options) -> None:
+        """Write the hooks that later commands run into the state directory, if there are any."""
+        if spec.hooks and hooks.wanted(spec.hooks, "poststart", "poststop"):
+            values = {"hooks": spec.hooks.to_dict(), "state": self._hook_state(spec, options)}
+            jsonfile.write(self.state.path("hooks"), values)
+
+    def _run_later_hooks(self, kind: str, status: str) -> None:
+        """Run the hooks *poststart* or *poststop*. Raises :class:`ContainerError`; then the container is killed."""
+        if not os.path.exists(self.state.path("hooks")):
+            return
+        values = jsonfile.read(self.state.path("hooks"))
+        pid = (self.state.pid() or 0) if status == "running" else 0
+        try:
+            hooks.run(Hooks.from_dict(values["hooks"]), kind, values["state"], status, pid)
+        except ContainerError:
+            if status == "running":
+                self.kill(9)
+            raise
 
     # ---- while it runs
 
@@ -202,7 +263,7 @@ class RuntimeContainer:
 
     def wait(self) -> int:
         """Wait until the first process, our child, has ended; its exit status, 128 + n for signal n."""
-        return exit_status(os.waitpid(self._child, 0)[1])
+        return exit_status(os.waitpid(self.child, 0)[1])
 
     # ---- delete
 
@@ -215,17 +276,51 @@ class RuntimeContainer:
         if not force and self.state.pid() is not None:
             raise ContainerError(f"the container {self.id} is running: stop it first")
         try:
-            undo(self.state.ledger(), self.handlers)
+            handlers = dict(self.handlers)
+            if self._end_own_processes():
+                handlers["cgroup"] = lambda path: Cgroup(path).remove(kill=False)
+            undo(self.state.ledger(), handlers)
+            try:
+                self._run_later_hooks("poststop", "stopped")
+            except ContainerError as error:
+                self.warnings.append(str(error))
             self.state.remove()
         finally:  # what could not be released is left to 'prune', which needs the lock
             self.close()
             self.state.unlock()
+
+    def _end_own_processes(self) -> bool:
+        """Kill the first process, and return whether all others of the container have ended with it.
+
+        They have if it was process 1 of a pid namespace of the container's own. Then nobody else in its cgroup is to be
+        killed: it is another container, or a program, that was given the same group. Source: pid_namespaces(7).
+        """
+        if not os.path.exists(self.state.path("pid")):
+            return False
+        try:
+            self.kill(9)
+            self.cgroup.thaw()  # on cgroup v1 a frozen process cannot even die
+        except (ContainerError, ProcessLookupError):
+            pass
+        own = namespaces_of(self.state.path("config.json"))
+        return wait_until(self.state.is_ending) and any(
+            each.get("type") == "pid" and not each.get("path") for each in own
+        )
 
     def close(self) -> None:
         """Close the handle of the first process."""
         if self.pidfd >= 0:
             os.close(self.pidfd)
             self.pidfd = -1
+
+
+def namespaces_of(path: str) -> list[dict[str, str]]:
+    """The namespaces in the spec that the file *path* holds, without reading the rest into objects.
+
+    Raises :class:`OSError`. Source: config-linux.md, "Namespaces".
+    """
+    found: list[dict[str, str]] = jsonfile.read(path).get("linux", {}).get("namespaces", [])
+    return found
 
 
 def check(spec: Spec) -> None:
@@ -254,13 +349,16 @@ def check(spec: Spec) -> None:
     for kind in kinds:
         if kinds.count(kind) > 1:
             raise ContainerError(f"the specification has two namespaces of the kind {kind}: leave one out")
-    if spec.hostname and "uts" not in kinds:
+    if (spec.hostname or spec.domainname) and "uts" not in kinds:
         raise ContainerError("a host name needs a uts namespace: without one the host itself would be renamed")
     if "user" in namespaces.new_kinds(spec.linux.namespaces) and not (
         spec.linux.uidMappings and spec.linux.gidMappings
     ):
         raise ContainerError("a user namespace needs uidMappings and gidMappings: add them")
     apparmor.check(spec.process.apparmorProfile)
+    selinux.check(spec.process.selinuxLabel, "process.selinuxLabel")
+    selinux.check(spec.linux.mountLabel, "linux.mountLabel")
+    hooks.check(spec)
     for name in spec.linux.sysctl or {}:
         check_sysctl(name, kinds)
 
@@ -284,6 +382,7 @@ def check_sysctl(name: str, kinds: list[str]) -> None:
 # creator may be killed at any instant.
 UNDO: Handlers = {
     "cgroup": lambda path: Cgroup(path).remove(),
+    "kept cgroup": lambda path: None,  # it was there before the container
     "directory": remove_tree,
 }
 

@@ -12,6 +12,7 @@ import os
 from ..kernel import process as kernel
 from . import birth as births
 from . import launch, namespaces, zygote
+from .cgroup import Cgroup
 from .errors import ContainerError
 from .spec import Linux, Process, Spec
 
@@ -27,16 +28,23 @@ def execute(
     streams: tuple[int, int, int] = (0, 1, 2),
     console: int = -1,
     seccomp_filter: bytes = b"",
+    seccomp_flags: int = 0,
+    preserved: list[int] | tuple[int, ...] = (),
+    cgroup: list[str] | tuple[str, ...] = (),
+    even_frozen: bool = False,
 ) -> tuple[int, int]:
     """Execute *process* in the running *container*; return its (pid, pidfd). It is our child.
 
-    *streams*, *console* and *seccomp_filter*: see :class:`.container.Options`.
+    *streams*, *console*, *seccomp_filter* and *preserved*: see :class:`.container.Options`.
+    *cgroup* names a group below the container's. A process for a frozen container is refused unless *even_frozen*: it
+    begins when the container is thawed.
     Raises :class:`ContainerError`. Source: setns(2); runc-exec(8).
     """
     pid = container.pid
     if pid is None:
         raise ContainerError(f"the container {container.id} is not running: start it first")
-    if container.cgroup.frozen:  # a process that joins a frozen cgroup stops too
+    group = Cgroup(container.cgroup.path + "/" + cgroup[0].strip("/")) if cgroup else container.cgroup
+    if group.frozen and not even_frozen:  # a process that joins a frozen cgroup stops too
         raise ContainerError(f"the container {container.id} is frozen: thaw it first")
     pidfd = kernel.pidfd_open(pid)
     cgroup_namespace = os.open(f"/proc/{pid}/ns/cgroup", os.O_RDONLY | os.O_CLOEXEC)
@@ -49,10 +57,12 @@ def execute(
         birth = births.Birth(
             spec=Spec(process=process, linux=Linux()),
             rootfs="/",
-            tasks=container.cgroup.join_files(),
-            cgroup_v2=container.cgroup.v2_directory(),
+            tasks=group.join_files(),
+            cgroup_v2=group.v2_directory(),
             joins=joins,
             seccomp_filter=seccomp_filter,
+            seccomp_flags=seccomp_flags,
+            preserved=list(preserved),
             descriptors=births.Descriptors(
                 stdin=streams[0],
                 stdout=streams[1],

@@ -38,11 +38,14 @@ def loads(text: str) -> Any:
     return json.loads(text)
 
 
-def dumps(value: object) -> str:
-    """*value* as JSON text, indented by two spaces, the keys in their given order. Source: RFC 8259."""
+def dumps(value: object, compact: bool = False) -> str:
+    """*value* as JSON text, indented by two spaces or on one line (*compact*), the keys in their given order.
+
+    Source: RFC 8259.
+    """
     from _json import encode_basestring_ascii
 
-    return _dump(value, "\n", encode_basestring_ascii)
+    return _dump(value, "" if compact else "\n", encode_basestring_ascii)
 
 
 def _dump(value: object, newline: str, quoted: Callable[[str], str]) -> str:
@@ -52,9 +55,9 @@ def _dump(value: object, newline: str, quoted: Callable[[str], str]) -> str:
         return "null" if value is None else "true" if value else "false"
     if isinstance(value, (int, float)):
         return repr(value)
-    inner = newline + "  "
+    inner, colon = (newline + "  ", ": ") if newline else ("", ":")
     if isinstance(value, dict):
-        items = [f"{quoted(str(key))}: {_dump(item, inner, quoted)}" for key, item in value.items()]
+        items = [f"{quoted(str(key))}{colon}{_dump(item, inner, quoted)}" for key, item in value.items()]
         return "{" + inner + ("," + inner).join(items) + newline + "}" if items else "{}"
     elements: Any = value
     items = [_dump(item, inner, quoted) for item in elements]

@@ -23,6 +23,8 @@ from .errors import ContainerError
 from .process import kill_child, reset_inherited
 from .trace import Trace
 
+_EXITING, _FORKED_WITHOUT_EXECVE = 0x4, 0x40
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,12 +65,14 @@ def create_process(
     *,
     created: Hook | None = None,
     prepare: Hook | None = None,
+    mounted: Hook | None = None,
     step: Trace | None = None,
 ) -> tuple[int, int, Trace]:
     """Create the child and accompany it until its execve has succeeded (or until it waits for start).
 
-    *clone*: what :func:`choose` returned. Two functions are called with the child's pid: *created* at once, to record
-    it, and *prepare* while the child builds its root, for what has to be done from outside, such as the network.
+    *clone*: what :func:`choose` returned. Three functions are called with the child's pid: *created* at once, to record
+    it, *prepare* while the child builds its root, for what has to be done from outside, such as the network, and
+    *mounted*, if the spec has hooks for that moment, when the root is built and not entered yet.
     Returns the pid, a pidfd, and the child's trace.
     Raises :class:`ContainerError` with the step that failed; then the child is gone.
     Source: OCI runtime-spec, runtime.md, "Lifecycle".
@@ -93,9 +97,19 @@ def create_process(
             messages.send(gate, messages.ID_MAPS_WRITTEN)
         if prepare:
             prepare(pid)
+        if mounted and birth.waits_for_hooks():
+            step("wait for the mounts")
+            messages.read_report(report, until=messages.MOUNTED)
+            refuse_the_dead(pid)
+            step("run the hooks")
+            mounted(pid)
+            messages.send(gate, messages.HOOKS_RUN)
+        if prepare:
             messages.send(gate, messages.NETWORK_CONNECTED)
         step("wait for execve")
         trace = messages.read_report(report)
+        if not birth.init:  # the small init never executes anything
+            refuse_the_dead(pid)
         step(None)
         return pid, pidfd, trace
     except BaseException:
@@ -106,6 +120,24 @@ def create_process(
         os.close(report)
         os.close(gate)
         close_child_ends(birth)
+
+
+def refuse_the_dead(pid: int) -> None:
+    """Verify that our child *pid*, which has closed its report, was not killed before it could execute the command.
+
+    The kernel notes in a process's flags whether it has called execve; a zombie keeps them until its parent waits for
+    it. Raises :class:`ContainerError`. Source: proc_pid_stat(5), "flags"; linux/sched.h, PF_EXITING, PF_FORKNOEXEC.
+    """
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:  # it has ended, and another part of this process has waited for it
+        return
+    flags = int(fields[6])
+    if flags & _EXITING and flags & _FORKED_WITHOUT_EXECVE:
+        raise ContainerError(
+            "the container's first process was killed before it could execute the command: is its memory limit too low?"
+        )
 
 
 def open_pipes(birth: births.Birth) -> tuple[int, int]:

@@ -18,6 +18,9 @@ from .trace import Trace
 # What the parent writes into the gate.
 ID_MAPS_WRITTEN = b"u"
 NETWORK_CONNECTED = b"n"
+HOOKS_RUN = b"h"
+
+MOUNTED = b"mounted\n"  # the child's one message that is not about its end: its mounts are ready for the hooks
 
 PATIENCE = 60.0  # seconds without a report after which a start has failed: a busy machine needs a few
 _OBEDIENCE = 2.0  # seconds after which the parent obeys signals that it has blocked in order to forward them later
@@ -46,6 +49,11 @@ def report_error(report: int, step: str | None, error: BaseException) -> None:
     write_all(report, line.encode(errors="replace") + b"\n")
 
 
+def report_mounted(report: int) -> None:
+    """Write into the *report* that the mounts are ready. Raises :class:`OSError`. Source: pipe(7)."""
+    write_all(report, MOUNTED)
+
+
 def report_trace(report: int, trace: Trace) -> None:
     """Write into the *report* how long each step took. Raises :class:`OSError`. Source: pipe(7)."""
     trace(None)
@@ -64,8 +72,8 @@ def send(gate: int, event: bytes) -> None:
         pass
 
 
-def read_report(report: int, patience: float | None = None) -> Trace:
-    """Read the child's report to its end and return the child's trace.
+def read_report(report: int, patience: float | None = None, until: bytes = b"\0") -> Trace:
+    """Read the child's report to its end, or to the line *until*, and return the child's trace.
 
     Raises :class:`ContainerError`: the child's error; or nothing was reported for *patience* seconds
     (:data:`PATIENCE` if not given), as when another process stops the child by SIGSTOP; or, after two seconds, a signal
@@ -77,6 +85,8 @@ def read_report(report: int, patience: float | None = None) -> Trace:
         if not chunk:
             break
         data += chunk
+        if data.endswith(until):
+            break
     trace = Trace("child")
     for line in data.decode(errors="replace").split("\n"):
         kind, *fields = line.split("\t")

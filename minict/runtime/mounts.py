@@ -12,7 +12,7 @@ import os
 
 from ..kernel import mount as k
 from ..kernel.namespaces import CLONE_NEWNS, setns
-from . import place
+from . import copyup, place
 from .errors import ContainerError
 
 TYPE_CHECKING = False
@@ -47,6 +47,15 @@ FLAGS = {
     "strictatime": (k.MS_STRICTATIME, 0),
     "nostrictatime": (0, k.MS_STRICTATIME),
     "nosymfollow": (k.MS_NOSYMFOLLOW, 0),
+    "symfollow": (0, k.MS_NOSYMFOLLOW),
+    "lazytime": (k.MS_LAZYTIME, 0),
+    "nolazytime": (0, k.MS_LAZYTIME),
+    "iversion": (k.MS_I_VERSION, 0),
+    "noiversion": (0, k.MS_I_VERSION),
+    "silent": (k.MS_SILENT, 0),
+    "loud": (0, k.MS_SILENT),
+    "acl": (k.MS_POSIXACL, 0),
+    "noacl": (0, k.MS_POSIXACL),
     "bind": (k.MS_BIND, 0),
     "rbind": (k.MS_BIND | k.MS_REC, 0),
 }
@@ -95,15 +104,17 @@ ATIMES = {k.MS_RELATIME: 0, k.MS_NOATIME: k.MOUNT_ATTR_NOATIME, k.MS_STRICTATIME
 class Options:
     """A list such as ``["ro", "nosuid", "size=64m", "rslave"]``, sorted by purpose.
 
-    *set* and *clear* are flags of mount(2), *recursive* those that also apply to the mounts inside (``rro``),
-    *propagation* is a list of flags, *idmap* is ``idmap``, ``ridmap`` or empty, and *data* is the rest, for the file
-    system. Source: mount(8); OCI runtime-spec, config.md, "Linux mount options".
+    *set* and *clear* are flags of mount(2), *recursive* and *recursive_clear* those that also apply to the mounts
+    inside (``rro``, ``rrw``), *propagation* is a list of flags, *idmap* is ``idmap``, ``ridmap`` or empty, *copy_up* is
+    for :mod:`.copyup`, and *data* is the rest, for the file system.
+    Source: mount(8); OCI runtime-spec, config.md, "Linux mount options".
     """
 
     def __init__(self, options: Iterable[str]) -> None:
-        self.set = self.clear = self.recursive = 0
+        self.set = self.clear = self.recursive = self.recursive_clear = 0
         self.propagation: list[int] = []
         self.idmap = ""
+        self.copy_up = False
         data = []
         for option in options:
             if option in FLAGS:
@@ -114,7 +125,13 @@ class Options:
             elif option in ("idmap", "ridmap"):
                 self.idmap = option
             elif option[:1] == "r" and option[1:] in FLAGS:  # rro, rnosuid
-                self.recursive |= FLAGS[option[1:]][0]
+                on, off = FLAGS[option[1:]]
+                self.recursive = self.recursive & ~off | on
+                self.recursive_clear = self.recursive_clear & ~on | off
+            elif option == "tmpcopyup":
+                self.copy_up = True
+            elif option.startswith(SUBPATH):
+                pass  # for Bind
             else:
                 data.append(option)
         self.data = ",".join(data)
@@ -273,15 +290,37 @@ class FileSystem(Operation):
         return f"mount {self.type} on {self.destination}"
 
     def execute(self, root: int) -> None:
+        mode = (
+            existing_mode(root, self.destination) if self.type == "tmpfs" and "mode=" not in self.options.data else None
+        )
         target = open_in_root(root, self.destination, make="directory")
         try:
             check_target(root, target, self.destination, is_proc=self.type == "proc")
             place = f"/proc/self/fd/{target}"
             k.mount(self.source, place, self.type, self.options.set, self.options.data or None)
-            for flags in self.options.propagation:
-                k.mount(None, place, None, flags)
+            mounted = open_in_root(root, self.destination)  # target is the directory beneath
+            try:
+                if mode is not None and not self.options.set & k.MS_RDONLY:
+                    os.chmod(f"/proc/self/fd/{mounted}", mode)
+                if self.options.copy_up:
+                    copyup.copy(target, mounted)
+                for flags in self.options.propagation:
+                    k.mount(None, f"/proc/self/fd/{mounted}", None, flags)
+            finally:
+                os.close(mounted)
         finally:
             os.close(target)
+
+
+def existing_mode(root: int, path: str) -> int | None:
+    """The mode of the directory *path* below *root*, or None when there is none. Source: inode(7)."""
+    try:
+        fd = look_up(root, path)
+    except OSError:
+        return None
+    mode = os.fstat(fd).st_mode & 0o7777
+    os.close(fd)
+    return mode
 
 
 class Bind(Operation):
@@ -360,13 +399,18 @@ class Bind(Operation):
     def set_attributes(self, tree: int) -> None:
         """Give the copy *tree* the attributes that the options name. Raises :class:`OSError`."""
         options = self.options
-        for flag, attribute in ATIMES.items():  # a mount has exactly one of these
-            if options.set & flag:
-                k.mount_setattr(tree, "", k.AT_EMPTY_PATH, attribute, k.MOUNT_ATTR__ATIME)
-        for flags, reach in ((options.set, 0), (options.recursive, k.AT_RECURSIVE)):
-            attributes = sum(attribute for flag, attribute in ATTRIBUTES.items() if flags & flag)
-            if attributes:
-                k.mount_setattr(tree, "", k.AT_EMPTY_PATH | reach, attributes)
+        for on, off, reach in (
+            (options.set, 0, 0),
+            (options.recursive, options.recursive_clear, k.AT_RECURSIVE),
+        ):
+            for flag, attribute in ATIMES.items():  # a mount has exactly one of these
+                if on & flag or off & flag:  # "not this one" is the kernel's default, relatime
+                    k.mount_setattr(tree, "", k.AT_EMPTY_PATH | reach, attribute * bool(on & flag), k.MOUNT_ATTR__ATIME)
+            added, removed = (
+                sum(attribute for flag, attribute in ATTRIBUTES.items() if flags & flag) for flags in (on, off)
+            )
+            if added or removed:
+                k.mount_setattr(tree, "", k.AT_EMPTY_PATH | reach, added, removed)
         for flags in options.propagation or [k.MS_PRIVATE | k.MS_REC]:
             reach = k.AT_RECURSIVE if flags & k.MS_REC else 0
             k.mount_setattr(tree, "", k.AT_EMPTY_PATH | reach, propagation=flags & ~k.MS_REC)

@@ -156,6 +156,27 @@ def _groups_are_fixed() -> bool:
     return answer.strip() == b"deny"
 
 
+def with_home(env: list[str], uid: int) -> list[str]:
+    """*env*, with the HOME of the user *uid* of the container if it has none: by its /etc/passwd, else ``/``.
+
+    The file is the container's: only the beginning of a regular one is read. Source: passwd(5); runc, crun.
+    """
+    if any(each.startswith("HOME=") for each in env):
+        return list(env)
+    try:
+        fd = os.open("/etc/passwd", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return [*env, "HOME=/"]
+    try:
+        text = os.read(fd, 1 << 20) if os.fstat(fd).st_mode & 0o170000 == 0o100000 else b""
+    except OSError:
+        text = b""
+    os.close(fd)
+    entries = [line.split(":") for line in text.decode(errors="surrogateescape").splitlines()]
+    home = next((each[5] for each in entries if len(each) > 5 and each[2] == str(uid)), "")
+    return [*env, f"HOME={home or '/'}"]
+
+
 def enter_directory(path: str) -> None:
     """Go to the process's working directory.
 

@@ -31,11 +31,12 @@ def operations(spec: Spec, bundle: str, cgroups: dict[str, str], cgroup_v2: str 
     Raises :class:`ContainerError`. Source: OCI runtime-spec, config.md, "Mounts"; config-linux.md, "Devices".
     """
     linux = spec.linux
-    in_user_namespace = place.in_user_namespace() or any(each.type == "user" for each in linux.namespaces)
+    kinds = {each.type for each in linux.namespaces}
+    in_user_namespace = place.in_user_namespace() or "user" in kinds
     found: list[mounts.Operation] = []
     for mount in spec.mounts:
         if mount.type == "cgroup":
-            found += cgroup_mounts(mount, cgroups, cgroup_v2)
+            found += cgroup_mounts(mount, cgroups, cgroup_v2, bind="cgroup" not in kinds)
         elif mount.destination != "/":  # that is the root itself: enter_root
             found.append(mounts.operation(mount, bundle))
     if not any(isinstance(each, mounts.Bind) and each.destination == "/dev" for each in found):
@@ -57,31 +58,39 @@ def devices(more: list[Device], bind: bool) -> list[mounts.Operation]:
     return [*nodes, *(mounts.Link(path, target) for path, target in LINKS)]
 
 
-def cgroup_mounts(mount: Mount, cgroups: dict[str, str], cgroup_v2: str | None) -> list[mounts.Operation]:
+def cgroup_mounts(
+    mount: Mount, cgroups: dict[str, str], cgroup_v2: str | None, bind: bool = False
+) -> list[mounts.Operation]:
     """What the mount type ``cgroup`` of the specification means on this machine.
 
-    In version 2 it is one mount; in version 1 a tmpfs with one mount for each hierarchy. Their root is
-    the container's own cgroup, because they are mounted inside its cgroup namespace.
-    Source: cgroups(7), cgroup_namespaces(7).
+    In version 2 it is one mount; in version 1 a tmpfs with one mount for each hierarchy. Their root is the container's
+    own cgroup, because they are mounted inside its cgroup namespace. Without such a namespace a mount would show the
+    groups of the whole machine: then the container's own directories are bound instead (*bind*).
+    Source: cgroups(7), cgroup_namespaces(7); config.md, "Mounts".
     """
-    destination, options = mount.destination, list(mount.options)
+    destination, options = mount.destination, [word for word in mount.options if word not in mounts.PROPAGATION]
     if not cgroups and not cgroup_v2:
         return []
+
+    def one(directory: str | None, place: str, type: str, *data: str) -> mounts.Operation:
+        if bind and directory:
+            return mounts.Bind(directory, place, ["bind", *options])
+        return mounts.FileSystem(type, place, [*options, *data], "cgroup")
+
     if set(cgroups.values()) <= {cgroup_v2}:
-        return [mounts.FileSystem("cgroup2", destination, options, "cgroup")]
+        return [one(cgroup_v2, destination, "cgroup2")]
     hierarchies: dict[str, list[str]] = {}  # several controllers may share one: cpu,cpuacct
     for controller, directory in cgroups.items():
         hierarchies.setdefault(directory, []).append(controller)
-    if cgroup_v2:
-        hierarchies[cgroup_v2] = ["unified"]
     flags = [option for option in options if option != "ro"]
     found: list[mounts.Operation] = [mounts.FileSystem("tmpfs", destination, [*flags, "mode=755"], "tmpfs")]
-    for controllers in hierarchies.values():
-        if controllers == ["unified"]:
-            found.append(mounts.FileSystem("cgroup2", f"{destination}/unified", options, "cgroup"))
-        else:
+    for directory, controllers in hierarchies.items():
+        if directory != cgroup_v2:
             name = ",".join(controllers)
-            found.append(mounts.FileSystem("cgroup", f"{destination}/{name}", [*options, name], "cgroup"))
+            found.append(one(directory, f"{destination}/{name}", "cgroup", name))
+            found += [mounts.Link(f"{destination}/{each}", name) for each in controllers if each != name]
+    if cgroup_v2:
+        found.append(one(cgroup_v2, f"{destination}/unified", "cgroup2"))
     if "ro" in options:
         found.append(mounts.ReadOnly(destination, mounted=True))
     return found

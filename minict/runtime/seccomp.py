@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 _EPERM, _ENOSYS = 1, 38  # as in the module errno
 
 # seccomp.h of libseccomp: an action is a value that a filter returns; ERRNO and TRACE carry a number in the lower half
-_ACTIONS = {
+ACTIONS = {
     "SCMP_ACT_KILL": 0x00000000,  # this thread, by SIGSYS
     "SCMP_ACT_KILL_THREAD": 0x00000000,
     "SCMP_ACT_KILL_PROCESS": 0x80000000,
@@ -55,7 +55,7 @@ _ACTIONS = {
 _WITH_NUMBER = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
 _PERMISSIVE = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE")
 
-_COMPARISONS = {
+COMPARISONS = {
     "SCMP_CMP_NE": 1,
     "SCMP_CMP_LT": 2,
     "SCMP_CMP_LE": 3,
@@ -65,7 +65,7 @@ _COMPARISONS = {
     "SCMP_CMP_MASKED_EQ": 7,
 }
 
-_FLAGS = {
+FLAGS = {
     "SECCOMP_FILTER_FLAG_TSYNC": SECCOMP_FILTER_FLAG_TSYNC,
     "SECCOMP_FILTER_FLAG_LOG": SECCOMP_FILTER_FLAG_LOG,
     "SECCOMP_FILTER_FLAG_SPEC_ALLOW": SECCOMP_FILTER_FLAG_SPEC_ALLOW,
@@ -92,7 +92,7 @@ def install(program: bytes, flags: int = 0) -> None:
 
 def flags(profile: Seccomp) -> int:
     """The *flags* of a profile, as a number for :func:`install`. Raises :class:`ContainerError`. Source: seccomp(2)."""
-    return sum(_look_up(_FLAGS, name, "flag") for name in dict.fromkeys(map(str, profile.flags)))
+    return sum(_look_up(FLAGS, name, "flag") for name in dict.fromkeys(map(str, profile.flags)))
 
 
 def cached(profile: Seccomp) -> bytes:
@@ -186,7 +186,7 @@ def compile(profile: Seccomp) -> bytes:
         ) from None
     finally:
         library.seccomp_release(context)
-    if profile.defaultAction not in _PERMISSIVE and default != _ACTIONS["SCMP_ACT_ERRNO"] | _ENOSYS:
+    if profile.defaultAction not in _PERMISSIVE and default != ACTIONS["SCMP_ACT_ERRNO"] | _ENOSYS:
         program = _answer_newer_calls(library, architectures, profile.syscalls) + program
     if len(program) > 8 * _MAXIMUM:
         raise ContainerError(
@@ -204,7 +204,7 @@ def _look_up(table: dict[str, int], name: str, what: str) -> int:
 
 def _action(name: str, number: int | None) -> int:
     """What a filter returns for the action *name*, with the errno *number* if it has one; the default is EPERM."""
-    value = _look_up(_ACTIONS, name, "action")
+    value = _look_up(ACTIONS, name, "action")
     if name not in _WITH_NUMBER:
         if number is not None:
             raise ContainerError(f"the seccomp profile gives an errno to {name}, which takes none: use SCMP_ACT_ERRNO")
@@ -248,7 +248,7 @@ def _add_rule(library: Any, context: int, rule: Syscall, default: int) -> None:
     if action == default:  # libseccomp refuses it, because it would not change anything
         return
     comparisons = [
-        _Comparison(each.index, _look_up(_COMPARISONS, each.op, "comparison"), each.value, each.valueTwo)
+        _Comparison(each.index, _look_up(COMPARISONS, each.op, "comparison"), each.value, each.valueTwo)
         for each in rule.args
     ]
     if len({each.arg for each in comparisons}) == len(comparisons):
@@ -316,7 +316,7 @@ def _answer_newer_calls(library: Any, architectures: list[int], rules: list[Sysc
             (_LOAD, 0, 0, 0),
             (_JUMP_GREATER_OR_EQUAL, 2, 0, _OTHER_TABLES),
             (_JUMP_GREATER, 0, 1, newest),
-            (_RETURN, 0, 0, _ACTIONS["SCMP_ACT_ERRNO"] | _ENOSYS),
+            (_RETURN, 0, 0, ACTIONS["SCMP_ACT_ERRNO"] | _ENOSYS),
         ):
             program += _instruction(operation, if_true, if_false, operand)
     return program

@@ -2,12 +2,14 @@
 
 The classes have the names and the fields of the standard's ``config.json``, so the standard is
 also the manual of this module: https://github.com/opencontainers/runtime-spec, config.md and
-config-linux.md (version 1.2). :meth:`Spec.load` reads such a file, :meth:`Spec.to_dict` returns its content.
+config-linux.md (version 1.3). :meth:`Spec.load` reads such a file, :meth:`Spec.to_dict` returns its content.
 
 They are plain classes: importing dataclasses takes 18 ms, longer than the kernel needs to start a container.
 """
 
 from __future__ import annotations
+
+from .errors import ContainerError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +19,13 @@ if TYPE_CHECKING:
 # a container needs, which :func:`.container.check` verifies.
 EMPTY: Any = ()
 REQUIRED: Any = None
+
+
+class InvalidSpec(ContainerError, ValueError):
+    """A value of a specification has the wrong type."""
+
+    def __init__(self, name: str, type: str, value: object) -> None:
+        super().__init__(f"{name} has a value of the wrong type: it must be a JSON {type}, not {value!r}")
 
 
 class Fields:
@@ -51,32 +60,42 @@ class SpecObject(Fields):
     def from_dict(cls, values: object) -> Self:
         """Read a JSON object. Fields that the standard does not know are ignored, as it demands.
 
-        Raises :class:`ValueError` when a nested value is not an object or a list where it should be one.
+        Raises :class:`InvalidSpec` for a value of another type than the standard's.
         Source: config.md, "Extensibility".
         """
         if not isinstance(values, dict):
-            raise ValueError(f"{cls.__name__} must be a JSON object, not {values!r}")
+            raise InvalidSpec(cls.__name__, "object", values)
         result = cls()
         for name, kind in cls.__annotations__.items():
-            value = values.get(name)
+            value = values.get(name.rstrip("_"))  # class_ is the field "class", a word of Python
             if value is not None:
-                setattr(result, name, _read(kind.removesuffix(" | None"), value, name))
+                setattr(result, name, _read(kind.removesuffix(" | None"), value, name.rstrip("_")))
         return result
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object, with only the fields that were given. Source: config.md."""
-        return {name: _plain(value) for name, value in vars(self).items() if value is not None}
+        return {name.rstrip("_"): _plain(value) for name, value in vars(self).items() if value is not None}
 
 
 def _read(kind: str, value: object, name: str) -> object:
-    """*value* as the annotation *kind* says: ``Mount``, ``list[Mount]``, or unchanged."""
+    """*value* as the annotation *kind* says: ``Mount``, ``list[Mount]``, ``dict[str, NetDevice]``, or unchanged."""
     if kind.startswith("list["):
         if not isinstance(value, list):
-            raise ValueError(f"{name} must be a JSON list, not {value!r}")
-        inner = globals().get(kind[5:-1])
-        return [inner.from_dict(item) for item in value] if inner else value
+            raise InvalidSpec(name, "list", value)
+        return [_read(kind[5:-1], item, name) for item in value]
+    if kind.startswith("dict[str, "):
+        if not isinstance(value, dict):
+            raise InvalidSpec(name, "object", value)
+        return {key: _read(kind[10:-1], item, f"{name}.{key}") for key, item in value.items()}
+    if kind in _JSON:
+        if not isinstance(value, _JSON[kind][0]) or (kind == "int" and isinstance(value, bool)):
+            raise InvalidSpec(name, _JSON[kind][1], value)
+        return value
     cls = globals().get(kind)
     return cls.from_dict(value) if cls else value
+
+
+_JSON = {"str": (str, "string"), "int": (int, "integer"), "bool": (bool, "boolean")}
 
 
 def _plain(value: object) -> object:
@@ -84,6 +103,8 @@ def _plain(value: object) -> object:
         return value.to_dict()
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
     return value
 
 
@@ -92,11 +113,19 @@ class Root(SpecObject):
     readonly: bool = False
 
 
+class IDMapping(SpecObject):
+    containerID: int = 0
+    hostID: int = 0
+    size: int = 0
+
+
 class Mount(SpecObject):
     destination: str = REQUIRED
     type: str | None = None
     source: str | None = None
     options: list[str] = EMPTY
+    uidMappings: list[IDMapping] = EMPTY
+    gidMappings: list[IDMapping] = EMPTY
 
 
 class User(SpecObject):
@@ -130,6 +159,32 @@ class Rlimit(SpecObject):
     hard: int = 0
 
 
+class Scheduler(SpecObject):
+    """The scheduling policy of sched(7): runtime, deadline and period in nanoseconds."""
+
+    policy: str = REQUIRED
+    nice: int | None = None
+    priority: int | None = None
+    flags: list[str] = EMPTY
+    runtime: int | None = None
+    deadline: int | None = None
+    period: int | None = None
+
+
+class IOPriority(SpecObject):
+    """The priority of ioprio_set(2): a class and a number from 0, the highest, to 7."""
+
+    class_: str = REQUIRED
+    priority: int = 0
+
+
+class ExecCPUAffinity(SpecObject):
+    """Processors such as ``0-3,7`` for a process that joins: until it runs in the cgroup, and from its execve on."""
+
+    initial: str | None = None
+    final: str | None = None
+
+
 class Process(SpecObject):
     terminal: bool = False
     consoleSize: Box | None = None
@@ -142,6 +197,9 @@ class Process(SpecObject):
     noNewPrivileges: bool = False
     oomScoreAdj: int | None = None
     selinuxLabel: str | None = None
+    scheduler: Scheduler | None = None
+    ioPriority: IOPriority | None = None
+    execCPUAffinity: ExecCPUAffinity | None = None
     user: User = User()
 
 
@@ -150,12 +208,6 @@ class Namespace(SpecObject):
 
     type: str = REQUIRED
     path: str | None = None
-
-
-class IDMapping(SpecObject):
-    containerID: int = 0
-    hostID: int = 0
-    size: int = 0
 
 
 class Device(SpecObject):
@@ -242,6 +294,23 @@ class HugepageLimit(SpecObject):
     limit: int = 0
 
 
+class InterfacePriority(SpecObject):
+    name: str = REQUIRED
+    priority: int = 0
+
+
+class Network(SpecObject):
+    """classID marks the packets for tc(8); priorities are those of the packets on each interface. cgroup v1 only."""
+
+    classID: int | None = None
+    priorities: list[InterfacePriority] = EMPTY
+
+
+class Rdma(SpecObject):
+    hcaHandles: int | None = None
+    hcaObjects: int | None = None
+
+
 class Resources(SpecObject):
     """What a container may use (config-linux.md, "Control groups")."""
 
@@ -251,6 +320,8 @@ class Resources(SpecObject):
     pids: Pids | None = None
     blockIO: BlockIO | None = None
     hugepageLimits: list[HugepageLimit] = EMPTY
+    network: Network | None = None
+    rdma: dict[str, Rdma] | None = None
     unified: dict[str, str] | None = None
 
 
@@ -278,12 +349,46 @@ class Seccomp(SpecObject):
     syscalls: list[Syscall] = EMPTY
 
 
+class NetDevice(SpecObject):
+    """A network interface of the host to move into the container; name: what it is called there."""
+
+    name: str | None = None
+
+
+class IntelRdt(SpecObject):
+    """Shares of the processor's cache and memory bandwidth: the kernel's Documentation/arch/x86/resctrl.rst."""
+
+    closID: str | None = None
+    schemata: list[str] = EMPTY
+    l3CacheSchema: str | None = None
+    memBwSchema: str | None = None
+    enableMonitoring: bool = False
+    enableCMT: bool = False
+    enableMBM: bool = False
+
+
+class MemoryPolicy(SpecObject):
+    """The memory nodes, such as ``0-1``, of set_mempolicy(2)."""
+
+    mode: str = REQUIRED
+    nodes: str | None = None
+    flags: list[str] = EMPTY
+
+
+class Personality(SpecObject):
+    """The execution domain of personality(2): LINUX, or LINUX32, in which uname(2) names a 32-bit machine."""
+
+    domain: str = REQUIRED
+    flags: list[str] = EMPTY
+
+
 class Linux(SpecObject):
     namespaces: list[Namespace] = EMPTY
     uidMappings: list[IDMapping] = EMPTY
     gidMappings: list[IDMapping] = EMPTY
     timeOffsets: dict[str, dict[str, int]] | None = None
     devices: list[Device] = EMPTY
+    netDevices: dict[str, NetDevice] | None = None
     cgroupsPath: str | None = None
     resources: Resources | None = None
     rootfsPropagation: str | None = None
@@ -292,6 +397,9 @@ class Linux(SpecObject):
     maskedPaths: list[str] = EMPTY
     readonlyPaths: list[str] = EMPTY
     mountLabel: str | None = None
+    intelRdt: IntelRdt | None = None
+    memoryPolicy: MemoryPolicy | None = None
+    personality: Personality | None = None
 
 
 class Hook(SpecObject):

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from .spec import Spec
 
 
+_EXITING = 4
+
+
 class State:
     """The state directory of the container *id*. Making the object changes nothing.
 
@@ -113,6 +116,18 @@ class State:
         except FileNotFoundError:
             return None
         return int(pid) if begin_time(int(pid)) == begin else None
+
+    def is_ending(self) -> bool:
+        """Whether the first process has ended, or is about to: process 1 of a pid namespace waits for all others first.
+
+        Source: pid_namespaces(7); proc_pid_stat(5), "flags"; linux/sched.h, PF_EXITING.
+        """
+        pid = self.pid()
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                return bool(int(file.read().rpartition(")")[2].split()[6]) & _EXITING)
+        except (FileNotFoundError, ProcessLookupError):
+            return True
 
     def status(self) -> str:
         """The status in the sense of the OCI specification: creating, created, running or stopped.

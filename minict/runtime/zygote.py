@@ -86,7 +86,7 @@ class Zygote:
             try:
                 with open(values, "wb", closefd=False) as file:
                     marshal.dump({"birth": birth.to_wire(), "descriptors": list(fds)}, file)
-                socket.send_fds(self.channel, [b"!"], [values, *fds.values()])
+                socket.send_fds(self.channel, [b"!"], [values, *fds.values(), *birth.preserved])
                 messages.wait_readable(self.channel.fileno(), "clone")
                 answer = self.channel.recv(32)
             except ConnectionError:
@@ -217,13 +217,14 @@ def serve(channel: int) -> None:
     os.set_inheritable(channel, False)
     requests: socket.socket = socket.socket(fileno=channel)
     while True:
-        message, descriptors, _, _ = socket.recv_fds(requests, 1, 16)
+        message, descriptors, _, _ = socket.recv_fds(requests, 1, 253)  # SCM_MAX_FD
         if not message:
             os._exit(0)
         file, *descriptors = descriptors
         values = marshal.loads(os.pread(file, os.fstat(file).st_size, 0))
         os.close(file)
-        birth = births.Birth.from_wire(values["birth"], dict(zip(values["descriptors"], descriptors)))
+        named = dict(zip(values["descriptors"], descriptors))
+        birth = births.Birth.from_wire(values["birth"], named, descriptors[len(named) :])
         try:
             births.preload(birth)
             pid = stage.enter_and_clone(birth)

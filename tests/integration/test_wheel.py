@@ -53,6 +53,7 @@ def test_the_wheel_works_by_itself(installed, bridge, tmp_path):
     data = str(tmp_path)
     assert do(f"{installed}/minict", "version", data=data).stdout.startswith("minict 0.")
     assert do(f"{installed}/mini-docker", "version", data=data).stdout.startswith("minict 0.")
+    assert do(f"{installed}/minict-oci", "--version", data=data).stdout.startswith("minict-oci version 0.")
     doctor = do(f"{installed}/minict", "doctor", data=data)
     assert (doctor.returncode, doctor.stderr) == (0, "")
     assert "This machine can run containers." in doctor.stdout

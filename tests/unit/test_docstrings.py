@@ -24,10 +24,10 @@ SOURCE = re.compile(
 WITHOUT = {"minict/runtime/spec.py": "the fields of config.json, which the module's docstring says"}
 
 
-def modules() -> list[str]:
+def modules(*floors: str) -> list[str]:
     return sorted(
         os.path.relpath(os.path.join(directory, file), ROOT)
-        for floor in ("kernel", "runtime")
+        for floor in floors
         for directory, _, files in os.walk(os.path.join(ROOT, "minict", floor))
         for file in files
         if file.endswith(".py")
@@ -45,7 +45,7 @@ def definitions(path: str) -> list[ast.FunctionDef | ast.ClassDef]:
     ]
 
 
-@pytest.mark.parametrize("path", modules())
+@pytest.mark.parametrize("path", modules("kernel", "runtime"))
 def test_what_is_public_names_its_source(path):
     if path in WITHOUT:
         return
@@ -53,7 +53,7 @@ def test_what_is_public_names_its_source(path):
     assert [name for name, text in found.items() if not SOURCE.search(text)] == []
 
 
-@pytest.mark.parametrize("path", modules())
+@pytest.mark.parametrize("path", modules("kernel", "runtime", "oci"))
 def test_what_is_public_has_a_docstring(path):
     for node in definitions(path):
         if path not in WITHOUT:
@@ -66,4 +66,6 @@ def test_what_is_public_has_a_docstring(path):
 
 
 def test_there_are_modules():
-    assert {"minict/kernel/mount.py", "minict/runtime/birth.py", "minict/runtime/cgroup/group.py"} <= set(modules())
+    assert {"minict/kernel/mount.py", "minict/runtime/birth.py", "minict/runtime/cgroup/group.py"} <= set(
+        modules("kernel", "runtime")
+    )

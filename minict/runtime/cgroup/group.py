@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ..spec import Resources
 
+_DYING = 2.0  # seconds in which a process that has just ended leaves its group
 _PATIENCE = 10.0  # seconds for the kernel to freeze or end processes: it takes milliseconds, unless a device hangs
 
 
@@ -58,6 +59,23 @@ class Cgroup:
         return directory == self.v2_directory()
 
     # ---- creating it
+
+    def refuse_foreign_processes(self) -> bool:
+        """Whether the group exists already. Raises :class:`ContainerError` if it has processes, or is frozen.
+
+        These would be limited, and killed, together with the container. Source: config-linux.md, "Cgroups Path"; runc.
+        """
+        if not any(os.path.isdir(directory) for directory in self._all()):
+            return False
+        found = self.processes()
+        if found:
+            raise ContainerError(
+                f"the cgroup {self.path} is not empty: {len(found)} processes are in it or below; choose another "
+                "linux.cgroupsPath"
+            )
+        if self.frozen:
+            raise ContainerError(f"the cgroup {self.path} is frozen, so no process can start in it: thaw it first")
+        return True
 
     def create(self) -> None:
         """Create the group in every hierarchy, ready for limits and processes. It may exist already.
@@ -233,15 +251,19 @@ class Cgroup:
 
     # ---- removing it
 
-    def remove(self) -> None:
+    def remove(self, kill: bool = True) -> None:
         """Kill its processes and remove it, the groups below it, and the common parent if that is empty.
 
-        It may be gone already. Raises :class:`ContainerError` when a process survives.
+        Without *kill*, a group that still has processes after a moment stays. It may be gone already.
+        Raises :class:`ContainerError` when a process survives.
         """
         parent = self.path.rpartition("/")[0]
         try:
             for directory in self._all():
-                self._remove_directory(directory)
+                if kill:
+                    self._remove_directory(directory)
+                else:
+                    wait_until(lambda: remove_tree(directory), seconds=_DYING)
                 if parent == f"/{paths.cgroup_parent()}":  # ours; another parent is the caller's
                     remove_directory(directory.rpartition("/")[0])
         except OSError as error:

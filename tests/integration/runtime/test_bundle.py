@@ -192,15 +192,24 @@ def test_the_creator_may_be_gone_before_the_start(bundle):
 
 
 def test_what_goes_wrong_after_the_start_is_told_to_the_starter(bundle):
-    container = bundle.create("no-such-program")
+    with open(f"{bundle.rootfs}/broken", "w") as file:
+        file.write("this is no program")
+        os.fchmod(file.fileno(), 0o755)
+    container = bundle.create("/broken")
     for _ in range(2):
         with pytest.raises(ContainerError) as error:
             container.start()
     assert container.state.status() == "stopped"
-    other = bundle.create("no-such-program")
-    with pytest.raises(ContainerError, match="no-such-program") as error:
+    other = bundle.create("/broken")
+    with pytest.raises(ContainerError, match="/broken") as error:
         other.start()
-    assert error.value.status == 127
+    assert error.value.status == 126
+
+
+def test_a_value_of_the_wrong_type_is_refused_when_it_is_read(bundle):
+    bundle.linux["resources"] = {"pids": {"limit": "many"}}
+    with pytest.raises(ContainerError, match="limit has .* must be a JSON integer, not 'many'"):
+        bundle.load("true")
 
 
 def test_what_goes_wrong_before_is_told_to_the_creator(bundle):
@@ -209,6 +218,15 @@ def test_what_goes_wrong_before_is_told_to_the_creator(bundle):
         bundle.create("true")
     assert error.value.errno == 19 and error.value.step == "mount no-such-file-system on /data"
     assert not os.path.exists(bundle.made[0].state.directory)
+
+
+def test_a_command_that_is_missing_is_told_to_the_creator(bundle):
+    with pytest.raises(ContainerError, match="no-such-program") as error:
+        bundle.create("no-such-program")
+    assert error.value.status == 127
+    bundle.process["cwd"] = "/etc/passwd"
+    with pytest.raises(ContainerError, match="/etc/passwd"):
+        bundle.create("true")
 
 
 def test_only_a_created_container_can_be_started_and_only_once(bundle):
@@ -507,7 +525,6 @@ def test_resources_are_files_of_the_cgroup(bundle):
     [
         ({"cpu": {"cpus": "999"}}, ["cpus", "999"]),
         ({"hugepageLimits": [{"pageSize": "3MB", "limit": 0}]}, ["3MB"]),
-        ({"pids": {"limit": "many"}}, ["many"]),
         ({"memory": {"limit": -7}}, ["memory"]),
     ],
 )
