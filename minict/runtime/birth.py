@@ -30,7 +30,6 @@ from ..kernel.namespaces import CLONE_NEWCGROUP, setns, unshare
 from ..kernel.network import loopback_up
 from . import apparmor, capabilities, init, messages, mounts, namespaces, process, procfs, rootfs, seccomp
 from .errors import OUR_ERROR
-from .files import close_all_except
 from .spec import EMPTY, Fields, Process, Spec
 from .trace import Trace
 
@@ -332,7 +331,7 @@ def arrange_descriptors(birth: Birth) -> None:
                 os.close(fd)
     others = [fd for name, fd in fds.open().items() if name not in ("stdin", "stdout", "stderr")]
     trees = [operation.tree for operation in birth.operations if isinstance(operation, mounts.Bind)]
-    close_all_except([*others, *trees])
+    process.close_all_except([*others, *trees])
 
 
 def wait_for_start(birth: Birth) -> None:

@@ -6,8 +6,8 @@ import os
 import signal
 
 from minict.engine.lifecycle import task
-from minict.kernel import process
 from minict.runtime.errors import ContainerError
+from minict.runtime.process import close_all_except
 
 
 class Watcher:
@@ -40,7 +40,7 @@ def _watch(reader: int, record) -> None:
         null = os.open("/dev/null", os.O_RDWR)
         for fd in range(3):
             os.dup2(null, fd)
-        process.close_range(4)
+        close_all_except([3])
         record.forget_lock()
         if not os.read(3, 1):
             task.settle(record)

@@ -21,9 +21,8 @@ import errno
 import os
 import time
 
-from minict.runtime import jsonfile, paths
+from minict.runtime import jsonfile, locks, paths
 from minict.runtime.errors import ContainerError
-from minict.runtime.files import lock_directory, remove_tree
 from minict.runtime.state import State, begin_time
 
 from . import names
@@ -170,7 +169,7 @@ class Record:
 
         ``with record:`` does the same; it waits, and raises :class:`ContainerError` if the container is gone.
         """
-        self._lock = lock_directory(self.data, wait)
+        self._lock = locks.acquire(self.data, wait=wait)
         return self._lock >= 0
 
     @property
@@ -216,6 +215,8 @@ class Record:
 
         The order matters: a directory without ``container.json`` is rubbish for everybody, whatever is still in it.
         """
+        from minict.runtime.files import remove_tree
+
         for name in ("container.json", "life.json"):
             try:
                 os.unlink(f"{self.data}/{name}")

@@ -19,13 +19,12 @@ Sources: ip-link(8), veth(4), network_namespaces(7), rtnetlink(7).
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import time
 
 from minict.kernel.namespaces import inside
 from minict.kernel.netlink import Rtnetlink
-from minict.runtime import paths
+from minict.runtime import locks, paths
 from minict.runtime.errors import ContainerError
 
 from . import driveroptions, firewall
@@ -334,26 +333,17 @@ def mac(address: str) -> str:
     return "02:00:" + addresses.to_bytes(address).hex(":")
 
 
-def lock():
+def lock() -> locks.Held:
     """For ``with``: only one process at a time changes the networks, the firewall and the endpoints."""
-    directory = f"{paths.run_root()}/networks"
-    while True:
-        try:
-            held = open(f"{directory}/lock", "a")
-            fcntl.flock(held, fcntl.LOCK_EX)  # the kernel releases it when the file is closed or the process is killed
-            if os.fstat(held.fileno()).st_nlink:
-                return held
-            held.close()  # the previous holder has removed the file: a lock on it keeps nobody out
-        except FileNotFoundError:
-            addresses.make_private_directory()
+    return locks.Held(f"{paths.run_root()}/networks/lock", locks.FILE, make=addresses.make_private_directory)
 
 
-def remove_lock_if_alone(held) -> None:
+def remove_lock_if_alone(held: locks.Held) -> None:
     """Remove the file of the lock that is *held*, and its directory, when nothing else is in it."""
-    if os.listdir(os.path.dirname(held.name)) == ["lock"]:
-        os.unlink(held.name)
+    if os.listdir(os.path.dirname(held.path)) == ["lock"]:
+        os.unlink(held.path)
         try:
-            os.rmdir(os.path.dirname(held.name))
+            os.rmdir(os.path.dirname(held.path))
         except OSError:
             pass
 

@@ -9,8 +9,8 @@ import time
 
 from minict.kernel import process as kernel
 from minict.runtime.errors import OUR_ERROR, ContainerError
-from minict.runtime.files import close_all_except, write_all
-from minict.runtime.process import restore_signals
+from minict.runtime.files import write_all
+from minict.runtime.process import close_all_except, restore_signals
 
 TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import time
 
-from minict.runtime import jsonfile, paths
+from minict.runtime import jsonfile, locks, paths
 
 TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
 if TYPE_CHECKING:
@@ -59,11 +59,8 @@ def make_directory() -> None:
 
 def _rotate(fd: int) -> None:
     """Begin a new journal, unless another process has just done so."""
-    import fcntl
-
-    fcntl.flock(fd, fcntl.LOCK_EX)
     path = f"{directory()}/journal"
-    if os.path.samestat(os.fstat(fd), os.stat(path)):
+    if locks.lock(fd, path):
         os.rename(path, f"{path}.1")
 
 
