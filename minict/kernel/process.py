@@ -1,4 +1,4 @@
-"""Processes: handles that never refer to a later process (pidfd), attributes (prctl), descriptors.
+"""Processes: handles that never refer to a later process (pidfd), attributes (prctl), descriptors, the keyring.
 
 The standard library has two of these calls: ``signal.pidfd_send_signal`` and ``socket.sethostname``. They are repeated
 here because importing these modules (5 and 9 ms) takes as long as the kernel needs to start a container.
@@ -7,6 +7,7 @@ here because importing these modules (5 and 9 ms) takes as long as the kernel ne
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 
 from .syscall import failure, libc, syscall
@@ -33,6 +34,8 @@ CLOSE_RANGE_CLOEXEC = 4
 
 # fcntl.h; execveat(2)
 AT_EMPTY_PATH = 0x1000
+
+KEYCTL_JOIN_SESSION_KEYRING = 1  # linux/keyctl.h
 
 _prctl = libc.prctl
 _prctl.argtypes = (ctypes.c_int,) + (ctypes.c_ulong,) * 4
@@ -89,3 +92,17 @@ def setdomainname(name: str) -> None:
     word = os.fsencode(name)
     if libc.setdomainname(word, len(word)):
         raise failure("setdomainname", word, len(word))
+
+
+def begin_session_keyring() -> None:
+    """Replace the inherited session keyring of the calling process by a new, empty one.
+
+    Does nothing where keys cannot be used at all: the kernel lacks them, or a seccomp filter forbids keyctl.
+    Raises :class:`OSError`, EDQUOT when this user has too many keys.
+    Source: keyctl_join_session_keyring(3), session-keyring(7).
+    """
+    try:
+        syscall("keyctl", KEYCTL_JOIN_SESSION_KEYRING, None)
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EPERM):
+            raise

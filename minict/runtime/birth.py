@@ -25,10 +25,9 @@ import os
 import stat
 
 from ..kernel import process as kernel
-from ..kernel.keyring import begin_session_keyring
 from ..kernel.namespaces import CLONE_NEWCGROUP, setns, unshare
 from ..kernel.network import loopback_up
-from . import apparmor, capabilities, init, messages, mounts, namespaces, process, procfs, rootfs, seccomp
+from . import apparmor, capabilities, messages, mounts, namespaces, process, procfs, rootfs, seccomp
 from .errors import OUR_ERROR
 from .spec import EMPTY, Fields, Process, Spec
 from .trace import Trace
@@ -127,13 +126,15 @@ def become(birth: Birth, step: Trace) -> NoReturn:
     process.reset_inherited()
     arrange_descriptors(birth)
     os.setsid()
-    begin_session_keyring()  # the caller's keys are not for the container; there are no namespaces of keys
+    kernel.begin_session_keyring()  # the caller's keys are not for the container; there are no namespaces of keys
     if birth.die_with_parent:
         die_with_parent(birth)
     if user_process.apparmorProfile:
         step(f"set the AppArmor profile {user_process.apparmorProfile}")
         apparmor.change_on_exec(user_process.apparmorProfile)
     if birth.init:
+        from . import init  # in memory since preload
+
         init.set_title(b"minict-init")
     if birth.creates("user"):
         step("wait for the id maps")
@@ -373,6 +374,8 @@ def preload(birth: Birth) -> None:
 
     Source: path_resolution(7): after pivot_root the same paths lead into the container.
     """
+    if birth.init:
+        from . import init  # noqa: F401
     if birth.spec.process.terminal:
         import _socket  # noqa: F401
 

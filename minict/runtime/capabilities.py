@@ -99,6 +99,8 @@ def adjust(
 
     Raises :class:`ContainerError` for a name that this kernel does not know. Source: docker-run(1), --cap-add.
     """
+    if not add and not drop:
+        return names(mask(base))
     everything = known()
     added = [_full_name(name, everything) for name in add]
     dropped = [_full_name(name, everything) for name in drop]

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import os
 
-from ..kernel import bpf
 from .errors import ContainerError
 from .spec import DeviceCgroup
 
@@ -105,19 +104,21 @@ def write_v1(directory: str, rules: list[DeviceCgroup]) -> None:
     Source: Documentation/admin-guide/cgroup-v1/devices.rst.
     """
     line = ""
+    descriptors: dict[str, int] = {}
     try:
         for file, line in _lines(rules):
-            descriptor = os.open(f"{directory}/{file}", os.O_WRONLY | os.O_CLOEXEC)
-            try:
-                os.write(descriptor, line.encode())
-            finally:
-                os.close(descriptor)
+            if file not in descriptors:
+                descriptors[file] = os.open(f"{directory}/{file}", os.O_WRONLY | os.O_CLOEXEC)
+            os.write(descriptors[file], line.encode())
     except OSError as error:
         raise ContainerError(
             f"the kernel refuses the device rule {line!r} for {directory} ({error.strerror}): a "
             "cgroup cannot allow what its parent does not allow",
             errno=error.errno,
         ) from None
+    finally:
+        for descriptor in descriptors.values():
+            os.close(descriptor)
 
 
 def _lines(rules: list[DeviceCgroup]) -> list[tuple[str, str]]:
@@ -236,6 +237,8 @@ def attach_v2(cgroup_directory: str, rules: list[DeviceCgroup]) -> None:
     Raises :class:`ContainerError` when the kernel was built without this (CONFIG_CGROUP_BPF) or refuses it.
     Source: bpf(2); cgroup-v2.rst, "Device controller".
     """
+    from ..kernel import bpf  # only for cgroup v2
+
     instructions = program(rules)
     try:
         # "GPL" would give the program access to more helper functions; it calls none.

@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .spec import Mount
+    from .spec import Mount, Spec
 
 # The options that are flags of mount(2), as mount(8) spells them: (set these, clear those).
 FLAGS = {
@@ -91,6 +91,9 @@ _ATTEMPTS = 1000  # how often a path is tried again that another process is chan
 ATIMES = {k.MS_RELATIME: 0, k.MS_NOATIME: k.MOUNT_ATTR_NOATIME, k.MS_STRICTATIME: k.MOUNT_ATTR_STRICTATIME}
 
 
+IDMAP = ("idmap", "ridmap")  # config.md, "Linux mount options": a mount, or with the mounts inside it
+
+
 class Options:
     """A list such as ``["ro", "nosuid", "size=64m", "rslave"]``, sorted by purpose.
 
@@ -110,13 +113,18 @@ class Options:
                 self.set, self.clear = self.set & ~off | on, self.clear & ~on | off
             elif option in PROPAGATION:
                 self.propagation.append(PROPAGATION[option])
-            elif option in ("idmap", "ridmap"):
+            elif option in IDMAP:
                 self.idmap = option
             elif option[:1] == "r" and option[1:] in FLAGS:  # rro, rnosuid
                 self.recursive |= FLAGS[option[1:]][0]
             else:
                 data.append(option)
         self.data = ",".join(data)
+
+
+def has_idmapped(spec: Spec) -> bool:
+    """Whether a mount of *spec* is idmapped: see :mod:`.idmap`. Source: config.md, "Linux mount options"."""
+    return any(option in mount.options for mount in spec.mounts for option in IDMAP)
 
 
 def make_private(propagation: int = k.MS_SLAVE | k.MS_REC) -> None:

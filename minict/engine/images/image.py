@@ -91,9 +91,14 @@ class Image:
         try:
             return cls(id, jsonfile.read(path), name)
         except FileNotFoundError:
-            raise ContainerError(f"the image {id[:12]} has been removed: pull or build it again") from None
+            raise _removed(id) from None
         except (ValueError, KeyError, TypeError, AttributeError):
             raise ContainerError(f"{path} is damaged: remove this file, then pull or build the image again") from None
+
+    def check_exists(self) -> None:
+        """Raise :class:`ContainerError` if the image has been removed since it was loaded."""
+        if not os.path.exists(store.config_file(self.id)):
+            raise _removed(self.id)
 
     @property
     def links(self) -> list[str]:
@@ -168,6 +173,10 @@ class Image:
         return [
             {**step, "size": store.layer_record(digest)["size"] if digest else 0} for step, digest in zip(steps, layers)
         ]
+
+
+def _removed(id: str) -> ContainerError:
+    return ContainerError(f"the image {id[:12]} has been removed: pull or build it again")
 
 
 def _no_image(name: str, many: bool = False) -> ContainerError:

@@ -57,7 +57,7 @@ def create(
             record.prepared = prepared
             record.write_last_run(started=now(), monitor=[os.getpid(), begin_time(os.getpid())])
         record.save()
-        Image.load(image.id)  # from now on the record protects the image
+        image.check_exists()  # from now on the record protects the image
         mounts.prepare(record.mounts, image, record.id)  # the record names the volumes now, which protects them
         if settings.cidfile is not None:
             write_id(settings.cidfile, record.id)

@@ -120,8 +120,7 @@ def end(record: Record, container: RuntimeContainer, status: int, restarting: bo
 
     *restarting*: another run follows. A container created with ``--rm`` is removed.
     """
-    memory = container.cgroup.stats("memory").get("memory") or {}
-    killed, finished = bool(memory.get("oom_kills")), now()
+    killed, finished = bool(container.cgroup.oom_kills()), now()
     if killed:
         events.record(record, "oom")
     duration = int(finished - (record.last_run.get("started") or finished))

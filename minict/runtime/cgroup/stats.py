@@ -64,7 +64,7 @@ def _memory_stats(group: Group) -> Counters | None:
             "usage": number("current"),
             "limit": number("max"),
             "peak": number("peak"),
-            "oom_kills": files.read_flat_keyed(f"{directory}/memory.events").get("oom_kill"),
+            "oom_kills": group.oom_kills(),
             "swap": number("swap.current"),
             "swap_limit": number("swap.max"),
         }
@@ -74,7 +74,7 @@ def _memory_stats(group: Group) -> Counters | None:
         "usage": number("usage_in_bytes"),
         "limit": limit,
         "peak": number("max_usage_in_bytes"),
-        "oom_kills": files.read_flat_keyed(f"{directory}/memory.oom_control").get("oom_kill"),
+        "oom_kills": group.oom_kills(),
         "swap": stat.get("total_swap"),
         "swap_limit": None if limit is None or together is None else together - limit,
         "anon": stat.get("total_rss"),
