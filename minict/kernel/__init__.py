@@ -2,6 +2,7 @@
 
 =====================  ===========================================================================
 :mod:`.syscall`        makes a call and turns its errno into an :class:`OSError`
+:mod:`.native`         the part of ctypes that it needs
 :mod:`.namespaces`     unshare, setns, clone3
 :mod:`.mount`          mount, umount2, pivot_root, openat2, open_tree, move_mount, mount_setattr
 :mod:`.process`        prctl, pidfd_open, pidfd_send_signal, close_range, sethostname, keyctl

@@ -6,10 +6,10 @@ here because importing these modules (5 and 9 ms) takes as long as the kernel ne
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 
+from . import native
 from .syscall import failure, libc, syscall
 
 # linux/prctl.h; prctl(2)
@@ -38,7 +38,7 @@ AT_EMPTY_PATH = 0x1000
 KEYCTL_JOIN_SESSION_KEYRING = 1  # linux/keyctl.h
 
 _prctl = libc.prctl
-_prctl.argtypes = (ctypes.c_int,) + (ctypes.c_ulong,) * 4
+_prctl.argtypes = (native.c_int,) + (native.c_ulong,) * 4
 
 
 def prctl(operation: int, arg2: int = 0, arg3: int = 0, arg4: int = 0, arg5: int = 0) -> int:

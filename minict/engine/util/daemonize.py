@@ -7,6 +7,7 @@ import os
 import select
 import time
 
+from minict.kernel import native
 from minict.kernel import process as kernel
 from minict.runtime.errors import OUR_ERROR, ContainerError
 from minict.runtime.files import write_all
@@ -81,7 +82,6 @@ def _read_report(report: int, pid: int) -> str:
 
 def _go_away(name: bytes, keep: list[int]) -> None:
     """In the forked process: leave the parent's session, directory and descriptors."""
-    import ctypes
     import gc
 
     gc.freeze()  # the parent's garbage may close files by numbers that are other files here
@@ -91,8 +91,8 @@ def _go_away(name: bytes, keep: list[int]) -> None:
     for fd in (0, 1, 2):
         os.dup2(null, fd)
     close_all_except(keep)
-    text = ctypes.create_string_buffer(name)
-    kernel.prctl(kernel.PR_SET_NAME, ctypes.addressof(text))
+    text = native.create_string_buffer(name)
+    kernel.prctl(kernel.PR_SET_NAME, native.addressof(text))
     restore_signals()
 
 
