@@ -135,9 +135,17 @@ def drop_bounding(capabilities: Capabilities) -> None:
     Source: capabilities(7), "Capability bounding set"; OCI runtime-spec, config.md, "Linux Process".
     """
     keep = mask(capabilities.bounding)
-    for number, held in enumerate(_bounding()):
-        if held and not keep >> number & 1:
+    for number in range(64):
+        if keep >> number & 1:
+            continue
+        try:
             prctl(PR_CAPBSET_DROP, number)
+        except OSError:
+            held = _bounding()
+            if number >= len(held):  # this kernel does not know the capability, nor those after it
+                return
+            if held[number]:
+                raise
 
 
 def apply(capabilities: Capabilities) -> None:

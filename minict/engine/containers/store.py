@@ -21,6 +21,7 @@ import errno
 import os
 import time
 
+from minict.engine.util import events
 from minict.runtime import jsonfile, locks, paths
 from minict.runtime.errors import ContainerError
 from minict.runtime.state import State, begin_time
@@ -57,7 +58,8 @@ class Record:
         self.data = paths.container_data(id)
         self.state = State(id)
         self._lock = -1
-        # the result of :func:`minict.engine.lifecycle.bundle.prepare`, if the container starts right after its creation
+        # If the container starts right after its creation: its image, the two results of
+        # :func:`minict.engine.lifecycle.bundle.prepare`, and the process that has called :meth:`start_run`.
         self.prepared: Any = None
         for name in _FIELDS:
             setattr(self, name, fields.get(name))
@@ -113,10 +115,32 @@ class Record:
         except (FileNotFoundError, NotADirectoryError, ValueError):
             return {}
 
-    def write_last_run(self, **changes: Any) -> None:
-        """Change some fields of :attr:`last_run`. Only the holder of the running container's lock, its monitor, may
-        do this."""
-        jsonfile.write(f"{self.data}/life.json", {**self.last_run, **changes})
+    def write_last_run(self, **changes: Any) -> dict[str, Any]:
+        """Change some fields of :attr:`last_run`, and return all of them. Only the monitor may do this, which holds the
+        lock of the running container."""
+        fields = {**self.last_run, **changes}
+        jsonfile.write(f"{self.data}/life.json", fields)
+        return fields
+
+    def start_run(self) -> None:
+        """Write that a run begins, with this process as the monitor."""
+        self.write_last_run(
+            started=now(),
+            finished=None,
+            exit_code=None,
+            oom_killed=False,
+            error="",
+            restarting=False,
+            monitor=[os.getpid(), begin_time(os.getpid())],
+        )
+
+    def event(self, action: str, **attributes: object) -> None:
+        """Note in the journal that *action* has happened to the container; *attributes* say more about it."""
+        labels = (word.partition("=") for word in (self.settings or {}).get("label") or [])
+        about = {name: value for name, _, value in labels}
+        about |= {"image": self.image_name or "", "name": self.name or ""}
+        about |= {name: str(value) for name, value in attributes.items()}
+        events.record("container", action, self.id, about)
 
     @property
     def pid(self) -> int | None:

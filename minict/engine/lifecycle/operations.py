@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 
-from minict.engine.containers import events, names, policies
+from minict.engine.containers import names, policies
 from minict.engine.containers.store import ACTIVE, Record
 from minict.engine.networks import connect as network_connect
 from minict.engine.util import units
@@ -72,7 +72,7 @@ def stop(record: Record, timeout: float | None = None, signal: str | int | None 
         wait_for_monitor(record)
     wait_for_monitor(record)  # of a start that was ended, too
     if was_active:
-        events.record(record, "stop")
+        record.event("stop")
 
 
 def kill(record: Record, signal: str | int = "KILL") -> None:
@@ -97,7 +97,7 @@ def restart(record: Record, timeout: float | None = None, signal: str | int | No
         raise ContainerError(f"cannot restart {record.name}, which was created with --rm: stopping it would remove it")
     stop(record, timeout, signal)
     start(record)
-    events.record(record, "restart")
+    record.event("restart")
 
 
 def remove(record: Record, *, force: bool = False, volumes: bool = False) -> None:
@@ -146,7 +146,7 @@ def pause(record: Record) -> None:
             )
         open(record.state.path("paused"), "w").close()
         RuntimeContainer(record.id).cgroup.freeze()
-        events.record(record, "pause")
+        record.event("pause")
 
 
 def unpause(record: Record) -> None:
@@ -158,7 +158,7 @@ def unpause(record: Record) -> None:
         os.unlink(record.state.path("paused"))
     except FileNotFoundError:
         pass
-    events.record(record, "unpause")
+    record.event("unpause")
 
 
 def rename(record: Record, name: str) -> None:
@@ -174,7 +174,7 @@ def rename(record: Record, name: str) -> None:
             record.save()
             names.release(f"{before}/{record.id}")
             network_connect.rename(record.id, name)
-        events.record(record, "rename", oldName=f"/{before}")
+        record.event("rename", oldName=f"/{before}")
 
 
 def update(record: Record, **changes) -> None:
@@ -192,7 +192,7 @@ def update(record: Record, **changes) -> None:
             RuntimeContainer(record.id).cgroup.limit(limits)
         record.settings = changed.to_dict()
         record.save()
-        events.record(record, "update")
+        record.event("update")
 
 
 # ---- steps -------------------------------------------------------------------------------------------------------
@@ -216,7 +216,7 @@ def unmark(record: Record) -> None:
 def send(record: Record, number: int) -> None:
     """Send a signal to the first process; harmless when it has ended."""
     if record.pid is not None:
-        events.record(record, "kill", signal=number)  # before it: what follows from it is told later
+        record.event("kill", signal=number)  # before it: what follows from it is told later
     try:
         RuntimeContainer(record.id).kill(number)
     except (ContainerError, ProcessLookupError):
