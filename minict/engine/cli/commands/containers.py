@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from minict.engine.cli.parser import Command, Option, by_name
 
-from . import AT_ONCE, each
+from .each import AT_ONCE, each
 
 
 def with_each(arguments: list[str], function, missing_ok: bool = False, at_once: int = 1, **options) -> int:
