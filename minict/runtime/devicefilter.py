@@ -8,13 +8,11 @@ from __future__ import annotations
 import os
 
 from ..kernel import bpf
-from .devices import parts
 from .errors import ContainerError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .devices import Rule
-    from .spec import DeviceCgroup
 
 # linux/bpf.h, struct bpf_cgroup_dev_ctx: three 32-bit words; the first has the rights in its upper half, the type in
 # its lower one, the others are the major and the minor number
@@ -40,12 +38,12 @@ def _instruction(code: int, target: int = 0, source: int = 0, offset: int = 0, i
     )
 
 
-def program(rules: list[DeviceCgroup]) -> bytes:
-    """The eBPF program, 8 bytes an instruction, that decides as *rules* do.
+def program(decisions: list[tuple[Rule, bool]]) -> bytes:
+    """The eBPF program, 8 bytes an instruction, for the result of :func:`.devices.decisions`.
 
     It checks the rules from the last to the first. A register holds the requested rights that are still
     undecided. A rule that allows removes its rights; when none is left the answer is yes. A rule that
-    denies one of them makes the answer no, and so does the end. Raises :class:`ContainerError` for an invalid rule.
+    denies one of them makes the answer no, and so does the end.
     Source: the kernel's Documentation/bpf/standardization/instruction-set.rst; linux/bpf.h, bpf_cgroup_dev_ctx.
     """
     code = (
@@ -56,9 +54,8 @@ def program(rules: list[DeviceCgroup]) -> bytes:
         + _instruction(_LOAD_WORD, _MAJOR, _CONTEXT, 4)
         + _instruction(_LOAD_WORD, _MINOR, _CONTEXT, 8)
     )
-    for rule in reversed(rules):
-        for part in parts(rule):
-            code += _test(part, bool(rule.allow))
+    for rule, allow in reversed(decisions):
+        code += _test(rule, allow)
     return code + _leave(0)
 
 
@@ -91,13 +88,13 @@ def _test(part: Rule, allow: bool) -> bytes:
     return decision
 
 
-def attach(cgroup_directory: str, rules: list[DeviceCgroup]) -> None:
+def attach(cgroup_directory: str, decisions: list[tuple[Rule, bool]]) -> None:
     """Let the kernel run :func:`program` before a process of the v2 cgroup creates or opens a device node.
 
     Raises :class:`ContainerError` when the kernel was built without this (CONFIG_CGROUP_BPF) or refuses it.
     Source: bpf(2); cgroup-v2.rst, "Device controller".
     """
-    instructions = program(rules)
+    instructions = program(decisions)
     try:
         # "GPL" would give the program access to more helper functions; it calls none.
         loaded = bpf.prog_load(bpf.BPF_PROG_TYPE_CGROUP_DEVICE, instructions, b"Apache")

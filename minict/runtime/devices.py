@@ -69,7 +69,7 @@ def limit(group: Cgroup, rules: list[DeviceCgroup]) -> None:
     elif directory := group.v2_directory():
         from . import devicefilter
 
-        devicefilter.attach(directory, rules)
+        devicefilter.attach(directory, decisions(rules))
     else:
         raise ContainerError(
             "this machine has neither the devices controller of cgroup v1 nor cgroup v2, without "
@@ -77,10 +77,18 @@ def limit(group: Cgroup, rules: list[DeviceCgroup]) -> None:
         )
 
 
-def parts(rule: DeviceCgroup) -> list[Rule]:
+def decisions(rules: list[DeviceCgroup]) -> list[tuple[Rule, bool]]:
+    """Each of the *rules* with whether it allows; one for all types becomes two. Raises :class:`ContainerError`.
+
+    Source: config-linux.md, "Allowed Device list".
+    """
+    return [(part, bool(rule.allow)) for rule in rules for part in _parts(rule)]
+
+
+def _parts(rule: DeviceCgroup) -> list[Rule]:
     """The *rule* as (b or c, major, minor, rights): a rule for all types becomes two. None is any number.
 
-    Raises :class:`ContainerError` for an unknown type or right. Source: config-linux.md, "Allowed Device list".
+    Raises :class:`ContainerError` for an unknown type or right.
     """
     types = {"": "bc", "a": "bc", "b": "b", "c": "c", "u": "c"}.get(rule.type or "")
     access = rule.access or "rwm"
@@ -128,7 +136,7 @@ def _lines(rules: list[DeviceCgroup]) -> list[tuple[str, str]]:
     lines, default = [("devices.deny", "a")], False
     exceptions: list[Rule] = []
     for rule in rules:
-        each_type = parts(rule)
+        each_type = _parts(rule)
         if len(each_type) == 2 and each_type[0][1:] == (None, None, "rwm"):  # all devices: the list starts over
             lines.append(("devices.allow" if rule.allow else "devices.deny", "a"))
             default, exceptions = bool(rule.allow), []

@@ -9,8 +9,8 @@ from __future__ import annotations
 import ctypes
 import os
 
+from ..kernel.seccomp import SECCOMP_FILTER_FLAG_LOG, SECCOMP_FILTER_FLAG_SPEC_ALLOW, SECCOMP_FILTER_FLAG_TSYNC
 from .errors import ContainerError
-from .seccomp import look_up
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,8 +44,19 @@ _COMPARISONS = {
     "SCMP_CMP_MASKED_EQ": 7,
 }
 
+_FLAGS = {
+    "SECCOMP_FILTER_FLAG_TSYNC": SECCOMP_FILTER_FLAG_TSYNC,
+    "SECCOMP_FILTER_FLAG_LOG": SECCOMP_FILTER_FLAG_LOG,
+    "SECCOMP_FILTER_FLAG_SPEC_ALLOW": SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+}
+
 _MAXIMUM = 4096  # instructions, BPF_MAXINSNS of linux/bpf_common.h
 _OPTIMIZE, _BINARY_TREE = 8, 2  # seccomp_attr_set(3): SCMP_FLTATR_CTL_OPTIMIZE
+
+
+def flags(profile: Seccomp) -> int:
+    """The *flags* of a profile, as a number. Raises :class:`ContainerError`. Source: seccomp(2)."""
+    return sum(_look_up(_FLAGS, name, "flag") for name in dict.fromkeys(map(str, profile.flags)))
 
 
 def compile(profile: Seccomp) -> bytes:
@@ -93,9 +104,15 @@ def compile(profile: Seccomp) -> bytes:
     return program
 
 
+def _look_up(table: dict[str, int], name: str, what: str) -> int:
+    if name not in table:
+        raise ContainerError(f"the seccomp profile has the unknown {what} {name!r}: use one of {', '.join(table)}")
+    return table[name]
+
+
 def _action(name: str, number: int | None) -> int:
     """What a filter returns for the action *name*, with the errno *number* if it has one; the default is EPERM."""
-    value = look_up(_ACTIONS, name, "action")
+    value = _look_up(_ACTIONS, name, "action")
     if name not in _WITH_NUMBER:
         if number is not None:
             raise ContainerError(f"the seccomp profile gives an errno to {name}, which takes none: use SCMP_ACT_ERRNO")
@@ -139,7 +156,7 @@ def _add_rule(library: Any, context: int, rule: Syscall, default: int) -> None:
     if action == default:  # libseccomp refuses it, because it would not change anything
         return
     comparisons = [
-        _Comparison(each.index, look_up(_COMPARISONS, each.op, "comparison"), each.value, each.valueTwo)
+        _Comparison(each.index, _look_up(_COMPARISONS, each.op, "comparison"), each.value, each.valueTwo)
         for each in rule.args
     ]
     if len({each.arg for each in comparisons}) == len(comparisons):

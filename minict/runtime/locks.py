@@ -53,6 +53,7 @@ class Held:
     """For ``with``: waits for the lock of *path*, and holds it inside the block.
 
     *flags*: as for :func:`acquire`. *make*: called when the directory of *path* does not exist, to make it.
+    Source: flock(2).
     """
 
     def __init__(self, path: str, flags: int = DIRECTORY, make: Callable[[], object] | None = None) -> None:

@@ -18,27 +18,14 @@ from __future__ import annotations
 
 import os
 
-from ..kernel.seccomp import (
-    SECCOMP_FILTER_FLAG_LOG,
-    SECCOMP_FILTER_FLAG_SPEC_ALLOW,
-    SECCOMP_FILTER_FLAG_TSYNC,
-    SECCOMP_SET_MODE_FILTER,
-    seccomp,
-)
+from ..kernel.seccomp import SECCOMP_SET_MODE_FILTER, seccomp
 from . import paths
-from .errors import ContainerError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .spec import Seccomp
-
-_FLAGS = {
-    "SECCOMP_FILTER_FLAG_TSYNC": SECCOMP_FILTER_FLAG_TSYNC,
-    "SECCOMP_FILTER_FLAG_LOG": SECCOMP_FILTER_FLAG_LOG,
-    "SECCOMP_FILTER_FLAG_SPEC_ALLOW": SECCOMP_FILTER_FLAG_SPEC_ALLOW,
-}
 
 _COMPILER = f"{os.path.dirname(__file__)}/libseccomp.py"
 
@@ -60,7 +47,11 @@ def install(program: bytes, flags: int = 0) -> None:
 
 def flags(profile: Seccomp) -> int:
     """The *flags* of a profile, as a number for :func:`install`. Raises :class:`ContainerError`. Source: seccomp(2)."""
-    return sum(look_up(_FLAGS, name, "flag") for name in dict.fromkeys(map(str, profile.flags)))
+    if not profile.flags:
+        return 0
+    from . import libseccomp
+
+    return libseccomp.flags(profile)
 
 
 def cached(profile: Seccomp) -> bytes:
@@ -127,10 +118,3 @@ def _keep(directory: str, path: str, program: bytes) -> None:
     except OSError:
         if os.path.exists(temporary):
             os.unlink(temporary)
-
-
-def look_up(table: dict[str, int], name: str, what: str) -> int:
-    """The number of *name* in *table*. Raises :class:`ContainerError`. Source: config-linux.md, "Seccomp"."""
-    if name not in table:
-        raise ContainerError(f"the seccomp profile has the unknown {what} {name!r}: use one of {', '.join(table)}")
-    return table[name]
