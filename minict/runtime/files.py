@@ -23,13 +23,24 @@ def write_all(fd: int, data: bytes) -> None:
         data = data[os.write(fd, data) :]
 
 
+def names_in(directory: str) -> list[str]:
+    """The names in *directory*; none if it does not exist, or another process removes it meanwhile.
+
+    Raises :class:`OSError`. Source: readdir(3).
+    """
+    try:
+        return os.listdir(directory)
+    except FileNotFoundError:
+        return []
+
+
 def remove_unfinished(directory: str, but: str = "") -> None:
     """Remove the temporary files ``NAME.PID`` in *directory* whose creator PID was killed before it renamed them.
 
     *but*: a NAME whose numbers have another meaning. Does nothing when there is no such directory.
     Raises :class:`OSError`. Source: proc(5), /proc/PID.
     """
-    for name in os.listdir(directory) if os.path.isdir(directory) else ():
+    for name in names_in(directory):
         stem, _, pid = name.rpartition(".")
         if stem and stem != but and pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
             path = f"{directory}/{name}"

@@ -21,7 +21,7 @@ import os
 
 from . import jsonfile, locks, paths
 from .errors import ContainerError
-from .files import write_all
+from .files import names_in, write_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -170,7 +170,4 @@ def begin_time(pid: int) -> str | None:
 
 def all_ids() -> list[str]:
     """The ids of all containers that have a state directory. Source: OCI runtime-spec, runtime.md, "State"."""
-    try:
-        return sorted(os.listdir(f"{paths.run_root()}/containers"))
-    except FileNotFoundError:
-        return []
+    return sorted(names_in(f"{paths.run_root()}/containers"))

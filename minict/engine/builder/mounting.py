@@ -16,6 +16,7 @@ from minict.engine.images.image import Image
 from minict.runtime import files as runtime_files
 from minict.runtime import locks
 from minict.runtime.errors import ContainerError
+from minict.runtime.files import names_in
 
 from . import copying, filesystem
 from .destination import Destination
@@ -169,7 +170,7 @@ def directory() -> str:
 def forget() -> int:
     """Remove the caches that no build uses just now; how many those were."""
     removed = 0
-    for name in store.entries(directory()):
+    for name in names_in(directory()):
         path = f"{directory()}/{name}"
         removed += store.is_abandoned(path, runtime_files.remove_tree)
     return removed

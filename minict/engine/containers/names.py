@@ -10,6 +10,7 @@ import os
 
 from minict.runtime import paths
 from minict.runtime.errors import ContainerError
+from minict.runtime.files import names_in
 
 TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
 if TYPE_CHECKING:
@@ -60,10 +61,7 @@ def make_up(id: str) -> str:
 
 def find_taken() -> int:
     """The number of names in use."""
-    try:
-        return len(os.listdir(directory()))
-    except FileNotFoundError:
-        return 0
+    return len(names_in(directory()))
 
 
 def take(name: str, id: str, reclaim: Callable[[str], object]) -> None:
@@ -121,7 +119,7 @@ def release_all(id: str, name: str | None = None) -> None:
     if name:
         release(f"{name}/{id}")
         return
-    for each in os.listdir(directory()) if os.path.isdir(directory()) else ():
+    for each in names_in(directory()):
         release(f"{each}/{id}")
 
 

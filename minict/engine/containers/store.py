@@ -24,6 +24,7 @@ import time
 from minict.engine.util import events
 from minict.runtime import jsonfile, locks, paths
 from minict.runtime.errors import ContainerError
+from minict.runtime.files import names_in
 from minict.runtime.state import State, begin_time
 
 from . import names
@@ -163,9 +164,13 @@ class Record:
 
     @property
     def paused(self) -> bool:
+        from . import freezer
+
+        if not freezer.is_marked(self.state):
+            return False
         from minict.runtime.container import RuntimeContainer
 
-        return os.path.exists(self.state.path("paused")) and RuntimeContainer(self.id).cgroup.frozen
+        return RuntimeContainer(self.id).cgroup.frozen
 
     @property
     def monitor(self) -> int | None:
@@ -259,10 +264,7 @@ class Record:
 def all_ids() -> list[str]:
     """The ids of all containers."""
     directory = f"{paths.data_root()}/containers"
-    try:
-        return [id for id in os.listdir(directory) if os.path.exists(f"{directory}/{id}/container.json")]
-    except FileNotFoundError:
-        return []
+    return [id for id in names_in(directory) if os.path.exists(f"{directory}/{id}/container.json")]
 
 
 def records() -> list[Record]:

@@ -12,6 +12,8 @@ from __future__ import annotations
 import hashlib
 import os
 
+from minict.runtime.files import names_in
+
 from . import store
 from .image import Image
 
@@ -42,7 +44,7 @@ def remember(key: str, image: Image) -> None:
 def images() -> set[str]:
     """The ids of the images in the cache."""
     found = set()
-    for name in store.entries(directory()):
+    for name in names_in(directory()):
         try:
             with open(f"{directory()}/{name}", encoding="utf-8") as file:
                 found.add(file.read())
@@ -53,7 +55,7 @@ def images() -> set[str]:
 
 def forget() -> int:
     """Forget everything; return the number of steps. Their images without names are then dangling."""
-    names = store.entries(directory())
+    names = names_in(directory())
     for name in names:
         try:
             os.unlink(f"{directory()}/{name}")

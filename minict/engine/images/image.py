@@ -13,6 +13,7 @@ from minict.engine.distribution.reference import full_name, is_id, may_be_id, sh
 from minict.engine.util import events
 from minict.runtime import jsonfile, paths
 from minict.runtime.errors import ContainerError
+from minict.runtime.files import names_in
 
 from . import store
 
@@ -264,7 +265,7 @@ def _digests_of_lost_repositories(all_names: list[str], gone: str) -> list[str]:
 def used_by(image: Image) -> list[tuple[str, bool]]:
     """The containers that use the image's layers: their ids, and whether they run or are starting."""
     found = []
-    for id in store.entries(f"{paths.data_root()}/containers"):
+    for id in names_in(f"{paths.data_root()}/containers"):
         record = _read(f"{paths.container_data(id)}/container.json")
         if record.get("image") == image.id:
             found.append((id, os.path.isdir(paths.container_state(id))))

@@ -45,6 +45,7 @@ from __future__ import annotations
 import os
 
 from minict.runtime import jsonfile, locks, paths
+from minict.runtime.files import names_in
 
 _CHUNK = 1 << 20
 
@@ -81,13 +82,13 @@ def has_layer(diff_id: str) -> bool:
 
 def ids() -> list[str]:
     """The ids of all images."""
-    return [name.removesuffix(".json") for name in entries(f"{store()}/configs")]
+    return [name.removesuffix(".json") for name in names_in(f"{store()}/configs")]
 
 
 def names() -> dict[str, list[str]]:
     """The full names of all images that have some, by id, in alphabetical order."""
     found: dict[str, list[str]] = {}
-    for name in sorted(entries(f"{store()}/names")):
+    for name in sorted(names_in(f"{store()}/names")):
         try:
             with open(f"{store()}/names/{name}", encoding="utf-8") as file:
                 found.setdefault(file.read(), []).append(name.replace("%2F", "/"))
@@ -104,7 +105,7 @@ def layer_record(diff_id: str) -> dict:
 def size() -> int:
     """The disk space of all layers in bytes: their files and their blobs."""
     total = 0
-    for digest in entries(f"{store()}/layers"):
+    for digest in names_in(f"{store()}/layers"):
         try:
             record = layer_record(digest)
             total += record["size"] + record.get("blob_size", 0)
@@ -124,14 +125,6 @@ def write_name(full: str, id: str) -> None:
 def diff_ids(id: str) -> list[str]:
     """The layers of the image *id*, lowest first."""
     return [digest.removeprefix("sha256:") for digest in jsonfile.read(config_file(id))["rootfs"]["diff_ids"]]
-
-
-def entries(directory: str) -> list[str]:
-    """The names in *directory*; empty if it does not exist."""
-    try:
-        return os.listdir(directory)
-    except FileNotFoundError:
-        return []
 
 
 class Locked(locks.Held):
@@ -154,9 +147,9 @@ class Locked(locks.Held):
 def used_layers() -> set[str]:
     """The DiffIDs of all layers that an image has, or that a process needs for a new one. Hold the lock."""
     used = {digest for id in ids() for digest in diff_ids(id)}
-    for name in entries(f"{store()}/making"):
+    for name in names_in(f"{store()}/making"):
         if not is_abandoned(path := f"{store()}/making/{name}"):
-            used.update(entries(f"{path}/uses"))
+            used.update(names_in(f"{path}/uses"))
     return used
 
 
@@ -182,7 +175,7 @@ def delete(paths) -> None:
         elif os.path.exists(path):
             os.unlink(path)
     with Locked():
-        for name in entries(f"{store()}/links"):
+        for name in names_in(f"{store()}/links"):
             if not os.path.exists(f"{store()}/links/{name}"):
                 os.unlink(f"{store()}/links/{name}")
 
@@ -198,13 +191,13 @@ def prune() -> list[str]:
     if not os.path.isdir(store()):
         return []
     with Locked():
-        layers = set_aside_layers(entries(f"{store()}/layers"))
-        unfinished = {f"{store()}/making/{name}": name for name in entries(f"{store()}/making")}
+        layers = set_aside_layers(names_in(f"{store()}/layers"))
+        unfinished = {f"{store()}/making/{name}": name for name in names_in(f"{store()}/making")}
         abandoned = {path: name for path, name in unfinished.items() if path not in layers and is_abandoned(path)}
         partial = [
-            name for name in entries(f"{store()}/partial") if is_abandoned(f"{store()}/partial/{name}", os.unlink)
+            name for name in names_in(f"{store()}/partial") if is_abandoned(f"{store()}/partial/{name}", os.unlink)
         ]
-        for directory in (store(), f"{store()}/cache", *map(layer_directory, entries(f"{store()}/layers"))):
+        for directory in (store(), f"{store()}/cache", *map(layer_directory, names_in(f"{store()}/layers"))):
             files.remove_unfinished(directory)
     delete([*layers, *abandoned])
     return (

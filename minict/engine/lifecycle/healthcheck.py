@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import time
 
+from minict.engine.containers import freezer
 from minict.engine.containers.store import Record
 from minict.engine.util import timestamps
 from minict.engine.util.daemonize import hold_signals
@@ -47,7 +48,8 @@ class Health:
         self.status, self.failures = "starting", 0
         self.results: list[Any] = []
         self.fd = self._pid = -1  # of the check that is under way
-        self._started, self._deadline, self._asked = 0, 0.0, False
+        self._started = self._began = 0  # the start of that check in nanoseconds: since 1970, and monotonic
+        self._deadline, self._asked = 0.0, False
         self.next = self.began + self._pause()
         self._write()
 
@@ -65,7 +67,7 @@ class Health:
                 self._insist()
         elif time.monotonic() >= self.next:
             self.next = time.monotonic() + self._pause()
-            if not self._paused():
+            if not freezer.is_marked(self.record.state):  # a frozen container cannot answer
                 try:
                     self._begin()
                 except OSError:  # no process or descriptor is available now: try at the next time
@@ -91,16 +93,12 @@ class Health:
         starting = self.status == "starting" and self._in_start_period()
         return self.policy["StartInterval" if starting else "Interval"] / 1e9
 
-    def _paused(self) -> bool:
-        """A frozen container cannot answer: it is not asked, and a check that the freeze overtook tells nothing."""
-        return os.path.exists(self.record.state.path("paused"))
-
     def _in_start_period(self) -> bool:
         return time.monotonic() - self.began < self.policy["StartPeriod"] / 1e9
 
     def _begin(self) -> None:
         fd, told = os.pipe2(os.O_CLOEXEC)
-        self._started = time.time_ns()
+        self._started, self._began = time.time_ns(), time.monotonic_ns()
         self._deadline, self._asked = time.monotonic() + self.policy["Timeout"] / 1e9 + _GRACE, False
         try:
             self._pid = os.fork()
@@ -127,8 +125,8 @@ class Health:
         os.waitpid(self._pid, 0)
         status, before = int(word or -1), self.status
         self.next = time.monotonic() + self._pause()
-        if status != 0 and self._paused():
-            return
+        if status != 0 and freezer.overtook(self.record.state, self._began):
+            return  # it was frozen for a part of its time: its failure says nothing about the container
         if status == 0:
             self.status, self.failures = "healthy", 0
         elif self.status != "starting" or not self._in_start_period():

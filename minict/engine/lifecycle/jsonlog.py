@@ -18,6 +18,7 @@ import os
 import time
 
 from minict.engine.util import timestamps
+from minict.runtime.files import names_in
 
 MAX_SIZE = 10 << 20  # bytes of a file
 MAX_FILE = 3  # files
@@ -132,11 +133,7 @@ class Log:
 
 def numbers(directory: str) -> list[int]:
     """The numbers of the log's files, the oldest first."""
-    try:
-        found = os.listdir(directory)
-    except FileNotFoundError:
-        return []
-    return sorted(int(name[4:]) for name in found if name.startswith("log.") and name[4:].isdecimal())
+    return sorted(int(name[4:]) for name in names_in(directory) if name.startswith("log.") and name[4:].isdecimal())
 
 
 def current(directory: str) -> str:

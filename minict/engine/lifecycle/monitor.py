@@ -280,18 +280,20 @@ class Monitor:
 
     def _freeze(self, client: _Client) -> None:
         """Freeze the container until *client* leaves, however it ends: ``commit`` may be killed."""
+        from minict.engine.containers import freezer
+
         try:
-            open(self.record.state.path("paused"), "w").close()
-            self.container.cgroup.freeze()
+            freezer.freeze(self.record.state)
             client.freezes = True
             client.send(FROZEN)
         except (ContainerError, OSError) as error:
             client.send(FROZEN + str(error).encode(errors="replace"))
 
     def _thaw(self) -> None:
+        from minict.engine.containers import freezer
+
         try:
-            self.container.cgroup.thaw()
-            os.unlink(self.record.state.path("paused"))
+            freezer.thaw(self.record.state)
         except (ContainerError, OSError):
             pass  # somebody has done it already, or a control group above is frozen
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 
-from minict.engine.containers import names, policies
+from minict.engine.containers import freezer, names, policies
 from minict.engine.containers.store import ACTIVE, Record
 from minict.engine.networks import connect as network_connect
 from minict.engine.util import units
@@ -144,8 +144,7 @@ def pause(record: Record) -> None:
             raise ContainerError(
                 f"cannot pause {record.name}, which is {record.status}: only a running container can be paused"
             )
-        open(record.state.path("paused"), "w").close()
-        RuntimeContainer(record.id).cgroup.freeze()
+        freezer.freeze(record.state)
         record.event("pause")
 
 
@@ -153,11 +152,7 @@ def unpause(record: Record) -> None:
     """Unfreeze all processes of the container."""
     if record.status != "paused":
         raise ContainerError(f"cannot unpause {record.name}, which is {record.status}, not paused")
-    RuntimeContainer(record.id).cgroup.thaw()
-    try:
-        os.unlink(record.state.path("paused"))
-    except FileNotFoundError:
-        pass
+    freezer.thaw(record.state)
     record.event("unpause")
 
 

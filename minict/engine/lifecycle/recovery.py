@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import time
 
 from minict.engine.containers.store import Record
 from minict.runtime.container import RuntimeContainer
 from minict.runtime.errors import ContainerError
 
 from . import task
+
+_PATIENCE = 5.0  # seconds for another command to release a container whose run is over
 
 
 def prune_container(id: str) -> bool:
@@ -20,7 +23,7 @@ def prune_container(id: str) -> bool:
     except ContainerError:  # half created, or half removed; or created through the OCI runtime
         record = Record(id)
     settled = task.settle(record) if os.path.isdir(record.data) else end_abandoned_run(id)
-    if should_be_gone(record) and record.lock(wait=False):
+    if should_be_gone(record) and lock(record, _PATIENCE if settled else 0):
         try:
             if should_be_gone(record):
                 there = os.path.exists(f"{record.data}/container.json")
@@ -31,6 +34,20 @@ def prune_container(id: str) -> bool:
         finally:
             record.unlock()
     return settled
+
+
+def lock(record: Record, seconds: float) -> bool:
+    """Lock a container that should be gone; False if it is gone, or in use for more than *seconds*.
+
+    Another ``prune`` locks a container for a moment to look at it. The one that has cleaned up after the run must wait
+    for that moment: the other one has already decided that there is nothing to remove.
+    """
+    end = time.monotonic() + seconds
+    while not record.lock(wait=False):
+        if not should_be_gone(record) or time.monotonic() >= end:
+            return False
+        time.sleep(0.005)
+    return True
 
 
 def end_abandoned_run(id: str) -> bool:

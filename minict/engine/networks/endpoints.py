@@ -11,6 +11,7 @@ import os
 from minict.engine.util import events
 from minict.runtime import paths
 from minict.runtime.errors import ContainerError
+from minict.runtime.files import names_in
 from minict.runtime.state import State
 
 from . import bridge, dns, store
@@ -278,9 +279,9 @@ def _undo_cable(name: str) -> None:
     keep an address that has been released.
     """
     directory = f"{paths.run_root()}/containers"
-    for id in os.listdir(directory) if os.path.isdir(directory) else ():
+    for id in names_in(directory):
         if bridge.host_end(id) == name.partition(".")[0]:
-            guests = [file.removeprefix(GUEST) for file in os.listdir(f"{directory}/{id}") if file.startswith(GUEST)]
+            guests = [file.removeprefix(GUEST) for file in names_in(f"{directory}/{id}") if file.startswith(GUEST)]
             if any(State(one).pid() is not None for one in [id, *guests]):
                 bridge.undo("veth", name)
 

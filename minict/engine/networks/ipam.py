@@ -12,6 +12,7 @@ import os
 
 from minict.runtime import files, paths
 from minict.runtime.errors import ContainerError
+from minict.runtime.files import names_in
 
 DEFAULT_SUBNET = "10.210.0.0/16"  # beside those of Docker (172.17 and up), Podman (10.88), libvirt and Kubernetes
 
@@ -237,7 +238,7 @@ def holders(network: str) -> dict[str, str]:
     """Every address of *network* that is in use, with the id of its container."""
     directory = f"{network_state(network)}/addresses"
     found = {}
-    for address in os.listdir(directory) if os.path.isdir(directory) else ():
+    for address in names_in(directory):
         try:
             found[address] = os.path.basename(os.readlink(f"{directory}/{address}"))
         except FileNotFoundError:

@@ -13,6 +13,7 @@ from minict.engine.containers import names
 from minict.engine.util import events
 from minict.runtime import jsonfile, paths
 from minict.runtime.errors import ContainerError
+from minict.runtime.files import names_in
 
 from . import bridge, driveroptions
 from . import ipam as addresses
@@ -44,12 +45,8 @@ def find(name: str) -> Network:
 
 def user_defined() -> list[Network]:
     """The user-defined networks, by name."""
-    try:
-        files = sorted(os.listdir(_directory()))
-    except FileNotFoundError:
-        return []
     found = []
-    for file in files:
+    for file in sorted(names_in(_directory())):
         if file.endswith(".json"):
             try:
                 found.append(_load(file.removesuffix(".json")))
@@ -166,7 +163,7 @@ def remove_unused_bridges() -> list[str]:
     for one in networks():
         if one.remove_bridge_if_unused():
             lines.append("network bridge" if one.is_default else f"bridge of network {one.name}")
-    for file in os.listdir(_directory()) if os.path.isdir(_directory()) else ():
+    for file in names_in(_directory()):
         if not file.endswith(".json"):  # left by a killed writer
             with bridge.lock() as held:
                 try:

@@ -48,8 +48,7 @@ def prune() -> list[str]:
 
 def all_ids() -> list[str]:
     """The ids of all containers that have a state or files."""
-    directory = f"{paths.data_root()}/containers"
-    return sorted({*state.all_ids(), *(os.listdir(directory) if os.path.isdir(directory) else ())})
+    return sorted({*state.all_ids(), *files.names_in(f"{paths.data_root()}/containers")})
 
 
 def mend_networks(id: str) -> bool:
@@ -65,9 +64,9 @@ def mend_networks(id: str) -> bool:
 
 def prune_names() -> list[str]:
     """Release the names whose container is gone, or has another name, because a rename was killed."""
-    directory = names.directory()
-    there = os.listdir(directory) if os.path.isdir(directory) else ()
-    return [f"name {name}" for name in there if release_stale(name, names.find(name) or "-")]
+    return [
+        f"name {name}" for name in files.names_in(names.directory()) if release_stale(name, names.find(name) or "-")
+    ]
 
 
 def release_stale(name: str, id: str) -> bool:

@@ -24,7 +24,7 @@ import time
 from minict.engine.util import events
 from minict.runtime import jsonfile, locks, paths
 from minict.runtime.errors import ContainerError
-from minict.runtime.files import remove_tree
+from minict.runtime.files import names_in, remove_tree
 
 TYPE_CHECKING = False  # true for type checkers only: at run time this import would cost start-up time
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Volume:
 def volumes() -> list[Volume]:
     """All volumes, by name."""
     found = []
-    for name in sorted(os.listdir(directory()) if os.path.isdir(directory()) else ()):
+    for name in sorted(names_in(directory())):
         if not name.startswith("."):
             try:
                 found.append(Volume.find(name))

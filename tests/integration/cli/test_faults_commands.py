@@ -25,6 +25,7 @@ from minict.engine.system.prune import prune
 from minict.engine.volumes import store as volume_store
 from minict.lab import host
 from minict.runtime import files, paths
+from minict.runtime.files import names_in
 from tests.support.command_line import PATIENCE, minict, wait_until
 from tests.support.invariants import contradictions, untrue
 from tests.support.kill_at_step import Doomed, bury, chosen, place_of, typed
@@ -231,7 +232,7 @@ def kept(image):
     )
     there = {each.id: each.names for each in images.images()}
     yield there
-    assert [digest for digest in store.entries(f"{store.store()}/layers") if content_of(digest) != digest] == []
+    assert [digest for digest in names_in(f"{store.store()}/layers") if content_of(digest) != digest] == []
     volume_store.remove("kept")
 
 
@@ -399,7 +400,7 @@ def again(words: list[str]) -> list[str]:
     """What is wrong when the same is typed once more."""
     if status := typed(*words):
         return [f"once more, it ends with the status {status}"]
-    wrong = contradictions()
+    wrong = eventually_nothing(contradictions)
     if words[0] == "build":
         made = Image.find("doomed")
         text = [
@@ -413,9 +414,17 @@ def again(words: list[str]) -> list[str]:
 
 
 def eventually_nothing(look, seconds: float = PATIENCE) -> list[str]:
-    """What *look* finds when all has settled: a killed process takes a moment to be gone, and its container with it."""
+    """What *look* finds when all has settled: a killed process takes a moment to be gone, and its container with it.
+    A file that vanishes under the eyes of *look* means that somebody is still at work."""
     end = time.monotonic() + seconds
-    while (found := look()) and time.monotonic() < end:
+
+    def find() -> list[str]:
+        try:
+            return look()
+        except FileNotFoundError as error:
+            return [str(error)]
+
+    while (found := find()) and time.monotonic() < end:
         bury()
         time.sleep(0.02)
     return found

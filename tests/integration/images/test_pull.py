@@ -23,6 +23,7 @@ from minict.engine.images import importer, pull, store
 from minict.engine.images.image import Image
 from minict.kernel import mount
 from minict.runtime.errors import ContainerError
+from minict.runtime.files import names_in
 from tests.support.command_line import PATIENCE, Terminal, begin, minict, refused, run, wait_until
 from tests.support.paths import ROOT
 from tests.support.registry_server import (
@@ -63,7 +64,7 @@ def content(name: str, path: str) -> str:
 
 def unfinished() -> list[str]:
     """What lies in the store that is part of no image."""
-    return [f"{place}/{name}" for place in ("making", "partial") for name in store.entries(f"{store.store()}/{place}")]
+    return [f"{place}/{name}" for place in ("making", "partial") for name in names_in(f"{store.store()}/{place}")]
 
 
 def test_an_image_is_pulled_and_is_the_same(layout, registry):

@@ -19,6 +19,7 @@ from minict.engine.images import diff, image, ingest, store
 from minict.engine.images.export import make_manifest
 from minict.kernel import mount
 from minict.runtime.errors import ContainerError
+from minict.runtime.files import names_in
 from tests.support.command_line import PATIENCE
 
 
@@ -68,7 +69,7 @@ def make(name: str, *parts: Layer) -> image.Image:
 
 def left() -> list[str]:
     """What lies in the store that is of no image."""
-    return [f"{name}/{entry}" for name in ("making", "partial") for entry in store.entries(f"{store.store()}/{name}")]
+    return [f"{name}/{entry}" for name in ("making", "partial") for entry in names_in(f"{store.store()}/{name}")]
 
 
 NOISE = os.urandom(3 << 20)
@@ -164,7 +165,7 @@ def test_what_is_not_what_its_digest_says_leaves_nothing(lie, words):
     with pytest.raises(ContainerError, match=words) as caught:
         make("x", part)
     assert "\n" not in str(caught.value)
-    assert left() == [] and store.entries(f"{store.store()}/layers") == []
+    assert left() == [] and names_in(f"{store.store()}/layers") == []
 
 
 def test_a_layer_that_goes_up_and_away_leaves_nothing():
@@ -172,7 +173,7 @@ def test_a_layer_that_goes_up_and_away_leaves_nothing():
         part = Layer(**files)
         with pytest.raises(ContainerError, match=words), ingest.Making(None) as making:
             making.layer(part.descriptor, part.diff_id, part.fetch, max_bytes=1 << 20)
-        assert left() == [] and store.entries(f"{store.store()}/layers") == []
+        assert left() == [] and names_in(f"{store.store()}/layers") == []
 
 
 def test_an_image_whose_layers_are_not_there_does_not_come_into_being():

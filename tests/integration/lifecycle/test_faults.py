@@ -186,9 +186,9 @@ def test_two_prunes_at_once(image):
         one.stdout.readline()
         interrupted(one, signal.SIGKILL)
     both = [begin("prune") for _ in range(4)]
-    told = [each.communicate()[0].splitlines() for each in both]
-    assert [each.returncode for each in both] == [0] * 4
-    assert len({line for lines in told for line in lines}) == 4 and containers() == []
+    told = [each.communicate() for each in both]
+    assert [(each.returncode, errors) for each, (_, errors) in zip(both, told, strict=True)] == [(0, "")] * 4
+    assert len({line for lines, _ in told for line in lines.splitlines()}) == 4 and containers() == []
     bury()
 
 

@@ -133,6 +133,23 @@ def test_who_is_paused_is_not_asked(box):
     wait_until(lambda: health(record)["Log"][-1]["End"] > asked)
 
 
+def test_a_check_that_a_pause_overtakes_does_not_count(box):
+    waits = "test ! -e /ask || { touch /asked; until test -e /answer; do sleep 0.05; done; rm /ask; exit 1; }"
+    record = box("--health-cmd", waits, "--health-interval", "50ms", "--health-timeout", "1h", "--health-retries", "1")
+    wait_until(lambda: health(record)["Status"] == "healthy")
+    inside = f"/proc/{record.pid}/root"
+    open(f"{inside}/ask", "w").close()
+    wait_until(lambda: os.path.exists(f"{inside}/asked"))
+    assert minict("pause", record.name).returncode == 0
+    open(f"{inside}/answer", "w").close()
+    asked = health(record)["Log"][-1]["End"]
+    assert minict("unpause", record.name).returncode == 0
+    wait_until(lambda: health(record)["Log"][-1]["End"] > asked)
+    seen = minict("events", "--since", "0", "--until", "0s", "--filter", f"container={record.id}").stdout
+    assert "pause" in seen and "health_status: healthy" in seen and "unhealthy" not in seen
+    assert {result["ExitCode"] for result in health(record)["Log"]} == {0}
+
+
 def test_a_check_that_hangs_keeps_nothing_when_the_monitor_was_killed(box):
     record = box("--health-cmd", "sleep 1000", "--health-interval", "50ms", "--health-timeout", "1h")
     wait_until(lambda: "sleep 1000" in minict("top", record.name, "-o", "pid,args").stdout.split("\n", 2)[2])
