@@ -141,7 +141,7 @@ class Record:
         about = {name: value for name, _, value in labels}
         about |= {"image": self.image_name or "", "name": self.name or ""}
         about |= {name: str(value) for name, value in attributes.items()}
-        events.record("container", action, self.id, about)
+        events.emit("container", action, self.id, about)
 
     @property
     def pid(self) -> int | None:

@@ -206,7 +206,7 @@ def tag(name: str, new: str) -> None:
     with store.Locked():
         id = Image.find(name).id
         store.write_name(full, id)
-    events.record("image", "tag", f"sha256:{id}", {"name": short_name(full)})
+    events.emit("image", "tag", f"sha256:{id}", {"name": short_name(full)})
 
 
 def remove(name: str, force: bool = False) -> list[str]:
@@ -243,14 +243,14 @@ def remove(name: str, force: bool = False) -> list[str]:
                 os.unlink(path)
         doomed = store.set_aside_layers(image.digests)
     store.delete(doomed)
-    events.record("image", "delete", f"sha256:{image.id}", {"name": f"sha256:{image.id}"})
+    events.emit("image", "delete", f"sha256:{image.id}", {"name": f"sha256:{image.id}"})
     return [*done, f"Deleted: sha256:{image.id}", *(f"Deleted: sha256:{digest}" for digest in doomed.values())]
 
 
 def _untag(id: str, full_names: list[str]) -> list[str]:
     for full in full_names:
         os.unlink(store.name_file(full))
-        events.record("image", "untag", f"sha256:{id}", {"name": short_name(full)})
+        events.emit("image", "untag", f"sha256:{id}", {"name": short_name(full)})
     return [f"Untagged: {short_name(full)}" for full in full_names]
 
 

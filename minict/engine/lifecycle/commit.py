@@ -111,7 +111,7 @@ class _Frozen:
 
     def __enter__(self) -> None:
         try:
-            self._channel = attach.connect(self.record)
+            self._channel = attach.open_channel(self.record)
         except ContainerError:  # its monitor is a Python program, which serves no clients
             self._channel = None
             operations.pause(self.record)

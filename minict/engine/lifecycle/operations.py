@@ -31,10 +31,10 @@ def start(record: Record, *, attach: bool = False, interactive: bool = False, de
                 return run.join(record, interactive=interactive, detach_keys=detach_keys)
             run.in_background(record)
     if attach:
-        from .attach import attach_or_leave, connect
+        from .attach import attach_or_leave, open_channel
 
         return attach_or_leave(
-            connect(record), tty=bool(record.settings.get("tty")), stdin=interactive, detach_keys=detach_keys
+            open_channel(record), tty=bool(record.settings.get("tty")), stdin=interactive, detach_keys=detach_keys
         )
     return 0
 
@@ -129,7 +129,7 @@ def wait(record: Record) -> int:
     status = None
     while record.status in ACTIVE:
         try:
-            channel = attach.connect(record)
+            channel = attach.open_channel(record)
         except ContainerError:  # it is about to end or to start; or its monitor is a Python program
             time.sleep(0.02)
             continue

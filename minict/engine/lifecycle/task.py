@@ -84,9 +84,9 @@ def _begin(record: Record, streams: tuple, console: int, size, trace: bool) -> R
             die_with_parent=True,
             trace=trace,
             seccomp_filter=seccomp.program(settings, config),
-            prepare=network_sandbox.connect if network_sandbox.waits else None,
+            prepare=network_sandbox.set_up if network_sandbox.waits else None,
         )
-        record_mounts(record, "mount")
+        emit_mounts(record, "mount")
         record.event("start")
         return container
     except BaseException:
@@ -94,13 +94,13 @@ def _begin(record: Record, streams: tuple, console: int, size, trace: bool) -> R
         raise
 
 
-def record_mounts(record: Record, action: str) -> None:
+def emit_mounts(record: Record, action: str) -> None:
     """Note in the journal that the volumes of a container are mounted or unmounted, as *action* says."""
     for mount in record.mounts or []:
         if mount["type"] == "volume":
             about = {"container": record.id, "destination": mount["destination"], "driver": "local"}
             about |= {"propagation": "", "read/write": str(not mount.get("read_only", False)).lower()}
-            journal.record("volume", action, mount["name"], about)
+            journal.emit("volume", action, mount["name"], about)
 
 
 def set_variables(process: spec.Process, given: list[str]) -> None:
@@ -123,7 +123,7 @@ def end(record: Record, container: RuntimeContainer, status: int, restarting: bo
         run = record.last_run
     record.event("die", exitCode=status, execDuration=int(finished - (run.get("started") or finished)))
     container.delete(force=True)
-    record_mounts(record, "unmount")
+    emit_mounts(record, "unmount")
     if record.removes_itself and not restarting:
         forget(record)
 

@@ -44,9 +44,8 @@ class Network:
 
     1. :meth:`ledger` lists what will be taken, for the container's state;
     2. :meth:`reserve` takes an address, :meth:`ensure_bridge` makes the bridge;
-    3. :meth:`connect` runs once the new namespace has a process;
-    4. :meth:`disconnect` runs at the end; without a process that can call it, :func:`undo` runs for each entry of
-       the ledger.
+    3. :meth:`add_interface` runs once the new namespace has a process;
+    4. :func:`undo` runs for each entry of the ledger at the end. The veth pair disappears with the namespace.
     """
 
     def __init__(
@@ -165,7 +164,7 @@ class Network:
             _refuse_router_advertisements(self.bridge)
             host.set_up(bridge.index)
 
-    def connect(self, id: str, pid: int, address: str, number: int = 0, ethernet: str | None = None) -> None:
+    def add_interface(self, id: str, pid: int, address: str, number: int = 0, ethernet: str | None = None) -> None:
         """Give the process *pid* of the container *id* the interface eth*number* on this bridge, with *address*, and
         lo.
 
@@ -211,14 +210,6 @@ class Network:
                     container.add_default_route(addresses.to_bytes(self.gateway))
         finally:
             os.close(namespace)
-
-    def disconnect(self, id: str) -> None:
-        """Give back the address of the container *id*, which has ended.
-
-        Its veth pair disappears with the namespace that holds the other end; removing it by hand would mean waiting 7
-        to 19 ms for the kernel.
-        """
-        addresses.release(self.key, id)
 
     def remove_bridge_if_unused(self) -> bool:
         """Undo :meth:`ensure_bridge`, unless a container uses the network; return whether something was removed.

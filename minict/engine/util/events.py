@@ -27,7 +27,7 @@ def directory() -> str:
     return f"{paths.run_root()}/events"
 
 
-def record(kind: str, action: str, id: str, attributes: dict | None = None) -> None:
+def emit(kind: str, action: str, id: str, attributes: dict | None = None) -> None:
     """Note that *action* has happened to the object *id* of a *kind*: container, image, volume, network or builder."""
     event = {"time": time.time_ns(), "kind": kind, "action": action, "id": id, "attributes": attributes or {}}
     line = jsonfile.dumps(event).replace("\n", "").encode() + b"\n"  # in texts a newline is escaped

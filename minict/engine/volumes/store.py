@@ -162,7 +162,7 @@ def create(
             {"created": time.time(), "labels": labels or {}, "options": options, "anonymous": anonymous},
         )
         os.rename(unborn, f"{directory()}/{name}")
-    events.record("volume", "create", name, {"driver": "local"})
+    events.emit("volume", "create", name, {"driver": "local"})
     return Volume.find(name)
 
 
@@ -208,7 +208,7 @@ def remove(name: str, but: str | None = None) -> None:
         doomed = f"{directory()}/.{os.urandom(6).hex()}"
         os.rename(volume.directory, doomed)
     remove_tree(doomed)
-    events.record("volume", "destroy", name, {"driver": "local"})
+    events.emit("volume", "destroy", name, {"driver": "local"})
 
 
 def prune(all: bool = False, wanted=lambda volume: True) -> list[Volume]:

@@ -133,7 +133,7 @@ def attach(fields: dict, arguments: list[str]) -> int:
             f"cannot attach standard input, which is not a terminal, to {record.name}, which has one: use --no-stdin"
         )
     return attach.attach_or_leave(
-        attach.connect(record),
+        attach.open_channel(record),
         tty=bool(record.settings.get("tty")),
         stdin=bool(record.settings.get("interactive")) and not fields.get("no_stdin"),
         signals=fields.get("sig_proxy", True),
