@@ -31,33 +31,13 @@ else:
     import _ctypes
     from _ctypes import Structure, _SimpleCData, addressof, byref, get_errno, sizeof
 
-    class c_char(_SimpleCData):
-        _type_ = "c"
+    def _type(code: str) -> type:
+        """The type of C with this *code*: see the attribute _type_ in ctypes."""
+        return type(_SimpleCData)(f"c_{code}", (_SimpleCData,), {"_type_": code})
 
-    class c_char_p(_SimpleCData):
-        _type_ = "z"
-
-    class c_int(_SimpleCData):
-        _type_ = "i"
-
-    class c_long(_SimpleCData):
-        _type_ = "l"
-
-    class c_short(_SimpleCData):
-        _type_ = "h"
-
-    class c_uint32(_SimpleCData):
-        _type_ = "I"
-
-    class c_ulong(_SimpleCData):
-        _type_ = "L"
-
-    class c_ushort(_SimpleCData):
-        _type_ = "H"
-
-    class c_void_p(_SimpleCData):
-        _type_ = "P"
-
+    c_char, c_char_p, c_void_p = _type("c"), _type("z"), _type("P")
+    c_short, c_ushort, c_int, c_uint32 = _type("h"), _type("H"), _type("i"), _type("I")
+    c_long, c_ulong = _type("l"), _type("L")
     c_uint64 = c_ulong  # on x86-64 and arm64
 
     class _Function(_ctypes.CFuncPtr):

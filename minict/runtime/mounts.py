@@ -20,31 +20,26 @@ if TYPE_CHECKING:
 
     from .spec import Mount, Spec
 
-# The options that are flags of mount(2), as mount(8) spells them: (set these, clear those).
+# The options that are flags of mount(2), as mount(8) spells them: the one that sets it, the one that clears it.
+_SWITCHES = (
+    ("ro", "rw", k.MS_RDONLY),
+    ("nosuid", "suid", k.MS_NOSUID),
+    ("nodev", "dev", k.MS_NODEV),
+    ("noexec", "exec", k.MS_NOEXEC),
+    ("sync", "async", k.MS_SYNCHRONOUS),
+    ("mand", "nomand", k.MS_MANDLOCK),
+    ("noatime", "atime", k.MS_NOATIME),
+    ("nodiratime", "diratime", k.MS_NODIRATIME),
+    ("relatime", "norelatime", k.MS_RELATIME),
+    ("strictatime", "nostrictatime", k.MS_STRICTATIME),
+)
+# (flags to set, flags to clear)
 FLAGS = {
     "defaults": (0, 0),
-    "ro": (k.MS_RDONLY, 0),
-    "rw": (0, k.MS_RDONLY),
-    "nosuid": (k.MS_NOSUID, 0),
-    "suid": (0, k.MS_NOSUID),
-    "nodev": (k.MS_NODEV, 0),
-    "dev": (0, k.MS_NODEV),
-    "noexec": (k.MS_NOEXEC, 0),
-    "exec": (0, k.MS_NOEXEC),
-    "sync": (k.MS_SYNCHRONOUS, 0),
-    "async": (0, k.MS_SYNCHRONOUS),
+    **{on: (flag, 0) for on, _, flag in _SWITCHES},
+    **{off: (0, flag) for _, off, flag in _SWITCHES},
     "dirsync": (k.MS_DIRSYNC, 0),
     "remount": (k.MS_REMOUNT, 0),
-    "mand": (k.MS_MANDLOCK, 0),
-    "nomand": (0, k.MS_MANDLOCK),
-    "noatime": (k.MS_NOATIME, 0),
-    "atime": (0, k.MS_NOATIME),
-    "nodiratime": (k.MS_NODIRATIME, 0),
-    "diratime": (0, k.MS_NODIRATIME),
-    "relatime": (k.MS_RELATIME, 0),
-    "norelatime": (0, k.MS_RELATIME),
-    "strictatime": (k.MS_STRICTATIME, 0),
-    "nostrictatime": (0, k.MS_STRICTATIME),
     "nosymfollow": (k.MS_NOSYMFOLLOW, 0),
     "bind": (k.MS_BIND, 0),
     "rbind": (k.MS_BIND | k.MS_REC, 0),
