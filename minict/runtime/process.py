@@ -64,6 +64,15 @@ def kill_child(pid: int, pidfd: int) -> None:
         pass  # another part of this process, such as an event loop, has waited for it
 
 
+def close_streams() -> None:
+    """Open /dev/null in place of the standard streams. Raises :class:`OSError`. Source: null(4), dup(2)."""
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    if null > 2:
+        os.close(null)
+
+
 def close_all_except(keep: Iterable[int]) -> None:
     """Close every descriptor above 2 that is not in *keep*. Raises :class:`OSError`. Source: close_range(2)."""
     lowest = 3

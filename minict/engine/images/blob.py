@@ -10,6 +10,7 @@ import shutil
 from minict.engine.archive import extract
 from minict.runtime import locks
 from minict.runtime.errors import ContainerError
+from minict.runtime.files import write_all
 
 _CHUNK = 1 << 20
 
@@ -100,9 +101,7 @@ class Blob:
         return chunk
 
     def _keep(self, chunk: bytes) -> None:
-        view = memoryview(chunk)
-        while view:
-            view = view[self.kept.write(view) :]
+        write_all(self.kept.fileno(), chunk)
 
     def _verify(self) -> None:
         """Read to the end, and compare the digest."""

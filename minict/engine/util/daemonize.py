@@ -11,7 +11,7 @@ from minict.kernel import native
 from minict.kernel import process as kernel
 from minict.runtime.errors import OUR_ERROR, ContainerError
 from minict.runtime.files import write_all
-from minict.runtime.process import close_all_except, restore_signals
+from minict.runtime.process import close_all_except, close_streams, restore_signals
 
 TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
 if TYPE_CHECKING:
@@ -87,9 +87,7 @@ def _go_away(name: bytes, keep: list[int]) -> None:
     gc.freeze()  # the parent's garbage may close files by numbers that are other files here
     os.setsid()
     os.chdir("/")
-    null = os.open("/dev/null", os.O_RDWR)
-    for fd in (0, 1, 2):
-        os.dup2(null, fd)
+    close_streams()
     close_all_except(keep)
     text = native.create_string_buffer(name)
     kernel.prctl(kernel.PR_SET_NAME, native.addressof(text))
