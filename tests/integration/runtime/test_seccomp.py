@@ -50,9 +50,9 @@ def test_without_libseccomp_there_is_a_remedy():
         namespaces.unshare(namespaces.CLONE_NEWNS)
         mount.mount("/dev/null", path, None, mount.MS_BIND)
         program = (
-            "from minict.runtime import seccomp, spec\n"
+            "from minict.runtime import errors, seccomp, spec\n"
             "try: seccomp.compile(spec.Seccomp(defaultAction='SCMP_ACT_ALLOW'))\n"
-            "except seccomp.ContainerError as error: print(error)"
+            "except errors.ContainerError as error: print(error)"
         )
         return subprocess.run(
             [sys.executable, "-c", program],
