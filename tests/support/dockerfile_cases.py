@@ -76,7 +76,7 @@ RECORD = os.path.join(os.path.dirname(os.path.dirname(__file__)), "data", "docke
 
 
 def _tar(*members: tuple) -> bytes:
-    """An archive of (name, mode, owner, text); a text of None is a directory."""
+    """An archive of (name, mode, owner, text); None as the text makes a directory."""
     import io
     import tarfile
 
