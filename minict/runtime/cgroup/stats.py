@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def stats(group: Group, *controllers: str) -> dict[str, Counters]:
     """What the group has used: one dictionary for each controller, or for these *controllers* only.
 
-    The keys are the same in both versions. Times are in microseconds, sizes in bytes; a ``limit`` of None means unlimited.
-    A missing controller has no key, and a number that this kernel does not count is None.
+    The keys are the same in both versions. Times are in microseconds, sizes in bytes. A ``limit`` of None means
+    unlimited. A missing controller has no key, and a number that this kernel does not count is None.
     Source: cgroup-v2.rst; the kernel's Documentation/admin-guide/cgroup-v1/.
     """
     counters = {"cpu": _cpu_stats, "memory": _memory_stats, "pids": _pids_stats, "io": _io_stats}
