@@ -138,7 +138,7 @@ atexit.register(_leave_own_world, WORLD, os.getpid())
 
 @pytest.fixture(autouse=True)
 def no_trace():
-    """Fail the test after which the host is not as it was before it."""
+    """Fail a test that leaves the host in another state than before."""
     before = host.snapshot()
     yield
     left = host.settle(before, _PATIENCE, _bury_orphans)
