@@ -34,10 +34,10 @@ def lock(fd: int, path: str, *, wait: bool = True, shared: bool = False) -> bool
 
 
 def acquire(path: str, flags: int = DIRECTORY, *, wait: bool = True, shared: bool = False) -> int:
-    """Open *path* and lock it. Returns the descriptor that holds the lock, or -1 where :func:`lock` returns False.
+    """Open *path* and lock it: see :func:`lock`. Returns the descriptor that holds the lock, or -1 if that fails.
 
-    *flags*: :data:`DIRECTORY`, :data:`FILE`, which creates the file, or others of open(2). Returns -1 also when there
-    is no such file. Raises :class:`OSError`. Source: flock(2).
+    *flags*: :data:`DIRECTORY`, :data:`FILE`, which creates the file, or others of open(2). The result is -1 also
+    for a missing file. Raises :class:`OSError`. Source: flock(2).
     """
     try:
         fd = os.open(path, flags | os.O_CLOEXEC, 0o600)

@@ -153,7 +153,7 @@ def oci(runtime: str, world: World) -> list[Program]:
 
 
 def podman_words(world: World) -> list[str]:
-    """How podman is called, with its storage in memory too."""
+    """The command line of podman, with its storage in memory too."""
     return [
         "podman",
         "--root",

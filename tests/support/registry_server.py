@@ -140,7 +140,7 @@ class RegistryServer:
         return self.name(name or tag)
 
     def get(self, path: str, **headers: str) -> bytes:
-        """What there is at *path*, such as ``/v2/app/manifests/latest``."""
+        """The content at *path*, such as ``/v2/app/manifests/latest``."""
         return self._ask(
             urllib.request.Request(
                 self.url + path,
