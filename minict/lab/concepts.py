@@ -8,6 +8,7 @@
 :func:`starting_a_program`      chapter 04: what the kernel starts when you start a file
 :func:`two_tables`              chapter 05: the mount table as a tree, before and after pivot_root
 :func:`propagation`             chapter 05: which mounts cross from one mount namespace to another
+:func:`one_image`               chapter 06: three containers on the layers of one image
 ==============================  ==================================================================
 """
 
@@ -224,4 +225,30 @@ def two_tables() -> Picture:
     return sheet.picture(
         "first the room hangs in the host's tree; pivot_root makes the room the root with the host on top; an umount "
         "removes the host"
+    )
+
+
+def one_image() -> Picture:
+    """The layers of an image, and on them one upper layer and one view for each of three containers."""
+    sheet = _Sheet(920, 316)
+    for number, x in enumerate((190, 430, 670), 1):
+        sheet.text(x + 106, 34, f"container {number} looks down", 12, INK, "bold", "center")
+        sheet.text(x + 106, 54, "and sees one directory", 11, MUTED, align="center")
+        for place in (46, 106, 166):
+            sheet.arrow(x + place, 68, x + place, 100, MUTED)
+        _block(sheet, x, 104, 212, 54, "upper layer", "its own changes", "#fff7ed", LIT)
+        for place in (46, 106, 166):
+            sheet.arrow(x + place, 158, x + place, 178, MUTED)
+    for y, name, detail in ((182, "image layer 2", "what the second step added"), (244, "image layer 1", "the base")):
+        _block(sheet, 190, y, 692, 54, name, detail, BUILT, BUILT_EDGE)
+    sheet.text(26, 34, "merged", 12, INK, "bold")
+    sheet.text(26, 54, "by the kernel", 11, MUTED)
+    sheet.text(26, 122, "one for each,", 12, INK, "bold")
+    sheet.text(26, 142, "for what it writes", 11, MUTED)
+    sheet.text(26, 230, "once on the disk", 12, INK, "bold")
+    sheet.text(26, 250, "for all of them,", 11, MUTED)
+    sheet.text(26, 268, "and read-only", 11, MUTED)
+    return sheet.picture(
+        "three containers stand on the same read-only layers of one image; each has an upper layer of its own for its "
+        "changes, and sees all layers as one directory"
     )

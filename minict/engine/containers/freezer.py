@@ -21,6 +21,7 @@ def freeze(state: State) -> None:
     from minict.runtime.container import RuntimeContainer
 
     open(state.path("paused"), "w").close()
+    _remove(state.path("thawed"))
     RuntimeContainer(state.id).cgroup.freeze()
 
 
@@ -30,10 +31,7 @@ def thaw(state: State) -> None:
 
     RuntimeContainer(state.id).cgroup.thaw()
     jsonfile.write(state.path("thawed"), time.monotonic_ns())  # before "paused" goes: overtook() must not miss it
-    try:
-        os.unlink(state.path("paused"))
-    except FileNotFoundError:
-        pass
+    _remove(state.path("paused"))
 
 
 def is_marked(state: State) -> bool:
@@ -49,3 +47,10 @@ def overtook(state: State, since: int) -> bool:
         return bool(jsonfile.read(state.path("thawed")) >= since)
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return False
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass

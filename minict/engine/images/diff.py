@@ -25,10 +25,11 @@ from minict.runtime.errors import ContainerError
 
 
 def changes(upper: str, lowers: list[str], ignore: frozenset[str] = frozenset()) -> Iterator[tuple[str, str]]:
-    """What the directory *upper* changes in the layers *lowers*, the top one first: ``("A", "/new")``, sorted by name.
+    """What the directory *upper* changes in the layers *lowers*, the top one first: ``("A", "/new")``.
 
-    A: added, C: changed, or something in it was changed, D: deleted.  *ignore*: paths at which minict mounts something;
-    an empty file or directory there was only made as a mount point. Raises :class:`OSError`. Source: docker diff.
+    A: added, C: changed, or something in it was changed, D: deleted; sorted by name.  *ignore*: paths at
+    which minict mounts something; an empty file or directory there was only made as a mount point.
+    Raises :class:`OSError`. Source: docker diff.
     """
     for path, status in _walk(upper, ignore):
         below = find(lowers, path)

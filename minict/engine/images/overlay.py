@@ -25,9 +25,9 @@ from minict.runtime.errors import ContainerError
 
 from . import store
 
-# An upper layer that is read by `diff` and `commit` must hold whole files and directories, and no references into
-# those below.
-_WHOLE = ["redirect_dir=off", "metacopy=off", "index=off"]
+#: An upper layer that `diff` and `commit` read must hold whole files and directories, and no references into those
+#: below.
+WHOLE = ["redirect_dir=off", "metacopy=off", "index=off"]
 _PAGE = 4096
 
 
@@ -61,15 +61,13 @@ def prepare(image, directory: str) -> None:
 def mount(image, directory: str, once: bool = False) -> spec.Mount:
     """The overlay of *image* with ``upper`` and ``work`` in *directory*.
 
-    *once*: the option ``volatile`` saves the sync to disk at its end; the kernel refuses to mount such an upper layer
-    again after a crash.  Raises :class:`ContainerError`.
+    *once*: the option ``volatile`` saves the sync to disk at its end; the kernel refuses to mount such an
+    upper layer again after a crash.  Raises :class:`ContainerError`.
     """
     place = directory.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
     options = [
-        f"lowerdir={':'.join(image.links)}",
-        f"upperdir={place}/upper",
-        f"workdir={place}/work",
-        *_WHOLE,
+        *overlay_options(image.links, f"{place}/upper", f"{place}/work"),
+        *WHOLE,
         *["volatile"] * once,
     ]
     if len(",".join(options)) >= _PAGE:
@@ -78,6 +76,15 @@ def mount(image, directory: str, once: bool = False) -> spec.Mount:
             "is too long: build it with fewer steps"
         )
     return spec.Mount(destination="/", type="overlay", source=f"{store.store()}/links", options=options)
+
+
+def overlay_options(lowers: list[str], upper: str, work: str) -> list[str]:
+    """The options of mount(2) for the layers *lowers*, the top one first, below *upper*.
+
+    *upper* takes all changes; *work* is an empty directory on the same file system.  In all paths a
+    backslash precedes each colon, comma and backslash.  Source: overlayfs.rst.
+    """
+    return [f"lowerdir={':'.join(lowers)}", f"upperdir={upper}", f"workdir={work}"]
 
 
 def usable() -> bool:
@@ -112,10 +119,7 @@ def _try() -> bool:
     with Making(None) as making:
         for name in ("lower", "upper", "work", "root"):
             os.mkdir(f"{making.path}/{name}")
-        options = ",".join(
-            [f"{option}={name}" for option, name in (("lowerdir", "lower"), ("upperdir", "upper"), ("workdir", "work"))]
-            + _WHOLE
-        )
+        options = ",".join([*overlay_options(["lower"], "upper", "work"), *WHOLE])
         pid = os.fork()
         if pid == 0:
             try:
