@@ -31,13 +31,13 @@ else:
     import _ctypes
     from _ctypes import Structure, _SimpleCData, addressof, byref, get_errno, sizeof
 
-    def _type(code: str) -> type:
+    def _type(name: str, code: str) -> type:
         """The type of C with this *code*: see the attribute _type_ in ctypes."""
-        return type(_SimpleCData)(f"c_{code}", (_SimpleCData,), {"_type_": code})
+        return type(_SimpleCData)(name, (_SimpleCData,), {"_type_": code, "__qualname__": name})
 
-    c_char, c_char_p, c_void_p = _type("c"), _type("z"), _type("P")
-    c_short, c_ushort, c_int, c_uint32 = _type("h"), _type("H"), _type("i"), _type("I")
-    c_long, c_ulong = _type("l"), _type("L")
+    c_char, c_char_p, c_void_p = _type("c_char", "c"), _type("c_char_p", "z"), _type("c_void_p", "P")
+    c_short, c_ushort, c_int = _type("c_short", "h"), _type("c_ushort", "H"), _type("c_int", "i")
+    c_uint32, c_long, c_ulong = _type("c_uint32", "I"), _type("c_long", "l"), _type("c_ulong", "L")
     c_uint64 = c_ulong  # on x86-64 and arm64
 
     class _Function(_ctypes.CFuncPtr):

@@ -12,7 +12,6 @@ import sys
 
 from minict.runtime.errors import ContainerError
 
-from . import caller
 from .index import INDEX, find, groups, load
 
 HELP = ("-h", "--help", "help")
@@ -70,6 +69,8 @@ def dispatch(words: list[str]) -> int:
     if command.needs_root and os.geteuid() != 0:
         raise ContainerError("containers need root (namespaces, mounts, cgroups): run minict with sudo")
     if command.needs_root and INDEX[name] != "inspect":  # those commands only read
+        from . import caller
+
         caller.disregard()
     return command.function(fields, arguments) or 0
 
