@@ -13,6 +13,7 @@ pytest_plugins = (
         "tests.support.command_line",
         "tests.support.network_world",
         "tests.support.registry_server",
+        "tests.support.podman",
     ]
     if _ROOT
     else []

@@ -49,18 +49,18 @@ BIN=${MINICT_BIN-/usr/local/bin}
 IMAGE=${MINICT_IMAGE-tiny}
 CACHE=${MINICT_CACHE:-$SOURCE/vagrant/cache}
 
-# the compiler is chapter 12's, for its attacks
+# the registry and openssl are chapter 07's, the compiler is chapter 12's, for its attacks
 PACKAGES="python3 python3-venv ca-certificates util-linux procps gcc libc6-dev
-    iproute2 nftables libnftables1 libseccomp2 busybox-static"
+    iproute2 nftables libnftables1 libseccomp2 busybox-static docker-registry openssl"
 PACKAGES_SERVICE="sudo"
 # builds a Debian system, also on Ubuntu, which lacks Debian's keys
 DEBIAN="mmdebstrap debian-archive-keyring"
 # Ruby for the Vagrantfile, firewalls beside minict's, registries and their clients
 PACKAGES_TESTS="make sudo ruby rsync iptables zsh fish
-    docker-registry apache2-utils openssl skopeo umoci podman strace $DEBIAN"
+    apache2-utils skopeo umoci podman strace $DEBIAN"
 PACKAGES_VM="qemu-system-x86 e2fsprogs $DEBIAN"
 PACKAGES_V2="gcc libc6-dev make flex bison bc perl patch xz-utils e2fsprogs $DEBIAN"
-PACKAGES_BENCH="runc crun bubblewrap iperf3 podman docker-registry skopeo umoci $DEBIAN"
+PACKAGES_BENCH="runc crun bubblewrap iperf3 podman skopeo umoci $DEBIAN"
 
 main() {
     for step in ${*:-$ALL_STEPS}; do
@@ -117,9 +117,17 @@ extra_certificates() {
 }
 
 system_packages() {
+    # Chapter 07 starts docker-registry when it needs it.  The package's own service listens to the network: it must not run.
+    preset=
+    if ! dpkg-query -W docker-registry >/dev/null 2>&1; then
+        preset=/etc/systemd/system-preset/00-minict.preset
+        mkdir -p "$(dirname $preset)"
+        echo "disable docker-registry.service" > $preset
+    fi
     # shellcheck disable=SC2086 # lists of words
     install_packages $PACKAGES ${USER_:+$PACKAGES_SERVICE} ${MINICT_WITH_TESTS:+$PACKAGES_TESTS} \
         ${MINICT_WITH_VM:+$PACKAGES_VM} ${MINICT_WITH_V2:+$PACKAGES_V2} ${MINICT_WITH_BENCH:+$PACKAGES_BENCH}
+    if [ -n "$preset" ]; then rm -f $preset; fi
     { [ -x "$(command -v "$PYTHON")" ] && [ ! -d "$PYTHON" ]; } || die "MINICT_PYTHON=$PYTHON: not an executable file."
     "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
         die "$PYTHON is $("$PYTHON" --version), and minict needs 3.11 or newer: name another interpreter with MINICT_PYTHON=/path/to/python3."

@@ -31,8 +31,8 @@ call that would move or end the kernel, rename the machine, change its mounts or
 with a sentence that names the remedy; tracebacks are short.
 
 Learners work in copies of the chapters without outputs (:mod:`.copies`), and their record is one file
-(:mod:`.record`).  Some chapters import more: ``minict.lab.registry`` (a registry on loopback), ``minict.lab.attacks``
-(the known ways out of a container, compiled), ``minict.lab.mutants`` (programs with one fault).
+(:mod:`.record`).  Some chapters import more: ``minict.lab.registry`` (a real registry on loopback),
+``minict.lab.attacks`` (the known ways out of a container, compiled), ``minict.lab.mutants`` (programs with one fault).
 
 How a chapter is written
 ========================

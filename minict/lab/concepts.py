@@ -9,6 +9,7 @@
 :func:`two_tables`              chapter 05: the mount table as a tree, before and after pivot_root
 :func:`propagation`             chapter 05: which mounts cross from one mount namespace to another
 :func:`one_image`               chapter 06: three containers on the layers of one image
+:func:`from_name_to_files`      chapter 07: what is asked of a registry, and what comes back
 ==============================  ==================================================================
 """
 
@@ -251,4 +252,37 @@ def one_image() -> Picture:
     return sheet.picture(
         "three containers stand on the same read-only layers of one image; each has an upper layer of its own for its "
         "changes, and sees all layers as one directory"
+    )
+
+
+def from_name_to_files() -> Picture:
+    """A pull as four questions to a registry: what is asked for, and what comes back."""
+    sheet = _Sheet(920, 318)
+    sheet.text(30, 30, "minict asks", 12, MUTED, "bold")
+    sheet.text(440, 30, "and the registry gives", 12, MUTED, "bold")
+    rows = (
+        ("manifests / latest", "the index", "which image is for which processor", _VIOLET),
+        ("manifests / sha256:…", "the manifest", "what this image consists of", _BLUE),
+        ("blobs / sha256:…", "the config", "how to start a container", _GREEN),
+        ("blobs / sha256:…", "the layers", "the files, as compressed archives", "#0891b2"),
+    )
+    for number, (asked, name, says, colour) in enumerate(rows):
+        y = 52 + 64 * number
+        sheet.box(30, y, 250, 46, FAINT, LINE, 7)
+        sheet.text(46, y + 23, asked, 12, INK, mono=True)
+        sheet.arrow(284, y + 23, 432, y + 23, MUTED)
+        sheet.box(440, y, 450, 46, CARD, colour, 7, 1.8)
+        sheet.text(458, y + 23, name, 13, colour, "bold")
+        sheet.text(580, y + 23, says, 11.5, MUTED)
+        if number < 2:
+            sheet.line([(500, y + 46), (500, y + 55), (155, y + 55)], colour, 1.4)
+            sheet.arrow(155, y + 55, 155, y + 63, colour)
+    sheet.line([(155, 171), (16, 171), (16, 267)], _BLUE, 1.4)  # the manifest has the digests of the layers, too
+    sheet.arrow(16, 267, 29, 267, _BLUE)
+    sheet.text(
+        30, 304, "Each answer has the digests in it (sha256:…) by which the next question is asked.", 11.5, MUTED
+    )
+    return sheet.picture(
+        "a pull asks a registry for the index of a tag, then for the manifest of one processor, the config and the "
+        "layers; each answer has the digests by which the next question is asked"
     )

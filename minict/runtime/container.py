@@ -58,6 +58,7 @@ class RuntimeContainer:
         self.pidfd = -1
         self._child = -1  # the first process's pid, for the process that created it
         self.traces: list[Trace] = []
+        self.notes: list[str] = []  # what was changed on this machine for its limits, in sentences
 
     @property
     def cgroup(self) -> Cgroup:
@@ -153,7 +154,7 @@ class RuntimeContainer:
         self.cgroup.create()
         resources = spec.linux.resources or Resources()
         step("set its limits")
-        self.cgroup.limit(resources)
+        self.notes = list(filter(None, [self.cgroup.limit(resources)]))
         step("set its devices")
         devices.limit(self.cgroup, devices.with_defaults(resources.devices))
 

@@ -12,6 +12,7 @@ import os
 
 from ..kernel import mount as k
 from ..kernel.namespaces import CLONE_NEWNS, setns
+from . import place
 from .errors import ContainerError
 
 TYPE_CHECKING = False
@@ -127,9 +128,15 @@ def make_private(propagation: int = k.MS_SLAVE | k.MS_REC) -> None:
 
     A new mount namespace is a copy, but where the host's mounts are shared, as systemd makes them, each change
     in one of the copies propagates to the others. A slave receives the host's changes and sends none.
-    This must come before any other mount. Raises :class:`OSError`. Source: mount_namespaces(7), "SHARED SUBTREES".
+    This must come before any other mount. Raises :class:`OSError`, :class:`ContainerError` in a chroot.
+    Source: mount_namespaces(7), "SHARED SUBTREES".
     """
-    k.mount(None, "/", None, propagation)
+    try:
+        k.mount(None, "/", None, propagation)
+    except OSError as error:
+        if error.errno == errno.EINVAL and place.in_chroot():
+            raise ContainerError(place.CHROOT, errno=error.errno) from None
+        raise
 
 
 def isolate(propagation: int, operations: list[Operation]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ..kernel import mount as k
-from . import mounts
+from . import mounts, place
 from .errors import ContainerError
 
 TYPE_CHECKING = False
@@ -31,7 +31,7 @@ def operations(spec: Spec, bundle: str, cgroups: dict[str, str], cgroup_v2: str 
     Raises :class:`ContainerError`. Source: OCI runtime-spec, config.md, "Mounts"; config-linux.md, "Devices".
     """
     linux = spec.linux
-    in_user_namespace = any(each.type == "user" for each in linux.namespaces)
+    in_user_namespace = place.in_user_namespace() or any(each.type == "user" for each in linux.namespaces)
     found: list[mounts.Operation] = []
     for mount in spec.mounts:
         if mount.type == "cgroup":
@@ -65,6 +65,8 @@ def cgroup_mounts(mount: Mount, cgroups: dict[str, str], cgroup_v2: str | None) 
     Source: cgroups(7), cgroup_namespaces(7).
     """
     destination, options = mount.destination, list(mount.options)
+    if not cgroups and not cgroup_v2:
+        return []
     if set(cgroups.values()) <= {cgroup_v2}:
         return [mounts.FileSystem("cgroup2", destination, options, "cgroup")]
     hierarchies: dict[str, list[str]] = {}  # several controllers may share one: cpu,cpuacct
@@ -127,11 +129,14 @@ def pivot_root(rootfs: str) -> None:
     """Make the mount point *rootfs* this mount namespace's root and detach the old one: the host is gone.
 
     ``pivot_root(".", ".")`` puts the old root on top of the new one, so no directory is needed to keep it in.
-    Raises :class:`OSError`. Source: pivot_root(2), "NOTES".
+    Raises :class:`OSError`, :class:`ContainerError`. Source: pivot_root(2), "NOTES".
     """
     old_root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     os.chdir(rootfs)
-    k.pivot_root(".", ".")
+    try:
+        k.pivot_root(".", ".")
+    except PermissionError:
+        raise place.refused_pivot_root() from None
     # As runc, crun and bwrap do: go to the old root by its descriptor, so that "." can mean nothing else; and make it a
     # slave, because unmounting a shared mount would unmount its peers on the host too. Callers have done that already
     # (mounts.isolate); should one forget it, its host survives.

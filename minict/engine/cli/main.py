@@ -68,6 +68,10 @@ def dispatch(words: list[str]) -> int:
         return helped([*name.split(), *["all"] * fields["help"]])
     if command.needs_root and os.geteuid() != 0:
         raise ContainerError("containers need root (namespaces, mounts, cgroups): run minict with sudo")
+    if command.needs_root:
+        from minict.runtime import place
+
+        place.check_proc()
     if command.needs_root and INDEX[name] != "inspect":  # those commands only read
         from . import caller
 

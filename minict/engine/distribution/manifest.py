@@ -101,8 +101,8 @@ def digest_of(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
-def check(data: bytes, digest: str, name: str) -> None:
-    """Check that *data* has the digest *digest*."""
+def verify(data: bytes, digest: str, name: str) -> None:
+    """Raise :class:`ContainerError` unless *data* has the digest *digest*; *name* is how the message calls it."""
     if digest_of(data) != digest:
         raise ContainerError(f"{name} does not match its digest ({digest[:19]}…): it was changed on the way; try again")
 

@@ -20,6 +20,28 @@ def full_name(name: str) -> str:
     Raises :class:`ContainerError` for an invalid reference.  Valid are words of lower case letters and digits, with
     ``.``, ``_``, ``__`` or dashes inside, separated by ``/``; then optionally ``:`` and a tag, or ``@`` and a digest.
     """
+    full = complete(name)
+    found, reference = split(full)
+    host, _, path = found.partition("/")
+    _, colon, tag = name.partition("@")[0].rpartition("/")[2].partition(":")
+    if not (
+        _is_host(host)
+        and all(map(_is_component, path.split("/")))
+        and (is_digest(reference) if "@" in full else is_tag(reference))
+        and (is_tag(tag) or not colon)
+    ):
+        raise ContainerError(f"invalid image name {name!r}: use lower case letters and digits, as in my-app:1.0")
+    if len(full.replace("/", "%2F")) > 250:  # it is also a file name
+        raise ContainerError(f"invalid image name {name!r}: it is about {len(full) - 230} characters too long")
+    return full
+
+
+def complete(name: str) -> str:
+    """*name* with everything that Docker lets people leave out: HOST/PATH:TAG, or HOST/PATH@DIGEST; not checked.
+
+    The first word is a host only if it looks like one: with a dot or a port, or ``localhost``.  Source: Docker's
+    reference documentation of ``docker image tag``.
+    """
     path, at, digest = name.partition("@")
     tag = "latest"
     if ":" in path.rpartition("/")[2]:
@@ -29,14 +51,7 @@ def full_name(name: str) -> str:
         host, rest = "docker.io", path
     if host == "docker.io" and "/" not in rest:
         rest = f"library/{rest}"
-    if not (
-        _is_host(host) and all(map(_is_component, rest.split("/"))) and is_tag(tag) and (is_digest(digest) or not at)
-    ):
-        raise ContainerError(f"invalid image name {name!r}: use lower case letters and digits, as in my-app:1.0")
-    full = f"{host}/{rest}@{digest}" if at else f"{host}/{rest}:{tag}"
-    if len(full.replace("/", "%2F")) > 250:  # it is also a file name
-        raise ContainerError(f"invalid image name {name!r}: it is about {len(full) - 230} characters too long")
-    return full
+    return f"{host}/{rest}@{digest}" if at else f"{host}/{rest}:{tag}"
 
 
 def short_name(full: str) -> str:

@@ -178,7 +178,7 @@ class Registry:
         data = read_document(answer, f"the manifest of {name}")
         digest = reference if ":" in reference else answer.headers.get("Docker-Content-Digest", "")
         if digest.startswith("sha256:"):
-            documents.check(data, digest, f"the manifest of {name}")
+            documents.verify(data, digest, f"the manifest of {name}")
         return data
 
     def _not_found(self, answer, name: str) -> RegistryError:
@@ -210,7 +210,7 @@ class Registry:
         data = b""
         while chunk := stream.read(documents.MAX_DOCUMENT):
             data += chunk
-        documents.check(data, descriptor.digest, name)
+        documents.verify(data, descriptor.digest, name)
         return data
 
     def open_blob(self, repository: str, descriptor, name: str, offset: int):

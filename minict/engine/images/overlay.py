@@ -20,14 +20,16 @@ from __future__ import annotations
 
 import os
 
-from minict.runtime import spec
+from minict.runtime import paths, spec
 from minict.runtime.errors import ContainerError
+from minict.runtime.place import CHROOT, check_rights, in_chroot, in_user_namespace, own_namespaces
 
 from . import store
 
 #: An upper layer that `diff` and `commit` read must hold whole files and directories, and no references into those
-#: below.
-WHOLE = ["redirect_dir=off", "metacopy=off", "index=off"]
+#: below. In a user namespace overlayfs keeps its notes in attributes called user.overlay, because "trusted" ones are
+#: the host's; the first two features are off then, and may not be named.
+WHOLE = ["userxattr", "index=off"] if in_user_namespace() else ["redirect_dir=off", "metacopy=off", "index=off"]
 _PAGE = 4096
 
 
@@ -45,12 +47,13 @@ def prepare(image, directory: str) -> None:
     """Before a start: copy the image where overlayfs can't be used, with a message. Raises :class:`ContainerError`."""
     if usable() or os.path.isdir(f"{directory}/copy"):
         return
+    check_rights()
     from . import diff
 
     os.write(
         2,
         f"minict: overlayfs can't be used in {directory}: all files of the image are copied, which takes time and room "
-        "('minict doctor' says more)\n".encode(errors="replace"),
+        f"({remedy()})\n".encode(errors="replace"),
     )
     unfinished = f"{directory}/copy.{os.getpid()}"
     os.mkdir(unfinished, 0o755)
@@ -98,11 +101,25 @@ def usable() -> bool:
     except FileNotFoundError:
         pass
     if not _try():
+        if in_chroot():
+            raise ContainerError(CHROOT)
         return False
     with open(f"{path}.{os.getpid()}", "w", encoding="utf-8") as file:
         file.write(known)
     os.replace(f"{path}.{os.getpid()}", path)
     return True
+
+
+def remedy() -> str:
+    """What helps where :func:`usable` is False."""
+    if in_chroot():
+        return CHROOT
+    if own_namespaces():
+        return (
+            f"inside a container, {paths.data_root()} must be a volume or a tmpfs, and no overlay itself: start the "
+            f"outer container with -v minict:{paths.data_root()}"
+        )
+    return "'modprobe overlay', or set MINICT_ROOT to a directory on ext4, xfs, btrfs or tmpfs"
 
 
 def _device() -> int:

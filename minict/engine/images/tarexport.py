@@ -370,7 +370,7 @@ class Archive:
     def blob(self, descriptor: Descriptor) -> bytes:
         """The document *descriptor*, verified."""
         data = self.read(_blob_name(descriptor.digest))
-        documents.check(data, descriptor.digest, f"{self.name}, the document {descriptor.digest[7:19]}")
+        documents.verify(data, descriptor.digest, f"{self.name}, the document {descriptor.digest[7:19]}")
         return data
 
     def described(self, path: str) -> tuple[Descriptor, tarfile.TarInfo]:

@@ -86,12 +86,19 @@ def _begin(record: Record, streams: tuple, console: int, size, trace: bool) -> R
             seccomp_filter=seccomp.program(settings, config),
             prepare=network_sandbox.set_up if network_sandbox.waits else None,
         )
+        tell(container.notes)
         emit_mounts(record, "mount")
         record.event("start")
         return container
     except BaseException:
         container.delete(force=True)
         raise
+
+
+def tell(notes: list[str]) -> None:
+    """Write each of *notes* on standard error: standard output belongs to the command."""
+    for note in notes:
+        os.write(2, f"minict: {note}\n".encode(errors="replace"))
 
 
 def emit_mounts(record: Record, action: str) -> None:

@@ -63,7 +63,7 @@ class Network:
         self.options = options or {}
         self.name, self.internal, self.id, self.labels, self.created = name, internal, id, labels or {}, created
         self.bridge = bridge or os.environ.get("MINICT_BRIDGE", "minict0")
-        self.subnet = subnet or addresses.default_subnet()
+        self.subnet = subnet or addresses.default_subnet(self.bridge)
         if not 0 < len(self.bridge) < 16 or not self.bridge.isascii() or not self.bridge.replace("-", "").isalnum():
             raise ContainerError(
                 f"invalid bridge name {self.bridge!r}: use 1 to 15 letters, digits and '-' (MINICT_BRIDGE)"
@@ -351,6 +351,12 @@ class _asking_the_kernel:
 
     def __exit__(self, kind, error, traceback):
         if isinstance(error, OSError):
+            if error.errno == errno.EROFS:
+                raise ContainerError(
+                    f"the kernel refused {self.what}: /proc/sys is read-only here, as inside a container: start the "
+                    "outer container with --security-opt systempaths=unconfined or --privileged, or use --network none",
+                    errno=error.errno,
+                ) from error
             raise ContainerError(f"the kernel refused {self.what}: {error.strerror}", errno=error.errno) from error
         return False
 

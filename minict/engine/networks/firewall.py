@@ -193,7 +193,7 @@ def _legacy(operation: str, bridge: str) -> None:
         with open("/proc/net/ip_tables_names") as file:
             if "filter\n" not in file.readlines():
                 return
-    except FileNotFoundError:  # a kernel without the old iptables
+    except (FileNotFoundError, PermissionError):  # a kernel without it, or a user namespace, where it is empty
         return
     import shutil
     import subprocess

@@ -16,7 +16,7 @@ from minict.runtime.files import names_in
 
 DEFAULT_SUBNET = "10.210.0.0/16"  # beside those of Docker (172.17 and up), Podman (10.88), libvirt and Kubernetes
 
-_OTHERS = ("172.16.210.0/24", "192.168.210.0/24", "10.211.0.0/16")  # what to suggest when a subnet is taken
+_OTHERS = ("172.16.210.0/24", "192.168.210.0/24", "10.211.0.0/16")  # used, or suggested, when that one is taken
 
 # user-defined networks get 256 addresses each from these
 _POOLS = ("10.211.0.0/16", "172.30.0.0/16", "192.168.192.0/18")
@@ -114,9 +114,19 @@ def _range(text: str, said: str) -> tuple[int, int, int]:
     return first, bits, last
 
 
-def default_subnet() -> Subnet:
-    """The subnet of the default network; MINICT_SUBNET moves it.  Raises :class:`ContainerError`."""
-    return Subnet(os.environ.get("MINICT_SUBNET", DEFAULT_SUBNET))
+def default_subnet(bridge: str = "") -> Subnet:
+    """The subnet of the default network, whose bridge has this name; MINICT_SUBNET moves it.
+
+    It is the one that the bridge has, or else the first that the host has no route to: inside a container of minict,
+    the outer network already has :data:`DEFAULT_SUBNET`.  Raises :class:`ContainerError`.
+    """
+    if (text := os.environ.get("MINICT_SUBNET")) is not None:
+        return Subnet(text)
+    known = routes()
+    choices = [Subnet(text) for text in (DEFAULT_SUBNET, *_OTHERS)]
+    own = [each for each in choices if (bridge, each.first, each.last) in known]
+    free = (each for each in choices if not any(each.overlaps(*route[1:]) for route in known if route[0] != bridge))
+    return own[0] if own else next(free, choices[0])
 
 
 def routes() -> list[tuple[str, int, int]]:

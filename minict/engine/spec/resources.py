@@ -41,7 +41,7 @@ def resources(settings) -> spec.Resources:
     pids = None
     if settings.pids_limit is not None:
         pids = spec.Pids(limit=units.whole(settings.pids_limit, "--pids-limit", -1) or -1)
-    elif has_controller("pids"):
+    elif grants("pids"):
         pids = spec.Pids(limit=DEFAULT_PIDS)
     return spec.Resources(memory=memory(settings), cpu=cpu(settings), pids=pids, blockIO=disks(settings))
 
@@ -101,11 +101,14 @@ def _swap(settings, limit: int | None) -> int:
     return swap
 
 
-def has_controller(name: str) -> bool:
-    """Whether this machine has the controller *name*."""
-    from minict.runtime.cgroup.hierarchy import controllers
+def grants(name: str) -> bool:
+    """Whether a container can have the controller *name* here. Inside another container that is not certain."""
+    from minict.runtime.cgroup import delegation
+    from minict.runtime.cgroup.hierarchy import find_hierarchies
 
-    return name in controllers()
+    controllers, unified = find_hierarchies()
+    place = controllers.get(name)
+    return place is not None and (place != unified or delegation.grants(place, name))
 
 
 def swap_is_counted() -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from minict.engine.containers import env, policies
-from minict.runtime import apparmor, spec
+from minict.runtime import apparmor, place, spec
 from minict.runtime.container import check_sysctl
 from minict.runtime.errors import ContainerError
 
@@ -175,7 +175,7 @@ def sysctls(settings) -> dict[str, str]:
     if network != "host" and not network.startswith("container:"):
         result["net.ipv4.ip_unprivileged_port_start"] = "0"
         if namespaces.mode(settings, "userns") == "host":  # its ids end earlier
-            result["net.ipv4.ping_group_range"] = "0 2147483647"
+            result["net.ipv4.ping_group_range"] = f"0 {min(place.last_group(), 2147483647)}"
     for word in settings.sysctl:
         name, given, value = word.partition("=")
         if not given:

@@ -12,7 +12,7 @@ import sys
 from minict.kernel import mount as k
 from minict.kernel import namespaces as ns
 from minict.kernel import process as kernel
-from minict.runtime import cgroup, namespaces, paths
+from minict.runtime import cgroup, namespaces, paths, place
 from minict.runtime.errors import ContainerError
 from minict.runtime.process import exit_status, spawn
 
@@ -80,6 +80,16 @@ def root() -> Finding:
     )
 
 
+def where() -> Finding:
+    """Whether this is the host, a container or a chroot: see :mod:`minict.runtime.place`."""
+    if place.in_chroot():
+        return Finding("place", MISSING, "a chroot", place.CHROOT)
+    kinds = place.own_namespaces()
+    if not kinds:
+        return Finding("place", OK, "the host")
+    return Finding("place", OK, f"inside a container, or namespaces of one's own ({', '.join(kinds)})")
+
+
 def linux() -> Finding:
     release = os.uname().release
     numbers = [int(part) for part in release.replace("-", ".").split(".")[:2] if part.isdigit()]
@@ -118,6 +128,8 @@ def namespace(kind: str):
     def check() -> Finding:
         word = WARNING if kind in ("user", "time") else MISSING
         remedy = f"the kernel was built without it, or max_{kind}_namespaces in /proc/sys/user is 0"
+        if kind == "user":
+            remedy += "; or a chroot, a seccomp filter or a security module forbids it"
         return tried(f"{kind} namespace", lambda: ns.unshare(namespaces.FLAGS[kind]), remedy, word)
 
     return check
@@ -165,6 +177,13 @@ def proc() -> Finding:
 
 
 def cgroups() -> Finding:
+    if not has_cgroups():
+        return Finding(
+            "cgroups",
+            WARNING,
+            "none is delegated to this user: containers run without limits, statistics and pause",
+            "with systemd and cgroup v2: systemd-run --user --scope --property Delegate=yes minict …",
+        )
     words = {"v1": "version 1", "hybrid": "versions 1 and 2 side by side (hybrid)", "v2": "version 2"}
     try:
         return Finding("cgroups", OK, words[cgroup.mode()])
@@ -191,6 +210,11 @@ def controller(name: str):
     return check
 
 
+def has_cgroups() -> bool:
+    """Whether there are control groups that this process may use."""
+    return bool(cgroup.controllers()) or not place.in_user_namespace()
+
+
 def cgroup_made() -> Finding:
     """Make a group, limit it and remove it: delegation and the no-internal-processes rule show only then."""
 
@@ -206,6 +230,7 @@ def cgroup_made() -> Finding:
 
 def overlay() -> Finding:
     """Mount an overlay on the file system of the containers' layers: not every file system can be an upper layer."""
+    from minict.engine.images.overlay import remedy
 
     def mount(lower: str, upper: str, work: str, root: str) -> None:
         k.mount("overlay", root, "overlay", 0, f"lowerdir={lower},upperdir={upper},workdir={work}")
@@ -213,7 +238,7 @@ def overlay() -> Finding:
     return tried(
         "overlayfs",
         lambda: among_layers(mount),
-        f"modprobe overlay; or set MINICT_ROOT to another file system than {nearest(paths.data_root())}'s",
+        remedy(),
         fact=f"works on {nearest(paths.data_root())}",
     )
 
@@ -239,7 +264,9 @@ def users() -> Finding:
     return tried(
         "idmapped layers",
         lambda: among_layers(mount),
-        "--userns private does not work: it needs Linux 5.19, and ext4, xfs or btrfs below MINICT_ROOT",
+        place.CHROOT
+        if place.in_chroot()
+        else "--userns private does not work: it needs Linux 5.19, and ext4, xfs or btrfs below MINICT_ROOT",
         WARNING,
     )
 
@@ -279,7 +306,8 @@ def pivot() -> Finding:
         os.chdir("/mnt")
         k.pivot_root(".", ".")
 
-    return tried("pivot_root", pivot_root, "it fails on an initramfs: boot from a real root file system")
+    remedy = place.CHROOT if place.in_chroot() else "it fails on an initramfs: boot from a real root file system"
+    return tried("pivot_root", pivot_root, remedy)
 
 
 def bridge() -> Finding:
@@ -390,6 +418,7 @@ def leftovers() -> Finding:
 
 
 CHECKS = (
+    where,
     linux,
     processor,
     python,
@@ -422,6 +451,8 @@ def checks() -> Findings:
     findings = Findings()
     for check in CHECKS:
         if os.geteuid() != 0 and (check in _NEED_ROOT or check.__qualname__.startswith("namespace.")):
+            continue
+        if check.__qualname__.startswith("controller.") and not has_cgroups():
             continue
         findings.append(check())
     return findings

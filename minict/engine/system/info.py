@@ -10,10 +10,10 @@ def info() -> dict:
     import minict
     from minict.engine.containers.store import records
     from minict.engine.images.image import images
-    from minict.runtime import cgroup, paths
+    from minict.runtime import cgroup, paths, place
 
     statuses = [record.status for record in records()]
-    mode = cgroup.mode()
+    mode = cgroup.mode() if cgroup.controllers() or not place.in_user_namespace() else "none"
     return {
         "Containers": len(statuses),
         "ContainersRunning": statuses.count("running"),

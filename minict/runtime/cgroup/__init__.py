@@ -11,12 +11,13 @@ cgroup v2   one tree for all: /sys/fs/cgroup/minict/ID; a group has the controll
 hybrid      both are mounted; a controller works in one of the two versions at a time
 ==========  ==========================================================================================
 
-=================  ===================================================================
-:mod:`.hierarchy`  what this machine has, and where
-:mod:`.group`      one group: create it, join it, freeze and kill its processes, remove it
-:mod:`.limits`     from the specification to numbers in files
-:mod:`.stats`      from files to numbers
-=================  ===================================================================
+==================  ===================================================================
+:mod:`.hierarchy`   what this machine has, and where
+:mod:`.group`       one group: create it, join it, freeze and kill its processes, remove it
+:mod:`.delegation`  v2: how a group gets its controllers, also inside a container
+:mod:`.limits`      from the specification to numbers in files
+:mod:`.stats`       from files to numbers
+==================  ===================================================================
 
 Sources: cgroups(7); the kernel's Documentation/admin-guide/cgroup-v1/ and cgroup-v2.rst; OCI
 runtime-spec, config-linux.md, Control groups.

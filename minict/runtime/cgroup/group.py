@@ -6,10 +6,10 @@ import errno
 import os
 import time
 
-from .. import paths
+from .. import paths, place
 from ..errors import ContainerError
-from . import files, limits
-from .hierarchy import find_hierarchies, missing, mode
+from . import delegation, files, limits
+from .hierarchy import check_reach, find_hierarchies, missing, mode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,7 +65,11 @@ class Cgroup:
 
         Raises :class:`ContainerError`.
         """
+        if not self._all() and place.in_user_namespace():
+            return  # nothing is delegated to us: then no process gets a limit, and a limit gets an error
         mode()  # raises an error when this machine has no cgroups
+        if "cgroup" in place.own_namespaces():
+            check_reach()
         mounts = dict.fromkeys(directory[: -len(self.path)] for directory in self._all())
         try:
             for mount in mounts:
@@ -75,7 +79,7 @@ class Cgroup:
                 for file in "cpuset.cpus", "cpuset.mems":
                     inherit_cpuset(self.directories["cpuset"], file)
             if self._unified:
-                enable_controllers(self._unified, self.path)
+                delegation.offer_controllers(self._unified, self.path)
         except OSError as error:
             raise _failure(f"the cgroup {self.path} cannot be created", error) from error
 
@@ -98,14 +102,24 @@ class Cgroup:
                 files.write(f"{directory}/cgroup.procs", str(pid))
             except OSError as error:
                 if error.errno == errno.EBUSY and self.is_v2(directory):
-                    raise _internal_processes(directory) from error
+                    raise delegation.internal_processes(directory) from error
                 raise _failure(f"process {pid} cannot be moved into the cgroup {self.path}", error) from error
 
     # ---- limits and counters
 
-    def limit(self, resources: Resources) -> None:
-        """Write the limits in *resources*: see :func:`.limits.limit`."""
+    def limit(self, resources: Resources) -> str:
+        """Write the limits in *resources*: see :func:`.limits.limit`. Returns what was moved for it, or nothing."""
+        told = ""
+        if self._unified and (lacking := self._lacking(limits.controllers(resources))):
+            told = delegation.demand_controllers(self._unified, self.path, lacking)
         limits.limit(self, resources)
+        return told
+
+    def _lacking(self, names: set[str]) -> set[str]:
+        """Those of the controllers *names* that belong to v2 here, and that the group, if it exists, does not have."""
+        names = {name for name in names if self.directories.get(name) == self.v2_directory()}
+        has = files.read_if_there(f"{self.v2_directory()}/cgroup.controllers")
+        return set() if has is None else names - set(has.split())
 
     def stats(self, *controllers: str) -> dict[str, Counters]:
         """What the group has used: see :func:`.stats.stats`."""
@@ -331,53 +345,7 @@ def inherit_cpuset(directory: str, file: str) -> str:
     return value
 
 
-def enable_controllers(mount: str, path: str) -> None:
-    """v2 only: let each group on the way from *mount* down to *path* hand its controllers to the groups below it.
-
-    In v1 every group has its tree's controller. In v2 a group has only those that its parent lists in
-    ``cgroup.subtree_control``, and such a parent may not have processes of its own (the
-    no-internal-processes rule; the root of the tree is exempt), because these
-    would compete with the groups beside them without having a weight.
-    Raises :class:`ContainerError`, :class:`OSError`. Source: cgroup-v2.rst, "No Internal Process Constraint".
-    """
-    directory = mount
-    parent = mount + path.rpartition("/")[0]
-    for name in path.split("/")[1:]:
-        there = files.read(f"{directory}/cgroup.controllers").split()
-        enabled = files.read(f"{directory}/cgroup.subtree_control").split()
-        # The file lists a controller as soon as a process begins to enable it; the group below may not
-        # have its files yet. A write waits until that is done, so to our own parent we always write.
-        if there and (directory == parent or not set(there) <= set(enabled)):
-            hand_down(directory, there)
-        directory += f"/{name}"
-
-
-def hand_down(directory: str, names: list[str]) -> None:
-    """v2 only: enable the controllers *names* for the groups below *directory*. Raises :class:`ContainerError`.
-
-    Source: cgroup-v2.rst, "Enabling and Disabling".
-    """
-    words = [f"+{name}" for name in names]
-    try:
-        files.write(f"{directory}/cgroup.subtree_control", " ".join(words))
-    except OSError as error:
-        if error.errno == errno.EBUSY:
-            raise _internal_processes(directory) from error
-        # One of them cannot be enabled (cpu, while there are real-time processes): try the others.
-        for word in words:
-            files.attempt(f"{directory}/cgroup.subtree_control", word)
-
-
 # ---- errors, and waiting ------------------------------------------------------------------------------------------
-
-
-def _internal_processes(directory: str) -> ContainerError:
-    return ContainerError(
-        f"the cgroup {directory} has processes of its own, so it cannot hand controllers on to the "
-        "groups below it (the no-internal-processes rule of cgroup v2): move them into a group "
-        f"below, such as {directory}/others",
-        errno=errno.EBUSY,
-    )
 
 
 def _failure(what: str, error: OSError) -> ContainerError:

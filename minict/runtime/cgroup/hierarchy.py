@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+
+from .. import place
 from ..errors import ContainerError
 from . import files
 
@@ -40,6 +43,8 @@ def find_hierarchies() -> tuple[dict[str, str], str | None]:
             if kind in ("cgroup", "cgroup2"):
                 # A later mount on the same directory hides the earlier one.
                 mounts[_unescape(mount.split(" ")[4])] = kind, words.split(",")
+        if place.in_user_namespace():  # what was not delegated to us is as if it were not there
+            mounts = {point: each for point, each in mounts.items() if os.access(f"{point}/cgroup.procs", os.W_OK)}
         found: dict[str, str] = {}
         unified = None
         for point, (kind, options) in mounts.items():
@@ -68,6 +73,22 @@ def controllers() -> dict[str, str]:
     return dict(find_hierarchies()[0])
 
 
+def check_reach() -> None:
+    """Raise :class:`ContainerError` for a tree of cgroup v2 that lies outside of this process's cgroup namespace.
+
+    systemd mounts it with nsdelegate: then no process can be moved there. Source: cgroup_namespaces(7): in mountinfo,
+    the root of such a mount begins with ``/..``; cgroup-v2.rst, "nsdelegate".
+    """
+    for line in files.read("/proc/self/mountinfo").splitlines():
+        mount, _, filesystem = line.partition(" - ")
+        if filesystem.startswith("cgroup2 ") and "nsdelegate" in filesystem and mount.split(" ")[3].startswith("/.."):
+            point = mount.split(" ")[4]
+            raise ContainerError(
+                f"the cgroups in {point} lie outside of this cgroup namespace: umount {point}; mount -t cgroup2 "
+                f"cgroup2 {point}; or do without the namespace (unshare --cgroup)"
+            )
+
+
 def mode() -> str:
     """The cgroup version of this machine: ``v1``, ``hybrid`` or ``v2``.
 
@@ -92,6 +113,12 @@ def missing(setting: str, controller: str) -> ContainerError:
         name, _, _, enabled = line.split()
         kernel[name] = enabled
     v1_name = "blkio" if controller == "io" else controller
+    if place.in_user_namespace():
+        return ContainerError(
+            f"{setting} needs the cgroup controller {controller}, which is not delegated to this user: leave it out, "
+            "or start minict in a scope of its own, with systemd and cgroup v2: systemd-run --user --scope "
+            "--property Delegate=yes minict …"
+        )
     if kernel.get(v1_name) == "0":
         remedy = f"it was switched off at boot; boot with cgroup_enable={v1_name} on the kernel's command line"
     elif v1_name not in kernel:

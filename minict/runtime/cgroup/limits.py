@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 
-from .. import spec
+from .. import place, spec
 from ..errors import ContainerError
 from . import files
 from .hierarchy import missing, mode
@@ -185,6 +185,18 @@ def limit(group: Group, resources: spec.Resources) -> None:
         writes = {key: setting for key, (setting, _) in refused.items()}
 
 
+def controllers(resources: spec.Resources) -> set[str]:
+    """The controllers that the limits in *resources* need, by their names in v2. Source: config-linux.md."""
+    found = {"io"} if resources.blockIO is not None else set()
+    for setting, (_, v2_file) in FILES.items():
+        part, _, field = setting.partition(".")
+        section = getattr(resources, part)
+        if v2_file and section is not None and getattr(section, field) is not None:
+            found.add(v2_file.partition(".")[0])
+    found |= {"hugetlb"} if resources.hugepageLimits else set()
+    return found | {key.partition(".")[0] for key in resources.unified or {}}
+
+
 def _settings(group: Group, resources: spec.Resources) -> Iterator[tuple[str, str, str]]:
     """Each (setting, path, content) that *resources* asks for."""
     for setting, (v1_file, v2_file) in FILES.items():
@@ -220,6 +232,8 @@ def _path(group: Group, setting: str, v1_file: str | None, v2_file: str | None) 
         directory = group.directories.get(file.partition(".")[0]) if file else None
         if directory and group.is_v2(directory) == v2:
             return f"{directory}/{file}"
+    if not group.directories and place.in_user_namespace():
+        raise missing(setting, (v2_file or v1_file or "").partition(".")[0])
     file = v2_file if mode() == "v2" and v2_file else v1_file or v2_file
     controller = (file or "").partition(".")[0]
     if controller in group.directories:

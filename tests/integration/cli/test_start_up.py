@@ -46,7 +46,8 @@ _OF_THE_ENGINE = {
 _BELOW_THE_ENGINE = {
     *("kernel", "kernel.capability", "kernel.mount", "kernel.namespaces", "kernel.native", "kernel.network"),
     *("kernel.process", "kernel.seccomp", "kernel.syscall"),
-    *("runtime", "runtime.apparmor", "runtime.birth", "runtime.capabilities", "runtime.cgroup", "runtime.cgroup.files"),
+    *("runtime", "runtime.apparmor", "runtime.birth", "runtime.capabilities", "runtime.cgroup"),
+    *("runtime.cgroup.delegation", "runtime.cgroup.files", "runtime.place"),
     *("runtime.cgroup.group", "runtime.cgroup.hierarchy", "runtime.cgroup.limits", "runtime.container"),
     *("runtime.devices", "runtime.errors", "runtime.files", "runtime.jsonfile", "runtime.launch", "runtime.locks"),
     *("runtime.messages", "runtime.mounts", "runtime.namespaces", "runtime.paths", "runtime.process", "runtime.procfs"),

@@ -9,14 +9,13 @@ import io
 import json
 import os
 import subprocess
-import tempfile
 
 import pytest
 
 from minict.engine.distribution import manifest as documents
 from minict.engine.images import image, store, tarexport
-from minict.kernel import mount
 from minict.runtime.errors import ContainerError
+from minict.runtime.files import names_in
 from tests.integration.images.test_store import Layer, config_of, left, make
 from tests.support.command_line import minict, refused
 from tests.unit.images.test_tarexport import (
@@ -98,44 +97,6 @@ def test_skopeo_reads_what_is_saved_in_both_ways(tmp_path):
         skopeo("copy", source, f"dir:{tmp_path}/{source.partition(':')[0]}")  # every blob is verified
     assert minict("save", "-o", str(path), "other").returncode == 0
     assert json.loads(skopeo("inspect", "--config", "--raw", f"docker-archive:{path}")) == second.document
-
-
-@pytest.fixture
-def podman(tmp_path):
-    """Calls podman, whose storage is in memory, and so is what it keeps in /var/lib and /run whatever its options
-    say."""
-    mounted = [
-        directory for directory in ("/var/lib/containers", "/run/containers", "/run/libpod") if os.path.isdir(directory)
-    ]
-    short = tempfile.mkdtemp(prefix="pod")  # it takes no path of more than 50 letters
-    for directory in (*mounted, short):
-        mount.mount("podman", directory, "tmpfs")
-
-    def call(*words: str) -> str:
-        done = subprocess.run(
-            [
-                "podman",
-                "--root",
-                f"{short}/root",
-                "--runroot",
-                f"{short}/run",
-                "--tmpdir",
-                f"{short}/tmp",
-                "--storage-driver=vfs",
-                "--events-backend=none",
-                *words,
-            ],
-            capture_output=True,
-            text=True,
-            env={**os.environ, "TMPDIR": str(tmp_path)},
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    yield call
-    for directory in (*mounted, short):
-        mount.umount2(directory, mount.MNT_DETACH)
-    os.rmdir(short)
 
 
 def test_podman_loads_what_is_saved(tmp_path, podman):
@@ -269,7 +230,7 @@ def test_a_bad_archive_is_one_sentence_and_leaves_nothing(tmp_path, data, words)
     with open(tmp_path / "bad.tar", "rb") as file, pytest.raises(ContainerError, match=words) as caught:
         tarexport.load(file, "bad.tar")
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
-    assert image.images() == [] and store.entries(f"{store.store()}/layers") == []
+    assert image.images() == [] and names_in(f"{store.store()}/layers") == []
     assert [each for each in left() if "partial" not in each or "ended after" not in words] == []
 
 
@@ -307,7 +268,5 @@ def test_the_way_of_an_image_on_the_command_line(tmp_path):
         and "reclaimed space: " in done
     )
     assert (
-        image.images() == []
-        and store.entries(f"{store.store()}/layers") == []
-        and store.entries(f"{store.store()}/links") == []
+        image.images() == [] and names_in(f"{store.store()}/layers") == [] and names_in(f"{store.store()}/links") == []
     )

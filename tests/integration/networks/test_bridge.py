@@ -580,7 +580,19 @@ def refusal(function, *arguments) -> str:
     return str(caught.value)
 
 
-def test_a_subnet_that_the_host_uses_is_refused_with_a_free_one(world, host):
+def test_the_default_network_keeps_out_of_the_way_of_the_hosts_routes(world, host):
+    sh("ip", "route", "add", "10.210.0.0/16", "via", WORLD)  # inside a container of minict
+    moved = network.Network()
+    moved.ensure_bridge()
+    assert str(moved.subnet) == "172.16.210.0/24" and "172.16.210.1/24" in sh("ip", "address", "show", "minict0")
+    sh("ip", "route", "del", "10.210.0.0/16")
+    assert str(network.Network().subnet) == "172.16.210.0/24"  # as long as the bridge is there
+    assert moved.remove_bridge()
+    assert str(network.Network().subnet) == "10.210.0.0/16"
+
+
+def test_a_subnet_that_the_host_uses_is_refused_with_a_free_one(world, host, monkeypatch):
+    monkeypatch.setenv("MINICT_SUBNET", "10.210.0.0/16")
     before = host_state()
     sh("ip", "route", "add", "10.0.0.0/8", "via", WORLD)  # a VPN of a large company
     text = refusal(network.Network().ensure_bridge)

@@ -671,14 +671,20 @@ for number in range(120):
 
 
 def test_no_internal_processes(box):
-    """v2: a group with processes of its own can't hand controllers down; v1 does not mind."""
+    """v2: a group with processes of its own can't hand controllers down, which matters to a limit; v1 does not mind."""
     box.start(SLEEP)
     below = Cgroup(box.group.path + "/below")
-    if mode() == "v1" or not any(map(in_v2, controllers())):
-        below.create()
-    else:
-        with pytest.raises(ContainerError, match="no-internal-processes rule"):
-            below.create()
+    below.create()
+    limits = {
+        "pids": Resources(pids=Pids(limit=9)),
+        "hugetlb": Resources(hugepageLimits=[HugepageLimit(pageSize="2MB", limit=1 << 21)]),
+    }
+    for name in limits.keys() & controllers().keys():
+        if in_v2(name):
+            with pytest.raises(ContainerError, match="no-internal-processes rule"):
+                below.limit(limits[name])
+        else:
+            assert below.limit(limits[name]) == ""
 
 
 def test_a_read_only_cgroup_file_system():

@@ -328,7 +328,7 @@ def test_weights_become_those_of_the_specification(monkeypatch):
     assert (resources.blockIO.weight, resources.pids.limit, resources.cpu.shares) == (300, -1, 2)
     none = ContainerOptions(blkio_weight="0", cpu_shares="0")
     assert limits.resources(none).to_dict() == {"pids": {"limit": limits.DEFAULT_PIDS}}
-    monkeypatch.setattr(limits, "has_controller", lambda name: False)
+    monkeypatch.setattr(limits, "grants", lambda name: False)
     assert limits.resources(none).to_dict() == {}
 
 
