@@ -258,9 +258,9 @@ class Container:
 
     def logs(self, tail: int | None = None) -> str:
         """The output of its command; with *tail* only this number of last lines."""
-        from .lifecycle import jsonlog
+        from .lifecycle import logreader
 
-        return b"".join(text for _, _, text in jsonlog.read(self._record.data, tail=tail)).decode(errors="replace")
+        return b"".join(text for _, _, text in logreader.read(self._record.data, tail=tail)).decode(errors="replace")
 
     def stats(self) -> dict:
         """Its resource usage now: see :meth:`minict.runtime.cgroup.Cgroup.stats`."""

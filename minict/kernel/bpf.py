@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
-
+from . import native
 from .syscall import syscall
 
 # linux/bpf.h; bpf(2)
@@ -14,26 +13,26 @@ BPF_CGROUP_DEVICE = 6
 BPF_F_ALLOW_MULTI = 2
 
 
-class _Load(ctypes.Structure):
+class _Load(native.Structure):
     """The part of union bpf_attr that BPF_PROG_LOAD reads, up to what every kernel with the call knows."""
 
     _fields_ = [
-        ("prog_type", ctypes.c_uint32),
-        ("insn_cnt", ctypes.c_uint32),
-        ("insns", ctypes.c_uint64),
-        ("license", ctypes.c_uint64),
-        ("log_level", ctypes.c_uint32),
-        ("log_size", ctypes.c_uint32),
-        ("log_buf", ctypes.c_uint64),
-        ("kern_version", ctypes.c_uint32),
-        ("prog_flags", ctypes.c_uint32),
+        ("prog_type", native.c_uint32),
+        ("insn_cnt", native.c_uint32),
+        ("insns", native.c_uint64),
+        ("license", native.c_uint64),
+        ("log_level", native.c_uint32),
+        ("log_size", native.c_uint32),
+        ("log_buf", native.c_uint64),
+        ("kern_version", native.c_uint32),
+        ("prog_flags", native.c_uint32),
     ]
 
 
-class _Attach(ctypes.Structure):
+class _Attach(native.Structure):
     """The part of union bpf_attr that BPF_PROG_ATTACH reads."""
 
-    _fields_ = [(name, ctypes.c_uint32) for name in ("target_fd", "attach_bpf_fd", "attach_type", "attach_flags")]
+    _fields_ = [(name, native.c_uint32) for name in ("target_fd", "attach_bpf_fd", "attach_type", "attach_flags")]
 
 
 def prog_load(prog_type: int, program: bytes, license: bytes) -> int:
@@ -43,10 +42,10 @@ def prog_load(prog_type: int, program: bytes, license: bytes) -> int:
     Returns a file descriptor, closed on exec. Raises :class:`OSError`: EINVAL when this kernel lacks *prog_type* or
     rejects the program, EPERM without CAP_SYS_ADMIN or CAP_BPF. Source: bpf(2).
     """
-    code = ctypes.create_string_buffer(program, len(program))
-    words = ctypes.create_string_buffer(license)
-    attributes = _Load(prog_type, len(program) // 8, ctypes.addressof(code), ctypes.addressof(words))
-    return syscall("bpf", BPF_PROG_LOAD, ctypes.byref(attributes), ctypes.sizeof(attributes))
+    code = native.create_string_buffer(program, len(program))
+    words = native.create_string_buffer(license)
+    attributes = _Load(prog_type, len(program) // 8, native.addressof(code), native.addressof(words))
+    return syscall("bpf", BPF_PROG_LOAD, native.byref(attributes), native.sizeof(attributes))
 
 
 def prog_attach(target: int, program: int, attach_type: int, flags: int = 0, path: str | None = None) -> None:
@@ -56,4 +55,4 @@ def prog_attach(target: int, program: int, attach_type: int, flags: int = 0, pat
     ancestors included, and all of them must agree. Raises :class:`OSError` with *path*. Source: bpf(2).
     """
     attributes = _Attach(target, program, attach_type, flags)
-    syscall("bpf", BPF_PROG_ATTACH, ctypes.byref(attributes), ctypes.sizeof(attributes), path=path)
+    syscall("bpf", BPF_PROG_ATTACH, native.byref(attributes), native.sizeof(attributes), path=path)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
-
+from . import native
 from .syscall import syscall
 
 _LINUX_CAPABILITY_VERSION_3 = 0x20080522
@@ -20,14 +19,14 @@ NAMES = (
 )  # fmt: skip
 
 
-class _Header(ctypes.Structure):
-    _fields_ = [("version", ctypes.c_uint32), ("pid", ctypes.c_int)]
+class _Header(native.Structure):
+    _fields_ = [("version", native.c_uint32), ("pid", native.c_int)]
 
 
-class _Sets(ctypes.Structure):
+class _Sets(native.Structure):
     """One half of the three sets: the kernel takes an array of two, the lower and the upper 32 bits."""
 
-    _fields_ = [(name, ctypes.c_uint32) for name in ("effective", "permitted", "inheritable")]
+    _fields_ = [(name, native.c_uint32) for name in ("effective", "permitted", "inheritable")]
 
 
 _TwoSets = _Sets * 2
@@ -39,7 +38,7 @@ def capget(pid: int = 0) -> tuple[int, int, int]:
     Raises :class:`OSError`. Source: capget(2).
     """
     header, sets = _Header(_LINUX_CAPABILITY_VERSION_3, pid), _TwoSets()
-    syscall("capget", ctypes.byref(header), ctypes.byref(sets))
+    syscall("capget", native.byref(header), native.byref(sets))
     low, high = sets[0], sets[1]
     return (
         low.effective | high.effective << 32,
@@ -58,4 +57,4 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
         half.effective = effective >> shift & 0xFFFFFFFF
         half.permitted = permitted >> shift & 0xFFFFFFFF
         half.inheritable = inheritable >> shift & 0xFFFFFFFF
-    syscall("capset", ctypes.byref(header), ctypes.byref(sets))
+    syscall("capset", native.byref(header), native.byref(sets))

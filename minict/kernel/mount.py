@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 
+from . import native
 from .syscall import failure, libc, syscall
 
 # sys/mount.h; mount(2)
@@ -65,9 +65,9 @@ MOUNT_ATTR_IDMAP = 0x100000
 MOUNT_ATTR_NOSYMFOLLOW = 0x200000
 
 _mount = libc.mount
-_mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
+_mount.argtypes = (native.c_char_p, native.c_char_p, native.c_char_p, native.c_ulong, native.c_char_p)
 _umount2 = libc.umount2
-_umount2.argtypes = (ctypes.c_char_p, ctypes.c_int)
+_umount2.argtypes = (native.c_char_p, native.c_int)
 
 
 def mount(
@@ -108,16 +108,16 @@ def filesystem_type(fd: int) -> int:
 
     Raises :class:`OSError`. Source: fstatfs(2).
     """
-    status = (ctypes.c_long * 32)()  # struct statfs begins with f_type and is smaller than this
-    if libc.fstatfs(fd, ctypes.byref(status)):
+    status = (native.c_long * 32)()  # struct statfs begins with f_type and is smaller than this
+    if libc.fstatfs(fd, native.byref(status)):
         raise failure("fstatfs", fd)
     return int(status[0])
 
 
-class _OpenHow(ctypes.Structure):
+class _OpenHow(native.Structure):
     """struct open_how of linux/openat2.h."""
 
-    _fields_ = [("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64)]
+    _fields_ = [("flags", native.c_uint64), ("mode", native.c_uint64), ("resolve", native.c_uint64)]
 
 
 def openat2(dirfd: int, path: str, flags: int, mode: int = 0, resolve: int = 0) -> int:
@@ -128,7 +128,7 @@ def openat2(dirfd: int, path: str, flags: int, mode: int = 0, resolve: int = 0) 
     Returns a file descriptor that is closed on exec. Raises :class:`OSError`. Source: openat2(2).
     """
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
-    return syscall("openat2", dirfd, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how), path=path)
+    return syscall("openat2", dirfd, os.fsencode(path), native.byref(how), native.sizeof(how), path=path)
 
 
 def open_tree(dirfd: int, path: str, flags: int) -> int:
@@ -147,10 +147,10 @@ def move_mount(from_fd: int, to_fd: int) -> None:
     syscall("move_mount", from_fd, b"", to_fd, b"", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH)
 
 
-class _MountAttr(ctypes.Structure):
+class _MountAttr(native.Structure):
     """struct mount_attr of linux/mount.h."""
 
-    _fields_ = [(name, ctypes.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd")]
+    _fields_ = [(name, native.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd")]
 
 
 def mount_setattr(
@@ -164,5 +164,5 @@ def mount_setattr(
     """
     attributes = _MountAttr(attr_set, attr_clr, propagation, userns_fd)
     syscall(
-        "mount_setattr", dirfd, os.fsencode(path), flags, ctypes.byref(attributes), ctypes.sizeof(attributes), path=path
+        "mount_setattr", dirfd, os.fsencode(path), flags, native.byref(attributes), native.sizeof(attributes), path=path
     )

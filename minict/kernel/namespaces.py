@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 
+from . import native
 from .syscall import syscall
 
 # linux/sched.h; clone(2), unshare(2), namespaces(7)
@@ -74,11 +74,11 @@ class inside:
             os.close(self._home)
 
 
-class _CloneArgs(ctypes.Structure):
+class _CloneArgs(native.Structure):
     """struct clone_args of linux/sched.h, up to the last member that clone3 has in Linux 5.7."""
 
     _fields_ = [
-        (name, ctypes.c_uint64)
+        (name, native.c_uint64)
         for name in (
             "flags",
             "pidfd",
@@ -104,14 +104,14 @@ def clone3(flags: int, cgroup: int = -1) -> tuple[int, int]:
     The caller must have one thread only: unlike ``os.fork`` this skips what libc and Python
     prepare for a fork with threads. Raises :class:`OSError`. Source: clone3(2).
     """
-    pidfd = ctypes.c_int(-1)
-    args = _CloneArgs(flags=flags | CLONE_PIDFD, pidfd=ctypes.addressof(pidfd))
+    pidfd = native.c_int(-1)
+    args = _CloneArgs(flags=flags | CLONE_PIDFD, pidfd=native.addressof(pidfd))
     if not flags & CLONE_PARENT:  # with CLONE_PARENT the child inherits the exit signal of its maker
         args.exit_signal = _SIGCHLD
     if cgroup >= 0:
         args.flags |= CLONE_INTO_CGROUP
         args.cgroup = cgroup
-    pid = syscall("clone3", ctypes.byref(args), ctypes.sizeof(args))
+    pid = syscall("clone3", native.byref(args), native.sizeof(args))
     if pid:
         os.set_inheritable(pidfd.value, False)
     return pid, pidfd.value if pid else -1

@@ -15,11 +15,11 @@ Sources: netlink(7), rtnetlink(7); linux/netlink.h, linux/rtnetlink.h, linux/if_
 
 from __future__ import annotations
 
-import ctypes
 import os
 import struct
 import sys
 
+from . import native
 from .namespaces import inside
 from .syscall import failure, libc
 
@@ -350,5 +350,5 @@ def _open(protocol: int) -> int:
     if fd == -1:
         raise failure("socket", AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol)
     for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK):
-        libc.setsockopt(fd, SOL_NETLINK, option, ctypes.byref(ctypes.c_int(1)), 4)  # an old kernel lacks them
+        libc.setsockopt(fd, SOL_NETLINK, option, native.byref(native.c_int(1)), 4)  # an old kernel lacks them
     return fd

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 
+from . import native
 from .syscall import failure, libc
 
 # bits/socket.h; socket(2)
@@ -18,13 +18,13 @@ SIOCSIFFLAGS = 0x8914
 IFF_UP = 1
 
 _ioctl = libc.ioctl
-_ioctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p)
+_ioctl.argtypes = (native.c_int, native.c_ulong, native.c_void_p)
 
 
-class _InterfaceRequest(ctypes.Structure):
+class _InterfaceRequest(native.Structure):
     """struct ifreq of linux/if.h: an interface's name and a union, of which only the flags are used here."""
 
-    _fields_ = [("name", ctypes.c_char * 16), ("flags", ctypes.c_short), ("rest", ctypes.c_char * 22)]
+    _fields_ = [("name", native.c_char * 16), ("flags", native.c_short), ("rest", native.c_char * 22)]
 
 
 def loopback_up() -> None:
@@ -40,7 +40,7 @@ def loopback_up() -> None:
     try:
         request = _InterfaceRequest(b"lo")
         for operation in (SIOCGIFFLAGS, SIOCSIFFLAGS):
-            if _ioctl(door, operation, ctypes.byref(request)):
+            if _ioctl(door, operation, native.byref(request)):
                 raise failure("ioctl", door, operation, request.name)
             request.flags |= IFF_UP
     finally:

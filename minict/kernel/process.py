@@ -1,4 +1,4 @@
-"""Processes: handles that never refer to a later process (pidfd), attributes (prctl), descriptors.
+"""Processes: handles that never refer to a later process (pidfd), attributes (prctl), descriptors, the keyring.
 
 The standard library has two of these calls: ``signal.pidfd_send_signal`` and ``socket.sethostname``. They are repeated
 here because importing these modules (5 and 9 ms) takes as long as the kernel needs to start a container.
@@ -6,9 +6,10 @@ here because importing these modules (5 and 9 ms) takes as long as the kernel ne
 
 from __future__ import annotations
 
-import ctypes
+import errno
 import os
 
+from . import native
 from .syscall import failure, libc, syscall
 
 # linux/prctl.h; prctl(2)
@@ -34,8 +35,16 @@ CLOSE_RANGE_CLOEXEC = 4
 # fcntl.h; execveat(2)
 AT_EMPTY_PATH = 0x1000
 
+KEYCTL_JOIN_SESSION_KEYRING = 1  # linux/keyctl.h
+
+# asm-generic/resource.h: the number of a limit is its position here; getrlimit(2)
+RLIMITS = (
+    "CPU", "FSIZE", "DATA", "STACK", "CORE", "RSS", "NPROC", "NOFILE", "MEMLOCK", "AS", "LOCKS", "SIGPENDING",
+    "MSGQUEUE", "NICE", "RTPRIO", "RTTIME",
+)  # fmt: skip
+
 _prctl = libc.prctl
-_prctl.argtypes = (ctypes.c_int,) + (ctypes.c_ulong,) * 4
+_prctl.argtypes = (native.c_int,) + (native.c_ulong,) * 4
 
 
 def prctl(operation: int, arg2: int = 0, arg3: int = 0, arg4: int = 0, arg5: int = 0) -> int:
@@ -44,6 +53,23 @@ def prctl(operation: int, arg2: int = 0, arg3: int = 0, arg4: int = 0, arg5: int
     if result == -1:
         raise failure("prctl", operation, arg2, arg3, arg4, arg5)
     return result
+
+
+class _Limits(native.Structure):
+    """struct rlimit of bits/resource.h, on processors with 64 bits: the soft and the hard limit."""
+
+    _fields_ = [("soft", native.c_uint64), ("hard", native.c_uint64)]
+
+
+def prlimit(pid: int, resource: str, limits: tuple[int, int] | None = None) -> tuple[int, int]:
+    """Return the soft and the hard limit of *pid* (0: the caller) on a *resource* of :data:`RLIMITS`, and set *limits*.
+
+    The module resource has this too, but takes 0.1 ms to load. Raises :class:`OSError`. Source: prlimit(2).
+    """
+    before, after = _Limits(), None if limits is None else native.byref(_Limits(*limits))
+    if libc.prlimit(pid, RLIMITS.index(resource), after, native.byref(before)):
+        raise failure("prlimit", pid, RLIMITS.index(resource), limits)
+    return before.soft, before.hard
 
 
 def pidfd_open(pid: int, flags: int = 0) -> int:
@@ -89,3 +115,17 @@ def setdomainname(name: str) -> None:
     word = os.fsencode(name)
     if libc.setdomainname(word, len(word)):
         raise failure("setdomainname", word, len(word))
+
+
+def begin_session_keyring() -> None:
+    """Replace the inherited session keyring of the calling process by a new, empty one.
+
+    Does nothing where keys cannot be used at all: the kernel lacks them, or a seccomp filter forbids keyctl.
+    Raises :class:`OSError`, EDQUOT when this user has too many keys.
+    Source: keyctl_join_session_keyring(3), session-keyring(7).
+    """
+    try:
+        syscall("keyctl", KEYCTL_JOIN_SESSION_KEYRING, None)
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EPERM):
+            raise

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
-
+from . import native
 from .syscall import syscall
 
 # linux/seccomp.h; seccomp(2)
@@ -13,10 +12,10 @@ SECCOMP_FILTER_FLAG_LOG = 2
 SECCOMP_FILTER_FLAG_SPEC_ALLOW = 4
 
 
-class _Program(ctypes.Structure):
+class _Program(native.Structure):
     """struct sock_fprog of linux/filter.h: the number of instructions, 8 bytes each, and their address."""
 
-    _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
+    _fields_ = [("len", native.c_ushort), ("filter", native.c_char_p)]
 
 
 def seccomp(operation: int, flags: int, program: bytes) -> int:
@@ -26,4 +25,4 @@ def seccomp(operation: int, flags: int, program: bytes) -> int:
     Raises :class:`OSError`. Source: seccomp(2).
     """
     filter = _Program(len(program) // 8, program)
-    return syscall("seccomp", operation, flags, ctypes.byref(filter))
+    return syscall("seccomp", operation, flags, native.byref(filter))

@@ -7,17 +7,18 @@ order of its man page, and they fail as the standard library does: with an
 
 from __future__ import annotations
 
-import ctypes
 import os
+
+from . import native
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _ctypes import _CArgObject
 
-# PyDLL and not CDLL: CDLL releases the global interpreter lock around a call. A child made by
+# A call keeps the global interpreter lock, as with ctypes.PyDLL and not with ctypes.CDLL. A child made by
 # clone3 has one thread, the caller. If another thread took the lock at that moment, the child would
 # wait forever for a thread that exists only in its parent.
-libc = ctypes.PyDLL(None, use_errno=True)
+libc = native.CLibrary(None, use_errno=True)
 
 # Most numbers differ between processors; the calls added since 2019 have the same number everywhere.
 # See asm/unistd_64.h and asm-generic/unistd.h.
@@ -60,10 +61,10 @@ _machine = os.uname().machine
 NUMBERS = {**_EVERYWHERE, **_NUMBERS.get(_machine, {})}
 
 _syscall = libc.syscall
-_syscall.restype = ctypes.c_long
+_syscall.restype = native.c_long
 
 
-def syscall(name: str, *arguments: int | bytes | ctypes.Structure | _CArgObject | None, path: str | None = None) -> int:
+def syscall(name: str, *arguments: int | bytes | native.Structure | _CArgObject | None, path: str | None = None) -> int:
     """Call the kernel by the system call's *name* and return its result.
 
     Integers and addresses are passed as 64-bit words, ``bytes`` as pointers to them.
@@ -73,8 +74,8 @@ def syscall(name: str, *arguments: int | bytes | ctypes.Structure | _CArgObject 
     """
     if name not in NUMBERS:
         raise NotImplementedError(f"the number of {name}(2) on {_machine} is unknown: minict runs on x86-64 and arm64")
-    words = [ctypes.c_long(argument) if isinstance(argument, int) else argument for argument in arguments]
-    result: int = _syscall(ctypes.c_long(NUMBERS[name]), *words)
+    words = [native.c_long(argument) if isinstance(argument, int) else argument for argument in arguments]
+    result: int = _syscall(native.c_long(NUMBERS[name]), *words)
     if result == -1:
         raise failure(name, *arguments, path=path)
     return result
@@ -85,7 +86,7 @@ def failure(name: str, *arguments: object, path: str | None = None) -> OSError:
 
     Source: errno(3).
     """
-    errno = ctypes.get_errno()
+    errno = native.get_errno()
     shown = ", ".join(_readable(argument) for argument in arguments)
     return OSError(errno, f"{os.strerror(errno)}: {name}({shown})", path)
 

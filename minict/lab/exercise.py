@@ -36,7 +36,7 @@ import types
 
 from minict.kernel import namespaces
 from minict.kernel.network import loopback_up
-from minict.runtime import learner
+from minict.runtime import launch
 
 from . import host, record
 from .child import supervise
@@ -179,7 +179,7 @@ def exercise(id: str):
 def use_reference(id: str) -> None:
     """Put the course's own function back in its place, in this notebook."""
     task = find(id)
-    if task.target in learner.replaced:
+    if task.target in launch.replaced:
         _replace(task, task.reference)
         _state[id] = "todo"
 
@@ -483,9 +483,9 @@ def _replace(task: Exercise, function) -> None:
     # A module that is imported later asks the function's own module, and gets what stands there.
     setattr(sys.modules[reference.__module__], task.name, function)
     if function is reference:
-        learner.replaced.discard(task.target)
+        launch.replaced.discard(task.target)
     else:
-        learner.replaced.add(task.target)
+        launch.replaced.add(task.target)
 
 
 # ---- progress --------------------------------------------------------------------------------------------------

@@ -11,11 +11,10 @@ the same.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 
-from minict.runtime import jsonfile
+from minict.runtime import jsonfile, locks
 
 _here: dict[str, dict[str, dict]] = {}  # what this notebook has changed
 
@@ -39,8 +38,7 @@ def note(name: str, id: str, **facts) -> None:
         return
     try:
         os.makedirs(os.path.dirname(path()), exist_ok=True)
-        with open(f"{path()}.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locks.Held(f"{path()}.lock", locks.FILE):
             saved = _saved()
             saved.setdefault(name, {})[id] = entry
             jsonfile.write(path(), saved)

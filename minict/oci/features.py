@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minict.runtime import apparmor, capabilities, jsonfile, mounts, namespaces, seccomp, selinux
+from minict.runtime import apparmor, capabilities, jsonfile, libseccomp, mounts, namespaces, selinux
 
 from .main import SPEC_VERSION
 
@@ -33,11 +33,11 @@ def document() -> dict[str, Any]:
             "cgroup": {"v1": True, "v2": True, "systemd": False, "systemdUser": False, "rdma": False},
             "seccomp": {
                 "enabled": True,
-                "actions": sorted(seccomp.ACTIONS),
-                "operators": sorted(seccomp.COMPARISONS),
+                "actions": sorted(libseccomp.ACTIONS),
+                "operators": sorted(libseccomp.COMPARISONS),
                 "archs": [f"SCMP_ARCH_{name}" for name in ("X86", "X86_64", "X32", "ARM", "AARCH64")],
-                "knownFlags": sorted(seccomp.FLAGS),
-                "supportedFlags": sorted(seccomp.FLAGS),
+                "knownFlags": sorted(libseccomp.FLAGS),
+                "supportedFlags": sorted(libseccomp.FLAGS),
             },
             "apparmor": {"enabled": apparmor.is_enabled()},
             "selinux": {"enabled": selinux.is_enabled()},

@@ -27,25 +27,10 @@ import os
 import stat
 
 from ..kernel import process as kernel
-from ..kernel.keyring import begin_session_keyring
 from ..kernel.namespaces import CLONE_NEWCGROUP, setns, unshare
 from ..kernel.network import loopback_up
-from . import (
-    apparmor,
-    capabilities,
-    hooks,
-    init,
-    messages,
-    mounts,
-    namespaces,
-    process,
-    procfs,
-    rootfs,
-    seccomp,
-    selinux,
-)
+from . import apparmor, capabilities, hooks, messages, mounts, namespaces, process, procfs, rootfs, seccomp, selinux
 from .errors import OUR_ERROR
-from .files import close_all_except
 from .spec import EMPTY, Capabilities, Fields, Process, Spec
 from .trace import Trace
 
@@ -156,7 +141,7 @@ def become(birth: Birth, step: Trace) -> NoReturn:
     arrange_descriptors(birth)
     os.setsid()
     if birth.new_keyring:
-        begin_session_keyring()  # the caller's keys are not for the container; there are no namespaces of keys
+        kernel.begin_session_keyring()  # the caller's keys are not for the container; there are no namespaces of keys
     if birth.die_with_parent:
         die_with_parent(birth)
     if user_process.apparmorProfile:
@@ -166,6 +151,8 @@ def become(birth: Birth, step: Trace) -> NoReturn:
         step(f"set the SELinux label {user_process.selinuxLabel}")
         selinux.change_on_exec(user_process.selinuxLabel)
     if birth.init:
+        from . import init  # in memory since preload
+
         init.set_title(b"minict-init")
     if birth.creates("user"):
         step("wait for the id maps")
@@ -392,7 +379,7 @@ def arrange_descriptors(birth: Birth) -> None:
     for number, fd in enumerate(preserved, 3):
         os.dup2(fd, number)
     others = [fd for name, fd in fds.open().items() if name not in _STREAMS]
-    close_all_except([*others, *(each.tree for each in binds), *range(3, first)])
+    process.close_all_except([*others, *(each.tree for each in binds), *range(3, first)])
 
 
 def move_up(fd: int, lowest: int) -> int:
@@ -439,6 +426,8 @@ def preload(birth: Birth) -> None:
 
     Source: path_resolution(7): after pivot_root the same paths lead into the container.
     """
+    if birth.init:
+        from . import init  # noqa: F401
     if birth.spec.process.terminal:
         import _socket  # noqa: F401
 

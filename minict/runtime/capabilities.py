@@ -99,6 +99,8 @@ def adjust(
 
     Raises :class:`ContainerError` for a name that this kernel does not know. Source: docker-run(1), --cap-add.
     """
+    if not add and not drop:
+        return names(mask(base))
     everything = known()
     added = [_full_name(name, everything) for name in add]
     dropped = [_full_name(name, everything) for name in drop]
@@ -133,9 +135,17 @@ def drop_bounding(capabilities: Capabilities) -> None:
     Source: capabilities(7), "Capability bounding set"; OCI runtime-spec, config.md, "Linux Process".
     """
     keep = mask(capabilities.bounding)
-    for number, held in enumerate(_bounding()):
-        if held and not keep >> number & 1:
+    for number in range(64):
+        if keep >> number & 1:
+            continue
+        try:
             prctl(PR_CAPBSET_DROP, number)
+        except OSError:
+            held = _bounding()
+            if number >= len(held):  # this kernel does not know the capability, nor those after it
+                return
+            if held[number]:
+                raise
 
 
 def apply(capabilities: Capabilities) -> None:

@@ -6,7 +6,7 @@ use it: ``mknod disk b 254 0`` and ``cat disk`` would read every file of the hos
 namespaces. So the cgroup has a list of permissions, which the kernel checks at each mknod and each open:
 
 * cgroup v1 has a controller for it: lines such as ``c 1:3 rwm`` written into devices.allow and devices.deny;
-* cgroup v2 has none: the runtime writes a small eBPF program and attaches it to the cgroup, and the kernel runs it.
+* cgroup v2 has none: the runtime attaches a small eBPF program to the cgroup: see :mod:`.devicefilter`.
 
 The specification's rules (config-linux.md, "Allowed Device list") are the same for both: a type, two
 numbers, a sum of the rights ``r`` read, ``w`` write, ``m`` mknod, and whether it allows or denies. A later rule
@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import os
 
-from ..kernel import bpf
 from . import place
 from .errors import ContainerError
 from .spec import DeviceCgroup
@@ -71,12 +70,22 @@ def limit(group: Cgroup, rules: list[DeviceCgroup]) -> None:
     if "devices" in group.directories:
         write_v1(group.directories["devices"], rules)
     elif directory := group.v2_directory():
-        attach_v2(directory, rules)
+        from . import devicefilter
+
+        devicefilter.attach(directory, decisions(rules))
     else:
         raise ContainerError(
             "this machine has neither the devices controller of cgroup v1 nor cgroup v2, without "
             "which a container could read the host's disks: mount -t cgroup2 cgroup2 /sys/fs/cgroup"
         )
+
+
+def decisions(rules: list[DeviceCgroup]) -> list[tuple[Rule, bool]]:
+    """Each of the *rules* with whether it allows; one for all types becomes two. Raises :class:`ContainerError`.
+
+    Source: config-linux.md, "Allowed Device list".
+    """
+    return [(part, bool(rule.allow)) for rule in rules for part in _parts(rule)]
 
 
 def _parts(rule: DeviceCgroup) -> list[Rule]:
@@ -108,19 +117,21 @@ def write_v1(directory: str, rules: list[DeviceCgroup]) -> None:
     Source: Documentation/admin-guide/cgroup-v1/devices.rst.
     """
     line = ""
+    descriptors: dict[str, int] = {}
     try:
         for file, line in _lines(rules):
-            descriptor = os.open(f"{directory}/{file}", os.O_WRONLY | os.O_CLOEXEC)
-            try:
-                os.write(descriptor, line.encode())
-            finally:
-                os.close(descriptor)
+            if file not in descriptors:
+                descriptors[file] = os.open(f"{directory}/{file}", os.O_WRONLY | os.O_CLOEXEC)
+            os.write(descriptors[file], line.encode())
     except OSError as error:
         raise ContainerError(
             f"the kernel refuses the device rule {line!r} for {directory} ({error.strerror}): a "
             "cgroup cannot allow what its parent does not allow",
             errno=error.errno,
         ) from None
+    finally:
+        for descriptor in descriptors.values():
+            os.close(descriptor)
 
 
 def _lines(rules: list[DeviceCgroup]) -> list[tuple[str, str]]:
@@ -128,12 +139,12 @@ def _lines(rules: list[DeviceCgroup]) -> list[tuple[str, str]]:
     lines, default = [("devices.deny", "a")], False
     exceptions: list[Rule] = []
     for rule in rules:
-        parts = _parts(rule)
-        if len(parts) == 2 and parts[0][1:] == (None, None, "rwm"):  # all devices: the list starts over
+        each_type = _parts(rule)
+        if len(each_type) == 2 and each_type[0][1:] == (None, None, "rwm"):  # all devices: the list starts over
             lines.append(("devices.allow" if rule.allow else "devices.deny", "a"))
             default, exceptions = bool(rule.allow), []
             continue
-        for part in parts:
+        for part in each_type:
             if bool(rule.allow) != default:
                 exceptions.append(part)
             elif any(_overlap(part, other) and part[:3] != other[:3] for other in exceptions):
@@ -154,113 +165,3 @@ def _overlap(one: Rule, other: Rule) -> bool:
         and bool(set(one[3]) & set(other[3]))
         and all(None in pair or pair[0] == pair[1] for pair in zip(one[1:3], other[1:3]))
     )
-
-
-# ---- cgroup v2: a program of eBPF ------------------------------------------------------------------------------
-
-# linux/bpf.h, struct bpf_cgroup_dev_ctx: three 32-bit words; the first has the rights in its upper half, the type in
-# its lower one, the others are the major and the minor number
-_BLOCK, _CHARACTER = 1, 2
-_RIGHTS = {"m": 1, "r": 2, "w": 4}
-
-# Registers: the kernel passes the address of that struct in r1, and reads the answer, 1 yes or 0 no, from r0.
-_ANSWER, _CONTEXT, _TYPE, _WANTED, _MAJOR, _MINOR, _SCRATCH = 0, 1, 2, 3, 4, 5, 6
-
-# The instructions used here, by their operation code: Documentation/bpf/standardization/instruction-set.rst
-_LOAD_WORD = 0x61  # target = *(u32 *)(source + offset)
-_AND, _COPY, _SET, _SHIFT_RIGHT = 0x54, 0xBC, 0xB4, 0x74  # in 32 bits, by an immediate number; _COPY from a register
-_JUMP_EQUAL, _JUMP_NOT_EQUAL = 0x16, 0x56  # over *offset* instructions, after comparison with an immediate number
-_EXIT = 0x95
-
-
-def _instruction(code: int, target: int = 0, source: int = 0, offset: int = 0, immediate: int = 0) -> bytes:
-    """struct bpf_insn of linux/bpf.h; the processors that minict supports are little-endian."""
-    return (
-        bytes([code, target | source << 4])
-        + offset.to_bytes(2, "little", signed=True)
-        + (immediate & 0xFFFFFFFF).to_bytes(4, "little")
-    )
-
-
-def program(rules: list[DeviceCgroup]) -> bytes:
-    """The eBPF program, 8 bytes an instruction, that decides as *rules* do.
-
-    It checks the rules from the last to the first. A register holds the requested rights that are still
-    undecided. A rule that allows removes its rights; when none is left the answer is yes. A rule that
-    denies one of them makes the answer no, and so does the end. Raises :class:`ContainerError` for an invalid rule.
-    Source: the kernel's Documentation/bpf/standardization/instruction-set.rst; linux/bpf.h, bpf_cgroup_dev_ctx.
-    """
-    code = (
-        _instruction(_LOAD_WORD, _TYPE, _CONTEXT, 0)
-        + _instruction(_AND, _TYPE, immediate=0xFFFF)
-        + _instruction(_LOAD_WORD, _WANTED, _CONTEXT, 0)
-        + _instruction(_SHIFT_RIGHT, _WANTED, immediate=16)
-        + _instruction(_LOAD_WORD, _MAJOR, _CONTEXT, 4)
-        + _instruction(_LOAD_WORD, _MINOR, _CONTEXT, 8)
-    )
-    for rule in reversed(rules):
-        for part in _parts(rule):
-            code += _test(part, bool(rule.allow))
-    return code + _leave(0)
-
-
-def _leave(answer: int) -> bytes:
-    return _instruction(_SET, _ANSWER, immediate=answer) + _instruction(_EXIT)
-
-
-def _test(part: Rule, allow: bool) -> bytes:
-    """The instructions for one rule: skip it if it is for another device, else decide."""
-    type, major, minor, access = part
-    rights = sum(_RIGHTS[letter] for letter in set(access))
-    if allow:
-        decision = (
-            _instruction(_AND, _WANTED, immediate=~rights)
-            + _instruction(_JUMP_NOT_EQUAL, _WANTED, offset=2)
-            + _leave(1)
-        )
-    else:
-        decision = (
-            _instruction(_COPY, _SCRATCH, _WANTED)
-            + _instruction(_AND, _SCRATCH, immediate=rights)
-            + _instruction(_JUMP_EQUAL, _SCRATCH, offset=2)
-            + _leave(0)
-        )
-    wanted = [(_TYPE, _BLOCK if type == "b" else _CHARACTER), (_MAJOR, major), (_MINOR, minor)]
-    for register, number in reversed(wanted):
-        if number is None:
-            continue
-        decision = _instruction(_JUMP_NOT_EQUAL, register, offset=len(decision) // 8, immediate=number) + decision
-    return decision
-
-
-def attach_v2(cgroup_directory: str, rules: list[DeviceCgroup]) -> None:
-    """Let the kernel run :func:`program` before a process of the v2 cgroup creates or opens a device node.
-
-    Raises :class:`ContainerError` when the kernel was built without this (CONFIG_CGROUP_BPF) or refuses it.
-    Source: bpf(2); cgroup-v2.rst, "Device controller".
-    """
-    instructions = program(rules)
-    try:
-        # "GPL" would give the program access to more helper functions; it calls none.
-        loaded = bpf.prog_load(bpf.BPF_PROG_TYPE_CGROUP_DEVICE, instructions, b"Apache")
-    except OSError as error:
-        raise ContainerError(
-            f"the kernel refuses the device filter ({error.strerror}), without which a container could "
-            "read the host's disks: use a kernel with CONFIG_CGROUP_BPF, and CAP_SYS_ADMIN",
-            errno=error.errno,
-        ) from None
-    try:
-        directory = os.open(cgroup_directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            # Several may be attached, here and to the groups above, and all must agree: no limit is lifted.
-            bpf.prog_attach(directory, loaded, bpf.BPF_CGROUP_DEVICE, bpf.BPF_F_ALLOW_MULTI, cgroup_directory)
-        finally:
-            os.close(directory)
-    except OSError as error:
-        raise ContainerError(
-            f"the device filter cannot be attached to {cgroup_directory} ({error.strerror}): it must "
-            "be a cgroup of version 2, and no group above it may have a filter that forbids others",
-            errno=error.errno,
-        ) from None
-    finally:
-        os.close(loaded)  # the cgroup keeps the program

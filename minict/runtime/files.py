@@ -5,13 +5,11 @@ from __future__ import annotations
 import errno
 import os
 
-from ..kernel import mount as k
-from ..kernel import process
 from .errors import ContainerError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 _IS_MOUNT = "cannot remove {}: something is mounted in it; unmount that first"
 
@@ -23,38 +21,6 @@ def write_all(fd: int, data: bytes) -> None:
     """
     while data:
         data = data[os.write(fd, data) :]
-
-
-def close_all_except(keep: Iterable[int]) -> None:
-    """Close every descriptor above 2 that is not in *keep*. Raises :class:`OSError`. Source: close_range(2)."""
-    lowest = 3
-    for fd in sorted(fd for fd in set(keep) if fd > 2):
-        if fd > lowest:
-            process.close_range(lowest, fd - 1)
-        lowest = fd + 1
-    process.close_range(lowest)
-
-
-def lock_directory(path: str, wait: bool) -> int:
-    """Lock the directory *path*. Returns a descriptor that holds the lock while it is open, or -1.
-
-    -1 means that another process holds the lock (unless we are to *wait* for it), or that the directory is gone,
-    perhaps replaced by another of the same name. Raises :class:`OSError`. Source: flock(2).
-    """
-    import fcntl
-
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return -1
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        if os.path.samestat(os.fstat(fd), os.stat(path)):
-            return fd
-    except (BlockingIOError, FileNotFoundError):
-        pass
-    os.close(fd)
-    return -1
 
 
 def names_in(directory: str) -> list[str]:
@@ -143,6 +109,8 @@ def _empty(top: int, name: str, prefix: str) -> list[str]:
 
 def _open_below(directory: str | int, name: str) -> int:
     """Open the directory *name* of *directory*, unless it is a link (ELOOP) or a mount point (EXDEV)."""
+    from ..kernel import mount as k
+
     above = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) if isinstance(directory, str) else directory
     try:
         return k.openat2(above, name, os.O_RDONLY | os.O_DIRECTORY, 0, k.RESOLVE_NO_XDEV | k.RESOLVE_NO_SYMLINKS)

@@ -37,14 +37,6 @@ if TYPE_CHECKING:
         operations: list[mounts.Operation]
 
 
-_OPTIONS = ("idmap", "ridmap")  # config.md, "Linux mount options": a mount, or with the mounts inside it
-
-
-def needed(spec: Spec) -> bool:
-    """Whether a mount of *spec* is idmapped. Source: config.md, "Linux mount options"."""
-    return any(option in mount.options for mount in spec.mounts for option in _OPTIONS)
-
-
 def prepare(birth: Birth) -> None:
     """In the stage, before it clones: mount the root file system, go there, and open all sources of bind mounts.
 
@@ -138,7 +130,7 @@ def mount_overlay(root: Mount, rootfs: str, users: int, uid: int, gid: int) -> N
         [
             word
             for word in root.options
-            if not word.startswith(("lowerdir=", "upperdir=", "workdir=")) and word not in _OPTIONS
+            if not word.startswith(("lowerdir=", "upperdir=", "workdir=")) and word not in mounts.IDMAP
         ]
     )
     given = {

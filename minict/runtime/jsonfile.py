@@ -69,10 +69,10 @@ def read(path: str) -> Any:
 
     Source: RFC 8259.
     """
-    with open(path, encoding="utf-8") as file:
-        text = file.read()
+    with open(path, "rb", buffering=0) as file:
+        data = file.read()
     try:
-        return loads(text)
+        return loads(data.decode())
     except ValueError as error:
         raise ValueError(f"{path} is not valid JSON: {error}") from None
 
@@ -83,6 +83,6 @@ def write(path: str, value: object) -> None:
     Raises :class:`OSError`. Source: rename(2), which replaces a file in one step.
     """
     temporary = f"{path}.{os.getpid()}"
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(dumps(value) + "\n")
+    with open(temporary, "wb") as file:
+        file.write(f"{dumps(value)}\n".encode())
     os.replace(temporary, path)

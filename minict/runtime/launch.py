@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 
 from . import birth as births
-from . import learner, messages, namespaces, stage
+from . import messages, namespaces, stage
 from .errors import ContainerError
 from .process import kill_child, reset_inherited
 from .trace import Trace
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     Clone = Callable[[births.Birth], tuple[int, int]]
     Hook = Callable[[int], None]
 
+#: Functions of this package that a learner has replaced in this process, such as ``minict.runtime.rootfs.pivot_root``.
+#: While there is one, containers are forked from this very process, the only one that has the learner's function.
+replaced: set[str] = set()
+
 
 def choose(birth: births.Birth) -> Clone:
     """The function of the three above that fits the calling process and the container.
@@ -39,11 +43,11 @@ def choose(birth: births.Birth) -> Clone:
     A passed exercise has replaced a function in this process and nowhere else: then the container must come from
     this process. Source: clone(2), fork(2).
     """
-    if not learner.replaced and (stage.has_threads() or birth.init or shares_programs(birth)):
+    if not replaced and (stage.has_threads() or birth.init or shares_programs(birth)):
         from .zygote import clone  # few command lines need it
 
         return clone
-    return stage.staged if learner.replaced or stage.needs_stage(birth) else stage.direct
+    return stage.staged if replaced or stage.needs_stage(birth) else stage.direct
 
 
 def shares_programs(birth: births.Birth) -> bool:

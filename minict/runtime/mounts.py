@@ -19,33 +19,28 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .spec import Mount
+    from .spec import Mount, Spec
 
-# The options that are flags of mount(2), as mount(8) spells them: (set these, clear those).
+# The options that are flags of mount(2), as mount(8) spells them: the one that sets it, the one that clears it.
+_SWITCHES = (
+    ("ro", "rw", k.MS_RDONLY),
+    ("nosuid", "suid", k.MS_NOSUID),
+    ("nodev", "dev", k.MS_NODEV),
+    ("noexec", "exec", k.MS_NOEXEC),
+    ("sync", "async", k.MS_SYNCHRONOUS),
+    ("mand", "nomand", k.MS_MANDLOCK),
+    ("noatime", "atime", k.MS_NOATIME),
+    ("nodiratime", "diratime", k.MS_NODIRATIME),
+    ("relatime", "norelatime", k.MS_RELATIME),
+    ("strictatime", "nostrictatime", k.MS_STRICTATIME),
+)
+# (flags to set, flags to clear)
 FLAGS = {
     "defaults": (0, 0),
-    "ro": (k.MS_RDONLY, 0),
-    "rw": (0, k.MS_RDONLY),
-    "nosuid": (k.MS_NOSUID, 0),
-    "suid": (0, k.MS_NOSUID),
-    "nodev": (k.MS_NODEV, 0),
-    "dev": (0, k.MS_NODEV),
-    "noexec": (k.MS_NOEXEC, 0),
-    "exec": (0, k.MS_NOEXEC),
-    "sync": (k.MS_SYNCHRONOUS, 0),
-    "async": (0, k.MS_SYNCHRONOUS),
+    **{on: (flag, 0) for on, _, flag in _SWITCHES},
+    **{off: (0, flag) for _, off, flag in _SWITCHES},
     "dirsync": (k.MS_DIRSYNC, 0),
     "remount": (k.MS_REMOUNT, 0),
-    "mand": (k.MS_MANDLOCK, 0),
-    "nomand": (0, k.MS_MANDLOCK),
-    "noatime": (k.MS_NOATIME, 0),
-    "atime": (0, k.MS_NOATIME),
-    "nodiratime": (k.MS_NODIRATIME, 0),
-    "diratime": (0, k.MS_NODIRATIME),
-    "relatime": (k.MS_RELATIME, 0),
-    "norelatime": (0, k.MS_RELATIME),
-    "strictatime": (k.MS_STRICTATIME, 0),
-    "nostrictatime": (0, k.MS_STRICTATIME),
     "nosymfollow": (k.MS_NOSYMFOLLOW, 0),
     "symfollow": (0, k.MS_NOSYMFOLLOW),
     "lazytime": (k.MS_LAZYTIME, 0),
@@ -101,6 +96,9 @@ _ATTEMPTS = 1000  # how often a path is tried again that another process is chan
 ATIMES = {k.MS_RELATIME: 0, k.MS_NOATIME: k.MOUNT_ATTR_NOATIME, k.MS_STRICTATIME: k.MOUNT_ATTR_STRICTATIME}
 
 
+IDMAP = ("idmap", "ridmap")  # config.md, "Linux mount options": a mount, or with the mounts inside it
+
+
 class Options:
     """A list such as ``["ro", "nosuid", "size=64m", "rslave"]``, sorted by purpose.
 
@@ -122,7 +120,7 @@ class Options:
                 self.set, self.clear = self.set & ~off | on, self.clear & ~on | off
             elif option in PROPAGATION:
                 self.propagation.append(PROPAGATION[option])
-            elif option in ("idmap", "ridmap"):
+            elif option in IDMAP:
                 self.idmap = option
             elif option[:1] == "r" and option[1:] in FLAGS:  # rro, rnosuid
                 on, off = FLAGS[option[1:]]
@@ -135,6 +133,11 @@ class Options:
             else:
                 data.append(option)
         self.data = ",".join(data)
+
+
+def has_idmapped(spec: Spec) -> bool:
+    """Whether a mount of *spec* is idmapped: see :mod:`.idmap`. Source: config.md, "Linux mount options"."""
+    return any(option in mount.options for mount in spec.mounts for option in IDMAP)
 
 
 def make_private(propagation: int = k.MS_SLAVE | k.MS_REC) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 
-from ..kernel.capability import capget
 from .errors import ContainerError
 
 CHROOT = (
@@ -59,6 +58,8 @@ def in_chroot() -> bool:
 
 def check_rights() -> None:
     """Raise :class:`ContainerError` for a root without CAP_SYS_ADMIN, as in a container. Source: capabilities(7)."""
+    from ..kernel.capability import capget
+
     if not capget()[0] >> _SYS_ADMIN & 1:
         raise ContainerError(f"minict lacks CAP_SYS_ADMIN, and runs inside a container: {_OUTER}")
 

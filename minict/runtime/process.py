@@ -16,7 +16,7 @@ from .mounts import refuse_loop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import NoReturn
 
     from .spec import Rlimit, User
@@ -62,6 +62,25 @@ def kill_child(pid: int, pidfd: int) -> None:
         os.waitpid(pid, 0 if ended else os.WNOHANG)
     except ChildProcessError:
         pass  # another part of this process, such as an event loop, has waited for it
+
+
+def close_streams() -> None:
+    """Open /dev/null in place of the standard streams. Raises :class:`OSError`. Source: null(4), dup(2)."""
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    if null > 2:
+        os.close(null)
+
+
+def close_all_except(keep: Iterable[int]) -> None:
+    """Close every descriptor above 2 that is not in *keep*. Raises :class:`OSError`. Source: close_range(2)."""
+    lowest = 3
+    for fd in sorted(fd for fd in set(keep) if fd > 2):
+        if fd > lowest:
+            kernel.close_range(lowest, fd - 1)
+        lowest = fd + 1
+    kernel.close_range(lowest)
 
 
 def exit_status(status: int) -> int:

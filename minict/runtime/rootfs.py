@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ..kernel import mount as k
-from . import idmap, mounts, place
+from . import mounts, place
 from .errors import ContainerError
 
 TYPE_CHECKING = False
@@ -119,7 +119,9 @@ def enter_root(spec: Spec, rootfs: str) -> None:
     The layers of an overlay may be named relative to the directory that is its source, which the kernel ignores.
     Raises :class:`OSError`. Source: pivot_root(2); mount(2); the kernel's Documentation/filesystems/overlayfs.rst.
     """
-    if idmap.needed(spec):
+    if mounts.has_idmapped(spec):
+        from . import idmap  # in memory: the stage has called its prepare()
+
         return idmap.enter_root()
     overlay = next((mount for mount in spec.mounts if mount.destination == "/"), None)
     if overlay:

@@ -245,7 +245,7 @@ class CPU(SpecObject):
 
 
 class Memory(SpecObject):
-    """All in bytes; -1 is no limit. swap is the sum of memory and swap, as in cgroup v1."""
+    """All in bytes; -1 means unlimited. swap is the sum of memory and swap, as in cgroup v1."""
 
     limit: int | None = None
     reservation: int | None = None

@@ -11,7 +11,7 @@ import os
 from ..kernel import process as kernel
 from ..kernel.namespaces import CLONE_PARENT, clone3, setns
 from . import birth as births
-from . import idmap, messages, namespaces
+from . import messages, mounts, namespaces
 from .process import kill_child, reset_inherited
 
 
@@ -75,7 +75,9 @@ def enter_and_clone(birth: births.Birth) -> int:
     if birth.joins:
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # processes inside may not trace us, nor look at our descriptors
         setns(birth.descriptors.join, namespaces.flags(birth.joins))
-    if idmap.needed(birth.spec):
+    if mounts.has_idmapped(birth.spec):
+        from . import idmap  # rarely needed
+
         idmap.prepare(birth)
     namespaces.join(birth.spec.linux.namespaces)
     if birth.creates("time"):
@@ -95,7 +97,7 @@ def has_threads() -> bool:
 def needs_stage(birth: births.Birth) -> bool:
     """Whether a process has to enter or prepare something before it clones. Source: namespaces(7)."""
     joined = any(each.path for each in birth.spec.linux.namespaces)
-    return bool(birth.joins) or birth.creates("time") or joined or idmap.needed(birth.spec)
+    return bool(birth.joins) or birth.creates("time") or joined or mounts.has_idmapped(birth.spec)
 
 
 def open_cgroup(birth: births.Birth) -> int:

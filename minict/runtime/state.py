@@ -19,9 +19,9 @@ from __future__ import annotations
 import errno
 import os
 
-from . import jsonfile, paths
+from . import jsonfile, locks, paths
 from .errors import ContainerError
-from .files import lock_directory, names_in, write_all
+from .files import names_in, write_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class State:
 
         False when another process holds it (unless we are to *wait*), or when the container is gone.
         """
-        self.lock_fd = lock_directory(self.directory, wait)
+        self.lock_fd = locks.acquire(self.directory, wait=wait)
         return self.lock_fd >= 0
 
     def unlock(self) -> None:

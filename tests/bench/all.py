@@ -1,4 +1,4 @@
-"""All benchmarks, one after the other, and in the end all that is to be reached: ``make bench``."""
+"""Run all benchmarks, one after the other, and print all goals at the end: ``make bench``."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A Python that is already running, in which ``minict.run`` is called: what a notebook does.
+"""A Python that is already running and calls ``minict.run``, as a notebook does.
 
-``caller.py IMAGE MEGABYTES THREADS`` grows to that size first.  Then, for each line of its input, a number N, it
-runs N containers at once, and answers with a line: how many seconds that took, and the errors.
+``caller.py IMAGE MEGABYTES THREADS`` first grows to that size. Then, for each line of its input, a number N, it runs N
+containers at once, and answers with a line: the seconds that this took, and the errors.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ image, megabytes, threads = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 
 
 def run(_=None) -> str:
-    """One container; what went wrong with it, or nothing."""
+    """Run one container; return its error, or an empty string."""
     try:
         finished = minict.run(image, ["true"], network="none")
         return f"exit status {finished.status}: {finished.output}" if finished.status else ""

@@ -1,7 +1,7 @@
-"""Who takes part: how each is called, and, to be fair, what each of them does.
+"""The contenders: how each is called, and, to be fair, what each of them does.
 
-All run ``true`` from the same root file system, without limits.  They do not all do the same work: the text
-beside each row says what is left out.
+All run ``true`` from the same root file system, without limits. They do not all do the same work: the text beside each
+row says what it leaves out.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Call:
 
 
 def all_contenders(world: World, docker: list[str]) -> list:
-    """Everybody, in the order of the table.  *docker*: the words that call it, if it takes part."""
+    """All contenders, in the order of the table. *docker*: the command line of Docker, if it takes part."""
     minict = f"{os.path.dirname(sys.executable)}/minict"
     small, large = "minict.run, small", "minict.run, notebook"
     features = "6 namespaces, cgroups, overlay, masked paths, 14 capabilities, seccomp"
@@ -153,7 +153,7 @@ def oci(runtime: str, world: World) -> list[Program]:
 
 
 def podman_words(world: World) -> list[str]:
-    """How podman is called, with its storage in memory too."""
+    """The command line of podman, with its storage in memory too."""
     return [
         "podman",
         "--root",
@@ -170,7 +170,7 @@ def podman_words(world: World) -> list[str]:
 
 
 def podman(world: World) -> list[Program]:
-    """podman as it comes; the limits are for machines that may not raise them."""
+    """Podman with its defaults. The limits are for machines that may not raise them."""
     common = podman_words(world)
     if shutil.which("podman"):
         subprocess.run([*common, "import", world.archive, IMAGE], check=True, capture_output=True)

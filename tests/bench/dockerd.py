@@ -42,8 +42,8 @@ class Docker:
 
     @contextmanager
     def running(self, world: World):
-        """``with docker.running(world) as words:`` the *words* call it, and it has our image; none when it does not
-        take part."""
+        """``with docker.running(world) as words:`` *words* is the command line of Docker, which has our image; None
+        when Docker does not take part."""
         process = None
         try:
             if not self.why:

@@ -25,9 +25,8 @@ _PATIENCE = 120
 
 
 def observe(words: list[str], case: Case, options: tuple = ()) -> dict:
-    """What *words*, a command such as ``docker``, makes of *case*: ``status`` (0 or 1) of the build, and what is seen
-    then.
-    """
+    """Build *case* with *words*, a command such as ``docker``; return the ``status`` of the build (0 or 1), and what
+    the image then shows."""
     with tempfile.TemporaryDirectory() as directory:
         dockerfile_cases.write(case, directory)
         given = [option.replace("{context}", directory) for option in case.options]
@@ -51,7 +50,7 @@ def _call(words: list[str]) -> subprocess.CompletedProcess:
 
 
 def differences(words: list[str], options: tuple = ()) -> tuple[dict, list[str]]:
-    """What was seen of each case, and a sentence for each that is not as it was recorded."""
+    """Return the observations of all cases, and a sentence for each that differs from the recorded one."""
     recorded = dockerfile_cases.recorded() if os.path.exists(dockerfile_cases.RECORD) else {}
     seen, told = {}, []
     for case in CASES:

@@ -38,7 +38,7 @@ GOALS_AT_ONCE = [("minict run -d", f"{peer} run -d", None) for peer in ("podman"
 
 
 class Exec(Program):
-    """A command in a container that *start* begins and *stop* removes; neither is measured."""
+    """A command in a container that *start* starts and *stop* removes; neither is measured."""
 
     def __init__(self, name: str, words: list[str], start: list[str], stop: list[str]):
         super().__init__(name, "true in a container that runs", words)
@@ -54,8 +54,7 @@ class Exec(Program):
 
 
 class Detached(Program):
-    """Starts in the background; what they have started is removed by *stop* after each sample, which is not
-    measured."""
+    """Starts in the background. *stop* removes the containers after each sample, which is not measured."""
 
     def __init__(self, name: str, words: list[str], stop: list[str]):
         super().__init__(name, "until the command comes back", words)
@@ -69,7 +68,8 @@ class Detached(Program):
 
 
 def call(words: list[str]) -> str:
-    """Call a program.  Its output may be held open by what it leaves in the background, so that goes into a file."""
+    """Run a program. Its output goes into a file, because processes that it leaves in the background may keep a pipe
+    open."""
     with open(os.memfd_create("output"), "w+b") as output:
         if subprocess.run(words, stdin=subprocess.DEVNULL, stdout=output, stderr=output).returncode:
             output.seek(0)
@@ -79,7 +79,7 @@ def call(words: list[str]) -> str:
 
 
 def contenders(world: World, docker: list[str]) -> tuple[list, list]:
-    """Those of ``exec``, and those of the starts in the background.  *docker*: the words that call it, if it takes
+    """The contenders for ``exec``, and those for starts in the background. *docker*: Docker's command line, if it takes
     part."""
     minict = f"{os.path.dirname(sys.executable)}/minict"
     podman = podman_words(world)
@@ -145,7 +145,7 @@ def contenders(world: World, docker: list[str]) -> tuple[list, list]:
 
 
 def private_memory(name: str) -> float:
-    """In MB, what the process with this *name* has for itself alone: smaps_rollup in proc_pid_smaps(5)."""
+    """The memory, in MB, that only the process with this *name* uses: smaps_rollup in proc_pid_smaps(5)."""
     pid = int(subprocess.run(["pgrep", "-n", "-x", name], capture_output=True, text=True, check=True).stdout)
     with open(f"/proc/{pid}/smaps_rollup") as file:
         sizes = [int(line.split()[1]) for line in file if line.startswith("Private_")]
@@ -189,7 +189,7 @@ def measure_crowd(crowd: int) -> dict[str, tuple[float, float]]:
 
 
 def _start_many(minict: str, network: str, count: int) -> list[float]:
-    """The seconds that each of *count* starts took."""
+    """Return the seconds that each of *count* starts took."""
     times = []
     for number in range(count):
         began = time.perf_counter()
@@ -199,7 +199,8 @@ def _start_many(minict: str, network: str, count: int) -> list[float]:
 
 
 def _remove_many(minict: str) -> float:
-    """Remove the newest :data:`REMOVED` containers; the seconds that it took.  The others go too, unmeasured."""
+    """Remove the newest :data:`REMOVED` containers, and return the seconds that this took. The others are removed
+    unmeasured."""
     ids = call([minict, "ps", "-aq"]).split()
     began = time.perf_counter()
     call([minict, "rm", "-f", *ids[:REMOVED]])

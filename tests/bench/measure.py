@@ -1,9 +1,9 @@
-"""How to measure what takes milliseconds on a machine that has other things to do.
+"""How to measure milliseconds on a machine that is also doing other work.
 
-* Everybody once in each round: a busy minute then slows all alike, and the ratios stay.  In another order each time:
-  the kernel still works for some milliseconds on what a container has left, and the next one pays for it.
-* Before each sample wait for a calm moment, but not for ever; count how often there was none.
-* Medians, with the first quartile and the least beside them: what disturbs a sample only ever makes it longer.
+* Each contender runs once in each round: a busy minute then slows all of them, and the ratios stay. The order changes
+  from round to round: the kernel cleans up after a container for some milliseconds, which slows the next contender.
+* Wait for a calm moment before each sample, but not forever; count the samples for which there was none.
+* Report medians, with the first quartile and the minimum beside them: a disturbance only ever makes a sample longer.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ def by_hand(processes: list) -> dict:
 
 
 def podman(world: World, processes: list, undo: list) -> dict:
-    """Nothing, when it does not run here."""
+    """The way through a container of podman; empty when podman does not run here."""
     host = machine(processes)
     words = [*inside(host), *podman_words(world)]
     done = [
@@ -161,7 +161,7 @@ def published(processes: list, host: int, whose: str) -> dict:
 
 
 def machine(processes: list) -> int:
-    """A network namespace with a process that does nothing in it; its pid."""
+    """Create a network namespace with an idle process in it; return the process's pid."""
     processes.append(
         subprocess.Popen(["sleep", "100000"], preexec_fn=lambda: namespaces.unshare(namespaces.CLONE_NEWNET))
     )
@@ -178,7 +178,7 @@ def neighbour(processes: list, host: int) -> int:
 
 
 def plug(name: str, here: str | None, pid: int, there: str, host: int) -> None:
-    """A veth pair from a host, which has the address *here* there, to the machine *pid*."""
+    """Connect the machine *pid* to a host by a veth pair, whose end on the host has the address *here*."""
     sh(*inside(host), "ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", str(pid))
     if here:
         sh(*inside(host), "ip", "address", "add", f"{here}/24", "dev", name)
@@ -210,8 +210,7 @@ def measure(ways: dict, rounds: int, seconds: int) -> dict[str, list[tuple[float
 
 
 def gigabits(prefix: list[str], address: str, seconds: int) -> tuple[float, float]:
-    """What one TCP connection carries, as its receiver counts it: Gbit in a second, and in a second of processor
-    time."""
+    """Measure one TCP connection at its receiver: Gbit per second, and per second of processor time."""
     processors = sorted(os.sched_getaffinity(0))
     done = sh(
         *prefix,

@@ -1,4 +1,4 @@
-"""Who can take part, and what is printed: tables of times, and how they compare with the goals."""
+"""Find the contenders that can take part, and print the results: tables of times, and how they compare with the goals."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from .measure import Samples
 
 
 def prepare(contenders: list) -> tuple[list, dict[str, str]]:
-    """Two runs each, to warm the caches; who can take part, and why the others can't, by name."""
+    """Run each contender twice, to warm the caches; return those that can take part, and for the others the reason, by
+    name."""
     ready, missing = [], {}
     for contender in contenders:
         try:

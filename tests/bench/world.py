@@ -1,7 +1,7 @@
-"""The benchmark's own corner of the machine: namespaces, memory instead of a disk, and one root file system for all.
+"""The benchmark's own environment: namespaces, memory in place of a disk, and the same root file system for all.
 
-A disk would be measured with whatever else is written to it, so everything lies in a tmpfs.  It is mounted in a
-mount namespace of the benchmark's own, and goes with it.
+On a disk the benchmark would also measure what other processes write to it, so everything lies in a tmpfs. It is
+mounted in the benchmark's own mount namespace, and disappears with it.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import pytest
 import minict
 from minict.kernel import process
 from minict.lab import host
-from minict.runtime import learner, namespaces, rootfs, state
+from minict.runtime import launch, namespaces, rootfs, state
 from tests.support.command_line import comes_to_rest, containers, wait_until
 from tests.support.in_child import forked
 
@@ -414,7 +414,7 @@ def test_a_learners_pivot_root_is_really_used(image, many, request, monkeypatch)
             file.write("yes")
 
     monkeypatch.setattr(rootfs, "pivot_root", theirs)
-    monkeypatch.setattr(learner, "replaced", {"minict.runtime.rootfs.pivot_root"})
+    monkeypatch.setattr(launch, "replaced", {"minict.runtime.rootfs.pivot_root"})
     assert run(image, "cat /made-by-the-learner").output == "yes"
 
 
@@ -423,7 +423,7 @@ def test_a_learners_mistake_is_an_error_and_no_damage(image, monkeypatch):
         raise ValueError("I forgot something")
 
     monkeypatch.setattr(rootfs, "pivot_root", wrong)
-    monkeypatch.setattr(learner, "replaced", {"minict.runtime.rootfs.pivot_root"})
+    monkeypatch.setattr(launch, "replaced", {"minict.runtime.rootfs.pivot_root"})
     with pytest.raises(minict.ContainerError, match="I forgot something") as error:
         run(image, "true")
     assert error.value.step == "pivot_root"

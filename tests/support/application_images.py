@@ -69,7 +69,8 @@ def make(layout: Layout) -> None:
 
 
 def add_ours(packages: str, ours: str) -> None:
-    """The second layer: what the packages' scripts would have made, the configuration, and the usual small commands."""
+    """Add the second layer: what the packages' scripts would have created, the configuration, and the usual small
+    commands."""
     with tarfile.open(packages) as tar:
         names = {name.removeprefix("./") for name in tar.getnames()}
     busybox = next(name for name in ("bin/busybox", "usr/bin/busybox") if name in names)

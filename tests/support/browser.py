@@ -1,4 +1,4 @@
-"""A learner at the browser: a real JupyterLab on loopback, in a real Chromium that nobody sees.
+"""A learner in the browser: a real JupyterLab on loopback, in a real headless Chromium.
 
 ::
 
@@ -7,8 +7,8 @@
         page.run_all()
         page.cell('@exercise("pivot-1")').run()
 
-ContainerOptions, logs and the browser's profile lie below the given directory, and so does the copy of the notebook
-that is opened: what is committed is never written to.
+Settings, logs, the browser's profile and the opened copy of the notebook lie below the given directory: the committed
+notebook is never written to.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _EXPOSE = """new MutationObserver(() => {
 
 
 class Lab:
-    """JupyterLab and Chromium, for one test.  To be used with ``with``."""
+    """JupyterLab and Chromium, for one test. Use it in a ``with`` statement."""
 
     def __init__(self, directory):
         self.directory, self.token = str(directory), secrets.token_hex(16)
@@ -145,7 +145,7 @@ class Lab:
 
 
 class Browser:
-    """A Chromium that nobody sees, with its screenshots in *directory*.  To be used with ``with``."""
+    """A headless Chromium, with its screenshots in *directory*. Use it in a ``with`` statement."""
 
     def __init__(self, directory):
         self.directory = str(directory)
@@ -176,7 +176,7 @@ class Browser:
 
 
 def _browser() -> str | None:
-    """The path of the system's browser; None for the one that playwright has brought."""
+    """The path of the system's browser; None for the one that playwright has installed."""
     return next(filter(None, map(shutil.which, _BROWSERS)), None)
 
 
@@ -192,7 +192,7 @@ class Page:
             self.tab.locator(".lm-MenuBar-itemLabel, .lm-Menu-itemLabel").get_by_text(name, exact=True).last.click()
 
     def wait_until_idle(self) -> None:
-        """Wait until the kernel has had nothing to do for half a second on end."""
+        """Wait until the kernel has been idle for half a second."""
         self.tab.wait_for_function(
             """() => {
             const session = window.jupyterapp.shell.currentWidget.sessionContext;

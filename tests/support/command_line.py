@@ -1,4 +1,4 @@
-"""The command ``minict`` as a person types it, and the few words that all tests about containers share."""
+"""The command ``minict`` as a user types it, and helpers for all tests about containers."""
 
 from __future__ import annotations
 
@@ -21,23 +21,24 @@ PATIENCE = 120  # seconds after which it will never come, also on an emulated pr
 
 @pytest.fixture(scope="session")
 def image(tiny) -> str:
-    """The default image, after its first container: what serves all later ones, such as the filter, is there."""
+    """The default image, after its first container has filled the caches that all later ones use, such as the seccomp
+    filter."""
     assert run(tiny, "true").returncode == 0
     return tiny
 
 
 @pytest.fixture
 def bridge():
-    """For tests with ``--network bridge``: afterwards the bridge and its rules go, as they were not there before."""
+    """For tests with ``--network bridge``: afterwards the bridge and its rules are removed, because they did not exist
+    before."""
     yield
     assert minict("prune").returncode == 0
 
 
 def minict_as_nobody(*words: str) -> subprocess.CompletedProcess:
-    """``minict WORDS…`` by a user without any right.
+    """Run ``minict WORDS…`` as a user without any rights.
 
-    In a fork of this process, because nobody may not even be able to execute a Python, or to read a checkout, that
-    lies in root's home.
+    In a fork of this process, because nobody may be unable to execute a Python, or to read a checkout, in root's home.
     """
     from minict.engine.cli import main
 
@@ -65,7 +66,7 @@ def minict_as_nobody(*words: str) -> subprocess.CompletedProcess:
 
 
 def import_everything() -> None:
-    """Import all of minict, but the laboratory: for a fork, which then need not do it, or can't."""
+    """Import all of minict except the lab, for a fork that then need not or cannot do it."""
     import importlib
     import pkgutil
 
@@ -79,33 +80,33 @@ def import_everything() -> None:
 
 
 def minict(*words: str, **options) -> subprocess.CompletedProcess:
-    """Type ``minict WORDS…`` and wait for its end; output and error are text."""
+    """Run ``minict WORDS…`` and wait for its end; output and error are text."""
     return subprocess.run([*MINICT, *words], **{"capture_output": True, "text": True, "timeout": PATIENCE, **options})
 
 
 def run(
     image: str, *command: str, flags: list[str] = (), network: str = "none", **options
 ) -> subprocess.CompletedProcess:
-    """Type ``minict run``: *flags* before the image, *command* after it."""
+    """Run ``minict run``: *flags* before the image, *command* after it."""
     return minict("run", "--rm", "--network", network, *flags, image, *command, **options)
 
 
 def output(image: str, script: str, *flags: str, **options) -> str:
-    """What the shell *script* writes inside; it must succeed and have no error to tell of."""
+    """The output of the shell *script* in a container. It must succeed, and write nothing to standard error."""
     done = run(image, "sh", "-c", script, flags=list(flags), **options)
     assert (done.returncode, done.stderr) == (0, ""), done
     return done.stdout.strip()
 
 
 def begin(*words: str, **options) -> subprocess.Popen:
-    """Type ``minict WORDS…`` and go on meanwhile."""
+    """Start ``minict WORDS…`` without waiting for its end."""
     return subprocess.Popen(
         [*MINICT, *words], **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
     )
 
 
 def wait_until(true, seconds: float = PATIENCE) -> None:
-    """Wait until *true()* is so; an AssertionError when it takes too long."""
+    """Wait until *true()* returns true. Raises AssertionError when that takes too long."""
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it never came"
@@ -113,7 +114,7 @@ def wait_until(true, seconds: float = PATIENCE) -> None:
 
 
 def comes_to_rest(look, seconds: float = 1.0) -> None:
-    """Wait until *look()* has given the same for so long: what was under way has come, and nothing follows."""
+    """Wait until *look()* has returned the same value for this long, so that nothing is under way any more."""
     seen, since = look(), time.monotonic()
 
     def rests() -> bool:
@@ -134,9 +135,9 @@ def catches(pid: int, number: int) -> bool:
 
 
 def refused(done: subprocess.CompletedProcess, *words: str, status: int | None = None) -> None:
-    """Check that *done* ended with *status* and one sentence, which has all *words* in it, and wrote nothing else.
+    """Check that *done* ended with *status* and one sentence that contains all *words*, and that it wrote nothing else.
 
-    *status*: by default 125 of ``run``, and 1 of every other command, as Docker's.
+    *status*: by default 125 for ``run`` and 1 for every other command, as Docker's.
     """
     assert done.returncode == ((125 if "run" in done.args else 1) if status is None else status), done
     assert done.stdout == "" and done.stderr.startswith("minict: ") and done.stderr.count("\n") == 1, done.stderr
@@ -145,13 +146,13 @@ def refused(done: subprocess.CompletedProcess, *words: str, status: int | None =
 
 
 def containers() -> list[str]:
-    """The ids of all containers that have a state, or files."""
+    """The ids of all containers that have a state directory or files."""
     holders = (f"{paths.run_root()}/containers", f"{paths.data_root()}/containers")
     return sorted({id for holder in holders if os.path.isdir(holder) for id in os.listdir(holder)})
 
 
 class Terminal:
-    """A person at a terminal of *rows* by *columns*, who has typed ``minict WORDS…``, or another *command*."""
+    """A terminal of *rows* by *columns* in which a user has typed ``minict WORDS…`` or another *command*."""
 
     def __init__(self, *words: str, rows: int = 30, columns: int = 100, command: list[str] = MINICT):
         self.keyboard, self.slave = pty.openpty()
@@ -188,7 +189,7 @@ class Terminal:
         os.write(self.keyboard, text.encode())
 
     def expect(self, text: str, seconds: float = PATIENCE) -> str:
-        """Wait until *text* is on the screen; return what came since the last call, up to and with it."""
+        """Wait until *text* is on the screen; return the output since the last call, up to and including *text*."""
         end = time.monotonic() + seconds
         while text not in self.seen:
             ready = select.select([self.keyboard], [], [], max(0, end - time.monotonic()))[0]
@@ -201,13 +202,13 @@ class Terminal:
         terminal.set_size(self.keyboard, rows, columns)  # the kernel tells the foreground process by SIGWINCH
 
     def status(self) -> int:
-        """The command's exit status; the terminal must be as it was."""
+        """The command's exit status. The terminal must be in the same state as before."""
         self._drain()
         assert termios.tcgetattr(self.slave) == self.before, "the terminal was not restored"
         return self.process.returncode
 
     def _drain(self) -> None:
-        """Wait for the end, and read on meanwhile: a terminal that nobody reads stops who writes to it."""
+        """Wait for the end, and keep reading meanwhile: a terminal that nobody reads blocks its writers."""
         end = time.monotonic() + PATIENCE
         while self.process.poll() is None:
             assert time.monotonic() < end, f"the command does not end; on the screen: {self.seen!r}"

@@ -60,14 +60,14 @@ def write(case: Case, directory: str) -> None:
 
 
 def said(case: Case, inspected: str) -> str:
-    """The fields that *case* asks for, of the output of ``image inspect``; what is empty is as good as not there."""
+    """The fields that *case* asks for, from the output of ``image inspect``. An empty field counts as missing."""
     image = json.loads(inspected)[0]
     values = {name: image.get(name) if name == "Author" else (image.get("Config") or {}).get(name) for name in case.say}
     return "".join(f"{name}: {json.dumps(value or None, sort_keys=True)}\n" for name, value in values.items())
 
 
 def recorded() -> dict:
-    """What was seen on Docker, by the names of the cases: ``status`` and ``output``."""
+    """The observations on Docker, by the names of the cases: ``status`` and ``output``."""
     with open(RECORD, encoding="utf-8") as file:
         return json.load(file)
 
@@ -76,7 +76,7 @@ RECORD = os.path.join(os.path.dirname(os.path.dirname(__file__)), "data", "docke
 
 
 def _tar(*members: tuple) -> bytes:
-    """An archive of (name, mode, owner, text); a text of None is a directory."""
+    """An archive of (name, mode, owner, text); None as the text makes a directory."""
     import io
     import tarfile
 
@@ -92,7 +92,7 @@ def _tar(*members: tuple) -> bytes:
 
 
 def _gzip(text: str) -> bytes:
-    """A text that is compressed, and no archive."""
+    """A text that is compressed, but not an archive."""
     import gzip
 
     return gzip.compress(text.encode(), mtime=0)

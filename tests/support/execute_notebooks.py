@@ -51,7 +51,7 @@ def execute(path: str) -> None:
 
 
 def tidy(output) -> None:
-    """Take from *output* what differs from run to run and from machine to machine."""
+    """Remove from *output* what differs from run to run and from machine to machine."""
     # A widget's view names a model that dies with the kernel: JupyterLab would show an error in its place.  Without
     # it the reader sees its text.
     output.get("data", {}).pop(WIDGET, None)

@@ -1,4 +1,4 @@
-"""What a process does to itself for good (namespaces, capabilities, filters), tests do in a forked child."""
+"""Run in a forked child what a process cannot undo: entering namespaces, dropping capabilities, installing filters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What must hold on a host whatever was done to its containers: contradictions(), a sentence for each that there is."""
+"""What must hold on a host, whatever was done to its containers: contradictions() returns a sentence for each
+violation."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from minict.runtime import paths
 
 
 def contradictions() -> list[str]:
-    """What does not fit together on this host.  Nobody may be at work meanwhile."""
+    """Find what does not fit together on this host. No command may be running meanwhile."""
     containers = [inspect.container(record) for record in records()]
     alive = [each for each in containers if each["State"]["Running"]]
     return [
@@ -35,7 +36,7 @@ def contradictions() -> list[str]:
 
 
 def untrue() -> list[str]:
-    """Whether a container runs, as ``ps`` tells it, is whether its process lives and somebody looks after it."""
+    """A container that ``ps`` calls running must have a live process and a monitor, and the others must not."""
     wrong = []
     for record in records():
         pid, told = record.pid, record.status
@@ -47,7 +48,7 @@ def untrue() -> list[str]:
 
 
 def names(containers: list[dict]) -> list[str]:
-    """Every name leads to a container and back."""
+    """Every name must lead to a container, and every container to its name."""
     told = [each["Name"].removeprefix("/") for each in containers]
     wrong = [f"two containers are called {name}" for name in set(told) if told.count(name) > 1]
     wrong += [
@@ -60,7 +61,7 @@ def names(containers: list[dict]) -> list[str]:
 
 
 def addresses(alive: list[dict]) -> list[str]:
-    """No address twice, and each is what the container really has."""
+    """No two containers may have the same address, and each must really have the one on record."""
     wrong, seen = [], {}
     for each in alive:
         told = {of["IPAddress"] for of in each["NetworkSettings"]["Networks"].values() if of["IPAddress"]}
@@ -80,8 +81,8 @@ def addresses(alive: list[dict]) -> list[str]:
 
 
 def neighbours(alive: list[dict]) -> list[str]:
-    """A container is on the networks of its options, its /etc/hosts has its own addresses, and its DNS server finds the
-    running containers on its user-defined networks, and no others."""
+    """A container must be on the networks of its options, its /etc/hosts must have its own addresses, and its DNS
+    server must find the running containers on its user-defined networks and no others."""
     wrong = []
     for each in alive:
         told = each["NetworkSettings"]["Networks"]
@@ -107,7 +108,7 @@ def neighbours(alive: list[dict]) -> list[str]:
 
 
 def published_ports(alive: list[dict]) -> list[str]:
-    """What the kernel passes on is what containers say of themselves."""
+    """The kernel must forward exactly the ports that containers publish."""
     told = {
         (each["Id"], int(host_port["HostPort"]))
         for each in alive
@@ -120,13 +121,13 @@ def published_ports(alive: list[dict]) -> list[str]:
 
 
 def mounts() -> list[str]:
-    """What a container mounts, it mounts in a namespace of its own."""
+    """A container may mount only in a namespace of its own."""
     own = (f"{paths.data_root()}/", f"{paths.run_root()}/")
     return [f"there is a mount on {each['point']}" for each in host.mount_table() if each["point"].startswith(own)]
 
 
 def groups(alive: list[dict]) -> list[str]:
-    """A control group belongs to a container that runs."""
+    """Every control group must belong to a running container."""
     ids = {each["Id"] for each in alive}
     return [
         f"the control group {tree}/{name} is nobody's"
@@ -137,7 +138,7 @@ def groups(alive: list[dict]) -> list[str]:
 
 
 def monitors(alive: list[dict]) -> list[str]:
-    """A monitor has a container that runs, or will again."""
+    """Every monitor must have a container that runs or will be restarted."""
     table, pids = host.process_table(), {each["State"]["Pid"] for each in alive}
     waiting = {record.monitor for record in records() if record.status == "restarting"}
     monitors = [pid for pid in host.descendants(table, os.getpid()) if table[pid].name == "minict-monitor"]
@@ -151,14 +152,14 @@ def monitors(alive: list[dict]) -> list[str]:
 
 
 def links(alive: list[dict]) -> list[str]:
-    """As many ends of cables on the host as containers have networks."""
+    """The host must have as many ends of veth pairs as containers have networks."""
     there = [name for _, name in socket.if_nameindex() if re.match("mv|veth", name)]
     plugged = sum(bool(of["IPAddress"]) for each in alive for of in each["NetworkSettings"]["Networks"].values())
     return [] if len(there) == plugged else [f"{plugged} are plugged in, by {len(there)} cables: {there}"]
 
 
 def images(containers: list[dict]) -> list[str]:
-    """Every image has its layers, and every container its image."""
+    """Every image must have its layers, and every container its image."""
     there = image.images()
     wrong = [
         f"the image {each.id} lacks the layer {layer}"

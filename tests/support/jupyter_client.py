@@ -47,7 +47,7 @@ class Remote:
         return json.loads(words) if words else None
 
     def wait(self) -> None:
-        """Wait until it answers.  Raises TimeoutError."""
+        """Wait until the server answers. Raises TimeoutError."""
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             try:

@@ -1,7 +1,7 @@
-"""A ``minict`` that stops at one of its steps and is killed there: see dying.py.
+"""A ``minict`` that stops at one of its steps and is killed there: see step_recorder.py.
 
-At a place that it comes to more than once it is killed the first time, in the middle, and the last time; with
-``MINICT_TEST_EVERY_STEP=1`` in the environment, every time (and ``pytest --timeout=0``: that takes long).
+At a place that it reaches more than once, it is killed the first time, in the middle, and the last time. With
+``MINICT_TEST_EVERY_STEP=1`` in the environment it is killed every time (use ``pytest --timeout=0``: that takes long).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ EVERY = bool(os.environ.get("MINICT_TEST_EVERY_STEP"))
 
 
 def fork(work) -> int:
-    """Fork this process, which takes less than to start another Python; the child calls *work*, without input, output
-    and error."""
+    """Fork this process, which is faster than to start another Python. The child calls *work*, with /dev/null as its
+    standard streams."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -43,9 +43,10 @@ def fork(work) -> int:
 
 
 def typed(*words: str) -> int:
-    """Type ``minict WORDS…`` in a fork; its exit status.
+    """Run ``minict WORDS…`` in a fork; return its exit status.
 
-    Meanwhile all orphans are buried: a pid namespace ends when the last of its zombies is, and some may be ours.
+    Meanwhile all orphans are waited for: a pid namespace ends only with its last zombie, and some zombies may be
+    children of this process.
     """
     pid = fork(lambda: main.main(list(words)))
     while True:
@@ -79,7 +80,8 @@ class Doomed:
         self.points = [line.rstrip("\n").split("\t") for line in lines if line]
 
     def kill(self) -> None:
-        """kill -9 of who is at the step, and of nobody else; then let those go on who were stopped with it."""
+        """Kill the process at the step, and no other, with SIGKILL. Then let the processes continue that were stopped
+        with it."""
         if self.points:
             # a container's child knows of itself only that it is process 1
             (pid,) = alive(self.pid) if self._who == "child" else [int(self.points[0][2])]
@@ -89,7 +91,7 @@ class Doomed:
         self.end()
 
     def end(self) -> None:
-        """Wait until none of them is left."""
+        """Wait until all of them have ended."""
         os.close(self._go)
         while True:  # the pipe in which they say where they are ends with the last of them
             assert select.select([self._said], [], [], PATIENCE)[0], "a process has survived"
@@ -125,21 +127,19 @@ def chosen(points: list[list[str]], but=()) -> list[list[str]]:
 
 
 def left_behind() -> list[int]:
-    """The orphans in our process group that still do something: whoever worked for a command that was killed."""
+    """The orphans in our process group that are still running, such as helpers of a command that was killed."""
     return [pid for pid in alive(os.getpid()) if os.getpgid(pid) == os.getpgrp()]
 
 
 def alive(parent: int) -> list[int]:
-    """The children of a process, without those that are zombies.
-
-    Source: proc_pid_task_children(5), which is read a hundred times as fast as the processes of the whole machine.
-    """
+    """The children of a process that are not zombies. Source: proc_pid_task_children(5), which is a hundred times as
+    fast to read as the list of all processes."""
     with open(f"/proc/{parent}/task/{parent}/children") as file:
         return [pid for pid in map(int, file.read().split()) if begin_time(pid)]
 
 
 def bury() -> None:
-    """Wait for the orphans, whose parent this process has become."""
+    """Wait for the orphans whose parent this process has become."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass

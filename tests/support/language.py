@@ -17,7 +17,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 
 # A phrase as a regular expression, and what to write instead.  Whole phrases: "there is no route" is good English.
 PHRASES = {
-    r"(?<!there )(?<!here )(?<!There )\b(?:is|are|was) no (?!longer\b|more than\b|less\b|doubt\b|different\b|matter\b|one\b|limit\b)": "is not a …",
+    r"(?<!there )(?<!here )(?<!There )\b(?:is|are|was) no (?!longer\b|more than\b|less\b|doubt\b|different\b|matter\b|one\b)": "is not a …, means unlimited",
     r"\b[Ww]ish(?:es|ed|ing)?\b(?! you)": "ask for, request, want, option",
     r"\b[Ww]ho(?:m)?ever\b": "anyone who, the process that",
     r"(?:^|[.:;(] +|\"\"\"|# )Who (?:\w+ )?(?:is|has|knows|may|does|reads|asks|joins|makes|starts|wants|was|will)\b[^?]*$": "If you …, a process that …",
@@ -40,6 +40,9 @@ PHRASES = {
     r"\bbad days\b": "troubleshooting",
     r"\btabulator key\b": "Tab key",
     r"\bfor ever\b": "forever",
+    r"(?:^|[.:;\"] ?)[Oo]f \w+ there (?:is|are)\b": "… has",
+    r"\b(?:what|all that|everything that) (?:it|he|she|they|one) (?:is|are) told\b": "name the orders",
+    r"\b(?:is|are) as good as\b": "counts as, equals",
 }
 _COMPILED = {re.compile(pattern): better for pattern, better in PHRASES.items()}
 

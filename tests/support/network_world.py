@@ -27,7 +27,7 @@ HOST, WORLD = "198.51.100.1", "198.51.100.2"
 
 
 class Machine:
-    """A process in a network namespace of its own, which does nothing: what a container is to the network."""
+    """A process in a network namespace of its own that does nothing else. To the network it is a container."""
 
     def __init__(self):
         reader, writer = os.pipe()
@@ -76,7 +76,7 @@ class Machine:
 
 
 class Here:
-    """The host: the namespace in which the test itself is."""
+    """The host: the namespace of the test itself."""
 
     @staticmethod
     def do(function):
@@ -90,9 +90,9 @@ def sh(*words: str) -> str:
 
 
 def reach(client, server, ip: str, port: int = 4000, inside: tuple[str, int] | None = None, udp: bool = False) -> str:
-    """Talk from *client* to *ip* of *server*; return the address that the server saw the client have.
+    """Send from *client* to *ip* of *server*; return the address that the server sees as the client's.
 
-    *inside*: where the server listens, if that is not where the client thinks.
+    *inside*: the server's real address, if it differs from the one that the client uses.
     """
     if udp:
         return _reach_by_udp(client, server, (ip, port), inside or (ip, port))
@@ -132,7 +132,7 @@ def _reach_by_udp(client, server, there: tuple[str, int], inside: tuple[str, int
 
 
 def unreachable(client, server, ip: str, port: int = 4000) -> bool:
-    """Whether *client* gets no answer from *ip*, where *server* does listen."""
+    """Whether *client* gets no answer from *ip*, although *server* listens there."""
     with server.do(lambda: socket.create_server((ip, port))):
         try:
             client.do(lambda: socket.create_connection((ip, port), timeout=0.5)).close()
@@ -142,7 +142,7 @@ def unreachable(client, server, ip: str, port: int = 4000) -> bool:
 
 
 def host_state() -> list[str]:
-    """What the witnesses say of the host: links, addresses, routes, the rules of all firewalls, forwarding."""
+    """The network state of the host: links, addresses, routes, the rules of all firewalls, forwarding."""
     links = sorted(line.split(": ")[1].split("@")[0] for line in sh("ip", "-o", "link").splitlines())
     with open("/proc/sys/net/ipv4/ip_forward") as file:
         forwarding = file.read()

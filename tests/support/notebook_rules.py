@@ -118,7 +118,7 @@ _SCOPES = (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.ListComp, ast.SetComp,
 
 
 def no_name_has_two_meanings(page):
-    """A cell that is run again after a later one would find a number where it needs a function."""
+    """A name may not have two meanings: a cell that is run again later would find a number in place of a function."""
     functions, values = set(), set()
     for cell in page.code:
         if cell.source.startswith("%%"):
@@ -362,7 +362,7 @@ def problems(page: Page) -> list[str]:
 
 
 def problems_of_the_course(pages: list[Page]) -> list[str]:
-    """What no single notebook can tell: whether every exercise and every quiz has its place, once."""
+    """Find problems that no single notebook can show, such as an exercise or a quiz that has no place, or two."""
     found, chapters = [], {page.chapter for page in pages}
     used = [id for page in pages for _, id in page.exercises()]
     for id, task in exercises().items():

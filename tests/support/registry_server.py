@@ -44,7 +44,7 @@ USER, PASSWORD = "learner", "very secret"
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory):
-    """A registry for everybody, over http."""
+    """A registry without authentication, over http."""
     with RegistryServer(tmp_path_factory.mktemp("registry")) as server:
         yield server
 
@@ -56,7 +56,7 @@ def layout(tmp_path):
 
 
 def tool(*words: str, **options) -> str:
-    """Call a program, which must succeed; what it writes."""
+    """Run a program, which must succeed; return its output."""
     done = subprocess.run(
         [str(word) for word in words], **{"capture_output": True, "text": True, "timeout": 120, **options}
     )
@@ -65,7 +65,7 @@ def tool(*words: str, **options) -> str:
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody uses.  The network namespace is the test session's own."""
+    """An unused port of the loopback device. The network namespace belongs to the test session."""
     with socket.create_server(("127.0.0.1", 0)) as any_socket:
         return any_socket.getsockname()[1]
 
@@ -140,7 +140,7 @@ class RegistryServer:
         return self.name(name or tag)
 
     def get(self, path: str, **headers: str) -> bytes:
-        """What there is at *path*, such as ``/v2/app/manifests/latest``."""
+        """The content at *path*, such as ``/v2/app/manifests/latest``."""
         return self._ask(
             urllib.request.Request(
                 self.url + path,
@@ -295,10 +295,9 @@ def certificate(directory, *names: str, authority=None):
 
 
 class TokenServer:
-    """What a registry sends us to for a token: a real one, which signs what docker-registry verifies.  In a ``with``
-    statement.
+    """The server to which a registry sends clients for a token. It signs tokens that docker-registry verifies.
 
-    *lifetime* of a token, in seconds.  ``asked`` are the scopes of all requests, with who asked.
+    In a ``with`` statement. *lifetime* of a token, in seconds. ``asked`` has the scope and the user of each request.
     """
 
     def __init__(self, directory, lifetime: int = 300, address: str | None = None):

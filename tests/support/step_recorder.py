@@ -1,10 +1,10 @@
-"""``minict`` that tells the steps that it makes, or stops at one of them, to be killed there: see doomed.py.
+"""A ``minict`` that reports its steps, or stops at one of them to be killed there: see kill_at_step.py.
 
-A step is whatever changes something outside of the process, or waits for it.  The steps are found, not listed: in the
-command, in a monitor and in a worker of a pull each call of a function in CHANGES, each call into the modules MODULES,
-and each file opened for writing; in a container's child each step of its trace.  What is added to them is found too.
+A step is anything that changes something outside of the process, or waits for it. The steps are found, not listed: in
+the command, in a monitor and in a worker of a pull each call of a function in CHANGES, each call into the modules
+MODULES, and each file opened for writing; in a container's child each step of its trace. So new steps are found too.
 
-A step has an id: who makes it, at which place, and how often that has been there before.  A place is a line of
+A step has an id: which process makes it, at which place, and how often it has reached that place. A place is a line of
 minict's source that makes a step, with the two lines that led to it.
 """
 
@@ -149,7 +149,7 @@ class Steps:
 
 
 def live(said: int, go: int, who: str, wanted: str | None, words: list[str]) -> None:
-    """Be ``minict WORDS…``, which tells its steps: see :class:`Steps`.  To be called in a fork; does not return."""
+    """Run ``minict WORDS…`` and report its steps: see :class:`Steps`. Must be called in a fork; does not return."""
     steps = Steps(said, go, who, wanted)
     close_range = process.close_range
 

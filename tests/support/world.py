@@ -32,6 +32,7 @@ os.environ["PYTHONPATH"] = ROOT  # for the kernels of notebooks, and for `python
 
 from minict.kernel import mount, namespaces, process  # noqa: E402
 from minict.lab import host  # noqa: E402
+from minict.runtime import locks  # noqa: E402
 
 TINY = "tiny"  # the default image: a shell and the usual small tools, made from the host's own files
 _PREFIX = "minict-test-"
@@ -110,16 +111,7 @@ def _remove_dead_worlds() -> None:
 
 def _lock(world: str) -> bool:
     """Hold the lock of *world* as long as this process lives; False when another one does."""
-    lock = open(f"{world}/lock", "w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    _locks.append(lock)
-    return True
-
-
-_locks: list = []
+    return locks.acquire(f"{world}/lock", locks.FILE, wait=False) >= 0
 
 
 def _leave_own_world(world: str, owner: int) -> None:
@@ -146,7 +138,7 @@ atexit.register(_leave_own_world, WORLD, os.getpid())
 
 @pytest.fixture(autouse=True)
 def no_trace():
-    """Fail the test after which the host is not as it was before it."""
+    """Fail a test that leaves the host in another state than before."""
     before = host.snapshot()
     yield
     left = host.settle(before, _PATIENCE, _bury_orphans)

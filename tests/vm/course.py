@@ -59,7 +59,7 @@ class Machine:
 
 @pytest.fixture(scope="module")
 def machine():
-    """The machine that we have started; None when another one was named."""
+    """The machine that the tests have started; None when the caller has named another one."""
     if ADDRESS:
         yield None
     else:

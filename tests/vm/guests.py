@@ -1,6 +1,6 @@
-"""The guest of `make test-v2` itself: status, output, deadline, and that nothing of it stays.
+"""The guest of `make test-v2` itself: its exit status, output and deadline, and that nothing is left of it.
 
-No part of the suite, since it needs the kernel and the disk of `make test-v2`; as root::
+Not a part of the suite, because it needs the kernel and the disk of `make test-v2`. Run it as root::
 
     python -m pytest --noconftest tests/vm/guests.py
 """

@@ -40,6 +40,7 @@ from minict.kernel import process
 from minict.runtime import files
 from minict.runtime.errors import ContainerError
 from minict.runtime.files import write_all
+from minict.runtime.process import close_all_except
 
 from . import compression, reader
 from .reader import MAX_BYTES, MAX_ENTRIES, Damaged, NoTar, Plain, Refused, Stream
@@ -202,8 +203,9 @@ def keep_only(*descriptors: int) -> list[int]:
     high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 16) for fd in descriptors]
     for number, fd in enumerate(high):
         os.dup2(fd, 3 + number)
-    os.closerange(3 + len(high), os.sysconf("SC_OPEN_MAX"))
-    return [*range(3, 3 + len(high))]
+    kept = [*range(3, 3 + len(high))]
+    close_all_except(kept)
+    return kept
 
 
 class Unpacker:

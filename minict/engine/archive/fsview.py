@@ -29,7 +29,7 @@ from minict.kernel import mount as k
 from minict.kernel.namespaces import CLONE_NEWNS, CLONE_NEWUSER, setns, unshare
 from minict.runtime import mounts, rootfs, spec
 from minict.runtime.errors import ContainerError
-from minict.runtime.files import close_all_except
+from minict.runtime.process import close_all_except
 
 _HARMLESS = k.MOUNT_ATTR_NODEV | k.MOUNT_ATTR_NOSUID | k.MOUNT_ATTR_NOEXEC
 _CAP_SYS_PTRACE = 1 << capability.NAMES.index("CAP_SYS_PTRACE")

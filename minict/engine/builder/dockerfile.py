@@ -182,7 +182,7 @@ def _pairs(rest: str, escape: str) -> tuple[list, bool]:
 
 
 def _declarations(rest: str, escape: str) -> tuple[list, bool]:
-    """``A=b C``: of C there is no value, which is None."""
+    """Split ``A=b C`` into pairs of name and value. A name without ``=`` has the value None."""
     pairs = []
     for word in words.quoted_words(rest, escape):
         key, equals, value = word.partition("=")

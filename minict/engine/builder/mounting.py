@@ -6,7 +6,6 @@ directory of the store that goes with the step.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import posixpath
@@ -15,6 +14,7 @@ from minict.engine.archive import fsview
 from minict.engine.images import ingest, store
 from minict.engine.images.image import Image
 from minict.runtime import files as runtime_files
+from minict.runtime import locks
 from minict.runtime.errors import ContainerError
 from minict.runtime.files import names_in
 
@@ -118,21 +118,12 @@ class Mounting:
         while True:
             path = directory if number == 0 else f"{directory}.{number}"
             os.makedirs(path, 0o700, exist_ok=True)
-            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            self._locks.append(lock)
-            if mount.sharing == "private":
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    return path
-                except BlockingIOError:
-                    number += 1
-                    continue
-            if not os.path.isdir(f"{path}/content"):
-                fcntl.flock(lock, fcntl.LOCK_EX)  # one makes it
-            else:
-                fcntl.flock(lock, fcntl.LOCK_EX if mount.sharing == "locked" else fcntl.LOCK_SH)
-            if os.path.isdir(path):  # and not removed meanwhile
+            several = mount.sharing == "shared" and os.path.isdir(f"{path}/content")  # one process makes the content
+            lock = locks.acquire(path, wait=mount.sharing != "private", shared=several)
+            if lock >= 0:
+                self._locks.append(lock)
                 return path
+            number += mount.sharing == "private"
 
 
 def extract(source: str, origin, place: str) -> str:

@@ -6,8 +6,8 @@ import os
 import signal
 
 from minict.engine.lifecycle import task
-from minict.kernel import process
 from minict.runtime.errors import ContainerError
+from minict.runtime.process import close_all_except, close_streams
 
 
 class Watcher:
@@ -37,10 +37,8 @@ def _watch(reader: int, record) -> None:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         os.dup2(reader, 3)
-        null = os.open("/dev/null", os.O_RDWR)
-        for fd in range(3):
-            os.dup2(null, fd)
-        process.close_range(4)
+        close_streams()
+        close_all_except([3])
         record.forget_lock()
         if not os.read(3, 1):
             task.settle(record)

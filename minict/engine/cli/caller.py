@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 # What systemd gives a service such as Docker's daemon: soft and hard limit (systemd.exec(5), "Process properties").
-_INFINITY = -1
+_INFINITY = (1 << 64) - 1
 _LIMITS = {
     "NOFILE": (1024, 524288),
     "STACK": (8 << 20, _INFINITY),
@@ -51,15 +51,13 @@ def _oom_score() -> None:
 
 
 def _limits() -> None:
-    import resource
+    from minict.kernel.process import prlimit
 
     for name, (soft, hard) in _LIMITS.items():
-        number = getattr(resource, f"RLIMIT_{name}")
-        now = resource.getrlimit(number)
+        now = prlimit(0, name)
         if now == (soft, hard):
             continue
         try:
-            resource.setrlimit(number, (soft, hard))
-        except (OSError, ValueError):  # without CAP_SYS_RESOURCE the hard limit can't rise
-            most = now[1]
-            resource.setrlimit(number, (soft if most == _INFINITY or -1 < soft <= most else most, most))
+            prlimit(0, name, (soft, hard))
+        except OSError:  # without CAP_SYS_RESOURCE the hard limit can't rise
+            prlimit(0, name, (min(soft, now[1]), now[1]))

@@ -7,8 +7,6 @@ A command with few options has no groups.
 
 from __future__ import annotations
 
-import textwrap
-
 from . import index
 from .parser import Command, Option
 
@@ -124,7 +122,7 @@ def _page(
     """Lay out a page: *shown* are rows of two cells by group, *folded* are names by group, *whole* is the command that
     shows all of them.
     """
-    paragraphs = [usage, "\n".join(textwrap.fill(line, WIDTH) for line in about.splitlines())]
+    paragraphs = [usage, "\n".join(row for line in about.splitlines() for row in _wrap(line, WIDTH) or [""])]
     width = min(FURTHEST, max((len(left) for rows in shown.values() for left, _ in rows), default=0) + 4)
     for heading, rows in shown.items():
         paragraphs.append(
@@ -149,7 +147,18 @@ def _row(option: Option) -> tuple[str, str]:
 
 def _fill(text: str, left: str, width: int) -> str:
     """Put *text* beside *left*, from column *width* on, in as many lines as it takes."""
-    lines = textwrap.wrap(text, WIDTH - width, break_on_hyphens=False) or [""]
+    lines = _wrap(text, WIDTH - width) or [""]
     if len(left) > width - 2 and left:
         lines.insert(0, "")
     return "\n".join((first.ljust(width) + line).rstrip() for first, line in zip([left, *[""] * len(lines)], lines))
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    """Break *text* into lines of at most *width* columns, between words. Importing textwrap would take 5 ms."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and len(lines[-1]) + 1 + len(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines

@@ -13,12 +13,13 @@ import os
 import time
 
 from minict.runtime import jsonfile
-from minict.runtime.container import RuntimeContainer
 from minict.runtime.state import State
 
 
 def freeze(state: State) -> None:
     """Stop all processes of the container until :func:`thaw`. Raises :class:`ContainerError`."""
+    from minict.runtime.container import RuntimeContainer
+
     open(state.path("paused"), "w").close()
     _remove(state.path("thawed"))
     RuntimeContainer(state.id).cgroup.freeze()
@@ -26,6 +27,8 @@ def freeze(state: State) -> None:
 
 def thaw(state: State) -> None:
     """Let all processes of the container continue. Raises :class:`ContainerError`."""
+    from minict.runtime.container import RuntimeContainer
+
     RuntimeContainer(state.id).cgroup.thaw()
     jsonfile.write(state.path("thawed"), time.monotonic_ns())  # before "paused" goes: overtook() must not miss it
     _remove(state.path("paused"))

@@ -21,9 +21,10 @@ import errno
 import os
 import time
 
-from minict.runtime import jsonfile, paths
+from minict.engine.util import events
+from minict.runtime import jsonfile, locks, paths
 from minict.runtime.errors import ContainerError
-from minict.runtime.files import lock_directory, names_in, remove_tree
+from minict.runtime.files import names_in
 from minict.runtime.state import State, begin_time
 
 from . import names
@@ -58,7 +59,8 @@ class Record:
         self.data = paths.container_data(id)
         self.state = State(id)
         self._lock = -1
-        # the result of :func:`minict.engine.lifecycle.bundle.prepare`, if the container starts right after its creation
+        # If the container starts right after its creation: its image, the two results of
+        # :func:`minict.engine.lifecycle.bundle.prepare`, and the process that has called :meth:`start_run`.
         self.prepared: Any = None
         for name in _FIELDS:
             setattr(self, name, fields.get(name))
@@ -114,10 +116,32 @@ class Record:
         except (FileNotFoundError, NotADirectoryError, ValueError):
             return {}
 
-    def write_last_run(self, **changes: Any) -> None:
-        """Change some fields of :attr:`last_run`. Only the holder of the running container's lock, its monitor, may
-        do this."""
-        jsonfile.write(f"{self.data}/life.json", {**self.last_run, **changes})
+    def write_last_run(self, **changes: Any) -> dict[str, Any]:
+        """Change some fields of :attr:`last_run`, and return all of them. Only the monitor may do this, which holds the
+        lock of the running container."""
+        fields = {**self.last_run, **changes}
+        jsonfile.write(f"{self.data}/life.json", fields)
+        return fields
+
+    def start_run(self) -> None:
+        """Write that a run begins, with this process as the monitor."""
+        self.write_last_run(
+            started=now(),
+            finished=None,
+            exit_code=None,
+            oom_killed=False,
+            error="",
+            restarting=False,
+            monitor=[os.getpid(), begin_time(os.getpid())],
+        )
+
+    def event(self, action: str, **attributes: object) -> None:
+        """Note in the journal that *action* has happened to the container; *attributes* say more about it."""
+        labels = (word.partition("=") for word in (self.settings or {}).get("label") or [])
+        about = {name: value for name, _, value in labels}
+        about |= {"image": self.image_name or "", "name": self.name or ""}
+        about |= {name: str(value) for name, value in attributes.items()}
+        events.emit("container", action, self.id, about)
 
     @property
     def pid(self) -> int | None:
@@ -140,11 +164,13 @@ class Record:
 
     @property
     def paused(self) -> bool:
-        from minict.runtime.container import RuntimeContainer
-
         from . import freezer
 
-        return freezer.is_marked(self.state) and RuntimeContainer(self.id).cgroup.frozen
+        if not freezer.is_marked(self.state):
+            return False
+        from minict.runtime.container import RuntimeContainer
+
+        return RuntimeContainer(self.id).cgroup.frozen
 
     @property
     def monitor(self) -> int | None:
@@ -172,7 +198,7 @@ class Record:
 
         ``with record:`` does the same; it waits, and raises :class:`ContainerError` if the container is gone.
         """
-        self._lock = lock_directory(self.data, wait)
+        self._lock = locks.acquire(self.data, wait=wait)
         return self._lock >= 0
 
     @property
@@ -218,6 +244,8 @@ class Record:
 
         The order matters: a directory without ``container.json`` is rubbish for everybody, whatever is still in it.
         """
+        from minict.runtime.files import remove_tree
+
         for name in ("container.json", "life.json"):
             try:
                 os.unlink(f"{self.data}/{name}")

@@ -223,7 +223,7 @@ def _is_set(value: object) -> bool:
     return isinstance(value, dict) and all(map(_is_text, value))
 
 
-def _is_table(value: object) -> bool:
+def _is_text_map(value: object) -> bool:
     return isinstance(value, dict) and all(_is_text(each) for pair in value.items() for each in pair)
 
 
@@ -238,7 +238,7 @@ _CONFIG_TYPES = {
     "StopSignal": _is_text,
     "Volumes": _is_set,
     "ExposedPorts": _is_set,
-    "Labels": _is_table,
+    "Labels": _is_text_map,
     "Healthcheck": lambda value: isinstance(value, dict),
 }
 

@@ -8,7 +8,9 @@ import os
 import shutil
 
 from minict.engine.archive import extract
+from minict.runtime import locks
 from minict.runtime.errors import ContainerError
+from minict.runtime.files import write_all
 
 _CHUNK = 1 << 20
 
@@ -29,19 +31,12 @@ class Blob:
         self.done = False
 
     def __enter__(self) -> Blob:
-        import fcntl
         import time
 
-        while True:
+        self._check_stopped()
+        while (fd := locks.acquire(self.path, locks.FILE, wait=False)) < 0:  # another process downloads this blob
+            time.sleep(0.05)
             self._check_stopped()
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.path.exists(self.path) and os.path.samestat(os.fstat(fd), os.stat(self.path)):
-                    break
-            except BlockingIOError:
-                time.sleep(0.05)
-            os.close(fd)
         self.kept = open(fd, "r+b", buffering=0)
         return self
 
@@ -106,9 +101,7 @@ class Blob:
         return chunk
 
     def _keep(self, chunk: bytes) -> None:
-        view = memoryview(chunk)
-        while view:
-            view = view[self.kept.write(view) :]
+        write_all(self.kept.fileno(), chunk)
 
     def _verify(self) -> None:
         """Read to the end, and compare the digest."""

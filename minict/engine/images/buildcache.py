@@ -9,7 +9,6 @@ two Dockerfiles that begin alike share these steps.
 
 from __future__ import annotations
 
-import hashlib
 import os
 
 from minict.runtime.files import names_in
@@ -20,6 +19,8 @@ from .image import Image
 
 def key(*parts: object) -> str:
     """The key of a result that depends on *parts* only."""
+    import hashlib
+
     return hashlib.sha256(repr(parts).encode("utf-8", "surrogateescape")).hexdigest()
 
 

@@ -92,9 +92,14 @@ class Image:
         try:
             return cls(id, jsonfile.read(path), name)
         except FileNotFoundError:
-            raise ContainerError(f"the image {id[:12]} has been removed: pull or build it again") from None
+            raise _removed(id) from None
         except (ValueError, KeyError, TypeError, AttributeError):
             raise ContainerError(f"{path} is damaged: remove this file, then pull or build the image again") from None
+
+    def check_exists(self) -> None:
+        """Raise :class:`ContainerError` if the image has been removed since it was loaded."""
+        if not os.path.exists(store.config_file(self.id)):
+            raise _removed(self.id)
 
     @property
     def links(self) -> list[str]:
@@ -171,6 +176,10 @@ class Image:
         ]
 
 
+def _removed(id: str) -> ContainerError:
+    return ContainerError(f"the image {id[:12]} has been removed: pull or build it again")
+
+
 def _no_image(name: str, many: bool = False) -> ContainerError:
     remedy = (
         "more than one has an id that begins so"
@@ -197,7 +206,7 @@ def tag(name: str, new: str) -> None:
     with store.Locked():
         id = Image.find(name).id
         store.write_name(full, id)
-    events.record("image", "tag", f"sha256:{id}", {"name": short_name(full)})
+    events.emit("image", "tag", f"sha256:{id}", {"name": short_name(full)})
 
 
 def remove(name: str, force: bool = False) -> list[str]:
@@ -234,14 +243,14 @@ def remove(name: str, force: bool = False) -> list[str]:
                 os.unlink(path)
         doomed = store.set_aside_layers(image.digests)
     store.delete(doomed)
-    events.record("image", "delete", f"sha256:{image.id}", {"name": f"sha256:{image.id}"})
+    events.emit("image", "delete", f"sha256:{image.id}", {"name": f"sha256:{image.id}"})
     return [*done, f"Deleted: sha256:{image.id}", *(f"Deleted: sha256:{digest}" for digest in doomed.values())]
 
 
 def _untag(id: str, full_names: list[str]) -> list[str]:
     for full in full_names:
         os.unlink(store.name_file(full))
-        events.record("image", "untag", f"sha256:{id}", {"name": short_name(full)})
+        events.emit("image", "untag", f"sha256:{id}", {"name": short_name(full)})
     return [f"Untagged: {short_name(full)}" for full in full_names]
 
 

@@ -63,7 +63,7 @@ def import_archive(
             contents = _packed(directory)
             making.place(directory, contents)
             made = making.finish(_config([contents.digest], config, message))
-        events.record("image", "import", f"sha256:{made.id}", {"name": name or ""})
+        events.emit("image", "import", f"sha256:{made.id}", {"name": name or ""})
         return made
     finally:
         if isinstance(source, str) and source != "-":

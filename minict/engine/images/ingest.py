@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from minict.runtime import jsonfile
+from minict.runtime import jsonfile, locks
 from minict.runtime.errors import ContainerError
 
 from .store import (
@@ -32,13 +32,10 @@ class Making:
         self._fd = -1
 
     def __enter__(self) -> Making:
-        import fcntl
-
         try:
             with Locked():  # so that prune can't run between the directory and its lock
                 os.mkdir(self.path, 0o700)
-                self._fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                fcntl.flock(self._fd, fcntl.LOCK_EX)
+                self._fd = locks.acquire(self.path)
                 os.mkdir(f"{self.path}/uses")
         except OSError as error:
             self._remove()

@@ -5,13 +5,14 @@ Source: docker image ls, docker image history.
 
 from __future__ import annotations
 
-import fnmatch
-from collections.abc import Sequence
-
 from minict.engine.distribution.reference import full_name, short_name, split
 from minict.engine.util import table
 
 from .image import Image, images
+
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 HEADINGS = {
     "Repository": "REPOSITORY",
@@ -95,6 +96,8 @@ def _has_reference(repository: str, tag: str, digest: str, filters: Sequence[str
 
 def _matches(repository: str, tag: str, pattern: str) -> bool:
     """Whether the name matches, as Docker's path.Match: ``*`` matches no slash."""
+    import fnmatch
+
     name = f"{repository}:{tag}" if ":" in pattern.rpartition("/")[2] else repository
     pieces, wanted_pieces = name.split("/"), pattern.split("/")
     return len(pieces) == len(wanted_pieces) and all(map(fnmatch.fnmatchcase, pieces, wanted_pieces))

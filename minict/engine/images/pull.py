@@ -85,7 +85,7 @@ def pull(name: str, *, platform: str | None = None, tls_verify: bool | None = No
             image = making.finish(config, manifest, digest)
     finally:
         progress.close()
-    events.record("image", "pull", imagename.short_name(full), {"name": imagename.short_name(repository)})
+    events.emit("image", "pull", imagename.short_name(full), {"name": imagename.short_name(repository)})
     progress.say(f"Digest: {digest}")
     progress.say(
         f"Status: {'Downloaded newer image' if changed or before != image.id else 'Image is up to date'} "

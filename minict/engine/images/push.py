@@ -69,7 +69,7 @@ def push(name: str, *, tls_verify: bool | None = None, progress: Progress | None
         )
         progress.close()
         server.put_manifest(path, tag, manifest.data, manifest.media_type)
-    events.record("image", "push", reference.short_name(full), {"name": reference.short_name(repository)})
+    events.emit("image", "push", reference.short_name(full), {"name": reference.short_name(repository)})
     progress.say(f"{tag}: digest: {manifest.digest} size: {len(manifest.data)}")
     return manifest.digest
 

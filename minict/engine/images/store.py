@@ -44,7 +44,7 @@ from __future__ import annotations
 
 import os
 
-from minict.runtime import jsonfile, paths
+from minict.runtime import jsonfile, locks, paths
 from minict.runtime.files import names_in
 
 _CHUNK = 1 << 20
@@ -127,20 +127,18 @@ def diff_ids(id: str) -> list[str]:
     return [digest.removeprefix("sha256:") for digest in jsonfile.read(config_file(id))["rootfs"]["diff_ids"]]
 
 
-class Locked:
+class Locked(locks.Held):
     """The store's lock, for changes of several files at once."""
 
-    def __enter__(self):
-        import fcntl
+    def __init__(self) -> None:
+        super().__init__(f"{store()}/lock", locks.FILE)
 
+    def __enter__(self) -> Locked:
         for name in ("names", "configs", "manifests", "layers", "links", "partial", "making"):
             os.makedirs(f"{store()}/{name}", exist_ok=True)
         os.chmod(store(), 0o700)
-        self._fd = os.open(f"{store()}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._fd, fcntl.LOCK_EX)
-
-    def __exit__(self, *exception):
-        os.close(self._fd)
+        super().__enter__()
+        return self
 
 
 # ---- removing ------------------------------------------------------------------------------------------------------
@@ -211,20 +209,12 @@ def prune() -> list[str]:
 
 def is_abandoned(path: str, then=None) -> bool:
     """Whether no process holds the lock of *path*; *then* is called with it while the lock is held here."""
-    import fcntl
-
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:  # just finished
+    fd = locks.acquire(path, os.O_RDONLY, wait=False)
+    if fd < 0:  # in use, or just finished
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if not os.path.exists(path):
-            return False
         if then:
             then(path)
-        return True
-    except BlockingIOError:
-        return False
     finally:
         os.close(fd)
+    return True

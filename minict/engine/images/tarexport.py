@@ -90,7 +90,7 @@ def save(names: list[str], file) -> None:
         )
         _add(archive, "manifest.json", json.dumps(docker).encode())
     for image, full_names in images.values():
-        events.record("image", "save", f"sha256:{image.id}", {"name": ", ".join(map(reference.short_name, full_names))})
+        events.emit("image", "save", f"sha256:{image.id}", {"name": ", ".join(map(reference.short_name, full_names))})
 
 
 def save_file(names: list[str], path: str) -> None:
@@ -188,7 +188,7 @@ def load(file, name: str = "the archive", platform: str | None = None, tell=lamb
         for each in _merged(found):
             images.append(each.store())
             for loaded in each.names or [""]:
-                events.record("image", "load", f"sha256:{images[-1].id}", {"name": reference.short_name(loaded)})
+                events.emit("image", "load", f"sha256:{images[-1].id}", {"name": reference.short_name(loaded)})
             tell(images[-1], [reference.short_name(name) for name in each.names])
         return images
 

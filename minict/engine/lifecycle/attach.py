@@ -28,7 +28,7 @@ class Detached(Exception):
     """The user has typed the detach keys: the container goes on."""
 
 
-def connect(record: Record):
+def open_channel(record: Record):
     """Open a socket to the monitor of a running container. Raises :class:`ContainerError`."""
     channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
     try:

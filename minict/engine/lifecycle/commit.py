@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 
-from minict.engine.containers import events
 from minict.engine.containers.store import Record
 from minict.engine.images import config as image_config
 from minict.engine.images import diff, ingest, overlay
@@ -96,7 +95,7 @@ def commit(
             name,
             ignore=mounted(record),
         )
-    events.record(record, "commit", imageID=f"sha256:{made.id}", imageRef=name or "")
+    record.event("commit", imageID=f"sha256:{made.id}", imageRef=name or "")
     return made
 
 
@@ -112,7 +111,7 @@ class _Frozen:
 
     def __enter__(self) -> None:
         try:
-            self._channel = attach.connect(self.record)
+            self._channel = attach.open_channel(self.record)
         except ContainerError:  # its monitor is a Python program, which serves no clients
             self._channel = None
             operations.pause(self.record)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import stat
 
-from minict.engine.containers import events, names, policies
+from minict.engine.containers import names, policies
 from minict.engine.containers.options import ContainerOptions
 from minict.engine.containers.store import Record, now
 from minict.engine.images.image import Image
 from minict.engine.volumes import mounts
 from minict.runtime.errors import ContainerError
-from minict.runtime.state import begin_time
 
 from .bundle import prepare
 
@@ -54,10 +53,10 @@ def create(
             os.chmod(f"{record.data}/{name}", 0o755)  # whatever the umask
         link_mtab(image.layers, f"{record.data}/upper")
         if starting:
-            record.prepared = prepared
-            record.write_last_run(started=now(), monitor=[os.getpid(), begin_time(os.getpid())])
+            record.prepared = (image, *prepared, os.getpid())
+            record.start_run()
         record.save()
-        Image.load(image.id)  # from now on the record protects the image
+        image.check_exists()  # from now on the record protects the image
         mounts.prepare(record.mounts, image, record.id)  # the record names the volumes now, which protects them
         if settings.cidfile is not None:
             write_id(settings.cidfile, record.id)
@@ -65,7 +64,7 @@ def create(
         record.remove()
         mounts.release(record.mounts, record.id)
         raise
-    events.record(record, "create")
+    record.event("create")
     if not starting:
         record.unlock()
     return record

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-from minict.engine.containers import events
 from minict.engine.containers.store import Record
 from minict.engine.images.image import Image
 from minict.engine.spec import seccomp
@@ -79,7 +78,7 @@ def process(
 def execute(record: Record, wanted: Process, *, streams: tuple = (0, 1, 2), console: int = -1) -> tuple[int, int]:
     """Execute the *wanted* process as our child; return (pid, pidfd). Raises :class:`ContainerError`."""
     for action in ("exec_create", "exec_start"):
-        events.record(record, f"{action}: {' '.join(wanted.args)}")
+        record.event(f"{action}: {' '.join(wanted.args)}")
     program = seccomp.program(record.settings_object(), record.state.read_spec())
     return _asked(
         lambda: runtime.execute(
@@ -91,7 +90,7 @@ def execute(record: Record, wanted: Process, *, streams: tuple = (0, 1, 2), cons
 def died(record: Record, wait_status: int) -> int:
     """Note in the journal that an executed process has ended; return its exit status."""
     status = exit_status(wait_status)
-    events.record(record, "exec_die", exitCode=status)
+    record.event("exec_die", exitCode=status)
     return status
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import time
 
-from minict.engine.containers import events, freezer
+from minict.engine.containers import freezer
 from minict.engine.containers.store import Record
 from minict.engine.util import timestamps
 from minict.engine.util.daemonize import hold_signals
@@ -134,7 +134,7 @@ class Health:
             if self.failures >= self.policy["Retries"]:
                 self.status = "unhealthy"
         if self.status != before:
-            events.record(self.record, f"health_status: {self.status}")
+            self.record.event(f"health_status: {self.status}")
         self.results = [
             *self.results[1 - _KEPT :],
             {

@@ -10,8 +10,6 @@ from minict.engine.containers.store import ACTIVE, Record, records
 from minict.engine.util import table
 from minict.runtime.errors import ContainerError
 
-from .inspect import networks_of
-
 TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -132,7 +130,7 @@ def _by_network(value: str):
         store.inspect_predefined(name) for name in ("host", "none")
     ]
     names = [one["Name"] for one in known if one["Id"].startswith(value)]
-    return lambda record: value in networks_of(record) or any(name in names for name in networks_of(record))
+    return lambda record: value in _networks_of(record) or any(name in names for name in _networks_of(record))
 
 
 def _by_port(key: str):
@@ -223,7 +221,7 @@ def row(record: Record, *, whole: bool = False) -> dict:
         "Label": lambda name: _labels_of(record).get(name, ""),
         "Mounts": ",".join(cut(each.get("name") or each.get("source", ""), 15) for each in mounts),
         "LocalVolumes": str(sum(each["type"] == "volume" for each in mounts)),
-        "Networks": lambda: ",".join(networks_of(record)),
+        "Networks": lambda: ",".join(_networks_of(record)),
     }
 
 
@@ -252,6 +250,12 @@ def _image_of(record: Record):
     from .inspect import image_of
 
     return image_of(record)
+
+
+def _networks_of(record: Record) -> list[str]:
+    from .inspect import networks_of
+
+    return networks_of(record)
 
 
 def _labels_of(record: Record) -> dict[str, str]:

@@ -90,7 +90,8 @@ class Monitor:
         self.health: Any = None
         self.services: Any = None  # the event loop of other services of this process, such as DNS
         self.lost: OSError | None = None  # why the output did not reach the screen
-        self.image_config = Image.load(record.image).config
+        image = record.prepared[0] if record.prepared else Image.load(record.image)
+        self.image_config = image.config
 
     # ---- one run -------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 
-from minict.engine.containers import events, freezer, names, policies
+from minict.engine.containers import freezer, names, policies
 from minict.engine.containers.store import ACTIVE, Record
 from minict.engine.networks import connect as network_connect
 from minict.engine.util import units
@@ -31,10 +31,10 @@ def start(record: Record, *, attach: bool = False, interactive: bool = False, de
                 return run.join(record, interactive=interactive, detach_keys=detach_keys)
             run.in_background(record)
     if attach:
-        from .attach import attach_or_leave, connect
+        from .attach import attach_or_leave, open_channel
 
         return attach_or_leave(
-            connect(record), tty=bool(record.settings.get("tty")), stdin=interactive, detach_keys=detach_keys
+            open_channel(record), tty=bool(record.settings.get("tty")), stdin=interactive, detach_keys=detach_keys
         )
     return 0
 
@@ -72,7 +72,7 @@ def stop(record: Record, timeout: float | None = None, signal: str | int | None 
         wait_for_monitor(record)
     wait_for_monitor(record)  # of a start that was ended, too
     if was_active:
-        events.record(record, "stop")
+        record.event("stop")
 
 
 def kill(record: Record, signal: str | int = "KILL") -> None:
@@ -97,7 +97,7 @@ def restart(record: Record, timeout: float | None = None, signal: str | int | No
         raise ContainerError(f"cannot restart {record.name}, which was created with --rm: stopping it would remove it")
     stop(record, timeout, signal)
     start(record)
-    events.record(record, "restart")
+    record.event("restart")
 
 
 def remove(record: Record, *, force: bool = False, volumes: bool = False) -> None:
@@ -129,7 +129,7 @@ def wait(record: Record) -> int:
     status = None
     while record.status in ACTIVE:
         try:
-            channel = attach.connect(record)
+            channel = attach.open_channel(record)
         except ContainerError:  # it is about to end or to start; or its monitor is a Python program
             time.sleep(0.02)
             continue
@@ -145,7 +145,7 @@ def pause(record: Record) -> None:
                 f"cannot pause {record.name}, which is {record.status}: only a running container can be paused"
             )
         freezer.freeze(record.state)
-        events.record(record, "pause")
+        record.event("pause")
 
 
 def unpause(record: Record) -> None:
@@ -153,7 +153,7 @@ def unpause(record: Record) -> None:
     if record.status != "paused":
         raise ContainerError(f"cannot unpause {record.name}, which is {record.status}, not paused")
     freezer.thaw(record.state)
-    events.record(record, "unpause")
+    record.event("unpause")
 
 
 def rename(record: Record, name: str) -> None:
@@ -169,7 +169,7 @@ def rename(record: Record, name: str) -> None:
             record.save()
             names.release(f"{before}/{record.id}")
             network_connect.rename(record.id, name)
-        events.record(record, "rename", oldName=f"/{before}")
+        record.event("rename", oldName=f"/{before}")
 
 
 def update(record: Record, **changes) -> None:
@@ -187,7 +187,7 @@ def update(record: Record, **changes) -> None:
             RuntimeContainer(record.id).cgroup.limit(limits)
         record.settings = changed.to_dict()
         record.save()
-        events.record(record, "update")
+        record.event("update")
 
 
 # ---- steps -------------------------------------------------------------------------------------------------------
@@ -211,7 +211,7 @@ def unmark(record: Record) -> None:
 def send(record: Record, number: int) -> None:
     """Send a signal to the first process; harmless when it has ended."""
     if record.pid is not None:
-        events.record(record, "kill", signal=number)  # before it: what follows from it is told later
+        record.event("kill", signal=number)  # before it: what follows from it is told later
     try:
         RuntimeContainer(record.id).kill(number)
     except (ContainerError, ProcessLookupError):

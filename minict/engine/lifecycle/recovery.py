@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 
-from minict.engine.containers import events
 from minict.engine.containers.store import Record
 from minict.runtime.container import RuntimeContainer
 from minict.runtime.errors import ContainerError
@@ -30,7 +29,7 @@ def prune_container(id: str) -> bool:
                 there = os.path.exists(f"{record.data}/container.json")
                 record.remove()
                 if there:
-                    events.record(record, "destroy")
+                    record.event("destroy")
                 return True
         finally:
             record.unlock()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 
-from minict.engine.containers import events
 from minict.engine.containers.store import Record, now
 from minict.engine.images import overlay
 from minict.engine.images.image import Image
@@ -21,7 +20,6 @@ from minict.runtime import spec
 from minict.runtime.container import UNDO as RUNTIME_UNDO
 from minict.runtime.container import RuntimeContainer
 from minict.runtime.errors import OUR_ERROR
-from minict.runtime.state import begin_time
 
 from .bundle import prepare
 
@@ -53,9 +51,12 @@ def begin(
 
 def _begin(record: Record, streams: tuple, console: int, size, trace: bool) -> RuntimeContainer:
     settings = record.settings_object()
-    image = Image.load(record.image, record.image_name)
-    config, network_sandbox = record.prepared or prepare(record, image)
-    record.prepared = None  # the next run may find another host
+    if record.prepared:
+        image, config, network_sandbox, starter = record.prepared
+        record.prepared = None  # the next run may find another host
+    else:
+        image, starter = Image.load(record.image, record.image_name), None
+        config, network_sandbox = prepare(record, image)
     overlay.prepare(image, record.data)
     mounts.prepare([mount for mount in record.mounts if mounts.is_missing(mount)], image, record.id)
     if size:
@@ -67,15 +68,8 @@ def _begin(record: Record, streams: tuple, console: int, size, trace: bool) -> R
     try:
         volumes = mounts.file_systems(record.mounts, record.id)
         container.state.add_to_ledger([("attached", os.getpid()), *volumes, *network_sandbox.ledger()])
-        record.write_last_run(
-            started=now(),
-            finished=None,
-            exit_code=None,
-            oom_killed=False,
-            error="",
-            restarting=False,
-            monitor=[os.getpid(), begin_time(os.getpid())],
-        )
+        if starter != os.getpid():
+            record.start_run()
         mounts.mount_file_systems(volumes)
         network_sandbox.reserve()
         set_variables(config.process, network_sandbox.variables())
@@ -90,11 +84,11 @@ def _begin(record: Record, streams: tuple, console: int, size, trace: bool) -> R
             die_with_parent=True,
             trace=trace,
             seccomp_filter=seccomp.program(settings, config),
-            prepare=network_sandbox.connect if network_sandbox.waits else None,
+            prepare=network_sandbox.set_up if network_sandbox.waits else None,
         )
         tell(container.notes)
-        record_mounts(record, "mount")
-        events.record(record, "start")
+        emit_mounts(record, "mount")
+        record.event("start")
         return container
     except BaseException:
         container.delete(force=True)
@@ -107,13 +101,13 @@ def tell(notes: list[str]) -> None:
         os.write(2, f"minict: {note}\n".encode(errors="replace"))
 
 
-def record_mounts(record: Record, action: str) -> None:
+def emit_mounts(record: Record, action: str) -> None:
     """Note in the journal that the volumes of a container are mounted or unmounted, as *action* says."""
     for mount in record.mounts or []:
         if mount["type"] == "volume":
             about = {"container": record.id, "destination": mount["destination"], "driver": "local"}
             about |= {"propagation": "", "read/write": str(not mount.get("read_only", False)).lower()}
-            journal.record("volume", action, mount["name"], about)
+            journal.emit("volume", action, mount["name"], about)
 
 
 def set_variables(process: spec.Process, given: list[str]) -> None:
@@ -127,18 +121,16 @@ def end(record: Record, container: RuntimeContainer, status: int, restarting: bo
 
     *restarting*: another run follows. A container created with ``--rm`` is removed.
     """
-    memory = container.cgroup.stats("memory").get("memory") or {}
-    killed, finished = bool(memory.get("oom_kills")), now()
+    killed, finished = bool(container.cgroup.oom_kills()), now()
     if killed:
-        events.record(record, "oom")
-    duration = int(finished - (record.last_run.get("started") or finished))
+        record.event("oom")
     try:
-        record.write_last_run(finished=finished, exit_code=status, oom_killed=killed, restarting=restarting)
-    except OSError:
-        pass  # a full disk: the end has no time and no cause then, but everything is released
-    events.record(record, "die", exitCode=status, execDuration=duration)
+        run = record.write_last_run(finished=finished, exit_code=status, oom_killed=killed, restarting=restarting)
+    except OSError:  # a full disk: the end has no time and no cause then, but everything is released
+        run = record.last_run
+    record.event("die", exitCode=status, execDuration=int(finished - (run.get("started") or finished)))
     container.delete(force=True)
-    record_mounts(record, "unmount")
+    emit_mounts(record, "unmount")
     if record.removes_itself and not restarting:
         forget(record)
 
@@ -150,7 +142,7 @@ def forget(record: Record, with_volumes: bool = True) -> None:
         there = os.path.exists(f"{record.data}/container.json")
         record.remove()
         if there:
-            events.record(record, "destroy")
+            record.event("destroy")
         mounts.release(mine, record.id)
 
 
@@ -167,7 +159,7 @@ def settle(record: Record) -> bool:
         return False
     if record.last_run.get("started") and not record.last_run.get("finished"):
         record.write_last_run(finished=now(), exit_code=137, error="its monitor was killed", restarting=False)
-        events.record(record, "die", exitCode=137)
+        record.event("die", exitCode=137)
     container.delete(force=True)
     return True
 

@@ -19,13 +19,12 @@ Sources: ip-link(8), veth(4), network_namespaces(7), rtnetlink(7).
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import time
 
 from minict.kernel.namespaces import inside
 from minict.kernel.netlink import Rtnetlink
-from minict.runtime import paths
+from minict.runtime import locks, paths
 from minict.runtime.errors import ContainerError
 
 from . import driveroptions, firewall
@@ -45,9 +44,8 @@ class Network:
 
     1. :meth:`ledger` lists what will be taken, for the container's state;
     2. :meth:`reserve` takes an address, :meth:`ensure_bridge` makes the bridge;
-    3. :meth:`connect` runs once the new namespace has a process;
-    4. :meth:`disconnect` runs at the end; without a process that can call it, :func:`undo` runs for each entry of
-       the ledger.
+    3. :meth:`add_interface` runs once the new namespace has a process;
+    4. :func:`undo` runs for each entry of the ledger at the end. The veth pair disappears with the namespace.
     """
 
     def __init__(
@@ -166,7 +164,7 @@ class Network:
             _refuse_router_advertisements(self.bridge)
             host.set_up(bridge.index)
 
-    def connect(self, id: str, pid: int, address: str, number: int = 0, ethernet: str | None = None) -> None:
+    def add_interface(self, id: str, pid: int, address: str, number: int = 0, ethernet: str | None = None) -> None:
         """Give the process *pid* of the container *id* the interface eth*number* on this bridge, with *address*, and
         lo.
 
@@ -212,14 +210,6 @@ class Network:
                     container.add_default_route(addresses.to_bytes(self.gateway))
         finally:
             os.close(namespace)
-
-    def disconnect(self, id: str) -> None:
-        """Give back the address of the container *id*, which has ended.
-
-        Its veth pair disappears with the namespace that holds the other end; removing it by hand would mean waiting 7
-        to 19 ms for the kernel.
-        """
-        addresses.release(self.key, id)
 
     def remove_bridge_if_unused(self) -> bool:
         """Undo :meth:`ensure_bridge`, unless a container uses the network; return whether something was removed.
@@ -334,26 +324,17 @@ def mac(address: str) -> str:
     return "02:00:" + addresses.to_bytes(address).hex(":")
 
 
-def lock():
+def lock() -> locks.Held:
     """For ``with``: only one process at a time changes the networks, the firewall and the endpoints."""
-    directory = f"{paths.run_root()}/networks"
-    while True:
-        try:
-            held = open(f"{directory}/lock", "a")
-            fcntl.flock(held, fcntl.LOCK_EX)  # the kernel releases it when the file is closed or the process is killed
-            if os.fstat(held.fileno()).st_nlink:
-                return held
-            held.close()  # the previous holder has removed the file: a lock on it keeps nobody out
-        except FileNotFoundError:
-            addresses.make_private_directory()
+    return locks.Held(f"{paths.run_root()}/networks/lock", locks.FILE, make=addresses.make_private_directory)
 
 
-def remove_lock_if_alone(held) -> None:
+def remove_lock_if_alone(held: locks.Held) -> None:
     """Remove the file of the lock that is *held*, and its directory, when nothing else is in it."""
-    if os.listdir(os.path.dirname(held.name)) == ["lock"]:
-        os.unlink(held.name)
+    if os.listdir(os.path.dirname(held.path)) == ["lock"]:
+        os.unlink(held.path)
         try:
-            os.rmdir(os.path.dirname(held.name))
+            os.rmdir(os.path.dirname(held.path))
         except OSError:
             pass
 

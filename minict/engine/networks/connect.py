@@ -152,12 +152,12 @@ def join(id: str, endpoint: Endpoint, resolver: dict[str, Any]) -> None:
         with bridge.lock():
             reserve(id, endpoint)
         endpoint.net.ensure_bridge()
-        endpoint.net.connect(id, pid, endpoint.address, endpoint.number)
+        endpoint.net.add_interface(id, pid, endpoint.address, endpoint.number)
         if endpoint.net.id and not network_state["resolver"]:
             serve_apart(id, pid, resolver)
             network_state["resolver"] = True
         arrange(id, {**network_state, "endpoints": [*network_state["endpoints"], endpoint.to_dict()]})
-        endpoints.record("connect", id, endpoint.net.id, endpoint.net.name)
+        endpoints.emit("connect", id, endpoint.net.id, endpoint.net.name)
     except BaseException:
         take_back(entries)
         raise
@@ -203,7 +203,7 @@ def leave(id: str, name: str) -> None:
         )
         for endpoint in network_state["endpoints"]:
             if endpoint["network"] == name:
-                endpoints.record("disconnect", id, endpoint["id"], name)
+                endpoints.emit("disconnect", id, endpoint["id"], name)
 
 
 def arrange(id: str, network_state: dict) -> None:

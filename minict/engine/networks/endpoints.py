@@ -133,9 +133,9 @@ def _members(key: str, name: str) -> list[str]:
     return found
 
 
-def record(action: str, id: str, network: str, name: str) -> None:
+def emit(action: str, id: str, network: str, name: str) -> None:
     """Note in the journal that the container *id* was connected to, or disconnected from, the *network* (its id)."""
-    events.record("network", action, network or name, {"container": id, "name": name, "type": "bridge"})
+    events.emit("network", action, network or name, {"container": id, "name": name, "type": "bridge"})
 
 
 # ---- the DNS server ----------------------------------------------------------------------------------------------
@@ -259,7 +259,7 @@ def _undo_address(value: str) -> None:
     held = [endpoint for endpoint in mine if addresses.holder(key, endpoint["address"]) == id]
     addresses.release(key, id, mine[0]["address"] if mine else None)
     for endpoint in held:
-        record("disconnect", id, endpoint["id"], endpoint["network"])
+        emit("disconnect", id, endpoint["id"], endpoint["network"])
     _tell_linked(key, id)
 
 

@@ -10,8 +10,7 @@ Sources: nft(8), libnftables(3).
 
 from __future__ import annotations
 
-import ctypes
-
+from minict.kernel import native
 from minict.runtime import jsonfile
 from minict.runtime.errors import ContainerError
 
@@ -87,19 +86,19 @@ def _library():
     global _loaded
     if _loaded is None:
         try:
-            # PyDLL keeps Python's lock during a call: the library's parser is not made for two threads
-            library = ctypes.PyDLL(_LIBRARY)
+            # a call keeps Python's lock, as with native.PyDLL: the library's parser is not made for two threads
+            library = native.CLibrary(_LIBRARY, use_errno=True)
         except OSError:
             return None
-        library.nft_ctx_new.restype = ctypes.c_void_p
-        library.nft_ctx_new.argtypes = (ctypes.c_uint32,)
-        library.nft_run_cmd_from_buffer.argtypes = (ctypes.c_void_p, ctypes.c_char_p)
-        library.nft_ctx_output_set_flags.argtypes = (ctypes.c_void_p, ctypes.c_uint)
+        library.nft_ctx_new.restype = native.c_void_p
+        library.nft_ctx_new.argtypes = (native.c_uint32,)
+        library.nft_run_cmd_from_buffer.argtypes = (native.c_void_p, native.c_char_p)
+        library.nft_ctx_output_set_flags.argtypes = (native.c_void_p, native.c_uint32)
         for name in ("nft_ctx_buffer_output", "nft_ctx_buffer_error", "nft_ctx_free"):
-            getattr(library, name).argtypes = (ctypes.c_void_p,)
+            getattr(library, name).argtypes = (native.c_void_p,)
         for name in ("nft_ctx_get_output_buffer", "nft_ctx_get_error_buffer"):
-            getattr(library, name).argtypes = (ctypes.c_void_p,)
-            getattr(library, name).restype = ctypes.c_char_p
+            getattr(library, name).argtypes = (native.c_void_p,)
+            getattr(library, name).restype = native.c_char_p
         _loaded = library
     return _loaded
 

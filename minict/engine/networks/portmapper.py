@@ -70,7 +70,7 @@ def parse(text: str) -> list[Port]:
     where = where.removeprefix("[::1]:")
     if "[" in where or where.count(":") > 2 - at_v6:
         raise ContainerError(
-            f"-p {text}: of IPv6 there is only [::1]: give an address such as 127.0.0.1 or [::1], or none"
+            f"-p {text}: the only IPv6 address for a port is [::1]: use that, an IPv4 address like 127.0.0.1, or none"
         )
     if slash and protocol not in ("tcp", "udp"):
         raise ContainerError(f"-p {text}: unknown protocol {protocol!r}: use tcp or udp")

@@ -13,7 +13,6 @@ import os
 
 from minict.runtime import paths, spec
 from minict.runtime.errors import ContainerError
-from minict.runtime.state import State
 
 from . import options
 from .state import GUEST, network_settings, write
@@ -80,11 +79,11 @@ class Sandbox:
 
     @property
     def waits(self) -> bool:
-        """Whether the container's process has to wait for :meth:`connect`."""
+        """Whether the container's process has to wait for :meth:`set_up`."""
         return self.mode == "bridge"
 
     def ledger(self) -> list:
-        """What :meth:`reserve` and :meth:`connect` will take, to be recorded first."""
+        """What :meth:`reserve` and :meth:`set_up` will take, to be recorded first."""
         entries = [entry for endpoint in self.endpoints for entry in endpoint.net.ledger(self.id, endpoint.number)]
         return (
             entries
@@ -140,14 +139,14 @@ class Sandbox:
             word for linked, alias in self.links for word in links.variables(self.name or self.id[:12], linked, alias)
         ]
 
-    def connect(self, pid: int) -> None:
+    def set_up(self, pid: int) -> None:
         """Give the process *pid*, which is in its new namespace, its interfaces, and publish its ports.
 
         Raises :class:`ContainerError`.
         """
         for endpoint in self.endpoints:
             endpoint.net.ensure_bridge()
-            endpoint.net.connect(self.id, pid, endpoint.address, endpoint.number, endpoint.mac)
+            endpoint.net.add_interface(self.id, pid, endpoint.address, endpoint.number, endpoint.mac)
         network_state = self._network_state()
         if not self.endpoints:
             return write(self.id, network_state)
@@ -165,7 +164,7 @@ class Sandbox:
         write(self.id, network_state)
         endpoints.introduce(self.id, network_state)
         for endpoint in self.endpoints:
-            endpoints.record("connect", self.id, endpoint.net.id, endpoint.net.name)
+            endpoints.emit("connect", self.id, endpoint.net.id, endpoint.net.name)
         return None
 
     def _network_state(self) -> dict:
@@ -179,12 +178,6 @@ class Sandbox:
             "resolver": self.has_resolver,
             "endpoints": [endpoint.to_dict() for endpoint in self.endpoints],
         }
-
-    def disconnect(self) -> None:
-        """Give back everything after the end of the container. May be repeated."""
-        for kind, value in reversed(State(self.id).ledger()):
-            if kind in ("address", "ports"):
-                UNDO[kind](value)
 
     def network_settings(self) -> dict:
         """See :func:`network_settings`."""

@@ -110,7 +110,7 @@ def create(
             )
             paths.make_directory(_directory())
             jsonfile.write(_file(name), _to_dict(made))
-            events.record("network", "create", made.id, {"name": name, "type": "bridge"})
+            events.emit("network", "create", made.id, {"name": name, "type": "bridge"})
             return made
         finally:
             bridge.remove_lock_if_alone(held)
@@ -136,7 +136,7 @@ def remove(name: str) -> str:
                     f"'ip link show master {one.bridge}' lists them"
                 )
             _forget(one)  # last: what a killed process has removed before that is made again when it is needed
-            events.record("network", "destroy", one.id, {"name": one.name, "type": "bridge"})
+            events.emit("network", "destroy", one.id, {"name": one.name, "type": "bridge"})
             return one.name
         finally:
             bridge.remove_lock_if_alone(held)

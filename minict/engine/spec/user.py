@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LAST_ID = 2**32 - 1  # ids have 32 bits
+_LARGEST = 1 << 20  # bytes: the rest of a larger file is not read
 
 
 def find_user(text: str, image, more: Sequence[str] = ()) -> tuple[spec.User, str]:
@@ -69,8 +70,9 @@ def entries(image, path: str, columns: int) -> list[list[str]]:
             continue
         if file < 0:
             return []
-        with open(file, encoding="utf-8", errors="replace") as lines:
-            rows = [line.rstrip("\n").split(":") for line in lines.read(1 << 20).split("\n")]
+        with open(file, "rb", buffering=0) as lines:
+            text = lines.read(min(os.fstat(file).st_size, _LARGEST)).decode(errors="replace")
+        rows = [line.split(":") for line in text.split("\n")]
         return [row for row in rows if len(row) >= columns and is_id(row[2]) and (columns < 7 or is_id(row[3]))]
     return []
 

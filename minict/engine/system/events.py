@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from minict.engine.util import events, filters, timestamps
+from minict.engine.util import filters, timestamps
+
+from . import journal
 
 KINDS = ("container", "image", "volume", "network", "builder")
 
@@ -15,10 +17,10 @@ KINDS = ("container", "image", "volume", "network", "builder")
 def select(texts: list[str], since: int | None = None, until: int | None = None) -> Iterator[dict]:
     """Yield the events that match all filters *texts*; of several with one key one has to match.
 
-    *since* and *until*: see :func:`minict.engine.util.events.read`.  Raises :class:`ContainerError`.
+    *since* and *until*: see :func:`.journal.read`.  Raises :class:`ContainerError`.
     """
     given = filters.parse(texts, _FILTERS)
-    for event in events.read(since, until):
+    for event in journal.read(since, until):
         if all(any(_FILTERS[key](event, value) for value in values) for key, values in given.items()):
             yield event
 

@@ -7,10 +7,11 @@ import os
 import select
 import time
 
+from minict.kernel import native
 from minict.kernel import process as kernel
 from minict.runtime.errors import OUR_ERROR, ContainerError
-from minict.runtime.files import close_all_except, write_all
-from minict.runtime.process import restore_signals
+from minict.runtime.files import write_all
+from minict.runtime.process import close_all_except, close_streams, restore_signals
 
 TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
 if TYPE_CHECKING:
@@ -81,18 +82,15 @@ def _read_report(report: int, pid: int) -> str:
 
 def _go_away(name: bytes, keep: list[int]) -> None:
     """In the forked process: leave the parent's session, directory and descriptors."""
-    import ctypes
     import gc
 
     gc.freeze()  # the parent's garbage may close files by numbers that are other files here
     os.setsid()
     os.chdir("/")
-    null = os.open("/dev/null", os.O_RDWR)
-    for fd in (0, 1, 2):
-        os.dup2(null, fd)
+    close_streams()
     close_all_except(keep)
-    text = ctypes.create_string_buffer(name)
-    kernel.prctl(kernel.PR_SET_NAME, ctypes.addressof(text))
+    text = native.create_string_buffer(name)
+    kernel.prctl(kernel.PR_SET_NAME, native.addressof(text))
     restore_signals()
 
 

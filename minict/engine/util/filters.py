@@ -5,9 +5,11 @@ Source: docker image ls, docker system prune.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from minict.runtime.errors import ContainerError
+
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 PRUNE = ("label", "label!", "until")  # the keys of all prune commands
 

@@ -13,6 +13,8 @@ import os
 import select
 import time
 
+from minict.runtime.files import write_all
+
 TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -168,9 +170,8 @@ class Relay:
 def _write(target: Target, data: bytes) -> None:
     if callable(target):
         target(data)
-        return
-    while data and target >= 0:
-        data = data[os.write(target, data) :]
+    elif target >= 0:
+        write_all(target, data)
 
 
 def discard(fds: list[int]) -> None:

@@ -7,8 +7,11 @@ expensive to find out may be a function without arguments; it is called when the
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
+
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 _DECIMAL = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")

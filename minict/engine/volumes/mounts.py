@@ -1,4 +1,7 @@
-"""The mounts of a container: planned at creation, made at start, released with the container."""
+"""The mounts of a container: planned at creation, made at start, released with the container.
+
+Most containers have none: then the other modules of volumes are not loaded.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,6 @@ import os
 from minict.runtime import spec
 from minict.runtime.errors import ContainerError
 from minict.runtime.mounts import SUBPATH
-
-from .store import Volume, create, directory, remove
 
 TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
 if TYPE_CHECKING:
@@ -62,7 +63,9 @@ def prepare(mounts: list[dict], image, id: str) -> None:
         if mount["type"] == "bind":
             _make_source(mount)
         elif mount["type"] == "volume":
-            volume = create(
+            from . import store
+
+            volume = store.create(
                 mount["name"],
                 labels=mount.get("labels"),
                 options=mount.get("driver_opts"),
@@ -76,7 +79,11 @@ def prepare(mounts: list[dict], image, id: str) -> None:
 
 def is_missing(mount: dict) -> bool:
     """Whether a volume of a container is missing: the creating process was killed before it created the volume."""
-    return mount["type"] == "volume" and not os.path.isdir(f"{directory()}/{mount['name']}")
+    if mount["type"] != "volume":
+        return False
+    from . import store
+
+    return not os.path.isdir(f"{store.directory()}/{mount['name']}")
 
 
 def spec_mounts(mounts: list[dict]) -> list[spec.Mount]:
@@ -115,8 +122,10 @@ def release(mounts: list[dict], id: str) -> None:
     """Remove the anonymous volumes among the *mounts* of the container *id*, unless another container uses them."""
     for mount in mounts:
         if mount.get("anonymous"):
+            from . import store
+
             try:
-                remove(mount["name"], but=id)
+                store.remove(mount["name"], but=id)
             except ContainerError:
                 pass  # used by a container with --volumes-from, or gone
 
@@ -130,9 +139,9 @@ def _spec_mount(mount: dict) -> spec.Mount:
         source = _make_source(mount)
         _check_propagation(source, options)
     else:
-        volume = Volume.find(mount["name"])
-        from . import populate
+        from . import populate, store
 
+        volume = store.Volume.find(mount["name"])
         populate.finish(volume)
         source = volume.source
         if "subpath" in mount:

@@ -12,10 +12,10 @@ A lock (flock(2)) on the volume's directory serializes containers that start at 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
 
+from minict.runtime import locks
 from minict.runtime.errors import ContainerError
 from minict.runtime.files import remove_tree
 
@@ -24,26 +24,18 @@ def fill(volume, image, path: str) -> None:
     """Copy the directory *path* of *image* into the *volume*, if it is empty. Raises :class:`ContainerError`."""
     if not _may_want(volume) or not _may_have(image, path):  # usually: then the lock is not needed
         return finish(volume)
-    lock = os.open(volume.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locks.Held(volume.directory):
         _finish(volume)
         if not os.listdir(volume.mountpoint):
             _copy(volume, image, path)
             _finish(volume)
-    finally:
-        os.close(lock)
 
 
 def finish(volume) -> None:
     """Complete the work of a process that was killed after the first rename. Raises :class:`OSError`."""
     if os.path.isdir(f"{volume.directory}/filled"):
-        lock = os.open(volume.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locks.Held(volume.directory):
             _finish(volume)
-        finally:
-            os.close(lock)
 
 
 def _may_want(volume) -> bool:

@@ -18,12 +18,11 @@ How containers use volumes: :mod:`.mounts`.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import time
 
 from minict.engine.util import events
-from minict.runtime import jsonfile, paths
+from minict.runtime import jsonfile, locks, paths
 from minict.runtime.errors import ContainerError
 from minict.runtime.files import names_in, remove_tree
 
@@ -163,7 +162,7 @@ def create(
             {"created": time.time(), "labels": labels or {}, "options": options, "anonymous": anonymous},
         )
         os.rename(unborn, f"{directory()}/{name}")
-    events.record("volume", "create", name, {"driver": "local"})
+    events.emit("volume", "create", name, {"driver": "local"})
     return Volume.find(name)
 
 
@@ -209,7 +208,7 @@ def remove(name: str, but: str | None = None) -> None:
         doomed = f"{directory()}/.{os.urandom(6).hex()}"
         os.rename(volume.directory, doomed)
     remove_tree(doomed)
-    events.record("volume", "destroy", name, {"driver": "local"})
+    events.emit("volume", "destroy", name, {"driver": "local"})
 
 
 def prune(all: bool = False, wanted=lambda volume: True) -> list[Volume]:
@@ -243,14 +242,14 @@ def directory() -> str:
     return f"{paths.data_root()}/volumes"
 
 
-class Locked:
+class Locked(locks.Held):
     """The lock on the directory of all volumes, for the moment in which one comes or goes."""
 
-    def __enter__(self):
+    def __init__(self) -> None:
+        super().__init__(directory())
+
+    def __enter__(self) -> Locked:
         os.makedirs(directory(), exist_ok=True)
         os.chmod(directory(), 0o700)  # it may contain set-user-ID programs and devices of unknown origin
-        self._fd = os.open(directory(), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        fcntl.flock(self._fd, fcntl.LOCK_EX)
-
-    def __exit__(self, *exception):
-        os.close(self._fd)
+        super().__enter__()
+        return self

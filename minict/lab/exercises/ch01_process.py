@@ -13,6 +13,7 @@ from minict.runtime import process
 from minict.runtime.errors import ContainerError
 
 from .. import life
+from ..answers import edited
 from ..challenge import Challenge
 from ..exercise import Exercise
 from ..feedback import Feedback
@@ -882,6 +883,14 @@ def check_nothing_left() -> None:
     raise Feedback("run() has returned, and a child that it started is still there: wait for it with os.waitpid().")
 
 
+_RUN = """
+def run(words, prepare):
+    def work():
+        prepare()
+        os.execv(find(words[0], []), words)
+    return exit_status(os.waitpid(spawn(work), 0)[1])
+"""
+
 Challenge(
     "run",
     "Run a command",
@@ -973,22 +982,11 @@ Challenge(
             "Call it in the child",
         ),
         "does not prepare": (
-            """
-            def run(words, prepare):
-                def work():
-                    os.execv(find(words[0], []), words)
-                return exit_status(os.waitpid(spawn(work), 0)[1])
-        """,
+            edited(_RUN, ("        prepare()\n", "")),
             "never called prepare()",
         ),
         "the raw status": (
-            """
-            def run(words, prepare):
-                def work():
-                    prepare()
-                    os.execv(find(words[0], []), words)
-                return os.waitpid(spawn(work), 0)[1]
-        """,
+            edited(_RUN, ("exit_status(os.waitpid(spawn(work), 0)[1])", "os.waitpid(spawn(work), 0)[1]")),
             "exit_status() translates it",
         ),
         "without its name": (
@@ -1005,23 +1003,11 @@ Challenge(
             "words[0], the program's own name, belongs to it",
         ),
         "loses 126 and 127": (
-            """
-            def run(words, prepare):
-                def work():
-                    prepare()
-                    os.execv(find(words[0], []), words)
-                return exit_status(os.waitpid(spawn(work), 0)[1])
-        """,
+            _RUN,
             "end the child with its status",
         ),
         "does not wait": (
-            """
-            def run(words, prepare):
-                def work():
-                    prepare()
-                    os.execv(find(words[0], []), words)
-                return spawn(work)
-        """,
+            edited(_RUN, ("exit_status(os.waitpid(spawn(work), 0)[1])", "spawn(work)")),
             "Expected: 7",
         ),
     },

@@ -24,6 +24,7 @@ from minict.runtime import namespaces
 from minict.runtime.errors import ContainerError
 from minict.runtime.namespaces import FILES, FLAGS
 
+from ..answers import edited
 from ..challenge import Challenge
 from ..exercise import Exercise, same_fate
 from ..feedback import Feedback
@@ -1050,6 +1051,16 @@ def check_visit(visit):
                 )
 
 
+_VISIT = '''
+def visit(pid, words):
+    """Execute words in four namespaces of the process pid; return its exit status, as a shell does."""
+    def work():
+        for kind in ("uts", "ipc", "network", "mount"):
+            enter(f"/proc/{pid}/ns/{FILES[kind]}", kind)
+        os.execv(find(words[0], []), words)
+    return exit_status(os.waitpid(spawn(work), 0)[1])
+'''
+
 Challenge(
     "visit",
     "Your own nsenter",
@@ -1063,15 +1074,7 @@ Challenge(
         from minict.runtime.namespaces import FILES, enter, flags
         from minict.runtime.process import exit_status, find, spawn
     """,
-    solution='''
-        def visit(pid, words):
-            """Execute words in four namespaces of the process pid; return its exit status, as a shell does."""
-            def work():
-                for kind in ("uts", "ipc", "network", "mount"):
-                    enter(f"/proc/{pid}/ns/{FILES[kind]}", kind)
-                os.execv(find(words[0], []), words)
-            return exit_status(os.waitpid(spawn(work), 0)[1])
-    ''',
+    solution=_VISIT,
     hints=[
         "Everything that moves belongs in an inner function work(), which spawn(work) calls in a child.",
         'In work(): enter(f"/proc/{pid}/ns/{FILES[kind]}", kind) for each of the four kinds, mount as the last one. '
@@ -1120,80 +1123,31 @@ Challenge(
             "Enter in a child",
         ),
         "no mount": (
-            """
-            def visit(pid, words):
-                def work():
-                    for kind in ("uts", "ipc", "network"):
-                        enter(f"/proc/{pid}/ns/{FILES[kind]}", kind)
-                    os.execvp(words[0], words)
-                return exit_status(os.waitpid(spawn(work), 0)[1])
-        """,
+            edited(_VISIT, ('"network", "mount"', '"network"')),
             "enter mount too",
         ),
         "mount first": (
-            """
-            def visit(pid, words):
-                def work():
-                    for kind in ("mount", "uts", "ipc", "network"):
-                        enter(f"/proc/{pid}/ns/{FILES[kind]}", kind)
-                    os.execvp(words[0], words)
-                return exit_status(os.waitpid(spawn(work), 0)[1])
-        """,
+            edited(_VISIT, ('"uts", "ipc", "network", "mount"', '"mount", "uts", "ipc", "network"')),
             "so enter mount as the last one",
         ),
         "the kinds as doors": (
-            """
-            def visit(pid, words):
-                def work():
-                    for kind in ("uts", "ipc", "network", "mount"):
-                        enter(f"/proc/{pid}/ns/{kind}", kind)
-                    os.execvp(words[0], words)
-                return exit_status(os.waitpid(spawn(work), 0)[1])
-        """,
+            edited(_VISIT, ("ns/{FILES[kind]}", "ns/{kind}")),
             "its name is FILES[kind]",
         ),
         "no network": (
-            """
-            def visit(pid, words):
-                def work():
-                    for kind in ("uts", "ipc", "mount"):
-                        enter(f"/proc/{pid}/ns/{FILES[kind]}", kind)
-                    os.execvp(words[0], words)
-                return exit_status(os.waitpid(spawn(work), 0)[1])
-        """,
+            edited(_VISIT, ('"network", ', "")),
             "enter network too",
         ),
         "no ipc": (
-            """
-            def visit(pid, words):
-                def work():
-                    for kind in ("uts", "network", "mount"):
-                        enter(f"/proc/{pid}/ns/{FILES[kind]}", kind)
-                    os.execvp(words[0], words)
-                return exit_status(os.waitpid(spawn(work), 0)[1])
-        """,
+            edited(_VISIT, ('"ipc", ', "")),
             "enter ipc too",
         ),
         "no name": (
-            """
-            def visit(pid, words):
-                def work():
-                    for kind in ("ipc", "network", "mount"):
-                        enter(f"/proc/{pid}/ns/{FILES[kind]}", kind)
-                    os.execvp(words[0], words)
-                return exit_status(os.waitpid(spawn(work), 0)[1])
-        """,
+            edited(_VISIT, ('"uts", ', "")),
             "the host name is stranger",
         ),
         "the raw status": (
-            """
-            def visit(pid, words):
-                def work():
-                    for kind in ("uts", "ipc", "network", "mount"):
-                        enter(f"/proc/{pid}/ns/{FILES[kind]}", kind)
-                    os.execvp(words[0], words)
-                return os.waitpid(spawn(work), 0)[1]
-        """,
+            edited(_VISIT, ("exit_status(os.waitpid(spawn(work), 0)[1])", "os.waitpid(spawn(work), 0)[1]")),
             "the raw wait status",
         ),
     },

@@ -17,6 +17,7 @@ from minict.kernel.process import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, prct
 from minict.runtime import init, process
 
 from .. import host
+from ..answers import edited
 from ..challenge import Challenge
 from ..exercise import Exercise, same_fate
 from ..feedback import Feedback
@@ -221,6 +222,14 @@ def _wait_for_end_of(pid: int, seconds: float) -> None:
         time.sleep(0.002)
 
 
+_REAP = """
+def reap(pid):
+    while True:
+        child, status = os.wait()
+        if child == pid:
+            return status
+"""
+
 Exercise(
     "init-1",
     "Wait for everybody",
@@ -288,43 +297,19 @@ Exercise(
             "the status of another child",
         ),
         "gives all": (
-            """
-            def reap(pid):
-                while True:
-                    child, status = os.wait()
-                    if child == pid:
-                        return child, status
-        """,
+            edited(_REAP, ("return status", "return child, status")),
             "Return the status alone",
         ),
         "the pid": (
-            """
-            def reap(pid):
-                while True:
-                    child, status = os.wait()
-                    if child == pid:
-                        return child
-        """,
+            edited(_REAP, ("return status", "return child")),
             "the pid itself",
         ),
         "the other way round": (
-            """
-            def reap(pid):
-                while True:
-                    status, child = os.wait()
-                    if child == pid:
-                        return status
-        """,
+            edited(_REAP, ("child, status", "status, child")),
             "first the pid, then the status",
         ),
         "decodes": (
-            """
-            def reap(pid):
-                while True:
-                    child, status = os.wait()
-                    if child == pid:
-                        return os.waitstatus_to_exitcode(status)
-        """,
+            edited(_REAP, ("return status", "return os.waitstatus_to_exitcode(status)")),
             "without decoding",
         ),
         "the command first, the others later": (

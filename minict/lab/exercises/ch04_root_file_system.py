@@ -13,6 +13,7 @@ from minict.engine.images import hostimage
 from minict.kernel import mount as k
 from minict.runtime.errors import ContainerError
 
+from ..answers import edited
 from ..challenge import Challenge
 from ..exercise import Exercise, same_fate
 from ..feedback import Feedback
@@ -773,6 +774,17 @@ def check_lock_in(lock_in):
             raise Feedback(f"{call} returned {status!r}. Expected: {expected}. {why}{raw}")
 
 
+_LOCK_IN = '''
+def lock_in(rootfs, words):
+    """Run the command words with rootfs as its root directory; return how it ended, as a shell reports it."""
+    def work():
+        os.chroot(rootfs)
+        os.chdir("/")
+        os.closerange(3, 1024)
+        os.execvp(words[0], words)
+    return exit_status(os.waitpid(spawn(work), 0)[1])
+'''
+
 Challenge(
     "lock-in",
     "Lock the door, and the window",
@@ -784,16 +796,7 @@ Challenge(
         import os
         from minict.runtime.process import exit_status, spawn
     """,
-    solution='''
-        def lock_in(rootfs, words):
-            """Run the command words with rootfs as its root directory; return how it ended, as a shell reports it."""
-            def work():
-                os.chroot(rootfs)
-                os.chdir("/")
-                os.closerange(3, 1024)
-                os.execvp(words[0], words)
-            return exit_status(os.waitpid(spawn(work), 0)[1])
-    ''',
+    solution=_LOCK_IN,
     hints=[
         "In a child: chroot, and go there; close what the caller has open; execute.",
         "os.closerange(3, 1024) closes all open files but the first three: input, output, error output.",
@@ -837,60 +840,27 @@ Challenge(
     },
     wrong={
         "no chdir": (
-            """
-            def lock_in(rootfs, words):
-                def work():
-                    os.chroot(rootfs)
-                    os.closerange(3, 1024)
-                    os.execvp(words[0], words)
-                return exit_status(os.waitpid(spawn(work), 0)[1])
-        """,
+            edited(_LOCK_IN, ('        os.chdir("/")\n', "")),
             "working directory is still outside",
         ),
         "the window": (
-            """
-            def lock_in(rootfs, words):
-                def work():
-                    os.chroot(rootfs)
-                    os.chdir("/")
-                    os.execvp(words[0], words)
-                return exit_status(os.waitpid(spawn(work), 0)[1])
-        """,
+            edited(_LOCK_IN, ("        os.closerange(3, 1024)\n", "")),
             "a way out",
         ),
         "half of the window": (
-            """
-            def lock_in(rootfs, words):
-                def work():
-                    os.chroot(rootfs)
-                    os.chdir("/")
-                    os.closerange(3, 64)
-                    os.execvp(words[0], words)
-                return exit_status(os.waitpid(spawn(work), 0)[1])
-        """,
+            edited(_LOCK_IN, ("os.closerange(3, 1024)", "os.closerange(3, 64)")),
             "Close all that is above 2",
         ),
         "closes the caller's files": (
-            """
-            def lock_in(rootfs, words):
-                os.closerange(3, 1024)
-                def work():
-                    os.chroot(rootfs)
-                    os.chdir("/")
-                    os.execvp(words[0], words)
-                return exit_status(os.waitpid(spawn(work), 0)[1])
-        """,
+            edited(
+                _LOCK_IN,
+                ("    def work():", "    os.closerange(3, 1024)\n    def work():"),
+                ("        os.closerange(3, 1024)\n", ""),
+            ),
             "call it in the child",
         ),
         "no chroot": (
-            """
-            def lock_in(rootfs, words):
-                def work():
-                    os.chdir(rootfs)
-                    os.closerange(3, 1024)
-                    os.execvp(words[0], words)
-                return exit_status(os.waitpid(spawn(work), 0)[1])
-        """,
+            edited(_LOCK_IN, ('        os.chroot(rootfs)\n        os.chdir("/")', "        os.chdir(rootfs)")),
             "os.chroot(rootfs) comes first",
         ),
         "in the caller": (

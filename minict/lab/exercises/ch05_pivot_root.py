@@ -13,6 +13,7 @@ from minict.kernel.namespaces import CLONE_NEWNS, setns, unshare
 from minict.runtime import mounts, process, rootfs
 
 from .. import host
+from ..answers import edited
 from ..challenge import Challenge
 from ..escape import escape
 from ..exercise import Exercise, same_fate
@@ -844,6 +845,21 @@ def check_contain(contain):
             raise Feedback(f"{call} returned {status!r}. Expected: {expected}. {why}{bind}")
 
 
+_CONTAIN = '''
+def contain(rootfs, words):
+    """Run the command words as number 1 of a container with the root rootfs; return its exit status."""
+    def number_one():
+        k.mount("proc", f"{rootfs}/proc", "proc")
+        pivot_root(rootfs)
+        os.execvp(words[0], words)
+    def parent():
+        unshare(CLONE_NEWNS | CLONE_NEWPID)
+        make_private()
+        k.mount(rootfs, rootfs, None, k.MS_BIND)
+        os._exit(exit_status(os.waitpid(spawn(number_one), 0)[1]))
+    return exit_status(os.waitpid(spawn(parent), 0)[1])
+'''
+
 Challenge(
     "contain",
     "A container in a dozen lines",
@@ -860,20 +876,7 @@ Challenge(
         from minict.runtime.process import exit_status, spawn
         from minict.runtime.rootfs import pivot_root
     """,
-    solution='''
-        def contain(rootfs, words):
-            """Run the command words as number 1 of a container with the root rootfs; return its exit status."""
-            def number_one():
-                k.mount("proc", f"{rootfs}/proc", "proc")
-                pivot_root(rootfs)
-                os.execvp(words[0], words)
-            def parent():
-                unshare(CLONE_NEWNS | CLONE_NEWPID)
-                make_private()
-                k.mount(rootfs, rootfs, None, k.MS_BIND)
-                os._exit(exit_status(os.waitpid(spawn(number_one), 0)[1]))
-            return exit_status(os.waitpid(spawn(parent), 0)[1])
-    ''',
+    solution=_CONTAIN,
     hints=[
         "Two children, as in chapter 03: the first one unshares, the second one is number 1.",
         "The first: unshare(CLONE_NEWNS | CLONE_NEWPID), make_private(), bind rootfs to itself, spawn number 1, end "
@@ -934,47 +937,25 @@ Challenge(
     },
     wrong={
         "leaks": (
-            """
-            def contain(rootfs, words):
-                def number_one():
-                    pivot_root(rootfs)
-                    os.execvp(words[0], words)
-                def parent():
-                    unshare(CLONE_NEWNS | CLONE_NEWPID)
-                    k.mount(rootfs, rootfs, None, k.MS_BIND)
-                    os._exit(exit_status(os.waitpid(spawn(number_one), 0)[1]))
-                return exit_status(os.waitpid(spawn(parent), 0)[1])
-        """,
+            edited(
+                _CONTAIN, ('        k.mount("proc", f"{rootfs}/proc", "proc")\n', ""), ("        make_private()\n", "")
+            ),
             "make_private() comes before the first mount",
         ),
         "no bind": (
-            """
-            def contain(rootfs, words):
-                def number_one():
-                    pivot_root(rootfs)
-                    os.execvp(words[0], words)
-                def parent():
-                    unshare(CLONE_NEWNS | CLONE_NEWPID)
-                    make_private()
-                    os._exit(exit_status(os.waitpid(spawn(number_one), 0)[1]))
-                return exit_status(os.waitpid(spawn(parent), 0)[1])
-        """,
+            edited(
+                _CONTAIN,
+                ('        k.mount("proc", f"{rootfs}/proc", "proc")\n', ""),
+                ("        k.mount(rootfs, rootfs, None, k.MS_BIND)\n", ""),
+            ),
             "bind it to itself",
         ),
         "chroot": (
-            """
-            def contain(rootfs, words):
-                def number_one():
-                    k.mount("proc", f"{rootfs}/proc", "proc")
-                    os.chroot(rootfs)
-                    os.chdir("/")
-                    os.execvp(words[0], words)
-                def parent():
-                    unshare(CLONE_NEWNS | CLONE_NEWPID)
-                    make_private()
-                    os._exit(exit_status(os.waitpid(spawn(number_one), 0)[1]))
-                return exit_status(os.waitpid(spawn(parent), 0)[1])
-        """,
+            edited(
+                _CONTAIN,
+                ("        pivot_root(rootfs)", '        os.chroot(rootfs)\n        os.chdir("/")'),
+                ("        k.mount(rootfs, rootfs, None, k.MS_BIND)\n", ""),
+            ),
             "(a chroot?)",
         ),
         "not number 1": (
@@ -991,34 +972,18 @@ Challenge(
             "one more child",
         ),
         "no proc": (
-            """
-            def contain(rootfs, words):
-                def number_one():
-                    pivot_root(rootfs)
-                    os.execvp(words[0], words)
-                def parent():
-                    unshare(CLONE_NEWNS | CLONE_NEWPID)
-                    make_private()
-                    k.mount(rootfs, rootfs, None, k.MS_BIND)
-                    os._exit(exit_status(os.waitpid(spawn(number_one), 0)[1]))
-                return exit_status(os.waitpid(spawn(parent), 0)[1])
-        """,
+            edited(_CONTAIN, ('        k.mount("proc", f"{rootfs}/proc", "proc")\n', "")),
             "There is nothing in /proc",
         ),
         "proc in the outer child": (
-            """
-            def contain(rootfs, words):
-                def number_one():
-                    pivot_root(rootfs)
-                    os.execvp(words[0], words)
-                def parent():
-                    unshare(CLONE_NEWNS | CLONE_NEWPID)
-                    make_private()
-                    k.mount(rootfs, rootfs, None, k.MS_BIND)
-                    k.mount("proc", f"{rootfs}/proc", "proc")
-                    os._exit(exit_status(os.waitpid(spawn(number_one), 0)[1]))
-                return exit_status(os.waitpid(spawn(parent), 0)[1])
-        """,
+            edited(
+                _CONTAIN,
+                ('        k.mount("proc", f"{rootfs}/proc", "proc")\n', ""),
+                (
+                    "        os._exit(exit_status(os.waitpid(spawn(number_one), 0)[1]))",
+                    '        k.mount("proc", f"{rootfs}/proc", "proc")\n        os._exit(exit_status(os.waitpid(spawn(number_one), 0)[1]))',
+                ),
+            ),
             "/proc shows other processes",
         ),
     },

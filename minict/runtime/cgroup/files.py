@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
         def is_v2(self, directory: str) -> bool: ...
 
+        def oom_kills(self) -> int | None: ...
+
 
 def write(path: str, text: str) -> None:
     """Write *text* in one call, as the kernel requires. Raises :class:`OSError` with the path. Source: cgroups(7)."""

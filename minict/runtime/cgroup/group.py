@@ -8,7 +8,7 @@ import time
 
 from .. import paths, place
 from ..errors import ContainerError
-from . import delegation, files, limits, stats
+from . import delegation, files, limits
 from .hierarchy import check_reach, find_hierarchies, missing, mode
 
 TYPE_CHECKING = False
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..spec import Resources
+    from .stats import Counters
 
 _DYING = 2.0  # seconds in which a process that has just ended leaves its group
 _PATIENCE = 10.0  # seconds for the kernel to freeze or end processes: it takes milliseconds, unless a device hangs
@@ -93,7 +94,8 @@ class Cgroup:
                 make_directory(mount, self.path)
             # From here on our directory keeps other processes from removing the parent.
             if "cpuset" in self.directories and not self.is_v2(self.directories["cpuset"]):
-                inherit_cpuset(self.directories["cpuset"])
+                for file in "cpuset.cpus", "cpuset.mems":
+                    inherit_cpuset(self.directories["cpuset"], file)
             if self._unified:
                 delegation.offer_controllers(self._unified, self.path)
         except OSError as error:
@@ -137,9 +139,22 @@ class Cgroup:
         has = files.read_if_there(f"{self.v2_directory()}/cgroup.controllers")
         return set() if has is None else names - set(has.split())
 
-    def stats(self, *controllers: str) -> dict[str, stats.Counters]:
+    def stats(self, *controllers: str) -> dict[str, Counters]:
         """What the group has used: see :func:`.stats.stats`."""
+        from . import stats
+
         return stats.stats(self, *controllers)
+
+    def oom_kills(self) -> int | None:
+        """How many of its processes the kernel has killed because memory ran out; None without that controller.
+
+        Source: cgroup-v2.rst, memory.events; cgroup-v1/memory.rst, "OOM Control".
+        """
+        directory = self.directories.get("memory")
+        if directory is None:
+            return None
+        file = "memory.events" if self.is_v2(directory) else "memory.oom_control"
+        return files.read_flat_keyed(f"{directory}/{file}").get("oom_kill")
 
     # ---- its processes
 
@@ -339,19 +354,17 @@ def tree(directory: str) -> list[str]:
     return found[::-1] if os.path.isdir(directory) else []
 
 
-def inherit_cpuset(directory: str) -> None:
-    """v1 only: give a new group the processors and memory nodes of its parent.
+def inherit_cpuset(directory: str, file: str) -> str:
+    """v1 only: give a new group the processors or memory nodes of its parent, in *file*; returns them.
 
     A new group of v1 has none, and no process can join it. In v2 an empty file means "as the parent".
     Raises :class:`OSError`. Source: cpuset(7).
     """
-    parent = directory.rpartition("/")[0]
-    for file in "cpuset.cpus", "cpuset.mems":
-        if files.read(f"{directory}/{file}").strip():
-            continue
-        if not files.read(f"{parent}/{file}").strip():
-            inherit_cpuset(parent)  # the process that creates the parent has not come that far yet
-        files.write(f"{directory}/{file}", files.read(f"{parent}/{file}").strip())
+    value = files.read(f"{directory}/{file}").strip()
+    if not value:  # the parent may be as new as this group
+        value = inherit_cpuset(directory.rpartition("/")[0], file)
+        files.write(f"{directory}/{file}", value)
+    return value
 
 
 # ---- errors, and waiting ------------------------------------------------------------------------------------------

@@ -106,7 +106,7 @@ def weight_from_shares(shares: int) -> int:
 def cpu_max(quota: int | None, period: int | None, current: str = "max 100000") -> str:
     """The content of v2's ``cpu.max``: in each *period* (microseconds), this many microseconds of processor time.
 
-    A quota of twice the period is the time of two processors; a quota below 0 is no limit. v1
+    A quota of twice the period is the time of two processors; a negative one means unlimited. v1
     has a file for each of the two numbers, v2 one file for both: what is not given stays as in *current*.
     Source: cgroup-v2.rst, "CPU Interface Files".
     """
@@ -120,7 +120,7 @@ def swap_max(swap: int, limit: int | None) -> str:
     """The content of v2's ``memory.swap.max``, which limits the swap alone; *limit* is that of the memory.
 
     v1, and with it the specification, count memory and swap together: 100 MB of memory and a
-    *swap* of 150 MB leave 50 MB on the disk. Below 0 is no limit.
+    *swap* of 150 MB leave 50 MB on the disk. A negative one means unlimited.
     Raises :class:`ContainerError` for an impossible combination. Source: cgroup-v2.rst, "Memory Interface Files".
     """
     if swap < 0:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def stats(group: Group, *controllers: str) -> dict[str, Counters]:
     """What the group has used: one dictionary for each controller, or for these *controllers* only.
 
-    The keys are the same in both versions. Times are in microseconds, sizes in bytes; a ``limit`` of None is no limit.
-    A missing controller has no key, and a number that this kernel does not count is None.
+    The keys are the same in both versions. Times are in microseconds, sizes in bytes. A ``limit`` of None means
+    unlimited. A missing controller has no key, and a number that this kernel does not count is None.
     Source: cgroup-v2.rst; the kernel's Documentation/admin-guide/cgroup-v1/.
     """
     counters = {"cpu": _cpu_stats, "memory": _memory_stats, "pids": _pids_stats, "io": _io_stats}
@@ -64,7 +64,7 @@ def _memory_stats(group: Group) -> Counters | None:
             "usage": number("current"),
             "limit": number("max"),
             "peak": number("peak"),
-            "oom_kills": files.read_flat_keyed(f"{directory}/memory.events").get("oom_kill"),
+            "oom_kills": group.oom_kills(),
             "swap": number("swap.current"),
             "swap_limit": number("swap.max"),
         }
@@ -74,7 +74,7 @@ def _memory_stats(group: Group) -> Counters | None:
         "usage": number("usage_in_bytes"),
         "limit": limit,
         "peak": number("max_usage_in_bytes"),
-        "oom_kills": files.read_flat_keyed(f"{directory}/memory.oom_control").get("oom_kill"),
+        "oom_kills": group.oom_kills(),
         "swap": stat.get("total_swap"),
         "swap_limit": None if limit is None or together is None else together - limit,
         "anon": stat.get("total_rss"),

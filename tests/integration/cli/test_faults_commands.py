@@ -1,8 +1,8 @@
-"""Every command, the monitor, and the worker of a pull, killed at each of their steps: ``ps`` tells the truth,
-``prune`` cleans, what was there before is there.
+"""Kill every command, the monitor, and the worker of a pull at each of their steps. Afterwards ``ps`` tells the truth,
+``prune`` removes what is left, and what existed before still exists.
 
-What a step is, dying.py says, and doomed.py, which of those that repeat are taken: by default not all, by
-``MINICT_TEST_EVERY_STEP=1`` in the environment each.
+step_recorder.py says what a step is, and kill_at_step.py which of the repeated steps are taken: by default some of
+them, with ``MINICT_TEST_EVERY_STEP=1`` in the environment all.
 """
 
 from __future__ import annotations

@@ -527,6 +527,11 @@ def test_the_trace_names_the_steps_and_leaves_the_output_alone(image):
 # ---- a terminal ----------------------------------------------------------------------------------------------------
 
 
+def at_terminal(image, script: str, *options: str) -> Terminal:
+    """A container that runs *script* at a terminal of its own."""
+    return Terminal("run", "--rm", "-it", "--network", "none", *options, image, "sh", "-c", script)
+
+
 def test_a_person_works_in_a_shell(image):
     with Terminal("run", "--rm", "-it", "--network", "none", image, "sh") as screen:
         screen.expect("# ")
@@ -537,17 +542,7 @@ def test_a_person_works_in_a_shell(image):
 
 
 def test_the_window_s_size_follows(image):
-    with Terminal(
-        "run",
-        "--rm",
-        "-it",
-        "--network",
-        "none",
-        image,
-        "sh",
-        "-c",
-        "trap 'stty size' WINCH; echo ready; while :; do sleep 0.05; done",
-    ) as screen:
+    with at_terminal(image, "trap 'stty size' WINCH; echo ready; while :; do sleep 0.05; done") as screen:
         screen.expect("ready")
         screen.resize(44, 133)
         screen.expect("44 133")
@@ -557,17 +552,8 @@ def test_the_window_s_size_follows(image):
 
 @pytest.mark.parametrize("init", [[], ["--init"]], ids=["alone", "with init"])
 def test_ctrl_c_reaches_the_command_and_not_us(image, init):
-    with Terminal(
-        "run",
-        "--rm",
-        "-it",
-        "--network",
-        "none",
-        *init,
-        image,
-        "sh",
-        "-c",
-        "trap 'echo caught; exit 9' INT; echo ready; while :; do sleep 0.05; done",
+    with at_terminal(
+        image, "trap 'echo caught; exit 9' INT; echo ready; while :; do sleep 0.05; done", *init
     ) as screen:
         screen.expect("ready")
         screen.type("\x03")
@@ -586,17 +572,7 @@ def test_what_was_written_last_is_still_shown(image):
 
 def test_large_input_at_the_terminal_arrives(image):
     """More than the terminal's own buffer holds: neither side may wait for the other for ever."""
-    with Terminal(
-        "run",
-        "--rm",
-        "-it",
-        "--network",
-        "none",
-        image,
-        "sh",
-        "-c",
-        "stty raw -echo; echo ready; head -c 30000 | md5sum",
-    ) as screen:
+    with at_terminal(image, "stty raw -echo; echo ready; head -c 30000 | md5sum") as screen:
         screen.expect("ready")
         for _ in range(30):
             screen.type("x" * 1000)

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from minict.engine.lifecycle import jsonlog
+from minict.engine.lifecycle import jsonlog, logreader
 from minict.engine.util import timestamps
 from minict.kernel import mount
 from tests.support.command_line import PATIENCE, wait_until
@@ -24,7 +24,7 @@ NOON = 1_795_608_000_000_000_000  # 2026-11-25T12:00:00Z
 
 def texts(directory, **options) -> str:
     """All that is read, both streams in their order, as one text."""
-    return b"".join(text for _, _, text in jsonlog.read(str(directory), **options)).decode()
+    return b"".join(text for _, _, text in logreader.read(str(directory), **options)).decode()
 
 
 def test_a_record_is_as_kubernetes_has_it(tmp_path):
@@ -40,7 +40,7 @@ def test_a_record_is_as_kubernetes_has_it(tmp_path):
         "2026-11-25T12:00:01.000000000Z stdout F ld\n"
         "2026-11-25T12:00:01.000000000Z stdout F \n"
     )
-    assert list(jsonlog.read(str(tmp_path)))[:3] == [
+    assert list(logreader.read(str(tmp_path)))[:3] == [
         ("2026-11-25T12:00:00.000000005Z", "stdout", b"hello\n"),
         ("2026-11-25T12:00:00.000000005Z", "stdout", b"wor"),
         ("2026-11-25T12:00:01.000000000Z", "stderr", b"oh\n"),
@@ -58,7 +58,7 @@ def test_whatever_bytes_come_in_whatever_pieces_come_out_again(tmp_path):
         expected[stream] += piece
     log.close()
     for stream in jsonlog.STREAMS:
-        assert b"".join(text for _, _, text in jsonlog.read(str(tmp_path), streams=(stream,))) == expected[stream]
+        assert b"".join(text for _, _, text in logreader.read(str(tmp_path), streams=(stream,))) == expected[stream]
 
 
 def test_the_log_is_bounded_and_keeps_the_newest(tmp_path):
@@ -216,7 +216,7 @@ def follower(directory, **options):
     got, over = [], threading.Event()
 
     def run():
-        for _, _, text in jsonlog.read(str(directory), follow=True, ended=over.is_set, **options):
+        for _, _, text in logreader.read(str(directory), follow=True, ended=over.is_set, **options):
             got.append(text)
 
     thread = threading.Thread(target=run)

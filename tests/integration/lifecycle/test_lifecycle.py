@@ -14,7 +14,7 @@ import pytest
 
 from minict.engine.containers import names
 from minict.engine.containers.store import Record
-from minict.engine.lifecycle import attach, jsonlog
+from minict.engine.lifecycle import attach, logreader
 from minict.lab import host
 from minict.runtime import paths, state
 from minict.runtime.cgroup import Cgroup
@@ -53,7 +53,7 @@ def made(*words: str) -> str:
 
 def words_of(name: str) -> str:
     """What the container has written."""
-    return b"".join(text for _, _, text in jsonlog.read(Record.find(name).data)).decode()
+    return b"".join(text for _, _, text in logreader.read(Record.find(name).data)).decode()
 
 
 # ---- made, started, ended ------------------------------------------------------------------------------------------

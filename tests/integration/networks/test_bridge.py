@@ -50,11 +50,11 @@ class Container(Machine):
         self.address = net.reserve(self.id)
         net.ensure_bridge()
         if connect:
-            net.connect(self.id, self.pid, self.address)
+            net.add_interface(self.id, self.pid, self.address)
 
     def end(self):
         super().end()
-        self.net.disconnect(self.id)
+        ipam.release(self.net.key, self.id)
         if os.path.isdir(paths.container_state(self.id)):
             os.rmdir(paths.container_state(self.id))
 
@@ -447,7 +447,7 @@ def test_eight_processes_at_once_make_one_bridge_and_eight_connected_containers(
                 os.read(gate, 1)
                 ip = net.reserve(id)
                 net.ensure_bridge()
-                net.connect(id, machine.pid, ip)
+                net.add_interface(id, machine.pid, ip)
                 os._exit(0)
             finally:
                 os._exit(1)
@@ -462,7 +462,7 @@ def test_eight_processes_at_once_make_one_bridge_and_eight_connected_containers(
         assert reach(host, machines[ids.index(id)], ip) == net.gateway
     for machine, id in zip(machines, ids):
         machine.end()
-        net.disconnect(id)
+        ipam.release(net.key, id)
 
 
 def test_it_works_where_an_event_loop_runs_as_in_a_notebook(world, net):
@@ -532,7 +532,7 @@ def test_a_maker_killed_at_any_line_leaves_nothing_that_undo_and_prune_do_not_ta
     def make():
         ip = net.reserve(id)
         net.ensure_bridge()
-        net.connect(id, machine.pid, ip)
+        net.add_interface(id, machine.pid, ip)
 
     def clean_up():
         for kind, value in ledger:
@@ -627,18 +627,18 @@ def test_a_container_that_has_ended_is_told_so(container, net):
     one = container(connect=False)
     pid, id, ip = one.pid, one.id, one.address
     one.end()
-    assert "ended before" in refusal(net.connect, id, pid, ip)
+    assert "ended before" in refusal(net.add_interface, id, pid, ip)
 
 
 def test_a_process_of_the_hosts_namespace_gets_no_eth0(net):
     net.ensure_bridge()
-    assert "host's network namespace" in refusal(net.connect, "0123456789ab", os.getpid(), "10.210.0.2")
+    assert "host's network namespace" in refusal(net.add_interface, "0123456789ab", os.getpid(), "10.210.0.2")
 
 
 def test_a_cable_that_the_kernel_still_takes_apart_is_no_obstacle_to_the_next_life(container, net):
     one, world = container(), Machine()
     try:
-        net.connect(one.id, world.pid, "10.210.0.9")  # the same name, for another namespace
+        net.add_interface(one.id, world.pid, "10.210.0.9")  # the same name, for another namespace
         assert "10.210.0.9" in world.sh("ip", "address") and "eth0" not in one.sh("ip", "link")
     finally:
         world.end()

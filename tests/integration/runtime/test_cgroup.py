@@ -534,7 +534,8 @@ def nest(box):
     for directory in box.group._all():
         os.makedirs(f"{directory}/inner/deeper")
     if "cpuset" in box.group.directories and not in_v2("cpuset"):
-        cgroup_group.inherit_cpuset(box.group.directories["cpuset"] + "/inner/deeper")
+        for file in "cpuset.cpus", "cpuset.mems":
+            cgroup_group.inherit_cpuset(box.group.directories["cpuset"] + "/inner/deeper", file)
     groups = [box.group, Cgroup(box.group.path + "/inner"), Cgroup(box.group.path + "/inner/deeper")]
     pids = [box.start(SLEEP, group) for group in groups]
     assert sorted(box.group.processes()) == sorted(pids)

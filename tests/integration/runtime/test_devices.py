@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from minict.kernel.capability import capset
-from minict.runtime import cgroup, devices, paths
+from minict.runtime import cgroup, devicefilter, devices, paths
 from minict.runtime.errors import ContainerError
 from minict.runtime.spec import DeviceCgroup
 from tests.support.in_child import errno_of, forked
@@ -27,7 +27,10 @@ def _worlds() -> dict:
         found["v1"] = cgroup.controllers()["devices"], devices.write_v1
     unified = cgroup.Cgroup("/any").v2_directory()
     if unified:
-        found["v2"] = unified.removesuffix("/any"), devices.attach_v2
+        found["v2"] = (
+            unified.removesuffix("/any"),
+            lambda directory, rules: devicefilter.attach(directory, devices.decisions(rules)),
+        )
     return found
 
 
@@ -284,7 +287,7 @@ def test_a_kernel_that_takes_no_filter_is_an_error_with_a_remedy(tmp_path):
         os.setuid(65534)
         capset(0, 0, 0)
         with pytest.raises(ContainerError, match="CONFIG_CGROUP_BPF") as refusal:
-            devices.attach_v2(str(tmp_path), devices.DEFAULT_RULES)
+            devicefilter.attach(str(tmp_path), devices.decisions(devices.DEFAULT_RULES))
         return refusal.value.errno
 
     assert forked(child) == errno.EPERM

@@ -12,7 +12,7 @@ from minict.engine.spec import seccomp as profiles
 from minict.kernel import mount, namespaces
 from minict.kernel.capability import capget
 from minict.kernel.process import PR_SET_KEEPCAPS, prctl
-from minict.runtime import capabilities, seccomp
+from minict.runtime import capabilities, libseccomp, seccomp
 from minict.runtime.spec import Capabilities
 from tests.support.in_child import errno_of, forked
 from tests.unit.runtime.test_seccomp import deny, profile
@@ -42,7 +42,7 @@ def test_flags_are_given_to_the_kernel():
 
 def test_without_libseccomp_there_is_a_remedy():
     """A program in a mount namespace of its own finds an empty file in the library's place."""
-    seccomp._library()
+    libseccomp._library()
     with open("/proc/self/maps") as maps:
         path = next(line.split()[-1] for line in maps if "libseccomp" in line)
 
@@ -50,9 +50,9 @@ def test_without_libseccomp_there_is_a_remedy():
         namespaces.unshare(namespaces.CLONE_NEWNS)
         mount.mount("/dev/null", path, None, mount.MS_BIND)
         program = (
-            "from minict.runtime import seccomp, spec\n"
+            "from minict.runtime import errors, seccomp, spec\n"
             "try: seccomp.compile(spec.Seccomp(defaultAction='SCMP_ACT_ALLOW'))\n"
-            "except seccomp.ContainerError as error: print(error)"
+            "except errors.ContainerError as error: print(error)"
         )
         return subprocess.run(
             [sys.executable, "-c", program],

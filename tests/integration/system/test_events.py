@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from minict.engine.system import journal as journals
 from minict.engine.util import events
 from tests.support.command_line import PATIENCE, begin, image, interrupted, minict, refused, wait_until  # noqa: F401
 
@@ -159,7 +160,7 @@ def test_the_journal_is_turned_over_and_a_reader_misses_nothing(monkeypatch, tmp
     monkeypatch.setenv("MINICT_RUN", str(tmp_path / "run"))
     monkeypatch.setattr(events, "_LARGEST", 10_000)
     seen: list[str] = []
-    with events._Journal() as journal:
+    with journals.Journal() as journal:
         for first in range(0, 2000, 100):  # as much as turns it over once, or twice
             writers = [threading.Thread(target=write, args=(start, 25)) for start in range(first, first + 100, 25)]
             for each in writers:
@@ -174,15 +175,15 @@ def test_the_journal_is_turned_over_and_a_reader_misses_nothing(monkeypatch, tmp
 
 def write(first: int, count: int) -> None:
     for number in range(first, first + count):
-        events.record("container", "create", f"{number}")
+        events.emit("container", "create", f"{number}")
 
 
 def test_a_full_disk_or_a_damaged_line_stops_nobody(monkeypatch, tmp_path):
     monkeypatch.setenv("MINICT_RUN", str(tmp_path / "run"))
-    events.record("container", "create", "1")
+    events.emit("container", "create", "1")
     with open(tmp_path / "run/events/journal", "ab") as file:
         file.write(b'{"time": 12, "ki\n[]\n\xff\xfe\n{"time": "x"}\n')
-    events.record("container", "create", "2")
-    assert [each["id"] for each in events.read(0, time.time_ns())] == ["1", "2"]
+    events.emit("container", "create", "2")
+    assert [each["id"] for each in journals.read(0, time.time_ns())] == ["1", "2"]
     monkeypatch.setenv("MINICT_RUN", "/proc/nowhere")
-    events.record("container", "create", "3")
+    events.emit("container", "create", "3")

@@ -19,7 +19,7 @@ from minict.engine.spec import seccomp as profiles
 from minict.kernel import mount, namespaces
 from minict.kernel.process import PR_SET_NO_NEW_PRIVS, prctl
 from minict.kernel.syscall import libc
-from minict.runtime import capabilities, seccomp
+from minict.runtime import capabilities, libseccomp, seccomp
 from minict.runtime.errors import ContainerError
 from minict.runtime.spec import Seccomp
 from tests.support.in_child import errno_of, exit_code, forked
@@ -61,7 +61,7 @@ def under(program, function, *arguments):
 
 def judge(program, call, arguments=(0,) * 6, architecture=NATIVE):
     """What *program* returns for a system call, found by running it as the kernel's machine would."""
-    number = seccomp._library().seccomp_syscall_resolve_name(call.encode()) if isinstance(call, str) else call
+    number = libseccomp._library().seccomp_syscall_resolve_name(call.encode()) if isinstance(call, str) else call
     data = struct.pack("<iIQ6Q", number, architecture, 0, *arguments)
     accumulator, scratch, at = 0, [0] * 16, 0
     while True:
@@ -383,7 +383,7 @@ def test_the_cache_loads_no_slow_module(run_root):
         "from minict.runtime import capabilities, seccomp\n"
         "seccomp.cached(profiles.default(capabilities.DEFAULT))\n"
         "print(*{'json', 're', 'hashlib', 'enum', 'typing'} & set(sys.modules))\n"
-        "print(seccomp._loaded is None)"
+        "print('minict.runtime.libseccomp' not in sys.modules)"
     )
     from tests.support.paths import ROOT as root
 
@@ -420,7 +420,7 @@ ATTACKS = {  # what Docker's documentation promises that the default profile sto
 
 def raw(name, *arguments):
     """The system call *name*, whose number libseccomp knows."""
-    number = seccomp._library().seccomp_syscall_resolve_name(name.encode())
+    number = libseccomp._library().seccomp_syscall_resolve_name(name.encode())
     assert number >= 0
     if libc.syscall(number, *[ctypes.c_long(argument) for argument in arguments]) == -1:
         raise OSError(ctypes.get_errno(), name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from minict.engine.cli.parser import Command, Option, by_name, under
 from minict.runtime.errors import ContainerError
-from minict.runtime.files import write_all
 
 from .run import SETTINGS
 from .system import FORCE, NAMELESS_IMAGES, agreed, report
@@ -75,9 +74,10 @@ class _Said:
         return self._keep if self._quiet else self._fd
 
     def line(self, text: str) -> None:
-
         data = f"{text}\n".encode(errors="surrogateescape")
         if not self._quiet:
+            from minict.runtime.files import write_all
+
             write_all(self._fd, data)
         else:
             self._keep(data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from minict.engine.cli.parser import Command, Option, by_name
 
-from . import AT_ONCE, each
+from .each import AT_ONCE, each
 
 
 def with_each(arguments: list[str], function, missing_ok: bool = False, at_once: int = 1, **options) -> int:
@@ -133,7 +133,7 @@ def attach(fields: dict, arguments: list[str]) -> int:
             f"cannot attach standard input, which is not a terminal, to {record.name}, which has one: use --no-stdin"
         )
     return attach.attach_or_leave(
-        attach.connect(record),
+        attach.open_channel(record),
         tty=bool(record.settings.get("tty")),
         stdin=bool(record.settings.get("interactive")) and not fields.get("no_stdin"),
         signals=fields.get("sig_proxy", True),

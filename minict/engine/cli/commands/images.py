@@ -7,7 +7,7 @@ import sys
 from minict.engine.cli.parser import Command, Option, by_name
 from minict.runtime.errors import ContainerError
 
-from . import each
+from .each import each
 from .system import FORCE, NAMELESS_IMAGES, UNUSED_IMAGES, agreed, report
 
 

@@ -43,7 +43,7 @@ def logs(fields: dict, arguments: list[str]) -> None:
 
     from minict.engine.containers.store import ACTIVE, Record
     from minict.engine.lifecycle import inspect as inspection
-    from minict.engine.lifecycle.jsonlog import read
+    from minict.engine.lifecycle.logreader import read
     from minict.engine.util import timestamps
     from minict.runtime.errors import ContainerError
     from minict.runtime.files import write_all

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from minict.engine.cli.parser import Command, Option, by_name
 
-from . import each
+from .each import each
 from .system import FORCE, PRUNE_FILTER, agreed, report
 
 _HEADINGS = {

@@ -7,7 +7,7 @@ import os
 from minict.engine.cli.parser import Command, Option, by_name
 from minict.runtime.errors import ContainerError
 
-from . import each
+from .each import each
 
 
 def pull(fields: dict, arguments: list[str]) -> int:

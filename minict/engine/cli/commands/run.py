@@ -6,9 +6,6 @@ from minict.engine.cli.parser import Command, Option, by_name, under
 
 
 def run(fields: dict, arguments: list[str]) -> int:
-    import gc
-
-    gc.disable()  # a garbage collection while modules load takes 1 ms and finds nothing
     from minict.engine.containers.options import ContainerOptions
     from minict.engine.lifecycle import run as run_container
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from minict.engine.cli.parser import Command, Option, by_name
 from minict.runtime.errors import ContainerError
 
-from . import each
+from .each import each
 from .system import FORCE, agreed, report
 
 
