@@ -20,7 +20,7 @@ CONFIG = "config.json"
 def load(directory: str | None) -> tuple[str, Spec]:
     """The absolute path of the bundle *directory* (None: the working directory), and its specification.
 
-    Raises :class:`ContainerError`, or :class:`ValueError` for a file that is no specification.
+    Raises :class:`ContainerError`, or :class:`ValueError` for a file that is not a specification.
     Source: OCI runtime-spec, bundle.md; config.md, "Specification version".
     """
     path = os.path.abspath(directory or ".")

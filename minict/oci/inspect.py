@@ -1,4 +1,4 @@
-"""``state``, ``list`` and ``ps``: what there is."""
+"""``state``, ``list`` and ``ps``: show the containers and their processes."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Command:
 
 
 def read(options: list[Option], words: list[str], stops: bool) -> tuple[dict[str, Any], list[str]]:
-    """The *words* as (option's key -> value, operands). One dash is as good as two, and ``--`` ends the options.
+    """The *words* as (option's key -> value, operands). One dash counts as two, and ``--`` ends the options.
 
     Each option has a key: None, False or a list if it is not given. Raises :class:`UsageError`. Source: runc(8).
     """

@@ -1,7 +1,7 @@
 """What is kept about a container from one call to the next, and the state document that is made of it.
 
 The runtime's own state directory (:mod:`minict.runtime.state`) gets one more file, ``oci.json``. It is written before
-the container takes anything, so that ``state`` and ``delete --force`` also work for a half-made one.
+the container takes anything, so that ``state`` and ``delete --force`` also work for an incomplete one.
 """
 
 from __future__ import annotations
