@@ -230,7 +230,7 @@ _OF_A_CONTAINER = namespaces.CLONE_NEWNS | namespaces.CLONE_NEWPID | namespaces.
 
 
 def _serve(writer: int, answer, listen: str, port: int) -> None:
-    """Listen, tell that through *writer*, and answer each client in a thread of its own, for ever."""
+    """Listen, tell that through *writer*, and answer each client in a thread of its own, forever."""
     try:
         process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)
         try:
