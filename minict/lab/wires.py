@@ -394,7 +394,7 @@ def pull_cables(places: dict, port: int = 80) -> Pulled:
     """
     pulled = Pulled()
     with look(places) as found:
-        _hurry(found)
+        hurry(found)
         ends = [(there.name, end.index) for here, end, there, _ in _cables(found) if here is found[0]]
     _frame(pulled, "none", places, port)
     for name, index in ends:
@@ -451,7 +451,8 @@ def _switch(place: Place, index: int, on: bool) -> None:
         kernel.request(netlink.RTM_NEWLINK, _LINK.pack(0, 0, index, int(on), netlink.IFF_UP))
 
 
-def _hurry(places: list[Place]) -> None:
+def hurry(places: list[Place]) -> None:
+    """Let the kernel ask three times within one second, and not three, who has an address.  Source: arp(7)."""
     for place in places:
         with inside(place.fd):
             for each in place.interfaces:

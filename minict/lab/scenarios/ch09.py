@@ -28,6 +28,8 @@ class Shop:
             minict.run("tiny", "sleep 100000", network="none", detach=True) for _ in range(3)
         ]
         run_in_child(self._wire_up)
+        with wires.look({"web": self.web, "db": self.db}) as places:
+            wires.hurry(places)
         self.servers = [words.start_database(self.db)]
         self.homes = [os.readlink(f"/proc/{box.pid}/ns/net") for box in self.boxes]
         fault(self)
