@@ -136,7 +136,7 @@ def network_map(places: dict) -> Picture:
     with look(places) as found:
         cables = _cables(found)
         sheet = _Sheet(_WIDTH, _height(found, cables))
-        _draw_map(sheet, found, cables)
+        _draw_map(sheet, found, cables, sheet.height)
         return sheet.picture(_map_in_words(found, cables))
 
 
@@ -182,7 +182,8 @@ def _bridges(host: Place, cables: list) -> list[Interface]:
     ]
 
 
-def _draw_map(sheet: _Sheet, places: list[Place], cables: list, top: float = 12) -> None:
+def _draw_map(sheet: _Sheet, places: list[Place], cables: list, bottom: float) -> None:
+    top = 12
     host, others = places[0], places[1:]
     upper = _upper(places)
     span = len(others) * _BOX + (len(others) - 1) * _GAP
@@ -193,7 +194,7 @@ def _draw_map(sheet: _Sheet, places: list[Place], cables: list, top: float = 12)
         sheet.text(x + 14, top + 20, _short(place.name, 18), 13, INK, "bold")
         _draw_interfaces(sheet, x + 14, top + 44, _listed(place))
     y = top + upper + 66
-    sheet.box(14, y, _WIDTH - 28, sheet.height - y - 12, "#f1f5f9", HOST, 10, 1.8)
+    sheet.box(14, y, _WIDTH - 28, bottom - y - 12, "#f1f5f9", HOST, 10, 1.8)
     plugs: dict[str, list] = {}
     for here, end, there, peer in cables:
         plugs.setdefault(there.name, []).append((here, end, there, peer))
@@ -223,7 +224,7 @@ def _draw_map(sheet: _Sheet, places: list[Place], cables: list, top: float = 12)
     _draw_own_cables(sheet, host, cables, y)
     for bridge in bridges:
         _draw_bridge(sheet, bridge, strips[bridge.index], ports.get(bridge.index, []))
-    _draw_host(sheet, host, cables, bridges)
+    _draw_host(sheet, host, cables, bridges, bottom - 36)
 
 
 def _draw_interfaces(sheet: _Sheet, x: float, y: float, shown: list[Interface]) -> None:
@@ -270,8 +271,7 @@ def _draw_bridge(sheet: _Sheet, bridge: Interface, y: float, ports: list[float])
     )
 
 
-def _draw_host(sheet: _Sheet, host: Place, cables: list, bridges: list[Interface]) -> None:
-    y = sheet.height - 36
+def _draw_host(sheet: _Sheet, host: Place, cables: list, bridges: list[Interface], y: float) -> None:
     sheet.text(30, y, host.name, 13, INK, "bold")
     drawn = {id(each) for here, end, there, peer in cables for each in (end, peer)} | {id(each) for each in bridges}
     rest = [each for each in host.interfaces if id(each) not in drawn]
@@ -371,20 +371,39 @@ def _reach_in_words(places: list[Place], answers: dict) -> str:
 
 
 class Pulled:
-    """What became of a network when one cable after the other was pulled: *frames* has a drawing (SVG) and the answers
-    of :func:`reach` for each."""
+    """What became of a network when one cable after the other was pulled: *answers* has those of :func:`reach`, by the
+    name of the place whose cable that was."""
 
     def __init__(self):
-        self.frames: dict[str, tuple[str, dict]] = {}
+        self.answers: dict[str, dict] = {}
+        self._sheets: dict[str, tuple[_Sheet, str]] = {}
 
     @property
     def names(self) -> list[str]:
-        """The frames' names, in order."""
-        return list(self.frames)
+        """The places, in order; "none" comes first."""
+        return list(self.answers)
 
     def draw(self, name: str) -> str:
-        """SVG: the network, and who reaches whom, while the cable *name* is pulled."""
-        return self.frames[name][0]
+        """SVG: the network, and who reaches whom, while the cable of *name* is pulled."""
+        return _svg(self._sheets[name][0])
+
+    def picture(self, name: str) -> Picture:
+        """The same, standing still."""
+        sheet, sentence = self._sheets[name]
+        return sheet.picture(sentence)
+
+    def look(self, name: str, places: dict, port: int) -> None:
+        """Remember how things are now, while the cable of *name* is pulled."""
+        with look(places) as found:
+            for place in found:
+                _forget_neighbours(place)
+            cables = _cables(found)
+            answers = self.answers[name] = reach(found, port, seconds=4)
+            top = _height(found, cables)
+            sheet = _Sheet(_WIDTH, top + 66 + 40 * len(found))
+            _draw_map(sheet, found, cables, top)
+            _draw_reach(sheet, found, answers, top + 4, port)
+            self._sheets[name] = sheet, f"{_map_in_words(found, cables)}; {_reach_in_words(found, answers)}"
 
 
 def pull_cables(places: dict, port: int = 80) -> Pulled:
@@ -396,39 +415,16 @@ def pull_cables(places: dict, port: int = 80) -> Pulled:
     with look(places) as found:
         hurry(found)
         ends = [(there.name, end.index) for here, end, there, _ in _cables(found) if here is found[0]]
-    _frame(pulled, "none", places, port)
+    pulled.look("none", places, port)
     for name, index in ends:
         with look(places) as found:
             _switch(found[0], index, on=False)
         try:
-            _frame(pulled, name, places, port)
+            pulled.look(name, places, port)
         finally:
             with look(places) as found:
                 _switch(found[0], index, on=True)
     return pulled
-
-
-def _frame(pulled: Pulled, name: str, places: dict, port: int) -> None:
-    with look(places) as found:
-        for place in found:
-            _forget_neighbours(place)
-        cables = _cables(found)
-        answers = reach(found, port, seconds=4)
-        top = _height(found, cables)
-        sheet = _Sheet(_WIDTH, top)
-        _draw_map(sheet, found, cables)
-        table = _Sheet(_WIDTH, 72 + 40 * len(found))
-        _draw_reach(table, found, answers, 12, port)
-        pulled.frames[name] = (_stack(sheet, table), answers)
-
-
-def _stack(*sheets: _Sheet) -> str:
-    """SVG with the *sheets* below each other."""
-    parts, y = [], 0.0
-    for sheet in sheets:
-        parts.append(f"<g transform='translate(0 {y})'>{_svg(sheet)}</g>")
-        y += sheet.height
-    return f"<svg width='{_WIDTH}' height='{y:.0f}' viewBox='0 0 {_WIDTH} {y:.0f}'>{''.join(parts)}</svg>"
 
 
 def _svg(sheet: _Sheet) -> str:
@@ -437,11 +433,10 @@ def _svg(sheet: _Sheet) -> str:
     import matplotlib
 
     stream = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": str(id(sheet))}):
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
         sheet.figure.savefig(stream, format="svg", facecolor="none", metadata={"Date": None})
     drawing = stream.getvalue()
-    drawing = drawing[drawing.index("<svg") :]
-    head, rest = drawing.split(">", 1)
+    head, rest = drawing[drawing.index("<svg") :].split(">", 1)
     box = head[head.index("viewBox") :].split('"')[1]
     return f"<svg width='{sheet.width}' height='{sheet.height}' viewBox='{box}'>{rest}"
 

@@ -62,8 +62,8 @@ def _as_the_kernel_reads_it(number: int) -> str:
             kernel.add_address(lo, number.to_bytes(4, "big"), 32)
         except OSError:  # no address of a machine, such as one that begins with 0
             return socket.inet_ntoa(number.to_bytes(4, "big"))
-        (new,) = set(kernel.addresses(lo)) - before
-    return socket.inet_ntoa(new[0])
+        new = set(kernel.addresses(lo)) - before
+    return socket.inet_ntoa(new.pop()[0] if new else number.to_bytes(4, "big"))
 
 
 def _refuse(to_number, text: str) -> None:
@@ -312,7 +312,7 @@ def _look_into(guest: _Guest, cable: str, address: str, bridge: str) -> None:
     if theirs.addresses != [f"{address}/24"]:
         raise Feedback(
             f"{call} the guest's eth0 has {' and '.join(theirs.addresses)}. Expected: {address}/24. From the prefix the "
-            "kernel knows who else is on this cable: with /32 nobody is."
+            f"kernel knows who else is on this cable{': with /32 nobody is' * theirs.addresses[0].endswith('/32')}."
         )
     if not theirs.up:
         raise Feedback(f'{call} the guest\'s eth0 is still off: both ends of a cable must be on. state="up".')
@@ -567,6 +567,8 @@ def _why(got: bytes, expected: bytes) -> str:
     found = struct.unpack_from("=HH", got)
     if found == (kind, length):
         return "The length comes first, then the kind."
+    if struct.unpack_from("=II", got + bytes(4)) == (length, kind):
+        return 'Length and kind have 16 bits each: that is "=HH".'
     if struct.unpack_from(">HH", got) == (length, kind):
         return 'The bytes of the numbers are in the other order: "=HH" is the order of this machine.'
     if found[1] != kind:
@@ -583,6 +585,10 @@ def _why(got: bytes, expected: bytes) -> str:
         return "Zeros fill it up to a multiple of 4 bytes."
     if found[0] == length and len(got) > len(expected):
         return "There are too many zeros at the end: -len(value) % 4 says how many are missing to a multiple of 4."
+    if found[0] == length + 1:
+        return "One zero byte behind a text is enough."
+    if sorted(got) == sorted(expected):
+        return "The right bytes, in another order: the zeros come behind the value."
     return "Compare the two byte by byte."
 
 
