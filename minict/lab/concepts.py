@@ -308,7 +308,7 @@ def two_networks() -> Picture:
             ("ports", "80: taken once, in here"),
         )
         for number, (what, says) in enumerate(rows):
-            y = 62 + 33 * number
+            y = 60 + 32 * number
             sheet.box(x + 18, y, 324, 28, CARD, LINE, 6)
             sheet.text(x + 30, y + 14, what, 11.5, INK, "bold")
             sheet.text(x + 122, y + 14, says, 11, MUTED)

@@ -174,12 +174,11 @@ def _lower(places: list[Place], cables: list) -> float:
 
 
 def _bridges(host: Place, cables: list) -> list[Interface]:
-    """The bridges of the host that a cable is plugged into, or that have no port at all."""
-    used = {end.master for here, end, *_ in cables if here is host}
+    """The bridges of the host that a cable is plugged into; if there is none, those without a port."""
+    bridges = [each for each in host.interfaces if each.kind == "bridge"]
+    used = {end.master for here, end, *_ in cables if here is host and end.master}
     busy = {each.master for each in host.interfaces}
-    return [
-        each for each in host.interfaces if each.kind == "bridge" and (each.index in used or each.index not in busy)
-    ]
+    return [each for each in bridges if each.index in used] or [each for each in bridges if each.index not in busy]
 
 
 def _draw_map(sheet: _Sheet, places: list[Place], cables: list, bottom: float) -> None:
