@@ -17,6 +17,7 @@ from minict.lab.scenarios import ch09
 from minict.lab.switch import plug
 from minict.runtime.process import spawn
 from tests.support.in_child import forked
+from tests.support.notebook_kernel import Kernel
 
 
 def place() -> int:
@@ -142,3 +143,19 @@ def test_each_fault_of_the_shop_is_repaired_by_the_solution(fault, tiny):
         assert judge(task, shop) == ""
     finally:
         ch09.end(shop)
+
+
+def test_the_answers_of_chapter_09_carry_the_network_of_a_container(tiny):
+    """minict.run() sends its messages to the kernel through the learner's functions."""
+    tasks = sys.modules["minict.lab.exercise"].exercises()
+    with Kernel() as kernel:
+        kernel.run("import struct, minict\ncalls = []")
+        for id in ("net-1", "net-3"):
+            first, rest = tasks[id].solution.split('"""', 1)
+            docstring, body = rest.split('"""', 1)
+            source = f'{first}"""{docstring}"""\n    calls.append("{id}"){body}'
+            assert "From here on minict uses YOUR" in kernel.run(f'@exercise("{id}")\n{source}')
+        kernel.run("calls.clear()")
+        assert "eth0" in kernel.run('minict.run("tiny", "ip address")')
+        assert "{'net-1', 'net-3'}" in kernel.run("set(calls)")
+        kernel.run("minict.prune()")

@@ -73,11 +73,11 @@ def _refuse(to_number, text: str) -> None:
         return
     except (IndexError, TypeError, OSError, AssertionError) as error:
         raise Feedback(
-            f"to_number({text!r}) raised {type(error).__name__}: {error}. That is no address, so it is right to "
-            "refuse it, but the callers expect a ValueError."
+            f"to_number({text!r}) raised {type(error).__name__}: {error}. That is not an address, so it is right "
+            "to refuse it, but the callers expect a ValueError."
         ) from None
     raise Feedback(
-        f"to_number({text!r}) returned {number!r}, and that is no address: an address has four parts, each a number "
+        f"to_number({text!r}) returned {number!r}, and that is not an address: an address has four parts, each a number "
         "from 0 to 255. Raise a ValueError for anything else."
     )
 
@@ -91,15 +91,15 @@ Exercise(
     check=check_to_number,
     starter='''
         def to_number(address):
-            """10.0.0.1 as one number of 32 bits.  ValueError if the text is no such address."""
+            """10.0.0.1 as one number of 32 bits.  ValueError if the text is not such an address."""
             parts = address.split(".")
             ...    # four parts, each a number from 0 to 255? if not: raise ValueError(…)
             ...    # the first part is the highest 8 bits of the number, the last one the lowest
     ''',
     hints=[
         "Begin with number = 0. For each part: make room for 8 more bits on the right, and add the part.",
-        "Room for 8 bits is number << 8, which is number * 256. int(part) raises ValueError by itself for what is no "
-        "number; too large, negative, or too many parts is for you to refuse.",
+        "Room for 8 bits is number << 8, which is number * 256. int(part) raises ValueError by itself for what is not "
+        "a number; too large, negative, or too many parts is for you to refuse.",
         "for part in parts: number = number << 8 | int(part). Before it: if len(parts) != 4 or any part is not between "
         "0 and 255: raise ValueError(address).",
     ],
@@ -278,29 +278,29 @@ def _look_into(guest: _Guest, cable: str, address: str, bridge: str) -> None:
     """What of the work is not done, in the order in which it is done."""
     call = f"after plug({guest.pid}, {cable!r}, {address!r}{', ' + repr(bridge) if bridge != 'switch' else ''})"
     host, there = wires.Place("the host", None), guest.place()
-    ours = next((each for each in host.interfaces if each.name == cable), None)
+    near = next((each for each in host.interfaces if each.name == cable), None)
     master = next(each for each in host.interfaces if each.name == bridge)
     theirs = next((each for each in there.interfaces if each.name == "eth0"), None)
     lo = next(each for each in there.interfaces if each.name == "lo")
     elsewhere = [each.name for each in host.interfaces for known in each.addresses if known.startswith(address)]
-    if ours is None:
+    if near is None:
         raise Feedback(f"{call} the host has no interface {cable}: its name is the function's second argument.")
     if theirs is None:
         raise Feedback(
             f"{call} the guest has no eth0. The other end of the cable must be in its namespace: "
             'peer={"ifname": "eth0", "net_ns_pid": pid}.'
         )
-    if not ours.master:
+    if not near.master:
         raise Feedback(
-            f"{call} the interface {cable} is no port of the bridge: what comes out of the cable goes nowhere. "
+            f"{call} the interface {cable} is not a port of the bridge: what comes out of the cable goes nowhere. "
             'host.link("set", index=…, master=…), with the index of the bridge.'
         )
-    if ours.master != master.index:
+    if near.master != master.index:
         raise Feedback(
             f"{call} the interface {cable} is a port of another interface than {bridge}. The name of the bridge is the "
             "function's last argument, and master= wants its index."
         )
-    if not ours.up:
+    if not near.up:
         raise Feedback(f'{call} the host\'s end, {cable}, is still off: an interface is born off. state="up".')
     if elsewhere:
         raise Feedback(
@@ -397,7 +397,7 @@ Exercise(
                 with IPRoute() as host, IPRoute(netns=f"/proc/{pid}/ns/net") as guest:
                     host.link("add", ifname=cable, kind="veth", peer={"ifname": "eth0", "net_ns_pid": pid})
         """,
-            "no port of the bridge",
+            "not a port of the bridge",
         ),
         "its own pid, as in the snippet": (
             """
