@@ -758,15 +758,19 @@ def check_string(string):
             f"after string(…) the caller's own namespace has a new interface: {', '.join(left)}. Both ends belong to "
             "the two processes, and the caller has none."
         )
-    for guest, address in ((one, "10.8.0.1"), (two, "10.8.0.2")):
-        which = "first" if guest is one else "second"
-        ends = [each for each in guest.place().interfaces if each.kind == "veth"]
-        if not ends:
-            raise Feedback(f"after string(…) the {which} process has no end of a veth pair in its namespace.")
-        if not any(each.startswith(f"{address}/") for each in ends[0].addresses):
-            raise Feedback(f"the {which} process should have the address {address}. {ends[0].in_words()}.")
-        if not ends[0].up:
-            raise Feedback(f"the end of the {which} process is still off. {ends[0].in_words()}.")
+    both = {"first": (one, "10.8.0.1"), "second": (two, "10.8.0.2")}
+    ends = {
+        name: [each for each in guest.place().interfaces if each.kind == "veth"] for name, (guest, _) in both.items()
+    }
+    for name in both:
+        if not ends[name]:
+            raise Feedback(f"after string(…) the {name} process has no end of a veth pair in its namespace.")
+    for name, (_, address) in both.items():
+        (end,) = ends[name]
+        if not any(each.startswith(f"{address}/") for each in end.addresses):
+            raise Feedback(f"the {name} process should have the address {address}. {end.in_words()}.")
+        if not end.up:
+            raise Feedback(f"the end of the {name} process is still off. {end.in_words()}.")
     answers = wires.knock_all(
         {"first to the second": (one.fd, "10.8.0.2"), "second to the first": (two.fd, "10.8.0.1")}, seconds=5
     )
