@@ -585,6 +585,8 @@ def _why(got: bytes, expected: bytes) -> str:
         return "Zeros fill it up to a multiple of 4 bytes."
     if found[0] == length and len(got) > len(expected):
         return "There are too many zeros at the end: -len(value) % 4 says how many are missing to a multiple of 4."
+    if len(got) == 8 == len(expected) and got[4:] == expected[:3:-1]:
+        return 'The bytes of the value are in the other order: "=I" is the order of this machine.'
     if found[0] == length + 1:
         return "One zero byte behind a text is enough."
     if sorted(got) == sorted(expected):
@@ -726,6 +728,17 @@ Exercise(
                 return struct.pack("!HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
         """,
             "in the other order",
+        ),
+        "a number in the network's byte order": (
+            """
+            def attribute(kind, value):
+                if isinstance(value, int):
+                    value = value.to_bytes(4, "big")
+                elif isinstance(value, str):
+                    value = value.encode() + b"\\0"
+                return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
+        """,
+            "The bytes of the value are in the other order",
         ),
         "text where bytes are": (
             """
