@@ -32,6 +32,10 @@ _MOUNTS = (
     "{call} here would change the mounts of the whole machine: "
     "start the cell with %%child, and unshare(CLONE_NEWNS) first"
 )
+_WIRES = (
+    "{call} here would change the network of the whole machine: "
+    "start the cell with %%child, and unshare(CLONE_NEWNET) first"
+)
 _ENDS = "{call} here would end the notebook itself: start the cell with %%child"
 _BECOMES = "{call} here would replace the notebook by another program: start the cell with %%child"
 _RENAMES = "{call} here would rename the whole machine: unshare(CLONE_NEWUTS) first, in a %%child"
@@ -62,7 +66,7 @@ class Guards:
 
     def __init__(self, space: dict):
         self.space, self.kernel = space, os.getpid()
-        self.machines = {file: os.readlink(f"/proc/self/ns/{file}") for file in ("mnt", "uts", "pid")}
+        self.machines = {file: os.readlink(f"/proc/self/ns/{file}") for file in ("mnt", "uts", "pid", "net")}
         self.proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)  # a cell may have gone where there is no /proc
 
     def asked_by_a_cell(self, depth: int = 2) -> bool:
@@ -114,7 +118,7 @@ class Guards:
         return (pid == -1 and self.in_the_machines("pid")) or (pid == 0 and os.getpid() == self.kernel)
 
     def refuse_words(self, command) -> None:
-        """Raise if a shell's *command* would rename the machine, change its mounts, or kill all that runs."""
+        """Raise if a shell's *command* would rename the machine, change its mounts or network, or kill all."""
         for file, sentence, pattern in _SHELL:
             match = pattern.search(_text_of(command))
             if match and self.in_the_machines(file):
@@ -127,6 +131,7 @@ _SHELL = [  # what a shell's line does, as far as a line can tell
     ("uts", _RENAMES, re.compile(_SUDO + r"hostnamectl\s+(?:set-)?hostname\s+\S+", re.M)),
     ("mnt", _MOUNTS, re.compile(_SUDO + r"mount\s+(?:-\S+\s+)*[^\s;&|)-][^;&|)]*", re.M)),
     ("mnt", _MOUNTS, re.compile(_SUDO + r"(?:umount|pivot_root)\s+[^\s;&|)][^;&|)]*", re.M)),
+    ("net", _WIRES, re.compile(_SUDO + r"ip\s+(?:-\S+\s+)*[lar]\w*\s+(?:add|set|change|replace)\b[^;&|)]*", re.M)),
     ("pid", _KILLS, re.compile(_SUDO + r"kill\s+(?:-\S+\s+)?(?:--\s+)?-1\b", re.M)),
 ]
 
