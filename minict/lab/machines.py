@@ -92,7 +92,12 @@ class Machine:
     # ---- calls -------------------------------------------------------------------------------------------------
 
     def serve(self, port: int, address: str = "0.0.0.0") -> None:
-        """Answer each connection to *port*: who speaks, and from which address the caller seems to come."""
+        """Answer each connection to *port*: who speaks, and from which address the caller seems to come.
+
+        Nothing happens when the machine does that already.  Raises :class:`OSError`, such as EADDRINUSE.
+        """
+        if (address, port) in [server.getsockname() for server in self._servers]:
+            return
         with self.inside():
             server = socket.create_server((address, port))
         self._servers.append(server)
@@ -148,7 +153,9 @@ class Machine:
     # ---- names ---------------------------------------------------------------------------------------------------
 
     def serve_names(self, names: dict[str, str], address: str = "0.0.0.0") -> None:
-        """Be a name server, with these *names* and their addresses."""
+        """Be a name server, with these *names* and their addresses; nothing happens when it is one already."""
+        if (address, 53) in [server.getsockname() for server in self._servers]:
+            return
         with self.inside():
             server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         server.bind((address, 53))

@@ -49,7 +49,7 @@ ONLY_LOOK = {
         "__exit__",
         "close",
         "bridge_chains",
-        "_transaction",
+        "transaction",
         "_handles",
         "_library",
         "_bridges",
