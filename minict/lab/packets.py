@@ -5,6 +5,7 @@ them.  Each writes the addresses of the first packet that passes into a set.  So
 seen, and the ports that change with each call are not a part of it.
 
 ==================  ===================================================================
+:func:`machines`    the three machines of the chapter
 :func:`hooks`       the idea: five places where a packet can be changed
 :func:`record`      the ways of some calls through a :class:`.machines.Machine`
 :class:`Travels`    what was recorded: a picture, and a drawing for :func:`.figures.live`
@@ -159,6 +160,36 @@ class Travels:
             f"{'the answer: ' + html.escape(travel.answer) if last else 'on to the next hook'}</text></svg>"
         )
         return "".join(parts)
+
+
+def machines() -> Picture:
+    """The world, the host and the box of :mod:`.machines`, with their cables and addresses."""
+    sheet = _Sheet(920, 220)
+    for x, width, name, says in (
+        (24, 190, "world", "a machine on the internet"),
+        (300, 330, "host", "where containers run"),
+        (716, 180, "box", "a container"),
+    ):
+        sheet.box(x, 24, width, 172, "#fff7ed" if name == "box" else FAINT, LIT if name == "box" else HOST, 12, 2)
+        sheet.text(x + 18, 50, name, 15, INK, "bold")
+        sheet.text(x + 18, 72, says, 11, MUTED)
+    for x, width, interface, address in (
+        (42, 154, "eth0", "203.0.113.9"),
+        (318, 136, "eth0", "203.0.113.1"),
+        (476, 136, "br0, the bridge", "10.99.0.1"),
+        (734, 144, "eth0", "10.99.0.2"),
+    ):
+        sheet.box(x, 110, width, 58, CARD, MUTED, 8, 1.4)
+        sheet.text(x + width / 2, 128, interface, 11, MUTED, align="center")
+        sheet.text(x + width / 2, 150, address, 12.5, INK, "bold", "center", True)
+    for x, to in ((196, 318), (612, 734)):
+        sheet.line([(x, 139), (to, 139)], LIT, 3)
+        sheet.box((x + to) / 2 - 26, 128, 52, 22, CARD, LIT, 6)
+        sheet.text((x + to) / 2, 139, "veth", 11, LIT_EDGE, "bold", "center")
+    return sheet.picture(
+        "three machines: the world at 203.0.113.9 has a cable to the host at 203.0.113.1; the host's bridge at "
+        "10.99.0.1 has one to the box at 10.99.0.2"
+    )
 
 
 def hooks() -> Picture:

@@ -201,6 +201,189 @@ Exercise(
 
 # ---- world-2 ---------------------------------------------------------------------------------------------------
 
+_FURTHER = "198.51.100.127"  # a second address of the world: not everything with 127 in it is a loopback
+_FILES = {  # what a resolv.conf says, and the addresses that its lines with a name server have
+    "the resolver of systemd": (
+        "# This is /run/systemd/resolve/stub-resolv.conf\nnameserver 127.0.0.53\noptions edns0 trust-ad\nsearch lan\n",
+        ["127.0.0.53"],
+    ),
+    "two that answer": (f"search lan\nnameserver {_WORLD}\nnameserver {_SUBNET}.1\n", [_WORLD, f"{_SUBNET}.1"]),
+    "comments": (f"#nameserver {_SUBNET}.1\n; nameserver {_SUBNET}.1\nnameserver\t{_WORLD}   # ours\n", [_WORLD]),
+    "IPv6": (f"nameserver ::1\nnameserver 2001:db8::53\nnameserver {_HOST}\n", ["::1", "2001:db8::53", _HOST]),
+    "other loopbacks": (
+        f"nameserver 127.0.0.1\nnameserver 0.0.0.0\nnameserver 127.1.2.3\nnameserver {_FURTHER}\n",
+        ["127.0.0.1", "0.0.0.0", "127.1.2.3", _FURTHER],
+    ),
+    "an unfinished line": ("nameserver\n\noptions nameserver rotate\n", []),
+    "nothing": ("", []),
+}
+
+
+def check_reachable(reachable):
+    """Name servers at several addresses; a box asks each one that a file names, and the kernel says which can be
+    reached."""
+    world, host, box = _street()
+    host.nft(_CHAINS + f'add rule ip lab postrouting ip saddr {_SUBNET}.0/24 oifname != "{_BRIDGE}" masquerade')
+    world.do(f"ip address add {_FURTHER}/24 dev eth0")
+    names = {"shop.example": _WORLD}
+    for address in (_WORLD, _FURTHER):
+        world.serve_names(names, address)
+    for address in ("127.0.0.53", "127.0.0.1", "127.1.2.3", _HOST, f"{_SUBNET}.1"):
+        host.serve_names(names, address)
+    for text, named in _FILES.values():
+        told = {address: box.look_up("shop.example", address) for address in named}
+        wanted = [address for address in named if told[address] == _WORLD]
+        found = reachable(text)
+        if found != wanted:
+            raise Feedback(f"for\n{_indented(text)}reachable() returned {found!r}. {_difference(found, wanted, told)}")
+
+
+def _indented(text: str) -> str:
+    return "".join(f"    {line}\n" for line in text.splitlines()) or "    (an empty file)\n"
+
+
+def _difference(found, wanted: list[str], told: dict[str, str]) -> str:
+    if not isinstance(found, list):
+        return f"It should return a list of texts: {wanted}."
+    for address in found:
+        if address not in told:
+            return f"{address!r} is not the address of a line that begins with the word nameserver."
+        if address not in wanted:
+            return f"A box asked the name server at {address}: {told[address]}. " + (
+                "The box has no IPv6."
+                if ":" in address
+                else "To the box, that address is the box itself, not the host."
+            )
+    for address in wanted:
+        if address not in found:
+            return f"A box asked the name server at {address}, and got an answer: it belongs into the list."
+    return f"The order should be that of the file, each once: {wanted}."
+
+
+Exercise(
+    "world-2",
+    "Whom can a container ask?",
+    minutes=7,
+    difficulty=1,
+    reference=dns.reachable,
+    check=check_reachable,
+    seconds=_SECONDS,
+    starter='''
+        def reachable(text):
+            """The addresses of the name servers in a resolv.conf that a container can ask, in their order."""
+            servers = []
+            for line in text.splitlines():
+                words = line.split()
+                ...    # is it a line with a name server? can a container reach it?
+            return servers
+    ''',
+    hints=[
+        'A line with a name server has two words or more, and the first is "nameserver". The second is the address.',
+        "Three kinds cannot be reached: the loopback, 127 and anything; 0.0.0.0, which means this machine itself; and "
+        "IPv6, which has colons.",
+        'if words[:1] == ["nameserver"] and len(words) > 1, then ask words[1].startswith(("127.", "0.")) and ":" in '
+        "words[1].",
+    ],
+    right={
+        "with the module ipaddress": """
+            def reachable(text):
+                import ipaddress
+                servers = []
+                for line in text.splitlines():
+                    words = line.split()
+                    if len(words) >= 2 and words[0] == "nameserver":
+                        address = ipaddress.ip_address(words[1])
+                        if address.version == 4 and not address.is_loopback and not address.is_unspecified:
+                            servers.append(words[1])
+                return servers
+        """,
+        "with a pattern": """
+            def reachable(text):
+                import re
+                return re.findall(r"^nameserver[ \\t]+(?!127\\.|0\\.)([0-9.]+)(?![0-9.:])", text, re.M)
+        """,
+        "in one line": """
+            def reachable(text):
+                lines = [each.split() for each in text.splitlines() if each.startswith("nameserver")]
+                return [w[1] for w in lines if len(w) > 1 and w[1].split(".")[0] not in ("127", "0") and ":" not in w[1]]
+        """,
+    },
+    wrong={
+        "all of them": (
+            """
+            def reachable(text):
+                lines = [line.split() for line in text.splitlines()]
+                return [line[1] for line in lines if line[:1] == ["nameserver"] and len(line) > 1]
+        """,
+            "that address is the box itself",
+        ),
+        "the one of systemd": (
+            """
+            def reachable(text):
+                lines = [line.split() for line in text.splitlines()]
+                found = [line[1] for line in lines if line[:1] == ["nameserver"] and len(line) > 1]
+                return [each for each in found if each != "127.0.0.53" and ":" not in each]
+        """,
+            "asked the name server at 127.0.0.1: refused",
+        ),
+        "IPv6 too": (
+            """
+            def reachable(text):
+                lines = [line.split() for line in text.splitlines()]
+                found = [line[1] for line in lines if line[:1] == ["nameserver"] and len(line) > 1]
+                return [each for each in found if not each.startswith(("127.", "0."))]
+        """,
+            "The box has no IPv6",
+        ),
+        "whatever has a 127 in it": (
+            """
+            def reachable(text):
+                lines = [line.split() for line in text.splitlines()]
+                found = [line[1] for line in lines if line[:1] == ["nameserver"] and len(line) > 1]
+                return [each for each in found if "127" not in each and ":" not in each and each != "0.0.0.0"]
+        """,
+            "it belongs into the list",
+        ),
+        "comments too": (
+            """
+            def reachable(text):
+                found = [line.split()[-1] for line in text.splitlines() if "nameserver" in line]
+                return [each for each in found if not each.startswith(("127.", "0.")) and ":" not in each]
+        """,
+            "begins with the word nameserver",
+        ),
+        "an unfinished line": (
+            """
+            def reachable(text):
+                found = [line.split()[1] for line in text.splitlines() if line.startswith("nameserver")]
+                return [each for each in found if not each.startswith(("127.", "0.")) and ":" not in each]
+        """,
+            "raised IndexError",
+        ),
+        "one text": (
+            """
+            def reachable(text):
+                lines = [line.split() for line in text.splitlines()]
+                found = [line[1] for line in lines if line[:1] == ["nameserver"] and len(line) > 1]
+                return " ".join(each for each in found if not each.startswith(("127.", "0.")) and ":" not in each)
+        """,
+            "a list of texts",
+        ),
+        "sorted": (
+            """
+            def reachable(text):
+                lines = [line.split() for line in text.splitlines()]
+                found = {line[1] for line in lines if line[:1] == ["nameserver"] and len(line) > 1}
+                return sorted(each for each in found if not each.startswith(("127.", "0.")) and ":" not in each)
+        """,
+            "The order should be that of the file",
+        ),
+    },
+)
+
+
+# ---- world-3 ---------------------------------------------------------------------------------------------------
+
 _PORTS = f"""
     add element inet minict ports {{ tcp . 8080 : {_SUBNET}.2 . 80 }}
     add element inet minict ports-at {{ {_HOST} . tcp . 8081 : {_SUBNET}.2 . 80 }}
@@ -275,7 +458,7 @@ def _reaches(caller: Machine, address: str, port: int, sees: str, why: str) -> N
 
 
 Exercise(
-    "world-2",
+    "world-3",
     "Publish a port, for everybody",
     minutes=10,
     difficulty=3,
@@ -420,189 +603,6 @@ Exercise(
                 }
         """,
             "addressed to the host itself",
-        ),
-    },
-)
-
-
-# ---- world-3 ---------------------------------------------------------------------------------------------------
-
-_FURTHER = "198.51.100.127"  # a second address of the world: not everything with 127 in it is a loopback
-_FILES = {  # what a resolv.conf says, and the addresses that its lines with a name server have
-    "the resolver of systemd": (
-        "# This is /run/systemd/resolve/stub-resolv.conf\nnameserver 127.0.0.53\noptions edns0 trust-ad\nsearch lan\n",
-        ["127.0.0.53"],
-    ),
-    "two that answer": (f"search lan\nnameserver {_WORLD}\nnameserver {_SUBNET}.1\n", [_WORLD, f"{_SUBNET}.1"]),
-    "comments": (f"#nameserver {_SUBNET}.1\n; nameserver {_SUBNET}.1\nnameserver\t{_WORLD}   # ours\n", [_WORLD]),
-    "IPv6": (f"nameserver ::1\nnameserver 2001:db8::53\nnameserver {_HOST}\n", ["::1", "2001:db8::53", _HOST]),
-    "other loopbacks": (
-        f"nameserver 127.0.0.1\nnameserver 0.0.0.0\nnameserver 127.1.2.3\nnameserver {_FURTHER}\n",
-        ["127.0.0.1", "0.0.0.0", "127.1.2.3", _FURTHER],
-    ),
-    "an unfinished line": ("nameserver\n\noptions nameserver rotate\n", []),
-    "nothing": ("", []),
-}
-
-
-def check_reachable(reachable):
-    """Name servers at several addresses; a box asks each one that a file names, and the kernel says which can be
-    reached."""
-    world, host, box = _street()
-    host.nft(_CHAINS + f'add rule ip lab postrouting ip saddr {_SUBNET}.0/24 oifname != "{_BRIDGE}" masquerade')
-    world.do(f"ip address add {_FURTHER}/24 dev eth0")
-    names = {"shop.example": _WORLD}
-    for address in (_WORLD, _FURTHER):
-        world.serve_names(names, address)
-    for address in ("127.0.0.53", "127.0.0.1", "127.1.2.3", _HOST, f"{_SUBNET}.1"):
-        host.serve_names(names, address)
-    for text, named in _FILES.values():
-        told = {address: box.look_up("shop.example", address) for address in named}
-        wanted = [address for address in named if told[address] == _WORLD]
-        found = reachable(text)
-        if found != wanted:
-            raise Feedback(f"for\n{_indented(text)}reachable() returned {found!r}. {_difference(found, wanted, told)}")
-
-
-def _indented(text: str) -> str:
-    return "".join(f"    {line}\n" for line in text.splitlines()) or "    (an empty file)\n"
-
-
-def _difference(found, wanted: list[str], told: dict[str, str]) -> str:
-    if not isinstance(found, list):
-        return f"It should return a list of texts: {wanted}."
-    for address in found:
-        if address not in told:
-            return f"{address!r} is not the address of a line that begins with the word nameserver."
-        if address not in wanted:
-            return f"A box asked the name server at {address}: {told[address]}. " + (
-                "The box has no IPv6."
-                if ":" in address
-                else "To the box, that address is the box itself, not the host."
-            )
-    for address in wanted:
-        if address not in found:
-            return f"A box asked the name server at {address}, and got an answer: it belongs into the list."
-    return f"The order should be that of the file, each once: {wanted}."
-
-
-Exercise(
-    "world-3",
-    "Whom can a container ask?",
-    minutes=7,
-    difficulty=1,
-    reference=dns.reachable,
-    check=check_reachable,
-    seconds=_SECONDS,
-    starter='''
-        def reachable(text):
-            """The addresses of the name servers in a resolv.conf that a container can ask, in their order."""
-            servers = []
-            for line in text.splitlines():
-                words = line.split()
-                ...    # is it a line with a name server? can a container reach it?
-            return servers
-    ''',
-    hints=[
-        'A line with a name server has two words or more, and the first is "nameserver". The second is the address.',
-        "Three kinds cannot be reached: the loopback, 127 and anything; 0.0.0.0, which means this machine itself; and "
-        "IPv6, which has colons.",
-        'if words[:1] == ["nameserver"] and len(words) > 1, then ask words[1].startswith(("127.", "0.")) and ":" in '
-        "words[1].",
-    ],
-    right={
-        "with the module ipaddress": """
-            def reachable(text):
-                import ipaddress
-                servers = []
-                for line in text.splitlines():
-                    words = line.split()
-                    if len(words) >= 2 and words[0] == "nameserver":
-                        address = ipaddress.ip_address(words[1])
-                        if address.version == 4 and not address.is_loopback and not address.is_unspecified:
-                            servers.append(words[1])
-                return servers
-        """,
-        "with a pattern": """
-            def reachable(text):
-                import re
-                return re.findall(r"^nameserver[ \\t]+(?!127\\.|0\\.)([0-9.]+)(?![0-9.:])", text, re.M)
-        """,
-        "in one line": """
-            def reachable(text):
-                lines = [each.split() for each in text.splitlines() if each.startswith("nameserver")]
-                return [w[1] for w in lines if len(w) > 1 and w[1].split(".")[0] not in ("127", "0") and ":" not in w[1]]
-        """,
-    },
-    wrong={
-        "all of them": (
-            """
-            def reachable(text):
-                lines = [line.split() for line in text.splitlines()]
-                return [line[1] for line in lines if line[:1] == ["nameserver"] and len(line) > 1]
-        """,
-            "that address is the box itself",
-        ),
-        "the one of systemd": (
-            """
-            def reachable(text):
-                lines = [line.split() for line in text.splitlines()]
-                found = [line[1] for line in lines if line[:1] == ["nameserver"] and len(line) > 1]
-                return [each for each in found if each != "127.0.0.53" and ":" not in each]
-        """,
-            "asked the name server at 127.0.0.1: refused",
-        ),
-        "IPv6 too": (
-            """
-            def reachable(text):
-                lines = [line.split() for line in text.splitlines()]
-                found = [line[1] for line in lines if line[:1] == ["nameserver"] and len(line) > 1]
-                return [each for each in found if not each.startswith(("127.", "0."))]
-        """,
-            "The box has no IPv6",
-        ),
-        "whatever has a 127 in it": (
-            """
-            def reachable(text):
-                lines = [line.split() for line in text.splitlines()]
-                found = [line[1] for line in lines if line[:1] == ["nameserver"] and len(line) > 1]
-                return [each for each in found if "127" not in each and ":" not in each and each != "0.0.0.0"]
-        """,
-            "it belongs into the list",
-        ),
-        "comments too": (
-            """
-            def reachable(text):
-                found = [line.split()[-1] for line in text.splitlines() if "nameserver" in line]
-                return [each for each in found if not each.startswith(("127.", "0.")) and ":" not in each]
-        """,
-            "begins with the word nameserver",
-        ),
-        "an unfinished line": (
-            """
-            def reachable(text):
-                found = [line.split()[1] for line in text.splitlines() if line.startswith("nameserver")]
-                return [each for each in found if not each.startswith(("127.", "0.")) and ":" not in each]
-        """,
-            "raised IndexError",
-        ),
-        "one text": (
-            """
-            def reachable(text):
-                lines = [line.split() for line in text.splitlines()]
-                found = [line[1] for line in lines if line[:1] == ["nameserver"] and len(line) > 1]
-                return " ".join(each for each in found if not each.startswith(("127.", "0.")) and ":" not in each)
-        """,
-            "a list of texts",
-        ),
-        "sorted": (
-            """
-            def reachable(text):
-                lines = [line.split() for line in text.splitlines()]
-                found = {line[1] for line in lines if line[:1] == ["nameserver"] and len(line) > 1}
-                return sorted(each for each in found if not each.startswith(("127.", "0.")) and ":" not in each)
-        """,
-            "The order should be that of the file",
         ),
     },
 )
