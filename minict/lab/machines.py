@@ -345,6 +345,8 @@ def _serve_names(server: socket.socket, names: dict[str, str]) -> None:
     with contextlib.suppress(OSError):
         while True:
             question, asker = server.recvfrom(512)
+            if not question:  # close() has shut it down
+                return
             query = DNSRecord.parse(question)
             name = str(query.q.qname).rstrip(".")
             answer = query.reply()
