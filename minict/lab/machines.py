@@ -47,6 +47,7 @@ class Machine:
         self.name, self.address = name, address
         self.namespace = _new_namespace()
         self._servers: list[socket.socket] = []
+        self._connections: set[socket.socket] = set()  # that callers have not closed yet
         with Rtnetlink(namespace=self.namespace) as netlink:
             netlink.set_up(netlink.index("lo"))
 
@@ -107,6 +108,7 @@ class Machine:
         with contextlib.suppress(OSError):
             while True:
                 connection, peer = server.accept()
+                self._connections.add(connection)
                 threading.Thread(target=self._talk, args=(connection, peer[0]), daemon=True).start()
 
     def _talk(self, connection: socket.socket, peer: str) -> None:
@@ -114,6 +116,7 @@ class Machine:
             print(f"{self.name} sees {peer}", file=lines, flush=True)
             for line in lines:
                 print(f"{self.name} heard {line.strip()}", file=lines, flush=True)
+        self._connections.discard(connection)
 
     def call(self, address: str, port: int = 80, source: str = "") -> str:
         """Connect to *address* and return the first line of the answer, or why there is none.
@@ -137,13 +140,14 @@ class Machine:
     # ---- what arrives --------------------------------------------------------------------------------------------
 
     def listen(self) -> None:
-        """From now on, remember the first packets of connections that arrive here, answered or not: :meth:`heard`."""
+        """From now on, remember the first packets of connections that arrive here, even if the kernel then drops them:
+        :meth:`heard`."""
         self.nft(
             "add table ip heard\n"
             f"add set ip heard first {{ type ipv4_addr . inet_service; flags dynamic; size {_HEARD}; }}\n"
-            "add chain ip heard input { type filter hook input priority filter; }\n"
-            "flush chain ip heard input\nflush set ip heard first\n"
-            "add rule ip heard input tcp flags & (syn | ack) == syn update @first { ip saddr . tcp dport }"
+            "add chain ip heard prerouting { type filter hook prerouting priority raw; }\n"
+            "flush chain ip heard prerouting\nflush set ip heard first\n"
+            "add rule ip heard prerouting tcp flags & (syn | ack) == syn update @first { ip saddr . tcp dport }"
         )
 
     def heard(self) -> list[str]:
@@ -183,9 +187,10 @@ class Machine:
 
     def close(self) -> None:
         """End the machine's servers, and let its network go."""
-        for server in self._servers:
+        for each in (*self._servers, *list(self._connections)):
             with contextlib.suppress(OSError):
-                server.shutdown(socket.SHUT_RDWR)
+                each.shutdown(socket.SHUT_RDWR)  # it wakes the thread that waits here
+        for server in self._servers:
             server.close()
         self._servers.clear()
         if self.namespace >= 0:

@@ -228,5 +228,5 @@ def hooks() -> Picture:
     sheet.text(455, 264, "orange: here rules can translate addresses", 11, LIT_EDGE, "bold", "center")
     return sheet.picture(
         "a packet that arrives passes prerouting, then input when it is for the host, or forward and postrouting when "
-        "it passes through; a packet of the host itself passes output and postrouting, and never prerouting"
+        "it passes through; a packet of the host itself begins at output and then passes postrouting"
     )

@@ -38,8 +38,8 @@ def port_chains() -> dict[str, tuple[str, tuple[str, ...]]]:
     """The chains that translate published ports, which all bridges share: name -> (hook, rules).
 
     No other machine may reach 127.0.0.1 (CVE-2020-8558): before routing, a packet from outside could claim that
-    destination. Packets of the host itself never pass prerouting; they take the output hook. Source: nft(8), ADDRESS
-    FAMILIES.
+    destination. Packets of the host itself begin at the output hook: the rules in prerouting are not asked about them.
+    Source: nft(8), ADDRESS FAMILIES.
     """
     not_loopback = "ip daddr != 127.0.0.0/8"
     return {

@@ -401,7 +401,7 @@ def check_port_chains(port_chains):
     host.setting(f"net.ipv4.conf.{_BRIDGE}.route_localnet", 1)
     _reaches(world, _HOST, 8080, _WORLD, "Packets from outside pass the hook prerouting: is there a chain with rules?")
     _reaches(world, _HOST, 8081, _WORLD, "This port is published at one address. There are two rules: use both.")
-    own = "What the host itself sends never passes prerouting. Which hook does it pass first?"
+    own = "What the host itself sends does not arrive from outside, and the rules in prerouting are not asked. At which hook does it begin?"
     _reaches(host, _HOST, 8080, _HOST, own)
     _reaches(host, _HOST, 8081, _HOST, "This port is published at one address. There are two rules: use both.")
     _reaches(
@@ -475,7 +475,7 @@ Exercise(
                     "type nat hook prerouting priority dstnat;",
                     (f"{foreign} {TO_PORT_AT_ADDRESS}", f"{foreign} {TO_PORT}"),
                 ),
-                ...: ...,    # and for the packets that never pass prerouting
+                ...: ...,    # and for what the host itself sends
             }
     ''',
     hints=[
@@ -528,7 +528,7 @@ Exercise(
                     ),
                 }
         """,
-            "never passes prerouting",
+            "At which hook does it begin?",
         ),
         "input": (
             """
@@ -622,13 +622,13 @@ def check_publish(publish):
     _apply(host, commands, "the commands")
     gateway = f"{_SUBNET}.1"
     _published(world, _HOST, _WORLD, "From outside: translate the destination in prerouting.")
-    _published(host, _HOST, (_HOST, gateway), "The host's own packets pass output instead of prerouting.")
+    _published(host, _HOST, (_HOST, gateway), "The host's own packets begin at output, and not at prerouting.")
     _published(
         host,
         "127.0.0.1",
         gateway,
-        "The packet leaves by the bridge with 127.0.0.1 as its sender, and the box would answer to itself: give it the "
-        "host's address on the way out.",
+        "The packet leaves by the bridge with 127.0.0.1 as its sender, which in the box means the box itself, and the box drops "
+        "it: give it the host's address on the way out.",
     )
     _published(
         box,
@@ -740,10 +740,10 @@ Challenge(
         """,
     },
     wrong={
-        "not for the host itself": (_without("add rule ip mine own {to_box}"), "pass output instead of prerouting"),
+        "not for the host itself": (_without("add rule ip mine own {to_box}"), "begin at output"),
         "not for localhost": (
             _without('add rule ip mine leaving ip saddr 127.0.0.0/8 oifname "{bridge}" masquerade'),
-            "answer to itself",
+            "means the box itself",
         ),
         "not for the box itself": (
             _without('add rule ip mine leaving ip saddr {address} oifname "{bridge}" ct status dnat masquerade'),

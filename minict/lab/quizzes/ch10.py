@@ -35,16 +35,16 @@ Quiz(
         ),
         right(
             "A packet of the host does not arrive: it begins there",
-            "Yes: prerouting is for packets that come in from outside. The host's own packets pass output.",
+            "Yes: prerouting is for what comes in from outside. The host's own packets begin at output.",
         ),
     ),
     Question(
         "The host calls `127.0.0.1:8080`, and the packet is sent on to the container, with 127.0.0.1 as its sender. "
         "Why must the sender be changed as well?",
         right(
-            "The container would answer to 127.0.0.1: to itself",
-            "Yes: each network namespace has a loopback of its own. With the gateway's address as the sender the "
-            "answer comes back.",
+            "In the container 127.0.0.1 means the container, which drops such a packet",
+            "Yes: each network namespace has a loopback of its own, and nobody believes a packet from outside that "
+            "claims to come from oneself. The gateway's address is believed, and answered.",
         ),
         wrong(
             "Two changes of one packet have to be made together, or the checksum of the packet is wrong",
