@@ -43,7 +43,7 @@ def test_the_published_page_opens_and_the_packets_move(tmp_path, tiny):
             "print(",
             [
                 "for each in servers: each.stop()",
-                "for each in (front, middle, db): each.kill()",
+                "for each in (front, middle, db): each.stop(timeout=0)",
                 "store.remove('town')",
             ],
         )
