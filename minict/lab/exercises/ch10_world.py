@@ -108,7 +108,8 @@ Exercise(
     starter='''
         def masquerade(bridge, subnet):
             """The rule: what comes from subnet, and leaves other than by bridge, gets the host's own address."""
-            return f"..."
+            rule = ...    # two matches and a verb, as a text
+            return rule
     ''',
     hints=[
         "A rule is read from left to right: first what it matches, then what it does. Here two matches and one verb.",
@@ -391,7 +392,7 @@ _PORTS = f"""
 
 
 def check_port_chains(port_chains):
-    """One port published everywhere, one at one address; then whoever may reach them, and somebody who may not."""
+    """One port published everywhere, one at one address; then those who may reach them, and somebody who may not."""
     world, host, box = _street()
     chains = port_chains()
     _check_form(chains)
@@ -419,14 +420,14 @@ def check_port_chains(port_chains):
             f"a box calls port 8080 of the world, and the answer is: {answer}. The rules must only match packets that "
             "are addressed to the host itself: that is what fib daddr type local says in the rules above."
         )
-    world.do("ip address flush dev lo")  # a machine that takes 127.0.0.1 for a neighbour's address
+    world.do("ip address flush dev lo")  # a machine to which 127.0.0.1 is somebody else
     world.setting("net.ipv4.conf.eth0.route_localnet", 1)
     world.do(f"ip route add 127.0.0.1 via {_HOST}")
     answer = world.call("127.0.0.1", 8080)
     if answer not in _NOBODY:
         raise Feedback(
             f"another machine has sent the host a packet that is addressed to 127.0.0.1, and got an answer: {answer}. "
-            "What the host publishes for itself alone would be open to its neighbours (CVE-2020-8558). In prerouting, "
+            "What the host publishes for itself alone would be open to every machine of its network (CVE-2020-8558). In prerouting, "
             "translate nothing that is addressed to 127.0.0.0/8."
         )
 
@@ -448,6 +449,15 @@ def _check_form(chains) -> None:
             )
 
 
+def _under_their_names(port_chains):
+    """The learner's chains under the package's names, which removes chains by name: those at one hook become one."""
+    named = {}
+    for name, (hook, rules) in port_chains().items():
+        where = next((f"{each}-ports" for each in ("prerouting", "output") if f"hook {each} " in hook), name)
+        named[where] = (hook, (*named.get(where, ("", ()))[1], *rules))
+    return named
+
+
 def _reaches(caller: Machine, address: str, port: int, sees: str, why: str) -> None:
     answer = caller.call(address, port)
     if answer != f"box sees {sees}":
@@ -466,6 +476,7 @@ Exercise(
     check=check_port_chains,
     seconds=_SECONDS,
     imports="from minict.engine.networks.firewall import TO_PORT, TO_PORT_AT_ADDRESS",
+    adapt=_under_their_names,
     starter='''
         def port_chains():
             """The chains for published ports: a name -> (its hook, its rules)."""
@@ -589,7 +600,7 @@ Exercise(
         """,
             "has a comma",
         ),
-        "whatever is sent to the port, to whomever": (
+        "whatever is sent to that port of any machine": (
             """
             def port_chains():
                 everything = "meta l4proto { tcp, udp } dnat ip to meta l4proto . th dport map @ports"
@@ -749,7 +760,7 @@ Challenge(
             _without('add rule ip mine leaving ip saddr {address} oifname "{bridge}" ct status dnat masquerade'),
             "The box calls itself through the host",
         ),
-        "whoever calls that port of anybody": (_without("fib daddr type local "), "addressed to the host"),
+        "that port of any machine": (_without("fib daddr type local "), "addressed to the host"),
         "every port": (_SOLUTION.replace("tcp dport {outside}", "meta l4proto tcp"), "which nobody has published"),
         "the port of the text": (_SOLUTION.replace("{outside}", "8080"), "From outside"),
         "all senders": (
