@@ -276,14 +276,16 @@ def three_machines(
     world: str = "203.0.113.9",
     subnet: str = "10.99.0",
     bridge: str = "br0",
+    outward: str = "eth0",
     boxes: int = 1,
 ) -> list[Machine]:
     """The world, the host and the box, with their cables and addresses, and no route, no rule, no forwarding.
 
-    The other arguments are for checks: other addresses (/24), another name for the bridge, several *boxes*.
+    The other arguments are for checks: other addresses (/24), other names for the bridge and for the
+    host's interface *outward*, several *boxes*.
     """
     outside, middle = Machine("world", world), Machine("host", host)
-    _plug(middle, outside, "eth0", host)
+    _plug(middle, outside, outward, host)
     _address(outside, "eth0", world)
     with Rtnetlink(namespace=middle.namespace) as netlink:
         netlink.add_bridge(bridge, bridges.mac(f"{subnet}.1"))

@@ -14,7 +14,7 @@ _NOBODY = (SILENCE, REFUSED, NO_ROUTE, RESET)
 _SECONDS = 40  # a call without an answer takes one and a half, and a busy machine its time
 
 # Other addresses and names than in the text: nothing that is typed there is right here.
-_HOST, _WORLD, _SUBNET, _BRIDGE = "198.51.100.1", "198.51.100.9", "192.168.7", "shop0"
+_HOST, _WORLD, _SUBNET, _BRIDGE, _OUTWARD = "198.51.100.1", "198.51.100.9", "192.168.7", "shop0", "wan0"
 _CHAINS = """
     add table ip lab
     add chain ip lab postrouting { type nat hook postrouting priority srcnat; }
@@ -23,7 +23,7 @@ _CHAINS = """
 
 def _street(boxes: int = 1) -> list[Machine]:
     """World, host and boxes, with routes and forwarding, and somebody at port 80 of the world and of each box."""
-    machines = three_machines(host=_HOST, world=_WORLD, subnet=_SUBNET, bridge=_BRIDGE, boxes=boxes)
+    machines = three_machines(host=_HOST, world=_WORLD, subnet=_SUBNET, bridge=_BRIDGE, outward=_OUTWARD, boxes=boxes)
     world, host, *inner = machines
     host.setting("net.ipv4.ip_forward", 1)
     for where in ("all", _BRIDGE):
@@ -40,8 +40,11 @@ def _apply(host: Machine, commands: str, what: str) -> None:
     try:
         host.nft(commands)
     except ContainerError as error:
-        why = str(error).partition(": ")[2].rpartition("; ")[0].partition("Error: ")[2]
-        raise Feedback(f"nftables does not understand {what}: {why}") from None
+        why = str(error).partition("Error: ")[2].rpartition("; ")[0].partition(": add ")[0]
+        remedy = "Compare it word by word with the tables in the text."
+        if "not supported" in why and "dnat" in what:
+            remedy = "The kernel gives a packet a new destination only at prerouting and at output: which hook is this?"
+        raise Feedback(f"nftables refuses {what}\n  {why}\n{remedy}") from None
 
 
 # ---- world-1 ---------------------------------------------------------------------------------------------------
@@ -56,7 +59,7 @@ def check_masquerade(masquerade):
             f'masquerade("{_BRIDGE}", "{_SUBNET}.0/24") returned {rule!r}. It should return a rule: one text.'
         )
     host.nft(_CHAINS)
-    _apply(host, f"add rule ip lab postrouting {rule}", f"the rule {rule!r}")
+    _apply(host, f"add rule ip lab postrouting {rule}", f"the rule: {rule}")
     world.listen()
     seen = world_sees(box, world)
     if seen in _NOBODY:
@@ -74,7 +77,7 @@ def check_masquerade(masquerade):
         )
     if seen != _HOST:
         raise Feedback(f"a box calls the world, which sees {seen}. It should see the host, {_HOST}.")
-    host.do("ip address add 198.51.100.7/24 dev eth0")
+    host.do(f"ip address add 198.51.100.7/24 dev {_OUTWARD}")
     seen = host.call(_WORLD, source="198.51.100.7").rpartition(" ")[2]
     if seen != "198.51.100.7":
         raise Feedback(
@@ -161,6 +164,20 @@ Exercise(
         """,
             "stays among the containers",
         ),
+        "the way out of the text": (
+            """
+            def masquerade(bridge, subnet):
+                return f'ip saddr {subnet} oifname "eth0" masquerade'
+        """,
+            "made of the two arguments",
+        ),
+        "the match without its family": (
+            """
+            def masquerade(bridge, subnet):
+                return f'saddr {subnet} oifname != "{bridge}" masquerade'
+        """,
+            "word by word",
+        ),
         "a fixed address": (
             """
             def masquerade(bridge, subnet):
@@ -180,7 +197,7 @@ Exercise(
             def masquerade(bridge, subnet):
                 return f'add rule ip lab postrouting ip saddr {subnet} oifname != "{bridge}" masquerade'
         """,
-            "nftables does not understand the rule",
+            "nftables refuses the rule",
         ),
         "a verb too few": (
             """
@@ -247,6 +264,8 @@ def _difference(found, wanted: list[str], told: dict[str, str]) -> str:
     if not isinstance(found, list):
         return f"It should return a list of texts: {wanted}."
     for address in found:
+        if not isinstance(address, str):
+            return f"It should return a list of texts: {wanted}."
         if address not in told:
             return f"{address!r} is not the address of a line that begins with the word nameserver."
         if address not in wanted:
@@ -396,8 +415,8 @@ def check_port_chains(port_chains):
     world, host, box = _street()
     chains = port_chains()
     _check_form(chains)
-    everything = {**chains, **firewall.bridge_chains(_BRIDGE, f"{_SUBNET}.0/24")}
-    _apply(host, firewall.transaction(everything), "what port_chains() returned")
+    _try_each(host, chains)
+    host.nft(firewall.transaction({**chains, **firewall.bridge_chains(_BRIDGE, f"{_SUBNET}.0/24")}))
     host.nft(_PORTS)
     host.setting(f"net.ipv4.conf.{_BRIDGE}.route_localnet", 1)
     _reaches(world, _HOST, 8080, _WORLD, "Packets from outside pass the hook prerouting: is there a chain with rules?")
@@ -422,12 +441,12 @@ def check_port_chains(port_chains):
         )
     world.do("ip address flush dev lo")  # a machine to which 127.0.0.1 is somebody else
     world.setting("net.ipv4.conf.eth0.route_localnet", 1)
-    world.do(f"ip route add 127.0.0.1 via {_HOST}")
-    answer = world.call("127.0.0.1", 8080)
+    world.do(f"ip route add 127.0.0.0/8 via {_HOST}")
+    answer = world.call("127.5.5.5", 8080)
     if answer not in _NOBODY:
         raise Feedback(
-            f"another machine has sent the host a packet that is addressed to 127.0.0.1, and got an answer: {answer}. "
-            "What the host publishes for itself alone would be open to every machine of its network (CVE-2020-8558). In prerouting, "
+            f"another machine has sent the host a packet that is addressed to 127.5.5.5, and got an answer: {answer}. "
+            "All addresses that begin with 127 mean the host itself. What the host publishes for itself alone would be open to every machine of its network (CVE-2020-8558). In prerouting, "
             "translate nothing that is addressed to 127.0.0.0/8."
         )
 
@@ -447,6 +466,17 @@ def _check_form(chains) -> None:
                 f"the rules of the chain {name!r} are {rules!r}, and should be several texts: a tuple or a list. (A "
                 "tuple of one has a comma: (rule,).)"
             )
+
+
+def _try_each(host: Machine, chains: dict) -> None:
+    """Load one chain and one rule after the other, so that the feedback can name what nftables refuses."""
+    host.nft(firewall.transaction({}))
+    for name, (hook, rules) in chains.items():
+        _apply(host, f"add chain inet minict try {{ {hook} }}", f"the hook of the chain {name!r}: {hook}")
+        for rule in rules:
+            _apply(host, f"add rule inet minict try {rule}", f"this rule of the chain {name!r}: {rule}")
+        host.nft("delete chain inet minict try")
+    host.nft("delete table inet minict")
 
 
 def _under_their_names(port_chains):
@@ -553,7 +583,7 @@ Exercise(
                     "input-ports": ("type nat hook input priority 100;", (TO_PORT_AT_ADDRESS, TO_PORT)),
                 }
         """,
-            "nftables does not understand",
+            "only at prerouting and at output",
         ),
         "the loopback is left out twice": (
             """
@@ -577,6 +607,34 @@ Exercise(
                 }
         """,
             "CVE-2020-8558",
+        ),
+        "one loopback address of many": (
+            """
+            def port_chains():
+                foreign = "ip daddr != 127.0.0.1"
+                return {
+                    "prerouting-ports": (
+                        "type nat hook prerouting priority dstnat;",
+                        (f"{foreign} {TO_PORT_AT_ADDRESS}", f"{foreign} {TO_PORT}"),
+                    ),
+                    "output-ports": ("type nat hook output priority -100;", (TO_PORT_AT_ADDRESS, TO_PORT)),
+                }
+        """,
+            "All addresses that begin with 127",
+        ),
+        "half a match": (
+            """
+            def port_chains():
+                foreign = "!= 127.0.0.0/8"
+                return {
+                    "prerouting-ports": (
+                        "type nat hook prerouting priority dstnat;",
+                        (f"{foreign} {TO_PORT_AT_ADDRESS}", f"{foreign} {TO_PORT}"),
+                    ),
+                    "output-ports": ("type nat hook output priority -100;", (TO_PORT_AT_ADDRESS, TO_PORT)),
+                }
+        """,
+            "this rule of the chain 'prerouting-ports': != 127.0.0.0/8",
         ),
         "one rule": (
             """
