@@ -49,6 +49,8 @@ ONLY_LOOK = {
         "__exit__",
         "close",
         "bridge_chains",
+        "port_chains",
+        "masquerade",
         "transaction",
         "_handles",
         "_library",
