@@ -32,7 +32,9 @@ with a sentence that names the remedy; tracebacks are short.
 
 Learners work in copies of the chapters without outputs (:mod:`.copies`), and their record is one file
 (:mod:`.record`).  Some chapters import more: ``minict.lab.registry`` (a real registry on loopback),
-``minict.lab.attacks`` (the known ways out of a container, compiled), ``minict.lab.mutants`` (programs with one fault).
+``minict.lab.attacks`` (the known ways out of a container, compiled), ``minict.lab.mutants`` (programs with one fault),
+``minict.lab.machines`` (a world, a host and a box, made of network namespaces), ``minict.lab.packets`` (the way of a
+packet through a host's hooks).
 
 How a chapter is written
 ========================
