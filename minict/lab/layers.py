@@ -39,8 +39,8 @@ def room_for_layers() -> str:
         if os.path.isdir(directory) and overlay.works_in(directory):
             return directory
     raise OSError(
-        f"overlayfs can't be used in {usual} or /dev/shm: let TMPDIR name a directory on ext4, XFS or "
-        "tmpfs; `minict doctor` says more"
+        f"overlayfs can't be used in {usual} or /dev/shm: let TMPDIR name a directory on ext4, xfs, btrfs or tmpfs; "
+        "`minict doctor` says more"
     )
 
 
@@ -56,8 +56,8 @@ def upper_of(container) -> str:
         if name == "upperdir" and os.path.isdir(value):  # in a dev container it may be one of the host's
             return value
     raise LookupError(
-        f"the root of {container.name} is a copy of its image, without an upper layer: overlayfs can't be used where "
-        "minict keeps its files. `minict doctor` says more"
+        f"the root of {container.name} is a copy of its image, without an upper layer, because overlayfs can't be used "
+        f"there: {overlay.remedy()}"
     )
 
 

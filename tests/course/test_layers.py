@@ -8,11 +8,13 @@ import tempfile
 import pytest
 
 import minict
-from minict.engine.images import overlay
+from minict.engine.images import overlay, store
 from minict.engine.images.diff import merged_names
 from minict.kernel import mount as k
 from minict.lab.exercise import exercises, judge
 from minict.lab.layers import disk_usage, layer_table, room_for_layers, upper_of
+from minict.lab.scenario import judge as judge_scenario
+from minict.lab.scenario import scenarios
 from minict.lab.verdict import readable
 from tests.support.notebook_kernel import Kernel
 
@@ -56,6 +58,16 @@ def test_the_upper_layer_of_a_container_is_where_the_kernel_says(tiny):
         with open(f"{upper_of(box)}/zeros", "rb") as file:
             assert file.read() == bytes(100_000)
         assert 100_000 <= disk_usage(upper_of(box)) - before < 200_000, "a file with two names counts once"
+
+
+def test_the_bloated_image_leaves_nothing_in_the_store(tiny):
+    task = scenarios()["bloated"]
+    before = set(store.ids()), set(os.listdir(f"{store.store()}/layers"))
+    recipe = task.start()
+    task.solution(recipe)
+    assert judge_scenario(task, recipe) == ""
+    task.end(recipe)
+    assert (set(store.ids()), set(os.listdir(f"{store.store()}/layers"))) == before
 
 
 @pytest.fixture
