@@ -53,10 +53,10 @@ def _answer(call: str, function, *arguments):
                 f"{call} raised FileNotFoundError: {os.path.basename(path)!r} is a symbolic link to a file that is not "
                 "there. os.stat() follows links; os.lstat() looks at the link itself."
             ) from None
-        if error.filename and "/" not in path:
+        if error.filename and not path.startswith(f"{os.getcwd()}/"):
             raise Feedback(
-                f"{call} raised FileNotFoundError for {path!r}: a name alone does not say which layer it is in. Put the "
-                "layer's directory before it."
+                f"{call} raised FileNotFoundError for {path!r}: that does not say which layer it is in. Put the layer's "
+                "directory before the name."
             ) from None
         raise
 
@@ -820,6 +820,17 @@ Exercise(
                 for each in stack(lowers, directory):
                     for name in os.listdir(each):
                         names.setdefault(name, not is_whiteout(os.lstat(name)))
+                return {name for name in names if names[name]}
+        """,
+            "does not say which layer",
+        ),
+        "the directory without its layer": (
+            """
+            def merged_names(lowers, directory):
+                names = {}
+                for each in stack(lowers, directory):
+                    for name in os.listdir(each):
+                        names.setdefault(name, not is_whiteout(os.lstat(os.path.join(directory, name))))
                 return {name for name in names if names[name]}
         """,
             "does not say which layer",
