@@ -53,7 +53,7 @@ def upper_of(container) -> str:
     root = next(entry for entry in host.mount_table(container.pid) if entry["point"] == "/")
     for option in root["superoptions"].split(","):
         name, _, value = option.partition("=")
-        if name == "upperdir" and os.path.isdir(value):  # in a dev container it may be one of the host's
+        if name == "upperdir" and root["root"] == "/":  # and no directory of another overlay, with a copy in it
             return value
     raise LookupError(
         f"the root of {container.name} is a copy of its image, without an upper layer, because overlayfs can't be used "

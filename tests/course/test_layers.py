@@ -8,7 +8,7 @@ import tempfile
 import pytest
 
 import minict
-from minict.engine.images import overlay, store
+from minict.engine.images import importer, overlay, store
 from minict.engine.images.diff import merged_names
 from minict.kernel import mount as k
 from minict.lab.exercise import exercises, judge
@@ -85,6 +85,14 @@ def overlay_tmp(tmp_path, monkeypatch):
 def test_an_overlay_can_not_hold_upper_layers_and_a_tmpfs_can(overlay_tmp):
     assert not overlay.works_in(overlay_tmp) and room_for_layers() == "/dev/shm"
     assert os.listdir(overlay_tmp) == [], "the trial left something behind"
+
+
+def test_a_copy_of_the_image_on_an_overlay_has_no_upper_layer(overlay_tmp, monkeypatch):
+    monkeypatch.setenv("MINICT_ROOT", overlay_tmp)
+    importer.default_image("tiny")
+    with minict.run("tiny", "sleep 100000", network="none", detach=True) as box:
+        with pytest.raises(LookupError, match="is a copy of its image"):
+            upper_of(box)
 
 
 def test_where_overlays_work_layers_lie_with_the_temporary_files(tmp_path, monkeypatch):
