@@ -409,13 +409,21 @@ class _Restless(Group):
                     "kill_all(group) has read the list 50 times, and each time one more process was born "
                     "meanwhile. They must stand still before you read it."
                 )
-            os.write(self.order, b"!")
-            while not self.frozen and self.breeders.intersection(super().processes()):
-                if select.select([self.births], [], [], 0.1)[0]:
-                    self.breeders.add(int.from_bytes(os.read(self.births, 4), "little"))
-                    break
-                os.write(self.order, b"!")  # who was just dying has taken the first order along
+            self._grow(set(found))
         return found
+
+    def _grow(self, found: set[int]) -> None:
+        """Order births until there is a process that is not in *found*, or nobody is left who could obey."""
+        while not self.frozen:
+            if select.select([self.births], [], [], 0)[0]:
+                words = os.read(self.births, 4096)
+                self.breeders.update(int.from_bytes(words[at : at + 4], "little") for at in range(0, len(words), 4))
+            now = set(super().processes())
+            if now - found or not now & self.breeders:
+                return
+            os.write(self.order, b"!")  # again: one who was just dying may have taken the order along
+            select.select([self.births], [], [], 0.1)
+        os.write(self.order, b"!")  # for whoever thaws them too early
 
     def kill(self) -> None:
         """What an answer must not call."""
@@ -436,7 +444,9 @@ def check_kill_all(kill_all):
     stranger = process.spawn(signal.pause)
     try:
         group.breeders.add(_start(group, group.breed))
-        deaf = _start(group, _ignore_sigterm)
+        before = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a child inherits that
+        deaf = _start(group, signal.pause)
+        signal.signal(signal.SIGTERM, before)
         below = f"{group.v2_directory() or os.path.dirname(group.file('pids.max'))}/below"
         os.mkdir(below)
         low = process.spawn(signal.pause)
@@ -448,12 +458,6 @@ def check_kill_all(kill_all):
         group.checking = True
         group.thaw()
         group.remove()
-
-
-def _ignore_sigterm() -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    while True:
-        signal.pause()
 
 
 def _judge_end(group: _Restless, deaf: int, low: int, stranger: int) -> None:
