@@ -130,10 +130,20 @@ def stopwatch(group: Group, counts: list[int]) -> Recording:
     """Let so many processes at a time be busy in *group*, each for most of a second, and record when they ran."""
     lanes, cut = {}, {}
     for count in counts:
-        before = _periods(group)
-        lanes[count] = _record(group, count)
-        cut[count] = tuple(after - old for after, old in zip(_periods(group), before))
+        # on a busy machine others take the processors, and the group does not come to its limit: then a second try
+        tries = [_observe(group, count)]
+        if 2 * tries[0][1][0] < tries[0][1][1]:
+            tries.append(_observe(group, count))
+        lanes[count], cut[count] = max(tries, key=lambda each: each[1][0])
     return Recording(group, lanes, cut)
+
+
+def _observe(group: Group, count: int) -> tuple[list[list[tuple[float, float]]], tuple[int, int]]:
+    """When each process ran; and how many periods were cut short, of how many."""
+    before = _periods(group)
+    lanes = _record(group, count)
+    after = _periods(group)
+    return lanes, (after[0] - before[0], after[1] - before[1])
 
 
 def _periods(group: Group) -> tuple[int, int]:
