@@ -87,7 +87,7 @@ class Group(Cgroup):
             files.write(f"{directory}/cgroup.procs", pid)
 
     def _write_cpu_max(self, text: str) -> None:
-        """Version 1: the two numbers have a file each.  What is no ``cpu.max`` is refused, as version 2 refuses it."""
+        """Version 1: the two numbers have a file each.  What version 2 would refuse is refused here as well."""
         quota, _, period = text.strip().partition(" ")
         number = -1 if quota == "max" else int(quota) if quota.isdigit() else 0
         if not number or (period and not period.isdigit()):

@@ -31,11 +31,17 @@ def _until(condition) -> bool:
     return True
 
 
-def _start(group: Group, work) -> int:
-    """A process in *group* that calls work(); returns its number when it is in there."""
+def _start(group: Group, work, deaf: bool = False) -> int:
+    """A process in *group* that calls work(); returns its number when it is in there.
+
+    *deaf*: it ignores every signal that can be ignored.
+    """
     ready, told = os.pipe()
 
     def begin():
+        for number in range(1, 32) if deaf else ():
+            if number not in (signal.SIGKILL, signal.SIGSTOP):
+                signal.signal(number, signal.SIG_IGN)
         group.write("cgroup.procs", 0)
         os.write(told, b"!")
         os.close(told)
@@ -217,6 +223,7 @@ Exercise(
 
 # (quota, period, what the file then has): one after the other in one group, which begins with "max 100000"
 _CPU_CASES = (
+    (30000, None, "30000 100000"),
     (50000, 100000, "50000 100000"),
     (20000, None, "20000 100000"),
     (None, 50000, "20000 50000"),
@@ -233,8 +240,9 @@ def check_cpu_max(cpu_max):
     try:
         for quota, period, expected in _CPU_CASES:
             current = group.read("cpu.max")
-            call = f"cpu_max({quota}, {period}, {current!r})"
-            text = cpu_max(quota, period, current)
+            arguments = (quota, period, current) if current != "max 100000" else (quota, period)  # that is the default
+            call = f"cpu_max({', '.join(map(repr, arguments))})"
+            text = cpu_max(*arguments)
             if not isinstance(text, str):
                 raise Feedback(f"{call} returned {text!r}. The file wants a text, such as '50000 100000'.")
             try:
@@ -423,7 +431,7 @@ class _Restless(Group):
                 return
             os.write(self.order, b"!")  # again: one who was just dying may have taken the order along
             select.select([self.births], [], [], 0.1)
-        os.write(self.order, b"!")  # for whoever thaws them too early
+        os.write(self.order, b"!")  # for an answer that thaws them too early
 
     def kill(self) -> None:
         """What an answer must not call."""
@@ -444,9 +452,7 @@ def check_kill_all(kill_all):
     stranger = process.spawn(signal.pause)
     try:
         group.breeders.add(_start(group, group.breed))
-        before = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a child inherits that
-        deaf = _start(group, signal.pause)
-        signal.signal(signal.SIGTERM, before)
+        deaf = _start(group, signal.pause, deaf=True)
         below = f"{group.v2_directory() or os.path.dirname(group.file('pids.max'))}/below"
         os.mkdir(below)
         low = process.spawn(signal.pause)
@@ -473,21 +479,21 @@ def _judge_end(group: _Restless, deaf: int, low: int, stranger: int) -> None:
         return
     if group.frozen:
         raise Feedback(
-            f"{_count(group)} of the group, frozen. In version 1 a frozen process does not even die, until it is "
-            "thawed; and in version 2 the group stays frozen for whoever comes next."
+            f"{_count(group)}, frozen. In version 1 a frozen process does not even die, until it is "
+            "thawed; and in version 2 the group stays frozen for the next process that joins."
         )
     left = group.processes()
     if {deaf, low} <= set(left):
-        raise Feedback(f"{_count(group)} of the group, nobody was killed. Send SIGKILL, which is 9, to each.")
+        raise Feedback(f"{_count(group)}. Send SIGKILL, which is 9, to each process in the list.")
     if deaf in left:
         raise Feedback(
-            f"{_count(group)} of the group: one that does not listen to SIGTERM, as a program may. SIGKILL, which is 9, "
-            "asks nobody."
+            f"{_count(group)}: one that ignores every signal that can be ignored, such as SIGTERM. SIGKILL, which is 9, "
+            "can't be ignored."
         )
     if low in left:
         raise Feedback(f"{_count(group)}, in a group below this one. group.processes() lists those too.")
     raise Feedback(
-        f"{_count(group)} of the group: it was forked after the list had been read, and so nobody killed it. Nobody "
+        f"{_count(group)}: it was forked after the list had been read, and so nobody killed it. Nobody "
         "may fork while you read and kill: freeze first."
     )
 
@@ -614,7 +620,17 @@ Exercise(
                     os.kill(pid, signal.SIGTERM)
                 group.thaw()
         """,
-            "SIGKILL, which is 9",
+            "such as SIGTERM",
+        ),
+        "another signal": (
+            """
+            def kill_all(group):
+                group.freeze()
+                for pid in group.processes():
+                    os.kill(pid, signal.SIGUSR1)
+                group.thaw()
+        """,
+            "such as SIGTERM",
         ),
         "by the method": (
             """

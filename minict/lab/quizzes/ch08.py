@@ -66,7 +66,7 @@ Quiz(
         ),
         wrong(
             "It lets the program wait until there is memory again",
-            "There may never be any: nobody else in the group gives some back. (`memory.high` slows a group down.)",
+            "Perhaps no other process in the group ever releases any. (`memory.high` slows a group down.)",
         ),
         right(
             "It kills the program; the shell goes on",
@@ -119,7 +119,7 @@ Quiz(
         ),
         wrong(
             "Another program has the file open",
-            "That is no obstacle: these files are read and written by many.",
+            "That does not matter: these files are read and written by many.",
         ),
     ),
     Question(

@@ -97,13 +97,12 @@ def _pause(box):
 
 Scenario(
     "hungry",
-    "This container works through one batch after the other, and every batch ends with status 137, without a word in "
-    "the log.",
+    "This container works through one batch after the other, every batch ends with status 137, and its log is empty.",
     minutes=5,
     start=start,
     check=check,
     clues=[
-        "137 is 128 + 9: somebody sends SIGKILL. Who can send it without leaving a word?",
+        "137 is 128 + 9: somebody sends SIGKILL. Who can send that, and write nothing into the log?",
         'hungry.stats()["memory"] has the usage, the limit, and a counter of kills. Look at it twice.',
         "hungry.update(memory=…, memory_swap=…) changes the limits of a running container. The two have the same value "
         "when nothing may go to the disk.",
