@@ -88,7 +88,7 @@ class Group(Cgroup):
 
     def _write_cpu_max(self, text: str) -> None:
         """Version 1: the two numbers have a file each.  What version 2 would refuse is refused here as well."""
-        quota, _, period = text.strip().partition(" ")
+        quota, period, *_ = [*text.split(), "", ""]  # version 2 takes no notice of further words
         number = -1 if quota == "max" else int(quota) if quota.isdigit() else 0
         if not number or (period and not period.isdigit()):
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), self.file("cpu.max"))
@@ -119,6 +119,8 @@ def stand_in(group: Group) -> None:
 
     For a ``%%child``: what a program from a tutorial makes there is made below *group*, and goes with it.
     """
+    if os.getpid() == guard.notebook:
+        raise RuntimeError("stand_in() here would move the notebook itself: start the cell with %%child")
     unshare(CLONE_NEWNS)
     k.mount(None, "/", None, k.MS_PRIVATE | k.MS_REC)
     opened = {controller: os.open(directory, os.O_PATH) for controller, directory in group.directories.items()}
