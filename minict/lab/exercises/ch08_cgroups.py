@@ -397,7 +397,8 @@ class _Restless(Group):
         super().__init__(name)
         self.orders, self.order = os.pipe()
         self.births, self.birth = os.pipe()
-        self.breeders: set[int] = set()
+        self.quiet: set[int] = set()  # the members that never fork
+        self.listed: set[int] = set()
         self.asked, self.checking = 0, False
 
     def breed(self) -> None:
@@ -405,7 +406,7 @@ class _Restless(Group):
         while True:
             os.read(self.orders, 1)
             if os.fork() == 0:
-                os.write(self.birth, os.getpid().to_bytes(4, "little"))
+                os.write(self.birth, b"!")
 
     def processes(self) -> list[int]:
         """The list; when the caller has it, it is out of date."""
@@ -423,15 +424,24 @@ class _Restless(Group):
     def _grow(self, found: set[int]) -> None:
         """Order births until there is a process that is not in *found*, or nobody is left who could obey."""
         while not self.frozen:
-            if select.select([self.births], [], [], 0)[0]:
-                words = os.read(self.births, 4096)
-                self.breeders.update(int.from_bytes(words[at : at + 4], "little") for at in range(0, len(words), 4))
             now = set(super().processes())
-            if now - found or not now & self.breeders:
+            if now - found or not now - self.quiet:
                 return
             os.write(self.order, b"!")  # again: one who was just dying may have taken the order along
-            select.select([self.births], [], [], 0.1)
+            if select.select([self.births], [], [], 0.1)[0]:
+                os.read(self.births, 4096)
         os.write(self.order, b"!")  # for an answer that thaws them too early
+        self.listed = found
+
+    def thaw(self) -> None:
+        """Let them go on.  A member that was ordered to fork while it was frozen, and was not killed, forks now."""
+        super().thaw()
+        if self.listed and not self.checking:
+            _until(lambda: self.listed - set(super(_Restless, self).processes()) or self._has_grown())
+            self.listed = set()
+
+    def _has_grown(self) -> bool:
+        return bool(set(super().processes()) - self.listed)
 
     def kill(self) -> None:
         """What an answer must not call."""
@@ -447,16 +457,17 @@ class _Restless(Group):
 
 
 def check_kill_all(kill_all):
-    """A group with a process that forks, one that is deaf to SIGTERM, and one in a group below; and a stranger."""
+    """A group with a process that forks, one that ignores signals, and one in a group below; and a stranger."""
     group = _Restless("exercise")
     stranger = process.spawn(signal.pause)
     try:
-        group.breeders.add(_start(group, group.breed))
+        _start(group, group.breed)
         deaf = _start(group, signal.pause, deaf=True)
         below = f"{group.v2_directory() or os.path.dirname(group.file('pids.max'))}/below"
         os.mkdir(below)
         low = process.spawn(signal.pause)
         files.write(f"{below}/cgroup.procs", str(low))
+        group.quiet = {deaf, low}
         kill_all(group)
         group.checking = True
         _judge_end(group, deaf, low, stranger)
@@ -494,7 +505,7 @@ def _judge_end(group: _Restless, deaf: int, low: int, stranger: int) -> None:
         raise Feedback(f"{_count(group)}, in a group below this one. group.processes() lists those too.")
     raise Feedback(
         f"{_count(group)}: it was forked after the list had been read, and so nobody killed it. Nobody "
-        "may fork while you read and kill: freeze first."
+        "may fork from your look at the list until the last signal: freeze first, thaw last."
     )
 
 
@@ -578,7 +589,7 @@ Exercise(
                 for pid in group.processes():
                     os.kill(pid, 9)
         """,
-            "freeze first",
+            "freeze first, thaw last",
         ),
         "pass after pass": (
             """
@@ -601,7 +612,7 @@ Exercise(
                     os.kill(pid, 9)
                 group.thaw()
         """,
-            "freeze first",
+            "freeze first, thaw last",
         ),
         "does not thaw": (
             """
@@ -611,6 +622,17 @@ Exercise(
                     os.kill(pid, 9)
         """,
             "frozen",
+        ),
+        "thaws too early": (
+            """
+            def kill_all(group):
+                group.freeze()
+                pids = group.processes()
+                group.thaw()
+                for pid in pids:
+                    os.kill(pid, 9)
+        """,
+            "freeze first, thaw last",
         ),
         "asks politely": (
             """
