@@ -68,12 +68,12 @@ class Group(Cgroup):
         else:
             files.write(self.file(name), text)
 
-    def remove(self) -> None:
+    def remove(self, kill: bool = True) -> None:
         """Kill its processes, and remove it and the groups below it.  A caller that is inside is moved out first."""
         if os.getpid() in self.processes():
             for directory in self._home:
                 files.attempt(f"{directory}/cgroup.procs", str(os.getpid()))
-        super().remove()
+        super().remove(kill)
         if _made.get(self.name) is self:
             del _made[self.name]
 

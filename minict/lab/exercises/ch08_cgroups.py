@@ -449,11 +449,11 @@ class _Restless(Group):
             raise Feedback("group.kill() calls kill_all(): that goes round in a circle. Send the signals yourself.")
         super().kill()
 
-    def remove(self) -> None:
+    def remove(self, kill: bool = True) -> None:
         """As kill()."""
         if not self.checking:
             raise Feedback("group.remove() kills by calling kill_all(): that goes round in a circle.")
-        super().remove()
+        super().remove(kill)
 
 
 def check_kill_all(kill_all):
