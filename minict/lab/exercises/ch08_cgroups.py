@@ -17,6 +17,7 @@ from ..exercise import Exercise
 from ..feedback import Feedback
 from ..groups import Group
 
+_ENOUGH = 12  # looks at a list that grows, after which another look does not help
 _PATIENCE = 5  # seconds in which the kernel, on a busy machine, ends what was killed
 
 
@@ -413,9 +414,9 @@ class _Restless(Group):
         found = super().processes()
         if found and not self.checking:
             self.asked += 1
-            if self.asked > 50:
+            if self.asked > _ENOUGH:
                 raise Feedback(
-                    "kill_all(group) has read the list 50 times, and each time one more process was born "
+                    f"kill_all(group) has read the list {_ENOUGH} times, and each time one more process was born "
                     "meanwhile. They must stand still before you read it."
                 )
             self._grow(set(found))
