@@ -262,7 +262,7 @@ def _why(text: str) -> str:
     if "None" in words:
         return "None means that this part stays as it is: take it from current."
     if words and words[0].startswith("-"):
-        return "A quota below 0 is no limit; the file has the word max for that."
+        return "A quota below 0 means unlimited; the file has the word max for that."
     if words and words[0].isdigit() and int(words[0]) < 1000:
         return "Both numbers are microseconds, and a quota is at least 1000 of them."
     return "It wants two words: a number or max, and a number."
