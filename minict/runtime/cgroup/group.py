@@ -8,7 +8,7 @@ import time
 
 from .. import paths, place
 from ..errors import ContainerError
-from . import delegation, files, limits
+from . import files, limits
 from .hierarchy import check_reach, find_hierarchies, missing, mode
 
 TYPE_CHECKING = False
@@ -96,7 +96,9 @@ class Cgroup:
             if "cpuset" in self.directories and not self.is_v2(self.directories["cpuset"]):
                 for file in "cpuset.cpus", "cpuset.mems":
                     inherit_cpuset(self.directories["cpuset"], file)
-            if self._unified:
+            if self._unified and self.v2_directory() in self.directories.values():
+                from . import delegation  # v1, or a v2 tree without controllers, does not need it
+
                 delegation.offer_controllers(self._unified, self.path)
         except OSError as error:
             raise _failure(f"the cgroup {self.path} cannot be created", error) from error
@@ -120,6 +122,8 @@ class Cgroup:
                 files.write(f"{directory}/cgroup.procs", str(pid))
             except OSError as error:
                 if error.errno == errno.EBUSY and self.is_v2(directory):
+                    from . import delegation
+
                     raise delegation.internal_processes(directory) from error
                 raise _failure(f"process {pid} cannot be moved into the cgroup {self.path}", error) from error
 
@@ -129,6 +133,8 @@ class Cgroup:
         """Write the limits in *resources*: see :func:`.limits.limit`. Returns what was moved for it, or nothing."""
         told = ""
         if self._unified and (lacking := self._lacking(limits.controllers(resources))):
+            from . import delegation
+
             told = delegation.demand_controllers(self._unified, self.path, lacking)
         limits.limit(self, resources)
         return told
