@@ -39,7 +39,7 @@ class Verdict:
 
 
 def tell(text: str) -> None:
-    """Show the verdict *text*.  What is not attempted is printed: only what a learner has done has a colour."""
+    """Show the verdict *text*. For an unattempted exercise it is printed: only attempts get a colour."""
     if text.startswith("○") or not _in_notebook():
         print(text)
     else:
@@ -58,6 +58,6 @@ def _in_notebook() -> bool:
 
 
 def readable(text: str) -> str:
-    """*text* in lines that fit a notebook; what is indented stays as it is."""
+    """*text* in lines that fit a notebook; indented lines stay unchanged."""
     lines = textwrap.TextWrapper(_WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
     return "\n".join(line if line.startswith(" ") else lines.fill(line) for line in text.splitlines())
