@@ -10,6 +10,7 @@
 :func:`propagation`             chapter 05: which mounts cross from one mount namespace to another
 :func:`one_image`               chapter 06: three containers on the layers of one image
 :func:`from_name_to_files`      chapter 07: what is asked of a registry, and what comes back
+:func:`two_networks`            chapter 09: one kernel that has everything of a network twice
 ==============================  ==================================================================
 """
 
@@ -279,10 +280,42 @@ def from_name_to_files() -> Picture:
             sheet.arrow(155, y + 55, 155, y + 63, colour)
     sheet.line([(155, 171), (16, 171), (16, 267)], _BLUE, 1.4)  # the manifest has the digests of the layers, too
     sheet.arrow(16, 267, 29, 267, _BLUE)
-    sheet.text(
-        30, 304, "Each answer has the digests in it (sha256:…) by which the next question is asked.", 11.5, MUTED
-    )
+    sheet.text(30, 304, "Each answer holds the digests (sha256:…) that the next request asks for.", 11.5, MUTED)
     return sheet.picture(
         "a pull asks a registry for the index of a tag, then for the manifest of one processor, the config and the "
-        "layers; each answer has the digests by which the next question is asked"
+        "layers; each answer holds the digests that the next request asks for"
+    )
+
+
+def two_networks() -> Picture:
+    """One kernel, two network namespaces: interfaces, addresses, routes and ports of each, and a cable in between."""
+    sheet = _Sheet(920, 292)
+    sheet.box(24, 212, 872, 56, _KERNEL, "none", 9)
+    sheet.text(460, 232, "one kernel", 13, "#f8fafc", "bold", "center")
+    sheet.text(460, 252, "it keeps all of this once for each network namespace", 11, "#94a3b8", align="center")
+    for x, name, colour, face in (
+        (24, "the host's network namespace", HOST, FAINT),
+        (536, "another one", LIT, "#fff7ed"),
+    ):
+        sheet.box(x, 20, 360, 176, face, colour, 12, 2)
+        sheet.text(x + 18, 42, name, 12, MUTED if colour == HOST else LIT_EDGE, "bold")
+        rows = (
+            ("interfaces", "lo, and the ends of cables"),
+            ("addresses", "each belongs to an interface"),
+            ("routes", "which way to which address"),
+            ("ports", "80: taken once, in here"),
+        )
+        for number, (what, says) in enumerate(rows):
+            y = 60 + 32 * number
+            sheet.box(x + 18, y, 324, 28, CARD, LINE, 6)
+            sheet.text(x + 30, y + 14, what, 11.5, INK, "bold")
+            sheet.text(x + 122, y + 14, says, 11, MUTED)
+    sheet.line([(386, 76), (534, 76)], _GREEN, 4)
+    for x in (386, 534):
+        sheet.dot(x, 76, 7, _GREEN)
+    sheet.text(460, 56, "a cable", 12, _GREEN, "bold", "center")
+    sheet.text(460, 96, "made of software", 11, MUTED, align="center")
+    return sheet.picture(
+        "two network namespaces on one kernel, each with its own interfaces, addresses, routes and ports, and a "
+        "virtual cable between them"
     )

@@ -51,7 +51,8 @@ class Exercise:
     """One exercise.  It is registered by being made.
 
     *id*: such as ``pivot-1``.  *title*: a few words.  *minutes*: that it should take.  *difficulty*: 1 to 3.
-    *reference*: the package's function, which is the solution.  *starter*: the function as the learner finds it, at
+    *reference*: the package's function, which is the solution; or one of the lab, for what the package does otherwise.
+    *starter*: the function as the learner finds it, at
     most 12 lines, with ``...`` for the blanks.  *check*: a function that gets the learner's and raises
     :class:`Feedback`; it is called in a child of its own, in new mount, pid, network, host name and IPC namespaces,
     and may do there what it likes.  *hints*: two to four, from the idea to almost the code.
@@ -103,6 +104,17 @@ class Exercise:
     def target(self) -> str:
         """Where the function is in the package: ``minict.runtime.rootfs.pivot_root``."""
         return f"{self.reference.__module__}.{self.name}"
+
+    @property
+    def is_the_runtimes(self) -> bool:
+        """Whether minict itself calls the function; one of the lab is for the cells of its notebook alone."""
+        return not self.target.startswith("minict.lab.")
+
+    @property
+    def praise(self) -> str:
+        """What is said when the answer is right."""
+        users = "From here on minict uses" if self.is_the_runtimes else "The cells below use"
+        return f"● {self.id}: correct. {users} YOUR {self.name}()."
 
     @property
     def solution(self) -> str:
@@ -162,7 +174,7 @@ def exercise(id: str):
             replacement = _adapted(task, _at_home(function, task.reference))
             _replace(task, replacement)
             _remember(task, function)
-            tell(f"● {id}: correct. From here on minict uses YOUR {task.name}().")
+            tell(task.praise)
             return replacement
         if state == "todo":
             tell(f"○ {id}: not attempted yet. The cells below use the course's {task.name}().")
@@ -179,7 +191,7 @@ def exercise(id: str):
 def use_reference(id: str) -> None:
     """Put the course's own function back in its place, in this notebook."""
     task = find(id)
-    if task.target in launch.replaced:
+    if _state.get(id) == "mine":
         _replace(task, task.reference)
         _state[id] = "todo"
 
@@ -362,7 +374,7 @@ class _Guarded:
     def __call__(self, *arguments, **options):
         caller = os.getpid()
         try:
-            return self.function(*arguments, **options)
+            return self._result(self.function(*arguments, **options))
         except Exception as error:
             if os.getpid() == caller and not hasattr(error, "learners_call"):
                 error.learners_call = call_text(self.function.__name__, arguments, options)
@@ -374,6 +386,17 @@ class _Guarded:
                 os._exit(1)
             if self._somebody_comes_out():
                 raise Feedback("a child came back")  # the pipe says it too; but the check need not go on
+
+    def _result(self, value):
+        """*value*, unless that is the coroutine of a function that begins with ``async def``."""
+        if inspect.iscoroutine(value):
+            value.close()  # or Python warns of it later, in the output of another cell
+            name = self.function.__name__
+            raise Feedback(
+                f"{name}() begins with async def: the call makes a coroutine, and nobody awaits it. Begin with def. "
+                "What you write runs outside of the notebook's event loop, so it needs no await."
+            )
+        return value
 
     def _somebody_comes_out(self) -> bool:
         """Wait until each child has ended, sleeps, or has returned; return whether one has returned.  A child that runs
@@ -486,7 +509,7 @@ def _replace(task: Exercise, function) -> None:
     setattr(sys.modules[reference.__module__], task.name, function)
     if function is reference:
         launch.replaced.discard(task.target)
-    else:
+    elif task.is_the_runtimes:
         launch.replaced.add(task.target)
 
 

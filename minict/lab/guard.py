@@ -25,12 +25,17 @@ import warnings
 
 from minict.kernel import process
 
+notebook: int | None = None  # the process that is the kernel of a notebook, once it is protected
 NAIVE_FORK_LIMIT = 60  # seconds that a process forked by a cell may run
 
 _MOVES = "{call} here would move the notebook itself: start the cell with %%child"
 _MOUNTS = (
     "{call} here would change the mounts of the whole machine: "
     "start the cell with %%child, and unshare(CLONE_NEWNS) first"
+)
+_WIRES = (
+    "{call} here would change the network of the whole machine: "
+    "start the cell with %%child, and unshare(CLONE_NEWNET) first"
 )
 _ENDS = "{call} here would end the notebook itself: start the cell with %%child"
 _BECOMES = "{call} here would replace the notebook by another program: start the cell with %%child"
@@ -62,7 +67,7 @@ class Guards:
 
     def __init__(self, space: dict):
         self.space, self.kernel = space, os.getpid()
-        self.machines = {file: os.readlink(f"/proc/self/ns/{file}") for file in ("mnt", "uts", "pid")}
+        self.machines = {file: os.readlink(f"/proc/self/ns/{file}") for file in ("mnt", "uts", "pid", "net")}
         self.proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)  # a cell may be in a root without /proc
 
     def asked_by_a_cell(self, depth: int = 2) -> bool:
@@ -114,7 +119,7 @@ class Guards:
         return (pid == -1 and self.in_the_machines("pid")) or (pid == 0 and os.getpid() == self.kernel)
 
     def refuse_words(self, command) -> None:
-        """Raise if a shell's *command* would rename the machine, change its mounts, or kill every process."""
+        """Raise if a shell's *command* would rename the machine, change its mounts or network, or kill all."""
         for file, sentence, pattern in _SHELL:
             match = pattern.search(_text_of(command))
             if match and self.in_the_machines(file):
@@ -127,6 +132,7 @@ _SHELL = [  # what a shell command does, as far as its text shows
     ("uts", _RENAMES, re.compile(_SUDO + r"hostnamectl\s+(?:set-)?hostname\s+\S+", re.M)),
     ("mnt", _MOUNTS, re.compile(_SUDO + r"mount\s+(?:-\S+\s+)*[^\s;&|)-][^;&|)]*", re.M)),
     ("mnt", _MOUNTS, re.compile(_SUDO + r"(?:umount|pivot_root)\s+[^\s;&|)][^;&|)]*", re.M)),
+    ("net", _WIRES, re.compile(_SUDO + r"ip\s+(?:-\S+\s+)*[lar]\w*\s+(?:add|set|change|replace)\b[^;&|)]*", re.M)),
     ("pid", _KILLS, re.compile(_SUDO + r"kill\s+(?:-\S+\s+)?(?:--\s+)?-1\b", re.M)),
 ]
 
@@ -139,8 +145,10 @@ def _text_of(command) -> str:
 
 def protect_kernel(shell) -> None:
     """Put up the guards in the notebook *shell*: see the top of this module."""
+    global notebook
     space = shell.user_module.__dict__
     guards = Guards(space)
+    notebook = guards.kernel
     _protect_from_forks(shell, space, guards.kernel)
     for module, calls in _IN_THE_KERNEL.items():
         for name, sentence in calls:

@@ -1,4 +1,4 @@
-"""The picture of chapter 06: which layer provides what is seen.
+"""For chapter 06: room for layers, and the picture of which layer provides what is seen.
 
 :func:`layer_table` mounts an overlay, runs shell commands in it, and looks into every layer after each. Its drawings
 show what was found there.
@@ -10,6 +10,7 @@ import base64
 import html
 import os
 import subprocess
+import tempfile
 
 from minict.engine.images import diff, overlay
 from minict.kernel import mount as k
@@ -27,18 +28,37 @@ _GONE = "#94a3b8"
 _LEFT, _ROW = 176, 44  # where the columns begin, and how high a row is
 
 
+def room_for_layers() -> str:
+    """A directory that can hold upper layers: that of temporary files, or ``/dev/shm`` where temporary files lie on
+    another overlay, as in a dev container.
+
+    Raises :class:`OSError` where neither can. Source: overlayfs.rst.
+    """
+    usual = tempfile.gettempdir()
+    for directory in (usual, "/dev/shm"):
+        if os.path.isdir(directory) and overlay.works_in(directory):
+            return directory
+    raise OSError(
+        f"overlayfs can't be used in {usual} or /dev/shm: let TMPDIR name a directory on ext4, xfs, btrfs or tmpfs; "
+        "`minict doctor` says more"
+    )
+
+
 def upper_of(container) -> str:
     """The directory on the host that takes all changes of a running *container*: what the kernel says in its mount
     table.
 
-    Raises :class:`LookupError` if its root is not an overlay. Source: proc_pid_mountinfo(5).
+    Raises :class:`LookupError` if its root is a copy of the image. Source: proc_pid_mountinfo(5).
     """
     root = next(entry for entry in host.mount_table(container.pid) if entry["point"] == "/")
     for option in root["superoptions"].split(","):
         name, _, value = option.partition("=")
-        if name == "upperdir":
+        if name == "upperdir" and root["root"] == "/":  # and no directory of another overlay, with a copy in it
             return value
-    raise LookupError(f"the root of {container.name} is a mount of type {root['type']}, without an upper layer")
+    raise LookupError(
+        f"the root of {container.name} is a copy of its image, without an upper layer, because overlayfs can't be used "
+        f"there: {overlay.remedy()}"
+    )
 
 
 def disk_usage(directory: str) -> int:

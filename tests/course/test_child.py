@@ -200,6 +200,9 @@ def test_the_machine_is_not_renamed(kernel, where):
         ("%%sh\nhostname nobody", "would rename the whole machine"),
         ("!mount -t tmpfs none /mnt/nowhere", "would change the mounts of the whole machine"),
         ("!umount /nowhere", "would change the mounts of the whole machine"),
+        ("!ip link add x type dummy", "ip link add x type dummy here would change the network of the whole machine"),
+        ("import os; os.system('ip addr add 192.168.1.1/24 dev x')", "would change the network of the whole machine"),
+        ("!true && ip -4 route replace default via 10.0.0.1", "would change the network of the whole machine"),
         ("!kill -0 -1", "would reach every process of the machine"),
     ],
 )
@@ -228,8 +231,27 @@ def test_a_child_is_refused_what_only_namespaces_make_harmless(kernel, call):
     )
 
 
+def test_a_cable_of_a_cell_stays_out_of_the_machines_network(kernel):
+    cables = "import os, socket\nstatus = os.system('ip link add x type veth peer name y')\nprint(len(socket.if_nameindex()))"
+    assert "change the network of the whole machine" in kernel.run(f"%%child\n{cables}")
+    move = "from minict.kernel.namespaces import *; unshare(CLONE_NEWNET)"
+    assert kernel.run(f"%%child\n{move}\n{cables}") == "3\n"
+
+
 @pytest.mark.parametrize(
-    "call", ["!hostname", "!hostname -f", "!mount | head -1", "!echo mount x", "!kill -0 $$", "!ls /mnt"]
+    "call",
+    [
+        "!hostname",
+        "!hostname -f",
+        "!ip address",
+        "!ip link show lo",
+        "!ip route get 127.0.0.1",
+        "!echo ip link add",
+        "!mount | head -1",
+        "!echo mount x",
+        "!kill -0 $$",
+        "!ls /mnt",
+    ],
 )
 def test_what_only_looks_is_not_refused(kernel, call):
     assert "RuntimeError" not in kernel.run(call)

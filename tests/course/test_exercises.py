@@ -32,6 +32,7 @@ _GENERIC = {  # wrong answers to anything, and what the feedback should say
 }
 
 _NEVER_RETURN = {"init-3"}  # the right answers end the process that calls them
+_THE_LABS = {"net-2"}  # written with a library that the package does without
 
 
 def answer(task, source, seconds=None):
@@ -97,7 +98,9 @@ class TestEvery:
         assert len(task.starter.splitlines()) <= 12 and "..." in task.starter and '"""' in task.starter
         assert task.starter.startswith(f"def {task.name}(") and 1 <= task.difficulty <= 3 and 2 <= task.minutes <= 30
         module = sys.modules[task.reference.__module__]
-        assert task.reference.__module__.split(".")[1] in ("kernel", "runtime", "engine")
+        assert task.reference.__module__.split(".")[1] in (
+            ("lab",) if id in _THE_LABS else ("kernel", "runtime", "engine")
+        )
         assert getattr(module, task.name) is task.reference
 
 

@@ -127,28 +127,43 @@ def _device() -> int:
 
 
 def _try() -> bool:
-    """Mount an overlay briefly, in a mount namespace of a child process."""
-    from minict.kernel import mount as k
-    from minict.kernel.namespaces import CLONE_NEWNS, unshare
-
     from .ingest import Making
 
     with Making(None) as making:
+        return works_in(making.path)
+
+
+def works_in(directory: str) -> bool:
+    """Whether *directory* can hold the upper layer of an overlay: one is mounted there briefly, in a mount namespace of
+    a child process, and what that needs is removed.
+
+    Another overlay can't, and neither can NFS.  Raises :class:`OSError`. Source: overlayfs.rst.
+    """
+    import shutil
+    import tempfile
+
+    from minict.kernel import mount as k
+    from minict.kernel.namespaces import CLONE_NEWNS, unshare
+
+    place = tempfile.mkdtemp(prefix=".overlay-", dir=os.path.abspath(directory))
+    try:
         for name in ("lower", "upper", "work", "root"):
-            os.mkdir(f"{making.path}/{name}")
+            os.mkdir(f"{place}/{name}")
         options = ",".join([*overlay_options(["lower"], "upper", "work"), *WHOLE])
         pid = os.fork()
         if pid == 0:
             try:
                 unshare(CLONE_NEWNS)
                 k.mount(None, "/", None, k.MS_PRIVATE | k.MS_REC)
-                os.chdir(making.path)
+                os.chdir(place)
                 k.mount("overlay", "root", "overlay", 0, options)
                 os.mkdir("root/works")
                 os._exit(0)
             finally:
                 os._exit(1)
         return os.waitpid(pid, 0)[1] == 0
+    finally:
+        shutil.rmtree(place)
 
 
 # ---- what a container has changed ----------------------------------------------------------------------------------

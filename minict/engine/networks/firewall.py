@@ -26,31 +26,42 @@ _PLAIN = {"counter", "packets", "bytes", "accept", "comment", '"minict"', "xt", 
 _MAPS = {"ports": "inet_proto . inet_service", "ports-at": "ipv4_addr . inet_proto . inet_service"}
 _TARGET = "ipv4_addr . inet_service"
 
-# The chains that all bridges share: their hooks and their rules, written exactly as nft prints them, so that they are
-# found again. No other machine may reach 127.0.0.1 (CVE-2020-8558): before routing, a packet from outside could claim
-# that destination.
-_SHARED = {
-    "prerouting-ports": (
-        "type nat hook prerouting priority dstnat;",
-        (
-            "ip daddr != 127.0.0.0/8 meta l4proto { tcp, udp } dnat ip to ip daddr . meta l4proto . th dport map "
-            "@ports-at",
-            "ip daddr != 127.0.0.0/8 fib daddr type local meta l4proto { tcp, udp } dnat ip to meta l4proto . th "
-            "dport map @ports",
+# The two rules for published ports: one for ports at one address of the host, one for ports at all of them. "fib daddr
+# type local" is true for packets that are addressed to the host itself.
+TO_PORT_AT_ADDRESS = "meta l4proto { tcp, udp } dnat ip to ip daddr . meta l4proto . th dport map @ports-at"
+TO_PORT = "fib daddr type local meta l4proto { tcp, udp } dnat ip to meta l4proto . th dport map @ports"
+
+# Every rule here is written exactly as nft prints it, so that it is found again.
+
+
+def port_chains() -> dict[str, tuple[str, tuple[str, ...]]]:
+    """The chains that translate published ports, which all bridges share: name -> (hook, rules).
+
+    No other machine may reach 127.0.0.1 (CVE-2020-8558): before routing, a packet from outside could claim that
+    destination. Packets of the host itself begin at the output hook: the rules in prerouting are not asked about them.
+    Source: nft(8), ADDRESS FAMILIES.
+    """
+    not_loopback = "ip daddr != 127.0.0.0/8"
+    return {
+        "prerouting-ports": (
+            "type nat hook prerouting priority dstnat;",
+            (f"{not_loopback} {TO_PORT_AT_ADDRESS}", f"{not_loopback} {TO_PORT}"),
         ),
-    ),
-    "output-ports": (
-        "type nat hook output priority -100;",
-        (  # packets from the host itself take the output hook
-            "meta l4proto { tcp, udp } dnat ip to ip daddr . meta l4proto . th dport map @ports-at",
-            "fib daddr type local meta l4proto { tcp, udp } dnat ip to meta l4proto . th dport map @ports",
-        ),
-    ),
-}
+        "output-ports": ("type nat hook output priority -100;", (TO_PORT_AT_ADDRESS, TO_PORT)),
+    }
+
+
+def masquerade(bridge: str, subnet: str) -> str:
+    """The rule that gives packets of *subnet* which leave the host other than by *bridge* the host's own address.
+
+    The world cannot answer to a private address. Packets between containers keep theirs. Source: nft(8), NAT
+    STATEMENTS.
+    """
+    return f'ip saddr {subnet} oifname != "{bridge}" masquerade'
 
 
 def bridge_chains(
-    bridge: str, subnet: str, internal: bool = False, masquerade: bool = True
+    bridge: str, subnet: str, internal: bool = False, masquerading: bool = True
 ) -> dict[str, tuple[str, tuple[str, ...]]]:
     """The chains of one bridge: their hooks and their rules, written exactly as nft prints them."""
     to_world, from_world = f'iifname "{bridge}" oifname != "{bridge}"', f'iifname != "{bridge}" oifname "{bridge}"'
@@ -58,8 +69,7 @@ def bridge_chains(
         f"postrouting-{bridge}": (
             "type nat hook postrouting priority srcnat;",
             (
-                # The world cannot answer to a private address: packets that leave the host carry the host's address.
-                *([f'ip saddr {subnet} oifname != "{bridge}" masquerade'] if masquerade else []),
+                *([masquerade(bridge, subnet)] if masquerading else []),
                 # A container that is reached through a port of the host by another container would answer directly,
                 # from an address that the client does not know.
                 f'ip saddr {subnet} oifname "{bridge}" ct status dnat masquerade',
@@ -93,18 +103,18 @@ def bridge_chains(
     }
 
 
-def open_for(bridge: str, subnet: str, internal: bool = False, masquerade: bool = True) -> None:
+def open_for(bridge: str, subnet: str, internal: bool = False, masquerading: bool = True) -> None:
     """Let the containers on *bridge* reach the world, or only each other if it is *internal*.
 
-    Without *masquerade* the world sees the containers' own addresses, and must have a route to them.
+    Without *masquerading* the world sees the containers' own addresses, and must have a route to them.
 
     Changes nothing when all rules are there. Raises :class:`ContainerError`.
     """
     # Looking costs 0.2 ms. Replacing rules costs 10: the kernel waits until no packet uses the old ones.
     present = nftables.listing("list table inet minict")
-    chains = {**_SHARED, **bridge_chains(bridge, subnet, internal, masquerade)}
+    chains = {**port_chains(), **bridge_chains(bridge, subnet, internal, masquerading)}
     if not all(rule in present for _, rules in chains.values() for rule in rules):
-        nftables.apply(_transaction(chains))
+        nftables.apply(transaction(chains))
     for chain in _FOREIGN_CHAINS:
         present = nftables.listing(f"list chain ip filter {chain}")
         if present:
@@ -123,7 +133,7 @@ def close_for(bridge: str) -> bool:
     if chains:
         nftables.apply("\n".join(f"delete chain inet minict {chain}" for chain in chains))
     others = [line.split()[1] for line in present.splitlines() if line.split()[:1] == ["chain"]]
-    if present and not set(others) - {*chains, *_SHARED}:
+    if present and not set(others) - {*chains, *port_chains()}:
         nftables.apply("delete table inet minict")
     for chain in _FOREIGN_CHAINS:
         present = nftables.listing(f"list chain ip filter {chain}")
@@ -134,7 +144,7 @@ def close_for(bridge: str) -> bool:
     return bool(chains)
 
 
-def _transaction(chains: dict) -> str:
+def transaction(chains: dict) -> str:
     """The commands that create our chains, whatever exists of them."""
     lines = ["add table inet minict"]
     lines += [f"add map inet minict {name} {{ type {key} : {_TARGET}; }}" for name, key in _MAPS.items()]

@@ -35,6 +35,32 @@ def _layer(name: str, files: dict[str, str]) -> str:
     return os.path.abspath(name)
 
 
+def _make_room() -> None:
+    """Let the scratch directory hold layers where temporary files lie on another overlay, as in a dev container."""
+    if not overlay.works_in("."):
+        k.mount("tmpfs", ".", "tmpfs", 0, "mode=0755")  # in the mount namespace of this check
+        os.chdir(os.getcwd())
+
+
+def _answer(call: str, function, *arguments):
+    """What the learner's *function* returns; a path that it looks for in vain is explained. *call*: how it is shown."""
+    try:
+        return function(*arguments)
+    except FileNotFoundError as error:
+        path = str(error.filename)
+        if os.path.islink(path):
+            raise Feedback(
+                f"{call} raised FileNotFoundError: {os.path.basename(path)!r} is a symbolic link to a file that is not "
+                "there. os.stat() follows links; os.lstat() looks at the link itself."
+            ) from None
+        if error.filename and not path.startswith(f"{os.getcwd()}/"):
+            raise Feedback(
+                f"{call} raised FileNotFoundError for {path!r}: that does not say which layer it is in. Put the layer's "
+                "directory before the name."
+            ) from None
+        raise
+
+
 class _Stacked:
     """``with _Stacked(lowers) as merged:`` an overlay of the course's own making; its upper layer is *upper*."""
 
@@ -63,6 +89,7 @@ _THREE = ("lowerdir", "upperdir", "workdir")
 
 def check_overlay_options(overlay_options):
     """Layers that hold files of the same name, mounted: which one is read, and where does a write land?"""
+    _make_room()
     for lowers, upper, work in (
         (["top", "middle", "bottom"], "upper", "work"),
         ([os.path.abspath("alone")], os.path.abspath("changes"), os.path.abspath("scratch")),
@@ -76,15 +103,19 @@ def check_overlay_options(overlay_options):
         call = f"overlay_options({lowers!r}, {upper!r}, {work!r})"
         options = _list_of(overlay_options(list(lowers), upper, work), call)
         _mount(options, lowers, call)
-        _read(lowers, call)
+        _read(options, lowers, call)
         _write(upper, call)
         k.umount2("merged", k.MNT_DETACH)
 
 
 def _list_of(answer, call: str) -> list[str]:
-    expected = "Expected: a list of three texts, such as ['lowerdir=…', 'upperdir=…', 'workdir=…']."
+    expected = "Expected: a list of three strings, such as ['lowerdir=…', 'upperdir=…', 'workdir=…']."
     if isinstance(answer, str):
-        raise Feedback(f"{call} returned one text, {answer!r}. {expected} The caller joins them by commas.")
+        raise Feedback(f"{call} returned one string, {answer!r}. {expected} The caller joins them with commas.")
+    if isinstance(answer, dict):
+        raise Feedback(
+            f"{call} returned the dictionary {answer!r}. {expected} Each string is a name, the sign = and a value."
+        )
     try:
         options = list(answer)
     except TypeError:
@@ -95,18 +126,18 @@ def _list_of(answer, call: str) -> list[str]:
         name, sign, _ = option.partition("=")
         if name not in _THREE or not sign:
             hint = (
-                " Each text is a name, the sign = and a value."
+                " Each string is a name, the sign = and a value."
                 if not sign
-                else " There must be no blank around the sign =."
+                else " Leave no space around the sign =."
                 if name.strip() in _THREE
                 else ""
             )
             raise Feedback(
-                f"{call} returned {options!r}, and the kernel is to know only lowerdir=, upperdir= and workdir= here. "
+                f"{call} returned {options!r}, and only lowerdir=, upperdir= and workdir= belong here. "
                 f"{option!r} is something else.{hint}"
             )
         if any(f",{other}=" in option for other in _THREE):
-            raise Feedback(f"{call} returned several options in one text, {option!r}. {expected}")
+            raise Feedback(f"{call} returned several options in one string, {option!r}. {expected}")
     names = [option.partition("=")[0] for option in options]
     if len(set(names)) < len(names):
         raise Feedback(f"{call} returned {options!r}: an option that is there twice counts once. {expected}")
@@ -125,6 +156,8 @@ def _mount(options: list[str], lowers: list[str], call: str) -> None:
 
 
 def _why(given: dict[str, str], lowers: list[str]) -> str:
+    if given.get("lowerdir", "").startswith(("[", "(")):
+        return "A list in an f-string keeps its brackets and quotes: ':'.join(lowers) makes one string of the paths."
     if "," in given.get("lowerdir", ""):
         return "A comma ends an option: put colons between the layers."
     if missing := [name for name in _THREE if name not in given]:
@@ -133,26 +166,32 @@ def _why(given: dict[str, str], lowers: list[str]) -> str:
         return "upperdir and workdir must be two different directories."
     for path in given["lowerdir"].split(":"):
         if not os.path.isdir(path):
-            return f"There is no layer {path!r}. Behind lowerdir= stand the paths, with colons between them."
+            return f"There is no layer {path!r}. After lowerdir= come the paths, with colons between them."
         if path not in lowers:
             return f"{path!r} must not be among the lower layers."
-    return "Does each path stand behind its own name?"
+    return "Does each path follow its own name?"
 
 
-def _read(lowers: list[str], call: str) -> None:
+def _read(options: list[str], lowers: list[str], call: str) -> None:
     top = os.path.basename(lowers[0])
+    used = next(option for option in options if option.startswith("lowerdir=")).partition("=")[2].split(":")
+    if strangers := [path for path in used if path not in lowers]:
+        raise Feedback(
+            f"{call} returned {options!r}, and {strangers[0]!r} is not one of the paths in lowers. Each call brings other "
+            "paths: use the arguments."
+        )
     with open("merged/who") as file:
         found = file.read()
     missing = [lower for lower in lowers if not os.path.exists(f"merged/only-in-{os.path.basename(lower)}")]
     if missing:
         raise Feedback(
-            f"{call}: the overlay shows nothing of the layer {missing[0]!r}. All lowers belong behind lowerdir=, with "
+            f"{call}: the overlay shows nothing of the layer {missing[0]!r}. All lowers belong after lowerdir=, with "
             "colons between them."
         )
     if found != top:
         raise Feedback(
             f"{call}: each layer holds a file who, and the overlay shows that of {found!r}. Expected: that of {top!r}, "
-            "the first in lowers. The kernel takes the first path behind lowerdir= for the top one, too."
+            "the first in lowers. For the kernel, too, the first path after lowerdir= is the top one."
         )
 
 
@@ -181,13 +220,13 @@ Exercise(
     imports=_IMPORTS,
     starter='''
         def overlay_options(lowers, upper, work):
-            """Return the three options, as a list of texts. lowers: the paths of the layers, the top one first."""
+            """Return the three options, as a list of strings. lowers: the paths of the layers, the top one first."""
             ...
     ''',
     hints=[
-        "Three texts in a list. Each is a name, the sign =, and one or more paths.",
-        'f"upperdir={upper}" is one of them. For lowers you need one text out of a list: ":".join(lowers).',
-        "The top layer comes first in lowers, and the kernel wants it first as well: nothing needs to be turned round.",
+        "Three strings in a list. Each is a name, the sign =, and one or more paths.",
+        'f"upperdir={upper}" is one of them. For lowers you need one string made of a list: ":".join(lowers).',
+        "The top layer comes first in lowers, and the kernel wants it first as well: do not turn anything round.",
     ],
     right={
         "a tuple by format": """
@@ -215,14 +254,14 @@ Exercise(
             def overlay_options(lowers, upper, work):
                 return [f"lowerdir={':'.join(reversed(lowers))}", f"upperdir={upper}", f"workdir={work}"]
         """,
-            "the first path behind lowerdir= for the top one",
+            "the first path after lowerdir= is the top one",
         ),
-        "one text": (
+        "one string": (
             """
             def overlay_options(lowers, upper, work):
                 return f"lowerdir={':'.join(lowers)},upperdir={upper},workdir={work}"
         """,
-            "joins them by commas",
+            "joins them with commas",
         ),
         "no upper layer": (
             """
@@ -259,12 +298,12 @@ Exercise(
         """,
             "put colons between the layers",
         ),
-        "a list in a text": (
+        "a list in an f-string": (
             """
             def overlay_options(lowers, upper, work):
                 return [f"lowerdir={lowers}", f"upperdir={upper}", f"workdir={work}"]
         """,
-            "A comma ends an option",
+            "keeps its brackets and quotes",
         ),
         "without work": (
             """
@@ -285,7 +324,7 @@ Exercise(
             def overlay_options(lowers, upper, work):
                 return [",".join([f"lowerdir={':'.join(lowers)}", f"upperdir={upper}", f"workdir={work}"])]
         """,
-            "several options in one text",
+            "several options in one string",
         ),
         "a dictionary": (
             """
@@ -300,6 +339,21 @@ Exercise(
                 return [f"lowerdir={':'.join(lowers)}", "upperdir=upper", "workdir=work"]
         """,
             "did not land in",
+        ),
+        "the book's own paths": (
+            """
+            def overlay_options(lowers, upper, work):
+                os.makedirs("/tmp/book", exist_ok=True)
+                return ["lowerdir=/tmp/book", f"upperdir={upper}", f"workdir={work}"]
+        """,
+            "use the arguments",
+        ),
+        "spaces around the sign": (
+            """
+            def overlay_options(lowers, upper, work):
+                return [f"lowerdir = {':'.join(lowers)}", f"upperdir = {upper}", f"workdir = {work}"]
+        """,
+            "Leave no space",
         ),
         "another name": (
             """
@@ -351,6 +405,7 @@ def _make_entries(layer: str) -> dict[str, str]:
 
 def check_is_whiteout(is_whiteout):
     """A layer with all sorts of things in it: the kernel hides what is below a whiteout, and nothing else."""
+    _make_room()
     bottom, top = _layer("bottom", {"removed": "file"}), os.path.abspath("top")
     with _Stacked([bottom], top) as merged:
         os.remove(f"{merged}/removed")
@@ -364,7 +419,9 @@ def check_is_whiteout(is_whiteout):
         expected = name not in shown
         call = f"is_whiteout(STATUS), for {words},"
         if answer is None:
-            raise Feedback(f"{call} returned None. Return True or False, whatever it is.")
+            raise Feedback(f"{call} returned None. Return True or False in every case.")
+        if isinstance(answer, str):
+            raise Feedback(f"{call} returned the string {answer!r}. Any string but '' is true: return True or False.")
         if bool(answer) != expected:
             raise Feedback(f"{call} returned {answer!r}. The kernel {_whiteout_because(expected, name)}")
 
@@ -400,7 +457,7 @@ Exercise(
         "Two things must be true: what kind of file it is, and which device.",
         "stat.S_ISCHR(status.st_mode) is the first. A file that is not a device has the number 0 too, so the second is "
         "not enough.",
-        "The device 0, 0 is os.makedev(0, 0), which is plain 0: compare status.st_rdev with it, and join both by and.",
+        "The device 0, 0 is os.makedev(0, 0), which is plain 0: compare status.st_rdev with it, and join both with and.",
     ],
     right={
         "by major and minor": """
@@ -477,6 +534,13 @@ Exercise(
         """,
             "returned None",
         ),
+        "a word": (
+            """
+            def is_whiteout(status):
+                return "yes" if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0 else "no"
+        """,
+            "Any string but '' is true",
+        ),
         "either": (
             """
             def is_whiteout(status):
@@ -498,6 +562,7 @@ _BASE = {
     "attic/old": "1",
     "cellar/wine": "1",
     "cellar/dust": "1",
+    "flan": "1",
     "sauces/pesto": "1",
     "sauces/tomato": "1",
     "shelf/cup": "1",
@@ -516,6 +581,7 @@ def _first_changes(merged: str) -> None:
     _write_to(f"{merged}/soup", "2")
     _write_to(f"{merged}/rice", "2")
     _write_to(f"{merged}/shelf/plate", "2")
+    os.symlink("nowhere", f"{merged}/link")
 
 
 def _second_changes(merged: str) -> None:
@@ -547,6 +613,7 @@ _WHY = {
 
 def check_merged_names(merged_names):
     """Three layers, two of them made through a mount: are the names those that the kernel shows?"""
+    _make_room()
     bottom, middle, top = _layer("bottom", _BASE), os.path.abspath("middle"), os.path.abspath("top")
     with _Stacked([bottom], middle) as merged:
         _first_changes(merged)
@@ -555,9 +622,12 @@ def check_merged_names(merged_names):
     lowers = [top, middle, bottom]
     with _Stacked(lowers) as merged:
         shown = {path: _list_if_there(merged + path) for path in ("/", "/sauces", "/cellar", "/wall", "/shelf", "/old")}
-    for path, expected in shown.items():
-        _compare_names(merged_names(list(lowers), path), expected, f"merged_names([TOP, MIDDLE, BOTTOM], {path!r})")
-    _compare_names(merged_names([bottom], "/"), set(os.listdir(bottom)), "merged_names([BOTTOM], '/')")
+    for names, layers, path, expected in (
+        *(("TOP, MIDDLE, BOTTOM", lowers, path, expected) for path, expected in shown.items()),
+        ("BOTTOM", [bottom], "/", set(os.listdir(bottom))),
+    ):
+        call = f"merged_names([{names}], {path!r})"
+        _compare_names(_answer(call, merged_names, list(layers), path), expected, call)
 
 
 def _list_if_there(directory: str) -> set[str]:
@@ -572,12 +642,12 @@ def _compare_names(answer, expected: set[str], call: str) -> None:
     shown = "the mounted overlay shows"
     for name in sorted(answer - expected, key=str):
         none = (
-            "Names alone are wanted, without a directory." if "/" in str(name) else "It is in none of the directories."
+            "Return the names alone, without a directory." if "/" in str(name) else "It is in none of the directories."
         )
         why = _WHY.get(name, none)
         raise Feedback(f"{call} has {name!r} in it, and {shown} only {_list(expected)}. {why}")
     for name in sorted(expected - answer):
-        why = _WHY.get(name, "Names of all the directories that stack() returns belong together.")
+        why = _WHY.get(name, "The names in all directories that stack() returns belong together.")
         raise Feedback(f"{call} returned {_list(answer)}, and {shown} {name!r} as well. {why}")
 
 
@@ -732,6 +802,39 @@ Exercise(
         """,
             "without a directory",
         ),
+        "follows links": (
+            """
+            def merged_names(lowers, directory):
+                names = {}
+                for each in stack(lowers, directory):
+                    for name in os.listdir(each):
+                        names.setdefault(name, not is_whiteout(os.stat(f"{each}/{name}")))
+                return {name for name in names if names[name]}
+        """,
+            "os.lstat() looks at the link itself",
+        ),
+        "the name without its layer": (
+            """
+            def merged_names(lowers, directory):
+                names = {}
+                for each in stack(lowers, directory):
+                    for name in os.listdir(each):
+                        names.setdefault(name, not is_whiteout(os.lstat(name)))
+                return {name for name in names if names[name]}
+        """,
+            "does not say which layer",
+        ),
+        "the directory without its layer": (
+            """
+            def merged_names(lowers, directory):
+                names = {}
+                for each in stack(lowers, directory):
+                    for name in os.listdir(each):
+                        names.setdefault(name, not is_whiteout(os.lstat(os.path.join(directory, name))))
+                return {name for name in names if names[name]}
+        """,
+            "does not say which layer",
+        ),
         "only the last directory": (
             """
             def merged_names(lowers, directory):
@@ -764,11 +867,15 @@ def _live(merged: str) -> None:
     _write_to(f"{merged}/draft", "new")
     os.remove(f"{merged}/draft")
     os.rename(f"{merged}/rice", f"{merged}/risotto")
+    _write_to(f"{merged}/flan", "new")
+    os.symlink("nowhere", f"{merged}/link")
 
 
 _REASONS = {
     "curry": "It is in no layer below: it was added.",
     "drawer": "It is in no layer below: it was added.",
+    "flan": "An image layer has a whiteout for it, so it was not there before: it was added.",
+    "link": "It is in no layer below: it was added, and is a symbolic link.",
     "risotto": "rice was renamed: that is one name deleted and one added.",
     "rice": "rice was renamed: that is one name deleted and one added.",
     "soup": "It was deleted: upper has a whiteout for it.",
@@ -786,9 +893,11 @@ _REASONS = {
 
 def check_changed(changed):
     """What was done through a mount: names before and after, by the kernel, and what upper holds."""
+    _make_room()
     bottom, middle, upper = _layer("bottom", _BASE), os.path.abspath("middle"), os.path.abspath("upper")
     with _Stacked([bottom], middle) as merged:
         os.remove(f"{merged}/tart")
+        os.remove(f"{merged}/flan")
         _write_to(f"{merged}/rice", "2")
         _write_to(f"{merged}/bread", "2")
     with _Stacked([middle, bottom], upper) as merged:
@@ -798,7 +907,7 @@ def check_changed(changed):
     expected = {("A", name) for name in after - before} | {("D", name) for name in before - after}
     expected |= {("C", name) for name in set(os.listdir(upper)) & before & after}
     call = "changed(UPPER, [MIDDLE, BOTTOM])"
-    answer = changed(upper, [middle, bottom])
+    answer = _answer(call, changed, upper, [middle, bottom])
     if answer is None:
         raise Feedback(f"{call} returned None. Return a set of pairs such as ('A', 'curry').")
     try:
@@ -813,7 +922,7 @@ def check_changed(changed):
         why = (
             "The letter comes first, then the name."
             if letter in _REASONS
-            else "Names alone are wanted, without a slash."
+            else "Return the names alone, without a slash."
             if "/" in str(name)
             else _REASONS.get(name, "There is no such name.")
         )
@@ -897,6 +1006,28 @@ Challenge(
         """,
             "An image layer has a whiteout",
         ),
+        "a name in any layer": (
+            """
+            def changed(upper, lowers):
+                found = set()
+                for name in os.listdir(upper):
+                    below = any(os.path.lexists(f"{lower}/{name}") for lower in lowers)
+                    gone = is_whiteout(os.lstat(f"{upper}/{name}"))
+                    found.add(("D" if gone else "C" if below else "A", name))
+                return found
+        """,
+            "it was not there before: it was added",
+        ),
+        "follows links": (
+            """
+            def changed(upper, lowers):
+                below = merged_names(lowers, "/")
+                gone = {name for name in os.listdir(upper) if is_whiteout(os.stat(f"{upper}/{name}"))}
+                added = {("C" if name in below else "A", name) for name in os.listdir(upper) if name not in gone}
+                return added | {("D", name) for name in gone}
+        """,
+            "os.lstat() looks at the link itself",
+        ),
         "no changes": (
             """
             def changed(upper, lowers):
@@ -921,7 +1052,7 @@ Challenge(
                 found = {("A", name) for name in after - before} | {("D", name) for name in before - after}
                 return found | {("C", name) for name in set(os.listdir(upper)) & before & after}
         """,
-            "was not there before either",
+            "so it was not there before",
         ),
         "the name first": (
             """

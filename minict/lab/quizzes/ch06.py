@@ -7,10 +7,10 @@ from ..quiz import Question, Quiz, right, wrong
 Quiz(
     "layers",
     Question(
-        "Fifty containers of one image are running. How often are the image's files on the disk?",
+        "Fifty containers of one image are running. How many times are the image's files on the disk?",
         wrong(
             "Fifty times: each container gets a copy of its own",
-            "That would take long, and much room. A container starts with an empty upper layer.",
+            "That would take a long time and a lot of space. A container starts with an empty upper layer.",
         ),
         right(
             "Once",
@@ -46,7 +46,8 @@ Quiz(
         ),
         wrong(
             "As large as it was before both steps",
-            "It looks so in a container. But the first layer was finished when its step ended, and it still holds all.",
+            "That is what a container sees. But the first layer was finished when its step ended, and still holds "
+            "all the files.",
         ),
         wrong(
             "500 MB for now: a later clean-up of the store removes what no container can see",
@@ -54,7 +55,7 @@ Quiz(
         ),
     ),
     Question(
-        "A step of an image copies a key into it, a later one deletes the key. Who can read it?",
+        "A step of an image copies a key into it, a later one deletes the key. Who can read the key?",
         wrong(
             "Nobody: it is covered by a whiteout",
             "The whiteout is in another layer. With an image you get all its layers, one by one.",
@@ -69,10 +70,10 @@ Quiz(
         ),
     ),
     Question(
-        "The upper layer holds a character device with the number 0, 0, called `cake`. What is seen at `cake`?",
+        "The upper layer holds a character device with the number 0, 0, called `cake`. What do you see at `cake`?",
         wrong(
             "A device",
-            "The kernel never shows this one: it is how overlayfs notes something.",
+            "The kernel never shows this one: it is a mark of overlayfs.",
         ),
         right(
             "Nothing, whatever the layers below have there",
@@ -80,7 +81,7 @@ Quiz(
         ),
         wrong(
             "The file of the next layer below",
-            "It would be seen if upper held nothing by this name.",
+            "You would see that if upper held nothing by this name.",
         ),
         wrong(
             "An empty file",
@@ -88,14 +89,14 @@ Quiz(
         ),
     ),
     Question(
-        "A directory of the image is removed and made again. Why do its old files stay away?",
+        "A directory of the image is removed and made again. Why don't its old files come back?",
         right(
             "The new directory is marked as opaque: nothing of the layers below is seen in it",
             "Yes, by the attribute `trusted.overlay.opaque`. Without the mark the two directories would be merged.",
         ),
         wrong(
             "The new directory holds one whiteout for each old file",
-            "It would work, and some tools do it. The kernel needs one mark instead of thousands of whiteouts.",
+            "That would work, and some tools do it. The kernel needs only one mark, and not thousands of whiteouts.",
         ),
         wrong(
             "The files were deleted from the image",
@@ -114,7 +115,7 @@ Quiz(
         ),
         right(
             "The kernel does not copy a whole tree for a rename; `mv` copies it, and then removes the old one",
-            "Yes: `mv` answers EXDEV everywhere in this way, as between two disks.",
+            "Yes: this is what `mv` always does about EXDEV, between two disks as well.",
         ),
     ),
     Question(

@@ -31,12 +31,21 @@ class Recipe:
         """Make the image again by these *steps*: each runs in a container, and its changes become a layer."""
         source = self.base
         for step in steps:
+            replaced = self._id()
             with minict.run(source, "sleep 100000", network="none", detach=True) as box:
                 told = box.exec(["sh", "-e", "-c", step])
                 if told.status:
                     raise minict.ContainerError(f"the step {step!r} ended with {told.status}: {told.output.strip()}")
                 box.commit(self.name)
+            if replaced and replaced != self._id():
+                images.remove(replaced)  # it has lost its name: nobody would find it, or its 8 MB, again
             source = self.name
+
+    def _id(self) -> str | None:
+        try:
+            return Image.find(self.name).id
+        except minict.ContainerError:
+            return None
 
     def sizes(self) -> dict[str, str]:
         """The size of each layer of the image, the lowest first."""
