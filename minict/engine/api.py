@@ -1,9 +1,9 @@
 """The Python API, for notebooks and scripts: ``minict.run("tiny", "hostname")``.
 
-Its words are those of the command line.
+It uses the terms of the command line.
 
 ================  ==================================================================================================
-``minict.run``    run a command in a new container: a :class:`Finished`, which shows the output of the command
+``minict.run``     run a command in a new container: a :class:`Finished`, which shows the output of the command
                   (with ``detach=True`` a :class:`Running`, which ends with this Python at the latest)
 ``.create``       create a :class:`Container` without starting it; it stays until it is removed
 ``.container``    the :class:`Container` with a name; ``.containers()`` all of them
@@ -274,7 +274,7 @@ class Container:
         return self
 
     def stop(self, timeout: float | None = None) -> int:
-        """Ask it to end, and kill it after *timeout* seconds (default: its own, or 10); return its exit status."""
+        """Ask it to stop, and kill it after *timeout* seconds (default: its own, or 10); return its exit status."""
         operations.stop(self._record, timeout)
         return self.exit_code
 
@@ -464,7 +464,7 @@ class Running(Container):
         return status
 
     def stop(self, timeout: float = 10) -> int | None:  # type: ignore[override]  # None if it was stopped before
-        """Ask it to end (SIGTERM), kill it after *timeout* seconds, and release what it held; return its exit status.
+        """Ask it to stop (SIGTERM), kill it after *timeout* seconds, and release what it held; return its exit status.
 
         As process 1, a program that does not handle SIGTERM is not ended by it (pid_namespaces(7)): then it takes the
         whole time. After ``with minict.run(…, detach=True) as container:`` the timeout is 0.

@@ -97,7 +97,7 @@ def find(id: str) -> Challenge:
 
 
 def challenge(id: str) -> None:
-    """Check the function that the learner has written for the challenge *id*, and say whether it is right."""
+    """Check the function that the learner has written for the challenge *id*, and show whether it is right."""
     task = find(id)
     function = _learners_function(task.name)
     if function is None:

@@ -32,7 +32,7 @@ def _block(sheet: _Sheet, x, y, width, height, name, detail="", face=CARD, edge=
 
 
 def machine_or_container() -> Picture:
-    """A virtual machine beside two containers: who brings a kernel, and who shares one."""
+    """A virtual machine beside two containers: the one brings a kernel, the others share one."""
     sheet = _Sheet(920, 300)
     sheet.text(30, 30, "two virtual machines", 13, INK, "bold")
     sheet.text(500, 30, "two containers", 13, INK, "bold")
@@ -257,7 +257,7 @@ def one_image() -> Picture:
 
 
 def from_name_to_files() -> Picture:
-    """A pull as four questions to a registry: what is asked for, and what comes back."""
+    """A pull as four requests to a registry: what is requested, and what comes back."""
     sheet = _Sheet(920, 318)
     sheet.text(30, 30, "minict asks", 12, MUTED, "bold")
     sheet.text(440, 30, "and the registry gives", 12, MUTED, "bold")

@@ -5,9 +5,9 @@
     publish(registry)           # library/postcard:latest, an index with an image for each of two processors
                                 # library/postcard:winter, the same program with another card
 
-    remove_postcards()          # from this machine: what an earlier visit to the chapter has pulled
+    remove_postcards()          # removes what an earlier visit to the chapter has pulled to this machine
 
-It is made of nothing: the program is machine code, written byte by byte below, so the files, the archives and the image
+It depends on nothing: the program is machine code, written byte by byte below, so the files, the archives and the image
 ID are the same on every machine.  (Another zlib may compress the layers to other bytes.)
 """
 
@@ -63,7 +63,7 @@ def program(architecture: str) -> bytes:
     """A static program of about 200 bytes that writes what is in ``/card``.  Source: elf(5)."""
     machine, code = PROCESSORS[architecture]
     code += b"/card\0"
-    begin, header = 0x400000, 64 + 56  # where it is in memory, and the bytes before the code
+    begin, header = 0x400000, 64 + 56  # its address in memory, and the size of the headers
     size = header + len(code)
     ident = b"\x7fELF" + bytes([2, 1, 1]) + bytes(9)  # 64 bits, little endian
     elf = struct.pack("<HHIQQQIHHHHHH", 2, machine, 1, begin + header, 64, 0, 0, 64, 56, 1, 0, 0, 0)

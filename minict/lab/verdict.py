@@ -40,7 +40,7 @@ class Verdict:
 
 
 def tell(text: str) -> None:
-    """Show the verdict *text*.  What is not attempted is printed: only what a learner has done has a colour."""
+    """Show the verdict *text*. For an unattempted exercise it is printed: only attempts get a colour."""
     if text.startswith("○") or not _in_notebook():
         print(text)
     else:
@@ -59,7 +59,7 @@ def _in_notebook() -> bool:
 
 
 def readable(text: str) -> str:
-    """*text* in lines that fit a notebook; what is indented stays as it is.  A verdict's paragraphs stand below its
+    """*text* in lines that fit a notebook; indented lines stay unchanged.  A verdict's paragraphs stand below its
     sign."""
     lines = textwrap.TextWrapper(_WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
     first, *more = text.splitlines() or [""]

@@ -1,4 +1,4 @@
-"""Hooks: programs of others that the runtime executes at six points of a container's life cycle.
+"""Hooks: external programs that the runtime executes at six points of a container's life cycle.
 
 ===================  ==============================  ==========================================================
 ``prestart``         namespaces of the runtime       all mounts are made, the old root is still in reach; the

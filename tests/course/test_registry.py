@@ -77,7 +77,7 @@ def test_what_is_asked_by_hand(registry):
         assert file.read() == b"layer" * 100
 
 
-def test_nothing_stays_of_a_closed_registry():
+def test_a_closed_registry_leaves_nothing():
     before = set(glob.glob(f"{tempfile.gettempdir()}/minict-registry-*"))
     with Registry() as registry:
         port = int(registry.address.partition(":")[2])
@@ -102,7 +102,7 @@ def test_a_registry_ends_with_the_process_that_opened_it():
         os.waitpid(pid, 0)
 
 
-def test_a_machine_without_docker_registry_is_told_what_to_install(monkeypatch):
+def test_without_docker_registry_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(minict.ContainerError, match="sudo apt install docker-registry"):
         Registry()

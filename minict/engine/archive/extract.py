@@ -134,7 +134,7 @@ def _read(archive: Any, name: str) -> bytes:
 
 
 def _failure(name: str, directory: str, kind: str, text: str) -> Failure:
-    """The child's report as an exception. *kind* is an errno, a word, or empty if it could not even report."""
+    """The child's report as an exception. *kind* is an errno, a word, or empty if the child could not report at all."""
     if kind in (str(errno.ENOSPC), str(errno.EDQUOT)):
         return Failure(
             f"{name} does not fit on the disk of {directory}: free some space there "

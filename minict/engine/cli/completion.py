@@ -1,8 +1,8 @@
 """Shell completion: ``minict completion bash`` writes a short script, and Python does the rest.
 
 When the Tab key is pressed, the script calls ``minict __complete SHELL LINE`` with the line up to the cursor, and gets
-what its last word can become: commands, options, values of options, and the names of containers, images, networks and
-volumes. The shell completes file names where minict offers nothing.
+the completions of its last word: commands, options, values of options, and the names of containers, images, networks
+and volumes. The shell completes file names where minict offers nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from . import help
 from .commands import INDEX, LONGER, find, groups, load
 from .parser import Command, Option
 
-# Words in a usage line, or option values, that stand for something that exists.
+# Words in a usage line, or option values, that stand for existing objects.
 _KINDS = {
     "CONTAINER": "containers",
     "IMAGE": "images",
@@ -57,7 +57,7 @@ def script(shell: str) -> str:
 
 
 def complete(shell: str, line: str) -> list[str]:
-    """What the last word of *line* can become, one line for each, as *shell* reads it: with or without a description.
+    """The completions of the last word of *line*, one per line, as *shell* reads them: with or without a description.
 
     bash ends words at colons and equals signs too: it gets only the part behind the last of them.
     """
@@ -72,7 +72,7 @@ def complete(shell: str, line: str) -> list[str]:
 
 
 def split(line: str) -> tuple[list[str], str]:
-    """The words of *line* after the program's name: those that are complete, and the one that is being typed."""
+    """The words of *line* after the program's name: the complete ones, and the one being typed."""
     import shlex
 
     try:
@@ -137,7 +137,7 @@ def read(command: Command, words: list[str]) -> tuple[Option | None, int]:
 
 
 def values(word: str) -> list[tuple[str, str]]:
-    """What *word* of a usage line, or an option's value, stands for: names that exist, or one of several words."""
+    """The values for *word* of a usage line, or for an option's value: existing names, or one of several words."""
     word = word.rstrip("…").partition("[")[0].partition(":")[0]
     if word in _KINDS:
         return [(name, "") for name in names(_KINDS[word])]
@@ -145,7 +145,7 @@ def values(word: str) -> list[tuple[str, str]]:
 
 
 def names(kind: str) -> list[str]:
-    """The names of all objects of a *kind*: containers, images, networks, volumes, or objects, which is all four."""
+    """The names of all objects of a *kind*: containers, images, networks, volumes, or "objects" for all four."""
     if kind == "objects":
         return [name for each in ("containers", "images", "networks", "volumes") for name in names(each)]
     if kind == "containers":

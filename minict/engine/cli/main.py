@@ -31,7 +31,7 @@ def main(words: list[str] | None = None) -> None:
                 sys.stdout.flush()
     except KeyboardInterrupt:
         status = 130
-    except BrokenPipeError:  # the reader of our output has left
+    except BrokenPipeError:  # the reader of our output has ended
         status = 141
     except SystemExit:
         raise

@@ -100,8 +100,8 @@ def rewrite_hosts(path: str, lines: list[tuple[str, list[str]]]) -> None:
     """Replace minict's lines in a mounted /etc/hosts with *lines*, as (address, names).
 
     The rest of the file stays, because the container may have written it. minict leaves a file alone that the container
-    has made unreadable, immutable or huge, or on which it holds a lease (fcntl(2), F_SETLEASE): opening that one would
-    wait 45 seconds or more for the container, with the lock of all networks held.
+    has made unreadable, immutable or huge, or on which it holds a lease (fcntl(2), F_SETLEASE): opening a leased file
+    would wait 45 seconds or more for the container, with the lock of all networks held.
     """
     try:
         fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -129,7 +129,7 @@ def replace(path: str, old: str, new: str) -> None:
 def _renewed(text: str, lines: list[tuple[str, list[str]]]) -> str:
     before, begin, rest = text.partition(_BEGIN)
     _, end, after = rest.partition(_END)
-    if begin and not end:  # an editor has removed our last line: the container owns the rest
+    if begin and not end:  # an editor has removed minict's last line: the rest belongs to the container
         before, after = before + rest, ""
     return before + "\n" * (before[-1:] not in ("", "\n")) + _block(lines) + after
 

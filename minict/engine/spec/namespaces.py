@@ -104,7 +104,7 @@ def reserve(state: State, settings, config: spec.Spec) -> None:
     for mount in config.mounts:
         if mount.destination == "/" or (mount.type == "bind" and not mount.destination.startswith("/dev/")):
             if mount.source and mount.source.startswith(files) and not _tmpfs_maps():
-                continue  # minict's own /etc/hosts is readable by everybody
+                continue  # minict's own /etc/hosts is readable by every user
             mount.options = [*mount.options, "ridmap" if "rbind" in mount.options else "idmap"]
 
 

@@ -1,6 +1,6 @@
 """Build the OCI runtime spec from the options.
 
-``minict run --memory 128m -v /srv:/data:ro nginx`` uses Docker's words; the runtime below understands only the spec.
+``minict run --memory 128m -v /srv:/data:ro nginx`` uses Docker's options; the runtime below understands only the spec.
 This module translates, as Docker's daemon does for runc.
 """
 

@@ -96,14 +96,14 @@ def test_a_run_loads_nothing_slow(tiny):
         assert below_the_engine(loaded) == _BELOW_THE_ENGINE
 
 
-def test_a_run_with_a_network_loads_what_that_takes_and_no_more(tiny, host):
+def test_a_run_with_a_network_loads_only_its_modules(tiny, host):
     loaded = loaded_by("run", "--rm", tiny, "true")
     assert loaded & SLOW == set()
     assert of_the_engine(loaded) == _OF_THE_ENGINE | _OF_A_NETWORK
     assert "minict.kernel.conntrack" not in loaded
 
 
-def test_a_run_on_a_network_of_ones_own_loads_the_library_of_its_dns_server_when_it_is_asked(tiny, host):
+def test_the_library_of_the_dns_server_is_loaded_by_the_first_query(tiny, host):
     assert (
         subprocess.run([sys.executable, "-m", "minict", "network", "create", "back"], stdout=subprocess.PIPE).returncode
         == 0

@@ -52,7 +52,7 @@ def test_a_partner_of_a_partner_has_the_same_name(image, box):
     process.wait()
 
 
-def test_the_hosts_name_is_shared_and_can_not_be_changed(image):
+def test_the_hosts_name_is_shared_and_cannot_be_changed(image):
     host = os.uname().nodename
     words = "hostname; cat /etc/hostname; hostname other 2>/dev/null || hostname"
     assert output(image, words, "--uts", "host").split() == [host] * 3
