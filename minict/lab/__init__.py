@@ -80,7 +80,8 @@ Do
 * draw by the functions above: their text, which tests compare, does not change with what they draw;
 * follow ``live`` and ``watch`` with a picture that stands still, because moving ones are not saved;
 * write cells that can be run twice: ``os.makedirs(…, exist_ok=True)``, a temporary directory for each run;
-* tag a cell that must fail ``raises-exception``;
+* tag a cell that must fail ``raises-exception``, and one whose output is that of cgroup v2 only ``cgroup-v2``, with
+  its reason in ``tests/support/notebook_rules.py``: it must run on v1 too, but is compared on v2;
 * make control groups below ``paths.cgroup_parent()``, and nothing else of the host's outside of a namespace;
 * give a container that runs on to a ``with``, so that it ends whatever happens:
   ``with minict.run(…, detach=True) as box:``.

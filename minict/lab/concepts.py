@@ -280,12 +280,10 @@ def from_name_to_files() -> Picture:
             sheet.arrow(155, y + 55, 155, y + 63, colour)
     sheet.line([(155, 171), (16, 171), (16, 267)], _BLUE, 1.4)  # the manifest has the digests of the layers, too
     sheet.arrow(16, 267, 29, 267, _BLUE)
-    sheet.text(
-        30, 304, "Each answer has the digests in it (sha256:…) by which the next question is asked.", 11.5, MUTED
-    )
+    sheet.text(30, 304, "Each answer holds the digests (sha256:…) that the next request asks for.", 11.5, MUTED)
     return sheet.picture(
         "a pull asks a registry for the index of a tag, then for the manifest of one processor, the config and the "
-        "layers; each answer has the digests by which the next question is asked"
+        "layers; each answer holds the digests that the next request asks for"
     )
 
 

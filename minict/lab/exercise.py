@@ -373,7 +373,7 @@ class _Guarded:
     def __call__(self, *arguments, **options):
         caller = os.getpid()
         try:
-            return self.function(*arguments, **options)
+            return self._result(self.function(*arguments, **options))
         except Exception as error:
             if os.getpid() == caller and not hasattr(error, "learners_call"):
                 error.learners_call = call_text(self.function.__name__, arguments, options)
@@ -385,6 +385,17 @@ class _Guarded:
                 os._exit(1)
             if self._somebody_comes_out():
                 raise Feedback("a child came back")  # the pipe says it too; but the check need not go on
+
+    def _result(self, value):
+        """*value*, unless that is the coroutine of a function that begins with ``async def``."""
+        if inspect.iscoroutine(value):
+            value.close()  # or Python warns of it later, in the output of another cell
+            name = self.function.__name__
+            raise Feedback(
+                f"{name}() begins with async def: the call makes a coroutine, and nobody awaits it. Begin with def. "
+                "What you write runs outside of the notebook's event loop, so it needs no await."
+            )
+        return value
 
     def _somebody_comes_out(self) -> bool:
         """Wait until each child has ended, sleeps, or has come out; whether one has.  A child that runs may be on its

@@ -25,6 +25,7 @@ import warnings
 
 from minict.kernel import process
 
+notebook: int | None = None  # the process that is the kernel of a notebook, once it is protected
 NAIVE_FORK_LIMIT = 60  # seconds that a process may run that a cell forked by hand
 
 _MOVES = "{call} here would move the notebook itself: start the cell with %%child"
@@ -144,8 +145,10 @@ def _text_of(command) -> str:
 
 def protect_kernel(shell) -> None:
     """Put up the guards in the notebook *shell*: see the top of this module."""
+    global notebook
     space = shell.user_module.__dict__
     guards = Guards(space)
+    notebook = guards.kernel
     _protect_from_forks(shell, space, guards.kernel)
     for module, calls in _IN_THE_KERNEL.items():
         for name, sentence in calls:

@@ -189,7 +189,7 @@ class Registry:
 
     def put_manifest(self, repository: str, reference: str, data: bytes) -> None:
         """Store the manifest or index *data* as *reference*, a tag or its digest.  Raises :class:`ContainerError`."""
-        media_type = json.loads(data)["mediaType"]
+        media_type = json.loads(data).get("mediaType", documents.MANIFEST)  # in a manifest it may be missing
         self._ask("PUT", f"/v2/{repository}/manifests/{reference}", data, {"Content-Type": media_type})
 
     def _ask(self, method: str, path: str, body: bytes | None, headers: dict) -> tuple[http.client.HTTPMessage, bytes]:

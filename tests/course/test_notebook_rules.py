@@ -104,8 +104,12 @@ def test_a_good_chapter_has_no_fault_but_too_few_exercises():
         (code("f();"), "semicolon"),
         (code("import os\nos.fork()"), "forks outside"),
         (code("from minict.runtime.init import begin\nfor begin in (1, 2): pass"), "begin is a function"),
+        (code("with open('x') as answer: pass"), "answer is a function of minict.lab"),
+        (code("def check(): pass"), "check is a function of minict.lab"),
         (code("!ls\nfrom os import fork\nif fork() == 0: pass"), "forks outside"),
         (code("1", tags=["nbval-ignore-output"]), "no reason"),
+        (code("1", tags=["cgroup-v2"]), "has the tag cgroup-v2 and no reason"),
+        (code("1", tags=["cgroup-v2"]), "no cell with the tag cgroup-v2 shows that mode() was 'v2'"),
         (code("# NBVAL_IGNORE_OUTPUT\n1"), "comment for nbval"),
         (code("1", outputs=[printed("/root/x")]), "somewhere else on another machine"),
         (
@@ -127,6 +131,18 @@ def test_a_fault_is_found(cell, words):
     cells = good()
     cells.insert(3, cell)
     assert any(words in problem for problem in problems(page(cells))), problems(page(cells))
+
+
+def test_few_cells_may_be_of_version_2_and_they_are_compared_there(monkeypatch):
+    tagged = [code(f"{number}", tags=["cgroup-v2"]) for number in range(5)]
+    assert any("more than a fifth" in problem for problem in problems(page(good() + tagged)))
+    proof = code(
+        "mode()", tags=["cgroup-v2"], outputs=[nbformat.v4.new_output("execute_result", data={"text/plain": "'v2'"})]
+    )
+    assert not any("shows that mode()" in problem for problem in problems(page(good() + [proof])))
+    for version, is_compared in (("v2", True), ("hybrid", False), ("v1", False)):
+        monkeypatch.setattr(notebook_rules.hierarchy, "mode", lambda version=version: version)
+        assert notebook_rules.is_compared(proof) is is_compared and notebook_rules.is_compared(code("1"))
 
 
 @pytest.mark.parametrize(

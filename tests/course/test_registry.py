@@ -129,8 +129,24 @@ def test_the_postcard_is_the_same_on_every_machine_and_greets_on_this_one(regist
     pull(name, platform=f"linux/{other}")
     with pytest.raises(minict.ContainerError, match="neither a program for this processor"):
         minict.run(name, network="none")
-    for each in (name, f"{name}:winter"):
-        image.remove(each, force=True)
+    postcard.remove_postcards()
+
+
+def test_a_second_visit_to_the_postcard_fetches_everything_again(registry, tiny):
+    postcard.publish(registry)
+    repository = registry.name("library/postcard")
+    other = next(each for each in postcard.PROCESSORS if each != documents.architecture())
+    kept = [each.id for each in minict.images()]
+    fetched = []
+    for _ in range(2):
+        registry.forget()
+        for tag in ("latest", "winter"):
+            pull(f"{repository}:{tag}")
+        fetched.append(sum("/blobs/" in request.path for request in registry.requests))
+        pull(f"{repository}:latest", platform=f"linux/{other}")  # the first one has no tag any more
+        postcard.remove_postcards()
+        assert [each.id for each in minict.images()] == kept, "the others stay"
+    assert fetched == [5, 5], "two configs, the program, two cards"
 
 
 def test_the_attacks_are_compiled_once(tmp_path, tiny):

@@ -3,18 +3,24 @@
 The same notebook gives the same file, byte for byte, whoever runs it: no times, no widget state, no metadata of the
 machine.  It runs in the same world of its own as the tests (see :mod:`tests.support.world`), so that nbval finds again
 what is committed.  A notebook that fails is not saved.
+
+One with cells that are tagged ``cgroup-v2`` has the outputs of version 2: on a machine with another one it is run in a
+guest (``tests/vm/notebooks.sh``).
 """
 
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
+from minict.runtime.cgroup import hierarchy
 from tests.support import world  # enters the world of its own
+from tests.support.notebook_rules import V2_TAG, tags
 from tests.support.paths import ROOT as CHECKOUT
 
 METADATA = {
@@ -25,8 +31,14 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def execute(path: str) -> None:
-    """Run the notebook at *path* in its folder, and save it.  Raises nbclient's exceptions."""
+    """Run the notebook at *path* in its folder, or in a guest, and save it.  Raises nbclient's exceptions, and
+    :class:`subprocess.CalledProcessError` when the guest fails."""
     notebook = nbformat.read(path, as_version=4)
+    if hierarchy.mode() != "v2" and any(V2_TAG in tags(cell) for cell in notebook.cells):
+        guest = os.path.join(CHECKOUT, "tests", "vm", "notebooks.sh")
+        with world.host_network():
+            subprocess.run([guest, os.path.relpath(path, CHECKOUT)], check=True)
+        return
     client = NotebookClient(
         notebook,
         timeout=120,
@@ -66,7 +78,7 @@ def main(paths: list[str]) -> int:
     for path in paths:
         try:
             execute(path)
-        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+        except (CellExecutionError, CellTimeoutError, DeadKernelError, subprocess.CalledProcessError) as error:
             print(f"{path}: not saved, because a cell failed:\n{error}", file=sys.stderr)
             return 1
         print(f"{path}: saved")

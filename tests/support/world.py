@@ -199,6 +199,15 @@ def pytest_configure(config):
         _prepare_kernels()
 
 
+def pytest_collection_modifyitems(items):
+    """On a machine with version 1, what is that of version 2 is not compared: see notebook_rules."""
+    for item in items:
+        if hasattr(item, "cell") and "cgroup-v2" in item.cell.metadata.get("tags", ()):
+            from tests.support.notebook_rules import is_compared
+
+            item.options["check"] = item.options["check"] and is_compared(item.cell)
+
+
 def _prepare_kernels() -> None:
     """Give the kernels that nbval starts what a learner's kernel has.
 

@@ -8,6 +8,7 @@ Not a part of the suite, because it needs the kernel and the disk of `make test-
 from __future__ import annotations
 
 import glob
+import json
 import os
 import re
 import shutil
@@ -103,3 +104,33 @@ def test_what_a_guest_that_died_wrote_is_shown(folder):
     assert re.search("cannot access 'mem=.*it died", guest.communicate()[1], re.DOTALL)
     assert guest.returncode == 125
     assert remains(folder, []) == []
+
+
+def test_a_notebook_comes_out_with_what_it_shows_on_version_2():
+    """And one that fails stays as it is: tests/vm/notebooks.sh."""
+    path = f"tests/vm/guest-{os.getpid()}.ipynb"
+
+    def make(source: str) -> subprocess.CompletedProcess:
+        cell = {
+            "cell_type": "code",
+            "id": "one",
+            "metadata": {},
+            "source": source,
+            "outputs": [],
+            "execution_count": None,
+        }
+        notebook = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+        with open(f"{ROOT}/{path}", "w") as file:
+            json.dump(notebook, file)
+        return subprocess.run([f"{ROOT}/tests/vm/notebooks.sh", path], capture_output=True, text=True)
+
+    try:
+        assert make("from minict.runtime.cgroup import mode\nmode()").returncode == 0
+        with open(f"{ROOT}/{path}") as file:
+            assert json.load(file)["cells"][0]["outputs"][0]["data"]["text/plain"] == ["'v2'"]
+        failed = make("1 / 0")
+        assert failed.returncode == 1 and "ZeroDivisionError" in failed.stderr
+        with open(f"{ROOT}/{path}") as file:
+            assert json.load(file)["cells"][0]["outputs"] == []
+    finally:
+        os.remove(f"{ROOT}/{path}")

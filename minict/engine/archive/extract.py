@@ -87,12 +87,15 @@ def unpack(
     orders_in, orders_out = os.pipe()
     report_in, report_out = os.pipe()
     parent, digest = os.getpid(), hashlib.sha256()
+    # In a worker, SIGTERM raises SystemExit.  Python's own hooks around a fork would swallow it.
+    unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     pid = os.fork()
     if pid == 0:
         _child(parent, orders_in, report_out, directory, make, digest, whiteouts, max_bytes, max_entries)
     os.close(orders_in)
     os.close(report_out)
     try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
         with open(report_in, encoding="utf-8", errors="surrogateescape", newline="\n") as report:
             try:
                 feed(start, archive, orders_out, name)

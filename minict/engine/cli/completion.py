@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from minict.runtime.errors import ContainerError
 
-from . import help, index
+from . import help
+from .commands import INDEX, LONGER, find, groups, load
 from .parser import Command, Option
 
 # Words in a usage line, or option values, that stand for something that exists.
@@ -86,17 +87,17 @@ def split(line: str) -> tuple[list[str], str]:
 def candidates(typed: list[str], current: str) -> list[tuple[str, str]]:
     """(word, description) for everything that can follow the words *typed*; options only if *current* begins one."""
     if not typed:
-        commands = [(name, help.summary(name)) for name in index.INDEX if " " not in name and name[0] != "_"]
-        return commands + [(group, f"Manage {help.subject(group)}") for group in sorted(index.groups())]
+        commands = [(name, help.summary(name)) for name in INDEX if " " not in name and name[0] != "_"]
+        return commands + [(group, f"Manage {help.subject(group)}") for group in sorted(groups())]
     try:
-        name, words = index.find(typed)
+        name, words = find(typed)
     except ContainerError:
-        if len(typed) > 1 or typed[0] not in index.groups():
+        if len(typed) > 1 or typed[0] not in groups():
             return []
-        own = [(each.partition(" ")[2], each) for each in index.INDEX if each.startswith(f"{typed[0]} ")]
-        longer = [(each, each) for each in index.LONGER.get(typed[0], ())]
+        own = [(each.partition(" ")[2], each) for each in INDEX if each.startswith(f"{typed[0]} ")]
+        longer = [(each, each) for each in LONGER.get(typed[0], ())]
         return [(word, help.summary(each)) for word, each in own + longer]
-    command = index.load(name)
+    command = load(name)
     pending, arguments = read(command, words)
     if pending:
         return values(pending.value or "")

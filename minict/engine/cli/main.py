@@ -12,7 +12,7 @@ import sys
 
 from minict.runtime.errors import ContainerError
 
-from .index import INDEX, find, groups, load
+from .commands import INDEX, find, groups, load
 
 HELP = ("-h", "--help", "help")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -14,24 +15,38 @@ from minict.kernel.netlink import Rtnetlink
 from minict.runtime.process import spawn
 
 from .. import switch, wires
+from ..answers import edited
 from ..challenge import Challenge
 from ..exercise import Exercise
 from ..feedback import Feedback
 
 # ---- net-1: an address is a number -------------------------------------------------------------------------------
 
-_ADDRESSES = ("10.9.0.2", "192.168.1.77", "203.0.113.254", "100.64.3.9", "12.0.0.1")
-_INVALID = ("10.9.0", "10.9.0.2.1", "10.9.0.256", "10.9.0.-1", "10.9.0.x", "10.9..2", "")
+_ADDRESSES = ("10.9.0.2", "192.168.1.77", "203.0.113.254", "10.255.0.255", "100.64.3.9", "12.0.0.1")
+_INVALID = ("10.9.0", "10.9.0.2.1", "10.9.0.256", "10.9.0.-1", "10.9.0.x", "10.9..2", "", "::1")
 
 
 def check_to_number(to_number):
     """Give the number to ``lo`` as an address, and ask the kernel which address that is."""
     for text in _ADDRESSES:
-        number = to_number(text)
+        try:
+            number = to_number(text)
+        except ValueError as error:
+            if text == _ADDRESSES[0]:
+                raise
+            raise Feedback(
+                f"to_number({text!r}) raised ValueError: {error}. But it is an address: each part may be 0 to 255, and "
+                "255 is allowed."
+            ) from None
         if number is None:
             raise Feedback(f"to_number({text!r}) returned None: return the number.")
         if not isinstance(number, int) or isinstance(number, bool):
             raise Feedback(f"to_number({text!r}) returned {number!r}. Expected: one whole number.")
+        if number == _without_parentheses(text):
+            raise Feedback(
+                f"to_number({text!r}) returned {number}. Python adds before it shifts: a << 24 + b is a << (24 + b). "
+                "Put each shift in parentheses, or join the parts with | in place of +."
+            )
         if not 0 <= number < 1 << 32:
             raise Feedback(
                 f"to_number({text!r}) returned {number}, which has more than 32 bits. Each of the four parts has 8: "
@@ -51,6 +66,12 @@ def check_to_number(to_number):
             )
     for text in _INVALID:
         _refuse(to_number, text)
+
+
+def _without_parentheses(text: str) -> int:
+    """What ``a << 24 + b << 16 + c << 8 + d`` is: + binds more tightly than <<."""
+    a, b, c, d = map(int, text.split("."))
+    return a << 24 + b << 16 + c << 8 + d
 
 
 def _as_the_kernel_reads_it(number: int) -> str:
@@ -73,12 +94,12 @@ def _refuse(to_number, text: str) -> None:
         return
     except (IndexError, TypeError, OSError, AssertionError) as error:
         raise Feedback(
-            f"to_number({text!r}) raised {type(error).__name__}: {error}. That is not an address, so it is right "
-            "to refuse it, but the callers expect a ValueError."
+            f"to_number({text!r}) raised {type(error).__name__}: {error}. It is right to refuse {text!r}, which is "
+            "not an address, but the callers expect a ValueError."
         ) from None
     raise Feedback(
-        f"to_number({text!r}) returned {number!r}, and that is not an address: an address has four parts, each a number "
-        "from 0 to 255. Raise a ValueError for anything else."
+        f"to_number({text!r}) returned {number!r}, but {text!r} is not an address: an address has four parts, each "
+        "a number from 0 to 255. Raise a ValueError for anything else."
     )
 
 
@@ -201,6 +222,32 @@ Exercise(
         """,
             "to_number('10.9.0.256') returned",
         ),
+        "parts below 255 only": (
+            """
+            def to_number(address):
+                a, b, c, d = (int(part) for part in address.split("."))
+                if not all(0 <= part < 255 for part in (a, b, c, d)):
+                    raise ValueError(address)
+                return a << 24 | b << 16 | c << 8 | d
+        """,
+            "255 is allowed",
+        ),
+        "shifts without parentheses": (
+            """
+            def to_number(address):
+                a, b, c, d = (int(part) for part in address.split("."))
+                return a << 24 + b << 16 + c << 8 + d
+        """,
+            "Python adds before it shifts",
+        ),
+        "every kind of address": (
+            """
+            def to_number(address):
+                import ipaddress
+                return int(ipaddress.ip_address(address))
+        """,
+            "'::1' is not an address",
+        ),
         "another exception": (
             """
             def to_number(address):
@@ -250,8 +297,44 @@ def _bridge(name: str, address: str) -> None:
         host.set_up(host.index(name))
 
 
+def _explained(plug):
+    """*plug*, with a reason in words for the errors that pyroute2 raises for an index that does not fit."""
+    from pyroute2.netlink.exceptions import NetlinkError
+
+    def call(*arguments):
+        before = os.stat("/proc/thread-self/ns/net").st_ino
+        try:
+            plug(*arguments)
+        except (struct.error, IndexError, NetlinkError) as error:
+            code = getattr(error, "code", type(error))
+            if code not in _REASONS or not hasattr(error, "learners_call"):
+                raise
+            raise Feedback(
+                f"{error.learners_call} raised {type(error).__name__}: {error}\n  in your line: {error.learners_line}"
+                f"\n{_REASONS[code]}"
+            ) from None
+        if os.stat("/proc/thread-self/ns/net").st_ino != before:
+            raise Feedback(
+                "plug() moved its caller into another network namespace, and left it there. guest already speaks to "
+                "the kernel in that namespace: no setns() is needed."
+            )
+
+    return call
+
+
+_REASONS = {
+    struct.error: "index= and master= take the index, which is a number, and not the name: link_lookup(ifname=…)[0].",
+    IndexError: "link_lookup() found no such interface on this side: the cable and the bridge are the host's, eth0 is the "
+    "guest's.",
+    errno.ENODEV: "No interface on this side has that index: an index from host is of no use to guest, nor the reverse.",
+    errno.EOPNOTSUPP: "On this side, the index in master= is not that of a bridge: the bridge and the cable are both "
+    "the host's, and the cable is the one that gets a master.",
+}
+
+
 def check_plug(plug):
     """A host with two bridges, three guests: who reaches whom, and if somebody is not reached, why not."""
+    plug = _explained(plug)
     _bridge("switch", "10.9.0.1")
     _bridge("second", "10.8.0.1")
     one, two, three = (_Guest() for _ in range(3))
@@ -309,6 +392,11 @@ def _look_into(guest: _Guest, cable: str, address: str, bridge: str) -> None:
         )
     if not theirs.addresses:
         raise Feedback(f'{call} the guest\'s eth0 has no address. guest.addr("add", index=…, address=…, prefixlen=24).')
+    if not any(each.startswith(f"{address}/") for each in theirs.addresses):
+        raise Feedback(
+            f"{call} the guest's eth0 has {' and '.join(theirs.addresses)}. Expected: {address}/24. The address is the "
+            "function's third argument."
+        )
     if theirs.addresses != [f"{address}/24"]:
         raise Feedback(
             f"{call} the guest's eth0 has {' and '.join(theirs.addresses)}. Expected: {address}/24. From the prefix the "
@@ -323,10 +411,22 @@ def _look_into(guest: _Guest, cable: str, address: str, bridge: str) -> None:
         )
 
 
+_PLUG = """
+            def plug(pid, cable, address, bridge="switch"):
+                with IPRoute() as host, IPRoute(netns=f"/proc/{pid}/ns/net") as guest:
+                    host.link("add", ifname=cable, kind="veth", peer={"ifname": "eth0", "net_ns_pid": pid})
+                    port = host.link_lookup(ifname=cable)[0]
+                    host.link("set", index=port, master=host.link_lookup(ifname=bridge)[0], state="up")
+                    eth0 = guest.link_lookup(ifname="eth0")[0]
+                    guest.addr("add", index=eth0, address=address, prefixlen=24)
+                    for index in (1, eth0):
+                        guest.link("set", index=index, state="up")
+"""
+
 Exercise(
     "net-2",
     "Plug it in",
-    minutes=12,
+    minutes=10,
     difficulty=3,
     reference=switch.plug,
     check=check_plug,
@@ -410,17 +510,7 @@ Exercise(
             "must be in its namespace",
         ),
         "our end stays off": (
-            """
-            def plug(pid, cable, address, bridge="switch"):
-                with IPRoute() as host, IPRoute(netns=f"/proc/{pid}/ns/net") as guest:
-                    host.link("add", ifname=cable, kind="veth", peer={"ifname": "eth0", "net_ns_pid": pid})
-                    port = host.link_lookup(ifname=cable)[0]
-                    host.link("set", index=port, master=host.link_lookup(ifname=bridge)[0])
-                    eth0 = guest.link_lookup(ifname="eth0")[0]
-                    guest.addr("add", index=eth0, address=address, prefixlen=24)
-                    for index in (1, eth0):
-                        guest.link("set", index=index, state="up")
-        """,
+            edited(_PLUG, ('[0], state="up")', "[0])")),
             "the host's end, cable1, is still off",
         ),
         "the address on the host's side": (
@@ -437,56 +527,19 @@ Exercise(
             "an interface of the host",
         ),
         "alone with its prefix": (
-            """
-            def plug(pid, cable, address, bridge="switch"):
-                with IPRoute() as host, IPRoute(netns=f"/proc/{pid}/ns/net") as guest:
-                    host.link("add", ifname=cable, kind="veth", peer={"ifname": "eth0", "net_ns_pid": pid})
-                    port = host.link_lookup(ifname=cable)[0]
-                    host.link("set", index=port, master=host.link_lookup(ifname=bridge)[0], state="up")
-                    eth0 = guest.link_lookup(ifname="eth0")[0]
-                    guest.addr("add", index=eth0, address=address)
-                    for index in (1, eth0):
-                        guest.link("set", index=index, state="up")
-        """,
+            edited(_PLUG, ("address=address, prefixlen=24", "address=address")),
             "with /32 nobody is",
         ),
         "eth0 stays off": (
-            """
-            def plug(pid, cable, address, bridge="switch"):
-                with IPRoute() as host, IPRoute(netns=f"/proc/{pid}/ns/net") as guest:
-                    host.link("add", ifname=cable, kind="veth", peer={"ifname": "eth0", "net_ns_pid": pid})
-                    port = host.link_lookup(ifname=cable)[0]
-                    host.link("set", index=port, master=host.link_lookup(ifname=bridge)[0], state="up")
-                    guest.addr("add", index=guest.link_lookup(ifname="eth0")[0], address=address, prefixlen=24)
-                    guest.link("set", index=1, state="up")
-        """,
+            edited(_PLUG, ("in (1, eth0)", "in (1,)")),
             "both ends of a cable must be on",
         ),
         "forgets lo": (
-            """
-            def plug(pid, cable, address, bridge="switch"):
-                with IPRoute() as host, IPRoute(netns=f"/proc/{pid}/ns/net") as guest:
-                    host.link("add", ifname=cable, kind="veth", peer={"ifname": "eth0", "net_ns_pid": pid})
-                    port = host.link_lookup(ifname=cable)[0]
-                    host.link("set", index=port, master=host.link_lookup(ifname=bridge)[0], state="up")
-                    eth0 = guest.link_lookup(ifname="eth0")[0]
-                    guest.addr("add", index=eth0, address=address, prefixlen=24)
-                    guest.link("set", index=eth0, state="up")
-        """,
+            edited(_PLUG, ("in (1, eth0)", "in (eth0,)")),
             "but not itself",
         ),
         "always the same bridge": (
-            """
-            def plug(pid, cable, address, bridge="switch"):
-                with IPRoute() as host, IPRoute(netns=f"/proc/{pid}/ns/net") as guest:
-                    host.link("add", ifname=cable, kind="veth", peer={"ifname": "eth0", "net_ns_pid": pid})
-                    port = host.link_lookup(ifname=cable)[0]
-                    host.link("set", index=port, master=host.link_lookup(ifname="switch")[0], state="up")
-                    eth0 = guest.link_lookup(ifname="eth0")[0]
-                    guest.addr("add", index=eth0, address=address, prefixlen=24)
-                    for index in (1, eth0):
-                        guest.link("set", index=index, state="up")
-        """,
+            edited(_PLUG, ("ifname=bridge", 'ifname="switch"')),
             "the function's last argument",
         ),
         "asks the wrong side": (
@@ -498,7 +551,45 @@ Exercise(
                     host.link("set", index=port, master=host.link_lookup(ifname=bridge)[0], state="up")
                     eth0 = host.link_lookup(ifname="eth0")[0]
         """,
-            "IndexError",
+            "eth0 is the guest's",
+        ),
+        "a name for the index": (
+            edited(_PLUG, ("master=host.link_lookup(ifname=bridge)[0]", "master=bridge")),
+            "take the index",
+        ),
+        "an index of the other side": (
+            edited(_PLUG, ('eth0 = guest.link_lookup(ifname="eth0")[0]', "eth0 = port")),
+            "No interface on this side has that index",
+        ),
+        "the guest's end as a port": (
+            edited(
+                _PLUG,
+                ('host.link("set", index=port, master', 'guest.link("set", index=1, master'),
+            ),
+            "not that of a bridge",
+        ),
+        "always the same address": (
+            edited(_PLUG, ("address=address", 'address="10.9.0.2"')),
+            "third argument",
+        ),
+        "goes there itself": (
+            """
+            def plug(pid, cable, address, bridge="switch"):
+                from minict.kernel.namespaces import CLONE_NEWNET, setns
+                with IPRoute() as host:
+                    host.link("add", ifname=cable, kind="veth", peer={"ifname": "eth0", "net_ns_pid": pid})
+                setns(os.open(f"/proc/{pid}/ns/net", os.O_RDONLY), CLONE_NEWNET)
+        """,
+            "moved its caller",
+        ),
+        "a coroutine": (
+            """
+            async def plug(pid, cable, address, bridge="switch"):
+                from pyroute2 import AsyncIPRoute
+                async with AsyncIPRoute() as host:
+                    await host.link("add", ifname=cable, kind="veth", peer={"ifname": "eth0", "net_ns_pid": pid})
+        """,
+            "nobody awaits it",
         ),
     },
 )
@@ -567,7 +658,7 @@ def _why(got: bytes, expected: bytes) -> str:
     found = struct.unpack_from("=HH", got)
     if found == (kind, length):
         return "The length comes first, then the kind."
-    if struct.unpack_from("=II", got + bytes(4)) == (length, kind):
+    if len(got) >= 8 and struct.unpack_from("=I", got, 4) == (kind,):
         return 'Length and kind have 16 bits each: that is "=HH".'
     if struct.unpack_from(">HH", got) == (length, kind):
         return 'The bytes of the numbers are in the other order: "=HH" is the order of this machine.'
@@ -588,6 +679,8 @@ def _why(got: bytes, expected: bytes) -> str:
     if len(got) == 8 == len(expected) and got[4:] == expected[:3:-1]:
         return 'The bytes of the value are in the other order: "=I" is the order of this machine.'
     if found[0] == length + 1:
+        if kind == netlink.IFLA_MTU:
+            return "A number has four bytes and no zero byte behind them: that one is for texts."
         return "One zero byte behind a text is enough."
     if sorted(got) == sorted(expected):
         return "The right bytes, in another order: the zeros come behind the value."
@@ -597,7 +690,7 @@ def _why(got: bytes, expected: bytes) -> str:
 Exercise(
     "net-3",
     "One attribute",
-    minutes=9,
+    minutes=7,
     difficulty=2,
     reference=netlink.attribute,
     check=check_attribute,
@@ -684,6 +777,26 @@ Exercise(
                 return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
         """,
             "ends with one zero byte",
+        ),
+        "a zero byte behind numbers, too": (
+            """
+            def attribute(kind, value):
+                if isinstance(value, int):
+                    value = struct.pack("=I", value)
+                elif isinstance(value, str):
+                    value = value.encode()
+                value += b"\\0"
+                return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
+        """,
+            "no zero byte behind them",
+        ),
+        "32 bits for length and kind": (
+            """
+            def attribute(kind, value):
+                value = value.encode() + b"\\0" if isinstance(value, str) else value
+                return struct.pack("=II", 8 + len(value), kind) + value + bytes(-len(value) % 4)
+        """,
+            "16 bits each",
         ),
         "no padding": (
             """
@@ -790,8 +903,8 @@ def check_string(string):
     for way, answer in answers.items():
         if answer != "connected":
             raise Feedback(
-                f"a connection from the {way} process fails: {answer}. Is the prefix such that each knows the other to "
-                "be on its cable?"
+                f"a connection from the {way} process fails: {answer}. Does the prefix of each "
+                "address include the other one?"
             )
 
 
@@ -804,7 +917,7 @@ Challenge(
     check=check_string,
     imports="import os\nfrom pyroute2 import IPRoute",
     hints=[
-        "A veth pair needs no host: each end may be in a namespace of its own from its birth on.",
+        "A veth pair needs no host: each end can be created in the namespace where it belongs.",
         'IPRoute(netns=f"/proc/{one}/ns/net") speaks in the namespace of the first process. There, link("add", …) with '
         "a peer that has net_ns_pid=two makes both ends in their places.",
         "Then the same for each of the two: look up the index, add the address (10.8.0.1 and 10.8.0.2, prefixlen=24), "
@@ -857,6 +970,13 @@ Challenge(
         """,
             "the caller has none",
         ),
+        "a coroutine": (
+            """
+            async def string(one, two):
+                pass
+        """,
+            "nobody awaits it",
+        ),
         "stays off": (
             """
             def string(one, two):
@@ -878,7 +998,7 @@ Challenge(
                         place.addr("add", index=can, address=address)
                         place.link("set", index=can, state="up")
         """,
-            "Is the prefix such",
+            "Does the prefix of each",
         ),
         "both to one process": (
             """

@@ -25,7 +25,7 @@ Quiz(
         "`ip link set veth1 netns 4711`: where does `veth1` go?",
         wrong(
             "Into a network namespace with the name 4711",
-            "A number means a process here. Names are what `ip netns add` makes.",
+            "Only if somebody has made one of that name, with `ip netns add 4711`. Otherwise a number means a process.",
         ),
         wrong(
             "To the process 4711 alone; others in its namespace do not see it",
@@ -58,7 +58,7 @@ Quiz(
         ),
         wrong("Forwarding is off on the host", "The host itself talks here: it forwards nothing."),
         right(
-            "The host has two equal routes, and takes the first for both",
+            "The host has two equal routes, and takes the first one for both",
             "Yes. A switch has one route for the whole subnet, and finds the right cable by Ethernet addresses.",
         ),
     ),
@@ -81,7 +81,8 @@ Quiz(
         "A program connects to another machine and gets ECONNREFUSED at once. What do you know?",
         wrong(
             "The cable is unplugged, or an interface is off",
-            "Then nobody could have refused. You would wait about 3 seconds, and get EHOSTUNREACH.",
+            "Then nobody could have refused. If it is your own interface, you get ENETUNREACH; if it is theirs, "
+            "EHOSTUNREACH after about 3 seconds.",
         ),
         wrong(
             "There is no route to the address",

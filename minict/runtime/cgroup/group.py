@@ -8,7 +8,7 @@ import time
 
 from .. import paths, place
 from ..errors import ContainerError
-from . import delegation, files, limits
+from . import files, limits
 from .hierarchy import check_reach, find_hierarchies, missing, mode
 
 TYPE_CHECKING = False
@@ -96,7 +96,9 @@ class Cgroup:
             if "cpuset" in self.directories and not self.is_v2(self.directories["cpuset"]):
                 for file in "cpuset.cpus", "cpuset.mems":
                     inherit_cpuset(self.directories["cpuset"], file)
-            if self._unified:
+            if self._unified and self.v2_directory() in self.directories.values():
+                from . import delegation  # v1, or a v2 tree without controllers, does not need it
+
                 delegation.offer_controllers(self._unified, self.path)
         except OSError as error:
             raise _failure(f"the cgroup {self.path} cannot be created", error) from error
@@ -120,6 +122,8 @@ class Cgroup:
                 files.write(f"{directory}/cgroup.procs", str(pid))
             except OSError as error:
                 if error.errno == errno.EBUSY and self.is_v2(directory):
+                    from . import delegation
+
                     raise delegation.internal_processes(directory) from error
                 raise _failure(f"process {pid} cannot be moved into the cgroup {self.path}", error) from error
 
@@ -129,6 +133,8 @@ class Cgroup:
         """Write the limits in *resources*: see :func:`.limits.limit`. Returns what was moved for it, or nothing."""
         told = ""
         if self._unified and (lacking := self._lacking(limits.controllers(resources))):
+            from . import delegation
+
             told = delegation.demand_controllers(self._unified, self.path, lacking)
         limits.limit(self, resources)
         return told
@@ -222,43 +228,24 @@ class Cgroup:
         return wait_until(lambda: wanted in (files.read_if_there(state_file) or wanted).splitlines())
 
     def kill(self) -> None:
-        """Kill every process of the group and of those below it, and wait until they are gone.
+        """Kill every process of the group and of those below it, and wait until they are gone: see :func:`kill_all`.
 
-        v2 has a file for it: ``cgroup.kill`` reaches all at once, also a child that is just being forked.
-        v1 has none, and a list of processes is out of date before it is read to its end. So
-        they are frozen first: then none can fork, and no number can be reused by another process.
         Raises :class:`ContainerError` when one survives.
         """
-        unified = self.v2_directory()
-        if unified and files.attempt(f"{unified}/cgroup.kill", "1"):
-            self._thaw_quietly()  # a process frozen by v1's freezer cannot even die
-            events = f"{unified}/cgroup.events"
-            wait_until(lambda: "populated 1" not in (files.read_if_there(events) or ""), seconds=1.0)
-        # The kernel is older than 5.14, or has no v2, or a process has joined the trees of v1 only.
-        if not wait_until(self._kill_each):
+
+        def is_empty() -> bool:
+            kill_all(self)
+            return not self.processes()
+
+        if not wait_until(is_empty):
             left = ", ".join(map(str, sorted(self.processes())))
             raise ContainerError(
                 f"processes {left} of the cgroup {self.path} do not end: they wait for a device "
                 "(state D in ps), or a cgroup above is frozen; end that and try again"
             )
 
-    def _kill_each(self) -> bool:
-        """One round of killing them one by one; return whether none was left."""
-        if not self.processes():
-            return True
-        try:
-            self.freeze()
-        except ContainerError:
-            pass  # without a freezer the next round finds those that were forked in this one
-        for pid in self.processes():
-            try:
-                os.kill(pid, 9)
-            except ProcessLookupError:
-                pass
-        self._thaw_quietly()
-        return False
-
-    def _thaw_quietly(self) -> None:
+    def thaw_quietly(self) -> None:
+        """Let the processes go on, as far as the groups above let them."""
         try:
             self._set_frozen(False)
         except ContainerError:
@@ -297,6 +284,37 @@ class Cgroup:
 
 
 # ---- steps of the above --------------------------------------------------------------------
+
+
+def kill_all(group: Cgroup) -> None:
+    """Send SIGKILL to every process of *group* and of those below it, even to one that is just being forked.
+
+    v2 has a file for it, ``cgroup.kill``. v1 and kernels before 5.14 have none, and a list of processes is
+    out of date before it is read to its end. So there they are frozen first: then none can fork, and no
+    number can be reused by another process. Source: cgroup-v2.rst, "cgroup.kill"; cgroups(7).
+    """
+    if _kill_by_file(group):
+        return
+    try:
+        group.freeze()
+    except ContainerError:
+        pass  # without a freezer the next call finds those that were forked during this one
+    for pid in group.processes():
+        try:
+            os.kill(pid, 9)
+        except ProcessLookupError:
+            pass  # it has just ended
+    group.thaw_quietly()  # a process frozen by v1's freezer cannot even die
+
+
+def _kill_by_file(group: Cgroup) -> bool:
+    """Kill by ``cgroup.kill``; return whether that has reached all: a process may have joined the trees of v1 only."""
+    directory = group.v2_directory()
+    if not directory or not files.attempt(f"{directory}/cgroup.kill", "1"):
+        return False
+    group.thaw_quietly()
+    wait_until(lambda: "populated 1" not in (files.read_if_there(f"{directory}/cgroup.events") or ""), seconds=1.0)
+    return not group.processes()
 
 
 def make_directory(mount: str, path: str) -> None:

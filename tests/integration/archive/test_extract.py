@@ -494,3 +494,29 @@ def test_a_locale_that_is_not_utf8_changes_no_name(tmp_path, target):
     environment = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     subprocess.run([sys.executable, "-S", "-c", code, target], input=data, env=environment, check=True)
     assert os.listdir(os.fsencode(target)) == ["ä".encode()]
+
+
+SIGTERM_IN_A_HOOK = """
+import io, os, signal, sys
+from minict.engine.archive import extract
+
+def end(*_):
+    raise SystemExit(7)
+
+signal.signal(signal.SIGTERM, end)
+os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGTERM))
+extract.unpack(io.BytesIO(sys.stdin.buffer.read()), sys.argv[1])
+print("extracted, as if nobody had said anything")
+"""
+
+
+def test_sigterm_during_the_fork_is_not_swallowed(tmp_path):
+    """Python ignores what is raised in its hooks around a fork, and prints it: seen when one layer of several failed."""
+    told = subprocess.run(
+        [sys.executable, "-c", SIGTERM_IN_A_HOOK, str(tmp_path)],
+        input=archive_of(file("note", b"x" * 100)),
+        capture_output=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": ROOT},
+    )
+    assert (told.returncode, told.stdout, told.stderr) == (7, b"", b"")

@@ -11,7 +11,7 @@ from tests.unit.test_imports import SLOW
 # What a run needs of the engine.  Each module costs 0.1 ms at each start: what few runs need is imported where they
 # need it.
 _OF_THE_ENGINE = {
-    *("cli", "cli.caller", "cli.commands", "cli.commands.run", "cli.main", "cli.parser", "cli.index"),
+    *("cli", "cli.caller", "cli.commands", "cli.commands.run", "cli.main", "cli.parser"),
     *(
         "containers",
         "containers.env",
@@ -47,16 +47,19 @@ _BELOW_THE_ENGINE = {
     *("kernel", "kernel.capability", "kernel.mount", "kernel.namespaces", "kernel.native", "kernel.network"),
     *("kernel.process", "kernel.seccomp", "kernel.syscall"),
     *("runtime", "runtime.apparmor", "runtime.birth", "runtime.capabilities", "runtime.cgroup"),
-    *("runtime.cgroup.delegation", "runtime.cgroup.files", "runtime.place"),
+    *("runtime.cgroup.files", "runtime.place"),
     *("runtime.cgroup.group", "runtime.cgroup.hierarchy", "runtime.cgroup.limits", "runtime.container"),
     *("runtime.devices", "runtime.errors", "runtime.files", "runtime.jsonfile", "runtime.launch", "runtime.locks"),
     *("runtime.messages", "runtime.mounts", "runtime.namespaces", "runtime.paths", "runtime.process", "runtime.procfs"),
     *("runtime.rootfs", "runtime.seccomp", "runtime.spec", "runtime.stage", "runtime.state", "runtime.trace"),
-    *("runtime.copyup", "runtime.hooks", "runtime.selinux"),
 }
 # from Python 3.14 on, a structure itself loads it: ctypes._layout
 _CTYPES = {"ctypes"} if sys.version_info < (3, 14) else set()
-_OF_CGROUP_V2 = {"kernel.bpf", "runtime.devicefilter"}  # its means to restrict devices
+_OF_CGROUP_V2 = {
+    "kernel.bpf",
+    "runtime.devicefilter",
+    "runtime.cgroup.delegation",
+}  # to restrict devices, to get controllers
 _OF_A_NETWORK = {
     f"networks.{name}" for name in ("bridge", "driveroptions", "endpoints", "firewall", "ipam", "nftables", "store")
 }
