@@ -42,8 +42,25 @@ def _apply(host: Machine, commands: str, what: str) -> None:
     try:
         host.nft(commands)
     except ContainerError as error:
-        why = str(error).partition("Error: ")[2].rpartition("; ")[0].partition(": add ")[0]
-        raise Feedback(f"nftables refuses {what}\n  {why}\n{_remedy(commands, why)}") from None
+        why = _complaint(error)
+        where = f"  {_refused_line(host, commands, why)}\n" if "\n" in commands.strip() else ""
+        raise Feedback(f"nftables refuses {what}\n{where}  {why}\n{_remedy(commands, why)}") from None
+
+
+def _complaint(error: ContainerError) -> str:
+    return str(error).partition("Error: ")[2].rpartition("; ")[0].partition(": add ")[0]
+
+
+def _refused_line(host: Machine, commands: str, why: str) -> str:
+    """The line that nftables does not like: it names none, so load one line more each time until it says the same."""
+    lines = commands.splitlines()
+    for number, line in enumerate(lines, 1):
+        try:
+            host.nft("\n".join(lines[:number]))
+        except ContainerError as error:
+            if _complaint(error) == why:
+                return line.strip()
+    return lines[0].strip()
 
 
 _NAMES = (
@@ -949,6 +966,10 @@ Challenge(
             "belong to others",
         ),
         "no table": (_without("add table ip mine"), "a chain its table"),
+        "no protocol": (
+            _SOLUTION.replace("tcp dport", "dport"),
+            "add rule ip mine arriving fib daddr type local dport 8443 dnat to 192.168.7.2:80",
+        ),
         "prints it": (
             _SOLUTION.replace("return f'''", "print(f'''").replace("        '''\n", "        ''')\n"),
             "print",
