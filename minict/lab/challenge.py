@@ -66,7 +66,7 @@ class Challenge:
         self.chapter = sys._getframe(1).f_globals["__name__"].rpartition(".")[2].partition("_")[0]  # ch05
         _challenges[id] = self
 
-    origin = ""
+    origin = helpers = ""  # of an exercise: where the solution comes from, and what it calls there
 
     @property
     def box(self) -> str:

@@ -122,6 +122,14 @@ class Exercise:
         return without_annotations(textwrap.dedent(inspect.getsource(self.reference)))
 
     @property
+    def helpers(self) -> str:
+        """The source of the private functions of its module that the solution calls: without them it says nothing."""
+        module = vars(sys.modules[self.reference.__module__])
+        names = {node.id for node in ast.walk(ast.parse(self.solution)) if isinstance(node, ast.Name)}
+        private = [module[name] for name in sorted(names & module.keys()) if name.startswith("_")]
+        return "\n\n".join(without_annotations(inspect.getsource(each)) for each in private if inspect.isfunction(each))
+
+    @property
     def origin(self) -> str:
         """Where the solution comes from, as text to put after its id."""
         return f", the one in {self.reference.__module__}"
