@@ -140,6 +140,11 @@ class TestEveryChallenge:
         ("init-1", "def reap(pid):\n    return os.waitpid(pid, 0, 0)[1]", "that is os.waitpid("),
         ("init-1", "def reap(pid):\n    return os.waitpid(pid)[1]", "os.waitpid() wants (pid, options), in this order"),
         ("init-1", "def reap(pid):\n    raise ValueError(pid)", "reap(3) raised ValueError: 3"),
+        ("ns-2", "def flags(kinds):\n    for kind in kinds:\n        if kind not in FLAGS:\n"
+         "            raise ContainerError('unknown', kind)\n    return sum(map(FLAGS.get, set(kinds)))",
+         "ContainerError() wants (message, step=…, errno=…, status=…), in this order"),
+        ("ns-3", "def enter(kind, path):\n    setns(os.open(path, os.O_RDONLY), flags([kind]))",
+         "it is called as enter(path, kind)"),
         ("proc-1", "def spawn(function):\n    function()\n    while True:\n        pass",
          "the process that called it still runs in your line: "),
         ("proc-1", "def spawn(function):\n    pid = os.fork()\n    while pid == 0:\n        pass\n    return pid",
@@ -246,6 +251,23 @@ def test_a_right_answer_runs_in_the_containers_below(kernel):
     kernel.run(cell(task, mark))
     assert kernel.run('use_reference("pivot-1")') == ""
     assert kernel.run(run) == "hello\n"
+
+
+def test_each_paragraph_of_a_verdict_stands_below_its_sign():
+    shown = readable(
+        "✗ proc-2: it is None.\na process ended.\nexit_status(7) did.\n  in your line: x\nlast " + "w " * 60
+    )
+    assert shown.splitlines()[:4] == [
+        "✗ proc-2: it is None.", "  A process ended.", "  exit_status(7) did.", "  in your line: x",
+    ]  # fmt: skip
+    assert all(line.startswith("  ") for line in shown.splitlines()[1:])
+
+
+def test_a_function_without_a_name_is_judged_by_what_it_does():
+    source = "identify = lambda pid='self': {k: os.stat(f'/proc/{pid}/ns/{f}').st_ino for k, f in FILES.items()}\n"
+    assert answer(ALL["ns-1"], source) == ("mine", "")
+    state, feedback = answer(ALL["ns-1"], "identify = lambda pid: {}\n")
+    assert state == "failing" and "<lambda>" not in feedback and "no return" not in feedback
 
 
 def test_long_feedback_is_broken_between_words_and_code_is_not():

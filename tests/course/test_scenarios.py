@@ -108,12 +108,22 @@ def test_a_flag_in_a_notebook(tiny):
         words = kernel.run('room = flag("04")')
         word = kernel.run("from minict.lab.flag import word\nprint(word('04'))").strip()
         assert 'capture("04"' in words and word not in words
-        assert kernel.run('capture("04", "otter")') == "✗ flag 04: that is not the word.\n"
+        for guess in ('"otter"', "4711"):
+            assert kernel.run(f'capture("04", {guess})') == "✗ flag 04: that is not the word.\n"
         found = kernel.run(
             '%%child\nroom.enter()\nos.mkdir("x"); os.chroot("x")\nfor _ in range(64): os.chdir("..")\n'
             'os.chroot(".")\nprint(open(room.file).read())'.replace("%%child\n", "%%child\nimport os\n")
         )
         assert kernel.run(f'capture("04", "{found.strip()}")') == "● flag 04: captured.\n"
+        assert "left no trace on the host" in kernel.run("leave_no_trace()")
+
+
+@pytest.mark.parametrize("id", FLAGS)
+def test_a_flags_room_does_not_swallow_the_notebook(id, tiny):
+    with Kernel() as kernel:
+        kernel.run(f'room = flag("{id}")')
+        assert "enter() here would move the notebook itself" in kernel.run("room.enter()")
+        assert kernel.run("import os\nos.path.exists('/proc/self/ns')") == "True\n"
         assert "left no trace on the host" in kernel.run("leave_no_trace()")
 
 
