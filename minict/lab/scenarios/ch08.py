@@ -103,7 +103,7 @@ Scenario(
     check=check,
     clues=[
         "137 is 128 + 9: SIGKILL. Which part of the kernel sends that, and writes nothing into the log?",
-        'hungry.stats()["memory"] has the usage, the limit, and a counter of kills. Look at it twice: which number grows?',
+        'hungry.stats()["memory"] has the usage, the limit, and a counter of kills. Look twice: which number grows?',
         "hungry.update(memory=…, memory_swap=…) changes the limits of a running container. memory_swap is both "
         "together: with the same value for both, nothing goes to the disk.",
     ],
