@@ -492,3 +492,12 @@ class Running(Container):
         except ContainerError:
             pass  # it has just ended
         return self.wait()
+
+    def remove(self, force: bool = False) -> None:
+        """Remove it: with *force* it is killed first. Raises :class:`ContainerError` for one that runs, without that.
+
+        Its end removes it; and only this Python, its monitor, can see that end.
+        """
+        if self._container.pid and not force:
+            raise ContainerError(f"cannot remove {self.name}, which is running: stop it first, or use force=True")
+        self.stop(timeout=0)

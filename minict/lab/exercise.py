@@ -224,11 +224,13 @@ def judge(task: Exercise, function, seconds: float | None = None) -> tuple[str, 
             apart=True,
             ask=lambda frame, is_caller: stuck_at(frame, filename, is_caller, begin),
         )
+        left = _left_behind(before)
+        host.remove_cgroups(
+            left
+        )  # first: processes that are frozen there (version 1) would keep our pipe open for good
         guarded.close()
         why = _explain(task, outcome, seconds or task.seconds, guarded.stray)
-        left = _left_behind(before)
         if left:
-            host.remove_cgroups(left)
             why = (
                 why
                 or f"{task.name}() works, but leaves this behind on the host:\n  control group "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import os
 import tempfile
 import threading
@@ -142,6 +143,31 @@ def test_a_process_that_asks_for_less_lives(group):
 
 def test_the_tree_of_groups_is_drawn():
     assert "a limit counts for everything below it" in repr(throttling.group_tree())
+
+
+_BY_FILE = "    if _kill_by_file(group):\n        return\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "instead", "phrase"),
+    [
+        (_BY_FILE, "", ""),
+        ("group.freeze()", "pass", "freeze first"),
+        ("for pid in group.processes():", "for pid in group.processes()[:1]:", "left"),
+        ("os.kill(pid, 9)", "os.kill(pid, 15)", "such as SIGTERM"),
+        ("group.thaw_quietly()", "pass", "frozen"),
+    ],
+)
+def test_the_way_of_kernels_without_cgroup_kill_answers_cgroups_3(line, instead, phrase):
+    """kill_all() without its first lines is right, and a fault in any of its steps is seen."""
+    from minict.lab.exercise import find, judge
+
+    task = find("cgroups-3")
+    source = inspect.getsource(task.reference)
+    assert _BY_FILE in source and line in source
+    body = source.replace(_BY_FILE, "").replace(line, instead).replace("except ContainerError", "except OSError")
+    state, why = judge(task, task.function(body))
+    assert (state, phrase) == ("mine", "") or (state == "failing" and phrase and phrase in why), why
 
 
 def test_one_call_of_kill_all_reaches_who_joined_version_1_only(group):

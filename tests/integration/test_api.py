@@ -481,6 +481,16 @@ def test_a_container_that_has_ended_by_itself_can_be_stopped(image):
     assert one.stop() == 0
 
 
+def test_a_container_of_this_python_is_removed_only_by_force_while_it_runs(image):
+    one = run(image, "sleep 1000", detach=True)
+    with pytest.raises(minict.ContainerError, match="use force=True"):
+        one.remove()
+    assert one.status == "running"
+    one.remove(force=True)
+    one.remove()  # harmless when it is gone
+    assert one.status == "ended" and containers() == []
+
+
 def test_the_caller_stays_as_it_was(image):
     before = (
         os.getcwd(),

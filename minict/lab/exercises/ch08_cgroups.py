@@ -1,4 +1,4 @@
-"""Chapter 08: the counters of a group, a limit of processor time, the end of everybody in a group; and room below it."""
+"""Chapter 08: the counters of a group, its limit on processor time, the end of all its processes, and room below it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from ..exercise import Exercise
 from ..feedback import Feedback
 from ..groups import Group
 
-_ENOUGH = 12  # looks at a list that grows, after which another look does not help
+_ENOUGH = 6  # looks at a list that has grown each time, after which another look does not help
+_IN_VAIN = 300  # looks at frozen processes, which do not die in version 1
 _PATIENCE = 5  # seconds in which the kernel, on a busy machine, ends what was killed
 
 
@@ -40,6 +41,7 @@ def _start(group: Group, work, deaf: bool = False) -> int:
     ready, told = os.pipe()
 
     def begin():
+        os.setpgid(0, 0)  # else killpg() would end the check itself
         for number in range(1, 32) if deaf else ():
             if number not in (signal.SIGKILL, signal.SIGSTOP):
                 signal.signal(number, signal.SIG_IGN)
@@ -87,17 +89,24 @@ def _compare(found, expected: dict[str, str], name: str) -> None:
         raise Feedback(f"read_flat_keyed() of {name} returned {found!r:.80}, and not a dictionary.")
     if found == expected:
         raise Feedback(
-            f"the numbers of {name} are still text, such as {next(iter(found.values()))!r}: with those nobody can "
-            "calculate. int() makes a number of it."
+            f"the numbers of {name} are still text, such as {next(iter(found.values()))!r}, and you can't calculate "
+            "with text. int() turns it into a number."
         )
     right = {key: int(value) for key, value in expected.items()}
     if found == right:
+        if strange := [value for value in found.values() if type(value) is not int]:
+            raise Feedback(f"{name} has whole numbers, and the dictionary has {strange[0]!r}: use int().")
         return
+    if len(right) > 1 and list(found.items()) == list(right.items())[-1:]:
+        raise Feedback(
+            f"of the {len(right)} lines of {name}, the dictionary has only the last one. Does each round of the loop "
+            "make a new dictionary? Put the numbers into the one that is there: counters[name] = …"
+        )
     if missing := [key for key in right if key not in found]:
         many = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
         strange = [key for key in found if key not in right]
-        look = f" It has {strange[0]!r}, which the kernel does not." if strange else ""
-        raise Feedback(f"{name} has a line for {missing[0]}{many}, and the dictionary has none.{look}")
+        look = f" It has {strange[0]!r} instead, which is not in the file." if strange else ""
+        raise Feedback(f"{name} has a line for {missing[0]}{many}, which the dictionary lacks.{look}")
     key = next((key for key in right if found[key] != right[key]), None)
     if key is None:
         raise Feedback(f"{name} has no line for {next(key for key in found if key not in right)!r}.")
@@ -126,8 +135,8 @@ Exercise(
     ''',
     hints=[
         "Go through the lines one by one, with for.",
-        "line.split() gives two texts. They can have names at once: name, number = line.split().",
-        "The number is still text. int(number) makes a number of it; it goes to counters[name].",
+        "line.split() gives two words. Python can name both at once: name, number = line.split().",
+        "The number is still text. int(number) turns it into a number, which belongs in counters[name].",
     ],
     right={
         "one expression": """
@@ -176,7 +185,27 @@ Exercise(
                     counters[name] = int(number)
                 return counters
         """,
-            "and the dictionary has none",
+            "which the dictionary lacks",
+        ),
+        "the last line only": (
+            """
+            def read_flat_keyed(path):
+                counters = {}
+                if os.path.exists(path):
+                    for line in open(path):
+                        counters = {line.split()[0]: int(line.split()[1])}
+                return counters
+        """,
+            "only the last one",
+        ),
+        "not whole": (
+            """
+            def read_flat_keyed(path):
+                if not os.path.exists(path):
+                    return {}
+                return {name: float(number) for name, number in map(str.split, open(path))}
+        """,
+            "whole numbers",
         ),
         "the other way round": (
             """
@@ -188,7 +217,7 @@ Exercise(
                         counters[int(number)] = name
                 return counters
         """,
-            "which the kernel does not",
+            "which is not in the file",
         ),
         "raises when the group is gone": (
             """
@@ -230,20 +259,21 @@ _CPU_CASES = (
     (None, 50000, "20000 50000"),
     (0, 40000, "20000 40000"),
     (-1, None, "max 40000"),
+    (-5, 50000, "max 50000"),
     (None, 100000, "max 100000"),
     (200000, 0, "200000 100000"),
 )
 
 
 def check_cpu_max(cpu_max):
-    """What it returns is written into a real cpu.max, and what the kernel then has there is looked at."""
+    """Write what it returns into a real cpu.max, and look at what the kernel has there then."""
     group = Group("exercise")
     try:
         for quota, period, expected in _CPU_CASES:
             current = group.read("cpu.max")
             arguments = (quota, period, current) if current != "max 100000" else (quota, period)  # that is the default
             call = f"cpu_max({', '.join(map(repr, arguments))})"
-            text = cpu_max(*arguments)
+            text = _text_for(cpu_max, arguments, call)
             if not isinstance(text, str):
                 raise Feedback(f"{call} returned {text!r}. The file wants a text, such as '50000 100000'.")
             try:
@@ -255,6 +285,20 @@ def check_cpu_max(cpu_max):
             _judge_cpu_max(call, text, group.read("cpu.max"), expected, quota, period, current)
     finally:
         group.remove()
+
+
+def _text_for(cpu_max, arguments: tuple, call: str):
+    try:
+        return cpu_max(*arguments)
+    except TypeError as error:
+        if "NoneType" not in str(error):
+            raise
+        line = getattr(error, "learners_line", "")
+        missing = " and ".join(name for name, value in zip(("quota", "period"), arguments) if value is None)
+        raise Feedback(
+            f"{call} raised TypeError: {error}\n  in your line: {line}\n  Here {missing} is None, because it was not "
+            "given, and you can't compare None or calculate with it: ask for that first, with if."
+        ) from None
 
 
 def _why(text: str) -> str:
@@ -271,13 +315,15 @@ def _why(text: str) -> str:
 def _judge_cpu_max(call: str, text: str, found: str, expected: str, quota, period, current: str) -> None:
     if found == expected:
         return
-    told = f"{call} returned {text!r}, and cpu.max is {found!r} then. Expected: {expected!r}."
+    told = f"{call} returned {text!r}, which makes cpu.max {found!r}. Expected: {expected!r}."
     if found.split() == expected.split()[::-1]:
         raise Feedback(f"{told} The quota comes first, the period second.")
     if not quota and found.split(maxsplit=1)[0] != expected.split(maxsplit=1)[0]:
         raise Feedback(f"{told} No quota was given, so the one in {current!r} stays.")
     if not period and found.split()[1] != expected.split()[1]:
         raise Feedback(f"{told} No period was given, so the one in {current!r} stays.")
+    if period and found.split()[1] != expected.split()[1]:
+        raise Feedback(f"{told} The period {period} was given, and the kernel did not get it.")
     raise Feedback(told)
 
 
@@ -297,7 +343,7 @@ Exercise(
     ''',
     hints=[
         "Begin with the old values, and replace what is given: if quota: …",
-        'The quota has three cases: not given, below 0 (then the word is "max"), and a number.',
+        'The quota has three cases: not given, below 0 (then it becomes the word "max"), and a number.',
         "period or old_period is period, unless that is None or 0.",
     ],
     right={
@@ -374,6 +420,32 @@ Exercise(
         """,
             "The quota comes first",
         ),
+        "only minus one": (
+            """
+            def cpu_max(quota, period, current="max 100000"):
+                old_quota, old_period = current.split()
+                return f"{'max' if quota == -1 else quota or old_quota} {period or old_period}"
+        """,
+            "A quota below 0",
+        ),
+        "no limit, no period": (
+            """
+            def cpu_max(quota, period, current="max 100000"):
+                old_quota, old_period = current.split()
+                return "max" if quota and quota < 0 else f"{quota or old_quota} {period or old_period}"
+        """,
+            "the kernel did not get it",
+        ),
+        "compares None": (
+            """
+            def cpu_max(quota, period, current="max 100000"):
+                old_quota, old_period = current.split()
+                if quota < 0:
+                    quota = "max"
+                return f"{quota or old_quota} {period or old_period}"
+        """,
+            "Here quota is None",
+        ),
         "two values": (
             """
             def cpu_max(quota, period, current="max 100000"):
@@ -389,9 +461,9 @@ Exercise(
 
 
 class _Restless(Group):
-    """A group in which one more process is born each time when somebody has just read the list, unless it is frozen.
+    """A group in which one more process is born each time somebody has just read the list, unless it is frozen.
 
-    On a real machine that depends on luck; here it happens always.
+    On a real machine that depends on luck; here it always happens.
     """
 
     def __init__(self, name: str):
@@ -400,7 +472,8 @@ class _Restless(Group):
         self.births, self.birth = os.pipe()
         self.quiet: set[int] = set()  # the members that never fork
         self.listed: set[int] = set()
-        self.asked, self.checking = 0, False
+        self.grown, self.in_vain = 0, 0
+        self.answering, self.checking = False, False
 
     def breed(self) -> None:
         """In a member: fork whenever that is ordered."""
@@ -413,26 +486,37 @@ class _Restless(Group):
         """The list; when the caller has it, it is out of date."""
         found = super().processes()
         if found and not self.checking:
-            self.asked += 1
-            if self.asked > _ENOUGH:
+            frozen = self.frozen
+            self.grown += self._grow(set(found))
+            if self.grown > _ENOUGH:
                 raise Feedback(
                     f"kill_all(group) has read the list {_ENOUGH} times, and each time one more process was born "
                     "meanwhile. They must stand still before you read it."
                 )
-            self._grow(set(found))
+            self.in_vain += frozen and "freezer" in self.directories
+            if self.in_vain > _IN_VAIN:
+                raise Feedback(
+                    "kill_all(group) waits until the list is empty while the group is frozen, and in version 1 a frozen "
+                    "process does not die. You need not wait: thaw the group after the last signal, and return."
+                )
         return found
 
-    def _grow(self, found: set[int]) -> None:
-        """Order births until there is a process that is not in *found*, or nobody is left who could obey."""
+    def _grow(self, found: set[int]) -> bool:
+        """Order births until there is a process that is not in *found*, or nobody is left who could obey.
+
+        Returns whether there is one.
+        """
         while not self.frozen:
             now = set(super().processes())
             if now - found or not now - self.quiet:
-                return
+                return bool(now - found)
             os.write(self.order, b"!")  # again: one who was just dying may have taken the order along
             if select.select([self.births], [], [], 0.1)[0]:
                 os.read(self.births, 4096)
-        os.write(self.order, b"!")  # for an answer that thaws them too early
+        if not self.listed:
+            os.write(self.order, b"!")  # for an answer that thaws them too early
         self.listed = found
+        return False
 
     def thaw(self) -> None:
         """Let them go on.  A member that was ordered to fork while it was frozen, and was not killed, forks now."""
@@ -443,6 +527,15 @@ class _Restless(Group):
 
     def _has_grown(self) -> bool:
         return bool(set(super().processes()) - self.listed)
+
+    def file(self, name: str) -> str:
+        """Not for an answer, as read() and write(), which call this: a container's group has none of the three."""
+        if self.answering:
+            raise Feedback(
+                "group.file(), read() and write() are made for this chapter's groups. minict calls kill_all() with the "
+                "groups of all containers, and these have freeze(), thaw() and processes()."
+            )
+        return super().file(name)
 
     def kill(self) -> None:
         """What an answer must not call."""
@@ -466,14 +559,15 @@ def check_kill_all(kill_all):
         deaf = _start(group, signal.pause, deaf=True)
         below = f"{group.v2_directory() or os.path.dirname(group.file('pids.max'))}/below"
         os.mkdir(below)
-        low = process.spawn(signal.pause)
+        low = process.spawn(lambda: (os.setpgid(0, 0), signal.pause()))
         files.write(f"{below}/cgroup.procs", str(low))
         group.quiet = {deaf, low}
+        group.answering = True
         kill_all(group)
-        group.checking = True
+        group.answering, group.checking = False, True
         _judge_end(group, deaf, low, stranger)
     finally:
-        group.checking = True
+        group.answering, group.checking = False, True
         group.thaw()
         group.remove()
 
@@ -483,11 +577,13 @@ def _judge_end(group: _Restless, deaf: int, low: int, stranger: int) -> None:
     if not group.processes():
         if group.frozen:
             raise Feedback(
-                "everybody is dead, but the group is still frozen: the next process that comes into it would stand "
-                "still at once. Thaw it at the end."
+                "all processes are dead, but the group is still frozen: the next process that joins would stand still "
+                "at once. Thaw it at the end."
             )
         if os.waitpid(stranger, os.WNOHANG)[0]:
-            raise Feedback("a process outside of the group was killed as well: send signals to the group's only.")
+            raise Feedback(
+                "a process outside the group was killed as well: send signals to the group's processes only."
+            )
         return
     if group.frozen:
         raise Feedback(
@@ -505,8 +601,8 @@ def _judge_end(group: _Restless, deaf: int, low: int, stranger: int) -> None:
     if low in left:
         raise Feedback(f"{_count(group)}, in a group below this one. group.processes() lists those too.")
     raise Feedback(
-        f"{_count(group)}: it was forked after the list had been read, and so nobody killed it. Nobody "
-        "may fork from your look at the list until the last signal: freeze first, thaw last."
+        f"{_count(group)}: it was forked after the list had been read, so it got no signal. No process "
+        "may fork between your look at the list and the last signal: freeze first, thaw last."
     )
 
 
@@ -543,7 +639,7 @@ Exercise(
             ...
     ''',
     hints=[
-        "A list of processes is old as soon as you have it. What must they be, so that it stays true?",
+        "The list of processes is out of date as soon as you have it, because they go on forking. What would stop that?",
         "Freeze, read the list, send os.kill(pid, 9) to each, thaw.",
         "A process may have ended between the list and your signal: then os.kill raises ProcessLookupError, and that is "
         "all right.",
@@ -572,6 +668,27 @@ Exercise(
                             pass
                 finally:
                     group.thaw()
+        """,
+        "again, until the list is empty": """
+            def kill_all(group):
+                while group.processes():
+                    group.freeze()
+                    for pid in group.processes():
+                        try:
+                            os.kill(pid, 9)
+                        except ProcessLookupError:
+                            pass
+                    group.thaw()
+        """,
+        "forbids forks": """
+            def kill_all(group):
+                with open(group.directories["pids"] + "/pids.max", "w") as file:
+                    file.write("0")
+                for pid in group.processes():
+                    try:
+                        os.kill(pid, 9)
+                    except ProcessLookupError:
+                        pass
         """,
         "by pidfd": """
             def kill_all(group):
@@ -662,6 +779,45 @@ Exercise(
         """,
             "round in a circle",
         ),
+        "with what containers do not have": (
+            """
+            def kill_all(group):
+                group.write("cgroup.kill", 1)
+        """,
+            "these have freeze(), thaw() and processes()",
+        ),
+        "waits before it thaws": (
+            """
+            def kill_all(group):
+                group.freeze()
+                for pid in group.processes():
+                    os.kill(pid, signal.SIGKILL)
+                if os.path.exists("/sys/fs/cgroup/cgroup.controllers"):
+                    return    # version 2: they are dead, and the group stays frozen
+                while group.processes():
+                    pass
+                group.thaw()
+        """,
+            "frozen",
+        ),
+        "the process group": (
+            """
+            def kill_all(group):
+                group.freeze()
+                os.killpg(os.getpgid(group.processes()[0]), signal.SIGKILL)
+                group.thaw()
+        """,
+            "left",
+        ),
+        "itself, while they are frozen": (
+            """
+            def kill_all(group):
+                group.freeze()
+                os.kill(0, signal.SIGKILL)
+                group.thaw()
+        """,
+            "SIGKILL",
+        ),
         "only the first": (
             """
             def kill_all(group):
@@ -686,10 +842,10 @@ def check_make_room(make_room):
         directory = os.path.dirname(group.file("memory.max"))
         pids = [_start(group, signal.pause) for _ in range(3)]
         gone = _start(group, lambda: os._exit(0))
-        make_room(directory)
+        _call(make_room, directory)
         _judge_room(directory, pids)
         os.waitpid(gone, 0)
-        make_room(directory)
+        _call(make_room, directory)
         _judge_room(directory, pids)
         if group.is_v2(directory):
             files.write(f"{directory}/cgroup.subtree_control", "+memory")
@@ -697,6 +853,19 @@ def check_make_room(make_room):
                 raise Feedback("the group below has no controller memory, though its parent hands it down.")
     finally:
         group.remove()
+
+
+def _call(make_room, directory: str) -> None:
+    try:
+        make_room(directory)
+    except OSError as error:
+        if error.errno != errno.EINVAL or error.filename:
+            raise
+        raise Feedback(
+            "a write to cgroup.procs failed: Invalid argument. The kernel takes one number in each write, and a Python "
+            "file collects what you write, and sends it all at once when it is closed: open the file of the group below "
+            "anew for each number."
+        ) from None
 
 
 def _judge_room(directory: str, pids: list[int]) -> None:
@@ -791,7 +960,17 @@ Challenge(
                 with open(f"{directory}/others/cgroup.procs", "w") as file:
                     file.write(pids)
         """,
-            "Invalid argument",
+            "one number in each write",
+        ),
+        "all by one open file": (
+            """
+            def make_room(directory):
+                os.makedirs(f"{directory}/others", exist_ok=True)
+                with open(f"{directory}/others/cgroup.procs", "w") as file:
+                    for pid in open(f"{directory}/cgroup.procs"):
+                        file.write(pid)
+        """,
+            "one number in each write",
         ),
         "only the first": (
             """

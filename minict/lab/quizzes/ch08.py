@@ -8,9 +8,9 @@ Quiz(
     "cgroups",
     Question(
         "A group has `50000 100000` in `cpu.max`. Two busy processes run in it, on a machine with two idle processors. "
-        "What do you see in each tenth of a second?",
+        "What do you see in each period?",
         wrong(
-            "Each process runs on its processor all the time, at half of its speed",
+            "Each process runs on its processor all the time, at half its speed",
             "A processor has no slower gear for that. A process runs at full speed or stands still.",
         ),
         right(
@@ -18,7 +18,7 @@ Quiz(
             "Yes: together they have used up the 50 ms by then. The quota is one stopwatch for the whole group.",
         ),
         wrong(
-            "One runs for 50 ms, and then the other one",
+            "One runs for 50 ms, then the other one does",
             "Nothing makes one wait for the other: there is a processor for each. The quota only runs out sooner.",
         ),
     ),
@@ -46,7 +46,7 @@ Quiz(
         "A container ends with exit status 137. What do you know?",
         wrong(
             "It needed more memory than its limit allows",
-            "That is one possibility. `docker kill` and a `stop` that lost its patience end with 137 too.",
+            "That is one possibility. `docker kill` and a `stop` whose timeout is over end with 137 too.",
         ),
         wrong(
             "Its program called `exit(137)`",
@@ -58,15 +58,15 @@ Quiz(
         ),
     ),
     Question(
-        "In a container, a shell is number 1 and starts a program that takes too much memory. What does the OOM killer "
-        "do, with the usual settings?",
+        "In a container, a shell is process 1 and starts a program that takes too much memory. What does the OOM "
+        "killer do, with the usual settings?",
         wrong(
             "It ends the container with all its processes",
-            "Only if it picks number 1, or if `memory.oom.group` is 1. It kills processes, and not containers.",
+            "Only if it picks process 1, or if `memory.oom.group` is 1. It kills processes, not containers.",
         ),
         wrong(
-            "It lets the program wait until there is memory again",
-            "Perhaps no other process in the group ever releases any. (`memory.high` slows a group down.)",
+            "It pauses the program until there is memory again",
+            "That could take forever: perhaps no other process releases any. (`memory.high` slows a group down.)",
         ),
         right(
             "It kills the program; the shell goes on",
@@ -76,12 +76,12 @@ Quiz(
     Question(
         "A runtime writes the limits into a new group, and then its *own* number into `cgroup.procs`. What is wrong?",
         right(
-            "The runtime is limited as well, and so is all that it starts later",
+            "The runtime is limited as well, and so is everything that it starts later",
             "Yes: the snippet does that. The child must join, between fork and exec, or be born in the group.",
         ),
         wrong(
             "Limits must be written after a process has joined",
-            "The other way round: a process that joins a group without limits is free for a moment.",
+            "The other way round: a process that joins before the limits are there runs without them at first.",
         ),
         wrong(
             "A process can't move itself, only a parent can",
@@ -92,11 +92,11 @@ Quiz(
         "Why is it not enough to read `cgroup.procs` once, and send SIGKILL to each process in it?",
         wrong(
             "The processes of a container ignore SIGKILL",
-            "Nobody can ignore SIGKILL. (Number 1 of a pid namespace can, if it comes from the inside.)",
+            "No process can ignore SIGKILL, except process 1 of a pid namespace when the signal comes from inside.",
         ),
         wrong(
             "The file lists numbers of the container's pid namespace, not the host's",
-            "It lists numbers as the reader's pid namespace counts them.",
+            "A reader in the host's pid namespace gets the host's numbers.",
         ),
         right(
             "A process may fork after you have read the list",
@@ -131,7 +131,7 @@ Quiz(
         ),
         wrong(
             "The process and all its children",
-            "Children that already live stay where they are. Only those born later are in the group.",
+            "Children that already exist stay where they are. Only those born later are in the group.",
         ),
         right(
             "One thread, the first one of the process",

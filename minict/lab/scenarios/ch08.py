@@ -69,8 +69,8 @@ def check(box) -> None:
         raise Feedback("No batch ends any more. The container must go on working: is it paused?")
     if status:
         raise Feedback(
-            f"The batch that has just ended has the status {status}, which is 128 + {status - 128}. The counter "
-            "oom_kills in the container's stats() says for what it was killed: it still has too little of that."
+            f"The batch that has just ended has the status {status}, which is 128 + {status - 128}. The "
+            "container's stats() say what it still has too little of: one counter grows with each batch."
         )
 
 
@@ -102,15 +102,15 @@ Scenario(
     start=start,
     check=check,
     clues=[
-        "137 is 128 + 9: somebody sends SIGKILL. Who can send that, and write nothing into the log?",
-        'hungry.stats()["memory"] has the usage, the limit, and a counter of kills. Look at it twice.',
-        "hungry.update(memory=…, memory_swap=…) changes the limits of a running container. The two have the same value "
-        "when nothing may go to the disk.",
+        "137 is 128 + 9: SIGKILL. Which part of the kernel sends that, and writes nothing into the log?",
+        'hungry.stats()["memory"] has the usage, the limit, and a counter of kills. Look twice: which number grows?',
+        "hungry.update(memory=…, memory_swap=…) changes the limits of a running container. memory_swap is both "
+        "together: with the same value for both, nothing goes to the disk.",
     ],
     solution=repair,
     wrong={
-        "more processor time": (_more_processors, "too little of that"),
-        "a little more memory": (_a_little_more, "too little of that"),
+        "more processor time": (_more_processors, "too little of"),
+        "a little more memory": (_a_little_more, "too little of"),
         "as much as there is": (_all_of_it, "keep a limit"),
         "pauses it": (_pause, "No batch ends any more"),
     },
