@@ -1,4 +1,4 @@
-"""inotify: the kernel reports changes of files, so that nobody has to poll."""
+"""inotify: the kernel reports changes of files, so that no program has to poll."""
 
 from __future__ import annotations
 

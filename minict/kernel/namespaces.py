@@ -106,7 +106,7 @@ def clone3(flags: int, cgroup: int = -1) -> tuple[int, int]:
     """
     pidfd = native.c_int(-1)
     args = _CloneArgs(flags=flags | CLONE_PIDFD, pidfd=native.addressof(pidfd))
-    if not flags & CLONE_PARENT:  # with CLONE_PARENT the child inherits the exit signal of its maker
+    if not flags & CLONE_PARENT:  # with CLONE_PARENT the child inherits the exit signal of the caller
         args.exit_signal = _SIGCHLD
     if cgroup >= 0:
         args.flags |= CLONE_INTO_CGROUP

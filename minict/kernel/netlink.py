@@ -189,7 +189,7 @@ class Rtnetlink(Netlink):
         self.request(RTM_SETLINK, body + attribute(IFLA_PROTINFO | NLA_F_NESTED, attribute(kind, b"\1")), what=what)
 
     def remove_link(self, name: str) -> None:
-        """Remove an interface; with one end of a veth pair the other goes too. ENODEV when there is none."""
+        """Remove an interface; removing one end of a veth pair removes both. ENODEV when it does not exist."""
         self.request(RTM_DELLINK, _link() + attribute(IFLA_IFNAME, name), what=f"remove the interface {name}")
 
     def add_address(self, index: int, address: bytes, prefix: int) -> None:

@@ -7,18 +7,18 @@
 is the first cell of every notebook.  It prints nothing, takes a twentieth of a second, and gives
 
 =========================================  ===========================================================================
-``%%child``, ``run_in_child(f)``           a cell, or a function, in a throw-away process (:mod:`.child`)
+``%%child``, ``run_in_child(f)``           a cell, or a function, in a disposable process (:mod:`.child`)
 ``@exercise(id)``, ``hint(id)``            a function that the learner writes (:mod:`.exercise`)
-``use_reference(id)``                      the course's function back in its place
+``use_reference(id)``                      the course's own function takes its place again
 ``challenge(id)``                          checks a function that was written into an empty cell (:mod:`.challenge`)
 ``quiz(id)``, ``answer(id, 2, "b")``       questions, with an explanation of every answer (:mod:`.quiz`)
 ``warm_up(5)``                             three questions of earlier chapters, missed ones first (:mod:`.recall`)
 ``sad(id)``, ``check(id)``, ``clue(id)``   a broken container to repair (:mod:`.scenario`)
-``flag("04")``, ``capture("04", word)``    a word that only a weakness leads to (:mod:`.flag`)
+``flag("04")``, ``capture("04", word)``     a secret word that only a weakness exposes (:mod:`.flag`)
 ``course_map()``, ``progress()``           all chapters and all tasks, and what is done (:mod:`.course`)
 ``source(f)``                              the package's own source (:mod:`.source`)
 ``runtime_map(5)``                         the map of the whole runtime, chapter 5's part lit (:mod:`.figures`)
-``process_tree(pid)``                      a process and all below it, as they are now
+``process_tree(pid)``                      a process and its descendants, as they are now
 ``mount_tree(pid)``                        what a process has mounted where
 ``namespace_map({name: pid, …})``          which processes share which namespaces
 ``live(draw, label, values)``              a drawing that a slider moves
@@ -40,7 +40,7 @@ How a chapter is written
 ========================
 
 One notebook, one idea, one module of the package; 30 to 60 minutes.  ``tests/support/notebook_rules.py`` holds what a
-machine can hold of this::
+machine can check of this::
 
     # Where does a container's root directory come from?            a question
     Two sentences of story: what somebody wants, and what goes wrong.
@@ -159,8 +159,8 @@ __all__ = [
 
 
 def _prepare_notebook() -> None:
-    """In the kernel of a notebook: ``%%child``, the guards, short tracebacks, and a look at the host before it all
-    begins."""
+    """In the kernel of a notebook: ``%%child``, the guards, short tracebacks, and a snapshot of the host before the
+    first cell runs."""
     if "IPython" not in sys.modules:
         return
     from IPython import get_ipython

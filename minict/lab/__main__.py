@@ -11,7 +11,7 @@ from . import copies
 
 
 def main(words: list[str]) -> int:
-    """Do what *words* ask for; the exit status."""
+    """Run the command line *words*; return the exit status."""
     parser = argparse.ArgumentParser("minict lab", description="Open the course in the browser.")
     parser.add_argument(
         "--reset", metavar="CHAPTER", help="make your copy of a chapter, such as 02, anew, and keep the old one aside"

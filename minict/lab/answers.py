@@ -1,4 +1,4 @@
-"""Answers of an exercise that differ in one place: what learners get wrong, beside what is right."""
+"""Answers to an exercise that differ in one place: the mistakes that learners make, beside the right answer."""
 
 from __future__ import annotations
 

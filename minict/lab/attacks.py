@@ -6,7 +6,7 @@
     attacks.names()                                               # ['mount_tmpfs', 'umount_proc', …]
     minict.run("tiny", ["/attacks", "mount_tmpfs"], volume=[f"{program}:/attacks:ro"])     # EPERM, or "worked"
 
-Each of its attacks is made so that nothing is harmed where it works: see the top of ``attacks.c``.
+Each attack is written so that it does no harm where it works: see the top of ``attacks.c``.
 """
 
 from __future__ import annotations

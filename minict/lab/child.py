@@ -1,8 +1,7 @@
-"""Run a cell, or a function, in a throw-away child process.
+"""Run a cell, or a function, in a disposable child process.
 
-The kernel of a notebook never enters a namespace, another root directory or a control group: one thread
-of its dozen would go there, and the next cell would not work.  A forked child does it instead and then is
-gone::
+The kernel of a notebook never enters a namespace, another root directory or a control group: only one of its dozen
+threads would go there, and the next cell would not work. A forked child does it instead, and ends::
 
     %%child
     unshare(CLONE_NEWUTS)
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
 
 TIME_LIMIT = 30.0  # seconds that a child may take unless its cell says otherwise
 _MOST_SHOWN = 100_000  # characters of a child's output: JupyterLab drops whatever comes faster than 1 MB a second
-_ASK = signal.SIGRTMIN + 7  # none of the first 31, with which exercises play
+_ASK = signal.SIGRTMIN + 7  # not one of the first 31, which exercises use
 _OUR_FILES = ("minict/lab/child.py", "minict/lab/guard.py")
 _CELL = "<this cell>"
 _SCREEN = (24, 80)  # rows and columns of the terminal of %%child --tty
@@ -66,7 +65,7 @@ class Outcome:
     """How a supervised child ended."""
 
     value: object = None  # what the function returned, or the variables that a cell returned
-    error: BaseException | None = None  # the exception that it raised, when that could travel
+    error: BaseException | None = None  # the exception that it raised, if it can be pickled
     error_text: str = ""  # "FileNotFoundError: …"
     error_lines: list[str] = ()  # the traceback, from the learner's own first line on
     error_call: str = ""  # the call of the learner's function that raised it
@@ -74,8 +73,8 @@ class Outcome:
     status: int = 0  # exit status, or minus the number of the signal, as in subprocess
     timed_out: bool = False
     stray: bool = False  # a process that the child had forked came out of the function as well
-    stuck: list = ()  # of each process that was asked when the time was over: what *ask* has found out
-    output: str = ""  # what was written, when nobody wanted to see it at once
+    stuck: list = ()  # what *ask* found out about each process that had not ended in time
+    output: str = ""  # what was written, if it was not shown at once
 
 
 def run_in_child(
@@ -130,7 +129,7 @@ def supervise(
     apart: bool = False,
     ask=None,
 ) -> Outcome:
-    """Call ``function()`` in a forked child and come back, whatever it does, within *timeout* seconds.
+    """Call ``function()`` in a forked child, and return within *timeout* seconds, whatever the child does.
 
     *show* gets the text that the child's session writes, as it comes; without it the text is collected in
     ``Outcome.output``.  *on_display* gets (data, metadata) of what the child wants to display.  *filename*
@@ -139,7 +138,7 @@ def supervise(
     was in, and whether it is the child itself, when the time is over; what it returns comes into ``Outcome.stuck``.
     """
     talk, child_talk = socket.socketpair()  # pickled frames: values, exceptions, displays
-    stray_reader, stray_writer = os.pipe()  # one byte by each process that comes out of the function uninvited
+    stray_reader, stray_writer = os.pipe()  # one byte from each forked process that returns from the function
     reader, writer = _open_terminal() if tty else os.pipe()
     source = _open_input(stdin, tty, reader)
     sys.stdout.flush()
@@ -178,7 +177,7 @@ def _open_input(text: str | None, tty: bool, terminal: int) -> int:
 
 
 class _Watch:
-    """The parent's view of one child: its words, its frames, its end."""
+    """The parent's view of one child: its output, its frames, its end."""
 
     def __init__(self, pid: int, talk: socket.socket, reader: int, tty: bool, show, on_display, asks=False):
         self.pid, self.talk, self.reader, self.tty = pid, talk, reader, tty
@@ -214,7 +213,7 @@ class _Watch:
         return self.outcome
 
     def _ask(self) -> None:
-        """Ask all processes of the session what they are doing, and give them a moment to answer."""
+        """Ask every process of the session what it is doing, and wait a moment for the answers."""
         if not self.asks:
             return
         self.outcome.stuck = []
@@ -225,13 +224,13 @@ class _Watch:
             self._listen()
 
     def _kill_session(self) -> None:
-        """Kill the child and the processes it started, while its number can't have been given to another."""
+        """Kill the child and the processes it started, while the kernel can't have given its pid to another process."""
         for kill in (os.killpg, os.kill):  # os.kill: it may not have become the leader of a session yet
             with contextlib.suppress(ProcessLookupError):
                 kill(self.pid, signal.SIGKILL)
 
     def show(self, text: str) -> None:
-        """Pass *text* on, until it is too much; the rest is counted, so that the child can go on."""
+        """Pass *text* on, up to a limit; the rest is only counted, so that the child can go on."""
         room = max(0, _MOST_SHOWN - self.written)
         self.written += len(text)
         if room:
@@ -242,12 +241,12 @@ class _Watch:
             self.print(f"\n[… and {self.written - _MOST_SHOWN:,} more characters, which are not shown]\n")
 
     def _listen(self) -> bool:
-        """Handle what has arrived; words before frames, so that a picture comes after what was printed before it."""
+        """Handle what has arrived; text before frames, so that a picture comes after the text printed before it."""
         ready = select.select(list(self.open), [], [], 0)[0]
         if self.reader in ready:
             try:
                 data = os.read(self.reader, 1 << 16)
-            except OSError:  # a terminal that nobody holds any more: EIO
+            except OSError:  # EIO: no process has the terminal open any more
                 data = b""
             if data:
                 text = self.decoder.decode(data)
@@ -281,7 +280,7 @@ class _Watch:
             else:
                 text, lines, line, error, self.outcome.error_call = value
                 self.outcome.error_text, self.outcome.error_lines, self.outcome.error_line = text, lines, line
-                with contextlib.suppress(Exception):  # an exception of the learner's own may not survive the journey
+                with contextlib.suppress(Exception):  # an exception class of the learner's may not unpickle
                     self.outcome.error = pickle.loads(error)
 
     def _collect(self, text: str) -> None:
@@ -336,7 +335,7 @@ def _child(
 
 
 def _listen_to_questions(talk: socket.socket, ask) -> None:
-    """Answer the signal by which the parent asks what this process, and each that it forks, is doing."""
+    """Answer the parent's signal, which asks what this process, and each process that it forks, is doing."""
     me = os.getpid()
 
     def answer(number, frame):
@@ -408,7 +407,7 @@ def _input(prompt: str = "") -> str:
 
 
 def _show_through(talk: socket.socket) -> None:
-    """Send what the child wants to display to the parent: its own connection to the browser is not its own."""
+    """Send what the child wants to display to the parent: the connection to the browser belongs to the parent."""
     if "IPython" not in sys.modules:
         return
     from IPython.core.interactiveshell import InteractiveShell
@@ -419,7 +418,7 @@ def _show_through(talk: socket.socket) -> None:
     me = os.getpid()
 
     def publish(self, data, metadata=None, **options):
-        if os.getpid() != me:  # a child of the child: the conversation is not its own
+        if os.getpid() != me:  # a child of the child: the socket belongs to its parent
             return print(data.get("text/plain", ""))
         _send(talk, "display", (data, metadata))
         talk.recv(1)  # the parent has shown it: what we print next comes below it
@@ -472,9 +471,9 @@ def _display(data: dict, metadata: dict | None) -> None:
 def child(line: str, cell: str) -> None:
     """Run this cell in a child process of its own: %%child [--timeout S] [--tty] [--stdin TEXT] [--any] [--return a,b]
 
-    The cell sees all variables of the notebook.  What it changes is gone with it, except what --return
-    names.  --tty gives it a terminal; --stdin TEXT is typed into it (\\n is Enter); --any takes any exit
-    status as good; --timeout S sets another time limit than 30 seconds.
+    The cell sees all variables of the notebook. Its changes are lost when it ends, except the variables that --return
+    names.  --tty gives it a terminal; --stdin TEXT is typed into it (\\n is Enter); --any takes any exit status as
+    good; --timeout S sets another time limit than 30 seconds.
     """
     import argparse
     import shlex

@@ -32,7 +32,7 @@ def _block(sheet: _Sheet, x, y, width, height, name, detail="", face=CARD, edge=
 
 
 def machine_or_container() -> Picture:
-    """A virtual machine beside two containers: who brings a kernel, and who shares one."""
+    """A virtual machine beside two containers: the one brings a kernel, the others share one."""
     sheet = _Sheet(920, 300)
     sheet.text(30, 30, "two virtual machines", 13, INK, "bold")
     sheet.text(500, 30, "two containers", 13, INK, "bold")
@@ -257,7 +257,7 @@ def one_image() -> Picture:
 
 
 def from_name_to_files() -> Picture:
-    """A pull as four questions to a registry: what is asked for, and what comes back."""
+    """A pull as four requests to a registry: what is requested, and what comes back."""
     sheet = _Sheet(920, 318)
     sheet.text(30, 30, "minict asks", 12, MUTED, "bold")
     sheet.text(440, 30, "and the registry gives", 12, MUTED, "bold")
@@ -280,12 +280,10 @@ def from_name_to_files() -> Picture:
             sheet.arrow(155, y + 55, 155, y + 63, colour)
     sheet.line([(155, 171), (16, 171), (16, 267)], _BLUE, 1.4)  # the manifest has the digests of the layers, too
     sheet.arrow(16, 267, 29, 267, _BLUE)
-    sheet.text(
-        30, 304, "Each answer has the digests in it (sha256:…) by which the next question is asked.", 11.5, MUTED
-    )
+    sheet.text(30, 304, "Each answer holds the digests (sha256:…) that the next request asks for.", 11.5, MUTED)
     return sheet.picture(
         "a pull asks a registry for the index of a tag, then for the manifest of one processor, the config and the "
-        "layers; each answer has the digests by which the next question is asked"
+        "layers; each answer holds the digests that the next request asks for"
     )
 
 

@@ -1,9 +1,8 @@
 """The learner's own copies of the chapters: ``work/NN-….ipynb``, without outputs, so that no prediction is spoiled.
 
-The committed notebooks show what each cell shows, for GitHub and for the tests.  A learner works in a copy.  It is
-made when the course is started and the copy is not there yet, and then it is theirs: no update touches it, except
-while nothing in it was changed or run.  A copy remembers what it was made from, so that a chapter that has changed
-since can say so.
+The committed notebooks show what each cell shows, for GitHub and for the tests.  A learner works in a copy.  The course
+makes it at its start if it is missing. From then on it belongs to the learner: an update replaces it only if nothing in
+it was changed or run.  A copy remembers what it was made from, so that a chapter that has changed since can say so.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import os
 import shutil
 
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-_BESIDE = ("glossary.md",)  # what chapters link to and nobody changes
+_BESIDE = ("glossary.md",)  # what chapters link to and learners do not change
 
 
 def folder() -> str:
@@ -69,12 +68,12 @@ class Copy:
 
 
 def copies() -> list[Copy]:
-    """One for each chapter, whether it was made yet or not."""
+    """One copy for each chapter, whether or not it exists yet."""
     return [Copy(path) for path in sorted(glob.glob(f"{CHECKOUT}/notebooks/[0-9][0-9]-*.ipynb"))]
 
 
 def prepare() -> list[Copy]:
-    """Make the copies that are missing, renew those that were not touched; return those whose chapter has changed."""
+    """Make the missing copies, and renew the untouched ones; return the copies whose chapter has changed."""
     os.makedirs(folder(), exist_ok=True)
     for name in _BESIDE:
         with open(f"{CHECKOUT}/notebooks/{name}", encoding="utf-8") as file:
@@ -87,12 +86,13 @@ def prepare() -> list[Copy]:
             elif copy.is_stale:
                 changed.append(copy)
         except ValueError:
-            changed.append(copy)  # what stands there is no notebook any more: the learner may want to look at it
+            # the file is not a notebook any more: keep it, because the learner may want to look at it
+            changed.append(copy)
     return changed
 
 
 def reset(number: int) -> tuple[Copy, str | None]:
-    """Make the copy of the chapter *number* anew; return it, and where the old one is now.  Raises
+    """Make a new copy of the chapter *number*; return it, and the path of the old one.  Raises
     :class:`KeyError`."""
     copy = next((each for each in copies() if each.number == number), None)
     if copy is None:
@@ -106,8 +106,7 @@ def reset(number: int) -> tuple[Copy, str | None]:
 
 
 def warning(number: int) -> str:
-    """What the copy of the chapter *number* has to say at its beginning, if this process runs in it; most often
-    nothing."""
+    """A warning to show at the top of the copy of the chapter *number*, if this process runs in it; usually empty."""
     if os.path.realpath(os.getcwd()) != os.path.realpath(folder()):
         return ""
     copy = next((each for each in copies() if each.number == number), None)
@@ -150,7 +149,8 @@ def _fingerprint(notebook: dict) -> str:
 
 
 def _write(path: str, text: str) -> None:
-    """Write a file at once or not at all, as its directory's owner: root may do this for the learner."""
+    """Write a file completely or not at all, and give it to the owner of its directory: root may do this for the
+    learner."""
     with open(f"{path}.new", "w", encoding="utf-8") as file:
         file.write(text)
     owner = os.stat(os.path.dirname(path))

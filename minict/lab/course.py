@@ -1,7 +1,7 @@
 """The whole course on one page: :func:`course_map` and :func:`progress`.
 
-Both are drawn from the learner's record when the cell runs.  What is saved with the notebook, and compared by tests,
-is one sentence: what somebody has done so far is theirs.
+Both are drawn from the learner's record when the cell runs.  Only one sentence is saved with the notebook and compared
+by tests: a learner's record is private.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ class Chapter:
 
     @property
     def left(self) -> list[Thing]:
-        """What is still to do in it."""
+        """What is left to do in it."""
         return [thing for thing in self.things if not thing.is_done]
 
 
 def chapters() -> list[Chapter]:
-    """Every chapter whose notebook there is, with what is to do in it, in the order of the course."""
+    """Every chapter that has a notebook, with its tasks, in the order of the course."""
     found = []
     for path in sorted(glob.glob(f"{_CHECKOUT}/notebooks/[0-9][0-9]-*.ipynb")):
         number = int(os.path.basename(path)[:2])
@@ -57,7 +57,7 @@ def chapters() -> list[Chapter]:
 
 
 def things() -> list[tuple[int, Thing]]:
-    """(chapter, thing) for everything that there is to do in the course."""
+    """(chapter, thing) for every task of the course."""
     from .challenge import challenges
     from .exercise import exercises
     from .flag import flags
@@ -85,7 +85,7 @@ def things() -> list[tuple[int, Thing]]:
 
 
 def next_thing(course: list[Chapter]) -> tuple[Chapter, Thing | None] | None:
-    """Where to go on: in the chapter that was opened last, or else in the first one with something left."""
+    """Where to continue: in the chapter opened last, or else in the first chapter with something left to do."""
     opened = record.section("chapters")
     last = max(opened, key=lambda each: opened[each]["at"], default="00")
     ahead = [chapter for chapter in course if chapter.number >= int(last)]
@@ -161,7 +161,7 @@ def _next_in_words(course: list[Chapter]) -> tuple[str, str]:
 
 
 def progress() -> Page:
-    """Everything that there is to do, chapter by chapter, and what of it is done on this machine."""
+    """Every task, chapter by chapter, and which of them are done on this machine."""
     everything = things()
     rows, lines, before = [], [], None
     for chapter, thing in sorted(everything, key=lambda each: (each[0], _KINDS.index(each[1].kind))):
@@ -203,7 +203,7 @@ def link(name: str, words: str) -> str:
 
 
 def link_attributes(name: str) -> str:
-    """What makes an element of HTML such a link."""
+    """The attributes that turn an HTML element into such a link."""
     path = os.path.relpath(os.path.join(os.getcwd(), name), _CHECKOUT)
     arguments = html.escape(json.dumps({"path": path}), quote=True)
     return (

@@ -1,8 +1,8 @@
-"""What is wrong with an answer whatever its exercise is about: the first layer of every feedback.
+"""Mistakes that occur in every exercise: the first layer of all feedback.
 
-A check knows its exercise, and says what the kernel showed.  Before that comes what happens in all exercises alike: a
-``...`` that was left, a result that is printed and not returned, a ``return`` inside of a loop, a call with its
-arguments in the wrong order, the package's own function called for help, a process that never ends.
+A check knows its exercise, and says what the kernel showed. Before that come the mistakes that all exercises have in
+common: a ``...`` that was left, a result that is printed and not returned, a ``return`` inside of a loop, a call with
+its arguments in the wrong order, the package's own function called for help, a process that never ends.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ _LONGEST = 60  # characters of a value that is shown
 
 
 def wrong_name(task, function) -> str:
-    """What to say of a function that has another name than the cells below call; nothing if the name is right."""
-    if function.__name__ == task.name:
+    """The message for a function whose name differs from the one that the cells below call; empty if the name is
+    right."""
+    if function.__name__ in (task.name, "<lambda>"):
         return ""
     return f"the function is called {function.__name__}() here, and the cells below call {task.name}(): keep its name."
 
@@ -33,19 +34,20 @@ def wrong_name(task, function) -> str:
 
 
 def first_layer(task, function, why: str) -> str:
-    """The reason *why* an answer fails, with what can be seen in its source before it."""
+    """The reason *why* an answer fails, preceded by what its source shows."""
     tree = _tree(function)
     if tree is None:
         return why
-    found = [*_left_over(tree), *_not_returned(task, tree, why)]
+    found = [*_left_over(tree), *_swapped_parameters(task, tree), *_not_returned(task, tree, why)]
     return "\n".join([*found, why, *_returns_too_early(tree)])
 
 
 def _tree(function) -> ast.FunctionDef | None:
     try:
-        return ast.parse(textwrap.dedent(inspect.getsource(function))).body[-1]
+        last = ast.parse(textwrap.dedent(inspect.getsource(function))).body[-1]
     except (OSError, SyntaxError, TypeError, IndexError):
         return None
+    return last if isinstance(last, ast.FunctionDef) else None  # a lambda's line is an assignment
 
 
 def _left_over(tree: ast.FunctionDef):
@@ -58,6 +60,17 @@ def _left_over(tree: ast.FunctionDef):
 
 
 _COMPOUND = (ast.FunctionDef, ast.If, ast.For, ast.While, ast.Try, ast.With)
+
+
+def _swapped_parameters(task, tree: ast.FunctionDef):
+    """The right names in another order: each caller passes its values by their places."""
+    try:
+        model = ast.parse(task.starter or task.solution).body[-1]
+    except (SyntaxError, AttributeError):
+        return
+    names, wanted = ([each.arg for each in function.args.args] for function in (tree, model))
+    if names != wanted and sorted(names) == sorted(wanted):
+        yield f"the parameters stand in another order: it is called as {task.name}({', '.join(wanted)})."
 
 
 def _not_returned(task, tree: ast.FunctionDef, why: str):
@@ -134,7 +147,7 @@ def _short(value: object) -> str:
 
 
 def failing_line(error: BaseException, filename: str) -> str:
-    """The learner's line that raised *error*, with the values of the call in it, and with what that call wants."""
+    """The learner's line that raised *error*, with the values in its call, and the arguments that the call expects."""
     trace, last = error.__traceback__, None
     while trace:
         if trace.tb_frame.f_code.co_filename == filename:
@@ -164,7 +177,9 @@ def _call_in_words(trace, filename: str, error: BaseException):
         return
     parameters = list(signature.parameters)
     if len(parameters) > 1 and (_in_another_order(node, parameters) or not _fits(node, signature)):
-        yield f"{ast.unparse(node.func)}() wants ({', '.join(parameters)}), in this order"
+        keywords = {name for name, each in signature.parameters.items() if each.kind is each.KEYWORD_ONLY}
+        wanted = ", ".join(f"{name}=…" if name in keywords else name for name in parameters)
+        yield f"{ast.unparse(node.func)}() wants ({wanted}), in this order"
 
 
 def _fits(node: ast.Call, signature: inspect.Signature) -> bool:
@@ -179,7 +194,7 @@ def _fits(node: ast.Call, signature: inspect.Signature) -> bool:
 
 
 def _in_another_order(node: ast.Call, parameters: list[str]) -> bool:
-    """Whether an argument has the name of a parameter that stands at another place."""
+    """Whether an argument has the name of a parameter at another position."""
     names = [getattr(each, "id", getattr(each, "attr", "")) for each in node.args]
     return any(name in parameters and parameters.index(name) != place for place, name in enumerate(names))
 
@@ -214,7 +229,7 @@ def _value(node: ast.expr, frame) -> object:
 
 
 class _NamesOf(dict):
-    """The names that *frame* knows; its own globals may look further, which eval() would not ask them to."""
+    """The names visible in *frame*; its globals may be a mapping that looks further, which eval() would ignore."""
 
     def __init__(self, frame):
         super().__init__(frame.f_locals)
@@ -231,8 +246,8 @@ class _NamesOf(dict):
 
 
 class Stuck:
-    """One process that had not ended when the time was over: the *caller* of the answer or a child of its, and its
-    *line*."""
+    """One process that had not ended in time: the *caller* of the answer or its child, and the *line* that it was
+    in."""
 
     def __init__(self, is_caller: bool, loops: bool, line: str):
         self.is_caller, self.loops, self.line = is_caller, loops, line
@@ -244,7 +259,7 @@ class Stuck:
 
 
 def stuck_at(frame, filename: str, is_caller: bool, since: float) -> Stuck | None:
-    """What this process is doing, told from the *frame* that a signal has interrupted; None when that is not a line of
+    """What this process is doing, according to the *frame* that a signal interrupted; None if that is not a line of
     *filename*."""
     while frame and frame.f_code.co_filename != filename:
         frame = frame.f_back

@@ -79,9 +79,9 @@ def _chain(room: str) -> list[str]:
 
 
 def escape_map(room: str) -> Picture:
-    """The escape from *room* as it just happened: in each column the same directories, and where the process was."""
+    """The escape from *room*, as it just happened: the same directories in each column, and where the process was."""
     steps, chain, room = follow(room), _chain(room), os.path.realpath(room)
-    # of the climb its end alone: the step after which another line comes
+    # of the climb only the last step
     moments = steps[:1] + [step for step, after in zip(steps[1:], [*steps[2:], ("", "", "")]) if step[0] != after[0]]
     width = 896 / len(moments)
     sheet = _Sheet(920, 112 + 56 * len(chain))

@@ -8,10 +8,10 @@ In a notebook an exercise is a function with blanks, under its decorator::
 
 Running the cell has one of three outcomes, and one fixed line tells which:
 
-* **todo**: the function is still what it was.  The course's own function stands in, so that the cells below work.
-* **mine**: it was called in a child process, the kernel showed what it should, and so it takes the place of the
-  package's function everywhere in this notebook: ``minict.run()`` goes through it.
-* **failing**: the line says what was called, what came of it, and what was expected.  The course's function stays.
+* **todo**: the function is unchanged. The course's own function stands in for it, so that the cells below work.
+* **mine**: it was called in a child process, and the kernel showed what it should. So it replaces the package's
+  function everywhere in this notebook: ``minict.run()`` goes through it.
+* **failing**: the line says what was called, what happened, and what was expected.  The course's function stays.
 
 The exercises themselves are in :mod:`minict.lab.exercises`.  Their solution is never typed twice: it is
 the source of the package's own function.
@@ -60,8 +60,8 @@ class Exercise:
     *wrong*: for each of at least three typical mistakes its name, the source of a function that makes it, and a phrase
     that the feedback must contain.  *right*: for each of at least three unusual right answers its name and source; a
     check must accept them all.  *imports*: the lines that make the starter's and the wrong answers' names known; the
-    notebook has them in a cell above.  *adapt*: called in place of a right answer, as ``adapt(function, …)``, where
-    the package uses its own function in a way that a learner need not know of.
+    notebook has them in a cell above.  *adapt*: called in place of a right answer, as ``adapt(function, …)``, where the
+    package uses its own function in a way that a learner need not know.
     """
 
     def __init__(
@@ -122,8 +122,16 @@ class Exercise:
         return without_annotations(textwrap.dedent(inspect.getsource(self.reference)))
 
     @property
+    def helpers(self) -> str:
+        """The source of the private functions of its module that the solution calls: without them it says nothing."""
+        module = vars(sys.modules[self.reference.__module__])
+        names = {node.id for node in ast.walk(ast.parse(self.solution)) if isinstance(node, ast.Name)}
+        private = [module[name] for name in sorted(names & module.keys()) if name.startswith("_")]
+        return "\n\n".join(without_annotations(inspect.getsource(each)) for each in private if inspect.isfunction(each))
+
+    @property
     def origin(self) -> str:
-        """Where the solution comes from, in words behind its id."""
+        """Where the solution comes from, as text to put after its id."""
         return f", the one in {self.reference.__module__}"
 
     @property
@@ -200,7 +208,7 @@ def use_reference(id: str) -> None:
 
 
 def judge(task: Exercise, function, seconds: float | None = None) -> tuple[str, str]:
-    """What *function* is as an answer to *task*: ("todo", ""), ("mine", ""), or ("failing", why)."""
+    """The verdict on *function* as an answer to *task*: ("todo", ""), ("mine", ""), or ("failing", why)."""
     if _is_untouched(task, function):
         return "todo", ""
     if why := wrong_name(task, function):
@@ -208,7 +216,7 @@ def judge(task: Exercise, function, seconds: float | None = None) -> tuple[str, 
     scratch = tempfile.mkdtemp(prefix="minict-exercise-")
     before, filename, begin = host.snapshot(), function.__code__.co_filename, time.monotonic()
     try:
-        guarded = _Guarded(_at_home(function, task.reference))
+        guarded = _Guarded(_at_home(function, task.reference), task.name, stays=not getattr(task, "moves", True))
         outcome = supervise(
             lambda: _call_check(task, guarded, scratch, function),
             timeout=seconds or task.seconds,
@@ -294,7 +302,7 @@ def _meaning(source: str) -> str:
 
 
 def _call_check(task: Exercise, function, scratch: str, learners: types.FunctionType) -> bool:
-    """In the child: go where nothing can be broken, and call the check.  True tells that it came to its end."""
+    """In the child: go where nothing can be broken, and call the check. Returns True if the check came to its end."""
     global _learners_file
     _learners_file = function.function.__code__.co_filename
     os.chdir(scratch)
@@ -308,14 +316,15 @@ def _call_check(task: Exercise, function, scratch: str, learners: types.Function
 
 
 def same_fate(function):
-    """For checks: call ``function()`` in one more child and return what it returns; what becomes of the child becomes
-    of us.
+    """For checks: call ``function()`` in one more child and return what it returns; this process then ends as the child
+    did.
 
-    For a check that needs two processes in different places.  An exception is raised here too, a signal kills us too.
+    For a check that needs two processes in different places.  Its exception is raised here too, and a signal that kills
+    it kills this process.
     """
     outcome = supervise(function, timeout=1000, show=_print, filename=_learners_file)
     if outcome.stray:
-        os._exit(1)  # who came out of the learner's function has said so before
+        os._exit(1)  # a process that returned from the learner's function has reported it already
     if outcome.error_text:
         error = outcome.error or RuntimeError(outcome.error_text)
         error.learners_line = outcome.error_line
@@ -339,7 +348,8 @@ def _explain(task: Exercise, outcome, seconds: float, stray: bool) -> str:
     call = f"{task.name}()"
     if stray or outcome.stray:
         return (
-            f"a child process that you forked came back out of {call}: it must end inside, with os._exit() or an exec"
+            f"a child process that you forked came back out of {call}: it must end inside, with os._exit() or an exec. "
+            "(return and sys.exit() only leave the function.)"
         )
     if isinstance(outcome.error, Feedback):
         return str(outcome.error)
@@ -361,22 +371,23 @@ def _explain(task: Exercise, outcome, seconds: float, stray: bool) -> str:
 
 
 class _Guarded:
-    """The learner's function as a check calls it: a process that it forks can't come out of it into the check.
+    """The learner's function as a check calls it: a process that it forks can't return into the check.
 
-    It would go on with the check a second time, at the same time.  It is ended, and :attr:`stray` is set.
+    It would go on with the check a second time, at the same time.  It is ended, and :attr:`stray` is set.  With *stays*
+    the call may not move the caller, where the check's own looks at the kernel would fail.
     """
 
-    def __init__(self, function):
-        self.function, self.stray = function, False
+    def __init__(self, function, name: str, stays: bool = False):
+        self.function, self.name, self.stays, self.stray = function, name, stays, False
         self.reader, self.writer = os.pipe()
 
     def __call__(self, *arguments, **options):
-        caller = os.getpid()
+        caller, place = os.getpid(), Place() if self.stays else None
         try:
             return self._result(self.function(*arguments, **options))
         except Exception as error:
             if os.getpid() == caller and not hasattr(error, "learners_call"):
-                error.learners_call = call_text(self.function.__name__, arguments, options)
+                error.learners_call = call_text(self.name, arguments, options)
                 error.learners_line = failing_line(error, self.function.__code__.co_filename)
             raise
         finally:
@@ -385,6 +396,11 @@ class _Guarded:
                 os._exit(1)
             if self._somebody_comes_out():
                 raise Feedback("a child came back")  # the pipe says it too; but the check need not go on
+            if moved := place and place.left_for():
+                raise Feedback(
+                    f"{call_text(self.name, arguments, options)} moved the process that called it: it is in {moved} "
+                    "now. unshare(), setns() and chroot() move whoever calls them, for good: call them in a child."
+                )
 
     def _result(self, value):
         """*value*, unless that is the coroutine of a function that begins with ``async def``."""
@@ -398,8 +414,8 @@ class _Guarded:
         return value
 
     def _somebody_comes_out(self) -> bool:
-        """Wait until each child has ended, sleeps, or has come out; whether one has.  A child that runs may be on its
-        way."""
+        """Wait until each child has ended, sleeps, or has returned; return whether one has returned.  A child that runs
+        may be on its way."""
         end = time.monotonic() + _ON_ITS_WAY
         while _has_children():
             if select.select([self.reader], [], [], 0)[0]:
@@ -411,10 +427,48 @@ class _Guarded:
         return bool(select.select([self.reader], [], [], 0)[0])
 
     def close(self) -> None:
-        """In the parent, after all is over: learn whether somebody came out."""
+        """In the parent, at the end: find out whether a child returned."""
         os.close(self.writer)
         self.stray = bool(os.read(self.reader, 1))
         os.close(self.reader)
+
+
+class Place:
+    """Where this process is: its namespaces and its root directory, with what it takes to look again from elsewhere."""
+
+    def __init__(self):
+        self.namespaces = os.open("/proc/self/ns", os.O_RDONLY | os.O_DIRECTORY)
+        self.root = os.open("/", os.O_PATH)
+        self.before = self._links()
+
+    def left_for(self) -> str:
+        """In words, where this process has gone meanwhile; nothing when it is where it was."""
+        try:
+            now, root = self._links(), os.path.samestat(os.stat("/"), os.fstat(self.root))
+        except OSError:
+            return ""  # the learner's function has closed what is open; the check says so
+        finally:
+            self._close()
+        if not root:
+            return "another root directory"
+        kinds = [kind for kind in self.before if now[kind] != self.before[kind]]
+        return f"other namespaces ({', '.join(kinds)})" if kinds else ""
+
+    def _links(self) -> dict[str, str]:
+        links = {}
+        for kind in sorted(os.listdir(self.namespaces)):
+            try:
+                links[kind] = os.readlink(kind, dir_fd=self.namespaces)
+            except FileNotFoundError:  # of a pid namespace in which nothing was born yet
+                links[kind] = "new"
+        return links
+
+    def _close(self) -> None:
+        for descriptor in (self.namespaces, self.root):
+            try:
+                os.close(descriptor)
+            except OSError:
+                pass
 
 
 _ON_ITS_WAY = 3  # seconds of running, and never sleeping, after which a child is not taken to be about to come out
@@ -431,7 +485,7 @@ def _has_children() -> bool:
 def _left_behind(before: host.Snapshot) -> list[str]:
     """The control groups that an answer has made and left, the innermost first: all else went with its namespaces.
 
-    A group with a container's id in its name may be that of another notebook's, which has just started.
+    A group with a container's id in its name may belong to another notebook's container, which has just started.
     """
     from minict.engine.containers.store import all_ids
 
@@ -445,7 +499,7 @@ def _left_behind(before: host.Snapshot) -> list[str]:
 
 
 def _is_emptying(group: str) -> bool:
-    """Whether a control group still has processes: all those of an answer are killed, and end in a moment."""
+    """Whether a control group still has processes: those of an answer have been killed, and end in a moment."""
     try:
         with open(f"{group}/cgroup.procs") as file:
             return bool(file.read())
@@ -482,12 +536,13 @@ def _at_home(function, reference):
         function.__module__,
     )
     moved.__minict_reference__ = reference
-    names[reference.__name__] = moved  # who calls itself means itself
+    names[reference.__name__] = moved  # a recursive function calls itself
     return moved
 
 
 def _adapted(task: Exercise, function):
-    """*function* as the package calls it, where that differs from how a learner does: see :attr:`Exercise.adapt`."""
+    """*function* as the package calls it, where that differs from how a learner calls it: see
+    :attr:`Exercise.adapt`."""
     if task.adapt is None:
         return function
     adapted = functools.wraps(function)(lambda *arguments, **options: task.adapt(function, *arguments, **options))
@@ -496,7 +551,7 @@ def _adapted(task: Exercise, function):
 
 
 def _replace(task: Exercise, function) -> None:
-    """Let every module of minict that knows the task's function by any name know *function* instead."""
+    """Bind *function* wherever a module of minict has the task's function, under any name."""
     reference = task.reference
     for name, module in list(sys.modules.items()):
         if name.startswith("minict.") and not name.startswith("minict.lab") and module:

@@ -50,14 +50,14 @@ def _count_zombies(pid: int) -> int:
 
 
 def family_album(wait_for) -> Picture:
-    """A number 1 that starts a command and then calls ``wait_for(pid)``; what becomes of the command's orphans.
+    """A process 1 that starts a command and then calls ``wait_for(pid)``, and what becomes of the command's orphans.
 
-    It happens now, in a new pid namespace that ends with the last picture.  The command starts a worker, the worker
-    starts a helper.  We end the worker, then the helper, and then do the same five times more.
+    All this happens when the cell runs, in a new pid namespace that ends with the last picture.  The command starts a
+    worker, the worker starts a helper.  We end the worker, then the helper, and then do the same five times more.
     """
     try:
         return _draw(run_in_child(_live_through, wait_for))
-    except ChildError as error:  # the learner's own mistake was printed by number 1; where we noticed it helps nobody
+    except ChildError as error:  # process 1 has printed the learner's mistake; our own traceback would not help
         raise ChildError(str(error).removeprefix("the child raised ChildError: ")) from None
 
 
@@ -65,7 +65,7 @@ def family_album(wait_for) -> Picture:
 
 
 def _live_through(wait_for) -> list[tuple[str, list[Person]]]:
-    """In a child: (caption, everybody) at each of four moments."""
+    """In a child: (caption, all processes) at each of four moments."""
     orders, order = os.pipe()
     unshare(CLONE_NEWPID)
     first = spawn(lambda: _number_one(wait_for, orders))
@@ -140,7 +140,7 @@ def _members(first: int) -> list[host.Process]:
 
 
 def _find(first: int, name: str) -> int | None:
-    """The number, outside, of the one of this *name* who lives."""
+    """The host's pid of the living process with this *name*."""
     return next((each.pid for each in _members(first) if each.name == name and each.state not in "ZX"), None)
 
 
@@ -201,7 +201,7 @@ def _draw_moment(sheet: _Sheet, x: float, width: float, number: int, caption: st
 
 
 def _draw_person(sheet: _Sheet, person: Person, x: float, y: float, width: float, parent) -> None:
-    """A row: a chip with the number inside the namespace, the name; who was adopted hangs on an orange line."""
+    """A row: a chip with the pid inside the namespace, and the name; an adopted process hangs on an orange line."""
     adopted = person.name == "helper" and person.parent == 1
     if parent:
         left = parent[0] + 9

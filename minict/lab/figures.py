@@ -1,17 +1,17 @@
-"""The course's pictures, drawn from what is really there when the cell runs.
+"""The course's pictures, drawn from the state of the kernel when the cell runs.
 
 =====================  ==========================================================================
 :func:`runtime_map`    the whole runtime, with the part that this chapter builds lit: opens each chapter
 :func:`process_tree`   processes below one, with their numbers on the host and in their own pid namespace
-:func:`mount_tree`     what a process has mounted where, and whom it tells
+:func:`mount_tree`     what a process has mounted where, and how mounts propagate
 :func:`namespace_map`  which of some processes share which namespaces
 :func:`live`           a drawing that a slider moves
 :func:`watch`          a value of the kernel, drawn while it changes
 =====================  ==========================================================================
 
-Pictures are PNG on a white card, so that they can be read on GitHub in its dark and its light mode; each has
-a sentence that stands for it where pictures can't be seen.  The two that move are SVG in an
-``ipywidgets.HTML``; what is saved of them is a sentence, so a picture that stands still should follow.
+Pictures are PNG on a white card, so that they can be read on GitHub in its dark and its light mode; each has a sentence
+as its alternative text.  The two that move are SVG in an ``ipywidgets.HTML``; only a sentence of them is saved, so a
+still picture should follow.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from . import gone, host
 INK, MUTED, LINE, CARD, FAINT = "#1e293b", "#64748b", "#cbd5e1", "#ffffff", "#f8fafc"
 LIT, LIT_EDGE = "#ea580c", "#c2410c"
 BUILT, BUILT_EDGE = "#dbeafe", "#93c5fd"
-# One hue for each thing that is told apart, dark enough for white letters.
+# One hue for each kind of thing, dark enough for white letters.
 HUES = ("#2563eb", "#ea580c", "#059669", "#9333ea", "#db2777", "#0891b2", "#ca8a04", "#4f46e5", "#65a30d", "#b91c1c")
 HOST = "#b6c2d1"  # whatever is the host's
 _MONO = "DejaVu Sans Mono"
 
 
 class Picture:
-    """A finished drawing: PNG for the eye, a sentence for everybody else."""
+    """A finished drawing: a PNG, and a sentence as its alternative text."""
 
     def __init__(self, figure, sentence: str, width: int):
         stream = io.BytesIO()
@@ -173,7 +173,7 @@ _REAL = (18, "real programs", "nginx, MariaDB"), (19, "real engines", "Podman, D
 
 
 class Map(Picture):
-    """A picture whose parts are links where the notebook is alive: *areas* has their places, chapters and names."""
+    """A picture whose parts are links in a running notebook: *areas* has their places, chapters and names."""
 
     areas: list[tuple]
 
@@ -278,9 +278,9 @@ def _break(text: str, width: float) -> str:
 
 
 def process_tree(pid: int | None = None, names: dict[int, str] | None = None) -> Picture:
-    """The process *pid* (this one if not given) and all below it, with their numbers outside and inside.
+    """The process *pid* (default: this one) and its descendants, with their numbers outside and inside.
 
-    Processes of one pid namespace have one colour.  *names* gives some of them other names than the kernel's.
+    Processes of one pid namespace have one colour.  *names* replaces the kernel's names of some.
     """
     top = os.getpid() if pid is None else pid
     table = host.process_table()
@@ -332,7 +332,7 @@ def _rows_of_family(table: dict, top: int) -> list[tuple]:
 
 def _command_of(process) -> str:
     if process.name == "minict-init":
-        return process.name  # its words are still those of the process that made the container
+        return process.name  # its command line is still that of the process that made the container
     words = [word for word in process.read("cmdline").decode(errors="replace").split("\0") if word]
     if "ipykernel_launcher" in words or any(word.endswith("/lab/kernel.py") for word in words):
         return "this notebook"
@@ -360,7 +360,7 @@ def _short(text: str, length: float) -> str:
 
 
 class _Colours:
-    """A colour for each thing, in the order of their coming; the first one is the host's and is grey."""
+    """A colour for each thing, in the order of appearance; the first is the host's and is grey."""
 
     def __init__(self, first: str):
         self.known = {"": HOST, first: HOST}
@@ -523,7 +523,7 @@ def mount_tree(pid: int | str = "self", at_most: int = 24) -> Picture:
 
 
 def _propagation(entry: dict) -> str:
-    """Whom a change below this mount is told to.  Source: mount_namespaces(7), shared subtrees."""
+    """Where a change below this mount propagates.  Source: mount_namespaces(7), shared subtrees."""
     tags = {tag.partition(":")[0] for tag in entry["tags"]}
     return "its peers" if "shared" in tags else "nobody"
 
@@ -549,7 +549,7 @@ def _rows_of_mounts(table: list[dict]) -> list[tuple[int, dict]]:
 
 
 class _Shown:
-    """A widget with a sentence that stands for it where widgets can't be seen."""
+    """A widget with a sentence as its alternative text."""
 
     def __init__(self, widget, sentence: str):
         self.widget, self.sentence = widget, sentence
@@ -565,7 +565,7 @@ class _Shown:
 def live(draw, label: str, values: range | list, start=None, play: float | None = None) -> _Shown:
     """A drawing that a slider moves: ``draw(value)`` returns SVG, for each of *values*.
 
-    *play*: with a button that moves on by itself, every so many seconds.  *draw* must not print.
+    *play*: adds a button that moves the slider on every so many seconds.  *draw* must not print.
     """
     import ipywidgets
 

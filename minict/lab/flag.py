@@ -1,12 +1,12 @@
-"""Capture the flag: a word in a prepared file that only a weakness leads to.
+"""Capture the flag: a secret word in a prepared file, which can be read only through a weakness.
 
 ::
 
     room = flag("04")          # prepares the file and the place with the weakness, and tells the story
     capture("04", "…")         # is that the word?
 
-The word is new on every machine, so that nobody can copy it from somebody else.  The file is one that was made for
-this, below ``MINICT_RUN``: a weakness leads there and to nothing of the host's own.  A :class:`Flag` is registered in
+The word differs on every machine, so that it cannot be copied from another learner. The file is made for this purpose,
+below ``MINICT_RUN``: the weakness leads there, and to no file of the host.  A :class:`Flag` is registered in
 ``minict/lab/scenarios/chNN.py``.
 """
 
@@ -68,8 +68,8 @@ def find(id: str) -> Flag:
 
 
 def flag(id: str):
-    """Prepare the flag *id*, tell its story, and return what you start from.  Called again, it prepares everything
-    anew."""
+    """Prepare the flag *id*, tell its story, and return what the learner starts from. Another call prepares everything
+    again."""
     game = find(id)
     remove(id)
     start = _placed[id] = game.place(word(id))
@@ -78,9 +78,9 @@ def flag(id: str):
 
 
 def capture(id: str, guess: str) -> None:
-    """Tell whether *guess* is the word of the flag *id*."""
+    """Say whether *guess* is the word of the flag *id*."""
     find(id)
-    if guess.strip().lower() == word(id):
+    if str(guess).strip().lower() == word(id):
         record.note("flags", id, captured=True)
         tell(f"● flag {id}: captured.")
     else:
@@ -88,7 +88,7 @@ def capture(id: str, guess: str) -> None:
 
 
 def word(id: str) -> str:
-    """The word of the flag *id* on this machine, made when it is first asked for."""
+    """The word of the flag *id* on this machine, created by the first call."""
     known = record.section("flags").get(id, {}).get("word")
     if not known:
         known = f"{secrets.choice(_ANIMALS)}-{secrets.choice(_THINGS)}-{secrets.randbelow(90) + 10}"
@@ -97,7 +97,7 @@ def word(id: str) -> str:
 
 
 def prepared_file(id: str, text: str) -> str:
-    """Write *text* to a file of the host that is root's alone, and return its path: for a flag's *place*."""
+    """Write *text* to a file of the host that only root can read, and return its path: for a flag's *place*."""
     from minict.runtime import paths
 
     directory = f"{paths.run_root()}/flags"
@@ -109,7 +109,7 @@ def prepared_file(id: str, text: str) -> str:
 
 
 def remove(id: str) -> None:
-    """Give back what the flag *id* took, if this notebook has prepared it."""
+    """Remove what the flag *id* has made, if this notebook has prepared it."""
     if id in _placed:
         find(id).remove(_placed.pop(id))
     from minict.runtime import paths
@@ -120,6 +120,6 @@ def remove(id: str) -> None:
 
 
 def remove_all() -> None:
-    """Give back what every flag of this notebook took."""
+    """Remove what the flags of this notebook have made."""
     for id in list(_placed):
         remove(id)

@@ -1,4 +1,4 @@
-"""Buttons and sliders whose kernel is gone say so: they look alive, and nothing would happen at a click."""
+"""Buttons and sliders whose kernel has ended say so: otherwise they would look usable, and ignore clicks."""
 
 from __future__ import annotations
 

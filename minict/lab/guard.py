@@ -1,12 +1,12 @@
-"""What keeps a notebook, and the machine that it runs on, safe from a cell.
+"""Guards that keep a notebook, and the machine that it runs on, safe from a cell.
 
 * A child that a cell forks by hand and that raises, or reaches the end of the cell, would go on as a second kernel on
   the same connection, and the first would wait forever: here it ends with the cell.
 * A child that never ends is ended by an alarm after a minute, and at once when the kernel ends.
 * A call that would move the kernel itself, end it, or change the whole machine, raises an error that names the remedy.
 
-The guards look at who calls.  A cell's own code is refused, and so is a function of the runtime that a cell calls by
-itself, such as ``make_private()``; the engine, which knows what it does, is not.
+The guards look at the caller. They refuse a cell's own code, and a function of the runtime that a cell calls directly,
+such as ``make_private()``; they let the engine pass, which calls it in the right place.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import warnings
 from minict.kernel import process
 
 notebook: int | None = None  # the process that is the kernel of a notebook, once it is protected
-NAIVE_FORK_LIMIT = 60  # seconds that a process may run that a cell forked by hand
+NAIVE_FORK_LIMIT = 60  # seconds that a process forked by a cell may run
 
 _MOVES = "{call} here would move the notebook itself: start the cell with %%child"
 _MOUNTS = (
@@ -42,7 +42,7 @@ _BECOMES = "{call} here would replace the notebook by another program: start the
 _RENAMES = "{call} here would rename the whole machine: unshare(CLONE_NEWUTS) first, in a %%child"
 _KILLS = "{call} here would reach every process of the machine: name one process"
 
-# What the kernel of a notebook may not do to itself: module -> (call, sentence).
+# Calls that the kernel of a notebook must not apply to itself: module -> (call, sentence).
 _IN_THE_KERNEL = {
     "os": [(name, _MOVES) for name in ("chroot", "unshare", "setns")]
     + [(name, _BECOMES) for name in ("execv", "execve", "execvp", "execvpe", "execl", "execle", "execlp", "execlpe")]
@@ -50,7 +50,7 @@ _IN_THE_KERNEL = {
     "minict.kernel.namespaces": [("unshare", _MOVES), ("setns", _MOVES)],
     "minict.lab.escape": [("escape", _MOVES)],
 }
-# What nobody may do in a namespace that is the machine's: module -> (call, the namespace's file, sentence).
+# Calls that are refused in the machine's own namespaces: module -> (call, the namespace's file, sentence).
 _IN_THE_MACHINE = {
     "minict.kernel.mount": [
         (name, "mnt", _MOUNTS) for name in ("mount", "umount2", "pivot_root", "move_mount", "mount_setattr")
@@ -58,7 +58,7 @@ _IN_THE_MACHINE = {
     "minict.kernel.process": [("sethostname", "uts", _RENAMES), ("setdomainname", "uts", _RENAMES)],
     "socket": [("sethostname", "uts", _RENAMES)],
 }
-# Through these a call of a cell passes on its way; a cell did not ask for what comes from another module.
+# Modules through which a cell's call may pass; a call from any other module is not the cell's own.
 _TRANSPARENT = re.compile(r"minict\.(kernel|runtime)\.|(minict\.lab\.escape|subprocess|os)$")
 
 
@@ -68,10 +68,10 @@ class Guards:
     def __init__(self, space: dict):
         self.space, self.kernel = space, os.getpid()
         self.machines = {file: os.readlink(f"/proc/self/ns/{file}") for file in ("mnt", "uts", "pid", "net")}
-        self.proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)  # a cell may have gone where there is no /proc
+        self.proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)  # a cell may be in a root without /proc
 
     def asked_by_a_cell(self, depth: int = 2) -> bool:
-        """Whether the guarded call, *depth* frames above, is a cell's doing."""
+        """Whether the guarded call, *depth* frames above, comes from a cell."""
         frame = sys._getframe(depth)
         while frame:
             names = frame.f_globals
@@ -127,7 +127,7 @@ class Guards:
 
 
 _SUDO = r"(?:^|[;&|(]\s*|\bsudo\s+)"
-_SHELL = [  # what a shell's line does, as far as a line can tell
+_SHELL = [  # what a shell command does, as far as its text shows
     ("uts", _RENAMES, re.compile(_SUDO + r"hostname\s+(?:-b\s+)?[\w\"'$][^;&|)]*", re.M)),
     ("uts", _RENAMES, re.compile(_SUDO + r"hostnamectl\s+(?:set-)?hostname\s+\S+", re.M)),
     ("mnt", _MOUNTS, re.compile(_SUDO + r"mount\s+(?:-\S+\s+)*[^\s;&|)-][^;&|)]*", re.M)),
@@ -166,8 +166,15 @@ def protect_kernel(shell) -> None:
     _explain_missing_names(shell)
 
 
+def stay_here(call: str) -> None:
+    """Raise the sentence that *call* would move the notebook, if this process is the notebook's own: for functions of
+    the lab that move whoever calls them."""
+    if os.getpid() == notebook:
+        raise RuntimeError(_MOVES.format(call=call))
+
+
 def _explain_missing_names(shell) -> None:
-    """After a restart, or out of order, a cell does not find what a cell above has made: say what helps."""
+    """After a restart, or out of order, a cell lacks the names that a cell above defines: say what helps."""
 
     def show(shell, kind, error, trace, tb_offset=None):
         add_remedy(error)
@@ -236,8 +243,8 @@ def _looked_magic(guards: Guards, magic):
 def _protect_from_forks(shell, space: dict, kernel: int) -> None:
     def after_fork():
         if not _called_from_cell(space, sys._getframe(1)):
-            # The runtime makes a container, perhaps with a learner's function in it, whose print() shall come out
-            # where the container's words do.  The kernel's own way to the browser ends at the first namespace.
+            # The runtime makes a container, perhaps with a learner's function in it, whose print() must appear where
+            # the container's output does. The kernel's own connection to the browser ends at the first namespace.
             sys.stdout = sys.stderr = DescriptorOne()
         else:
             process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -250,7 +257,7 @@ def _protect_from_forks(shell, space: dict, kernel: int) -> None:
             how = f"raised {type(error).__name__}: {error}" if error else "reached the end of the cell"
             print(f"[process {os.getpid()}, forked in this cell, {how}. It ends here: end a child with os._exit()]")
             sys.stdout.flush()
-            time.sleep(0.1)  # the words travel to the browser through a thread of the parent
+            time.sleep(0.1)  # the output reaches the browser through a thread of the parent
             os._exit(1)
         print(_notes.take(), end="")
 
@@ -260,7 +267,7 @@ def _protect_from_forks(shell, space: dict, kernel: int) -> None:
 
 
 def _called_from_cell(space: dict, frame) -> bool:
-    """Whether *frame* is a cell's code, called by nothing but a cell's code.
+    """Whether *frame* is a cell's code, called only by a cell's code.
 
     A learner's function that the runtime calls to make a container is not: a container may run for hours.
     """
@@ -310,11 +317,11 @@ class _Notes:
         self.memory[:4] = (used + len(data)).to_bytes(4, "little")
 
     def take(self) -> str:
-        """What has come since the last time."""
+        """What was written since the last call."""
         used = int.from_bytes(self.memory[:4], "little")
         data = self.memory[4 + self.taken : 4 + used]
         self.taken = used
-        if used > self._SIZE // 2:  # half full: begin anew, and lose what comes in this very moment
+        if used > self._SIZE // 2:  # half full: start over, and lose what is written at this very moment
             self.memory[:4], self.taken = bytes(4), 0
         return data.decode(errors="replace")
 

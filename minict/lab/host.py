@@ -1,6 +1,6 @@
 """What the host looks like: mounts, links, control groups, firewall rules, processes, files of containers.
 
-A container takes all of these from its host and must give all of them back.  :func:`snapshot` writes
+A container takes all of these from its host, and must release all of them.  :func:`snapshot` writes
 them down, and :func:`difference` says in words what two snapshots do not share.  For what
 a notebook has left, and how to remove it, see :mod:`.trace`.
 """
@@ -20,7 +20,7 @@ TYPE_CHECKING = False  # true for type checkers only: at run time these imports 
 if TYPE_CHECKING:
     from typing import Any
 
-#: The kinds of things that are compared, with the words that stand for them in front of a learner.
+#: The kinds of things that are compared, and their names in messages to a learner.
 KINDS = {
     "mounts": "mounts",
     "links": "network links",
@@ -30,10 +30,10 @@ KINDS = {
     "files": "files of containers",
 }
 
-# What the first container of a process may start, and what serves all later ones: no container left it behind.
+# Processes that the first container may start and that serve all later ones: no container left them behind.
 _SERVANTS = ("minict.runtime.zygote", "minict/runtime/zygote", "multiprocessing.resource_tracker")
 
-# Directories below MINICT_RUN whose files serve containers still to come; so do the files of locks.
+# Directories below MINICT_RUN whose files serve future containers, as the lock files do.
 _KEPT = ("seccomp", "events")
 
 # Every process that a notebook starts inherits this variable, even one whose parent has died (see _processes).
@@ -72,14 +72,14 @@ def difference(before: Snapshot, after: Snapshot) -> list[str]:
     for kind, words in KINDS.items():
         old, new = before.kinds[kind], after.kinds[kind]
         sentences += [f"{words}: new: {thing}" for thing in sorted((new - old).elements())]
-        # A process that ended does not count; anything else that is gone belonged to somebody.
+        # A process that ended does not count; anything else that has disappeared belonged to another program.
         if kind != "processes":
             sentences += [f"{words}: gone: {thing}" for thing in sorted((old - new).elements())]
     return sentences
 
 
 def settle(before: Snapshot, seconds: float = 3.0, meanwhile=lambda: None) -> list[str]:
-    """The difference from *before* to now, after waiting at most *seconds* for what is just going away.
+    """The difference between *before* and now, after waiting at most *seconds* for things that are just being removed.
 
     The kernel takes a dying network namespace apart in the background, and a killed process needs a moment.
     *meanwhile* is called before each look.
@@ -147,7 +147,8 @@ def cgroup_trees() -> list[str]:
 
 
 def remove_cgroups(directories: list[str], seconds: float = 3.0) -> None:
-    """Kill whatever runs in these control groups and below them, frozen or not, and remove them, within *seconds*."""
+    """Kill all processes in these control groups and below them, frozen or not, and remove the groups, within
+    *seconds*."""
     below = [directory for each in directories for directory, _, _ in os.walk(each, topdown=False)]
     end = time.monotonic() + seconds
     while below and time.monotonic() < end:
@@ -156,7 +157,8 @@ def remove_cgroups(directories: list[str], seconds: float = 3.0) -> None:
                 _write_if_there(f"{directory}/{file}", text)
             for pid in _read_if_there(f"{directory}/cgroup.procs").split():
                 if pid == "0":
-                    continue  # somebody in a pid namespace that we can't see into; kill(0) would be our own group
+                    # 0: a process in a pid namespace that we can't see into; kill(0) would signal our own group
+                    continue
                 try:
                     os.kill(int(pid), 9)
                 except ProcessLookupError:
@@ -172,7 +174,7 @@ def _removed(directory: str) -> bool:
     except FileNotFoundError:
         pass
     except OSError:
-        return False  # a killed process is still on its way out
+        return False  # a killed process has not quite ended
     return True
 
 
@@ -204,7 +206,7 @@ def _cgroups() -> Counter:
 
 
 def _rules() -> Counter:
-    """Every line of the firewall's rules with the headings above it; -s leaves the packet counters out."""
+    """Every line of the firewall's rules, preceded by its headings; -s leaves the packet counters out."""
     if not shutil.which("nft"):
         return Counter()
     result = subprocess.run(["nft", "-s", "list", "ruleset"], capture_output=True, text=True, timeout=30)
@@ -221,8 +223,8 @@ def _rules() -> Counter:
 
 
 class Process:
-    """/proc/PID/stat: who, whose child, in which process group, running (R, S, D) or a zombie (Z).  Source:
-    proc_pid_stat(5)."""
+    """/proc/PID/stat: the command, the parent, the process group, and the state: running (R, S, D) or a zombie (Z).
+    Source: proc_pid_stat(5)."""
 
     def __init__(self, pid: int):
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
@@ -254,7 +256,7 @@ def process_table() -> dict[int, Process]:
 
 
 def descendants(table: dict[int, Process], ancestor: int) -> set[int]:
-    """The numbers of all processes in *table* that come from *ancestor*, at any distance."""
+    """The pids of all descendants of *ancestor* in *table*."""
     children: dict[str, Any] = {}
     for process in table.values():
         children.setdefault(process.parent, []).append(process.pid)
@@ -266,7 +268,7 @@ def descendants(table: dict[int, Process], ancestor: int) -> set[int]:
 
 
 def is_servant(process: Process) -> bool:
-    """Whether *process* serves all containers of this notebook, such as the zygote, and belongs to none."""
+    """Whether *process* serves all containers of this notebook and belongs to none, as the zygote does."""
     return any(servant in process.read("cmdline").decode(errors="replace") for servant in _SERVANTS)
 
 
@@ -312,10 +314,10 @@ def _files() -> Counter:
 
 
 def mark_what_we_start() -> None:
-    """From now on everything that this process starts carries its mark, however far it goes."""
+    """Mark everything that this process starts from now on, descendants included."""
     os.environ[_MARK] = str(os.getpid())
 
 
 def is_marked(process: Process) -> bool:
-    """Whether *process* was started by this one, or by what this one has started."""
+    """Whether *process* was started by this process or one of its descendants."""
     return f"{_MARK}={os.environ.get(_MARK)}".encode() in process.read("environ").split(b"\0")

@@ -98,7 +98,7 @@ def _look_after_each(lowers: list[str], place: str, commands: list[str]) -> list
 
 
 def _look(layers: list[str], merged: str) -> dict:
-    """What each layer holds, and what the kernel shows of it: path -> kind."""
+    """What each layer contains, and what the kernel shows of it: path -> kind."""
     return {"layers": [_contents(layer) for layer in layers], "merged": _contents(merged)}
 
 
@@ -235,11 +235,11 @@ class Table:
             if kind not in (None, "directory") or any(
                 contents.get(above, "directory") != "directory" for above in _ancestors(path)
             ):
-                break  # what this layer has hides all below
+                break  # this layer's entry hides those of all layers below
         return found
 
     def in_words(self, step: int = -1) -> str:
-        """What the picture says, for those who do not see it: ``cake: nothing, a whiteout in upper``."""
+        """What the picture shows, as text for a screen reader: ``cake: nothing, a whiteout in upper``."""
         look, told = self.looks[step], []
         for path in self.paths:
             names = [self.names[row] for row in self.seen_in(look, path)]

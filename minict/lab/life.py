@@ -1,4 +1,4 @@
-"""Chapter 01's pictures: two lives from fork to wait, measured, and the sixteen bits that a process leaves behind."""
+"""Chapter 01's pictures: two processes from fork to wait, measured, and the 16 bits of a wait status."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def run(words, prepare):
 
 # ---- lives -----------------------------------------------------------------------------------------------------
 
-_TRIES = 5  # of which the fastest is drawn: the others tell of what else the machine had to do
-_NAP = 0.002  # seconds for which the parent lets the dead wait
+_TRIES = 5  # the fastest is drawn: the others also show what else the machine was doing
+_NAP = 0.002  # seconds before the parent waits for the ended child
 
 # How the steps of a container's birth begin -> the part of the course that builds them.  The first that fits counts.
 _PARTS = (
@@ -66,7 +66,7 @@ class Life:
 
 
 def lifelines(image: str = "tiny") -> Picture:
-    """The lives of two processes that execute ``true``, an ordinary one and one in a container.  Both live just now."""
+    """The timelines of two processes that execute ``true``, an ordinary one and one in a container, measured now."""
     lives = [
         min((make() for _ in range(_TRIES)), key=lambda life: life.waited - life.born)
         for make in (_ordinary, lambda: _contained(image))
@@ -107,7 +107,8 @@ def _contained(image: str) -> Life:
     parent, child = steps["parent"], steps["child"]
     executed = next(end for name, _, end in parent if name == "wait for execve")
     parts: list[Any] = []
-    for name, begin, end in [*child[:-1], (*child[-1][:2], executed)]:  # the child can't tell when its execve was done
+    # the child can't report when its execve has succeeded
+    for name, begin, end in [*child[:-1], (*child[-1][:2], executed)]:
         words, colour = _part_of(name)
         if parts and parts[-1][0] == words:
             parts[-1] = (words, colour, parts[-1][2], end)
@@ -167,7 +168,7 @@ def _draw_life(sheet: _Sheet, life: Life, y: float, unit: float) -> None:
 
 
 def _legend(sheet: _Sheet, lives: list[Life], y: float) -> None:
-    """A chip for each part of the gap, in the order of their coming; the number is the chapter's."""
+    """A chip for each part of the gap, in order of appearance; the number is the chapter's."""
     place = 24
     for name, colour in dict.fromkeys((name, colour) for life in lives for name, colour, _, _ in life.parts):
         width = 34 + 5 * len(name)
@@ -191,7 +192,7 @@ def _value(status: int, field) -> int:
 
 
 def wait_statuses(statuses: dict[str, int]) -> Picture:
-    """The bits of some wait statuses, a row each, by the names of the ends that they tell of.  Source: wait(2)."""
+    """The bits of some wait statuses, a row each, by the names of the ends that they report.  Source: wait(2)."""
     sheet = _Sheet(920, 76 + 40 * len(statuses))
     left, step = 250, 27
 

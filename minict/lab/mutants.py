@@ -1,6 +1,6 @@
 """Programs with one small fault in them: a dropped statement, another constant, the opposite comparison, one flag less.
 
-``mutants(source)`` makes them all; ``survivors(task)`` tells which of them an exercise's check takes for right.
+``mutants(source)`` makes them all; ``survivors(task)`` lists those that pass an exercise's check.
 """
 
 from __future__ import annotations
@@ -64,14 +64,14 @@ def faults(node):
 
 
 def survivors(task: Exercise) -> tuple[int, list[str]]:
-    """How many mutants of *task*'s solution there are, and the names of those that its check takes for right."""
+    """The number of mutants of *task*'s solution, and the names of those that pass its check."""
     total, taken = 0, []
     for name, source in mutants(task.solution):
         total += 1
         try:
             function = task.function(source)
         except Exception:
-            continue  # it does not even begin
+            continue  # it is not valid Python
         if judge(task, function, seconds=3)[0] == "mine":
             taken.append(name)
     return total, taken

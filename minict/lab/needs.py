@@ -1,4 +1,4 @@
-"""A picture for chapter 04: all that one program needs, who asks for it, and how large it is."""
+"""A picture for chapter 04: the files that one program needs, what asks for each, and their sizes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _COLOURS = {"script": "#9333ea", "program": "#2563eb", "loader": LIT, "library":
 
 
 class _Row:
-    """A file that is needed: its *level* in the tree, its *path*, its *kind*, and who asks for it, in words."""
+    """A needed file: its *level* in the tree, its *path*, its *kind*, and what asks for it, in words."""
 
     def __init__(self, level: int, path: str, kind: str, why: str):
         self.level, self.path, self.kind, self.why = level, path, kind, why
@@ -25,7 +25,8 @@ class _Row:
 
 
 def needs_map(program: str) -> Picture:
-    """The tree of what *program* needs to start, with the sizes of the files; what is needed twice is drawn dashed."""
+    """The tree of the files that *program* needs to start, with their sizes; a file that is needed twice is drawn
+    dashed."""
     rows = _rows(program, 0, "you start it")
     largest, seen = max(row.size for row in rows), set()
     sheet, last_at = _Sheet(920, 62 + 40 * len(rows)), {}

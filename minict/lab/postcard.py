@@ -5,19 +5,23 @@
     publish(registry)           # library/postcard:latest, an index with an image for each of two processors
                                 # library/postcard:winter, the same program with another card
 
-It is made of nothing: the program is machine code, written byte by byte below, so the image is the same, byte for byte
-and digest for digest, on every machine.
+    remove_postcards()          # removes what an earlier visit to the chapter has pulled to this machine
+
+It depends on nothing: the program is machine code, written byte by byte below, so the files, the archives and the image
+ID are the same on every machine.  (Another zlib may compress the layers to other bytes.)
 """
 
 from __future__ import annotations
 
 import io
 import json
+import re
 import struct
 import tarfile
 import zlib
 
 from minict.engine.distribution import manifest as documents
+from minict.engine.images import image as images_here
 
 # open("/card"), read up to 4096 bytes to the stack, write them to 1, exit(0); a system call's number is in rax and x8.
 _AMD64 = bytes.fromhex(
@@ -59,7 +63,7 @@ def program(architecture: str) -> bytes:
     """A static program of about 200 bytes that writes what is in ``/card``.  Source: elf(5)."""
     machine, code = PROCESSORS[architecture]
     code += b"/card\0"
-    begin, header = 0x400000, 64 + 56  # where it is in memory, and the bytes before the code
+    begin, header = 0x400000, 64 + 56  # its address in memory, and the size of the headers
     size = header + len(code)
     ident = b"\x7fELF" + bytes([2, 1, 1]) + bytes(9)  # 64 bits, little endian
     elf = struct.pack("<HHIQQQIHHHHHH", 2, machine, 1, begin + header, 64, 0, 0, 64, 56, 1, 0, 0, 0)
@@ -134,6 +138,20 @@ def put(registry, repository: str, tag: str, images: list[Image]) -> None:
             registry.put_blob(repository, blob)
         registry.put_manifest(repository, documents.digest_of(image.manifest), image.manifest)
     registry.put_manifest(repository, tag, index(images))
+
+
+def remove_postcards(*repositories: str) -> None:
+    """Remove the chapter's images from this machine, so that the next pull has to fetch everything.
+
+    *repositories*: the last words of their names.  Images that have lost their names to others go, too, if they greet.
+    Raises :class:`ContainerError` if a running container uses one.
+    """
+    wanted = repositories or ("postcard", "from-nothing")
+    for found in images_here.images():
+        names = [re.split("[:@]", name.rpartition("/")[2])[0] for name in (*found.names, *found.repo_digests)]
+        greets = (found.document.get("config") or {}).get("Cmd") == ["/greet"]
+        if set(names) & set(wanted) or (greets and not names):
+            images_here.remove(found.id, force=True)
 
 
 def _json(value: dict) -> bytes:

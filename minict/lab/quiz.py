@@ -1,7 +1,7 @@
 """Quizzes: a few questions at the end of a chapter, with an explanation of every answer, above all of the wrong ones.
 
-``quiz("pivot-root")`` shows the questions: as text on a page that only shows a notebook, and as buttons where the
-notebook is alive.  ``answer("pivot-root", 2, "b")`` is for those who would rather type.
+``quiz("pivot-root")`` shows the questions: as text where a notebook is only displayed, and as buttons in a running one.
+``answer("pivot-root", 2, "b")`` is for learners who prefer to type.
 
 The questions are in :mod:`minict.lab.quizzes`, a module for each chapter, such as ``ch05.py``::
 
@@ -27,7 +27,7 @@ _quizzes: dict[str, Quiz] = {}
 
 
 class Option:
-    """One possible answer and what to say to somebody who gives it."""
+    """One possible answer, and the feedback for it."""
 
     def __init__(self, text: str, feedback: str, is_right: bool):
         self.text, self.feedback, self.is_right = text, feedback, is_right
@@ -72,11 +72,11 @@ class Quiz:
         return f'{len(self.questions)} questions. Answer with, for example, answer("{self.id}", 1, "b")'
 
     def title(self, number: int) -> str:
-        """What stands before the question *number*, counted from 1."""
+        """The heading of the question *number*, counted from 1."""
         return f"{number}."
 
     def place(self, number: int) -> tuple[str, int]:
-        """The quiz and the number there of the question *number*: under these an answer is remembered."""
+        """The quiz of the question *number*, and its number there: answers are recorded under these."""
         return self.id, number
 
     def __repr__(self):
@@ -88,7 +88,7 @@ class Quiz:
         return "\n".join(lines)
 
     def _repr_mimebundle_(self, include=None, exclude=None):
-        """The text for everybody; the buttons for a live notebook.  Only the text is saved and compared."""
+        """The text for all readers; the buttons for a running notebook. Only the text is saved and compared."""
         bundle = {"text/plain": repr(self)}
         try:
             bundle.update(
@@ -134,7 +134,7 @@ def answer(id: str, question: int, letter: str) -> None:
 
 
 def _remember(place: tuple[str, int], option: Option) -> None:
-    """Write down whether the first answer of this notebook to the question at *place* was right."""
+    """Record whether this notebook's first answer to the question at *place* was right."""
     if place in _answered:
         return
     _answered.add(place)
@@ -168,7 +168,7 @@ _STYLE = """<style>
 
 
 def _buttons(quiz: Quiz):
-    """The quiz as widgets.  A click changes widgets and prints nothing: printed words would belong to no cell."""
+    """The quiz as widgets.  A click changes widgets and prints nothing: printed text would not belong to a cell."""
     import ipywidgets
 
     score = ipywidgets.HTML()

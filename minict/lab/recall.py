@@ -1,8 +1,8 @@
-"""The warm-up of a chapter: three questions of earlier chapters' quizzes, those first that were missed.
+"""The warm-up of a chapter: three questions from the quizzes of earlier chapters, missed ones first.
 
-To be asked again, some time later, is what makes a thing stay.  Which three: what was answered wrongly the last time,
-then what was answered longest ago, then what was never asked.  What was answered rightly within the last hour comes
-last of all.  Without a record three fixed ones, so that each run shows the same.
+Recalling something after a while makes it stick. The order: questions answered wrongly the last time, then those
+answered longest ago, then those never asked; questions answered correctly within the last hour come last. Without a
+record the three are fixed, so that each run shows the same.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from . import record
 from .quiz import Question, Quiz, quizzes
 
 _COUNT = 3
-_FRESH = 3600  # seconds after an answer in which the same question would be no exercise
+_FRESH = 3600  # seconds after an answer in which asking again would be pointless
 
 
 def warm_up(chapter: int) -> Quiz:
@@ -22,7 +22,7 @@ def warm_up(chapter: int) -> Quiz:
 
 
 class Recall(Quiz):
-    """A quiz that is made for the moment, of questions that belong to other quizzes."""
+    """A temporary quiz with questions of other quizzes."""
 
     def __init__(self, chapter: int, places: list[tuple[str, int]]):
         self.id, self.chapter, self.places = f"warm-up-{chapter:02}", f"ch{chapter:02}", places
@@ -59,15 +59,15 @@ def pick(chapter: int) -> list[tuple[str, int]]:
     )
     before = time.time() - _FRESH
     faded = [place for place in oldest if entry[place]["at"] < before]
-    # Somebody with a record gets at most two of what is known already, and one question that is new.
+    # With a record, at most two questions are repeated, and one is new.
     new = [place for place in _fixed(chapter) if not entry[place]]
     chosen = [*missed[:_COUNT], *faded[: _COUNT - 1]][:_COUNT]
     return list(dict.fromkeys([*chosen, *new, *oldest, *_fixed(chapter)]))[:_COUNT]
 
 
 def _fixed(chapter: int) -> list[tuple[str, int]]:
-    """One question each of the three chapters before, then further ones from the first chapter on; appending to a quiz
-    changes none."""
+    """One question from each of the three previous chapters, then more from the first chapter on; a question appended
+    to a quiz changes nothing."""
     quizzes = _before(chapter)
     last = reversed(quizzes[-_COUNT:])
     first = [(quiz.id, 1 + (chapter + distance) % 3) for distance, quiz in enumerate(last)]

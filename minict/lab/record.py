@@ -5,8 +5,8 @@ One JSON object with a section for each kind of thing, and in it an entry for ea
     {"exercises": {"pivot-1": {"source": "def …", "at": 1764…}}, "quizzes": {"pivot-root/2": {"missed": true, …}}, …}
 
 Several notebooks write at once: each change happens under a lock.  Where the variable CI is set nothing is read or
-written, so that what notebooks show does not depend on who runs them; this notebook's own changes are remembered all
-the same.
+written, so that what notebooks show does not depend on the person who runs them; this notebook still remembers its own
+changes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def section(name: str) -> dict[str, dict]:
 
 
 def note(name: str, id: str, **facts) -> None:
-    """Remember *facts* of the thing *id* in the section *name*, with the time.  A full or read-only home is no
+    """Record *facts* about the thing *id* in the section *name*, with the time. A full or read-only home is not an
     error."""
     entry = {**section(name).get(id, {}), **facts, "at": int(time.time())}
     _here.setdefault(name, {})[id] = entry
@@ -43,7 +43,7 @@ def note(name: str, id: str, **facts) -> None:
             saved.setdefault(name, {})[id] = entry
             jsonfile.write(path(), saved)
     except OSError:
-        pass  # what a learner has just solved is solved, whether or not it can be saved
+        pass  # a solved exercise stays solved in this notebook, whether or not it can be saved
 
 
 def _saved() -> dict[str, dict[str, dict]]:

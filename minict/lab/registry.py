@@ -1,4 +1,4 @@
-"""A real registry for the notebooks: Debian's docker-registry on loopback, which shows who asked it for what.
+"""A real registry for the notebooks: Debian's docker-registry on loopback, with a list of the requests that it gets.
 
 ::
 
@@ -8,9 +8,9 @@
     registry.requests                                     # [GET /v2/tiny/manifests/latest 401, GET /token 200, …]
     registry.close()
 
-Like the large registries, it gives nothing without a token, and a second server gives a token to everybody who asks.
-docker-registry's own log does not tell in which order the two were asked.  So the lab has a door in front of it: all
-requests pass through that, and are written down before their answers are passed on.
+Like the large registries, it demands a token, and a second server gives one to every client. docker-registry's own log
+does not show the order of requests to the two servers. So the lab puts a proxy in front of it, which records each
+request before it passes the answer on.
 
 Sources: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md;
 https://distribution.github.io/distribution/spec/auth/jwt/ for the token.
@@ -38,14 +38,15 @@ from minict.kernel import process
 from minict.runtime.errors import ContainerError
 
 _PATIENCE = 60  # seconds for docker-registry to listen, on a busy machine
-_LIFETIME = 86400  # seconds that a token is good for: readers make pauses
+_LIFETIME = 86400  # seconds that a token is valid: readers take breaks
 _NOT_PASSED_ON = ("connection", "transfer-encoding", "keep-alive")
 
 _opened: Registry | None = None  # this notebook's
 
 
 def open_registry() -> Registry:
-    """This notebook's registry, which wants a token.  Called again, it gives the same one, as long as that is open."""
+    """This notebook's registry, which demands a token. Another call returns the same registry, as long as it is
+    open."""
     global _opened
     if _opened is None or _opened.closed:
         _opened = Registry(token=True)
@@ -129,7 +130,7 @@ class Registry:
             )
 
     def _serve(self, handler: type) -> str:
-        """Let *handler* answer at a free port of 127.0.0.1; the address."""
+        """Let *handler* answer at a free port of 127.0.0.1; return the address."""
         self._servers.append(_Server(handler, self))
         return f"127.0.0.1:{self._servers[-1].server_port}"
 
@@ -146,7 +147,7 @@ class Registry:
             raise ContainerError(f"docker-registry does not start: {file.read()[-300:].strip() or 'it says nothing'}")
 
     def close(self) -> None:
-        """Stop both servers, and remove all that was stored."""
+        """Stop both servers, and remove everything stored."""
         self.closed = True
         if hasattr(self, "_process"):
             self._process.kill()
@@ -175,7 +176,7 @@ class Registry:
         algorithm, _, number = digest.partition(":")
         return f"{self._directory.name}/storage/docker/registry/v2/blobs/{algorithm}/{number[:2]}/{number}/data"
 
-    # ---- by the registry's owner: what nobody needs to see among the requests ----------------------------------------
+    # ---- the registry owner's requests, which are not in the list ----------------------------------------
 
     def read(self, path: str) -> bytes:
         """What the registry has at *path*, such as ``/v2/app/manifests/latest``.  Raises :class:`ContainerError`."""
@@ -189,7 +190,7 @@ class Registry:
 
     def put_manifest(self, repository: str, reference: str, data: bytes) -> None:
         """Store the manifest or index *data* as *reference*, a tag or its digest.  Raises :class:`ContainerError`."""
-        media_type = json.loads(data)["mediaType"]
+        media_type = json.loads(data).get("mediaType", documents.MANIFEST)  # in a manifest it may be missing
         self._ask("PUT", f"/v2/{repository}/manifests/{reference}", data, {"Content-Type": media_type})
 
     def _ask(self, method: str, path: str, body: bytes | None, headers: dict) -> tuple[http.client.HTTPMessage, bytes]:
@@ -312,7 +313,7 @@ class _Door(_Handler):
 
 
 class _TokenGiver(_Handler):
-    """Gives everybody a token for what they ask, as long as the repository is public: here all are."""
+    """Gives every client a token for any public repository; here all are public."""
 
     def do_GET(self) -> None:
         query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)

@@ -1,8 +1,8 @@
 """A cell that is run again starts its containers again: those of the time before are stopped first.
 
-Else ``box = minict.run(…, name="box", detach=True)`` could be run only once: the name is in use, by a container that
-nobody has a variable for any more.  Cells are told apart by the id that JupyterLab sends with them; where none comes,
-by their text.
+Else ``box = minict.run(…, name="box", detach=True)`` could be run only once: the name is in use, by a container that no
+variable refers to any more.  Cells are identified by the id that JupyterLab sends with them or, without an id, by their
+text.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The pictures of chapter 05: a root file system that changes hands, and one that is furnished.
+"""The pictures of chapter 05: what happens to the mount table when a container gets a new root, and how a root is
+furnished.
 
 :func:`mount_moments` draws what happens to the mount table when a container moves in; :func:`furnish` carries out the
 table of operations of :mod:`minict.runtime.rootfs` one by one, looks at the root after each, and draws what it saw.
@@ -38,8 +39,8 @@ class _Row:
 def mount_moments(moments: dict[str, list[dict]], new: str = "the room") -> Picture:
     """One process's mount table at several *moments*: a title for each, and what :func:`.host.mount_table` said then.
 
-    Grey is what the first of them holds: those are the host's mounts, and only its root is drawn.  *new* is the name of
-    what has come later.
+    The mounts of the first moment are grey: they are the host's, of which only the root is drawn. *new* is the name of
+    the mounts that appear later.
     """
     hosts = {entry["id"] for entry in next(iter(moments.values()))}
     trees = {title: _rows(table, hosts, new) for title, table in moments.items()}
@@ -54,7 +55,7 @@ def mount_moments(moments: dict[str, list[dict]], new: str = "the room") -> Pict
 
 
 def _rows(table: list[dict], hosts: set[int], new: str) -> list[_Row]:
-    """The mounts that are drawn, each below the one that it is mounted on."""
+    """The mounts to draw, each below the mount that contains it."""
     rows, ids = [], {entry["id"] for entry in table}
 
     def add(entry, level, above):
@@ -125,11 +126,11 @@ _KNOWN = {
     "proc": ("self", "mounts", "cpuinfo", "meminfo", "uptime", "version", "sys"),
     "sys": ("block", "bus", "class", "devices", "fs", "kernel", "module"),
 }
-_LEFT, _RIGHT = 412, 870  # where the contents of a shelf begin and end
+_LEFT, _RIGHT = 412, 870  # where the contents of a directory's row begin and end
 
 
 class Furnishing:
-    """What a root directory looked like before and after each operation of a table; ``len()``: how many looks."""
+    """The state of a root directory before and after each operation of a table; ``len()``: the number of states."""
 
     def __init__(self, done: list[str], looks: list[dict]):
         self.done, self.looks = done, looks
@@ -141,7 +142,7 @@ class Furnishing:
         """SVG: the operations on the left, *step* of them done; on the right the root as it was then."""
         parts, before, y = [], self.looks[max(0, step - 1)], 36
         for shelf in _SHELVES:
-            # as high as it will be in the end: a drawing that jumps can't be followed
+            # as high as it will be in the end: a drawing that jumps is hard to follow
             height = 38 + 30 * max(_places(_labels(shelf, look))[-1][1] for look in self.looks)
             parts.append(_draw_shelf(shelf, self.looks[step], before, y, height))
             y += height + 12
@@ -236,7 +237,7 @@ def _text(x: float, y: float, words: str, more: str = "") -> str:
 def furnish(root: str, table: list) -> Furnishing:
     """Carry out the operations of *table* below the directory *root*, and look at the root after each.
 
-    It happens in a child with mounts of its own: what is mounted goes with it.
+    All this happens in a child with mounts of its own, which disappear when it ends.
     """
     return Furnishing([operation.describe() for operation in table], run_in_child(_furnish, root, table))
 
@@ -244,7 +245,7 @@ def furnish(root: str, table: list) -> Furnishing:
 def _furnish(root: str, table: list) -> list[dict]:
     unshare(CLONE_NEWNS)
     k.mount(None, "/", None, k.MS_PRIVATE | k.MS_REC)
-    k.mount(root, root, None, k.MS_BIND)  # so that nothing but mounts of this child hangs there
+    k.mount(root, root, None, k.MS_BIND)  # so that only mounts of this child are there
     place = os.open(root, os.O_PATH | os.O_DIRECTORY)
     looks = [_look(root)]
     for operation in table:

@@ -32,13 +32,13 @@ _clues_shown: dict[str, int] = {}
 class Scenario:
     """A broken container.  It is registered by being made.
 
-    *id*: a word or two, such as ``deaf``.  *symptom*: one sentence, as somebody would say it who uses the container.
-    *start*: a function that starts what is broken and returns it, most often a container of ``minict.run(…,
-    detach=True)``. *check*: a function that gets what *start* returned and raises :class:`Feedback` with what is
-    still wrong; it only looks. *clues*: one to three, from where to look to almost the repair.  *solution*: a
-    function that gets what *start* returned and repairs it; its source is the last clue.  *wrong*: for each of at
-    least two repairs that do not help its name, a function like *solution*, and a phrase of the feedback.  *end*: a
-    function that removes what *start* made; without one a container is stopped.
+    *id*: a word or two, such as ``deaf``.  *symptom*: one sentence, as a user of the container would put it.
+    *start*: a function that starts the broken thing and returns it, usually a container of
+    ``minict.run(…, detach=True)``. *check*: a function that gets what *start* returned and raises :class:`Feedback`
+    with what is still wrong; it only looks. *clues*: one to three, from where to look to almost the repair.
+    *solution*: a function that gets what *start* returned and repairs it; its source is the last clue.  *wrong*: for
+    each of at least two repairs that do not help its name, a function like *solution*, and a phrase of the feedback.
+    *end*: a function that removes what *start* made; without one a container is stopped.
     """
 
     def __init__(
@@ -106,12 +106,12 @@ def check(id: str) -> None:
 
 
 def judge(scenario: Scenario, box) -> str:
-    """What is still wrong with *box*; an empty text when nothing is."""
+    """What is still wrong with *box*; an empty text if nothing is."""
     try:
         scenario.check(box)
     except Feedback as feedback:
         return str(feedback)
-    except Exception as error:  # the repair has taken away what the check looks at
+    except Exception as error:  # the repair has removed what the check inspects
         return f"The check could not look: {type(error).__name__}: {error}"
     return ""
 

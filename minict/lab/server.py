@@ -7,7 +7,7 @@ containers are.  It shows the learner's own copies of the notebooks (:mod:`.copi
 In a virtual machine the server is a service (vagrant/provision.sh) of an ordinary user, and the kernels alone are
 root's. ``… server service`` becomes this server; ``… server address`` waits until it answers, and prints its address.
 
-ContainerOptions, as environment variables:
+Settings, as environment variables:
 
 * ``MINICT_PORT``: the port (8888).  When it is taken, ``make lab`` takes the next free one
 * ``MINICT_BIND``: the address at which the service listens (127.0.0.1)
@@ -15,9 +15,9 @@ ContainerOptions, as environment variables:
 * ``JUPYTER_TOKEN``: the token (a new one each time)
 * ``LAB_BACKGROUND``: when set, the server of ``make lab`` goes on by itself
 
-Anyone who has the token controls this machine.  Hence loopback alone, unless the machine is a virtual one; hence a log
-that only its owner can read; and hence kernels behind Unix sockets in a directory of their owner's: what goes over TCP,
-any user can overhear.
+Anyone who has the token controls this machine.  So the server listens on loopback only, unless the machine is virtual;
+only the owner can read its log; and its kernels use Unix sockets in a directory of their owner, because any user could
+reach a kernel over TCP.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def lab() -> int:
 def _end_with_us(server: subprocess.Popen) -> None:
     """From here on a signal that ends this process ends the *server*, which ends its kernels first.
 
-    It may wait forever for a kernel that is just being restarted: then it is killed, and its kernels notice that.
+    The server may wait forever for a kernel that is just being restarted: then it is killed, and its kernels notice.
     """
 
     def end(number, frame):
@@ -103,8 +103,8 @@ def prepare_copies() -> None:
 
 
 def short_runtime_directory() -> str | None:
-    """See to it that a kernel's sockets have paths that are short enough (unix(7)); a directory made for this, if one
-    was."""
+    """Make sure that the paths of a kernel's sockets are short enough (unix(7)); return the directory made for this, or
+    None."""
     if len(f"{jupyter_runtime_dir()}/kernel-{'x' * 36}-ipc-99") < _LONGEST_SOCKET:
         return None
     os.environ["JUPYTER_RUNTIME_DIR"] = directory = tempfile.mkdtemp(prefix="minict-lab-")
@@ -112,11 +112,11 @@ def short_runtime_directory() -> str | None:
 
 
 def service() -> int:
-    """Become the server, as systemd's child: at this very port, or not at all."""
+    """Become the server, as systemd's child, at exactly this port."""
     os.chdir(CHECKOUT)
     prepare_copies()
     short_runtime_directory()
-    # As its user has it, and not with our `minict` first: in a terminal that has to be the one that becomes root.
+    # The user's own PATH, without our `minict` in front: in a terminal, the command must be the one that becomes root.
     os.execv(sys.executable, command(port(), os.environ.get("MINICT_BIND", "127.0.0.1"), retries=0))
 
 
@@ -134,7 +134,7 @@ def address() -> int:
 
 
 def port() -> int:
-    """The port to try first.  Raises ValueError when MINICT_PORT is none."""
+    """The port to try first. Raises ValueError when MINICT_PORT is not a port."""
     text = os.environ.get("MINICT_PORT", "8888")
     if not text.isdecimal() or not 0 < int(text) < 65536:
         raise ValueError(f"invalid MINICT_PORT={text}: use a number from 1 to 65535")
@@ -164,7 +164,8 @@ def environment() -> dict[str, str]:
 
 
 def start(port: int) -> subprocess.Popen:
-    """Start JupyterLab in a session of its own: it can outlive us, and a Ctrl-C reaches it through us alone."""
+    """Start JupyterLab in a session of its own: it can outlive this process, and Ctrl-C reaches it only through this
+    process."""
     with private_file(LOG) as log:
         return subprocess.Popen(
             command(port, "127.0.0.1", retries=100),
@@ -178,7 +179,7 @@ def start(port: int) -> subprocess.Popen:
 
 
 def private_file(path: str):
-    """Open the file *path* for writing, new, empty, and nobody's but ours.  Raises :class:`OSError`."""
+    """Create the file *path* for writing, new, empty, and readable only by its owner.  Raises :class:`OSError`."""
     if os.path.lexists(path):
         os.remove(path)
     return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w")
@@ -207,7 +208,7 @@ def wait_until_it_answers(server: subprocess.Popen) -> str:
 
 
 def answers(port: int) -> bool:
-    """Does JupyterLab answer at *port* of this machine?"""
+    """Whether JupyterLab answers at *port* of this machine."""
     try:
         urllib.request.urlopen(f"http://127.0.0.1:{port}/api", timeout=5).close()
         return True
@@ -221,7 +222,7 @@ def last_words() -> str:
 
 
 def first_page(begin: str, token: str) -> str:
-    """The address of the first chapter on the server whose address has this *begin*."""
+    """The address of the first chapter on the server whose address begins with *begin*."""
     found = sorted(glob.glob(f"{copies.folder()}/[0-9][0-9]-*.ipynb"))
     place = os.path.relpath(found[0], CHECKOUT) if found else ".."
     path = "" if place.startswith("..") else "/tree/" + quote(place)

@@ -1,4 +1,4 @@
-"""Show the package's own source in a notebook: what was just built, as the runtime really has it."""
+"""Show the package's own source in a notebook: the real version of what the learner has just built."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Source:
     """The source of one function, class or module; shows itself with colours where there are any."""
 
     def __init__(self, thing):
-        thing = getattr(thing, "__minict_reference__", thing)  # a learner's function stands in for it
+        thing = getattr(thing, "__minict_reference__", thing)  # a learner's function replaces it
         thing = inspect.unwrap(thing) if callable(thing) else thing
         self.path = os.path.relpath(inspect.getsourcefile(thing), _CHECKOUT)
         self.text = textwrap.dedent(inspect.getsource(thing)).rstrip()

@@ -30,7 +30,8 @@ _NAME = "box"
 
 
 def switchboard() -> _Shown:
-    """Eight switches to click on.  Below them: the number that they make, and where a process made with it is."""
+    """Eight switches to click on, and below them the number that they form and the namespaces of a process created with
+    it."""
     import ipywidgets
 
     layout = ipywidgets.Layout(width=f"{_STEP - 4}px", margin="2px")
@@ -86,7 +87,8 @@ def draw(kinds: list[str]) -> str:
 
 
 def trial(kinds: list[str]) -> tuple[dict[str, int], str]:
-    """In a child: unshare *kinds*, set a host name if that harms nobody, and let the next child tell where it is."""
+    """In a child: unshare *kinds*, set a host name if that does no harm, and let the next child report its
+    namespaces."""
     unshare(namespaces.flags(kinds))
     if "uts" in kinds:
         sethostname(_NAME)
@@ -98,7 +100,7 @@ def numbers() -> dict[str, int]:
 
 
 def _number(number: int, y: float) -> str:
-    """The call, with each 1 of the number in the colour of what it makes."""
+    """The call, with each 1 of the number in the colour of its namespace."""
     bits = "".join(
         f"<tspan fill='{_OWN if bit == '1' else MUTED}' font-weight='{'bold' if bit == '1' else 'normal'}'>"
         f"{bit}</tspan>"

@@ -1,8 +1,8 @@
-"""The last cell of every chapter: what this notebook has left on the host, if it has.
+"""The last cell of every chapter: what this notebook has left on the host, if anything.
 
-:mod:`.host` compares everything; a learner wants to know what is theirs, and how to remove it.  So a container is
-one line, with the command that removes it; what is another notebook's, or a terminal's, is not mentioned; what is
-gone does not count.
+:mod:`.host` compares everything; a learner wants to know what belongs to them, and how to remove it. So a container is
+one line, with the command that removes it; things of another notebook or terminal are not mentioned; and things that
+have disappeared do not count.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from minict.runtime import paths
 
 from . import host
 
-_PATIENCE = 3.0  # seconds for what is just going away
+_PATIENCE = 3.0  # seconds for things that are just being removed
 
 _beginning: dict = {}
-_temporary: list[str] = []  # the temporary directories that this process has made
+_temporary: list[str] = []  # the temporary directories that this process has created
 
 
 def begin() -> None:
@@ -31,7 +31,8 @@ def begin() -> None:
 
 
 def _remembering(mkdtemp):
-    """``tempfile.mkdtemp`` that writes down what a cell makes; so does TemporaryDirectory, which calls it."""
+    """A ``tempfile.mkdtemp`` that records the directories that a cell makes, also by TemporaryDirectory, which calls
+    it."""
 
     @functools.wraps(mkdtemp)
     def made(*arguments, **options):
@@ -66,7 +67,7 @@ def leave_no_trace() -> None:
     from .flag import remove_all
     from .scenario import end_all
 
-    end_all()  # broken containers and flags are the course's own: a chapter need not end them by hand
+    end_all()  # the course ends broken containers and flags itself: a chapter need not
     remove_all()
     end, pause = time.monotonic() + _PATIENCE, 0.005
     while (left := traces(_beginning, look())) and time.monotonic() < end:
@@ -83,7 +84,7 @@ def leave_no_trace() -> None:
 
 
 def traces(before: dict, now: dict) -> dict[str, list[str]]:
-    """What is new and this notebook's own, by the words for its kind; each line ends with what to do about it."""
+    """What is new and belongs to this notebook, by kind; each line ends with what to do about it."""
     found = {
         "containers": _containers(before, now),
         "host name": _name(before, now),
@@ -123,12 +124,12 @@ def _containers(before: dict, now: dict) -> list[str]:
 
 
 def _others_containers(table: dict) -> set[str]:
-    """The containers that run, and that neither this notebook nor what it has started supervises."""
+    """The running containers that are supervised neither by this notebook nor by a process that it has started."""
     return {record.id for record in records() if record.pid in table and not _is_ours(record.pid, table)}
 
 
 def _is_ours(pid: int, table: dict) -> bool:
-    """Whether this notebook, or somebody whom it has started, is *pid* or above it."""
+    """Whether *pid* is this notebook, a process that it has started, or a descendant of these."""
     while pid in table:
         if pid == os.getpid() or host.is_marked(table[pid]):
             return True
@@ -137,7 +138,7 @@ def _is_ours(pid: int, table: dict) -> bool:
 
 
 def _ancestors(pid: int, table: dict) -> set[int]:
-    """*pid* and all above it."""
+    """*pid* and its ancestors."""
     found = set()
     while pid in table:
         found.add(pid)
@@ -146,7 +147,7 @@ def _ancestors(pid: int, table: dict) -> set[int]:
 
 
 def _line(kind: str, thing: str, table: dict, inside: set[int]) -> str:
-    """What to say of one new thing, and what to do about it; nothing when it is not this notebook's, or *inside* of a
+    """The line about one new thing, with what to do about it; empty if it is not this notebook's, or is *inside* a
     container."""
     if kind == "processes":
         pid = int(thing.split(maxsplit=1)[0])
@@ -167,7 +168,7 @@ def _line(kind: str, thing: str, table: dict, inside: set[int]) -> str:
 
 
 def _fold_the_network(found: dict, is_in_use: bool) -> None:
-    """The bridges and rules that containers share are one line, and none while containers run that need them."""
+    """Fold the bridges and rules that containers share into one line, or none while running containers need them."""
     shared = [line for words in ("network links", "firewall rules") for line in found[words] if _is_shared(line)]
     found["firewall rules"] = [line for line in found["firewall rules"] if not _is_shared(line)]
     found["network links"] = [line for line in found["network links"] if not _is_shared(line)]

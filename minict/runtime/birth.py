@@ -29,7 +29,7 @@ import stat
 from ..kernel import process as kernel
 from ..kernel.namespaces import CLONE_NEWCGROUP, setns, unshare
 from ..kernel.network import loopback_up
-from . import apparmor, capabilities, hooks, messages, mounts, namespaces, process, procfs, rootfs, seccomp, selinux
+from . import apparmor, capabilities, messages, mounts, namespaces, process, procfs, rootfs, seccomp
 from .errors import OUR_ERROR
 from .spec import EMPTY, Capabilities, Fields, Process, Spec
 from .trace import Trace
@@ -102,7 +102,8 @@ class Birth(Fields):
 
     def waits_for_hooks(self) -> bool:
         """Whether the child waits, with all mounts made, until hooks have run. Source: config.md, "createRuntime"."""
-        return not self.joins and hooks.wanted(self.spec.hooks, *hooks.BEFORE_PIVOT)
+        before_pivot = "prestart", "createRuntime", "createContainer"
+        return not self.joins and self.spec.hooks is not None and self.spec.hooks.has(*before_pivot)
 
     def to_wire(self) -> dict[str, Any]:
         """Everything but the descriptors, in types that :mod:`marshal` knows. Source: config.md."""
@@ -148,6 +149,8 @@ def become(birth: Birth, step: Trace) -> NoReturn:
         step(f"set the AppArmor profile {user_process.apparmorProfile}")
         apparmor.change_on_exec(user_process.apparmorProfile)
     if user_process.selinuxLabel:
+        from . import selinux  # in memory since preload
+
         step(f"set the SELinux label {user_process.selinuxLabel}")
         selinux.change_on_exec(user_process.selinuxLabel)
     if birth.init:
@@ -202,7 +205,9 @@ def become(birth: Birth, step: Trace) -> NoReturn:
     if fds.start >= 0:
         step("wait for start")
         wait_for_start(birth)
-    if hooks.wanted(spec.hooks, "startContainer"):
+    if spec.hooks and spec.hooks.has("startContainer"):
+        from . import hooks  # in memory since preload
+
         step("run the startContainer hooks")
         hooks.run(spec.hooks, "startContainer", birth.hook_state, "created", os.getpid())
     step(f"execve {user_process.args[0]}")
@@ -247,6 +252,8 @@ def run_hooks(birth: Birth, step: Trace) -> None:
     Raises :class:`ContainerError`. Source: config.md, "createRuntime Hooks", "createContainer Hooks".
     """
     if birth.waits_for_hooks():
+        from . import hooks  # in memory since preload
+
         step("wait for the hooks")
         messages.report_mounted(birth.descriptors.report)
         messages.wait(birth.descriptors.gate, messages.HOOKS_RUN)
@@ -434,8 +441,12 @@ def preload(birth: Birth) -> None:
         from . import terminal  # noqa: F401
     if birth.spec.process.rlimits:
         import resource  # noqa: F401
+    if birth.spec.process.selinuxLabel:
+        from . import selinux  # noqa: F401
     if birth.spec.hooks:
         import _json  # noqa: F401
+
+        from . import hooks  # noqa: F401
 
 
 def child(birth: Birth) -> NoReturn:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from ..kernel import process as kernel
-from . import apparmor, devices, hooks, jsonfile, launch, messages, mounts, namespaces, paths, rootfs, seccomp, selinux
+from . import apparmor, devices, jsonfile, launch, messages, mounts, namespaces, paths, rootfs, seccomp
 from . import birth as births
 from .cgroup import Cgroup
 from .cgroup.group import wait_until
@@ -220,12 +220,14 @@ class RuntimeContainer:
         return {**state, "annotations": dict(spec.annotations or {})}
 
     def _run_early_hooks(self, birth: births.Birth, pid: int) -> None:
+        from . import hooks  # few containers have any
+
         for kind in ("prestart", "createRuntime"):
             hooks.run(birth.spec.hooks, kind, birth.hook_state, "creating", pid)
 
     def _keep_later_hooks(self, spec: Spec, options: Options) -> None:
         """Write the hooks that later commands run into the state directory, if there are any."""
-        if spec.hooks and hooks.wanted(spec.hooks, "poststart", "poststop"):
+        if spec.hooks and spec.hooks.has("poststart", "poststop"):
             values = {"hooks": spec.hooks.to_dict(), "state": self._hook_state(spec, options)}
             jsonfile.write(self.state.path("hooks"), values)
 
@@ -233,6 +235,8 @@ class RuntimeContainer:
         """Run the hooks *poststart* or *poststop*. Raises :class:`ContainerError`; then the container is killed."""
         if not os.path.exists(self.state.path("hooks")):
             return
+        from . import hooks
+
         values = jsonfile.read(self.state.path("hooks"))
         pid = (self.state.pid() or 0) if status == "running" else 0
         try:
@@ -356,9 +360,15 @@ def check(spec: Spec) -> None:
     ):
         raise ContainerError("a user namespace needs uidMappings and gidMappings: add them")
     apparmor.check(spec.process.apparmorProfile)
-    selinux.check(spec.process.selinuxLabel, "process.selinuxLabel")
-    selinux.check(spec.linux.mountLabel, "linux.mountLabel")
-    hooks.check(spec)
+    if spec.process.selinuxLabel or spec.linux.mountLabel:
+        from . import selinux
+
+        selinux.check(spec.process.selinuxLabel, "process.selinuxLabel")
+        selinux.check(spec.linux.mountLabel, "linux.mountLabel")
+    if spec.hooks:
+        from . import hooks
+
+        hooks.check(spec.hooks)
     for name in spec.linux.sysctl or {}:
         check_sysctl(name, kinds)
 

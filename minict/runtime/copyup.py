@@ -62,7 +62,8 @@ def _copy_file(here: int, there: int, name: str, status: os.stat_result) -> None
 
 
 def _copy_attributes(status: os.stat_result, target: int) -> None:
-    """Give the open *target* the owner, mode and times of *status*: the owner first, that clears set-user-id bits."""
+    """Give the open *target* the owner, mode and times of *status*: the owner first, because changing it clears
+    set-user-id bits."""
     os.fchown(target, status.st_uid, status.st_gid)
     os.fchmod(target, status.st_mode & 0o7777)
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))

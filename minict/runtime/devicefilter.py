@@ -42,9 +42,9 @@ def program(decisions: list[tuple[Rule, bool]]) -> bytes:
     """The eBPF program, 8 bytes an instruction, for the result of :func:`.devices.decisions`.
 
     It checks the rules from the last to the first. A register holds the requested rights that are still
-    undecided. A rule that allows removes its rights; when none is left the answer is yes. A rule that
-    denies one of them makes the answer no, and so does the end.
-    Source: the kernel's Documentation/bpf/standardization/instruction-set.rst; linux/bpf.h, bpf_cgroup_dev_ctx.
+    undecided. A rule that allows removes its rights; when none is left the answer is yes. A rule that denies one of
+    them makes the answer no, and so does the end of the program. Source: the kernel's
+    Documentation/bpf/standardization/instruction-set.rst; linux/bpf.h, bpf_cgroup_dev_ctx.
     """
     code = (
         _instruction(_LOAD_WORD, _TYPE, _CONTEXT, 0)

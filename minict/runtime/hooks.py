@@ -1,4 +1,4 @@
-"""Hooks: programs of others that the runtime executes at six points of a container's life cycle.
+"""Hooks: external programs that the runtime executes at six points of a container's life cycle.
 
 ===================  ==============================  ==========================================================
 ``prestart``         namespaces of the runtime       all mounts are made, the old root is still in reach; the
@@ -30,24 +30,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-    from .spec import Hook, Hooks, Spec
+    from .spec import Hook, Hooks
 
-BEFORE_PIVOT = ("prestart", "createRuntime", "createContainer")
 _SHOWN = 2000  # bytes of a failed hook's output in the error
 
 
-def wanted(hooks: Hooks | None, *kinds: str) -> bool:
-    """Whether the spec has hooks of one of these *kinds*. Source: config.md, "POSIX-platform Hooks"."""
-    return hooks is not None and any(getattr(hooks, kind) for kind in kinds)
-
-
-def check(spec: Spec) -> None:
-    """Verify the hooks of *spec*. Raises :class:`ContainerError` for one without an absolute path, or a wrong timeout.
+def check(hooks: Hooks) -> None:
+    """Verify the *hooks*. Raises :class:`ContainerError` for one without an absolute path, or with a wrong timeout.
 
     Source: config.md, "POSIX-platform Hooks".
     """
-    for kind in type(spec.hooks).__annotations__ if spec.hooks else ():
-        for hook in getattr(spec.hooks, kind):
+    for kind in type(hooks).__annotations__:
+        for hook in getattr(hooks, kind):
             if not hook.path or not hook.path.startswith("/"):
                 raise ContainerError(
                     f"the path {hook.path!r} of a hook is not absolute (hooks.{kind}): begin it with /"

@@ -1,7 +1,7 @@
 """libseccomp: compiles a seccomp profile to a program of classic BPF.
 
 It is called by ctypes and not through a binding: Debian's works with its own Python alone, and those of the
-package index lack builds for some Python from 3.11 to 3.14. It is eleven functions.
+package index lack builds for some Python from 3.11 to 3.14. Eleven functions suffice.
 """
 
 from __future__ import annotations
@@ -111,7 +111,8 @@ def _look_up(table: dict[str, int], name: str, what: str) -> int:
 
 
 def _action(name: str, number: int | None) -> int:
-    """What a filter returns for the action *name*, with the errno *number* if it has one; the default is EPERM."""
+    """The value that a filter returns for the action *name*, with the errno *number* where the action takes one
+    (default: EPERM)."""
     value = _look_up(ACTIONS, name, "action")
     if name not in _WITH_NUMBER:
         if number is not None:
@@ -179,7 +180,7 @@ def _export(library: Any, context: int) -> bytes:
     """The program that libseccomp has generated. It writes to a descriptor, here one of a file in memory."""
     descriptor = os.memfd_create("seccomp")
     try:
-        _check(library.seccomp_export_bpf(context, descriptor), "the whole of it")
+        _check(library.seccomp_export_bpf(context, descriptor), "the complete program")
         return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
     finally:
         os.close(descriptor)

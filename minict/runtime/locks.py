@@ -3,8 +3,8 @@
 A lock is held while its descriptor is open. So the kernel releases it however the holder ends, even by SIGKILL.
 
 The holder of a lock may remove the file. A process that waited meanwhile gets the lock of a file without a name, which
-excludes nobody, because the next process opens a new file. So each function checks that the path still leads to the
-file that it has locked.
+excludes no other process, because the next one opens a new file. So each function checks that the path still leads to
+the file that it has locked.
 """
 
 from __future__ import annotations

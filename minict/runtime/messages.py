@@ -100,7 +100,8 @@ def read_report(report: int, patience: float | None = None, until: bytes = b"\0"
 
 
 def wait_readable(fd: int, what: str, patience: float | None = None) -> bool:
-    """Wait until *fd* can be read, and return True. Raises as :func:`read_report`; *what* has not happened then.
+    """Wait until *fd* can be read, and return True. Raises as :func:`read_report`; *what*: the event to name in the
+    error.
 
     Source: poll(2), sigpending(2).
     """

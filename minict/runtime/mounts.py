@@ -12,12 +12,12 @@ import os
 
 from ..kernel import mount as k
 from ..kernel.namespaces import CLONE_NEWNS, setns
-from . import copyup, place
+from . import place
 from .errors import ContainerError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from .spec import Mount, Spec
 
@@ -104,7 +104,7 @@ class Options:
 
     *set* and *clear* are flags of mount(2), *recursive* and *recursive_clear* those that also apply to the mounts
     inside (``rro``, ``rrw``), *propagation* is a list of flags, *idmap* is ``idmap``, ``ridmap`` or empty, *copy_up* is
-    for :mod:`.copyup`, and *data* is the rest, for the file system.
+    :func:`.copyup.copy` or None, and *data* is the rest, for the file system.
     Source: mount(8); OCI runtime-spec, config.md, "Linux mount options".
     """
 
@@ -112,7 +112,7 @@ class Options:
         self.set = self.clear = self.recursive = self.recursive_clear = 0
         self.propagation: list[int] = []
         self.idmap = ""
-        self.copy_up = False
+        self.copy_up: Callable[[int, int], None] | None = None
         data = []
         for option in options:
             if option in FLAGS:
@@ -127,7 +127,9 @@ class Options:
                 self.recursive = self.recursive & ~off | on
                 self.recursive_clear = self.recursive_clear & ~on | off
             elif option == "tmpcopyup":
-                self.copy_up = True
+                from . import copyup  # here, because the child imports nothing
+
+                self.copy_up = copyup.copy
             elif option.startswith(SUBPATH):
                 pass  # for Bind
             else:
@@ -306,7 +308,7 @@ class FileSystem(Operation):
                 if mode is not None and not self.options.set & k.MS_RDONLY:
                     os.chmod(f"/proc/self/fd/{mounted}", mode)
                 if self.options.copy_up:
-                    copyup.copy(target, mounted)
+                    self.options.copy_up(target, mounted)
                 for flags in self.options.propagation:
                     k.mount(None, f"/proc/self/fd/{mounted}", None, flags)
             finally:

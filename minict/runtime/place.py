@@ -25,7 +25,8 @@ _HOSTS = {"cgroup": 0xEFFFFFFB, "pid": 0xEFFFFFFC, "user": 0xEFFFFFFD}
 
 
 def own_namespaces() -> list[str]:
-    """The kinds of namespaces that tell a container from the host, as far as this process has them of its own.
+    """The kinds of namespaces in which this process differs from the host, among those that distinguish a container
+    from it.
 
     Source: namespaces(7); linux/proc_ns.h.
     """
@@ -50,7 +51,7 @@ def last_group() -> int:
 def in_chroot() -> bool:
     """Whether this process's root is a plain directory, and not a mount. Source: proc_pid_mountinfo(5), field 5.
 
-    A chroot into a directory that is a mount is not meant: containers work there.
+    A chroot into a mount point does not count: containers work there.
     """
     with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as lines:
         return all(line.split(" ", 5)[4] != "/" for line in lines)
@@ -65,7 +66,7 @@ def check_rights() -> None:
 
 
 def refused_pivot_root() -> ContainerError:
-    """The error for EPERM of pivot_root(2), where all rights are there. Source: moby, profiles/seccomp."""
+    """The error for EPERM of pivot_root(2) in a process with all rights. Source: moby, profiles/seccomp."""
     return ContainerError(f"a seccomp filter or a security module forbids pivot_root: {_OUTER}", errno=errno.EPERM)
 
 

@@ -417,6 +417,10 @@ class Hooks(SpecObject):
     poststart: list[Hook] = EMPTY
     poststop: list[Hook] = EMPTY
 
+    def has(self, *kinds: str) -> bool:
+        """Whether there are hooks of one of these *kinds*. Source: config.md, "POSIX-platform Hooks"."""
+        return any(getattr(self, kind) for kind in kinds)
+
 
 class Spec(SpecObject):
     """A container: the whole ``config.json``. Source: config.md."""

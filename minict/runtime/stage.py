@@ -50,7 +50,7 @@ def staged(birth: births.Birth) -> tuple[int, int]:
         pid = int(os.read(answer, 32) or -1)
     finally:
         os.close(answer)
-        kill_child(stage, stage_fd)  # which has nothing left to do
+        kill_child(stage, stage_fd)  # the stage, which has nothing left to do
     return pid, kernel.pidfd_open(pid) if pid > 0 else -1
 
 

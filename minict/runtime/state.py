@@ -10,8 +10,8 @@
 
 The directory is also the lock: the process that creates or monitors the container holds it (flock) as long as it
 lives. The order matters: a creator may be killed at any instant. What it leaves is a directory that
-no process holds, and in it a ledger with everything that may have to be released. Releasing what was never taken
-succeeds. So ``minict prune`` needs nothing else.
+no process holds, and in it a ledger with everything that may have to be released. Releasing something that was never
+taken succeeds. So ``minict prune`` needs nothing else.
 """
 
 from __future__ import annotations

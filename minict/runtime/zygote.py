@@ -6,7 +6,7 @@ The zygote ends when the socket is closed, and so with its owner.
 
 It executes a sealed copy of the interpreter in memory. Processes in a container can see the process that enters it, and
 ``/proc/PID/exe`` would be a way to overwrite the host's interpreter (CVE-2019-5736): a sealed file cannot be written
-to. Its environment is empty: the caller's is not for the container's eyes.
+to. Its environment is empty, because the container must not see the caller's.
 """
 
 from __future__ import annotations

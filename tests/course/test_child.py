@@ -34,7 +34,7 @@ def still_alive(kernel):
 # ---- %%child ---------------------------------------------------------------------------------------------------
 
 
-def test_words_of_the_cell_and_of_its_children_come_in_order(kernel):
+def test_output_of_the_cell_and_of_its_children_comes_in_order(kernel):
     assert (
         kernel.run("""%%child
 import os, subprocess
@@ -48,7 +48,7 @@ print("five")
     )
 
 
-def test_pictures_stand_between_the_words(kernel):
+def test_pictures_stand_between_the_output(kernel):
     outputs = kernel.cell("""%%child
 from IPython.display import HTML, display
 print("before")
@@ -268,7 +268,7 @@ def test_endless_output_keeps_its_end(kernel):
     assert len(words) < 120_000
 
 
-def test_a_name_that_is_missing_after_a_restart(kernel):
+def test_a_missing_name_after_a_restart(kernel):
     for cell in ("nothing_of_the_kind", "%%child\nnothing_of_the_kind"):
         words = kernel.run(cell)
         assert "name 'nothing_of_the_kind' is not defined. After a restart of the kernel: Run > Run All Above" in words
@@ -284,7 +284,7 @@ def test_a_child_of_spawn_says_what_went_wrong(kernel):
 # ---- run_in_child ----------------------------------------------------------------------------------------------
 
 
-def test_run_in_child_returns_the_value_and_shows_the_words(capsys):
+def test_run_in_child_returns_the_value_and_shows_the_output(capsys):
     def work(number):
         print("in", os.getpid() != parent)
         return number * 2

@@ -53,7 +53,7 @@ def save(number: int, notebook: dict) -> None:
         json.dump(notebook, file)
 
 
-def test_a_copy_has_no_outputs_and_all_else(course):
+def test_a_copy_has_everything_but_outputs(course):
     assert copies.prepare() == [] and sorted(os.listdir(copies.folder())) == [
         "00-first.ipynb",
         "01-second.ipynb",
@@ -69,7 +69,7 @@ def test_a_copy_has_no_outputs_and_all_else(course):
     assert code["metadata"] == {"tags": ["short"]} and code["id"] == "b"
 
 
-def test_what_a_learner_has_changed_or_run_is_kept_and_what_not_is_renewed(course):
+def test_a_changed_or_run_copy_is_kept_and_an_untouched_one_renewed(course):
     copies.prepare()
     mine = saved(1)
     mine["cells"][1]["source"] = ["print(", "2 + 2)"]
@@ -85,7 +85,7 @@ def test_what_a_learner_has_changed_or_run_is_kept_and_what_not_is_renewed(cours
     assert [copy.number for copy in copies.prepare()] == [0, 1]
 
 
-def test_other_outputs_upstream_are_no_change(course, tmp_path):
+def test_changed_outputs_upstream_are_not_a_change(course, tmp_path):
     copies.prepare()
     path = tmp_path / "notebooks/01-second.ipynb"
     path.write_text(path.read_text().replace("the answer", "another answer"))
@@ -106,7 +106,7 @@ def test_reset_makes_a_new_one_and_keeps_the_old_ones_aside(course):
         copies.reset(7)
 
 
-def test_a_file_that_is_no_notebook_any_more_is_left_alone(course):
+def test_a_copy_that_is_not_a_notebook_any_more_is_kept(course):
     copies.prepare()
     for text in ("{", "[]", ""):
         with open(copies.copies()[1].path, "w") as file:

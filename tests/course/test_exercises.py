@@ -71,7 +71,7 @@ class TestEvery:
         state, feedback = answer(ALL[id], f"def {ALL[id].name}(*arguments, **options):\n    {body}\n", seconds)
         assert state == "failing" and phrase in feedback, feedback
 
-    def test_the_packages_own_function_is_no_answer(self, id):
+    def test_the_packages_own_function_is_not_an_answer(self, id):
         task = ALL[id]
         module = task.reference.__module__
         source = (
@@ -83,7 +83,7 @@ class TestEvery:
         state, feedback = answer(task, source.replace(f"return {module}.", "return "))
         assert state == "failing" and f"{task.name}() calls itself without end" in feedback, feedback
 
-    def test_another_name_is_no_answer(self, id):
+    def test_another_name_is_not_an_answer(self, id):
         source = ALL[id].solution.replace(f"def {ALL[id].name}(", "def another(", 1)
         function = exercise._function_of(ALL[id].imports + source, "another")
         state, feedback = exercise.judge(ALL[id], function)
@@ -162,7 +162,7 @@ def test_what_is_wrong_in_all_exercises_alike_is_said_first(id, source, words):
          "        if child != pid:\n            continue\n        return 4711", "inside of the loop"),
     ],
 )  # fmt: skip
-def test_what_does_not_hold_or_was_said_is_not_said(id, source, words):
+def test_a_reason_is_given_once_and_only_when_true(id, source, words):
     state, feedback = answer(ALL[id], source + "\n", 3)
     assert state == "failing" and words not in feedback, feedback
 
@@ -262,6 +262,15 @@ def test_hints_come_one_by_one_and_the_solution_last(kernel):
         assert words.startswith(f"Hint {number} of {len(task.hints)}") and hint in words
     assert task.solution in kernel.run('hint("pivot-1")')
     assert "there is no exercise 'pivot-9'" in kernel.run('hint("pivot-9")')
+
+
+def test_a_solution_is_shown_with_the_private_functions_that_it_calls(kernel):
+    task = ALL["cgroups-3"]
+    assert task.helpers.startswith("def _kill_by_file(") and not ALL["pivot-1"].helpers
+    for _ in task.hints:
+        kernel.run('hint("cgroups-3")')
+    shown = kernel.run('hint("cgroups-3")')
+    assert task.solution in shown and shown.index(task.solution) < shown.index(task.helpers)
 
 
 def test_progress_of_this_notebook(kernel):

@@ -23,7 +23,7 @@ def test_album(wait_for, zombies):
     assert picture.png.startswith(b"\x89PNG")
 
 
-def test_a_number_1_that_ends_too_early_is_an_error(monkeypatch):
+def test_a_process_1_that_ends_too_early_is_an_error(monkeypatch):
     monkeypatch.setattr(family, "_LIMIT", 0.3)
     with pytest.raises(Exception, match="number 1 has ended"):
         family.family_album(lambda pid: None)

@@ -80,7 +80,7 @@ def test_a_control_group_is_named_and_one_that_is_frozen_goes():
     assert host.settle(before) == []
 
 
-def test_an_orphan_is_still_ours():
+def test_an_orphan_still_counts():
     """It is nobody's descendant any more, but it has inherited a mark."""
     before = host.snapshot()
     os.environ["MINICT_STARTED_BY"] = str(os.getpid())
@@ -122,7 +122,7 @@ def test_a_container_is_one_line_with_the_command_that_removes_it(quick):
     assert lines == ["the bridge of the containers' network, and its firewall rules: minict prune"]
 
 
-def test_another_notebooks_things_are_not_ours(quick):
+def test_another_notebooks_things_do_not_count(quick):
     with Kernel() as other:
         other.run("import minict; box = minict.run('tiny', 'sleep 50', detach=True, name='theirs')")
         assert "left no trace" in quick.run("leave_no_trace()")
@@ -130,7 +130,7 @@ def test_another_notebooks_things_are_not_ours(quick):
         other.run("box.stop(timeout=0)")
 
 
-def test_what_is_gone_is_no_trace(tiny):
+def test_a_vanished_thing_is_not_a_trace(tiny):
     import minict
 
     with minict.run("tiny", "sleep 50", detach=True, network="none") as box, Kernel() as kernel:
@@ -213,7 +213,7 @@ def test_the_maps_parts_are_links_and_what_is_solved_is_blue(kernel, monkeypatch
     assert course.solved_chapters() == {1, 4} and figures.runtime_map(5).png != before
 
 
-def test_a_drawing_that_moves_has_a_name_for_who_hears_it():
+def test_a_moving_drawing_has_a_name_for_screen_readers():
     page = figures._card("<svg width='4' height='4'><rect/></svg>", "a <b>")
     assert "<svg width='4' height='4' role='img'><title>a &lt;b&gt;</title><rect/></svg>" in page
 
@@ -244,7 +244,7 @@ def test_a_curve_grows_while_no_cell_runs(kernel):
     )
 
 
-def test_who_shares_a_namespace_with_whom_is_told_in_words_and_colours():
+def test_shared_namespaces_are_shown_in_words_and_colours():
     sleep = ["sleep", "60"]
     one = subprocess.Popen(sleep, preexec_fn=lambda: unshare(CLONE_NEWUTS | CLONE_NEWIPC))
     two = subprocess.Popen(

@@ -28,7 +28,7 @@ def test_the_bits_of_a_wait_status(end, said):
     assert "".join(part[0] for part in svg.split("font-family='monospace'>")[1:17]) == f"{status:016b}"
 
 
-def test_a_core_dump_is_no_part_of_the_signal():
+def test_the_core_dump_bit_is_not_part_of_the_signal():
     assert "signal 11]" in repr(life.wait_statuses({"it": 11 | 0x80}))
 
 

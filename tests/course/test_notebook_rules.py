@@ -104,6 +104,8 @@ def test_a_good_chapter_has_no_fault_but_too_few_exercises():
         (code("f();"), "semicolon"),
         (code("import os\nos.fork()"), "forks outside"),
         (code("from minict.runtime.init import begin\nfor begin in (1, 2): pass"), "begin is a function"),
+        (code("with open('x') as answer: pass"), "answer is a function of minict.lab"),
+        (code("def check(): pass"), "check is a function of minict.lab"),
         (code("!ls\nfrom os import fork\nif fork() == 0: pass"), "forks outside"),
         (code("1", tags=["nbval-ignore-output"]), "no reason"),
         (code("1", tags=["cgroup-v2"]), "has the tag cgroup-v2 and no reason"),

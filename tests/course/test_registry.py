@@ -77,7 +77,7 @@ def test_what_is_asked_by_hand(registry):
         assert file.read() == b"layer" * 100
 
 
-def test_nothing_stays_of_a_closed_registry():
+def test_a_closed_registry_leaves_nothing():
     before = set(glob.glob(f"{tempfile.gettempdir()}/minict-registry-*"))
     with Registry() as registry:
         port = int(registry.address.partition(":")[2])
@@ -102,7 +102,7 @@ def test_a_registry_ends_with_the_process_that_opened_it():
         os.waitpid(pid, 0)
 
 
-def test_a_machine_without_docker_registry_is_told_what_to_install(monkeypatch):
+def test_without_docker_registry_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(minict.ContainerError, match="sudo apt install docker-registry"):
         Registry()
@@ -129,8 +129,24 @@ def test_the_postcard_is_the_same_on_every_machine_and_greets_on_this_one(regist
     pull(name, platform=f"linux/{other}")
     with pytest.raises(minict.ContainerError, match="neither a program for this processor"):
         minict.run(name, network="none")
-    for each in (name, f"{name}:winter"):
-        image.remove(each, force=True)
+    postcard.remove_postcards()
+
+
+def test_a_second_visit_to_the_postcard_fetches_everything_again(registry, tiny):
+    postcard.publish(registry)
+    repository = registry.name("library/postcard")
+    other = next(each for each in postcard.PROCESSORS if each != documents.architecture())
+    kept = [each.id for each in minict.images()]
+    fetched = []
+    for _ in range(2):
+        registry.forget()
+        for tag in ("latest", "winter"):
+            pull(f"{repository}:{tag}")
+        fetched.append(sum("/blobs/" in request.path for request in registry.requests))
+        pull(f"{repository}:latest", platform=f"linux/{other}")  # the first one has no tag any more
+        postcard.remove_postcards()
+        assert [each.id for each in minict.images()] == kept, "the others stay"
+    assert fetched == [5, 5], "two configs, the program, two cards"
 
 
 def test_the_attacks_are_compiled_once(tmp_path, tiny):

@@ -7,7 +7,7 @@ from tests.support.notebook_kernel import Kernel
 START = 'box = minict.run("tiny", "sleep 1000", name="box", network="none", detach=True)'
 
 
-def test_a_cell_that_is_run_again_stops_the_container_of_the_time_before(tiny):
+def test_a_cell_that_runs_again_stops_its_previous_container(tiny):
     with Kernel() as kernel:
         kernel.run(
             "import minict; from minict.engine import api\n"
@@ -33,7 +33,7 @@ def test_without_ids_the_same_text_is_the_same_cell(tiny):
         kernel.run("box.stop(timeout=0)")
 
 
-def test_a_cell_without_containers_stops_nobody(tiny):
+def test_a_cell_without_containers_stops_none(tiny):
     with Kernel() as kernel:
         kernel.run(f"import minict; shell = get_ipython(); shell.run_cell({START!r}, cell_id='one')")
         kernel.run("for _ in range(2): shell.run_cell('box.status', cell_id='two')")

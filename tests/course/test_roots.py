@@ -56,7 +56,7 @@ def test_a_furnished_root_is_bare_again(room, table):
     assert [os.listdir(f"{room}/{name}") for name in ("dev", "proc", "sys")] == [[], [], []]
 
 
-def test_what_the_image_has_is_told_from_what_is_mounted(room, table):
+def test_files_of_the_image_are_distinguished_from_mounts(room, table):
     open(f"{room}/dev/null", "w").close()
     looks = furnish(room, table).looks
     assert looks[0]["dev"] == [("null", "file")] and looks[2]["dev"] == [] and ("null", "device") in looks[-1]["dev"]

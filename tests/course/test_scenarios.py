@@ -117,7 +117,7 @@ def test_a_flag_in_a_notebook(tiny):
         assert "left no trace on the host" in kernel.run("leave_no_trace()")
 
 
-def test_the_word_is_another_one_on_each_machine(own_record):
+def test_the_word_differs_on_each_machine(own_record):
     first = flag.word("04")
     assert flag.word("04") == first
     record._here.clear()
@@ -163,7 +163,7 @@ def test_the_warm_up_without_a_record_is_always_the_same(monkeypatch):
     assert recall.pick(0) == [] and "first chapter" in repr(recall.warm_up(0))
 
 
-def test_what_was_missed_is_asked_first_and_what_was_long_ago_next(own_record, monkeypatch):
+def test_missed_questions_come_first_and_the_oldest_next(own_record, monkeypatch):
     record.note("quizzes", "process/4", missed=True)
     record.note("quizzes", "namespaces/2", missed=False)
     record.note("quizzes", "pivot-root/1", missed=True)  # a later chapter's
@@ -220,7 +220,7 @@ def test_the_record_survives_a_notebook_and_two_at_once(own_record):
     assert len(record.section("exercises")) == 8
 
 
-def test_a_broken_record_is_no_error_and_the_first_form_of_it_is_read(own_record):
+def test_a_damaged_record_is_ignored_and_the_first_format_is_read(own_record):
     os.makedirs(own_record / ".minict")
     (own_record / ".minict/progress.json").write_text('{"pivot-1": "def pivot_root(): pass"}')
     assert exercise.my_sources() == {"pivot-1": "def pivot_root(): pass"}

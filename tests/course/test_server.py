@@ -101,14 +101,14 @@ def command_of(pid: str) -> str:
 
 
 @pytest.mark.parametrize("port", ["70000", "0", "-1", "http", ""])
-def test_a_port_that_is_none_is_named(environment, port):
+def test_an_invalid_port_is_named(environment, port):
     environment["MINICT_PORT"] = port
     done = subprocess.run(SERVER, env=environment, stderr=subprocess.PIPE, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stderr == f"minict: invalid MINICT_PORT={port}: use a number from 1 to 65535\n"
 
 
-def test_a_server_that_does_not_start_says_its_last_words(environment, tmp_path):
+def test_a_server_that_does_not_start_shows_its_last_output(environment, tmp_path):
     os.makedirs(tmp_path / ".jupyter")
     settings = tmp_path / ".jupyter/jupyter_server_config.py"
     settings.write_text("print('no, not today', flush=True)\nraise SystemExit(4)\n")

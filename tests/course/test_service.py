@@ -225,7 +225,7 @@ def test_uninstall_takes_away_what_the_service_needed(machine, tiny):
         ({"MINICT_PYTHON": "/etc"}, "MINICT_PYTHON=/etc: not an executable file"),
     ],
 )
-def test_what_cannot_be_is_said_in_a_sentence(machine, variables, sentence):
+def test_an_impossible_request_is_one_sentence(machine, variables, sentence):
     if "MINICT_OFFLINE" in variables:
         assert machine.do("dpkg", "--remove", "--force-depends", "busybox-static").returncode == 0
     done = machine.do(
@@ -241,7 +241,7 @@ def test_what_cannot_be_is_said_in_a_sentence(machine, variables, sentence):
     assert sentence in done.stderr.splitlines()[-1]
 
 
-def test_a_step_that_there_is_none_is_named(machine):
+def test_an_unknown_step_is_named(machine):
     done = machine.provision("comands")
     assert done.returncode == 1 and done.stderr.startswith("minict: unknown step 'comands': use some of check_machine ")
 
@@ -254,7 +254,7 @@ def test_the_address_of_no_service(machine):
     )
 
 
-def test_images_of_chapters_are_pulled_and_kept_and_had_again_without_a_registry(machine, layout, tmp_path_factory):
+def test_images_of_chapters_are_kept_and_loaded_without_a_registry(machine, layout, tmp_path_factory):
     def images(root: str, **variables: str) -> subprocess.CompletedProcess:
         done = machine.provision("commands", "chapter_images", MINICT_ROOT=root, **variables)
         assert done.returncode == 0, done.stderr

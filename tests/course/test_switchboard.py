@@ -27,7 +27,7 @@ def test_the_new_process_has_of_its_own_what_is_on(kinds):
     assert os.uname().nodename == name
 
 
-def test_what_the_kernel_refuses_is_said(monkeypatch):
+def test_a_refusal_of_the_kernel_is_shown(monkeypatch):
     monkeypatch.setattr(switchboard.namespaces, "flags", lambda kinds: 1)
     assert "Invalid argument: unshare(1)" in switchboard.draw(["uts"])
 

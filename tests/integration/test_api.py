@@ -61,7 +61,7 @@ def test_input_is_read_whatever_its_size(image):
     assert run(image, "cat", input="").output == "" == run(image, "cat").output
 
 
-def test_output_that_is_no_text_is_shown_all_the_same(image):
+def test_binary_output_is_shown(image):
     assert run(image, ["printf", r"\377x"]).output == "�x"
 
 
@@ -140,6 +140,14 @@ def test_no_file_stays_open(image):
 # ---- in the background ---------------------------------------------------------------------------------------------
 
 
+def test_a_container_that_is_removed_at_its_end_cannot_be_restarted(image):
+    box = run(image, ["sh", "-c", "trap exit TERM; echo ready; while :; do sleep 0.02; done"], detach=True)
+    wait_until(lambda: "ready" in box.logs())
+    with pytest.raises(minict.ContainerError, match="minict.create"):
+        box.restart()
+    assert box.status == "running" and box.stop(None) == 0
+
+
 def test_a_container_in_the_background_is_looked_at_and_stopped(image):
     with run(
         image,
@@ -183,12 +191,12 @@ def test_a_container_is_seen_from_outside_piece_by_piece(image):
             getattr(web, question)
 
 
-def test_who_does_not_listen_is_killed(image):
+def test_a_container_that_ignores_sigterm_is_killed(image):
     deaf = run(image, "sleep 1000", detach=True)
     assert deaf.stop(timeout=0.2) == 137
 
 
-def test_wait_gives_the_status_and_tidies_up(image):
+def test_wait_returns_the_status_and_cleans_up(image):
     assert run(image, "sh -c 'exit 6'", detach=True).wait() == 6
     assert containers() == []
 

@@ -98,7 +98,7 @@ def test_one_capability_opens_the_door(attack):
     assert attack("reboot", "swapon", flags=["--cap-add", "SYS_BOOT"]).split("\n") == ["reboot EINVAL", "swapon EPERM"]
 
 
-def test_a_person_who_tries_reads_why(image):
+def test_a_refused_call_is_explained(image):
     assert "Operation not permitted" in run(image, "unshare", "-Ur", "true").stderr
     assert "permission denied" in run(image, "mount", "-t", "tmpfs", "none", "/tmp").stderr.lower()
 
@@ -106,7 +106,7 @@ def test_a_person_who_tries_reads_why(image):
 # ---- the root file system ------------------------------------------------------------------------------------------
 
 
-def test_chroot_leads_out_of_a_chroot_but_of_no_container(attacks, attack, tmp_path):
+def test_chroot_leads_out_of_a_chroot_but_not_of_a_container(attacks, attack, tmp_path):
     secret = tmp_path / "secret"
     secret.write_text("the host's")
     room = tmp_path / "room"
@@ -292,7 +292,7 @@ def test_a_working_directory_leads_not_through_a_descriptor(image, where, tmp_pa
         os.close(leaked)
 
 
-def test_nor_does_that_of_a_further_command(image):
+def test_the_working_directory_of_exec_leads_not_through_a_descriptor(image):
     with package.run(image, "sleep 1000", detach=True, network="none") as box:
         for number in range(3, 13):
             with pytest.raises(package.ContainerError, match=r"leads through a link of /proc|No such file"):
@@ -301,7 +301,7 @@ def test_nor_does_that_of_a_further_command(image):
             box.exec("true", workdir="/proc/self/cwd")
 
 
-def test_who_forgot_to_close_one_would_have_lost(tmp_path):
+def test_an_open_descriptor_would_lead_to_the_host(tmp_path):
     (tmp_path / "secret").write_text("the host's")
     leaked = os.open(tmp_path, os.O_RDONLY)
     try:
@@ -317,7 +317,7 @@ def lying_in_wait(image, attacks, *words: str):
     )
 
 
-def test_who_enters_carelessly_has_the_own_program_overwritten(image, attacks, tmp_path):
+def test_a_careless_exec_has_its_program_overwritten(image, attacks, tmp_path):
     """CVE-2019-5736 at work, on a copy of a program that nobody needs."""
     victim = str(tmp_path / "victim")
     shutil.copy("/bin/sleep", victim)
@@ -356,7 +356,7 @@ def wait_for_words(box, words: str, seconds: float = PATIENCE) -> None:
         time.sleep(0.01)
 
 
-def test_who_enters_by_exec_can_be_neither_seen_nor_traced(image, attacks):
+def test_a_process_entering_by_exec_can_be_neither_seen_nor_traced(image, attacks):
     with lying_in_wait(image, attacks, "/usr/bin/") as box:
         wait_for_words(box, "ready")
         for _ in range(25):
@@ -373,7 +373,7 @@ def saw_nothing(box) -> None:
     assert lines[:-1] == ["ready", "refused"], lines
 
 
-def test_nor_can_who_joins_the_processes_of_another_container(image, attacks):
+def test_a_process_joining_another_pid_namespace_can_be_neither_seen_nor_traced(image, attacks):
     with lying_in_wait(image, attacks, "/usr/bin/") as box:
         wait_for_words(box, "ready")
         for _ in range(12):
@@ -381,7 +381,7 @@ def test_nor_can_who_joins_the_processes_of_another_container(image, attacks):
         saw_nothing(box)
 
 
-def test_the_init_is_a_program_of_the_host_that_nobody_inside_can_hold(attack):
+def test_the_init_is_a_program_that_no_process_inside_can_open(attack):
     """With --init process 1 is minict itself: /proc/1/exe leads to the host's Python."""
     assert attack("hold", "1", flags=["--init"]) == "EACCES"
     assert attack("hold", "self", flags=["--init"]) == "worked"
@@ -413,7 +413,7 @@ def test_names_of_sockets_belong_to_the_network(attack):
         assert attack("connect_abstract", "minict-test-abstract") == "ECONNREFUSED"
 
 
-def test_the_keys_of_who_starts_a_container_are_not_its_own(attacks, attack):
+def test_a_container_does_not_get_the_callers_keys(attacks, attack):
     """Keys have no namespace: what keeps them apart is the filter, and a session of keys for each container."""
     JOIN, UNLINK, SESSION = 1, 9, -3
     syscall("keyctl", JOIN, None)  # this process's own session: what it had stays as it was

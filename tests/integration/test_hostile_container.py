@@ -59,7 +59,7 @@ int main() {
 """
 
 
-def test_a_lease_on_hosts_holds_nobody_up(image, bridge, compiled):
+def test_a_lease_on_hosts_delays_no_command(image, bridge, compiled):
     lease = compiled("lease", _LEASE)
     minict("run", "-d", "--name", "holder", "-v", f"{lease}:/lease:ro", image, "/lease")
     wait_until(lambda: minict("exec", "holder", "ls", "/leased").returncode == 0)
@@ -116,7 +116,7 @@ def test_a_read_only_root_has_a_read_only_etc(image):
     assert done.stdout == "no\n" * 3
 
 
-def test_who_is_on_which_network_is_for_root_alone(image, bridge):
+def test_only_root_can_see_the_networks_of_containers(image, bridge):
     minict("run", "-d", "--name", "box", image, "sleep", "1000")
     assert stat.S_IMODE(os.stat(f"{paths.run_root()}/networks").st_mode) == 0o700
     minict("rm", "-f", "box")
@@ -171,13 +171,13 @@ def test_rm_ends_a_restarting_container_whose_monitor_is_stopped(image):
     assert minict("rm", "-f", "box").returncode == 0 and containers() == []
 
 
-def test_rm_ends_what_somebody_else_has_frozen(image):
+def test_rm_ends_a_container_that_another_program_has_frozen(image):
     minict("run", "-d", "--network", "none", "--name", "box", image, "sleep", "1000")
     RuntimeContainer(Record.find("box").id).cgroup.freeze()
     assert minict("rm", "-f", "box").returncode == 0 and containers() == []
 
 
-def test_rm_ends_who_ignores_everything(image):
+def test_rm_ends_a_container_that_ignores_every_signal(image):
     minict("run", "-d", "--network", "none", "--name", "box", image, "sh", "-c", "trap '' TERM INT HUP; sleep 1000")
     assert minict("rm", "-f", "box").returncode == 0 and containers() == []
 
@@ -214,7 +214,7 @@ def stopper(image, compiled):
     return "stopper"
 
 
-def test_who_stops_each_new_process_does_not_pass_for_healthy(stopper):
+def test_a_container_that_stops_each_new_process_is_not_healthy(stopper):
     wait_until(lambda: Record.find(stopper).last_run["health"]["Status"] == "unhealthy")
     assert minict("rm", "-f", stopper).returncode == 0
 
@@ -260,7 +260,7 @@ def test_a_tree_deeper_than_any_path_spoils_no_list(image):
     assert minict("rm", "-f", "deep").returncode == 0
 
 
-def test_a_copy_on_the_host_is_no_set_user_id_program_and_no_device(image, tmp_path):
+def test_a_copy_on_the_host_is_neither_a_set_user_id_program_nor_a_device(image, tmp_path):
     script = (
         "cp /bin/busybox /p && chown 1000:1000 /p && chmod 6755 /p; cp /p /q; chown 0:0 /q; chmod 4755 /q; "
         "mknod /d c 1 5"
@@ -287,7 +287,7 @@ def test_a_fork_bomb_has_an_end_without_being_asked(image):
 _WRITE_LEASE = _LEASE.replace("O_RDONLY", "O_RDWR").replace("F_RDLCK", "F_WRLCK").replace("/etc/hosts", "/file")
 
 
-def test_a_lease_is_waited_for_and_no_error(image, compiled, tmp_path):
+def test_a_lease_is_waited_for_and_not_an_error(image, compiled, tmp_path):
     """Whoever holds it lets go when the kernel asks, or the kernel takes it."""
     source = _WRITE_LEASE.replace("signal(SIGIO, SIG_IGN);", "").replace("for (;;) pause();", "pause(); return 0;")
     lease = compiled("write_lease", source)

@@ -151,7 +151,7 @@ def test_with_few_rights(image):
         (FEW, "forbids pivot_root: start the outer container with --privileged, or with --userns private --cap-add"),
     ],
 )
-def test_what_is_missing_is_named(image, flags, words):
+def test_a_missing_prerequisite_is_named(image, flags, words):
     done = inside(f"{INNER} run --rm --network none tiny true", *(flags or ["--userns", "private"]))
     assert done.returncode == 125 and words in done.stderr.splitlines()[-1], done
 

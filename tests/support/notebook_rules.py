@@ -13,6 +13,7 @@ import re
 import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 
+from minict import lab
 from minict.lab.challenge import challenges
 from minict.lab.exercise import exercises
 from minict.lab.flag import flags
@@ -139,22 +140,35 @@ _SCOPES = (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.ListComp, ast.SetComp,
 
 def no_name_has_two_meanings(page):
     """A name may not have two meanings: a cell that is run again later would find a number in place of a function."""
-    functions, values = set(), set()
+    imported, defined, values = _names(page)
+    for name in sorted((imported | defined) & values):
+        yield f"{name} is a function or a module in one cell, and a variable in another"
+
+
+def no_name_of_the_lab_is_taken(page):
+    """With ``answer = …`` in a cell, ``answer("images", 1, "b")``, which the quiz asks for, would fail."""
+    _, defined, values = _names(page)
+    for name in sorted((defined | values) & set(lab.__all__)):
+        yield f"{name} is a function of minict.lab, and a cell gives the name to something else"
+
+
+def _names(page) -> tuple[set[str], set[str], set[str]]:
+    """The names of the notebook, not those inside of functions: imported; functions and classes; variables."""
+    imported, defined, values = set(), set(), set()
     for cell in page.code:
         if cell.source.startswith("%%"):
             continue
         nodes = ast.parse(TransformerManager().transform_cell(cell.source)).body
-        for node in nodes:  # it grows: these are the names of the notebook, not those inside of functions
+        for node in nodes:  # it grows
             if isinstance(node, (ast.Import, ast.ImportFrom)):
-                functions.update((name.asname or name.name).partition(".")[0] for name in node.names)
+                imported.update((name.asname or name.name).partition(".")[0] for name in node.names)
             elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-                functions.add(node.name)
+                defined.add(node.name)
             elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 values.add(node.id)
             if not isinstance(node, _SCOPES):
                 nodes.extend(ast.iter_child_nodes(node))
-    for name in sorted(functions & values):
-        yield f"{name} is a function or a module in one cell, and a variable in another"
+    return imported, defined, values
 
 
 def nothing_is_ignored_without_a_reason(page):
@@ -375,6 +389,7 @@ FOR_ALL = (
     no_semicolons,
     forks_are_in_children,
     no_name_has_two_meanings,
+    no_name_of_the_lab_is_taken,
     nothing_is_ignored_without_a_reason,
     outputs_of_v2_are_few_and_proven,
     no_state_of_widgets,

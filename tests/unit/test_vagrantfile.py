@@ -147,7 +147,7 @@ def test_each_provider_has_a_box_and_the_same_size(tmp_path):
         ({"MINICT_PORT": "-1"}, "minict: invalid MINICT_PORT=-1: use a number of at least 1.\n"),
     ],
 )
-def test_a_setting_that_cannot_be_is_named(tmp_path, variables, sentence):
+def test_an_invalid_setting_is_named(tmp_path, variables, sentence):
     done = subprocess.run(
         ["ruby", f"{ROOT}/tests/support/vagrantfile.rb", VAGRANTFILE],
         text=True,

@@ -141,7 +141,7 @@ def test_a_terminal_runs_a_container_with_a_terminal(lab):
     terminal.end()
 
 
-def test_a_kernel_that_eats_all_memory_dies_alone(lab):
+def test_a_kernel_that_takes_all_memory_dies_alone(lab):
     kernel = lab.kernel()
     with pytest.raises(Died):
         kernel.run("eaten = []\nwhile True: eaten.append(b'x' * 10 ** 7)")
@@ -153,7 +153,7 @@ def test_a_kernel_that_eats_all_memory_dies_alone(lab):
 
 if not ADDRESS:  # else it is somebody's machine, and not ours to restart
 
-    def test_what_is_saved_is_there_after_a_new_start(machine, lab):
+    def test_saved_work_survives_a_restart(machine, lab):
         notebook = lab("GET", f"contents/{CHAPTER}")
         notebook["content"]["cells"][0]["source"] = "a learner was here"
         lab("PUT", f"contents/{CHAPTER}", {"type": "notebook", "format": "json", "content": notebook["content"]})

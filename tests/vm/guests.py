@@ -76,7 +76,7 @@ def test_a_guest_that_hangs_is_ended(folder):
     assert remains(folder, []) == []
 
 
-def test_nothing_stays_of_a_guest_whose_script_is_killed(folder):
+def test_a_guest_ends_with_its_script(folder):
     guest = start("sh", "-c", "echo ready; sleep 1000", TMPDIR=folder)
     assert guest.stdout.readline() == "ready\n"
     pids = descendants(guest.pid)
@@ -86,7 +86,7 @@ def test_nothing_stays_of_a_guest_whose_script_is_killed(folder):
     assert remains(folder, pids) == []
 
 
-def test_nothing_stays_of_two_guests_whose_script_is_killed(folder):
+def test_two_guests_end_with_their_script(folder):
     words = [f"{ROOT}/tests/vm/v2.sh", "tests/unit/util", "tests/unit/volumes"]
     null = subprocess.DEVNULL
     both = subprocess.Popen(words, stdin=null, stdout=null, stderr=null, env={**os.environ, "TMPDIR": folder})

@@ -87,12 +87,15 @@ def unpack(
     orders_in, orders_out = os.pipe()
     report_in, report_out = os.pipe()
     parent, digest = os.getpid(), hashlib.sha256()
+    # In a worker, SIGTERM raises SystemExit.  Python's own hooks around a fork would swallow it.
+    unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     pid = os.fork()
     if pid == 0:
         _child(parent, orders_in, report_out, directory, make, digest, whiteouts, max_bytes, max_entries)
     os.close(orders_in)
     os.close(report_out)
     try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
         with open(report_in, encoding="utf-8", errors="surrogateescape", newline="\n") as report:
             try:
                 feed(start, archive, orders_out, name)
@@ -131,7 +134,7 @@ def _read(archive: Any, name: str) -> bytes:
 
 
 def _failure(name: str, directory: str, kind: str, text: str) -> Failure:
-    """The child's report as an exception. *kind* is an errno, a word, or empty if it could not even report."""
+    """The child's report as an exception. *kind* is an errno, a word, or empty if the child could not report at all."""
     if kind in (str(errno.ENOSPC), str(errno.EDQUOT)):
         return Failure(
             f"{name} does not fit on the disk of {directory}: free some space there "

@@ -82,7 +82,8 @@ def add(
 def _segments(fd: int, status: os.stat_result) -> list[tuple[int, int]] | None:
     """Where the file *fd* has content, as (offset, length), if it has large holes; else None.
 
-    To read a hole takes time like content: a file of some bytes may have a size of petabytes. Source: lseek(2).
+    Reading a hole takes as long as reading content, and a file with a few bytes of content may have a size of
+    petabytes. Source: lseek(2).
     """
     if status.st_size - status.st_blocks * 512 < _LEAST_HOLE:
         return None
@@ -100,7 +101,7 @@ def _segments(fd: int, status: os.stat_result) -> list[tuple[int, int]] | None:
                 place = min(os.lseek(fd, begin, os.SEEK_HOLE), status.st_size)
             if place > begin:
                 found.append((begin, place - begin))
-    except OSError:  # a file system that knows no holes
+    except OSError:  # a file system without support for holes
         return None
     finally:
         os.lseek(fd, 0, os.SEEK_SET)
@@ -142,7 +143,7 @@ def _open_plain(path: str, flags: int) -> int:
     """Open a file that may have become something else: follow no link, wait for no FIFO.
 
     A container may hold a lease on the file (fcntl(2), F_SETLEASE). The kernel breaks it after lease-break-time, 45 s,
-    which is waited for once: the files behind it may have more of them.
+    which we wait for only once: the files after it may have leases too.
     """
     while True:
         try:

@@ -5,8 +5,9 @@
     sender     finds the source, writes "d" or "f", and then the archive ──► pipe
     receiver   reads that letter, finds or makes the destination, makes it its root directory, extracts ◄── pipe
 
-Each works in the root directory of its end (:mod:`.fsview`), so that neither can be led out of it, and this process
-never looks at a file or a name of the container.  One end may be standard input or output; then there is no letter.
+Each works in the root directory of its end (:mod:`.fsview`), so that no link leads either of them out of it, and this
+process never looks at a file or a name of the container.  One end may be standard input or output; then there is no
+letter.
 
 Source: docker-cp(1), whose rules for slashes, ``/.`` and links apply.
 """

@@ -2,7 +2,7 @@
 
 ::
 
-    build      the context and the Dockerfile are read, and the whole build is planned: here all mistakes are found
+    build      the context and the Dockerfile are read, and the whole build is planned: every mistake is found here
     Build      stage after stage: each step has a key, by which the cache knows the image that the same step has made
     before
     command    RUN executes a command in a container
@@ -52,20 +52,20 @@ def build(
     fresh_stages: Sequence[str] = (),
     check_only: bool = False,
 ) -> Image | None:
-    """Make the image that the Dockerfile of *directory* describes, and call it by the names *tag*.
+    """Build the image that the Dockerfile in *directory* describes, and give it the names *tag*.
 
     *directory*: ``-`` is standard input, an archive with the files or a Dockerfile alone.  *file*: the Dockerfile, if
     it is another one; ``-`` is standard input.  *args*: values for its ARGs.  *target*: the stage to end with.
-    *use_cache*: take what the same steps have made before; not in *fresh_stages*.  *pull*: fetch base images anew.
+    *use_cache*: use the results of earlier builds, except in *fresh_stages*. *pull*: fetch the base images again.
     *settings*: fields of :class:`minict.engine.containers.options.ContainerOptions` for the containers of RUN, such as
-    ``network``. *platform*: what the image is for. *contexts*: further directories or images, by the names that the
-    Dockerfile has for them.  *secrets*: by their ids. *say* is called with a line for each step; what RUN writes goes
-    to the descriptor *output*.  *check_only*: return None when the plan is made, and do nothing. Raises
+    ``network``. *platform*: the platform of the image. *contexts*: further directories or images, by the names that the
+    Dockerfile has for them.  *secrets*: values by id. *say* is called with a line for each step; the output of RUN goes
+    to the descriptor *output*.  *check_only*: only plan the build, and return None. Raises
     :class:`ContainerError`.
     """
     for name in tag:
         full_name(name)
-    settings = ContainerOptions(**(settings or {})).to_dict()  # what is wrong with them is found now
+    settings = ContainerOptions(**(settings or {})).to_dict()  # their errors are found now
     with signals.Interruptible(), Given(directory, file) as given:
         recipe = dockerfile.parse(lexer.read(given.text))
         planner = plan.Planner(
@@ -100,7 +100,7 @@ def build(
 
 
 def _contexts(given: dict[str, str]) -> dict:
-    """What --build-context names: a directory, or an image.  Raises :class:`ContainerError`."""
+    """Resolve the values of --build-context: directories and images.  Raises :class:`ContainerError`."""
     found: dict = {}
     for name, value in given.items():
         kind, separator, rest = value.partition("://")
@@ -111,9 +111,9 @@ def _contexts(given: dict[str, str]) -> dict:
 
 
 class State:
-    """How far a stage has come.  *image*: its layers, None while there are none.  *key*: what the cache calls that.
+    """The progress of a stage.  *image*: its layers, None while there are none.  *key*: its key in the cache.
 
-    *history*: the entries of what was done; *created*: when its last layer was made.
+    *history*: the entries so far; *created*: when its last layer was made.
     """
 
     def __init__(self, image: Image | None, key: str, history: list[dict], created: str | None):
@@ -121,7 +121,7 @@ class State:
 
 
 class Build:
-    """Does what was planned: :attr:`states` are the stages that are done, by their numbers."""
+    """Carries out the plan: :attr:`states` has the completed stages, by number."""
 
     def __init__(
         self,
@@ -141,7 +141,7 @@ class Build:
         self.ready: dict[int, Image] = {}
 
     def do_stage(self, stage: plan.Planned) -> None:
-        """All steps of *stage*, whose base and origins are done."""
+        """Carry out all steps of *stage*; its base and the stages that it copies from are complete."""
         self.say(f"FROM {stage.shown}")
         self.cached = self.use_cache and stage.name not in self.fresh_stages
         self.states[stage.number] = state = self._begin(stage)
@@ -203,7 +203,7 @@ class Build:
             copying.close(collected)
 
     def _workdir(self, state: State, step: plan.Workdir) -> None:
-        """The directory is made if it is not there; then that is a layer."""
+        """Make the directory if it is missing; that is a layer then."""
         owner = copying.owner(step.user, state.image, "USER") or (0, 0)
         key = buildcache.key(state.key, "mkdir", step.path, owner)
         remembered = self.cached and buildcache.recall(key)
@@ -218,13 +218,13 @@ class Build:
         self._layer(state, step, key, lambda: filesystem.changed(state.image, work))
 
     def _origin(self, origin):
-        """The image of a stage that is done, in the place of the stage."""
+        """Replace a completed stage by its image."""
         if not isinstance(origin, plan.Planned):
             return origin
         return self.states[origin.number].image
 
     def _layer(self, state: State, step, key: str, make) -> None:
-        """The layer that *make* makes, or that the cache has."""
+        """The image with one more layer, from the cache or from *make*."""
         found = buildcache.recall(key) if self.cached else None
         if found is None:
             found = make()
@@ -236,7 +236,7 @@ class Build:
 
 
 def finished(state: State, stage: plan.Planned) -> Image:
-    """The image of a *stage* that is done: the same layers, history and configuration always make the same image."""
+    """The image of a completed *stage*: the same layers, history and configuration always give the same image."""
     if state.image is None:
         raise ContainerError("the image has no files: use a base image, or COPY")
     document = {
@@ -262,7 +262,7 @@ def finished(state: State, stage: plan.Planned) -> Image:
 
 
 def _text(value):
-    """*value* with the bytes that are not UTF-8 replaced, as JSON has no way to say them."""
+    """*value* with the bytes replaced that are not UTF-8: JSON cannot represent them."""
     if isinstance(value, str):
         return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""RUN: a command in a container, and the layer of what it has changed."""
+"""RUN: a command in a container, and a layer with its changes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from .watcher import Watcher
 
 
 def changed(image: Image, step: Run, mounts: list, build) -> Image:
-    """The image that the command of *step* makes of *image*.  *build*: its settings, secrets, arguments and output.
+    """Run the command of *step* in a container of *image*; return the image with its changes.  *build*: its settings,
+    secrets, arguments and output.
 
     Raises :class:`ContainerError`.
     """
@@ -35,7 +36,7 @@ def changed(image: Image, step: Run, mounts: list, build) -> Image:
 
 
 def _settings(step: Run, mounting: Mounting, build) -> ContainerOptions:
-    """What the container may use.  No volume: what a command writes below a VOLUME is in the image, as with
+    """The options of the container. It has no volumes: what a command writes below a VOLUME is in the image, as with
     BuildKit."""
     variables = {**scopes.proxies(build.args), **step.environment, **mounting.environment}
     network = {} if step.network == "default" else {"network": [step.network]}
@@ -55,12 +56,12 @@ def _settings(step: Run, mounting: Mounting, build) -> ContainerOptions:
 
 
 def _without_volumes(image: Image) -> Image:
-    """*image* as one that says nothing of its containers: the step has all of that."""
+    """*image* without its settings for containers: the step has its own."""
     return Image(image.id, {**image.document, "config": {}}, image.name)
 
 
 def _executed(image: Image, record, output: int) -> Image:
-    """Execute the command of the new container *record*; the image of what it has changed in *image*."""
+    """Execute the command of the new container *record*; return the image with its changes to *image*."""
     with streams.Relay(stdout=output, stderr=output) as relay:
         container = task.begin(record, streams=relay.theirs)
         sandbox.serve_in_background(record.id)

@@ -1,6 +1,6 @@
-"""The instructions that only change what an image says of its containers: CMD, ENV, LABEL and the like.
+"""The instructions that only change an image's configuration: CMD, ENV, LABEL and the like.
 
-Each function changes the stage's ``config`` and returns what the history says of it. Source: the Dockerfile reference;
+Each function changes the stage's ``config`` and returns the text for the history. Source: the Dockerfile reference;
 the OCI image-spec, config.md; moby's docker-image-spec.
 """
 
@@ -22,12 +22,13 @@ _TIMES = {
 
 
 def apply(stage, each: Instruction) -> str:
-    """Do the instruction *each* to the planned *stage*: the entry of the history.  Raises :class:`ContainerError`."""
+    """Apply the instruction *each* to the planned *stage*; return the entry for the history.  Raises
+    :class:`ContainerError`."""
     return _ALL[each.name](stage, stage.config, each)
 
 
 def shell_command(config: dict, each: Instruction) -> list[str]:
-    """A list as it is; or a text for the shell."""
+    """A list unchanged, or a text for the shell."""
     return each.args if each.is_list else [*(config.get("Shell") or ["/bin/sh", "-c"]), *each.args]
 
 
@@ -53,7 +54,7 @@ def _env(stage, config: dict, each: Instruction) -> str:
 
 
 def _expanded(stage, each: Instruction) -> list[tuple[str, str]]:
-    """Names and values with the variables as they were before this instruction."""
+    """Names and values, expanded with the variables from before this instruction."""
     return [(stage.scope.expand(name), stage.scope.expand(value)) for name, value in each.args]
 
 
@@ -70,7 +71,7 @@ def _cmd(stage, config: dict, each: Instruction) -> str:
 
 
 def _entrypoint(stage, config: dict, each: Instruction) -> str:
-    """A CMD of the base image goes: its words were for another program.  One of this stage stays."""
+    """Discard the CMD of the base image, whose arguments were for another program. A CMD of this stage stays."""
     config["Entrypoint"] = shell_command(config, each) or None
     if not stage.has_cmd:
         config.pop("Cmd", None)
@@ -85,7 +86,7 @@ def _expose(stage, config: dict, each: Instruction) -> str:
 
 def ports(text: str) -> list[str]:
     """``80``, ``53/udp`` or ``8000-8010`` as ``80/tcp`` and so on.  Raises :class:`ContainerError`."""
-    # an address and a port of the host before it mean nothing here
+    # a host address and a host port before it have no meaning here
     numbers, _, protocol = text.rpartition(":")[2].partition("/")
     first, _, last = numbers.partition("-")
     last, protocol = last or first, (protocol or "tcp").lower()

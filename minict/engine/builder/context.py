@@ -1,4 +1,4 @@
-"""The context: the directory whose files a build may use, and no others; ``.dockerignore`` leaves some of them out.
+"""The build context: a build can use only the files in this directory, except those that ``.dockerignore`` excludes.
 
 It is a directory of the host, or a tar archive on standard input. Source: docker-build(1); the Dockerfile reference,
 ".dockerignore file".
@@ -26,10 +26,10 @@ _LONGEST = 16 << 20  # bytes of a Dockerfile or a .dockerignore
 
 
 class Context:
-    """The *directory*; *dockerfile* is the one that is built, beside which ``NAME.dockerignore`` may lie.
+    """The build context *directory*. Beside *dockerfile* there may be a ``NAME.dockerignore``.
 
     Files of a directory belong to root in the image, as in Docker.  Those of an archive keep their owners, and a
-    .dockerignore in it means nothing.
+    .dockerignore in it is ignored.
     """
 
     def __init__(self, directory: str, dockerfile: str | None = None, archive: bool = False):
@@ -54,16 +54,16 @@ class Context:
         return patterns.Matcher([])
 
     def ignores(self, path: str) -> bool:
-        """Whether ``.dockerignore`` leaves out *path*, which is relative to the directory."""
+        """Whether ``.dockerignore`` excludes *path*, which is relative to the directory."""
         return self.matcher.matches(path)
 
     def files(self) -> Tree:
-        """What the child process enters that reads the files, see :mod:`minict.engine.archive.fsview`."""
+        """The root directory for the child process that reads the files, see :mod:`minict.engine.archive.fsview`."""
         return Tree(self.directory)
 
 
 class Tree:
-    """The files of a *directory* of the host, with what is mounted in it, read only: no link leads out of it."""
+    """The files of a host *directory* and of the mounts in it, read-only. No link leads out of it."""
 
     def __init__(self, directory: str):
         self.directory = directory
@@ -82,7 +82,7 @@ class Tree:
 
 
 class Given:
-    """The context and the Dockerfile of a build, as its arguments name them: use it in a ``with`` statement.
+    """The context and the Dockerfile that the arguments of a build name. Use it in a ``with`` statement.
 
     *directory*: a directory; or ``-``, which is standard input: an archive with the files, or a Dockerfile alone.
     *file*: the Dockerfile, relative to the caller's directory; ``-`` is standard input.  Then :attr:`text` is the
@@ -119,7 +119,7 @@ class Given:
             self.text, self.context = _content(path, bool(self.file)), Context(self.directory, path)
 
     def _read_standard_input(self) -> None:
-        """An archive becomes a directory for the time of the build; anything else is the Dockerfile."""
+        """Extract an archive into a directory for the duration of the build; anything else is the Dockerfile."""
         stream = _standard_input()
         start = stream.peek(512)[:512]
         self._making = ingest.Making(None).__enter__()
@@ -152,7 +152,7 @@ class Given:
 
 
 def is_archive(start: bytes) -> bool:
-    """Whether data that begin with *start* are a tar archive, plain or compressed.  Source: moby, pkg/archive."""
+    """Whether data beginning with *start* are a tar archive, plain or compressed.  Source: moby, pkg/archive."""
     import tarfile
 
     if start.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")):
@@ -173,8 +173,9 @@ def _standard_input():
 def _content(path: str, named: bool = True) -> bytes:
     """The content of the file *path*.
 
-    If nobody has *named* it, it is a file, and no FIFO or device: the context may belong to somebody else. Raises
-    :class:`ContainerError`; FileNotFoundError and NotADirectoryError if it is not there and nobody has named it.
+    Unless the user has *named* it, it must be a regular file and not a FIFO or device, because the context may be
+    another user's. Raises :class:`ContainerError`; FileNotFoundError and NotADirectoryError if it does not exist and
+    was not named.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (0 if named else os.O_NONBLOCK | os.O_NOCTTY))

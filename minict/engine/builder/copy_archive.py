@@ -1,15 +1,15 @@
-"""What COPY and ADD bring, as one archive of parts, with a digest of what is in it.
+"""The files that COPY and ADD copy, as one archive of parts, with a digest of its content.
 
-Each part begins with a mark that says what it is:
+Each part begins with a mark that gives its kind:
 
 =============  ==========================================================================
-``file``       one file, which is the next member; the mark's name is what it is called
-``directory``  what is in a directory: members with paths below it
-``archive``    an archive that ADD unpacks: it is the content of the next member
+``file``       one file, which is the next member; the mark has its name
+``directory``  the content of a directory: members with paths below it
+``archive``    an archive that ADD extracts: the content of the next member
 =============  ==========================================================================
 
-:mod:`.sources` writes it, and :mod:`.destination` reads it.  The digest leaves out the times of the files: a file that
-was written again with the same content is the same to the cache.
+:mod:`.sources` writes it, and :mod:`.destination` reads it.  The digest ignores the times of the files: for the cache,
+a file that was rewritten with the same content is unchanged.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ PART = "MINICT.part"  # in the pax header of a mark
 
 
 class Archive:
-    """An archive that is written into *file*, a binary file.
+    """Writes the archive into *file*, a binary file.
 
-    *owner*: user and group of all files in it; None keeps theirs.  *mode*: a function that makes the mode of the old
-    one, see :func:`.modes.parse`.
+    *owner*: user and group of all files in it; None keeps the files' own. *mode*: a function that returns the new mode
+    for an old one, see :func:`.modes.parse`.
     """
 
     def __init__(self, file, owner: tuple[int, int] | None, mode=None):
@@ -49,7 +49,7 @@ class Archive:
         self.parts = 0
 
     def begin(self, part: str, name: str) -> None:
-        """Begin a part of the kind *part*, which is called *name*."""
+        """Begin a part of the kind *part* with the name *name*."""
         self._first_names = {}
         self.parts += 1
         mark = tarfile.TarInfo(name)
@@ -94,13 +94,13 @@ class Archive:
         self._addfile(member, _Read(content, self._digest) if content else None)
 
     def finish(self) -> str:
-        """Close the archive; the digest of what is in it."""
+        """Close the archive; return the digest of its content."""
         self._tar.close()
         return self._digest.hexdigest()
 
 
 class _Read:
-    """A file that hashes what is read."""
+    """A file that hashes the data read from it."""
 
     def __init__(self, file, digest):
         self._file, self._digest = file, digest

@@ -1,4 +1,4 @@
-"""COPY and ADD: the sources become an archive with a digest, and the archive a layer."""
+"""COPY and ADD: the sources become an archive with a digest, and the archive becomes a layer."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from .plan import Copy
 
 
 class Collected:
-    """An archive in an unnamed *file* of the disk, with the *digest* of what is in it.  Close it."""
+    """An archive in an unnamed *file* on the disk, with the *digest* of its content. It must be closed."""
 
     def __init__(self) -> None:
         self.file = tempfile.TemporaryFile(prefix="minict-build-")
         self.digest, self.parts = "", 0
 
     def end(self, said: str) -> None:
-        """What the process that filled the file has said at its end."""
+        """Set the digest that the process writing the file has reported."""
         self.digest, parts = said.split()
         self.parts = int(parts)
 
@@ -38,9 +38,9 @@ class Collected:
 
 
 def collect(step: Copy, origin, owner: tuple[int, int] | None) -> list[Collected]:
-    """What the *step* brings, as archives in the order of the sources.  *origin*: a Context, an Image, or None.
+    """Collect the sources of *step*, as archives in their order.  *origin*: a Context, an Image, or None.
 
-    *owner*: of --chown, if there is one.  Raises :class:`ContainerError`.
+    *owner*: from --chown, or None.  Raises :class:`ContainerError`.
     """
     collected: list[Collected] = []
     try:
@@ -82,7 +82,7 @@ def _check(local: list[str], context: Context, options: sources.Options) -> str:
 
 
 def _local(paths: list[str], origin, owner: tuple[int, int] | None, chmod: str, options: sources.Options) -> Collected:
-    """The *paths* in a context or an image."""
+    """Collect *paths* of a context or an image."""
     collected = Collected()
     mode = modes.parse(chmod) if chmod else None
     sources.load_decompressors()
@@ -108,12 +108,13 @@ def _local(paths: list[str], origin, owner: tuple[int, int] | None, chmod: str, 
 
 
 def collected_path(path: str, origin) -> Collected:
-    """One *path* of a Context or an Image, for a mount; all of it when it is empty.  Raises :class:`ContainerError`."""
+    """Collect one *path* of a Context or an Image for a mount; an empty one means everything.  Raises
+    :class:`ContainerError`."""
     return _local([path or "/"], origin, None, "", sources.Options())
 
 
 def _remote(address: str, step: Copy, owner: tuple[int, int] | None) -> Collected:
-    """The file at an *address* of the web."""
+    """Collect the file at a URL, *address*."""
     collected = Collected()
     archive = Archive(collected.file, owner or (0, 0), modes.parse(step.chmod) if step.chmod else None)
     with remote.fetched(address, step.checksum) as found:
@@ -137,7 +138,7 @@ def _documents(step: Copy, owner: tuple[int, int] | None) -> Collected:
 
 
 def placed(parent: Image | None, collected: list[Collected], step: Copy, owner: tuple[int, int] | None) -> Image:
-    """The image that *parent* becomes with what was *collected* at its destination.  Raises :class:`ContainerError`."""
+    """The image *parent* with the *collected* files at their destination.  Raises :class:`ContainerError`."""
     several = sum(each.parts for each in collected) > 1
     sources.load_decompressors()
 
@@ -152,7 +153,8 @@ def placed(parent: Image | None, collected: list[Collected], step: Copy, owner: 
 
 
 def owner(text: str, image: Image | None, option: str = "--chown") -> tuple[int, int] | None:
-    """``USER[:GROUP]`` by the image's own tables; a user's number alone stands for the group too.  None for nothing.
+    """Resolve ``USER[:GROUP]`` with the image's own tables; a numeric user alone is the group too. None for an empty
+    text.
 
     Raises :class:`ContainerError`.
     """
@@ -188,5 +190,5 @@ def _by_name(name: str, kind: str, image: Image | None, option: str) -> tuple[in
 
 
 def fingerprint(step: Copy, collected: list[Collected], who: tuple[int, int] | None) -> str:
-    """What the layer depends on beside the files that it is put on."""
+    """What the layer depends on besides the files below it."""
     return json.dumps([step.name, step.path, step.chmod, who, step.link, [each.digest for each in collected]])

@@ -1,12 +1,11 @@
-"""Where COPY and ADD put what they bring: links at the destination are followed, and directories on the way are made.
+"""The destination of COPY and ADD: links are followed, and missing directories are made.
 
 It runs in a process whose root directory is the destination's (:mod:`minict.engine.archive.fsview`).
 
-* The destination is a directory when it ends with a slash, or is one already: then files are put into it.  A directory
-  that is copied is
-  merged into the destination, which keeps its own mode and owner when it is there.
-* Directories that are made on the way have the mode 755 whatever the umask, and the owner that --chown names, or root.
-* A file replaces a file or a link, and never a directory; a directory is merged into a directory, and replaces nothing
+* The destination is a directory if it ends with a slash or already is one: then files are copied into it. A copied
+  directory is merged into the destination, which keeps its own mode and owner if it exists.
+* New parent directories have the mode 755, whatever the umask, and the owner given by --chown, or root.
+* A file replaces a file or a link, but never a directory; a directory is merged into a directory, and replaces nothing
   else.
 
 Source: BuildKit's github.com/tonistiigi/fsutil, copy; what was seen on Docker 20.10.
@@ -29,8 +28,8 @@ _NO_LIMIT = 1 << 62
 
 
 class _Placer(extract.Unpacker):
-    """Unpacks for the owner *owner*, or for the archive's own when that is None; files and directories never change
-    places."""
+    """Extracts files with the owner *owner*, or with those in the archive if it is None. A file never replaces a
+    directory or vice versa."""
 
     def __init__(self, stream: reader.Stream, owner: tuple[int, int] | None, **limits):
         super().__init__(stream, **{"whiteouts": False, "max_bytes": _NO_LIMIT, "max_entries": _NO_LIMIT, **limits})
@@ -42,12 +41,12 @@ class _Placer(extract.Unpacker):
         super().place(member)
 
     def set_attributes(self, member: tarfile.TarInfo, path: bytes) -> None:
-        if path != b"/":  # the directory itself keeps its own, whatever an archive says of "."
+        if path != b"/":  # the directory itself keeps its attributes, whatever the archive has for "."
             super().set_attributes(member, path)
 
 
 class Destination(_Placer):
-    """Puts the parts of the archive *file* to *path*.  *several*: the sources are more than one."""
+    """Extracts the parts of the archive *file* to *path*. *several*: whether there are several sources."""
 
     def __init__(self, file, path: str, owner: tuple[int, int] | None, several: bool):
         super().__init__(reader.Stream(file), None)
@@ -56,7 +55,7 @@ class Destination(_Placer):
         self.part, self.target = "", ""
 
     def run(self) -> None:
-        """Do all of it.  Raises :class:`ContainerError`."""
+        """Extract all parts.  Raises :class:`ContainerError`."""
         try:
             super().run()
         except (tarfile.TarError, reader.NoTar, reader.Damaged, reader.Refused) as error:
@@ -74,11 +73,11 @@ class Destination(_Placer):
             super().place(member)
 
     def inside(self, name: str) -> str:
-        """The whole path of what the archive calls *name*."""
+        """The full path of the member *name*."""
         return self.target if self.part == "file" else f"{self.target}/{name}"
 
     def begin(self, part: str, name: str) -> None:
-        """A new part: find its target, and make the directories on the way."""
+        """Begin a part: find its target, and make the missing directories above it."""
         self.part = part
         is_directory = self.path.endswith(("/", "/."))
         target = os.path.realpath(self.path)
@@ -107,8 +106,8 @@ class Destination(_Placer):
         return super().make_room(path, for_directory)
 
     def unpack(self, member: tarfile.TarInfo) -> None:
-        """Unpack the archive that is the content of *member*, with the target as the root directory: it leads no
-        further."""
+        """Extract the archive that is the content of *member*, with the target as the root directory, which it cannot
+        leave."""
         content = _Content(self.stream, member.size)
         root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         os.chroot(self.target)
@@ -132,7 +131,7 @@ class Destination(_Placer):
 
 
 def make_directories(path: str, owner: tuple[int, int]) -> None:
-    """Make the directory *path*, and those above it that are missing, with the mode 755, for *owner*.  Raises
+    """Make the directory *path* and its missing parents with the mode 755, for *owner*.  Raises
     :class:`ContainerError`."""
     missing = []
     while not os.path.isdir(path):
@@ -146,7 +145,7 @@ def make_directories(path: str, owner: tuple[int, int]) -> None:
 
 
 class _Content:
-    """The next *size* bytes of *stream*, which are an archive of their own."""
+    """The next *size* bytes of *stream*, which are a complete archive."""
 
     def __init__(self, stream: reader.Stream, size: int):
         self._stream, self._left = stream, size
@@ -157,7 +156,7 @@ class _Content:
         return chunk
 
     def plain(self, name: str) -> io.RawIOBase:
-        """It decompressed, as a raw file."""
+        """The decompressed content, as a raw file."""
         start = self.read(512)
         return _Plain(start, self.read, compression.decompressor(start, name))
 
@@ -167,7 +166,7 @@ class _Content:
 
 
 class _Plain(reader.Plain):
-    """As :class:`minict.engine.archive.reader.Plain`, of what *read* gives after *start*."""
+    """As :class:`minict.engine.archive.reader.Plain`, for *start* and the data that *read* returns after it."""
 
     def __init__(self, start: bytes, read, make):
         import hashlib

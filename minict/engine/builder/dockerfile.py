@@ -1,9 +1,9 @@
-"""The Dockerfile: its stages, and their instructions with options and arguments, checked as far as no variable is
-needed.
+"""The Dockerfile: its stages, and their instructions with options and arguments, checked as far as possible without
+variables.
 
-Why no library: dockerfile-parse knows neither quotes nor here-documents as Docker reads them, and the package
-dockerfile is Docker's own parser in Go, which exists for few machines.  Source: the Dockerfile reference; BuildKit's
-package frontend/dockerfile/instructions.
+Why not a library: dockerfile-parse does not read quotes and here-documents as Docker does, and the package dockerfile
+is Docker's own parser in Go, built for few platforms.  Source: the Dockerfile reference; BuildKit's package
+frontend/dockerfile/instructions.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from . import lexer, modes, mounts, words
 from .lexer import wrong
 
 #: One instruction.  *number*: its line; *name*: such as ``COPY``; *flags*: its options, ``{"from": "base"}``, as texts,
-#: True, or lists; *args*: its arguments, pairs of name and value for ENV, LABEL and ARG; *is_list*: they stood in a
-#: list in JSON; *documents*: its here-documents; *text*: the line as it was written.
+#: True, or lists; *args*: its arguments, pairs of name and value for ENV, LABEL and ARG; *is_list*: whether they were a
+#: JSON list; *documents*: its here-documents; *text*: the line as it was written.
 Instruction = collections.namedtuple("Instruction", "number name flags args is_list documents text")
 
-#: What begins with FROM: its *number* from 0 on, its *name* or "", the *base* and the *platform* as they were written,
+#: A stage: its *number* from 0 on, its *name* or "", the *base* and the *platform* as written,
 #: its *instructions*, and its *line*.
 Stage = collections.namedtuple("Stage", "number name base platform instructions line")
 
@@ -49,7 +49,7 @@ _STAGE_NAME = re.compile(r"[a-z][a-z0-9_.-]*")
 
 
 def parse(source: lexer.Source) -> Dockerfile:
-    """The Dockerfile in the lines of *source*.  Raises :class:`ContainerError`, naming the line."""
+    """Parse the Dockerfile *source*.  Raises :class:`ContainerError`, naming the line."""
     args: list[Instruction] = []
     stages: list[Stage] = []
     for line in source.lines:
@@ -68,14 +68,14 @@ def parse(source: lexer.Source) -> Dockerfile:
 
 
 def triggers(text: str, number: int) -> list[Instruction]:
-    """The instructions in *text*, which ONBUILD has kept: all get the line *number*.  Raises
+    """Parse the instructions that ONBUILD has stored in *text*; all get the line *number*.  Raises
     :class:`ContainerError`."""
     source = lexer.read(text.encode("utf-8", "surrogateescape"))
     return [instruction(line._replace(number=number), source.escape) for line in source.lines]
 
 
 def instruction(line: lexer.Line, escape: str) -> Instruction:
-    """The instruction in *line*.  Raises :class:`ContainerError`, naming the line."""
+    """Parse the instruction in *line*.  Raises :class:`ContainerError`, naming the line."""
     try:
         return _instruction(line, escape)
     except ContainerError as error:
@@ -193,7 +193,7 @@ def _declarations(rest: str, escape: str) -> tuple[list, bool]:
 
 
 def _health(rest: str, escape: str) -> tuple[list, bool]:
-    """NONE, or CMD and a command: the first argument is that word."""
+    """``NONE``, or ``CMD`` and a command, as arguments that begin with this word."""
     if not rest:
         return [], False
     word, command = words.first_word(rest)
@@ -257,7 +257,7 @@ def _check_onbuild(each: Instruction) -> None:
 
 
 def trigger_text(each: Instruction) -> str:
-    """What the image of an ONBUILD instruction remembers: the instruction, and its here-documents."""
+    """The text of an ONBUILD instruction that the image stores: the instruction, and its here-documents."""
     text = re.sub(r"^\s*ONBUILD\s*", "", each.text, flags=re.IGNORECASE)
     return "\n".join([text, *(f"{document.text}{document.name}" for document in each.documents)])
 

@@ -1,7 +1,7 @@
-"""Layers that a step of a build makes: what it changes in the files of an image becomes an image with one layer more.
+"""Layers of build steps: the changes that a step makes to the files of an image become an image with one more layer.
 
-Nothing is executed here, and no container is made.  What a killed build leaves is a directory of the store without a
-lock, which ``minict prune`` removes.
+Nothing is executed here, and no container is made. A killed build leaves a directory in the store without a lock, which
+``minict prune`` removes.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from minict.engine.images.image import Image
 
 
 def changed(parent: Image | None, work, keep: Sequence[int] = (), apart: bool = False) -> Image:
-    """The image that *work* makes of *parent*, in a process whose root directory is the parent's files.
+    """Make a new image: *work* changes the files of *parent*, which are the root directory of its process.
 
-    *keep*: descriptors that *work* needs.  *apart*: *work* sees an empty directory instead, and what it makes there
-    goes on top; so it is without a parent.  Raises :class:`ContainerError`.
+    *keep*: descriptors that *work* needs.  *apart*: *work* sees an empty directory instead, and its content becomes the
+    new layer; the same is done without a parent.  Raises :class:`ContainerError`.
     """
     with ingest.Making(None) as making:
         for digest in parent.digests if parent else ():
@@ -38,7 +38,7 @@ def changed(parent: Image | None, work, keep: Sequence[int] = (), apart: bool = 
 
 
 def run(files, work, keep: Sequence[int] = ()) -> str:
-    """Do *work* in a process that has entered *files*, and return the text that it returns.  Raises
+    """Call *work* in a process that has entered *files*, and return the text that it returns.  Raises
     :class:`ContainerError`."""
     child = fsview.Child(files, work, list(keep))
     try:
@@ -54,7 +54,8 @@ def _from_root(directory: str, work) -> str:
 
 
 def commit(parent: Image | None, upper: str, ignore: frozenset[str] = frozenset()) -> Image:
-    """An image without a name and without words of its own: the layers of *parent*, and what is in *upper*."""
+    """Make an image without a name or a configuration of its own, from the layers of *parent* and the content of
+    *upper*."""
     bare = Image(parent.id, {**parent.document, "history": []}, parent.name) if parent else None
     return ingest.commit(bare, upper, {}, {"created_by": "a step of a build"}, ignore=ignore)
 

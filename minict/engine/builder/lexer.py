@@ -1,12 +1,11 @@
-"""The lines of a Dockerfile: what belongs together, without comments and continuation, and with its here-documents.
+"""The logical lines of a Dockerfile: joined where a line continues, without comments, and with their here-documents.
 
-* ``# escape=`` and a backtick, in the first lines, makes that the escape character; ``# syntax=`` and ``# check=`` are
-  read over.
-* A line that ends with the escape character goes on in the next one.  Comments and empty lines in between count for
-  nothing.
-* ``<<NAME`` in RUN, COPY and ADD takes the lines that follow, up to one with NAME alone.
+* ``# escape=`` and a backtick, in the first lines, makes the backtick the escape character; ``# syntax=`` and
+  ``# check=`` are ignored.
+* A line that ends with the escape character continues in the next one. Comments and empty lines in between are ignored.
+* ``<<NAME`` in RUN, COPY and ADD takes the following lines, up to a line that is exactly NAME.
 
-Bytes that are not UTF-8 come through unchanged (as surrogates).
+Bytes that are not UTF-8 are kept (as surrogates).
 Source: the Dockerfile reference, "Format" and "Here-Documents"; BuildKit's package frontend/dockerfile/parser.
 """
 
@@ -36,7 +35,7 @@ _WITH_DOCUMENTS = ("RUN", "COPY", "ADD")
 
 
 def read(data: bytes) -> Source:
-    """The lines of the Dockerfile *data*.  Raises :class:`ContainerError`, naming the line."""
+    """Split the Dockerfile *data* into logical lines.  Raises :class:`ContainerError`, naming the line."""
     return _Reader(data).read()
 
 
@@ -46,7 +45,7 @@ def wrong(number: int, what: str) -> ContainerError:
 
 
 def here_document(word: str) -> Document | None:
-    """The here-document that *word* announces, without its text; None when it announces none."""
+    """The here-document that *word* begins, without its text; None if it does not begin one."""
     match = _HERE_DOCUMENT.fullmatch(word)
     if not match or not match[3]:
         return None
@@ -61,7 +60,7 @@ def here_document(word: str) -> Document | None:
 
 
 def without_tabs(text: str) -> str:
-    """*text* as ``<<-`` wants it: without the tabs at the beginning of its lines."""
+    """*text* without the tabs at the beginning of its lines, as ``<<-`` demands."""
     return re.sub(r"^\t+", "", text, flags=re.MULTILINE)
 
 
@@ -88,7 +87,7 @@ class _Reader:
         return Source(self.lines, self.escape)
 
     def directives(self) -> None:
-        """``# escape=``, ``# syntax=`` and ``# check=``, as long as nothing else has come."""
+        """Read ``# escape=``, ``# syntax=`` and ``# check=``, which come before everything else."""
         seen = set()
         for number, row in enumerate(self.rows, 1):
             match = _DIRECTIVE.match(row.strip("\r\n").lstrip())
@@ -104,7 +103,7 @@ class _Reader:
                 self.set_escape(match[2])
 
     def instruction(self) -> str:
-        """The next line with all that continue it; empty for a comment or an empty line."""
+        """The next line with its continuation lines; empty for a comment or an empty line."""
         text, goes_on = self.piece(self.take().lstrip())
         while goes_on and self.place < len(self.rows):
             row = self.take()
@@ -114,7 +113,7 @@ class _Reader:
         return text if text.strip() else ""
 
     def take(self) -> str:
-        """The next row without its end; empty for a comment."""
+        """The next physical line without its newline; empty for a comment."""
         row = self.rows[self.place].rstrip("\r\n")
         self.place += 1
         return "" if row.lstrip().startswith("#") else row
@@ -125,20 +124,20 @@ class _Reader:
         return (row[: match.start()], True) if match else (row, False)
 
     def documents(self, number: int, text: str) -> list[Document]:
-        """The here-documents that the instruction *text* announces, taken from the rows that follow."""
+        """The here-documents that the instruction *text* begins, taken from the following lines."""
         if "<<" not in text or not self.may_announce(text):
             return []
         return [self.document(number, found) for word in substitution.raw_words(text) if (found := here_document(word))]
 
     def may_announce(self, text: str) -> bool:
-        """Whether here-documents can follow: after RUN, COPY and ADD, unless a list in JSON follows; also behind
-        ONBUILD."""
+        """Whether here-documents can follow: after RUN, COPY and ADD, also in ONBUILD, unless the arguments are a JSON
+        list."""
         name, _, rest = words.split_instruction(text, self.escape)
         if name.upper() == "ONBUILD":
             name, _, rest = words.split_instruction(rest, self.escape)
         try:
             return name.upper() in _WITH_DOCUMENTS and words.json_words(rest) is None
-        except ContainerError:  # a mistake that is told when the instruction is read
+        except ContainerError:  # an error that is reported when the instruction is parsed
             return False
 
     def document(self, number: int, document: Document) -> Document:

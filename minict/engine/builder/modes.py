@@ -1,4 +1,4 @@
-"""``--chmod``: a mode as octal digits, or as chmod(1) takes it: ``u=rwX,go-w``.
+"""``--chmod``: a mode as octal digits, or in the form of chmod(1): ``u=rwX,go-w``.
 
 Source: chmod(1); BuildKit's COPY --chmod.
 """
@@ -17,7 +17,7 @@ _PERMISSIONS = {"r": 0o444, "w": 0o222, "x": 0o111}
 
 
 def parse(text: str):
-    """The function that makes a file's new mode of its old one, ``new(mode, is_directory)``.  Raises
+    """The function that returns a file's new mode for its old one, ``new(mode, is_directory)``.  Raises
     :class:`ContainerError`."""
     if re.fullmatch(r"[0-7]+", text):
         number = int(text, 8)

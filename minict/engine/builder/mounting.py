@@ -1,7 +1,7 @@
-"""What ``RUN --mount`` gives a command: directories made ready on the host, for the time of one step.
+"""The mounts of ``RUN --mount``: directories prepared on the host for the duration of one step.
 
-Caches lie below ``MINICT_ROOT/images/mounts`` and stay until ``minict builder prune``.  Everything else is made in a
-directory of the store that goes with the step.
+Caches lie below ``MINICT_ROOT/images/mounts`` and stay until ``minict builder prune``.  Everything else is in a
+directory of the store that is removed after the step.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Mounting:
             self._show(self._file(id, value, mode, (mount.uid or 0, mount.gid or 0)), target)
 
     def add_bind(self, mount: Mount, origin) -> None:
-        """A copy of what the mount shows: what a command writes into it goes with the step."""
+        """Copy the source of the mount: what a command writes into it is discarded after the step."""
         place = self._directory()
         name = extract(mount.source, origin, place) if origin is not None else ""
         self._show(f"{place}/{name}" if name else place, mount.target, mount.read_only)
@@ -112,8 +112,8 @@ class Mounting:
         self._show(content, mount.target, mount.read_only)
 
     def _held(self, directory: str, mount: Mount) -> str:
-        """The cache's directory, locked as ``sharing`` says: by several, by one after the other, or each has one of
-        its own."""
+        """The cache's directory, locked as ``sharing`` demands: shared, held by one build at a time, or a private one
+        for each."""
         number = 0
         while True:
             path = directory if number == 0 else f"{directory}.{number}"
@@ -144,12 +144,12 @@ def extract(source: str, origin, place: str) -> str:
 
 
 def key(mounts: list[tuple[Mount, object]]) -> list:
-    """What the layer of a RUN step depends on: what the mounts show, and not what secrets and caches hold."""
+    """The mounts' part of a RUN step's cache key: what bind mounts show, but not the content of secrets and caches."""
     return [[*mount, digest(mount, origin)] for mount, origin in mounts]
 
 
 def digest(mount: Mount, origin) -> str:
-    """What is in a bind mount of a context, or which layers an image has."""
+    """A digest of the files in a bind mount of a context, or the layers of an image."""
     if mount.type != "bind" or origin is None:
         return ""
     if isinstance(origin, Image):
@@ -163,12 +163,12 @@ def _cache_directory(id: str) -> str:
 
 
 def directory() -> str:
-    """Where caches lie."""
+    """The directory of the caches."""
     return f"{store.store()}/mounts"
 
 
 def forget() -> int:
-    """Remove the caches that no build uses just now; how many those were."""
+    """Remove the caches that no build is using; return their number."""
     removed = 0
     for name in names_in(directory()):
         path = f"{directory()}/{name}"

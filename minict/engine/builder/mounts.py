@@ -1,4 +1,4 @@
-"""``RUN --mount``: what a command may use while it runs, but which is not part of the layer.
+"""``RUN --mount``: files that a command can use while it runs, and that do not become part of the layer.
 
 Source: the Dockerfile reference, "RUN --mount"; BuildKit's package frontend/dockerfile/instructions,
 commands_runmount.go.
@@ -11,8 +11,8 @@ import collections
 from minict.runtime.errors import ContainerError
 
 #: One mount.  *type*: bind, cache, tmpfs or secret; *source*: a path in the stage, image or context *origin* ("" is the
-#: context); *target*: where it is seen, from the working directory on; *read_only*; *size* of a tmpfs, in bytes; *id*
-#: of a cache or a secret; *sharing* of a cache; *required* and *variable* of a secret; *mode*, *uid* and *gid*, or
+#: context); *target*: the mount point, relative to the working directory; *read_only*; *size* of a tmpfs, in bytes;
+#: *id* of a cache or a secret; *sharing* of a cache; *required* and *variable* of a secret; *mode*, *uid* and *gid*, or
 #: None.
 Mount = collections.namedtuple(
     "Mount", "type origin source target read_only size id sharing required variable mode uid gid"
@@ -49,14 +49,15 @@ _TRUE, _FALSE = ("1", "t", "true", ""), ("0", "f", "false")
 
 
 def check(text: str) -> None:
-    """Raise :class:`ContainerError` for what is wrong in *text*, whatever values its variables have."""
+    """Raise :class:`ContainerError` for an error in *text* that does not depend on its variables."""
     values = _values(text)
     if not any("$" in value for value in values.values()):
         _checked(text, values)
 
 
 def expanded(text: str, expand) -> Mount:
-    """The mount that *text* describes; *expand* gives each value its variables.  Raises :class:`ContainerError`."""
+    """The mount that *text* describes; *expand* expands the variables in each value.  Raises
+    :class:`ContainerError`."""
     values = _values(text)
     return _checked(text, {key: value if key == "from" else expand(value) for key, value in values.items()})
 

@@ -1,4 +1,4 @@
-"""What ``--output`` makes of an image beside the one in the store: a directory, or an archive.
+"""``--output``: exports of an image, besides the one in the store: a directory, or an archive.
 
 Source: docker-buildx-build(1), "--output".
 """
@@ -37,7 +37,7 @@ def parse(text: str) -> Output:
 
 
 def write(output: Output, image: Image) -> None:
-    """Write *image* to where *output* says.  Raises :class:`ContainerError`."""
+    """Write *image* to the destination that *output* names.  Raises :class:`ContainerError`."""
     if output.type == "local":
         _to_directory(image, output.destination)
     elif output.type == "tar":

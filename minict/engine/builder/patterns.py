@@ -1,8 +1,9 @@
 """Patterns for paths: those of COPY, which are Go's filepath.Match, and those of .dockerignore, which are moby's
 patternmatcher.
 
-In both ``*`` is any part of a name, ``?`` one character, ``[a-z]`` and ``[^a-z]`` one of these or none of them, and a
-backslash protects.  Only in .dockerignore ``**`` is any number of directories, and ``!`` takes back what was left out.
+In both, ``*`` matches any part of a name, ``?`` one character, ``[a-z]`` and ``[^a-z]`` a character in or outside a
+range, and a backslash escapes. Only in .dockerignore, ``**`` matches any number of directories, and ``!`` includes a
+path again.
 
 Source: Go's path/filepath, Match; github.com/moby/patternmatcher.
 """
@@ -16,12 +17,12 @@ from minict.runtime.errors import ContainerError
 
 
 def has_wildcards(text: str) -> bool:
-    """Whether *text* is a pattern and no plain name."""
+    """Whether *text* is a pattern and not a plain name."""
     return re.search(r"(?:^|[^\\])(?:\\\\)*[*?\[]", text) is not None
 
 
 def unescaped(text: str) -> str:
-    """The plain name *text* without the backslashes that protect."""
+    """The plain name *text* without its escaping backslashes."""
     return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
 
 
@@ -33,7 +34,7 @@ class Match:
 
 
 def compile_match(pattern: str) -> Match:
-    """Go's filepath.Match for *pattern*, to be asked for whole paths.  Raises :class:`ContainerError`."""
+    """Go's filepath.Match for *pattern*, as a function of whole paths.  Raises :class:`ContainerError`."""
     result, place = [], 0
     while place < len(pattern):
         character = pattern[place]
@@ -53,7 +54,7 @@ def compile_match(pattern: str) -> Match:
 
 
 def _bracket(pattern: str, place: int) -> tuple[str, int]:
-    """The class of characters that begins at *place*, as a regular expression, and the place after it."""
+    """The character class that begins at *place*, as a regular expression, and the position after it."""
     place += 1
     negated = pattern.startswith("^", place)
     place += negated
@@ -75,7 +76,7 @@ def _bracket_character(pattern: str, place: int) -> tuple[str, int]:
         place += 1
     elif place < len(pattern) and pattern[place] in "-]":
         raise _bad(pattern)
-    if place >= len(pattern) - 1:  # the closing bracket is still to come
+    if place >= len(pattern) - 1:  # the closing bracket may follow
         raise _bad(pattern)
     return pattern[place], place + 1
 
@@ -87,7 +88,7 @@ def _bad(pattern: str) -> ContainerError:
 
 
 class Matcher:
-    """The lines of a .dockerignore, or the patterns of --exclude.  Raises :class:`ContainerError` for what is no
+    """The lines of a .dockerignore, or the patterns of --exclude.  Raises :class:`ContainerError` for an invalid
     pattern."""
 
     def __init__(self, patterns: list[str]):
@@ -108,7 +109,7 @@ class Matcher:
         return bool(self._patterns)
 
     def matches(self, path: str) -> bool:
-        """Whether the last pattern that matches *path*, or a directory above it, is one without ``!``."""
+        """Whether the last pattern matching *path* or a directory above it has no ``!``."""
         parts = path.split("/")
         above = ["/".join(parts[:length]) for length in range(len(parts), 0, -1)]
         matched = False
@@ -125,7 +126,7 @@ def clean(path: str) -> str:
 
 
 def _compile(pattern: str):
-    """The function that says whether a path matches *pattern*, as moby's patternmatcher does."""
+    """A function that tests whether a path matches *pattern*, as moby's patternmatcher does."""
     result, place, kind = [], 0, "exact"
     while place < len(pattern):
         first = place == 0
@@ -165,11 +166,12 @@ def _compile(pattern: str):
 
 
 _WILDCARDS = ("[^/]*", ".*", "(?:.*/)?")
-_MOST_WILDCARDS = 3  # of an expression that the module re may try: its time grows with a path's length to this power
+# the most wildcards in an expression for the module re, whose time grows with the path's length to this power
+_MOST_WILDCARDS = 3
 
 
 def _matching(parts: list[str]):
-    """The function that says whether all of a path matches the expressions *parts*, each of which is one of
+    """A function that tests whether a whole path matches the expressions *parts*, each of which is one of
     :data:`_WILDCARDS` or stands for one character."""
     parts = [part for place, part in enumerate(parts) if part not in _WILDCARDS or parts[place - 1 : place] != [part]]
     if sum(part in _WILDCARDS for part in parts) <= _MOST_WILDCARDS:
@@ -180,8 +182,8 @@ def _matching(parts: list[str]):
 
 
 def _simulate(steps: list, path: str) -> bool:
-    """The same in a time that grows with the length of *path* times the number of *steps*: all places that may have
-    been reached are kept at once."""
+    """The same in time proportional to the length of *path* times the number of *steps*: all possible positions are
+    tracked at once."""
     places = {0}
     for step in steps:
         if not places:

@@ -1,8 +1,7 @@
-"""What a build will do, found out before any of it is done: the stages that are needed, and in each the steps with all
-their values.
+"""The plan of a build, made before its first step: the stages that are needed, and their steps with all values.
 
-So a mistake anywhere is an error before the first step.  Variables depend on base images, and on no file in them: those
-images are fetched here.
+So every mistake is an error before the first step. Variables depend on the configuration of base images, but not on
+their files: these images are fetched here.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from . import configuration, dockerfile, lexer, modes, mounts, scopes, substitut
 from .context import Context
 from .dockerfile import Instruction, Stage
 
-#: An instruction that changes no file: what the *history* says of it.
+#: An instruction that changes no files: its text in the *history*.
 Note = collections.namedtuple("Note", "number name shown history")
 
 #: RUN.  *command*: its words; *script*: the text of a here-document that is executed as a file, with its name;
@@ -49,9 +48,9 @@ _GIT = re.compile(r"(git://|git@|ssh://)|https?://.*\.git(#.*)?$")
 class Planned:
     """A stage with its steps.
 
-    *base*: the :class:`Image` or the stage that it begins with, None for nothing.  *config*: what its image will say of
-    containers; *author*: of MAINTAINER.  *scope*: its variables.  *platform*: what it is for, or None.  *has_cmd*:
-    whether it has a CMD of its own.
+    *base*: the :class:`Image` or the stage that it begins with, or None.  *config*: the configuration of its
+    image; *author*: from MAINTAINER. *scope*: its variables. *platform*: its platform, or None. *has_cmd*: whether it
+    has a CMD of its own.
     """
 
     def __init__(
@@ -108,8 +107,8 @@ class Planner:
         return found
 
     def plan(self) -> Planned:
-        """The stage that is to be built, after those that it needs: :attr:`done`.  Raises :class:`ContainerError`."""
-        for stage in self.recipe.stages:  # also what is not needed must make sense
+        """Plan the stage to build, after the stages that it needs: :attr:`done`.  Raises :class:`ContainerError`."""
+        for stage in self.recipe.stages:  # unneeded stages must be valid too
             for each in stage.instructions:
                 self._check_origins(stage, each)
         return self._planned(self.target)
@@ -126,7 +125,7 @@ class Planner:
     # ---- stages
 
     def _stage_called(self, name: str, before: int) -> Stage | None:
-        """The last stage called *name*, or with that number, of those before the number *before*."""
+        """The last stage with this *name* or number among the stages before the number *before*."""
         stages = self.recipe.stages[:before]
         found = [stage for stage in stages if stage.name and stage.name == name.lower()]
         if not found and name.isascii() and name.isdecimal() and len(name) < 10 and int(name) < len(stages):
@@ -151,7 +150,7 @@ class Planner:
         return planned
 
     def _begin(self, stage: Stage) -> Planned:
-        """The stage without a step yet: with the configuration, and the variables, of its base."""
+        """A new stage without steps, with the configuration and the variables of its base."""
         name = substitution.expand(stage.base, self.globals, self.recipe.escape)
         if not name:
             raise ContainerError(f"{stage.base} expands to nothing: set the ARG with --build-arg")
@@ -190,7 +189,7 @@ class Planner:
         return self._image(name, platform)
 
     def _named(self, name: str):
-        """What --build-context gives the *name*: a Context, an image, a stage; or None."""
+        """The value of --build-context for *name*: a Context, an image or a stage; or None."""
         value = self.contexts.get(name) or self.contexts.get(name.removesuffix(":latest"))
         if value is None or isinstance(value, Context):
             return value
@@ -203,7 +202,7 @@ class Planner:
         return self.images[name, platform]
 
     def _origin(self, name: str, stage: Stage):
-        """What --from=NAME, or from=NAME of a mount, means: a Context, a Planned stage, an Image, or None for
+        """Resolve --from=NAME, or from=NAME of a mount, to a Context, a Planned stage, an Image, or None for
         scratch."""
         found = self._named(name)
         if found is not None:
@@ -336,7 +335,7 @@ def _document_text(document: lexer.Document, variables: dict[str, str]) -> str:
 
 
 def _joined(directory: str, path: str) -> str:
-    """*path* from *directory* on; a slash at its end stays, and ``.`` is a directory too."""
+    """*path* relative to *directory*; a slash at its end stays, and ``.`` is a directory too."""
     joined = posixpath.normpath(posixpath.join("/", directory, path))
     joined = "/" + joined.lstrip("/")
     is_directory = path in ("", ".") or path.endswith(("/", "/."))
@@ -344,7 +343,7 @@ def _joined(directory: str, path: str) -> str:
 
 
 def _command(config: dict, each: Instruction) -> tuple[list[str], tuple[str, str] | None]:
-    """The words of RUN, and its script if the text of a here-document names its own program (``#!``)."""
+    """The arguments of RUN, and its script if a here-document names its own interpreter (``#!``)."""
     if not each.documents:
         return configuration.shell_command(config, each), None
     text, first = each.args[0], each.documents[0]
@@ -358,7 +357,7 @@ def _command(config: dict, each: Instruction) -> tuple[list[str], tuple[str, str
 
 
 def _at(number: int, name: str, error: ContainerError) -> ContainerError:
-    """*error* with the line and the instruction in which it was found."""
+    """*error* with the line and the instruction that caused it."""
     if str(error).startswith("line "):
         return error
     return ContainerError(f"line {number} of the Dockerfile, {name}: {error}", errno=error.errno, status=error.status)

@@ -1,4 +1,4 @@
-"""ADD of an address of the web.  Source: the Dockerfile reference, "ADD", and its option --checksum."""
+"""ADD with a URL.  Source: the Dockerfile reference, "ADD", and its option --checksum."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import tempfile
 
 from minict.runtime.errors import ContainerError
 
-#: What was fetched: a *file* at its beginning, its *name*, its *size* in bytes, and the *time* that the server gives
-#: it, or 0.
+#: A downloaded file: *file*, positioned at its beginning, its *name*, its *size* in bytes, and the *time* from the
+#: server, or 0.
 Fetched = collections.namedtuple("Fetched", "file name size time")
 
 _MAX_BYTES = 4 << 30
@@ -18,13 +18,13 @@ _CHUNK = 1 << 20
 
 
 def is_remote(source: str) -> bool:
-    """Whether *source* is an address of the web."""
+    """Whether *source* is a URL."""
     return source.startswith(("http://", "https://"))
 
 
 @contextlib.contextmanager
 def fetched(address: str, checksum: str):
-    """What is at *address*; it must have the *checksum*, ``sha256:…``, if there is one.  Raises
+    """Download *address*; if a *checksum*, ``sha256:…``, is given, the file must have it.  Raises
     :class:`ContainerError`."""
     import hashlib
     import urllib.parse
@@ -32,8 +32,8 @@ def fetched(address: str, checksum: str):
     from minict.engine.distribution import transport
 
     host = transport.host_of(address)
-    # like that of a registry, the server may be near, but not where a cloud tells its machines their secrets; and
-    # where it sends us may not be nearer than it is itself
+    # like a registry, the server may be near, but not a cloud's metadata server; and its redirects may not lead nearer
+    # than the server itself
     server = transport.Transport(_origin(address), transport.default_context(), nearest=transport.THIS_MACHINE)
     digest = hashlib.sha256()
     with tempfile.TemporaryFile(prefix="minict-build-") as file:

@@ -1,10 +1,10 @@
-"""Which variables have which values where: ARG, ENV, and what is there without either.
+"""The scopes of variables: ARG, ENV, and predefined ones.
 
-* An ARG before the first FROM counts in the FROM lines, and in a stage that declares it again without a value.
-* In a stage the later of ARG and ENV counts.  A stage that begins with another one inherits both.
-* ``--build-arg`` goes before the default of an ARG, and means nothing where no ARG names it.
-* ``BUILDPLATFORM``, ``TARGETPLATFORM`` and the like are there for each stage that declares them.
-* The variables of proxies need no ARG: RUN sees them, and the cache does not.
+* An ARG before the first FROM is visible in the FROM lines, and in a stage that declares it again without a value.
+* In a stage, the later of ARG and ENV applies. A stage based on another one inherits both.
+* ``--build-arg`` overrides the default of an ARG, and has no effect without an ARG of that name.
+* ``BUILDPLATFORM``, ``TARGETPLATFORM`` and the like are available in each stage that declares them.
+* The variables of proxies do not need an ARG: RUN sees them, and the cache key ignores them.
 
 Source: the Dockerfile reference, "ARG"; BuildKit's package frontend/dockerfile/dockerfile2llb.
 """
@@ -19,7 +19,7 @@ _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 
 
 def platform_arguments(here: dict, target: dict, stage: str, given: dict[str, str]) -> dict[str, str]:
-    """The ARGs that need no value: of this machine, and of the platform that the image is for."""
+    """The predefined ARGs: about this machine, and about the platform of the image."""
     values = {}
     for prefix, platform in (("BUILD", here), ("TARGET", target)):
         parts = [platform["os"], platform["architecture"], platform.get("variant", "")]
@@ -32,7 +32,7 @@ def platform_arguments(here: dict, target: dict, stage: str, given: dict[str, st
 def global_arguments(
     declared: list[Instruction], values: dict[str, str], given: dict[str, str], escape: str
 ) -> dict[str, str]:
-    """The values of ARGs before the first FROM, beside *values*.  Raises :class:`ContainerError`."""
+    """The values of the ARGs before the first FROM, in addition to *values*.  Raises :class:`ContainerError`."""
     values = dict(values)
     for each in declared:
         for name, default in each.args:
@@ -44,9 +44,7 @@ def global_arguments(
 
 
 def proxies(given: dict[str, str]) -> dict[str, str]:
-    """The variables of proxies among the ARGs that were *given*, in small and in capital letters: programs read
-    either.
-    """
+    """The variables of proxies among the *given* ARGs, in lower and in upper case: programs read either."""
     found = {name: value for name, value in given.items() if name.upper() in _PROXIES}
     return {form: value for name, value in found.items() for form in (name.lower(), name.upper())}
 
@@ -54,8 +52,8 @@ def proxies(given: dict[str, str]) -> dict[str, str]:
 class Scope:
     """The variables of one stage.
 
-    *variables*: all that has a value, by ENV and ARG.  *declared*: the ARGs, in their order.  *given*: values of
-    --build-arg; *outer*: those of ARGs before the first FROM.
+    *variables*: those with a value from ENV or ARG. *declared*: the ARGs, in their order. *given*: values of
+    --build-arg; *outer*: values of the ARGs before the first FROM.
     """
 
     def __init__(
@@ -70,19 +68,19 @@ class Scope:
         self.given, self.outer, self.escape = given, outer, escape
 
     def inherited(self) -> Scope:
-        """The scope of a stage that begins with this one."""
+        """The scope of a stage that is based on this one."""
         return Scope(self.variables, self.declared, self.given, self.outer, self.escape)
 
     def expand(self, word: str) -> str:
-        """One word with the values of its variables.  Raises :class:`ContainerError`."""
+        """Expand the variables in one word.  Raises :class:`ContainerError`."""
         return substitution.expand(word, self.variables, self.escape)
 
     def split(self, word: str) -> list[str]:
-        """A word that may become several.  Raises :class:`ContainerError`."""
+        """Expand the variables in a word, which may become several words.  Raises :class:`ContainerError`."""
         return substitution.split(word, self.variables, self.escape)
 
     def declare(self, name: str, default: str | None) -> str | None:
-        """ARG: the value that the variable *name* has from now on, None for none.  Raises :class:`ContainerError`."""
+        """ARG: the value of the variable *name* from now on, or None.  Raises :class:`ContainerError`."""
         value: str | None
         if name in self.given:
             value = self.given[name]

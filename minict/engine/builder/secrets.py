@@ -1,4 +1,4 @@
-"""``--secret``: values for RUN --mount=type=secret, from files or variables of the caller.
+"""``--secret``: values for RUN --mount=type=secret, from the caller's files or environment.
 
 Source: docker-buildx-build(1), "--secret".
 """

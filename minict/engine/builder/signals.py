@@ -1,4 +1,4 @@
-"""A build that is ended by a signal puts everything away first, and then ends by that signal."""
+"""A build that receives a signal cleans up first, and then ends by that signal."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Interrupted(BaseException):
 
 
 class Interruptible:
-    """``with Interruptible():`` a signal that ends raises :class:`Interrupted`, once; at the end this process ends by
+    """``with Interruptible():`` a terminating signal raises :class:`Interrupted`, once; at the end this process ends by
     it.
 
-    Only in the main thread: elsewhere Python sends no signal.
+    Only in the main thread: Python delivers signals to no other.
     """
 
     def __enter__(self) -> Interruptible:

@@ -1,4 +1,4 @@
-"""What COPY, ADD and ``RUN --mount`` take, out of a context, a stage or an image: found, and written into an archive.
+"""Find the sources of COPY, ADD and ``RUN --mount`` in a context, a stage or an image, and write them into an archive.
 
 It runs in a process whose root directory is the source (:mod:`minict.engine.archive.fsview`), so that links lead
 nowhere else. Source: BuildKit's solver/llbsolver/file and github.com/tonistiigi/fsutil, copy; what was seen on Docker
@@ -20,28 +20,29 @@ from minict.runtime.errors import ContainerError
 from . import patterns
 from .copy_archive import Archive
 
-#: How sources are taken.  *excludes*: a Matcher of --exclude; *unpack*: archives are to be unpacked; *parents*: paths
-#: keep their directories.
+#: How to copy sources. *excludes*: a Matcher for --exclude; *unpack*: extract archives; *parents*: keep the directories
+#: of paths.
 Options = collections.namedtuple("Options", "excludes unpack parents", defaults=(patterns.Matcher([]), False, False))
 
 
 class Finder:
-    """Writes what sources mean into *archive*.  *ignore*: the Matcher of .dockerignore; *label*: what messages call
-    the source."""
+    """Writes the files that sources match into *archive*. *ignore*: the Matcher of .dockerignore; *label*: the name of
+    the source in messages."""
 
     def __init__(self, archive: Archive | None, label: str, ignore: patterns.Matcher, options: Options):
         self.archive: Archive = archive  # type: ignore[assignment]  # none is needed to check
         self.label, self.ignore, self.options = label, ignore, options
 
     def add(self, source: str) -> None:
-        """Add what *source*, a path or a pattern, means.  Raises :class:`ContainerError` when a path is not there."""
+        """Add the files that *source*, a path or a pattern, matches. Raises :class:`ContainerError` for a missing
+        path."""
         if self.options.parents:
             return self._add_with_parents(source)
         for path in self._found(source):
             self._add_path(os.path.realpath(path), posixpath.basename(path), source)
 
     def check(self, source: str) -> None:
-        """Raise :class:`ContainerError` when *source* is a path that is not there; a pattern may mean nothing."""
+        """Raise :class:`ContainerError` if *source* is a missing path; a pattern may match nothing."""
         if not self.options.parents:
             for path in self._found(source):
                 self._existing(os.path.realpath(path), source)
@@ -53,7 +54,7 @@ class Finder:
     # ---- which paths
 
     def _found(self, source: str) -> list[str]:
-        """The paths that *source* means, in their order."""
+        """The paths that *source* matches, in their order."""
         path = posixpath.normpath("/" + source)
         parts = path.lstrip("/").split("/")
         plain = next((number for number, part in enumerate(parts) if patterns.has_wildcards(part)), len(parts))
@@ -71,7 +72,7 @@ class Finder:
         return [path for path in found if self._is_visible(path)]
 
     def _is_visible(self, path: str) -> bool:
-        """Whether .dockerignore shows *path*: itself, or something below it."""
+        """Whether .dockerignore lets *path*, or something below it, through."""
         if path == "/" or not self.ignore.matches(path[1:]):
             return True
         return self.ignore.has_exceptions and _is_directory(path) and any(self._below(path, self._skips(path, False)))
@@ -86,7 +87,7 @@ class Finder:
                 raise
             raise self._missing(source) from None
         if stat.S_ISLNK(status.st_mode) or not self._is_visible(path):
-            # a link that is still one leads round in a circle
+            # what is still a link is part of a circle of links
             raise self._missing(source)
         return status
 
@@ -108,7 +109,7 @@ class Finder:
             self.archive.add(path, name)
 
     def _add_with_parents(self, source: str) -> None:
-        """``--parents``: everything that matches, below the directories on the way to it, from ``/./`` on."""
+        """``--parents``: add each match below its parent directories, from ``/./`` on."""
         pivot, has_pivot, pattern = source.partition("/./")
         pivot, pattern = (pivot, pattern) if has_pivot else ("", source)
         pattern = posixpath.normpath("/" + pattern).lstrip("/")
@@ -125,14 +126,13 @@ class Finder:
             self.archive.add(f"{top.rstrip('/')}/{below}", below)
 
     def _skips(self, top: str, excludes: bool = True):
-        """The function that says of a path below *top* whether it is left out."""
+        """A function that tells whether a path below *top* is excluded."""
         prefix = f"{top[1:]}/" if top != "/" else ""
         ignore, exclude = self.ignore, self.options.excludes if excludes else None
         return lambda path: bool(ignore and ignore.matches(prefix + path)) or bool(exclude and exclude.matches(path))
 
     def _below(self, top: str, skips, into_skipped: bool = False):
-        """The paths below the directory *top* that *skips* lets through, each after the directories in which it
-        lies."""
+        """The paths below the directory *top* that *skips* does not exclude, each after its parent directories."""
         into_skipped = into_skipped or self.ignore.has_exceptions or self.options.excludes.has_exceptions
         done: set[str] = {""}
         waiting = [(name, False) for name in reversed(_names(top))]
@@ -173,12 +173,12 @@ def _is_directory(path: str) -> bool:
 
 
 def load_decompressors() -> None:
-    """Load what reading compressed archives needs, before a process enters a place where it can load nothing."""
+    """Load the modules for compressed archives, before a process enters a root directory without them."""
     for start in (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0"):
         compression.decompressor(start)
     try:
         compression.zstd()
-    except ContainerError:  # then an archive that needs it is refused when it comes
+    except ContainerError:  # an archive that needs it is refused later
         pass
 
 
@@ -192,8 +192,8 @@ def _is_archive(path: str) -> bool:
 
 
 def first_member(fd: int, path: str) -> tarfile.TarInfo | None:
-    """The first member of the archive that *fd* reads; None when it is none.  Raises :class:`ContainerError` for a
-    hostile one."""
+    """The first member of the archive that *fd* reads; None if it is not an archive.  Raises :class:`ContainerError`
+    for a hostile one."""
     import hashlib
 
     start = os.pread(fd, 512, 0)

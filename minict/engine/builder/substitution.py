@@ -1,11 +1,11 @@
 """Variables, quotes and escapes in the words of a Dockerfile, by BuildKit's rules.
 
-A word is found first, by blanks and quotes; then each word is expanded by itself.  So a value with blanks in it stays
-one word.
+A text is first split into words at blanks outside of quotes; then each word is expanded by itself. So a value with
+blanks stays one word.
 
 =============================  ===================================================================================
-``'…'``                        everything in it is taken as it is
-``"…"``                        variables are expanded; the escape character protects ``"``, ``$`` and itself
+``'…'``                        everything in it is literal
+``"…"``                        variables are expanded; the escape character escapes ``"``, ``$`` and itself
 ``\\x``                         outside of quotes: x, whatever it is.  ``# escape=`` may make it a backtick
 ``$NAME``  ``${NAME}``         the value, or nothing
 ``${NAME:-x}``  ``${NAME-x}``  the value, or x when there is none (with the colon: or when it is empty)
@@ -16,7 +16,7 @@ one word.
 ``${NAME/p/r}``                the value with r in the place of the first match of p; ``${NAME//p/r}``: of all
 =============================  ===================================================================================
 
-In a pattern ``*`` is any text, ``?`` one character, and a backslash protects.
+In a pattern, ``*`` matches any text, ``?`` one character, and a backslash escapes.
 Source: the Dockerfile reference, "Environment replacement"; BuildKit's package frontend/dockerfile/shell.
 """
 
@@ -26,7 +26,7 @@ import re
 
 from minict.runtime.errors import ContainerError
 
-_SPECIAL = "@*#?-$!0"  # what a shell calls special parameters: names of one character
+_SPECIAL = "@*#?-$!0"  # the special parameters of a shell: names of one character
 
 
 def is_space(character: str) -> bool:
@@ -35,12 +35,12 @@ def is_space(character: str) -> bool:
 
 
 def expand(text: str, variables: dict[str, str], escape: str = "\\") -> str:
-    """*text*, one word, without its quotes, and with the values of its variables.  Raises :class:`ContainerError`."""
+    """Expand the variables in *text*, one word, and remove its quotes.  Raises :class:`ContainerError`."""
     return _Expansion(text, variables, escape).whole()[0]
 
 
 def expand_document(text: str, variables: dict[str, str]) -> str:
-    """*text*, a here-document, with the values of its variables: quotes mean nothing in it.  Raises
+    """Expand the variables in *text*, a here-document, in which quotes have no meaning.  Raises
     :class:`ContainerError`."""
     return _Expansion(text, variables, "\\", quotes=False).whole()[0]
 
@@ -51,7 +51,7 @@ def split(text: str, variables: dict[str, str], escape: str = "\\") -> list[str]
 
 
 def raw_words(text: str) -> list[str]:
-    """The words of the line of a shell, with their quotes, escapes and variables; none when a quote has no end."""
+    """The words of a shell's line, with their quotes, escapes and variables; none if a quote has no end."""
     try:
         return _Expansion(text, {}, "\\", raw=True).whole()[1]
     except ContainerError:
@@ -59,13 +59,13 @@ def raw_words(text: str) -> list[str]:
 
 
 def unquoted_words(text: str) -> list[str]:
-    """The words of *text* without their quotes, with unknown variables as they stand.  Raises
+    """The words of *text* without their quotes; unknown variables are kept as written.  Raises
     :class:`ContainerError`."""
     return _Expansion(text, {}, "\\", keep_unset=True).whole()[1]
 
 
 class _Words:
-    """Words as they are found: what a quote or an escape gave is never a blank between two."""
+    """Words being collected: a blank from a quote or an escape never separates two words."""
 
     def __init__(self) -> None:
         self._done: list[str] = []
@@ -89,8 +89,8 @@ class _Words:
 class _Expansion:
     """One expansion of *text*: reads it once, from the left.
 
-    *quotes*: whether quotes mean anything.  *raw*: quotes and escapes stay.  *keep_unset*: a variable without a value
-    stays.
+    *quotes*: whether quotes have a meaning. *raw*: keep quotes and escapes. *keep_unset*: keep a variable without a
+    value.
     """
 
     def __init__(
@@ -203,7 +203,7 @@ class _Expansion:
         return self.text[start : self.place]
 
     def dollar(self) -> str:
-        """What ``$`` and what follows it stand for."""
+        """The value of ``$`` and what follows it."""
         self.place += 1
         if self.peek() != "{":
             name = self.name()
@@ -221,7 +221,7 @@ class _Expansion:
         return self.text[start : self.place] if self.keep_unset and name not in self.variables else result
 
     def modified(self, name: str, value: str | None) -> str:
-        """What ``${NAME…}`` stands for; the name is read, and the variable has this *value*, or none."""
+        """The value of ``${NAME…}`` after its name was read; the variable has this *value*, or None."""
         modifier = self.next()
         if modifier == "}":
             return value or ""

@@ -1,4 +1,4 @@
-"""A small process that puts away the container of a RUN step when the build is killed, and cannot do it itself."""
+"""A small process that removes the container of a RUN step if the build is killed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from minict.runtime.process import close_all_except, close_streams
 
 
 class Watcher:
-    """``with Watcher(record):`` the container *record* does not outlive this process, whatever ends it."""
+    """``with Watcher(record):`` the container *record* does not outlive this process, however it ends."""
 
     def __init__(self, record):
         self.record = record
@@ -31,9 +31,10 @@ class Watcher:
 
 
 def _watch(reader: int, record) -> None:
-    """Wait for the end of the process at the other end of the pipe *reader*.  A byte says that all is done."""
+    """Wait for the end of the process at the other end of the pipe *reader*. A byte means that there is nothing to
+    remove."""
     try:
-        os.setsid()  # what ends the caller's process group does not end this one
+        os.setsid()  # a signal to the caller's process group does not end this process
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         os.dup2(reader, 3)
@@ -44,6 +45,6 @@ def _watch(reader: int, record) -> None:
             task.settle(record)
             task.forget(record)
     except (OSError, ContainerError):
-        pass  # what is left is for `minict prune`
+        pass  # `minict prune` removes what is left
     finally:
         os._exit(0)

@@ -1,4 +1,4 @@
-"""A line of a Dockerfile in pieces: the instruction, its options, and what follows, as words or as a list in JSON.
+"""Split a line of a Dockerfile: the instruction, its options, and the arguments, as words or as a JSON list.
 
 Source: BuildKit's package frontend/dockerfile/parser, split_command.go and line_parsers.go.
 """
@@ -22,7 +22,7 @@ def split_instruction(text: str, escape: str) -> tuple[str, list[str], str]:
 
 
 def _split_options(text: str, escape: str) -> tuple[list[str], str]:
-    """The words that begin with ``--``, without their quotes, and what stands after them.  ``--`` alone ends them."""
+    """The words that begin with ``--``, without their quotes, and the rest. ``--`` alone ends them."""
     options: list[str] = []
     place = 0
     while True:
@@ -55,12 +55,12 @@ def _option(text: str, place: int, escape: str) -> tuple[str, int]:
 
 
 def blank_separated(text: str) -> list[str]:
-    """The words of *text* between blanks; quotes mean nothing here."""
+    """The words of *text* between blanks; quotes have no meaning here."""
     return _BLANKS.split(text) if text else []
 
 
 def quoted_words(text: str, escape: str) -> list[str]:
-    """The words of *text*, which can have blanks in quotes or behind an escape; the quotes and escapes stay."""
+    """The words of *text*, which can have quoted or escaped blanks; the quotes and escapes stay."""
     words, word, quote, found = [], "", "", False
     characters = iter(text)
     for character in characters:
@@ -83,9 +83,9 @@ def quoted_words(text: str, escape: str) -> list[str]:
 
 
 def json_words(text: str) -> list[str] | None:
-    """The words of a list in JSON, ``["a", "b"]``; None when *text* is none.
+    """The words of a JSON list, ``["a", "b"]``; None if *text* is not one.
 
-    Raises :class:`ContainerError` for a list of other things than texts.
+    Raises :class:`ContainerError` for a list with anything but strings.
     """
     import json
 
@@ -101,12 +101,12 @@ def json_words(text: str) -> list[str] | None:
 
 
 def first_word(text: str) -> tuple[str, str]:
-    """The first word of *text*, and what stands after it."""
+    """The first word of *text*, and the rest."""
     word, *rest = text.split(None, 1)
     return word, rest[0] if rest else ""
 
 
 def key_and_rest(text: str) -> tuple[str, str | None]:
-    """``NAME all the rest``: the name, and the rest, None when there is none."""
+    """``NAME all the rest``: the name, and the rest, or None."""
     key, *rest = _BLANKS.split(text, maxsplit=1)
     return key, rest[0] if rest else None

@@ -1,5 +1,5 @@
 """The command line: ``minict run -it tiny sh``.
 
-Begin with :mod:`.main`, which finds the command and calls it; :mod:`.index` says which module has which command,
-:mod:`.parser` reads its options, and :mod:`.commands` holds the commands.
+Begin with :mod:`.main`, which finds the command and calls it; :mod:`.commands` has the list of commands and holds them,
+:mod:`.parser` reads their options.
 """

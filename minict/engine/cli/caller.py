@@ -1,4 +1,4 @@
-"""Settings of the shell for its own processes, which a container must not inherit from the user's shell.
+"""Process attributes set by the user's shell, which a container must not inherit.
 
 Docker's containers are children of a daemon, so the caller's umask, niceness, processors and limits mean nothing to
 them. Here they are children of the command.
@@ -21,9 +21,9 @@ _LIMITS = {
 
 
 def disregard() -> None:
-    """Give this process, and with it all that it starts, the attributes of a service of the machine.
+    """Give this process and its descendants the attributes of a system service.
 
-    What needs a right that even root may lack in a container stays as it is.
+    An attribute stays unchanged if changing it needs a privilege that root may lack, as in a container.
     """
     os.umask(0o022)
     for change in (_niceness, _processors, _oom_score, _limits):

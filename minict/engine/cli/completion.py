@@ -1,18 +1,19 @@
 """Shell completion: ``minict completion bash`` writes a short script, and Python does the rest.
 
 When the Tab key is pressed, the script calls ``minict __complete SHELL LINE`` with the line up to the cursor, and gets
-what its last word can become: commands, options, values of options, and the names of containers, images, networks and
-volumes. The shell completes file names where minict offers nothing.
+the completions of its last word: commands, options, values of options, and the names of containers, images, networks
+and volumes. The shell completes file names where minict offers nothing.
 """
 
 from __future__ import annotations
 
 from minict.runtime.errors import ContainerError
 
-from . import help, index
+from . import help
+from .commands import INDEX, LONGER, find, groups, load
 from .parser import Command, Option
 
-# Words in a usage line, or option values, that stand for something that exists.
+# Words in a usage line, or option values, that stand for existing objects.
 _KINDS = {
     "CONTAINER": "containers",
     "IMAGE": "images",
@@ -56,7 +57,7 @@ def script(shell: str) -> str:
 
 
 def complete(shell: str, line: str) -> list[str]:
-    """What the last word of *line* can become, one line for each, as *shell* reads it: with or without a description.
+    """The completions of the last word of *line*, one per line, as *shell* reads them: with or without a description.
 
     bash ends words at colons and equals signs too: it gets only the part behind the last of them.
     """
@@ -71,7 +72,7 @@ def complete(shell: str, line: str) -> list[str]:
 
 
 def split(line: str) -> tuple[list[str], str]:
-    """The words of *line* after the program's name: those that are complete, and the one that is being typed."""
+    """The words of *line* after the program's name: the complete ones, and the one being typed."""
     import shlex
 
     try:
@@ -86,17 +87,17 @@ def split(line: str) -> tuple[list[str], str]:
 def candidates(typed: list[str], current: str) -> list[tuple[str, str]]:
     """(word, description) for everything that can follow the words *typed*; options only if *current* begins one."""
     if not typed:
-        commands = [(name, help.summary(name)) for name in index.INDEX if " " not in name and name[0] != "_"]
-        return commands + [(group, f"Manage {help.subject(group)}") for group in sorted(index.groups())]
+        commands = [(name, help.summary(name)) for name in INDEX if " " not in name and name[0] != "_"]
+        return commands + [(group, f"Manage {help.subject(group)}") for group in sorted(groups())]
     try:
-        name, words = index.find(typed)
+        name, words = find(typed)
     except ContainerError:
-        if len(typed) > 1 or typed[0] not in index.groups():
+        if len(typed) > 1 or typed[0] not in groups():
             return []
-        own = [(each.partition(" ")[2], each) for each in index.INDEX if each.startswith(f"{typed[0]} ")]
-        longer = [(each, each) for each in index.LONGER.get(typed[0], ())]
+        own = [(each.partition(" ")[2], each) for each in INDEX if each.startswith(f"{typed[0]} ")]
+        longer = [(each, each) for each in LONGER.get(typed[0], ())]
         return [(word, help.summary(each)) for word, each in own + longer]
-    command = index.load(name)
+    command = load(name)
     pending, arguments = read(command, words)
     if pending:
         return values(pending.value or "")
@@ -136,7 +137,7 @@ def read(command: Command, words: list[str]) -> tuple[Option | None, int]:
 
 
 def values(word: str) -> list[tuple[str, str]]:
-    """What *word* of a usage line, or an option's value, stands for: names that exist, or one of several words."""
+    """The values for *word* of a usage line, or for an option's value: existing names, or one of several words."""
     word = word.rstrip("…").partition("[")[0].partition(":")[0]
     if word in _KINDS:
         return [(name, "") for name in names(_KINDS[word])]
@@ -144,7 +145,7 @@ def values(word: str) -> list[tuple[str, str]]:
 
 
 def names(kind: str) -> list[str]:
-    """The names of all objects of a *kind*: containers, images, networks, volumes, or objects, which is all four."""
+    """The names of all objects of a *kind*: containers, images, networks, volumes, or "objects" for all four."""
     if kind == "objects":
         return [name for each in ("containers", "images", "networks", "volumes") for name in names(each)]
     if kind == "containers":

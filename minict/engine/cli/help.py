@@ -7,7 +7,7 @@ A command with few options has no groups.
 
 from __future__ import annotations
 
-from . import index
+from . import commands
 from .parser import Command, Option
 
 TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
@@ -72,7 +72,7 @@ def overview(everything: bool = False) -> str:
     """The list of commands; with *everything*, each has a line."""
     shown: dict[str, Any] = {}
     folded: dict[str, Any] = {}
-    for module, names in index.MODULES.items():
+    for module, names in commands.MODULES.items():
         for name in (name for name in names if name[0] != "_"):
             if everything or name in OFTEN:
                 shown.setdefault(GROUPS[module] if everything else "", []).append((name, summary(name)))
@@ -85,16 +85,16 @@ def overview(everything: bool = False) -> str:
         folded,
         "minict --help all",
         "Run 'minict COMMAND --help' for more about a command.  --debug shows the traceback of an error.",
-        index.load("run").example,
+        commands.load("run").example,
     )
 
 
 def group(word: str) -> str:
     """The commands that begin with *word*, such as ``container``."""
-    own = [name for name in index.INDEX if name.startswith(f"{word} ")]
+    own = [name for name in commands.INDEX if name.startswith(f"{word} ")]
     shown = {"": [(name.removeprefix(f"{word} "), summary(name)) for name in own]}
-    if word in index.LONGER:
-        shown[f"The same without {word}"] = [(name, summary(name)) for name in index.LONGER[word]]
+    if word in commands.LONGER:
+        shown[f"The same without {word}"] = [(name, summary(name)) for name in commands.LONGER[word]]
     return _page(
         f"usage: minict {word} COMMAND …",
         f"Manage {subject(word)}.",
@@ -102,7 +102,7 @@ def group(word: str) -> str:
         {},
         "",
         f"Run 'minict {word} COMMAND --help' for more information on a command.",
-        index.load(own[0]).example,
+        commands.load(own[0]).example,
     )
 
 
@@ -113,7 +113,7 @@ def subject(word: str) -> str:
 
 def summary(name: str) -> str:
     """The command's purpose in one line."""
-    return index.load(name).help.split(".  ")[0].split("\n")[0].rstrip(".")
+    return commands.load(name).help.split(".  ")[0].split("\n")[0].rstrip(".")
 
 
 def _page(

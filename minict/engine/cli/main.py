@@ -12,7 +12,7 @@ import sys
 
 from minict.runtime.errors import ContainerError
 
-from .index import INDEX, find, groups, load
+from .commands import INDEX, find, groups, load
 
 HELP = ("-h", "--help", "help")
 
@@ -31,7 +31,7 @@ def main(words: list[str] | None = None) -> None:
                 sys.stdout.flush()
     except KeyboardInterrupt:
         status = 130
-    except BrokenPipeError:  # the reader of our output has left
+    except BrokenPipeError:  # the reader of our output has ended
         status = 141
     except SystemExit:
         raise

@@ -1,8 +1,8 @@
-"""Freezing a container, for ``pause`` and for ``commit``, and what a freeze leaves to know about it.
+"""Freezing a container, for ``pause`` and for ``commit``, and recording when it was frozen.
 
-The file ``paused`` in the container's state directory stands there while the container is frozen: it is written before
-the freeze and removed after the thaw. The file ``thawed`` holds the time of the last thaw. A health check reads both:
-what was under way during a freeze has lost time that is not its own.
+The file ``paused`` exists in the container's state directory while the container is frozen: it is written before
+the freeze and removed after the thaw. The file ``thawed`` holds the time of the last thaw. A health check reads both: a
+check that was interrupted by a freeze has lost time through no fault of its own.
 
 Source: docker-pause(1); the kernel's documentation of the freezers, cgroup-v1/freezer-subsystem and cgroup-v2.
 """
@@ -35,7 +35,7 @@ def thaw(state: State) -> None:
 
 
 def is_marked(state: State) -> bool:
-    """Whether somebody has frozen the container, or is about to."""
+    """Whether the container is frozen, or about to be."""
     return os.path.exists(state.path("paused"))
 
 

@@ -3,7 +3,7 @@
 Below ``MINICT_ROOT/containers/ID``, which survives a reboot:
 
 ===================  =======================================================================================
-``container.json``   what was asked for: the image, the arguments, the options; without it, no container
+``container.json``   what was requested: the image, the arguments, the options; without it, no container
 ``life.json``        what happened: start, end, exit status, restarts, health, and the monitor
 ``stopped``          exists after ``stop``, so that the restart policy does not apply
 ``log``              the output (:mod:`minict.engine.lifecycle.jsonlog`)
@@ -180,8 +180,8 @@ class Record:
 
     @property
     def exit_code(self) -> int:
-        """The exit status of the last run. If the monitor was killed, nobody saw the end: the kernel ended it with
-        SIGKILL."""
+        """The exit status of the last run. If the monitor was killed, it is 137: the kernel then ended the container
+        with SIGKILL."""
         last_run = self.last_run
         return last_run["exit_code"] if last_run.get("finished") else (137 if last_run.get("started") else 0)
 
@@ -242,7 +242,7 @@ class Record:
     def remove(self) -> None:
         """Remove the container. It must not run, and its lock must be held.
 
-        The order matters: a directory without ``container.json`` is rubbish for everybody, whatever is still in it.
+        The order matters: a directory without ``container.json`` is garbage, whatever is still in it.
         """
         from minict.runtime.files import remove_tree
 

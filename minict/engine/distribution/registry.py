@@ -132,7 +132,8 @@ class Registry:
     def _request(
         self, method: str, url: str, scope: str, headers: dict | None = None, body=None, attempts: int = ATTEMPTS
     ):
-        """The answer.  A demand to say who we are (401) is met once: it may be that nothing satisfies the registry."""
+        """Send a request; return the answer. A demand for authorization (401) is met once: the registry may reject
+        every login."""
         self._find_scheme()
         answer = self._transport.request(
             method, url, {**(headers or {}), **self._authorization.headers(scope)}, body, attempts

@@ -1,4 +1,4 @@
-"""``minict search``: the repositories of a registry whose names or descriptions have a word in them.
+"""``minict search``: the repositories of a registry whose names or descriptions contain a word.
 
 Source: Docker Registry v1 API, ``GET /v1/search``, which Docker Hub and few others answer.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 HUB = "https://index.docker.io"
-MOST = 100  # that a registry tells at once
+MOST = 100  # results that a registry returns at once
 _KEYS = ("is-official", "is-automated", "stars")
 
 
@@ -76,7 +76,7 @@ def _results(body: bytes, origin: str) -> list:
 
 
 def _checked(result: object, origin: str) -> dict:
-    """What counts of one result; what is missing or of another type is left empty."""
+    """The relevant fields of one result; a missing one, or one of another type, is left empty."""
     known = {"name": str, "description": str, "star_count": int, "is_official": bool, "is_automated": bool}
     result = result if isinstance(result, dict) else {}
     return {name: result[name] if isinstance(result.get(name), kind) else kind() for name, kind in known.items()}

@@ -3,7 +3,7 @@
 * Nothing waits forever: neither for a connection, nor for an answer that comes byte by byte.
 * Memory holds at most :data:`minict.engine.distribution.manifest.MAX_DOCUMENT` bytes of an answer.
 * A redirect never leads from https to http, nor from outside to inside: a registry on the Internet can't make minict
-  call a printer in the local network, or the address at which a cloud tells its machines their secrets. Credentials go
+  call a printer in the local network, or a cloud's metadata server, which hands out secrets. Credentials go
   to the registry only, never with a redirect to another host.
 * Temporary failures (a reset, silence, 429, 502…) are retried, later each time; the server may say when.
 
@@ -483,8 +483,8 @@ def refusal(answer: Any, what: str) -> RegistryError:
 
 
 def told(body: bytes) -> str:
-    """The text in the distribution-spec's error document, or nothing.  It goes to a terminal: letters only, and not
-    many."""
+    """The message in the distribution-spec's error document, or nothing: shortened and without control characters,
+    because it is shown on a terminal."""
     import json
 
     try:
@@ -499,7 +499,7 @@ def _printable(text: object) -> str:
 
 
 def _retry_after(answer: Any) -> float:
-    """What the server wants us to wait, in seconds; 0 when it does not say.  As a date it may be written too."""
+    """The seconds that the server asks us to wait; 0 if it does not say. The header may also hold a date."""
     try:
         return urllib3.Retry().get_retry_after(answer) or 0
     except exceptions.HTTPError:

@@ -132,4 +132,4 @@ class Blob:
 
 
 class _Wrong(Exception):
-    """The blob is wrong: nothing of it must be kept."""
+    """The blob is wrong: no part of it may be kept."""

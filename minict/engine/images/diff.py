@@ -219,7 +219,7 @@ def copy_layer(
     packer = fsview.Child(fsview.Directories({"upper": upper}), write, [writer])
     os.close(writer)
     try:
-        with open(reader, "rb", buffering=0) as archive:  # closed first: it ends the packer, which nobody reads from
+        with open(reader, "rb", buffering=0) as archive:  # closed first: this ends the packer, which then has no reader
             contents = extract.unpack(archive, directory, whiteouts=whiteouts, name="the new layer")
     except ContainerError as error:
         fsview.blame(packer, error)

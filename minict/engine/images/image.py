@@ -182,7 +182,7 @@ def _removed(id: str) -> ContainerError:
 
 def _no_image(name: str, many: bool = False) -> ContainerError:
     remedy = (
-        "more than one has an id that begins so"
+        "several ids begin with it"
         if many
         else "'minict pull' gets one, and 'minict images' lists those that are there"
     )

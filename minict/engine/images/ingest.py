@@ -20,7 +20,7 @@ from .store import (
 
 
 class Making:
-    """A new image under construction, with the name *full* or without a name. At the end it is complete, or gone.
+    """A new image under construction, with the name *full* or without a name. At the end it is complete, or removed.
 
     Use it in a ``with`` statement.  All methods raise :class:`ContainerError`.
     """

@@ -44,7 +44,7 @@ def push(name: str, *, tls_verify: bool | None = None, progress: Progress | None
     server = registry.Registry(host, tls_verify, progress.say)
     progress.say(f"The push refers to repository [{repository}]")
     with ingest.Making(None) as making:
-        for digest in image.digests:  # so that nobody removes them meanwhile
+        for digest in image.digests:  # so that no other command removes them meanwhile
             making.use(digest)
         manifest = make_manifest(image)
         with open(store.config_file(image.id), "rb") as file:  # first, because it also shows whether pushing is allowed

@@ -59,7 +59,7 @@ def save(names: list[str], file) -> None:
         tarfile.open(mode="w|", fileobj=file, format=tarfile.PAX_FORMAT, bufsize=1 << 20) as archive,
     ):
         for image, _ in images.values():
-            for digest in image.digests:  # nobody removes them meanwhile
+            for digest in image.digests:  # no other command removes them meanwhile
                 making.use(digest)
         written: set[str] = set()
         index, docker = [], []

@@ -194,7 +194,7 @@ def _keep(record: Record, wanted: Process, channel, told) -> None:
     from minict.engine.util import daemonize
 
     console, theirs = _socket.socketpair()
-    daemonize.hold_signals()  # who was stopped while being born is then ended, and not left behind
+    daemonize.hold_signals()  # so a process that was stopped during its start is ended, and not left behind
     try:
         pid, pidfd = execute(record, wanted, console=theirs.fileno())
     except (ContainerError, OSError) as error:
@@ -214,7 +214,7 @@ def _keep(record: Record, wanted: Process, channel, told) -> None:
                 poll.register(master, select.POLLIN)
             else:
                 os.close(master)
-        elif not terminal.pass_on(master, -1):  # nobody reads, and the command must not wait for a reader
+        elif not terminal.pass_on(master, -1):  # without a reader the output is discarded: the command must not wait
             poll.unregister(master)
     try:
         channel.send(str(died(record, os.waitpid(pid, 0)[1])).encode())

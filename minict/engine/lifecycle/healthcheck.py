@@ -82,8 +82,8 @@ class Health:
             self.fd = -1
 
     def _insist(self) -> None:
-        """The check has not ended in its time: the container may have stopped it before its own clock began.  It is
-        asked to end what it has begun inside, and then killed; either way :attr:`fd` comes to its end."""
+        """The check has not ended in its time: the container may have stopped it before its own clock began.  Ask it to
+        end its command inside, then kill it; either way :attr:`fd` comes to its end."""
         os.kill(self._pid, _KILL if self._asked else _TERM)
         self._asked = True
         self._deadline = time.monotonic() + _GRACE
@@ -110,7 +110,7 @@ class Health:
             try:
                 os.close(fd)
                 restore_signals()
-                hold_signals()  # the runtime obeys them when what it begins does not come to its end
+                hold_signals()  # the runtime obeys them if its command does not end
                 status, output = _check(self.record, self.command, self.policy["Timeout"] / 1e9)
                 os.write(told, f"{status}\n".encode() + output[:_LONGEST])
             finally:

@@ -2,7 +2,7 @@
 
 A start that hangs holds the container's lock: a file of the image may be a FIFO, and a process in the container may
 stop the new one (SIGSTOP). A monitor may be stopped, as by Ctrl-Z at the terminal of ``minict run``. So a command that
-ends a container waits for all of these with a deadline, and then ends what is in the way.
+ends a container waits for all of these with a deadline, and then kills the obstacle.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SIGCONT, _SIGKILL, _SIGTERM = 18, 9, 15
 def take_lock(record: Record, seconds: float, force: bool = False) -> bool:
     """Lock the container; False when it is gone.
 
-    A start that takes longer than *seconds* is ended. With *force* nothing else is waited for without end either.
+    A start that takes longer than *seconds* is ended. With *force* every other wait has a deadline too.
     Raises :class:`ContainerError` when another command still holds the lock.
     """
     begin, pause = time.monotonic(), 0.001

@@ -171,7 +171,7 @@ FILTERS = {
     "network": _by_network,
     "publish": _by_port("publish"),
     "expose": _by_port("expose"),
-    "is-task": _by_word("is-task", ("true", "false"), lambda record: "false"),  # those of Swarm, which is not here
+    "is-task": _by_word("is-task", ("true", "false"), lambda record: "false"),  # Swarm's, without a meaning here
     "volume": lambda value: (
         lambda record: any(value in (each.get("name"), each["destination"]) for each in record.mounts or [])
     ),

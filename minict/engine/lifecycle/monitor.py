@@ -296,7 +296,7 @@ class Monitor:
         try:
             freezer.thaw(self.record.state)
         except (ContainerError, OSError):
-            pass  # somebody has done it already, or a control group above is frozen
+            pass  # another process has done it already, or a control group above is frozen
 
     def _read(self) -> None:
         """Read input for the container's command, which never gets one of our descriptors (see
@@ -394,8 +394,8 @@ class Monitor:
         return when != "on-failure" or (status != 0 and (most is None or restarts < most))
 
     def _rest(self, seconds: float) -> bool:
-        """Wait before the next run; False when a user has stopped the container meanwhile, which wakes us by
-        SIGTERM."""
+        """Wait before the next run; return False if a user has stopped the container meanwhile, which wakes this
+        process by SIGTERM."""
         wake = Wake()
         try:
             _readable([wake.fd], seconds)

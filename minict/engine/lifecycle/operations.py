@@ -18,7 +18,7 @@ from minict.runtime.errors import ContainerError
 
 from . import insist, recovery, run, task
 
-_START = 5.0  # seconds that a start may still take when somebody wants the container's end
+_START = 5.0  # seconds that a start may still take once a user has asked for the container's end
 
 
 def start(record: Record, *, attach: bool = False, interactive: bool = False, detach_keys: str | None = None) -> int:
@@ -65,7 +65,7 @@ def stop(record: Record, timeout: float | None = None, signal: str | int | None 
             continue
         send(record, number or stop_signal(record))
         if status == "paused":
-            unpause(record)  # a frozen process cannot even end
+            unpause(record)  # a frozen process cannot end
         if not ended(record, timeout):
             send(record, 9)
             must_end(record)
@@ -211,7 +211,7 @@ def unmark(record: Record) -> None:
 def send(record: Record, number: int) -> None:
     """Send a signal to the first process; harmless when it has ended."""
     if record.pid is not None:
-        record.event("kill", signal=number)  # before it: what follows from it is told later
+        record.event("kill", signal=number)  # before the signal: its consequences are later events
     try:
         RuntimeContainer(record.id).kill(number)
     except (ContainerError, ProcessLookupError):
@@ -241,7 +241,7 @@ def must_end(record: Record) -> None:
     """Wait for a container that was killed.  Raises :class:`ContainerError` when it does not end."""
     if ended(record, insist.PATIENCE / 3):
         return
-    insist.end_processes(record)  # it may have been frozen by somebody else, and would have to thaw to end
+    insist.end_processes(record)  # another process may have frozen it, and it can end only after a thaw
     if not ended(record, insist.PATIENCE):
         raise ContainerError(
             f"the container {record.name} was killed and does not end: one of its processes waits for a device "
@@ -260,7 +260,7 @@ def wake_monitor(record: Record) -> None:
 
 
 def wait_for_monitor(record: Record) -> None:
-    """Wait until the life that has ended is tidied up: by its monitor, or, when that was killed, by us."""
+    """Wait until the run that has ended is cleaned up: by its monitor or, if that was killed, by us."""
     begin = time.monotonic()
     while os.path.isdir(record.state.directory) and record.pid is None:
         if task.settle(record):

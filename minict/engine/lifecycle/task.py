@@ -126,7 +126,7 @@ def end(record: Record, container: RuntimeContainer, status: int, restarting: bo
         record.event("oom")
     try:
         run = record.write_last_run(finished=finished, exit_code=status, oom_killed=killed, restarting=restarting)
-    except OSError:  # a full disk: the end has no time and no cause then, but everything is released
+    except OSError:  # a full disk: the time and the cause of the end are lost, but everything is released
         run = record.last_run
     record.event("die", exitCode=status, execDuration=int(finished - (run.get("started") or finished)))
     container.delete(force=True)
@@ -155,7 +155,7 @@ def settle(record: Record) -> bool:
     if not container.state.lock():
         return False
     if container.pid is not None and not any(kind == "attached" for kind, _ in container.state.ledger()):
-        container.state.unlock()  # it belongs to the OCI runtime, which needs no monitor
+        container.state.unlock()  # it belongs to the OCI runtime, which has no monitor
         return False
     if record.last_run.get("started") and not record.last_run.get("finished"):
         record.write_last_run(finished=now(), exit_code=137, error="its monitor was killed", restarting=False)

@@ -1,4 +1,4 @@
-"""A container's network: a bridge, which is a switch inside the kernel, and a cable from it into the container.
+"""A container's network: a bridge, which is a switch inside the kernel, and a virtual cable from it into the container.
 
 ::
 
@@ -10,8 +10,8 @@
     +---------------------------+          |                       eth0 --- the world       |
                                            +------------------------------------------------+
 
-A cable is a veth pair: what is sent into one end comes out of the other.  One end is born as eth0
-inside the container's namespace, the other as a port of the bridge.
+A cable is a veth pair: what is sent into one end comes out of the other.  One end is created as eth0 inside the
+container's namespace, the other as a port of the bridge.
 
 Sources: ip-link(8), veth(4), network_namespaces(7), rtnetlink(7).
 """
@@ -225,8 +225,8 @@ class Network:
         return bool(removed)
 
     def remove_bridge(self) -> bool | None:
-        """The same for a caller who holds the lock and knows that no address is in use; None when something is plugged
-        in.
+        """The same for a caller that holds the lock and knows that no address is in use; None if an interface is
+        plugged in.
         """
         with _asking_the_kernel(f"the removal of the bridge {self.bridge}"):
             with Rtnetlink() as host:
@@ -255,7 +255,7 @@ def _remove_when_empty(host: Rtnetlink, bridge) -> bool:
 
 
 def undo(kind: str, value: str) -> None:
-    """Take back what an entry of :meth:`Network.ledger` names; harmless when it was never taken."""
+    """Take back what an entry of :meth:`Network.ledger` names; harmless if the thing was never taken."""
     if kind == "address":
         network, _, id = value.partition("/")
         addresses.release(network, id)

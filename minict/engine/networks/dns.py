@@ -69,7 +69,8 @@ def full_names(network_state: dict) -> list[str]:
 
 def _servers(text: str, own_network: bool) -> list[str]:
     if not own_network:
-        return _named(text)
+        lines = [line.split() for line in text.splitlines()]
+        return [words[1] for words in lines if words[:1] == ["nameserver"] and len(words) > 1]
     found = reachable(text)
     for path in _UPSTREAM_FILES:
         found = found or reachable(_read(path))
@@ -100,8 +101,8 @@ def rewrite_hosts(path: str, lines: list[tuple[str, list[str]]]) -> None:
     """Replace minict's lines in a mounted /etc/hosts with *lines*, as (address, names).
 
     The rest of the file stays, because the container may have written it. minict leaves a file alone that the container
-    has made unreadable, immutable or huge, or on which it holds a lease (fcntl(2), F_SETLEASE): opening that one would
-    wait 45 seconds or more for the container, with the lock of all networks held.
+    has made unreadable, immutable or huge, or on which it holds a lease (fcntl(2), F_SETLEASE): opening a leased file
+    would wait 45 seconds or more for the container, with the lock of all networks held.
     """
     try:
         fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -129,7 +130,7 @@ def replace(path: str, old: str, new: str) -> None:
 def _renewed(text: str, lines: list[tuple[str, list[str]]]) -> str:
     before, begin, rest = text.partition(_BEGIN)
     _, end, after = rest.partition(_END)
-    if begin and not end:  # an editor has removed our last line: the container owns the rest
+    if begin and not end:  # an editor has removed minict's last line: the rest belongs to the container
         before, after = before + rest, ""
     return before + "\n" * (before[-1:] not in ("", "\n")) + _block(lines) + after
 
@@ -142,12 +143,13 @@ def _block(lines: list[tuple[str, list[str]]]) -> str:
 
 def reachable(text: str) -> list[str]:
     """The name servers in the text of a resolv.conf that a container can reach: IPv4, and not on the loopback."""
-    return [server for server in _named(text) if ":" not in server and not server.startswith(("127.", "0."))]
-
-
-def _named(text: str) -> list[str]:
-    words = [line.split() for line in text.splitlines()]
-    return [line[1] for line in words if line[:1] == ["nameserver"] and len(line) > 1]
+    servers = []
+    for line in text.splitlines():
+        words = line.split()
+        address = words[1] if words[:1] == ["nameserver"] and len(words) > 1 else ""
+        if address and ":" not in address and not address.startswith(("127.", "0.")):
+            servers.append(address)
+    return servers
 
 
 def _read(path: str) -> str:

@@ -17,7 +17,7 @@ from . import nftables
 # The chains that decide about forwarded packets: Docker reserves the first for such rules, the second is common.
 _FOREIGN_CHAINS = ("DOCKER-USER", "FORWARD")
 
-# The words that one of our rules there may have, beside its match and its counters, however it is shown.
+# The words that minict's rules there may have, besides the match and the counters, in any of nft's notations.
 _PLAIN = {"counter", "packets", "bytes", "accept", "comment", '"minict"', "xt", "match", '"comment"'}
 
 
@@ -52,7 +52,7 @@ def port_chains() -> dict[str, tuple[str, tuple[str, ...]]]:
 
 
 def masquerade(bridge: str, subnet: str) -> str:
-    """The rule that gives packets of *subnet* which leave the host other than by *bridge* the host's own address.
+    """The rule that gives packets from *subnet* the host's own address, unless they leave by *bridge*.
 
     The world cannot answer to a private address. Packets between containers keep theirs. Source: nft(8), NAT
     STATEMENTS.
@@ -172,7 +172,7 @@ def _handles(listing: str, match: str) -> list[str]:
 def _firewalld(bridge: str, join: bool) -> None:
     """Put *bridge* into firewalld's zone ``trusted``, or take it out: firewalld rejects interfaces without a zone.
 
-    firewalld rewrites its rules whenever it likes, so it has to be asked. A bridge that an administrator has put into
+    firewalld may rewrite its rules at any time, so minict has to ask it. A bridge that an administrator has put into
     another zone stays there. Raises :class:`ContainerError` when firewalld refuses.
     """
     present = nftables.listing("list chain inet firewalld filter_INPUT_ZONES")
@@ -213,7 +213,7 @@ def _legacy(operation: str, bridge: str) -> None:
     def iptables(*words: str) -> bool:
         return subprocess.run([command or "iptables", "--wait", *words], capture_output=True).returncode == 0
 
-    for chain in _FOREIGN_CHAINS if command else ():  # without the command, nobody has written such rules
+    for chain in _FOREIGN_CHAINS if command else ():  # without the command, no such rules exist
         if not iptables("-n", "-L", chain):
             continue
         for way in ("-i", "-o"):

@@ -16,7 +16,7 @@ from minict.runtime.files import names_in
 
 DEFAULT_SUBNET = "10.210.0.0/16"  # beside those of Docker (172.17 and up), Podman (10.88), libvirt and Kubernetes
 
-_OTHERS = ("172.16.210.0/24", "192.168.210.0/24", "10.211.0.0/16")  # used, or suggested, when that one is taken
+_OTHERS = ("172.16.210.0/24", "192.168.210.0/24", "10.211.0.0/16")  # used, or suggested, if the default subnet is taken
 
 # user-defined networks get 256 addresses each from these
 _POOLS = ("10.211.0.0/16", "172.30.0.0/16", "192.168.192.0/18")

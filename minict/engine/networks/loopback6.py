@@ -1,8 +1,8 @@
 """Published ports at [::1], the host's other loopback: a browser that is told ``localhost`` asks there first.
 
 The containers' networks have IPv4 alone, and the kernel translates no IPv6 address into one of IPv4.  So what comes to
-[::1] is copied, by the container's monitor: no more than a person at this machine needs, and no
-other IPv6 address of the host is served.
+[::1] is copied, by the container's monitor: this is enough for a person at this machine; the host's other IPv6
+addresses are not served.
 
 Source: https://docs.docker.com/engine/network/port-publishing/ (docker-proxy).
 """
@@ -24,7 +24,7 @@ _SILENT = 60.0  # seconds after which a sender of datagrams is forgotten
 
 
 def bind(protocol: str, number: int):
-    """A socket at the port *number* of [::1], which nobody else has; None on a host without IPv6.
+    """A socket at the port *number* of [::1], which no other process has; None on a host without IPv6.
 
     Raises :class:`OSError`: EADDRINUSE when another program has the port.
     """
@@ -112,7 +112,7 @@ class _Pair:
         writes = bool(self._waiting[end]) or end is self._connecting
         if reads or writes:
             self._loop.watch(end.fileno(), READ * reads | WRITE * writes, lambda events: self._ready(end, events))
-        else:  # epoll would tell again and again that it has hung up
+        else:  # epoll would report again and again that it has hung up
             self._loop.forget(end.fileno())
 
     def _ready(self, end, events: int) -> None:
@@ -181,7 +181,7 @@ class UDP:
                 self._loop.later(channel, _SILENT, lambda: self._forget(sender))
                 channel.send(data)
         except OSError:
-            pass  # nobody is there: a datagram may be lost
+            pass  # no receiver: a datagram may be lost
 
     def _begin(self, sender: tuple):
         address = self._target()

@@ -62,7 +62,7 @@ def _run(commands: str, json: bool = False) -> tuple[bool, str, str]:
     library = _library()
     if library is None:
         return _run_command(commands, json)
-    context = library.nft_ctx_new(0)  # created anew each time: it belongs to the caller's present network namespace
+    context = library.nft_ctx_new(0)  # created each time: it belongs to the caller's present network namespace
     if not context:
         raise ContainerError(
             "libnftables cannot reach nf_tables in the kernel: load the module nf_tables, or use --network none"

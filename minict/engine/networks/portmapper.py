@@ -311,7 +311,7 @@ def _reflect(cable: str) -> None:
 def _route_loopback(bridge: str, on: bool) -> None:
     """Let packets with the address 127.0.0.1 pass *bridge*: the answers to the host itself would be dropped otherwise.
 
-    Only while a port needs it. Packets from a container to 127.0.0.1 never pass: see :mod:`.firewall`.
+    This lasts only while a port needs it. Packets from a container to 127.0.0.1 never pass: see :mod:`.firewall`.
     """
     try:
         with open(f"/proc/sys/net/ipv4/conf/{bridge}/route_localnet", "w") as file:
@@ -328,8 +328,8 @@ def _route_loopback(bridge: str, on: bool) -> None:
 def _forget_conversations(ports: list[Port]) -> None:
     """Let the kernel decide afresh about the senders of UDP to *ports*.
 
-    UDP has no beginning: to the kernel, a sender that goes on is still in conversation with a container that has ended,
-    or with nobody. (A TCP client opens a new connection.)
+    UDP has no beginning: the kernel considers a continuing sender still in conversation with the earlier receiver, such
+    as a container that has ended. (A TCP client opens a new connection.)
     """
     numbers = {port.outside for port in ports if port.protocol == "udp"}
     if not numbers:

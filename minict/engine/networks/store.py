@@ -135,7 +135,7 @@ def remove(name: str) -> str:
                     f"{one.bridge}, the bridge of the network {one.name}, has other ports: "
                     f"'ip link show master {one.bridge}' lists them"
                 )
-            _forget(one)  # last: what a killed process has removed before that is made again when it is needed
+            _forget(one)  # last: whatever a killed process has removed before this is made again on demand
             events.emit("network", "destroy", one.id, {"name": one.name, "type": "bridge"})
             return one.name
         finally:
@@ -284,7 +284,7 @@ def _forget(one: Network) -> None:
 
 
 def _remove_directory() -> None:
-    """An empty one is left by nobody."""
+    """Remove the directory if it is empty."""
     try:
         os.rmdir(_directory())
     except OSError:

@@ -17,8 +17,8 @@ DEFAULT = "minict-default"
 _LOADED = "/sys/kernel/security/apparmor/profiles"
 _MACROS = "/etc/apparmor.d"
 
-# The rules follow Docker's profile (see NOTICE): files, networks and capabilities are left to the other walls; closed
-# are the parts of /proc and /sys that belong to the host, mount(2), and processes outside of the container.
+# The rules follow Docker's profile (see NOTICE): files, networks and capabilities are left to other mechanisms; it
+# denies the parts of /proc and /sys that belong to the host, mount(2), and processes outside of the container.
 _RULES = """\
   network,
   deny network alg,

@@ -1,7 +1,7 @@
 """``minict doctor``: what this machine can do for containers, and what to do where it cannot.
 
-Each check is one small function that tries the thing itself, in a child that is gone afterwards, instead of asking for
-a version: a kernel may have been built without it, or a security module may forbid it.
+Each check is one small function that tries the thing itself, in a child process, instead of comparing versions: a
+kernel may have been built without it, or a security module may forbid it.
 """
 
 from __future__ import annotations

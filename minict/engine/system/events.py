@@ -1,4 +1,4 @@
-"""The events that a person asks for, and how they are shown.
+"""Selecting and formatting events.
 
 Source: docker system events.
 """
@@ -82,7 +82,8 @@ class Event(dict):
 
 
 def shower(format: str | None) -> Callable[[dict], str]:
-    """What makes a line of an event: Docker's own, ``json``, or a template.  Raises :class:`ContainerError`."""
+    """A function that formats an event as a line: Docker's format, ``json``, or a template.  Raises
+    :class:`ContainerError`."""
     if not format:
         return line
     from minict.engine.util.gotemplate import Template

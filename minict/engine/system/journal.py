@@ -16,12 +16,12 @@ _LONGEST = 1.0  # seconds until a reader looks again, whatever inotify says
 def read(since: int | None, until: int | None, now: Callable[[], int] = time.time_ns) -> Iterator[dict]:
     """Yield the events from *since* to *until*, in nanoseconds since 1970, in their order.
 
-    Without *since* from now on; without *until*, or with one that is to come, what happens meanwhile too.
+    Without *since*, from now on. Without *until*, or with one in the future, future events too.
     """
     start = now() if since is None else since
     with Journal() as journal:
         while True:
-            late = until is not None and now() > until  # before the look: what is written after it is late, too
+            late = until is not None and now() > until  # before the look: anything written after it is later too
             for event in journal.look():
                 if start <= event["time"] and (until is None or event["time"] <= until):
                     yield event
@@ -61,16 +61,16 @@ class Journal:
         """Yield what is new."""
         self._file = self._file or self._opened("journal.1") or self._opened("journal")
         while self._file:
-            replaced = self._is_replaced()  # before the last look: then nothing is written to it any more
+            replaced = self._is_replaced()  # before the last look: afterwards it is not written to any more
             yield from self._events(self._file)
             if not replaced or not self._advance():
                 return
 
     def _advance(self) -> bool:
-        """Go on to the file after this one; whether there is one.  This one stays open until then: no other file can be
-        taken for it."""
+        """Go on to the next file; return whether there is one. The present file stays open until then, so that no other
+        file is mistaken for it."""
         assert self._file
-        following = self._opened("journal.1")  # another one than ours was written, and turned over, in between
+        following = self._opened("journal.1")  # another file was written and rotated in between
         if following and os.path.samestat(os.fstat(following.fileno()), os.fstat(self._file.fileno())):
             following.close()
             following = self._opened("journal")

@@ -95,25 +95,24 @@ def _go_away(name: bytes, keep: list[int]) -> None:
 
 
 SIGCHLD = 17
-# Not handed on: those that nobody can catch, SIGCHLD, SIGWINCH, those with which the kernel tells a process of its own
+# Not handed on: signals that cannot be caught, SIGCHLD, SIGWINCH, those by which the kernel reports a process's own
 # fault, and SIGTTIN and SIGTTOU, which stop a background process that uses a terminal (it would otherwise retry
 # forever).
 HANDED_ON = frozenset(range(1, 32)) - {9, 19, SIGCHLD, 28, 11, 7, 8, 4, 5, 6, 21, 22}
 
 
 def hold_signals() -> None:
-    """From now on signals wait: one that ended us in the middle of a birth would leave to 'prune' what was taken so
-    far."""
+    """Block signals: one that ended this process during a start would leave everything taken so far to 'prune'."""
     _signal.pthread_sigmask(_signal.SIG_BLOCK, HANDED_ON | {SIGCHLD})
 
 
 def release_signals() -> None:
-    """They do again what they usually do."""
+    """Let signals have their usual effect again."""
     _signal.pthread_sigmask(_signal.SIG_UNBLOCK, HANDED_ON | {SIGCHLD})
 
 
 def take_signals(handle) -> None:
-    """From now on *handle* is called with the number of each signal that is not for us alone."""
+    """Call *handle* with the number of each signal from now on, except signals that concern only this process."""
     for number in HANDED_ON:
         _signal.signal(number, lambda number, frame: handle(number))
     release_signals()

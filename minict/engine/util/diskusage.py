@@ -8,7 +8,7 @@ _LONGEST = 2048  # characters of a path that is opened at once; the kernel takes
 
 
 class _Base:
-    """A directory from which paths begin. It stays open as long as somebody still needs it."""
+    """A directory from which paths begin. It stays open as long as it is needed."""
 
     def __init__(self, fd: int):
         self.fd = fd
@@ -20,8 +20,8 @@ class _Base:
 def usage(directory: str) -> int:
     """The bytes of all files below *directory*, a file with many names counted once; 0 when it is not there.
 
-    It may be changing meanwhile: what vanishes before it is counted is not counted. Nor is what cannot be opened. Paths
-    may be longer than the kernel takes: a container makes them so, and what is told of all must not depend on one.
+    Files that vanish meanwhile, or cannot be opened, are not counted. Paths may be longer than the kernel accepts: one
+    container with such paths must not spoil the figures of all.
     """
     total, seen = 0, set()
     try:

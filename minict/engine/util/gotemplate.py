@@ -1,8 +1,8 @@
 """Docker's ``--format``: the part of Go's templates that people use.
 
 ``{{.Name}}: {{range .Mounts}}{{.Source}} {{end}}`` is text with actions in braces.  A template is parsed into a tree of
-small functions, each of which takes a :class:`Scope` (the current value of ``.`` and of the variables). Nothing of it
-is ever executed as Python.  The data are JSON values and functions: a function without parameters is called for its
+small functions, each of which takes a :class:`Scope` (the current value of ``.`` and of the variables). A template is
+never executed as Python.  The data are JSON values and functions: a function without parameters is called for its
 value, one with parameters is a method, as in ``{{.Label "version"}}``.
 
 Sources: Go's text/template; Docker's "Format command and log output".
@@ -578,7 +578,7 @@ def _type_of(value: Any) -> str:
 
 
 def _escaped(letters: dict[str, str]):
-    """A function that writes its values side by side, as print does, with other *letters* in the place of some."""
+    """A function that writes its values side by side, as print does, with *letters* replaced."""
     return lambda *values: "".join(letters.get(letter, letter) for letter in _print(*values))
 
 

@@ -64,7 +64,7 @@ class Progress:
             self.bar(name, verb, told, total)
 
     def close(self) -> None:
-        """Leave what is on the terminal, and start anew below it."""
+        """Keep what is on the terminal, and continue below it."""
         if self._live:
             self._draw(now=True)
             self._lines, self._drawn = {}, 0

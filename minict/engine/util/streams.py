@@ -119,7 +119,7 @@ class Relay:
         for fd in (pidfd, *self._targets, *([wake.fd] if wake else [])):
             poll.register(fd, select.POLLIN)
         if self._input >= 0:
-            # events == 0 still reports that nobody reads any more
+            # events == 0 still reports that the reader is gone
             poll.register(self._input, select.POLLOUT if self._waiting else 0)
         if self._source >= 0 and not self._waiting:
             poll.register(self._source, select.POLLIN)
@@ -142,7 +142,7 @@ class Relay:
             self._waiting = self._waiting[os.write(self._input, self._waiting) :]
         except BlockingIOError:
             pass
-        except OSError:  # the command no longer reads, so neither do we
+        except OSError:  # the command no longer reads, so there is no point in reading for it
             self._close_input()
 
     def _close_input(self) -> None:

@@ -51,7 +51,7 @@ def _mount(volume: Volume) -> None:
 
 
 def _with_address(data: str) -> str:
-    """The kernel knows no names: ``addr=server`` becomes ``addr=192.0.2.1``.  Raises :class:`OSError`."""
+    """Resolve names for the kernel: ``addr=server`` becomes ``addr=192.0.2.1``.  Raises :class:`OSError`."""
     import socket
 
     words = data.split(",")

@@ -4,7 +4,7 @@ The content is first copied to ``filling`` beside the volume's ``_data``, then `
 then everything in it is renamed into ``_data``.  A process killed before the first rename leaves an empty volume, which
 the next one fills; a process killed after it leaves ``filled``, which the next one moves into ``_data``.  Renaming the
 whole directory instead would not work: a container may have the empty ``_data`` mounted, and would keep a directory
-that nobody else can find.
+that no other process can find.
 
 A lock (flock(2)) on the volume's directory serializes containers that start at the same time.
 """

@@ -9,8 +9,8 @@ Below ``MINICT_ROOT/volumes``, which only root may enter:
 ``.X``                a volume that is being created or removed
 ====================  =======================================================================================
 
-A volume appears and disappears by one rename, so nobody ever finds half of one.  The directory ``volumes`` itself is
-the lock (flock(2)) for these changes.
+A volume appears and disappears by one rename, so no process ever finds half of one.  The directory ``volumes`` itself
+is the lock (flock(2)) for these changes.
 
 How containers use volumes: :mod:`.mounts`.
 """
@@ -230,7 +230,7 @@ def sweep() -> list[str]:
     names."""
     if not os.path.isdir(directory()):
         return []
-    with Locked():  # who makes one has the lock
+    with Locked():  # a process that makes one holds the lock
         rubbish = [name for name in os.listdir(directory()) if name.startswith(".")]
     for name in rubbish:
         remove_tree(f"{directory()}/{name}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import os
 import subprocess
 
@@ -23,7 +24,7 @@ from ..feedback import Feedback
 _DIGEST = f"sha256:{'0123456789abcdef' * 4}"
 _NAMES = (
     ("ubuntu", "docker.io/library/ubuntu:latest", "Host, owner and tag are left out: add all three."),
-    ("ubuntu:24.04", "docker.io/library/ubuntu:24.04", "It has a tag: keep that one."),
+    ("ubuntu:24.04", "docker.io/library/ubuntu:24.04", "Keep the tag. And a first word is a host only if a / follows."),
     (
         "alice/site",
         "docker.io/alice/site:latest",
@@ -48,16 +49,26 @@ _NAMES = (
     (
         "registry:5000/alice/site:1.0",
         "registry:5000/alice/site:1.0",
-        "Here are both, a port and a tag, and a first word with a : is a host.",
+        "This name has both a port and a tag, and a first word with a : is a host.",
+    ),
+    (
+        "alice/site:1.2",
+        "docker.io/alice/site:1.2",
+        "This dot is in the tag. Whether the first word is a host is told by that word alone.",
     ),
     ("localhost/site", "localhost/site:latest", "localhost is the one host without a dot and without a port."),
-    ("docker.io/ubuntu", "docker.io/library/ubuntu:latest", "On Docker Hub a single word lives in library/."),
+    ("localhost-fans/site", "docker.io/localhost-fans/site:latest", "Only the very word localhost is a host."),
+    (
+        "docker.io/ubuntu",
+        "docker.io/library/ubuntu:latest",
+        "On Docker Hub a single word gets library/, also when the host is written.",
+    ),
     (
         "node.js",
         "docker.io/library/node.js:latest",
-        "A dot makes a host only of a word that has a / after it. This is all there is.",
+        "A word with a dot is a host only if a / follows. Here nothing follows.",
     ),
-    ("a/b/c", "docker.io/a/b/c:latest", "A path may have more than two words; the first one is still no host."),
+    ("a/b/c", "docker.io/a/b/c:latest", "A path may have more than two words; the first one is still not a host."),
     (f"ubuntu@{_DIGEST}", f"docker.io/library/ubuntu@{_DIGEST}", "After the @ comes a digest, and no tag is needed."),
     (f"alice/site:2@{_DIGEST}", f"docker.io/alice/site@{_DIGEST}", "With a digest the tag is dropped."),
 )
@@ -68,7 +79,18 @@ def check_complete(complete):
     for name, expected, why in _NAMES:
         full = complete(name)
         if full != expected:
-            raise Feedback(f"complete({name!r}) returned {full!r}. Expected: {expected!r}. {why}")
+            raise Feedback(f"complete({name!r}) returned {full!r}. Expected: {expected!r}. {_what_is_odd(full) or why}")
+
+
+def _what_is_odd(full) -> str:
+    """What is wrong with *full* whatever the name was."""
+    if not isinstance(full, str):
+        return "" if full is None else "Return one string, with the / and : between its parts."
+    if full.endswith(":"):
+        return "The tag is empty: where there is no : in a text, partition() and rpartition() find nothing after it."
+    if full.startswith("registry-1."):
+        return "In a name, Docker Hub is called docker.io; the address of its registry comes later."
+    return ""
 
 
 Exercise(
@@ -220,7 +242,59 @@ Exercise(
                     path = f"library/{path}"
                 return f"{host}/{path}@{digest}" if at else f"{host}/{path}:{tag}"
         """,
-            "a word that has a / after it",
+            "is a host only if a / follows",
+        ),
+        "a dot anywhere makes a host": (
+            """
+            def complete(name):
+                path, at, digest = name.partition("@")
+                host, tag = "docker.io", "latest"
+                if "/" in path and ("." in path or ":" in path.partition("/")[0] or path.startswith("localhost/")):
+                    host, _, path = path.partition("/")
+                if ":" in path:
+                    path, _, tag = path.rpartition(":")
+                if host == "docker.io" and "/" not in path:
+                    path = f"library/{path}"
+                return f"{host}/{path}@{digest}" if at else f"{host}/{path}:{tag}"
+        """,
+            "This dot is in the tag",
+        ),
+        "begins with localhost": (
+            """
+            def complete(name):
+                path, at, digest = name.partition("@")
+                host, tag = "docker.io", "latest"
+                if ":" in path.rpartition("/")[2]:
+                    path, _, tag = path.rpartition(":")
+                first, slash, rest = path.partition("/")
+                if slash and ("." in first or ":" in first or first.startswith("localhost")):
+                    host, path = first, rest
+                if host == "docker.io" and "/" not in path:
+                    path = f"library/{path}"
+                return f"{host}/{path}@{digest}" if at else f"{host}/{path}:{tag}"
+        """,
+            "Only the very word localhost",
+        ),
+        "an empty tag": (
+            """
+            def complete(name):
+                path, _, tag = name.partition(":")
+                return f"docker.io/library/{path}:{tag}"
+        """,
+            "The tag is empty",
+        ),
+        "the address": (
+            'def complete(name):\n    return f"registry-1.docker.io/library/{name}:latest"',
+            "the address of its registry comes later",
+        ),
+        "a tuple": (
+            """
+            def complete(name):
+                path, at, digest = name.partition("@")
+                host, tag = "docker.io", "latest"
+                return host, path, tag
+        """,
+            "Return one string",
         ),
         "always latest": (
             """
@@ -230,7 +304,7 @@ Exercise(
                     path = f"library/{path}"
                 return f"docker.io/{path}:latest"
         """,
-            "It has a tag: keep that one",
+            "Keep the tag",
         ),
     },
 )
@@ -250,12 +324,18 @@ def check_fits(fits):
         (arm | v7, arm | v7, True, "It is the same, the variant, too."),
         (arm | v7, arm, True, "Only one of the two names a variant: a request without a variant takes any."),
         (arm, arm | v7, True, "Only one of the two names a variant: then it does not count."),
-        (arm | {"variant": ""}, arm | v7, True, "An empty variant is none."),
+        (arm | {"variant": ""}, arm | v7, True, "An empty variant counts as none."),
         (arm | {"os.version": "6.1"}, arm, True, "An index may say more about a platform. That is nothing to compare."),
         ({"os": "unknown", "architecture": "unknown"}, arm, False, "Such entries are not images, but notes about some."),
         ({}, arm, False, "An entry need not have a platform at all. Use .get(), which gives None for what is missing."),
     ):  # fmt: skip
-        answer = fits(dict(platform), dict(wanted))
+        try:
+            answer = fits(dict(platform), dict(wanted))
+        except KeyError as error:
+            raise Feedback(
+                f"fits({platform}, {wanted}) raised KeyError: {error}. Fields may be missing: .get({error}) gives None "
+                "then."
+            ) from None
         if bool(answer) is not expected:
             raise Feedback(f"fits({platform}, {wanted}) returned {answer!r}. Expected: {expected}. {why}")
     _check_that_it_runs(fits)
@@ -373,6 +453,13 @@ Exercise(
         """,
             "raised KeyError",
         ),
+        "all fields are there": (
+            """
+            def fits(platform, wanted):
+                return all(platform[field] == wanted[field] for field in ("os", "architecture", "variant"))
+        """,
+            "Fields may be missing",
+        ),
         "everything": ("def fits(platform, wanted):\n    return True", "although the words begin alike"),
     },
 )
@@ -382,38 +469,77 @@ Exercise(
 
 
 def check_verify(verify):
-    """Right data pass; one bit, one byte more, another name are refused.  The command sha256sum says which digest is right."""
-    for data in (b"", b"a layer\n" * 1000):
-        printed = subprocess.run(["sha256sum"], input=data, capture_output=True, check=True).stdout.split()[0]
-        digest = f"sha256:{printed.decode()}"
+    """Right data pass; one bit, one byte more, another name are refused.  The command sha256sum says which digest is
+    right."""
+    # a digest that begins with a character of "sha256:", which lstrip() would take away
+    tricky = next(data for data in map(b"layer %d".__mod__, range(100)) if documents.digest_of(data)[7] in "sha256:")
+    for data in (b"", tricky, b"a layer\n" * 10_000):
+        printed = subprocess.run(["sha256sum"], input=data, capture_output=True, check=True).stdout.split()[0].decode()
+        digest = f"sha256:{printed}"
         call = f"verify(data, {digest[:15]!r}…, 'the layer')"
         try:
             verify(data, digest, "the layer")
         except ContainerError as error:
             raise Feedback(
-                f"{call} refused {len(data)} bytes for which sha256sum prints {printed.decode()[:8]}…: {error}. "
-                'The digest begins with "sha256:", which hexdigest() does not have.'
+                f"{call} refused {len(data)} bytes for which sha256sum prints {printed[:8]}…: {error}. "
+                f"{_why_refused(verify, data, printed)}"
             ) from None
         end = "0" if digest[-1] != "0" else "1"
         for changed, name, what in (
             (data + b"\n", digest, "with one byte more than was asked for"),
-            (data[:-1] + bytes([data[-1] ^ 1]) if data else b"x", digest, "with one bit flipped"),
+            (data[:-1] + bytes([data[-1] ^ 1]) if data else b"x", digest, "with one bit flipped in its last byte"),
             (data, digest[:-1] + end, "whose digest differs in its last digit: compare all of it"),
         ):
-            try:
-                returned = verify(changed, name, "the layer")
-            except ContainerError as error:
-                if "the layer" not in str(error):
-                    raise Feedback(
-                        f"{call} raised ContainerError({str(error)!r}). Say in it what is wrong: use name."
-                    ) from None
-                continue
-            except AssertionError:
-                raise Feedback(
-                    f"{call} raised an AssertionError. With python -O no assert runs: raise ContainerError yourself."
-                ) from None
-            told = "" if returned is None else f" It returned {returned!r}, but nobody looks at that."
-            raise Feedback(f"{call} accepted data {what}.{told} Raise ContainerError.")
+            told = _refuse(verify, changed, name, call)
+            if told is not None:
+                raise Feedback(f"{call} accepted data {what}.{told} Raise ContainerError.")
+
+
+def _why_refused(verify, data: bytes, printed: str) -> str:
+    """Why *verify* refuses *data*, of which sha256sum has *printed* the right digits: told by what it accepts."""
+
+    def accepts(data: bytes, digest: str) -> bool:
+        try:
+            verify(data, digest, "the layer")
+        except ContainerError:
+            return False
+        return True
+
+    if accepts(data + b"other data", f"sha256:{printed}"):
+        return "With the same digest it accepts other data: is it the wrong way round?"
+    if accepts(data, printed):
+        return 'The digest begins with "sha256:", which hexdigest() does not have.'
+    if len(data) > 65536 and accepts(data[:65536], documents.digest_of(data[:65536])):
+        return "Its beginning, with the digest of the beginning, was accepted: compute the digest of all the data."
+    if accepts(b"", documents.digest_of(b"")):
+        return (
+            'A digest of other digits was accepted. lstrip("sha256:") removes each of these characters from the '
+            'beginning, digits, too: removeprefix("sha256:") removes the word.'
+        )
+    return (
+        'Nothing is accepted. What must be equal are two strings, "sha256:" with hexdigest() behind it and the digest.'
+    )
+
+
+def _refuse(verify, data: bytes, digest: str, call: str) -> str | None:
+    """Call *verify* with wrong data: None if it refuses them as it should, else what it did instead."""
+    try:
+        returned = verify(data, digest, "the layer")
+    except ContainerError as error:
+        if "the layer" not in str(error):
+            raise Feedback(
+                f"{call} raised ContainerError({str(error)!r}). Say in it what is wrong: use name."
+            ) from None
+        return None
+    except AssertionError:
+        raise Feedback(
+            f"{call} raised an AssertionError. With python -O no assert runs: raise ContainerError yourself."
+        ) from None
+    except (ValueError, RuntimeError, OSError) as error:
+        raise Feedback(
+            f"{call} raised {type(error).__name__}: {error}. Callers of minict catch ContainerError: raise that."
+        ) from None
+    return "" if returned is None else f" It returned {returned!r}, but nobody looks at that."
 
 
 Exercise(
@@ -501,7 +627,31 @@ Exercise(
                 if f"sha256:{hashlib.sha256(data).hexdigest()}" != digest:
                     raise ValueError(name)
         """,
-            "raised ValueError",
+            "Callers of minict catch ContainerError",
+        ),
+        "lstrip": (
+            """
+            def verify(data, digest, name):
+                if hashlib.sha256(data).hexdigest() != digest.lstrip("sha256:"):
+                    raise ContainerError(f"{name} is wrong")
+        """,
+            "removeprefix",
+        ),
+        "the beginning of the data": (
+            """
+            def verify(data, digest, name):
+                if "sha256:" + hashlib.sha256(data[:65536]).hexdigest() != digest:
+                    raise ContainerError(f"{name} is wrong")
+        """,
+            "all the data",
+        ),
+        "bytes of the digest": (
+            """
+            def verify(data, digest, name):
+                if hashlib.sha256(data).digest() != digest:
+                    raise ContainerError(f"{name} is wrong")
+        """,
+            "Nothing is accepted",
         ),
         "the wrong way round": (
             """
@@ -509,7 +659,7 @@ Exercise(
                 if f"sha256:{hashlib.sha256(data).hexdigest()}" == digest:
                     raise ContainerError(f"{name} is wrong")
         """,
-            "refused 0 bytes",
+            "the wrong way round",
         ),
     },
 )
@@ -533,6 +683,12 @@ _PATHS = (
     ("a/../../../b/note", "It goes up further than it went down, and ends below the root all the same."),
     ("../.note", ".note is an ordinary name that begins with a dot: strip slashes only."),
     ("a/..note", "..note is an ordinary name that begins with two dots: do not remove dots, resolve names."),
+    (
+        "proc/self/note",
+        "On your machine /proc/self is a link, in the archive's root it is a directory: do not ask the disk, as "
+        "os.path.realpath() does. Work with the words of the name alone.",
+    ),
+    ("a/b/", "A / at the end says that it is a directory, and does not belong to its name."),
     ("a/caf\udce9", "The name is bytes that are not UTF-8: encoded() returns them as they were."),
 )
 
@@ -543,18 +699,20 @@ def check_inside(inside):
         room = os.path.abspath(f"house/{number}/room")
         os.makedirs(f"{room}/a/b")
         os.makedirs(f"{room}/b")
+        os.makedirs(f"{room}/proc/self")
 
         def create(room=room, name=name):
             os.chroot(room)
             os.chdir("/")
-            os.close(os.open(os.fsencode(name), os.O_CREAT | os.O_WRONLY))
+            if not name.endswith("/"):
+                os.close(os.open(os.fsencode(name), os.O_CREAT | os.O_WRONLY))
             return os.stat(os.fsencode(name)).st_ino
 
         inode = same_fate(create)
         path = inside(name)
         call = f"inside({name!r}) returned {path!r}."
         if not isinstance(path, bytes):
-            raise Feedback(f"{call} Expected: bytes, as the archive has them. encoded(name) makes them of a text.")
+            raise Feedback(f"{call} Expected: bytes, as the archive has them. encoded(name) turns its text into them.")
         if path[:1] != b"/":
             raise Feedback(f"{call} It must begin with one /: it is a path from the root directory.")
         try:
@@ -563,8 +721,8 @@ def check_inside(inside):
             found = errno.errorcode[error.errno]
         if found != inode:
             raise Feedback(
-                f"{call} A process in a chroot that opens {name!r} makes a file elsewhere. From the outside, the path "
-                f"below the root leads to {'another file' if isinstance(found, int) else found}. {why}"
+                f"{call} The kernel, in a chroot, has the file elsewhere: at your path below that root there is "
+                f"{'another one' if isinstance(found, int) else f'nothing ({found})'}. {why}"
             )
         if any(word in path.split(b"/")[1:] for word in (b"", b".", b"..")):
             raise Feedback(f"{call} It is the right file, but two paths of one file must not look different. {why}")
@@ -617,6 +775,18 @@ Exercise(
             "A .. goes up by one directory",
         ),
         "two slashes": ('def inside(name):\n    return os.path.normpath(b"/" + encoded(name))', "strip those first"),
+        "asks the disk": (
+            'def inside(name):\n    return os.path.realpath(b"/" + encoded(name).lstrip(b"/"))',
+            "do not ask the disk",
+        ),
+        "keeps the last slash": (
+            """
+            def inside(name):
+                path = os.path.normpath(b"/" + encoded(name).lstrip(b"/"))
+                return path + b"/" if name.endswith("/") else path
+        """,
+            "A / at the end",
+        ),
         "text": ('def inside(name):\n    return os.path.normpath("/" + name.lstrip("/"))', "Expected: bytes"),
         "relative": ('def inside(name):\n    return os.path.normpath(encoded(name).lstrip(b"/"))', "begin with one /"),
         "utf-8 only": (
@@ -655,11 +825,15 @@ def check_make_image(make_image):
         kinds = ", ".join(type(each).__name__ for each in made) if isinstance(made, tuple) else type(made).__name__
         raise Feedback(f"{call} returned {kinds}. Expected: layer, config, manifest, each as bytes.")
     layer, config, data = made
+    if layer[:1] == b"{" or data[:1] != b"{":
+        raise Feedback(f"{call}: the order is layer, config, manifest. The last of yours is not a JSON document.")
     try:
         manifest, document = documents.parse_manifest(data), documents.parse_config(config)
         documents.kind(data, "the manifest")
     except ContainerError as error:
         raise Feedback(f"{call} was read as minict reads it: {error}.") from None
+    if json.loads(data).get("schemaVersion") != 2:
+        raise Feedback(f'{call}: registries refuse a manifest without "schemaVersion": 2.')
     if len(manifest.layers) != 1:
         raise Feedback(f"{call}: the manifest has {len(manifest.layers)} layers. Expected: one.")
     for blob, descriptor, what in ((config, manifest.config, "config"), (layer, manifest.layers[0], "layer")):
@@ -667,6 +841,10 @@ def check_make_image(make_image):
             raise Feedback(f"{call}: the digest of the {what} in the manifest is not that of the {what}'s bytes.")
         if len(blob) != descriptor.size:
             raise Feedback(f"{call}: the {what} has {len(blob)} bytes, and the manifest says {descriptor.size}.")
+    if (manifest.layers[0].media_type == documents.LAYER_GZIP) != (layer[:2] == b"\x1f\x8b"):
+        raise Feedback(f"{call}: the manifest calls the layer {manifest.layers[0].media_type}. Its bytes are not that.")
+    if document["rootfs"].get("type") != "layers":
+        raise Feedback(f'{call}: the rootfs of the config lacks "type": "layers", which the specification demands.')
     os.mkdir("room")
     try:
         contents = extract.unpack(io.BytesIO(layer), "room", whiteouts=True, name="the layer")
@@ -678,6 +856,8 @@ def check_make_image(make_image):
             f"{call}: diff_ids in the config must hold the digest of the archive before it is compressed.{hint}"
         )
     _check_platform_and_command(document, command, call)
+    if empty := [path for path in files if not os.path.getsize(f"room/{path}")]:
+        raise Feedback(f"{call}: {empty[0]} is empty. A TarInfo has the size 0 until you set it.")
     said = _said_in("room", command, call)
     if said != _CARD:
         raise Feedback(f"{call}: the image was unpacked, and its command wrote {said!r}. Expected: {_CARD!r}.")
@@ -737,7 +917,7 @@ _MAKE_IMAGE = '''
 
 Challenge(
     "from-nothing",
-    "An image made of nothing",
+    "An image from nothing",
     name="make_image",
     minutes=15,
     difficulty=3,
@@ -759,7 +939,7 @@ Challenge(
         "not compressed": _MAKE_IMAGE.replace("gzip.compress(archive)", "archive").replace(
             "LAYER_GZIP", '"application/vnd.oci.image.layer.v1.tar"'
         ),
-        "xz": _MAKE_IMAGE.replace("gzip.compress(archive)", "__import__('lzma').compress(archive)"),
+        "without its own media type": _MAKE_IMAGE.replace('"mediaType": MANIFEST,', ""),
         "the command tar": """
             def make_image(files, command):
                 import os, subprocess, tempfile
@@ -793,14 +973,25 @@ Challenge(
         ),
         "without the size": (
             _MAKE_IMAGE.replace("member.size, member.mode = len(content), 0o755", "member.mode = 0o755"),
-            "can't be started",
+            "has the size 0",
         ),
         "texts": (_MAKE_IMAGE.replace(".encode()", ""), "Strings must be encoded"),
         "without a command": (_MAKE_IMAGE.replace('"config": {"Cmd": command},', ""), "Cmd in the"),
         "for nobody": (_MAKE_IMAGE.replace('"os": "linux", "architecture": architecture(), ', ""), "for no platform"),
         "the order of the result": (
             _MAKE_IMAGE.replace("return layer, config, manifest", "return manifest, config, layer"),
-            "was read as minict reads it",
+            "the order is layer, config, manifest",
+        ),
+        "not compressed": (_MAKE_IMAGE.replace("gzip.compress(archive)", "archive"), "Its bytes are not that"),
+        "xz": (
+            _MAKE_IMAGE.replace("gzip.compress(archive)", "__import__('lzma').compress(archive)"),
+            "Its bytes are not that",
+        ),
+        "without the version": (_MAKE_IMAGE.replace('"schemaVersion": 2, ', ""), "registries refuse"),
+        "without the type": (_MAKE_IMAGE.replace('"type": "layers", ', ""), 'lacks "type"'),
+        "a command of one string": (
+            _MAKE_IMAGE.replace('{"Cmd": command}', '{"Cmd": command[0]}'),
+            "Cmd in its config",
         ),
     },
 )

@@ -24,14 +24,14 @@ Quiz(
     Question(
         "A registry answers the first request of a pull with 401. What does a client do?",
         right(
-            "It reads in the answer where to ask for a token",
+            "It finds in the answer where to ask for a token",
             "Yes: `WWW-Authenticate` has the address and the scope. Docker Hub answers like this to everybody.",
         ),
         wrong(
             "It asks the user for a name and a password at once",
             "Public images need none. A token is given to everybody who asks.",
         ),
-        wrong("It gives up, because the image is private", "That is known only when the token server refuses, too."),
+        wrong("It gives up, because the image is private", "It can only know that when the token server refuses, too."),
     ),
     Question(
         "The tag `debian:12` points to one digest today and to another one next month. Why is that allowed?",
@@ -48,7 +48,7 @@ Quiz(
         "The same files are compressed harder and pushed again. Which of these digests stays the same?",
         wrong(
             "That of the layer in the manifest",
-            "It is the digest of the compressed bytes, and these are others now.",
+            "It is the digest of the compressed bytes, and these have changed.",
         ),
         right(
             "That of the config",
@@ -60,7 +60,7 @@ Quiz(
         "The digest of a layer is right. What do you know?",
         right(
             "You have the bytes that the manifest names",
-            "Yes. Whether these are friendly is another question.",
+            "Yes. Whether they are safe is another question.",
         ),
         wrong("Its archive can be unpacked safely", "The publisher of a hostile archive publishes its digest, too."),
         wrong(
@@ -74,16 +74,16 @@ Quiz(
         wrong("Names in archives are encrypted", "They are plain text in the headers. Anybody can read them."),
         right(
             "Each name alone looks harmless",
-            "Yes: only on the disk does the first make the second lead outside. So the kernel must be the check.",
+            "Yes: only on the disk does the first make the second lead outside. So the kernel must be the judge.",
         ),
         wrong("`..` can be hidden in a link's name", "There is not a single `..` in this archive."),
     ),
     Question(
-        "Why does minict make the room its root directory before it unpacks, instead of refusing absolute links?",
-        wrong("Refusing takes too much time for large images", "To look at a name costs next to nothing."),
+        "Why does minict unpack in a `chroot`, instead of refusing absolute links?",
+        wrong("Refusing takes too much time for large images", "Looking at a name costs next to nothing."),
         wrong(
             "The OCI specification forbids refusing links",
-            "Tools may refuse what they like. They would only be useless then.",
+            "Tools may refuse what they like, but such a tool would be useless.",
         ),
         right(
             "Honest images have absolute links, and need them",

@@ -47,8 +47,8 @@ def demand_controllers(mount: str, path: str, names: set[str]) -> str:
     """Like :func:`offer_controllers`, for the controllers *names*, which a limit needs: processes that are in the way
     in the root of a container move into the group :data:`LEAF`.
 
-    Returns a sentence about what was moved, or an empty string. Raises :class:`ContainerError` when others are in the
-    way, :class:`OSError`. Source: cgroup-v2.rst, "No Internal Process Constraint".
+    Returns a sentence about the processes moved, or an empty string. Raises :class:`ContainerError` when foreign
+    processes are in the way, :class:`OSError`. Source: cgroup-v2.rst, "No Internal Process Constraint".
     """
     told = ""
     for directory in _way(mount, path):
@@ -87,9 +87,9 @@ def _hand_down(directory: str, names: list[str]) -> None:
 def has_processes(directory: str) -> bool:
     """Whether the group *directory*, which is not the root of the tree, has processes of its own.
 
-    To be asked before controllers are enabled, and not only when the kernel refuses: for cpu and pids alone it does
-    not refuse, but makes the group the root of a threaded subtree, in which no container can be.
-    Source: cgroup-v2.rst, "Threads".
+    Call this before controllers are enabled, and not only after the kernel has refused: for cpu and pids alone it does
+    not refuse, but makes the group the root of a threaded subtree, which cannot hold a container. Source:
+    cgroup-v2.rst, "Threads".
     """
     if not os.path.exists(f"{directory}/cgroup.type"):
         return False
@@ -115,7 +115,7 @@ def is_containers_root(mount: str) -> bool:
 
 
 def make_room(mount: str) -> str:
-    """Move the processes of the container's root group *mount* into the group :data:`LEAF`; a sentence about it.
+    """Move the processes of the container's root group *mount* into the group :data:`LEAF`; return a sentence about it.
 
     Raises :class:`ContainerError` for a process of another namespace, which we may not move.
     Source: cgroup-v2.rst, "Organizing Processes and Threads"; moby, hack/dind.

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Group(Protocol):
-        """The part of :class:`.group.Cgroup` that the modules need which that one imports."""
+        """The part of :class:`.group.Cgroup` that the modules imported by it use."""
 
         path: str
         directories: dict[str, str]

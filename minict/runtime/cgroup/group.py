@@ -8,7 +8,7 @@ import time
 
 from .. import paths, place
 from ..errors import ContainerError
-from . import delegation, files, limits
+from . import files, limits
 from .hierarchy import check_reach, find_hierarchies, missing, mode
 
 TYPE_CHECKING = False
@@ -51,7 +51,7 @@ class Cgroup:
         return self._unified + self.path if self._unified else None
 
     def _all(self) -> list[str]:
-        """Each directory once: v1 may mount two controllers together (cpu,cpuacct), v2 mounts all of them so."""
+        """Each directory once: v1 may mount two controllers together (cpu,cpuacct), v2 mounts all together."""
         unified = self.v2_directory()
         return list(dict.fromkeys([*self.directories.values(), *([unified] if unified else [])]))
 
@@ -64,7 +64,8 @@ class Cgroup:
     def refuse_foreign_processes(self) -> bool:
         """Whether the group exists already. Raises :class:`ContainerError` if it has processes, or is frozen.
 
-        These would be limited, and killed, together with the container. Source: config-linux.md, "Cgroups Path"; runc.
+        Such processes would be limited, and killed, together with the container. Source: config-linux.md, "Cgroups
+        Path"; runc.
         """
         if not any(os.path.isdir(directory) for directory in self._all()):
             return False
@@ -96,7 +97,9 @@ class Cgroup:
             if "cpuset" in self.directories and not self.is_v2(self.directories["cpuset"]):
                 for file in "cpuset.cpus", "cpuset.mems":
                     inherit_cpuset(self.directories["cpuset"], file)
-            if self._unified:
+            if self._unified and self.v2_directory() in self.directories.values():
+                from . import delegation  # v1, or a v2 tree without controllers, does not need it
+
                 delegation.offer_controllers(self._unified, self.path)
         except OSError as error:
             raise _failure(f"the cgroup {self.path} cannot be created", error) from error
@@ -120,21 +123,26 @@ class Cgroup:
                 files.write(f"{directory}/cgroup.procs", str(pid))
             except OSError as error:
                 if error.errno == errno.EBUSY and self.is_v2(directory):
+                    from . import delegation
+
                     raise delegation.internal_processes(directory) from error
                 raise _failure(f"process {pid} cannot be moved into the cgroup {self.path}", error) from error
 
     # ---- limits and counters
 
     def limit(self, resources: Resources) -> str:
-        """Write the limits in *resources*: see :func:`.limits.limit`. Returns what was moved for it, or nothing."""
+        """Write the limits in *resources*: see :func:`.limits.limit`. Returns a sentence about processes moved for
+        this, or ""."""
         told = ""
         if self._unified and (lacking := self._lacking(limits.controllers(resources))):
+            from . import delegation
+
             told = delegation.demand_controllers(self._unified, self.path, lacking)
         limits.limit(self, resources)
         return told
 
     def _lacking(self, names: set[str]) -> set[str]:
-        """Those of the controllers *names* that belong to v2 here, and that the group, if it exists, does not have."""
+        """The controllers among *names* that belong to v2 here, and that the group, if it exists, lacks."""
         names = {name for name in names if self.directories.get(name) == self.v2_directory()}
         has = files.read_if_there(f"{self.v2_directory()}/cgroup.controllers")
         return set() if has is None else names - set(has.split())
@@ -169,9 +177,9 @@ class Cgroup:
         return list(found - {0})  # 0: a process in a pid namespace that is not below ours
 
     def freeze(self) -> None:
-        """Stop all processes without their notice, and wait until the last one has stopped.
+        """Stop all processes, unnoticed by them, and wait until the last one has stopped.
 
-        Raises :class:`ContainerError` when one does not stop in time, and then lets the others go on.
+        Raises :class:`ContainerError` when one does not stop in time, after letting the others continue.
         """
         if not self._set_frozen(True):
             self._set_frozen(False)
@@ -181,7 +189,7 @@ class Cgroup:
             )
 
     def thaw(self) -> None:
-        """Let the processes go on. Raises :class:`ContainerError` when a group above this one is frozen."""
+        """Let the processes continue. Raises :class:`ContainerError` when a group above this one is frozen."""
         if not self._set_frozen(False):
             raise ContainerError(
                 f"the cgroup {self.path} stays frozen: a cgroup above it is frozen too; thaw that one first"

@@ -129,7 +129,7 @@ def test_what_is_refused(container, tmp_path, source, target, words):
     assert set(archive(container, "/there")) == {"there", "there/old"}
 
 
-def test_a_directory_and_a_file_do_not_take_each_others_place(container, tmp_path):
+def test_a_directory_and_a_file_do_not_replace_each_other(container, tmp_path):
     make_tree(tmp_path / "source")
     os.makedirs(tmp_path / "other/dir/one/deep")
     (tmp_path / "other/dir/sub").write_text("a file")
@@ -245,7 +245,7 @@ def test_an_archive_comes_from_standard_input(container, tmp_path):
     assert done.returncode == 1 and b"not an archive" in done.stderr
 
 
-def test_who_reads_only_the_beginning_is_no_error(container):
+def test_a_reader_that_stops_early_is_not_an_error(container):
     done = subprocess.run(
         f"{os.sys.executable} -m minict export {container} | head -c 100 | wc -c; echo ${{PIPESTATUS[0]}}",
         shell=True,
@@ -438,7 +438,7 @@ def test_a_container_that_swaps_a_directory_and_a_link_gains_nothing(image, tmp_
         assert minict("rm", "-f", "-v", "swapper").returncode == 0
 
 
-def test_nothing_of_a_container_is_loaded(running, tmp_path):
+def test_no_library_of_a_container_is_loaded(running, tmp_path):
     """CVE-2019-14271: who has entered a container's root must open nothing there but what is to be copied.
 
     The system calls of the children after pivot_root are looked at: each file that they open is named by the test.
@@ -508,7 +508,7 @@ def test_a_stopped_container_can_be_started_afterwards(image, tmp_path):
 
 
 @pytest.mark.parametrize("delay", [0.2, 0.35])
-def test_whoever_copies_may_be_killed(container, tmp_path, delay):
+def test_a_copy_may_be_killed(container, tmp_path, delay):
     """Its children go with it, nothing stays mounted, and the next one does it all."""
     (tmp_path / "big").mkdir()
     for number in range(20):

@@ -86,7 +86,7 @@ CMD ["cat", "shell"]
     assert shell("cat /work/here/exec /tmp/who; grep -c e /tmp/flags; id -u") == "exec form\n1000\n1\n1000\n"
 
 
-def test_what_the_image_says_of_itself(place):
+def test_the_configuration_of_the_image(place):
     built(
         place,
         """
@@ -185,7 +185,7 @@ ENTRYPOINT ["/bin/sh", "-c"]
     assert shell("cat /out/link", "tools") == "made\n"
 
 
-def test_onbuild_waits_for_who_builds_on_it(place):
+def test_onbuild_runs_in_the_next_build(place):
     built(place, "FROM tiny\nONBUILD RUN echo later > /later\nONBUILD ENV LATE=yes\n", name="base")
     assert run("base", "cat", "/later").returncode == 1
     built(place, "FROM base\nRUN echo $LATE >> /later\n")
@@ -232,7 +232,7 @@ def test_what_dockerignore_leaves_out(tmp_path, lines, path, ignored):
     assert Context(str(tmp_path)).ignores(path) is ignored
 
 
-def test_what_is_ignored_is_neither_copied_nor_can_be_named(place):
+def test_an_ignored_file_cannot_be_copied_even_by_name(place):
     (place / ".dockerignore").write_text("secret\nsub/*\n!sub/kept\nDockerfile\n")
     (place / "secret").write_text("x")
     (place / "sub").mkdir()
@@ -244,7 +244,7 @@ def test_what_is_ignored_is_neither_copied_nor_can_be_named(place):
     refused_build(place, "secret", ".dockerignore")
 
 
-def test_nothing_outside_of_the_context_can_be_had(place):
+def test_files_outside_of_the_context_are_out_of_reach(place):
     (place / "context").mkdir()
     os.symlink("/etc", place / "context/etc")
     os.symlink("../hello", place / "context/up")
@@ -284,7 +284,7 @@ def test_the_same_again_comes_from_the_cache_to_the_last_bit(place):
     assert Image.find("made").id == first
 
 
-def test_what_changes_misses_and_all_after_it(place):
+def test_a_changed_step_and_all_after_it_miss_the_cache(place):
     built(place, RECIPE)
     (place / "hello").write_text("changed\n")
     assert cached(built(place, RECIPE)) == ["RUN"]
@@ -302,7 +302,7 @@ def test_what_changes_misses_and_all_after_it(place):
     assert cached(built(place, RECIPE)) == ["RUN", "COPY", "RUN"]
 
 
-def test_another_parent_misses(place):
+def test_another_parent_misses_the_cache(place):
     built(place, "FROM tiny\nRUN echo one > /one\n", name="base")
     built(place, "FROM base\nRUN echo two > /two\n")
     built(place, "FROM tiny\nRUN echo 1 > /one\n", name="base")
@@ -418,12 +418,12 @@ def test_here_documents(place):
         ('FROM tiny\nENV A="${B:?must be there}"\n', ["must be there"]),
     ],
 )
-def test_a_mistake_is_one_sentence_with_its_line(place, text, words):
+def test_an_error_is_one_sentence_with_its_line(place, text, words):
     (place / "Dockerfile").write_text(text)
     refused_build(place, *words)
 
 
-def test_a_command_that_fails_ends_the_build_and_what_was_done_before_is_kept(place):
+def test_a_failed_command_ends_the_build_and_earlier_steps_stay_cached(place):
     (place / "Dockerfile").write_text("FROM tiny\nRUN echo fine > /fine\nRUN echo so far && exit 3\n")
     done = minict("build", "--network", "none", str(place))
     assert done.returncode == 3 and "line 3" in done.stderr and "so far" in done.stdout
@@ -435,7 +435,7 @@ def test_there_is_no_dockerfile(tmp_path):
     refused_build(tmp_path / "nowhere", "nowhere")
 
 
-def test_killed_in_the_middle_it_leaves_nothing_that_prune_does_not_remove(place):
+def test_prune_removes_everything_that_a_killed_build_leaves(place):
     (place / "Dockerfile").write_text("FROM tiny\nRUN echo one > /one\nRUN echo begun && sleep 1000\n")
     one = begin("build", "--network", "none", str(place))
     while "begun" not in one.stdout.readline():
@@ -492,7 +492,7 @@ def test_the_umask_of_the_caller_means_nothing(place):
 
 @pytest.mark.parametrize("name", ["Dockerfile", ".dockerignore"])
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.symlink("/dev/zero", path)], ids=["fifo", "device"])
-def test_what_is_no_file_is_not_read(tmp_path, name, make):
+def test_a_dockerfile_that_is_not_a_file_is_not_read(tmp_path, name, make):
     if name != "Dockerfile":
         (tmp_path / "Dockerfile").write_text("FROM scratch\n")
     make(tmp_path / name)
@@ -500,7 +500,7 @@ def test_what_is_no_file_is_not_read(tmp_path, name, make):
     assert done.returncode == 1 and f"{name}: it is not a file" in done.stderr, done
 
 
-def test_a_device_in_an_archive_is_no_dockerfile():
+def test_a_device_in_an_archive_is_refused_as_dockerfile():
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w") as archive:
         info = tarfile.TarInfo("Dockerfile")

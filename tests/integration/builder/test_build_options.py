@@ -75,7 +75,7 @@ PLAIN = "FROM tiny\nRUN echo a > /o\n"
         ("--builder=default", "note: --builder is ignored"),
     ],
 )
-def test_options_that_scripts_use_are_taken(place, flag, note):
+def test_options_that_scripts_use_are_accepted(place, flag, note):
     done = built(place, PLAIN, flag)
     assert done.stderr == "" if not note else note in done.stderr
 
@@ -106,7 +106,7 @@ def test_options_that_are_refused_by_name(place, flag, told):
     refused(place, "FROM tiny\nRUN echo never >&2 && false\n", flag, told=told)
 
 
-def test_a_context_that_is_elsewhere_is_refused_by_name():
+def test_a_remote_context_is_refused_by_name():
     for context in ("https://example.org/a.git", "git@example.org:a/b", "https://example.org/a.tar.gz"):
         done = minict("build", context)
         assert done.returncode == 1 and "fetch it first" in done.stderr, done
@@ -137,7 +137,7 @@ def test_check_does_nothing(place):
     refused(place, "FROM tiny\nRUN false\nCMD [1]\n", "--check", told="line 3")
 
 
-def test_all_nonsense_is_found_before_the_first_step(place):
+def test_every_error_is_found_before_the_first_step(place):
     for line in (
         "FLY x",
         "STOPSIGNAL SIGFOO",
@@ -184,7 +184,7 @@ def test_further_contexts_are_directories_images_and_stages(place, tmp_path):
     refused(place, "FROM extra\n", "--build-context", f"extra={tmp_path}/more", told="is a directory")
 
 
-def test_another_platform_is_what_the_image_says(place):
+def test_another_platform_is_recorded_in_the_image(place):
     other = "arm64" if os.uname().machine == "x86_64" else "amd64"
     text = "FROM scratch\nARG TARGETARCH\nCOPY hello /$TARGETARCH\n"
     built(place, text, "--platform", f"linux/{other}")
@@ -242,7 +242,7 @@ def test_an_archive_keeps_owners_and_has_no_dockerignore():
     assert shell("stat -c %u:%g /f") == "7:8\n", "as Docker 20.10 does"
 
 
-def test_an_archive_leads_nowhere(tmp_path):
+def test_a_link_in_an_archive_leads_nowhere(tmp_path):
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w") as tar:
         for name, target in (("Dockerfile", "/etc/passwd"), ("d", "/etc")):
@@ -284,7 +284,7 @@ def cached(said: str) -> int:
     return said.count("(from the cache)")
 
 
-def test_a_step_depends_on_nothing_that_changes_no_file(place):
+def test_a_step_does_not_depend_on_instructions_that_change_no_file(place):
     os.symlink("hello", place / "link")
     built(place, STEPS)
     for old, new in (
@@ -308,7 +308,7 @@ def test_a_step_depends_on_nothing_that_changes_no_file(place):
         assert cached(built(place, STEPS.replace("EXPOSE 80", line)).stdout) < 3, line
 
 
-def test_a_secret_and_a_cache_are_not_in_the_key_and_what_is_bound_is(place):
+def test_the_key_includes_bind_mounts_but_not_secrets_and_caches(place):
     (place / "secret").write_text("1")
     text = (
         "FROM tiny\nRUN --mount=type=secret,id=s --mount=type=cache,target=/c true\n"

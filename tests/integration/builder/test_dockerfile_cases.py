@@ -45,7 +45,7 @@ def observed(case: Case) -> str:
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-def test_it_means_the_same_as_to_docker(case, tmp_path):
+def test_a_dockerfile_means_the_same_as_in_docker(case, tmp_path):
     done = built(case, str(tmp_path))
     status = (1 if case.fails else 0) if not case.seen else RECORDED[case.name]["status"]
     assert min(done.returncode, 1) == status, done

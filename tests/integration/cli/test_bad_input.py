@@ -43,7 +43,7 @@ def in_own_mounts(prepare, *words: str, **options) -> subprocess.CompletedProces
     "name",
     ["nowhere", "no/such/image", "../../etc", "/etc", "a b", "", "UPPER", "x" * 300, "tiny:1:2", "ti\nny", "\udcff"],
 )
-def test_an_image_that_is_not_there(name):
+def test_a_missing_image(name):
     done = run(os.fsencode(name), "true", flags=["--pull", "never"])
     assert done.returncode == 125 and done.stdout == ""
     assert (
@@ -138,7 +138,7 @@ def test_a_bad_value_is_named_with_what_would_be_right(image, option, value, wor
         (["image", "from-host", "x", "no-such-program"], ["no-such-program"]),
     ],
 )
-def test_a_mistyped_command_is_answered_by_how_to_type_it(words, said):
+def test_a_mistyped_command_is_answered_with_its_usage(words, said):
     refused(minict(*words), *said)
 
 
@@ -200,7 +200,7 @@ HERE = {"x86_64": 62, "aarch64": 183}[os.uname().machine]
     ],
     ids=["no permission", "another processor", "text", "empty", "interpreter", "loader", "magic link"],
 )
-def test_a_file_that_is_no_program(image, tmp_path, content, mode, status, words):
+def test_a_file_that_is_not_a_program(image, tmp_path, content, mode, status, words):
     file = tmp_path / "program"
     file.write_bytes(content)
     file.chmod(mode)
@@ -223,13 +223,13 @@ def test_a_link_to_our_own_interpreter_is_not_executed(image, command):
 # ---- a machine that lacks something --------------------------------------------------------------------------------
 
 
-def test_without_root_one_sentence_says_what_to_do(image):
+def test_without_root_one_sentence_names_the_remedy(image):
     for words in (["run", "--rm", image, "true"], ["prune"], ["images"]):
         refused(minict_as_nobody(*words), "root", "sudo")
     assert minict_as_nobody("--help").returncode == 0 == minict_as_nobody("version").returncode
 
 
-def test_root_without_its_powers_is_refused_in_a_sentence(image):
+def test_root_without_capabilities_is_refused_in_a_sentence(image):
     """As in a container: uid 0, but no CAP_SYS_ADMIN."""
 
     def powerless():
@@ -410,7 +410,7 @@ def test_a_bad_value_is_a_container_error_in_python_too(image, options):
     assert error.value.status == 125 and "\n" not in str(error.value)
 
 
-def test_too_few_descriptors_is_an_error_and_not_a_half_container(image):
+def test_too_few_descriptors_are_an_error_and_leave_no_partial_container(image):
     """Every number of free descriptors, until there are enough."""
     import resource
 
@@ -431,7 +431,7 @@ def test_too_few_descriptors_is_an_error_and_not_a_half_container(image):
     assert forked(starved) == [0, []]
 
 
-def test_a_thread_may_ask_for_nonsense_while_others_work(image):
+def test_an_error_in_one_thread_does_not_disturb_others(image):
     errors = []
 
     def nonsense():

@@ -48,6 +48,6 @@ def test_a_user_without_rights_can_look_at_the_files_whatever_the_umask(image):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_saved_image_is_its_owners(image, tmp_path):
+def test_only_its_owner_can_read_a_saved_image(image, tmp_path):
     assert minict("save", "-o", str(tmp_path / "image.tar"), image).returncode == 0
     assert stat.S_IMODE(os.stat(tmp_path / "image.tar").st_mode) == 0o600

@@ -161,10 +161,10 @@ def test_fish_completes(programs, tiny):
     assert offered("minict run --memory-res") == ["--memory-reservation"]
 
 
-def test_who_asks_for_another_shell_is_told_which_there_are():
+def test_an_unknown_shell_is_answered_with_the_known_ones():
     refused(minict("completion", "ksh"), "'ksh'", "bash, zsh, fish")
 
 
-def test_names_of_nothing_known_are_none():
+def test_an_unknown_kind_has_no_names():
     done = minict("__complete", "ksh", "minict ru")
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")

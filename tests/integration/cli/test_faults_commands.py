@@ -467,7 +467,7 @@ def done(*words: str) -> None:
     assert minict(*words).returncode == 0, words
 
 
-def test_after_a_reboot_everything_is_known_and_can_be_started(image, kept, bridge):
+def test_containers_survive_a_reboot_and_can_be_started(image, kept, bridge):
     there = ["--name", "lasting", "-p", "8088:80", "-v", "kept:/data", "--hostname", "lasting"]
     done("run", "-d", *there, image, "sh", "-c", "echo once more >> /count; exec sleep 1000")
     done("run", "-d", "--rm", "--name", "passing", image, "sleep", "1000")

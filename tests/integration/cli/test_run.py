@@ -217,7 +217,7 @@ def test_a_capability_is_dropped_and_added(image):
     assert capabilities(image, "--cap-add", "ALL") == ours
 
 
-def test_without_the_capability_the_deed_is_refused(image):
+def test_without_the_capability_the_call_is_refused(image):
     assert run(image, "chown", "1:1", "/bin").returncode == 0
     assert "not permitted" in run(image, "chown", "1:1", "/bin", flags=["--cap-drop", "CHOWN"]).stderr
 
@@ -235,7 +235,7 @@ def test_the_command_is_process_1_and_sees_no_other(image):
     assert output(image, "echo $$ /proc/[0-9]*").split() == ["1", "/proc/1"], "the shell itself looks: it starts nobody"
 
 
-def test_what_the_default_images_shell_starts_is_a_process_with_its_own_words(image):
+def test_a_command_of_the_default_shell_is_a_process_with_its_own_name(image):
     """And no second shell: Ubuntu's busybox would do the work of a tool itself."""
     assert (
         output(image, "sleep 60 & until grep -q ^sleep /proc/$!/cmdline; do :; done; echo seen", timeout=60) == "seen"
@@ -250,7 +250,7 @@ def test_six_namespaces_are_its_own(image):
     assert shared == set(ours) - set(SIX)
 
 
-def test_what_tells_of_the_host_is_hidden(image):
+def test_paths_that_reveal_the_host_are_hidden(image):
     assert output(
         image, "cat /proc/kcore /proc/keys /proc/timer_list 2>/dev/null | wc -c; ls /sys/firmware | wc -l"
     ).split() == ["0", "0"]
@@ -266,7 +266,7 @@ def test_what_tells_of_the_host_is_hidden(image):
         "/sys/fs/cgroup/cgroup.procs",
     ],
 )
-def test_what_changes_the_host_is_read_only(image, path):
+def test_paths_that_change_the_host_are_read_only(image, path):
     done = run(image, "sh", "-c", f"echo x > {path}", flags=["--cap-add", "ALL"])
     assert (done.returncode != 0 and "Read-only" in done.stderr) or "nonexistent" in done.stderr, done
 
@@ -313,7 +313,7 @@ def test_its_pseudo_terminals_are_its_own(image):
     assert output(image, "ls /dev/pts") == "ptmx"
 
 
-def test_a_host_disk_cannot_be_read_by_a_node_of_ones_own(image):
+def test_a_host_disk_cannot_be_read_through_a_new_node(image):
     with open("/proc/partitions") as file:
         major, minor = file.read().split("\n")[2].split()[:2]
     done = run(image, "sh", "-c", f"mknod /disk b {major} {minor} && head -c 1 /disk", flags=["--cap-add", "ALL"])
@@ -383,7 +383,7 @@ def test_containers_at_the_same_time_have_different_addresses_and_reach_each_oth
     assert [each.communicate("\n")[1] for each in those] == [""] * 6
 
 
-def test_of_two_who_want_a_name_one_gets_it(image):
+def test_of_two_containers_with_the_same_name_one_gets_it(image):
     those = [
         begin("run", "--rm", "--network", "none", "--name", "web", "-i", image, "cat", stdin=subprocess.PIPE)
         for _ in range(6)
@@ -417,7 +417,7 @@ def test_a_command_ended_by_a_signal_gives_128_and_its_number(image, number):
     assert run(image, "sh", "-c", f"kill -{int(number)} $$", flags=["--init"]).returncode == 128 + number
 
 
-def test_a_command_that_is_not_there_is_127_and_one_that_is_no_program_126(image):
+def test_a_missing_command_is_127_and_a_non_executable_one_126(image):
     refused(run(image, "nowhere"), "nowhere", status=127)
     refused(run(image, "/etc/passwd"), "/etc/passwd", status=126)
     refused(run(image, "/etc"), "/etc", status=126)
@@ -439,7 +439,7 @@ def test_with_an_init_a_plain_program_ends_on_sigterm(image):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_a_signal_during_the_birth_waits_for_its_end(image, number):
+def test_a_signal_during_the_start_waits_for_its_end(image, number):
     """Whenever it comes, the process inside gets it, and nothing is left behind."""
     statuses = set()
     for hurry in range(12):
@@ -459,7 +459,7 @@ def test_killed_outright_it_takes_its_processes_along(image):
     assert minict("prune").stdout.count("container") == 1
 
 
-def test_with_an_init_orphans_are_buried(image):
+def test_with_an_init_orphans_are_reaped(image):
     script = "(sleep 0.05 & ) ; sleep 0.3; ps -o stat | grep -c Z"
     assert run(image, "sh", "-c", script, flags=["--init"]).stdout == "0\n"
     assert output(image, "cat /proc/1/comm; tr -d '\\0' < /proc/1/cmdline", "--init") == "minict-init\nminict-init"
@@ -499,7 +499,7 @@ def test_when_the_reader_leaves_the_command_ends(image):
 
 
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)], ids=str)
-def test_closed_streams_are_as_good_as_dev_null(image, closed, tmp_path):
+def test_closed_streams_are_like_dev_null(image, closed, tmp_path):
     def close():
         for fd in closed:
             os.close(fd)

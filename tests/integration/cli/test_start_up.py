@@ -11,7 +11,7 @@ from tests.unit.test_imports import SLOW
 # What a run needs of the engine.  Each module costs 0.1 ms at each start: what few runs need is imported where they
 # need it.
 _OF_THE_ENGINE = {
-    *("cli", "cli.caller", "cli.commands", "cli.commands.run", "cli.main", "cli.parser", "cli.index"),
+    *("cli", "cli.caller", "cli.commands", "cli.commands.run", "cli.main", "cli.parser"),
     *(
         "containers",
         "containers.env",
@@ -47,16 +47,19 @@ _BELOW_THE_ENGINE = {
     *("kernel", "kernel.capability", "kernel.mount", "kernel.namespaces", "kernel.native", "kernel.network"),
     *("kernel.process", "kernel.seccomp", "kernel.syscall"),
     *("runtime", "runtime.apparmor", "runtime.birth", "runtime.capabilities", "runtime.cgroup"),
-    *("runtime.cgroup.delegation", "runtime.cgroup.files", "runtime.place"),
+    *("runtime.cgroup.files", "runtime.place"),
     *("runtime.cgroup.group", "runtime.cgroup.hierarchy", "runtime.cgroup.limits", "runtime.container"),
     *("runtime.devices", "runtime.errors", "runtime.files", "runtime.jsonfile", "runtime.launch", "runtime.locks"),
     *("runtime.messages", "runtime.mounts", "runtime.namespaces", "runtime.paths", "runtime.process", "runtime.procfs"),
     *("runtime.rootfs", "runtime.seccomp", "runtime.spec", "runtime.stage", "runtime.state", "runtime.trace"),
-    *("runtime.copyup", "runtime.hooks", "runtime.selinux"),
 }
 # from Python 3.14 on, a structure itself loads it: ctypes._layout
 _CTYPES = {"ctypes"} if sys.version_info < (3, 14) else set()
-_OF_CGROUP_V2 = {"kernel.bpf", "runtime.devicefilter"}  # its means to restrict devices
+_OF_CGROUP_V2 = {
+    "kernel.bpf",
+    "runtime.devicefilter",
+    "runtime.cgroup.delegation",
+}  # to restrict devices, to get controllers
 _OF_A_NETWORK = {
     f"networks.{name}" for name in ("bridge", "driveroptions", "endpoints", "firewall", "ipam", "nftables", "store")
 }
@@ -93,14 +96,14 @@ def test_a_run_loads_nothing_slow(tiny):
         assert below_the_engine(loaded) == _BELOW_THE_ENGINE
 
 
-def test_a_run_with_a_network_loads_what_that_takes_and_no_more(tiny, host):
+def test_a_run_with_a_network_loads_only_its_modules(tiny, host):
     loaded = loaded_by("run", "--rm", tiny, "true")
     assert loaded & SLOW == set()
     assert of_the_engine(loaded) == _OF_THE_ENGINE | _OF_A_NETWORK
     assert "minict.kernel.conntrack" not in loaded
 
 
-def test_a_run_on_a_network_of_ones_own_loads_the_library_of_its_dns_server_when_it_is_asked(tiny, host):
+def test_the_library_of_the_dns_server_is_loaded_by_the_first_query(tiny, host):
     assert (
         subprocess.run([sys.executable, "-m", "minict", "network", "create", "back"], stdout=subprocess.PIPE).returncode
         == 0

@@ -15,7 +15,7 @@ from tests.unit.distribution.test_credentials import found, helper, own_file, wr
 # ---- helpers -------------------------------------------------------------------------------------------------------
 
 
-def test_a_helper_that_fails_is_told_of(helper, tmp_path):
+def test_a_failing_helper_is_reported(helper, tmp_path):
     write(credsStore="absent")
     with pytest.raises(ContainerError, match="docker-credential-absent, which is not installed"):
         credentials.find("registry.example")
@@ -31,7 +31,7 @@ def test_a_helper_that_fails_is_told_of(helper, tmp_path):
 # ---- the commands --------------------------------------------------------------------------------------------------
 
 
-def test_login_without_anybody_to_ask(registry):
+def test_login_without_a_terminal(registry):
     refused(minict("login", registry.address, input=""), "without a terminal")
     refused(minict("login", "--password-stdin", registry.address, input="x"), "--password-stdin needs --username")
     refused(

@@ -133,7 +133,7 @@ def test_a_registry_that_says_nothing():
 
 
 @pytest.mark.parametrize("text", ["x", "-1", "0", "nan", "1e9"])
-def test_the_time_limit_must_be_one(text, monkeypatch):
+def test_an_invalid_time_limit_is_refused(text, monkeypatch):
     monkeypatch.setenv("MINICT_REGISTRY_TIMEOUT", text)
     with pytest.raises(ContainerError, match="MINICT_REGISTRY_TIMEOUT"):
         pull.pull("127.0.0.1:9/x")
@@ -186,7 +186,7 @@ def test_a_list_of_tags_comes_page_by_page():
         assert pull.all_tags(f"{server.address}/app") == [f"{server.address}/app:{tag}" for tag in tags]
 
 
-def test_a_list_of_tags_without_an_end_and_of_what_are_no_tags():
+def test_endless_and_invalid_lists_of_tags():
     def endless(*_):
         return answer({"tags": ["x"]}, Link='<https://elsewhere.example/v2/app/tags/list?n=1&last=x>; rel="next"')
 
@@ -224,7 +224,7 @@ def test_headers_without_end():
             fails(server, "does not speak HTTP")
 
 
-def test_a_chunk_that_is_no_chunk():
+def test_an_invalid_chunk():
     with Hostile(lambda *_: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzzz\r\n") as server:
         fails(server)
 
@@ -236,7 +236,7 @@ def test_a_chunk_that_is_no_chunk():
     "body",
     [b"", b"<html>", b"[]", b"null", b'{"layers": 1}', b"{" * 100000, b'{"a":' * 50000, b"\xff\xfe", b"0" * 5000],
 )
-def test_a_manifest_that_is_none(body):
+def test_an_invalid_manifest(body):
     with Hostile(lambda *_: answer(body)) as server:
         fails(server)
 
@@ -340,7 +340,7 @@ def test_a_digest_in_the_answers_head_that_is_wrong():
         fails(server, "not match its digest")
 
 
-def test_what_a_digest_names_is_nothing_else():
+def test_a_digest_names_exactly_its_content():
     with Hostile(Contents().answer) as server, pytest.raises(ContainerError, match="not match its digest"):
         pull.pull(f"{server.address}/x@sha256:{'0' * 64}")
 
@@ -380,12 +380,12 @@ def changed(contents: Contents, change):
         ),
     ],
 )
-def test_a_layer_that_is_not_what_it_should_be(change, words, left):
+def test_a_layer_with_a_wrong_digest(change, words, left):
     with Hostile(changed(Contents(), change)) as server:
         fails(server, *words, left=left)
 
 
-def test_a_part_that_was_not_asked_for():
+def test_an_unrequested_range():
     """The connection breaks, and the rest that is asked for begins elsewhere."""
     contents = Contents(archive({"a": noise(100_000)}))
 
@@ -398,7 +398,7 @@ def test_a_part_that_was_not_asked_for():
         fails(server, "sends the wrong part", left=True)
 
 
-def test_a_server_without_range_sends_all_anew():
+def test_a_server_without_range_sends_everything_again():
     contents = Contents(archive({"a": noise(100_000)}))
 
     def change(blob, headers):
@@ -410,7 +410,7 @@ def test_a_server_without_range_sends_all_anew():
             assert file.read() == noise(100_000)
 
 
-def test_what_was_kept_and_is_wrong_is_fetched_anew(tmp_path):
+def test_a_wrong_partial_download_is_fetched_again(tmp_path):
     """A power cut may have left blocks of zeros."""
     contents = Contents(archive({"a": noise(100_000)}))
     digest = documents.digest_of(contents.layers[0]).removeprefix("sha256:")
@@ -455,7 +455,7 @@ def redirecting(target: str):
         ("", "redirects endlessly"),
     ],
 )
-def test_a_redirect_to_where_nobody_should_go(target, words):
+def test_a_redirect_to_a_forbidden_address(target, words):
     with Hostile(redirecting(target)) as server:
         fails(server, words)
 
@@ -517,7 +517,7 @@ def test_no_connection_is_made_to_an_address_that_is_refused(other):
         assert not select.select([near], [], [], 0)[0]
 
 
-def test_add_of_an_address_goes_where_it_says_and_no_nearer(other):
+def test_add_follows_a_redirect_unless_it_leads_nearer(other):
     with (
         Hostile(redirecting("http://169.254.169.254/secrets")) as server,
         pytest.raises(ContainerError, match="of this machine's own link"),
@@ -545,7 +545,7 @@ def test_from_https_never_to_http(tmp_path, other):
     transport.check_step("http://registry.example/v2/", "https://blobs.example/")
 
 
-def test_who_we_are_stays_with_the_registry(other):
+def test_credentials_stay_with_the_registry(other):
     """Layers may lie elsewhere, as with most large registries; but a password is no part of the question there."""
     contents = Contents()
 
@@ -606,7 +606,7 @@ def test_a_token_from_elsewhere_is_asked_for_without_the_password():
         ("http://127.0.0.1:9/token", "can't be reached"),
     ],
 )
-def test_a_realm_where_nobody_should_go(realm, words):
+def test_a_realm_at_a_forbidden_address(realm, words):
     with Hostile(demanding(realm)) as server:
         fails(server, words)
 
@@ -632,7 +632,7 @@ def test_a_demand_that_makes_no_sense(header):
         b"\xff" * 5_000_000,
     ],
 )
-def test_a_token_that_is_none(body):
+def test_an_invalid_token(body):
     with Hostile(
         lambda method, path, headers: (
             answer(body)
@@ -678,7 +678,7 @@ def test_a_token_that_has_expired_is_renewed():
 # ---- too many, too busy --------------------------------------------------------------------------------------------
 
 
-def test_who_asks_to_wait_is_waited_for(monkeypatch):
+def test_a_retry_after_is_obeyed(monkeypatch):
     contents = Contents()
     answers = [
         ("429 Too Many Requests", {"Retry-After": "1"}),
@@ -709,12 +709,12 @@ def test_who_asks_to_wait_is_waited_for(monkeypatch):
         ("nan", "429"),
     ],
 )
-def test_who_asks_to_wait_too_long_is_told_of(wait, words):
+def test_a_retry_after_that_is_too_long_is_reported(wait, words):
     with Hostile(lambda method, path, headers: answer("{}", "429 Too Many Requests", Retry_After=wait)) as server:
         fails(server, words)
 
 
-def test_no_word_of_a_registry_reaches_the_terminal_as_an_order():
+def test_control_characters_of_a_registry_do_not_reach_the_terminal():
     contents = Contents()
     contents.config["architecture"] = "\x1b]0;title\x07"
     contents.describe_config()

@@ -88,7 +88,7 @@ def test_filters_and_a_limit(hub, flags, names):
         ((200, b'{"results": {}}'), ["something else"]),
     ],
 )
-def test_a_registry_without_a_search_is_told(hub, answer, told):
+def test_a_registry_without_a_search_is_reported(hub, answer, told):
     hub[1].answer = answer
     refused(minict("search", f"{hub[0]}/nginx"), *told)
 
@@ -104,5 +104,5 @@ def test_a_registry_without_a_search_is_told(hub, answer, told):
         (["127.0.0.1:1/nginx"], ["127.0.0.1:1"]),
     ],
 )
-def test_a_mistake_or_a_missing_network_is_one_sentence(words, told):
+def test_an_error_or_a_missing_network_is_one_sentence(words, told):
     refused(minict("search", *words), *told)

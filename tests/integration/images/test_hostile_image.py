@@ -71,7 +71,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("kind", ODD)
-def test_an_odd_config_gets_a_sentence(image, kind):
+def test_an_invalid_config_is_one_sentence(image, kind):
     load("odd:1", ODD[kind], SHELL)
     done = minict("run", "--rm", "--pull", "never", "--network", "none", "odd:1", errors="replace")
     minict("rmi", "-f", "odd:1")
@@ -132,7 +132,7 @@ def test_a_link_in_an_image_leads_to_a_file_of_the_image(tmp_path):
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.mknod(path, 0o020000, 0), os.mkdir])
-def test_what_is_no_file_has_no_users_and_hides_those_below(tmp_path, make):
+def test_a_passwd_that_is_not_a_file_has_no_users_and_hides_those_below(tmp_path, make):
     for name in ("upper", "lower"):
         (tmp_path / name / "etc").mkdir(parents=True)
     (tmp_path / "lower/etc/passwd").write_text("root:x:5:5::/:/bin/sh\n")

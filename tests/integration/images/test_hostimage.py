@@ -62,7 +62,7 @@ def test_a_library_found_beside_the_program_is_copied_to_where_it_is_found_again
     assert run_inside(tmp_path / "rootfs", str(tmp_path / "ask")) == (42, "")
 
 
-def test_a_script_needs_its_interpreter_and_what_that_one_needs(tmp_path):
+def test_a_script_needs_its_interpreter_and_the_interpreters_libraries(tmp_path):
     script = tmp_path / "script"
     script.write_text("#! /bin/sh -e\necho $0\n")
     script.chmod(0o755)
@@ -74,7 +74,7 @@ def test_a_script_needs_its_interpreter_and_what_that_one_needs(tmp_path):
 
 
 @pytest.mark.parametrize("line", ["#!/usr/bin/env bash", "#!/usr/bin/env -S LANG=C bash --norc"])
-def test_a_script_that_asks_env_needs_env_and_what_env_starts(tmp_path, line):
+def test_a_script_with_env_needs_env_and_the_program_that_env_starts(tmp_path, line):
     script = tmp_path / "script"
     script.write_text(line + "\necho hello\n")
     script.chmod(0o755)
@@ -164,7 +164,7 @@ def test_python_runs_with_the_directory_of_its_library(tmp_path):
     assert run_inside(tmp_path, "python3", "-I", "-c", code) == (0, "[] True\n")
 
 
-def test_what_the_host_lacks_comes_from_its_busybox(tmp_path):
+def test_missing_programs_come_from_the_hosts_busybox(tmp_path):
     assert hostimage.busybox_applets(), "the tests need Debian's busybox"
     missing = [
         name

@@ -81,7 +81,7 @@ def test_a_layer_is_held_once_and_layers_are_given_top_first():
     assert Image("0" * 64, document).layers == [other.layers[0], first.layers[0]]
 
 
-def test_a_damaged_record_gets_a_sentence():
+def test_a_damaged_record_is_one_sentence():
     made = importer.import_archive(archive(a="1"), "x")
     for text in ("", "{", "[]", '{"rootfs": {}}', '{"rootfs": {"diff_ids": 7}}'):
         with open(f"{store.store()}/configs/{made.id}.json", "w") as file:
@@ -161,7 +161,7 @@ def test_an_archive_comes_from_a_file_or_from_standard_input(tmp_path):
         ("/dev/null", "not a tar archive"),
     ],
 )
-def test_what_is_no_archive_leaves_nothing(source, words):
+def test_something_other_than_an_archive_leaves_nothing(source, words):
     with pytest.raises(ContainerError, match=words) as caught:
         importer.import_archive(source, "x")
     assert str(caught.value).startswith(source)
@@ -189,7 +189,7 @@ def test_a_bomb_leaves_nothing():
         assert stored() == [] and unfinished() == []
 
 
-def test_nobody_but_root_may_look_into_the_store():
+def test_only_root_may_look_into_the_store():
     importer.import_archive(archive(a="1"), "x")
     assert os.stat(store.store()).st_mode & 0o777 == 0o700
 
@@ -223,7 +223,7 @@ def test_a_disk_without_inodes_is_full_as_well(tmp_path):
         mount.umount2(str(tmp_path / "data"))
 
 
-def test_a_store_that_can_not_be_written_is_one_sentence(tmp_path):
+def test_a_read_only_store_is_one_sentence(tmp_path):
     os.mkdir(tmp_path / "data")
     mount.mount("fixed", str(tmp_path / "data"), "tmpfs", mount.MS_RDONLY)
     try:
@@ -368,7 +368,7 @@ def container_of(made: Image, id: str = "0123456789ab", running: bool = False) -
         os.makedirs(f"{os.environ['MINICT_RUN']}/containers/{id}")
 
 
-def test_an_image_that_a_container_stands_on_is_not_removed():
+def test_an_image_used_by_a_container_is_not_removed():
     made = importer.import_archive(archive(a="1"), "x")
     container_of(made)
     with pytest.raises(ContainerError, match="used by the container 0123456789ab"):
@@ -378,7 +378,7 @@ def test_an_image_that_a_container_stands_on_is_not_removed():
     assert Image.find(made.id).names == [] and os.path.exists(made.layers[0])
 
 
-def test_not_even_force_takes_the_names_of_an_image_that_a_container_runs_on():
+def test_force_keeps_the_names_of_an_image_in_use_by_a_running_container():
     container_of(importer.import_archive(archive(a="1"), "x"), running=True)
     with pytest.raises(ContainerError, match="used by the container 0123456789ab"):
         image.remove("x", force=True)
@@ -412,7 +412,7 @@ def test_unused_images_are_removed_and_no_others():
     assert sorted(each.names for each in image.images()) == [[], ["kept:latest"]]
 
 
-def test_an_import_is_told_what_the_image_is_to_say():
+def test_import_takes_instructions_and_a_message():
     made = importer.import_archive(archive(a="1"), "x", change=['CMD ["/a", "b"]', "ENV C=d", "EXPOSE 80"])
     assert (
         made.config["Cmd"] == ["/a", "b"]

@@ -54,13 +54,13 @@ def test_a_container_has_more_layers_than_their_paths_fit_on_a_page(number):
     assert (done.returncode, done.stdout.split()) == (0, [str(number - 1), str(number), "x"]), done
 
 
-def test_more_layers_than_any_mount_takes_are_one_sentence():
+def test_too_many_layers_are_one_sentence():
     parts = [Layer(a=str(each)) for each in range(401)]
     with pytest.raises(ContainerError, match="401 layers: the limit is 400"):
         manifest.parse_config(config_of(*parts))
 
 
-def test_a_path_with_signs_that_mean_something_to_mount(tmp_path, monkeypatch):
+def test_a_path_with_separators_of_mount_options(tmp_path, monkeypatch):
     monkeypatch.setenv("MINICT_ROOT", str(tmp_path / "a:b,c\\d e"))
     importer.default_image(TINY)
     assert minict("run", "--rm", "--network", "none", TINY, "echo", "fine").stdout == "fine\n"
@@ -73,7 +73,7 @@ def without_overlayfs(*words: str) -> subprocess.CompletedProcess:
     )
 
 
-def test_without_overlayfs_the_image_is_copied_and_that_is_said_once():
+def test_without_overlayfs_the_image_is_copied_with_one_message():
     on_top_of_tiny("x", [Layer(my__a="1", my__b="2"), Layer(**{"my__.wh.b": "", "my__c": "3"})])
     work = "ls /my; cat /my/a && rm /my/a; echo new > /my/new"
     done = without_overlayfs("run", "--name", "copied", "--network", "none", "x", "sh", "-c", work)
@@ -147,7 +147,7 @@ def test_the_copy_is_what_overlayfs_shows(merged, tmp_path):
     assert sorted(os.listdir(shown)) == ["full", "keep", "over", "turn"] and os.listdir(shown / "full") == ["fresh"]
 
 
-def test_what_changed_in_the_copy_is_what_overlayfs_would_have_noted(merged, tmp_path):
+def test_changes_in_the_copy_equal_those_of_overlayfs(merged, tmp_path):
     made, upper, shown = merged
     os.mkdir(tmp_path / "copy")
     diff.copy_merged(made.layers, str(tmp_path / "copy"))
@@ -184,7 +184,7 @@ def test_with_overlayfs_the_changes_are_the_upper_layer(tmp_path):
         assert upper == f"{tmp_path}/upper"
 
 
-def test_an_overlay_that_fails_at_last_is_a_sentence(tmp_path):
+def test_an_overlay_that_fails_in_the_end_is_one_sentence(tmp_path):
     importer.default_image(TINY)
     assert overlay.usable()
     refused(without_overlayfs("run", "--rm", "--network", "none", TINY, "true"), "overlay")

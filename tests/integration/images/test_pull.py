@@ -241,7 +241,7 @@ def test_the_digest_of_an_index_is_a_name_too(registry):
     assert content(name, "for") == f"linux/{documents.architecture()}"
 
 
-def test_an_image_for_another_machine_is_told_of(registry):
+def test_an_image_for_another_machine_is_reported(registry):
     manifest = put_image(registry, "foreign", archive({"a": "b"}), architecture="s390x")
     registry.put_manifest("foreign", "latest", manifest, documents.MANIFEST)
     done = minict("pull", registry.name("foreign"))
@@ -254,7 +254,7 @@ def test_an_image_for_another_machine_is_told_of(registry):
     )
 
 
-def test_what_is_not_there_is_told_in_a_sentence(layout, registry):
+def test_a_missing_image_is_one_sentence(layout, registry):
     layout.image("there", [{"a": "b"}])
     name = registry.push(layout, "there")
     for wrong in (registry.name("nowhere"), f"{name}:other", f"{name}@sha256:{'0' * 64}"):
@@ -309,7 +309,7 @@ def test_a_registry_with_tokens(layout, tmp_path):
 # ---- TLS, and Docker's own registry --------------------------------------------------------------------------------
 
 
-def test_a_certificate_is_verified_unless_that_is_not_wanted(layout, tmp_path):
+def test_a_certificate_is_verified_unless_the_user_forbids_it(layout, tmp_path):
     layout.image("app", [{"a": "b"}])
     with RegistryServer(tmp_path, tls=certificate(tmp_path, "127.0.0.1")) as server:
         name = server.push(layout, "app")
@@ -470,7 +470,7 @@ def big(layout, registry):
     return registry.push(layout, "big")
 
 
-def test_a_pull_that_was_killed_goes_on_where_it_was(big, registry):
+def test_a_killed_pull_resumes(big, registry):
     """What comes over the wire is counted: both pulls together are hardly more than one."""
     with Wire(registry.address, rate=6_000_000) as wire:
         name = big.replace(registry.address, wire.address)
@@ -494,7 +494,7 @@ def test_a_pull_that_was_killed_goes_on_where_it_was(big, registry):
         assert unfinished() == []
 
 
-def test_killed_again_and_again_it_comes_to_its_end(big):
+def test_a_pull_killed_again_and_again_succeeds_in_the_end(big):
     """At whatever instant: nothing is half there, and each goes on where the one before was."""
     for number in range(12):
         killed = begin("pull", "-q", big, start_new_session=True)
@@ -537,7 +537,7 @@ def test_ctrl_c_ends_a_pull_at_once_and_loses_nothing(big, registry):
         assert wire.received < 3 * SIZE + 1_500_000, (received, wire.received)
 
 
-def test_a_connection_that_is_reset_is_taken_up_again(big, registry):
+def test_a_reset_connection_is_resumed(big, registry):
     with Wire(registry.address, rate=4_000_000, breaks=[10**9, 1_000_000, 2_000_000, 1_500_000, 500_000]) as wire:
         name = big.replace(registry.address, wire.address)
         done = minict("pull", name)
@@ -659,7 +659,7 @@ def test_a_damaged_image_is_not_pulled_over(layout, registry):
         pull.ensure(name)
 
 
-def test_an_image_that_is_here_loads_nothing_for_networks(tiny):
+def test_a_local_image_loads_no_network_modules(tiny):
     code = (
         "import sys; from minict.engine.images import importer, pull; importer.default_image('here'); "
         "pull.ensure('here')\n"
@@ -674,7 +674,7 @@ def test_an_image_that_is_here_loads_nothing_for_networks(tiny):
     assert (done.returncode, done.stdout) == (0, "\n"), done
 
 
-def test_without_urllib3_the_remedy_is_told():
+def test_without_urllib3_the_error_names_the_remedy():
     code = "import sys; sys.modules['urllib3'] = None; from minict.engine.cli.main import main; main(['pull', 'app'])"
     done = subprocess.run(
         [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {ROOT!r})\n{code}"],

@@ -26,7 +26,7 @@ from tests.support.registry_server import (
 )
 
 
-def test_what_was_pulled_goes_out_bit_for_bit(layout, registry, tmp_path):
+def test_a_pulled_image_is_pushed_bit_for_bit(layout, registry, tmp_path):
     layout.image("app", [{"a": "1"}, {"b": noise(100_000)}], cmd="/a")
     with RegistryServer(tmp_path) as other:
         came = registry.push(layout, "app", "from/here")
@@ -47,7 +47,7 @@ def test_what_was_pulled_goes_out_bit_for_bit(layout, registry, tmp_path):
         )
 
 
-def test_what_was_made_here_is_read_by_others(registry, tiny, tmp_path):
+def test_other_tools_read_an_image_made_here(registry, tiny, tmp_path):
     """skopeo copies it, umoci unpacks it, and podman's own library finds every digest right."""
     made = importer.default_image("mine")
     image.tag("mine", registry.name("mine"))
@@ -73,7 +73,7 @@ def test_there_and_back_is_the_same_image(registry):
     assert Image.find(made.id).layers == made.layers
 
 
-def test_a_layer_of_another_repository_is_taken_over(layout, registry):
+def test_a_layer_of_another_repository_is_mounted(layout, registry):
     layout.image("base", [{"base": noise(200_000)}])
     assert minict("pull", "-q", registry.push(layout, "base", "a/base")).returncode == 0
     image.tag(registry.name("a/base"), registry.name("b/other"))
@@ -85,7 +85,7 @@ def test_a_layer_of_another_repository_is_taken_over(layout, registry):
     assert minict("pull", "-q", registry.name("b/other")).returncode == 0
 
 
-def test_who_may_push_is_asked(layout, tmp_path):
+def test_a_push_needs_authorization(layout, tmp_path):
     with TokenServer(tmp_path) as tokens, RegistryServer(tmp_path, auth=tokens) as server:
         importer.default_image("mine")
         image.tag("mine", server.name("public/mine"))
@@ -101,7 +101,7 @@ def test_who_may_push_is_asked(layout, tmp_path):
         assert ("learner", "repository:public/other:pull,push") in tokens.asked
 
 
-def test_what_can_not_be_pushed_is_told(registry):
+def test_a_failed_push_is_one_sentence(registry):
     refused(minict("push", "-q", registry.name("nothing")), "no such image")
     refused(minict("push", "-q", registry.name("x@sha256:" + "0" * 64)), "push the image by a name with a tag")
     importer.default_image("mine")
@@ -136,7 +136,7 @@ def test_a_large_blob_is_sent_in_pieces(registry, tmp_path):
 
 
 @pytest.mark.parametrize("after, at_most", [((16 << 20) + 3000, BIG + 1_000_000), (20_000_000, 2 * BIG)])
-def test_an_upload_that_breaks_goes_on_where_it_was(registry, tmp_path, after, at_most):
+def test_a_broken_upload_resumes(registry, tmp_path, after, at_most):
     """The connection is reset at the begin of the second piece: the first is not sent again.  In the middle of a piece
     docker-registry gives the whole upload up; then all of it is.
     """
@@ -165,7 +165,7 @@ def uploads_to(location: str):
     return script
 
 
-def test_a_registry_that_does_not_take_what_is_sent(tmp_path, monkeypatch):
+def test_a_registry_that_rejects_the_upload(tmp_path, monkeypatch):
     """It answers until the blob comes, and then reads no more."""
     monkeypatch.setenv("MINICT_REGISTRY_TIMEOUT", "0.5")
     monkeypatch.setattr(transport.random, "uniform", lambda *_: 0.01)
@@ -184,7 +184,7 @@ def test_a_registry_that_does_not_take_what_is_sent(tmp_path, monkeypatch):
         assert len([method for method, _, _ in server.asked if method == "PATCH"]) == transport.ATTEMPTS
 
 
-def test_what_is_sent_goes_to_the_registry_alone(tmp_path):
+def test_an_upload_goes_only_to_the_registry(tmp_path):
     with open(tmp_path / "blob", "w+b") as file:
         file.write(b"secret")
         descriptor = manifest.Descriptor(manifest.LAYER, manifest.digest_of(b"secret"), 6)

@@ -97,7 +97,7 @@ def test_a_layer_that_is_there_is_not_fetched_again():
     assert shared.fetched == [0] and len(os.listdir(f"{store.store()}/layers")) == 2
 
 
-def test_an_interrupted_pull_goes_on_where_it_stopped():
+def test_an_interrupted_pull_resumes():
     part = Layer(noise=NOISE)
 
     class Broken(io.BytesIO):
@@ -115,7 +115,7 @@ def test_an_interrupted_pull_goes_on_where_it_stopped():
         assert file.read() == NOISE
 
 
-def test_a_blob_that_was_whole_already_needs_no_registry():
+def test_a_complete_blob_needs_no_registry():
     part = Layer(a="1")
     with store.Locked():
         pass
@@ -125,7 +125,7 @@ def test_a_blob_that_was_whole_already_needs_no_registry():
     assert part.fetched == [] and left() == []
 
 
-def test_damaged_remains_of_an_interrupted_pull_are_fetched_anew():
+def test_damaged_remains_of_an_interrupted_pull_are_downloaded_again():
     part = Layer(noise=NOISE)
     with store.Locked():
         pass
@@ -159,7 +159,7 @@ def test_a_stream_that_ends_too_early_is_kept_for_the_next_time():
     ],
     ids=["damaged", "another", "longer", "no archive", "DiffID"],
 )
-def test_what_is_not_what_its_digest_says_leaves_nothing(lie, words):
+def test_a_wrong_digest_leaves_nothing(lie, words):
     part = Layer(a="1")
     lie(part)
     with pytest.raises(ContainerError, match=words) as caught:
@@ -168,7 +168,7 @@ def test_what_is_not_what_its_digest_says_leaves_nothing(lie, words):
     assert left() == [] and names_in(f"{store.store()}/layers") == []
 
 
-def test_a_layer_that_goes_up_and_away_leaves_nothing():
+def test_a_layer_that_leaves_its_directory_leaves_nothing():
     for files, words in (({".wh...": ""}, "deletes '/' itself"), ({"a": bytes(9 << 20)}, "limit")):
         part = Layer(**files)
         with pytest.raises(ContainerError, match=words), ingest.Making(None) as making:
@@ -176,7 +176,7 @@ def test_a_layer_that_goes_up_and_away_leaves_nothing():
         assert left() == [] and names_in(f"{store.store()}/layers") == []
 
 
-def test_an_image_whose_layers_are_not_there_does_not_come_into_being():
+def test_an_image_without_its_layers_is_not_created():
     with pytest.raises(ContainerError, match="its layer .* is missing"), ingest.Making(image.full_name("x")) as making:
         making.finish(config_of(Layer(a="1")))
     assert image.images() == [] and left() == []
@@ -237,7 +237,7 @@ def test_stopping_ends_the_threads_that_fetch():
     assert len(caught) == 1 and "another part of the image failed" in caught[0]
 
 
-def test_prune_leaves_what_a_pull_that_lives_relies_on():
+def test_prune_spares_the_layers_of_a_running_pull():
     part = Layer(a="1")
     with ingest.Making(image.full_name("x")) as making:
         making.layer(part.descriptor, part.diff_id, part.fetch)
@@ -254,7 +254,7 @@ def test_prune_leaves_what_a_pull_that_lives_relies_on():
 # ---- blobs ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_blob_of_a_layer_that_was_made_here_is_made_when_it_is_asked_for(tmp_path):
+def test_the_blob_of_a_local_layer_is_made_on_demand(tmp_path):
     (tmp_path / "upper").mkdir()
     (tmp_path / "upper/file").write_bytes(NOISE)
     made = ingest.commit(None, str(tmp_path / "upper"), {}, {})
@@ -284,7 +284,7 @@ def test_a_layer_that_came_plain_is_kept_compressed(tmp_path):
         assert gzip.decompress(file.read()) == part.blob
 
 
-def test_what_came_with_a_manifest_is_given_away_with_it():
+def test_a_pulled_image_is_exported_with_its_manifest():
     part = Layer(a="1")
     config = config_of(part)
     manifest = documents.Manifest.of(
@@ -339,7 +339,7 @@ def test_a_directory_that_an_archive_leaves_out_is_as_it_was_below():
     assert "implied" not in store.layer_record(made.digests[1])
 
 
-def test_a_link_below_leads_nobody_to_the_hosts_files(tmp_path):
+def test_a_link_in_a_lower_layer_does_not_lead_to_the_hosts_files(tmp_path):
     """Neither are the host's owners and modes taken over, nor are they changed."""
     (tmp_path / "host/sub").mkdir(parents=True)
     os.chmod(tmp_path / "host/sub", 0o700)
@@ -409,7 +409,7 @@ def test_changes_are_what_docker_diff_says(changed):
     ]
 
 
-def test_places_of_mounts_are_no_changes(tmp_path):
+def test_mount_points_are_not_changes(tmp_path):
     upper = tmp_path / "upper"
     for path in ("etc", "proc", "dev"):
         (upper / path).mkdir(parents=True)
@@ -450,7 +450,7 @@ def test_a_commit_is_the_container_as_it_was(changed, tmp_path):
     assert nothing.digests == made.digests and nothing.history[-1]["empty_layer"] is True and nothing.names == []
 
 
-def test_a_name_that_means_deleted_is_no_name_for_a_file(tmp_path):
+def test_a_file_with_the_name_of_a_whiteout_is_refused(tmp_path):
     (tmp_path / "upper").mkdir()
     (tmp_path / "upper/.wh.x").touch()
     with pytest.raises(ContainerError, match="/.wh.x can't be part of a layer"):

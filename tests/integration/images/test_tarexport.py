@@ -225,7 +225,7 @@ DEEP = b"[" * 100_000
     ],
     ids=range(31),
 )
-def test_a_bad_archive_is_one_sentence_and_leaves_nothing(tmp_path, data, words):
+def test_an_invalid_archive_is_one_sentence_and_leaves_nothing(tmp_path, data, words):
     (tmp_path / "bad.tar").write_bytes(data)
     with open(tmp_path / "bad.tar", "rb") as file, pytest.raises(ContainerError, match=words) as caught:
         tarexport.load(file, "bad.tar")

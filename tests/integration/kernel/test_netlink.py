@@ -72,7 +72,7 @@ def test_a_bridge_and_a_cable_are_what_the_kernel_has(pair):
     assert "default via 10.9.8.1 dev eth7" in machine.sh("ip", "route")
 
 
-def test_what_there_is_is_listed_as_by_the_witness(pair):
+def test_lists_agree_with_the_command_ip(pair):
     with Rtnetlink() as here, IPRoute() as kernel:
         found = {link.name: (link.index, link.kind, link.master, link.up) for link in here.links()}
         assert found == {
@@ -115,7 +115,7 @@ def test_hairpin_and_removal(pair):
         (lambda here, fd: here.add_default_route(bytes([192, 0, 2, 99])), errno.ENETUNREACH, "invalid gateway"),
     ],
 )
-def test_what_the_kernel_refuses_comes_with_its_errno_and_its_words(pair, wrong, number, told):
+def test_a_refusal_has_the_kernels_errno_and_message(pair, wrong, number, told):
     with Rtnetlink() as here:
         with pytest.raises(OSError) as refusal:
             wrong(here, pair[1])
@@ -123,7 +123,7 @@ def test_what_the_kernel_refuses_comes_with_its_errno_and_its_words(pair, wrong,
         assert here.link("br0").name == "br0"  # the conversation goes on
 
 
-def test_an_answer_that_was_left_over_is_passed_over(host):
+def test_a_stale_answer_is_skipped(host):
     with Rtnetlink() as here:
         body = netlink._HEADER.pack(
             netlink._HEADER.size + 16, netlink.RTM_GETLINK, netlink.NLM_F_REQUEST | netlink.NLM_F_DUMP, 77, 0

@@ -76,7 +76,7 @@ def test_diff(changed):
     }
 
 
-def test_diff_of_one_that_has_changed_nothing_and_of_one_that_runs(image):
+def test_diff_of_an_unchanged_and_of_a_running_container(image):
     assert minict("run", "-d", "--name", "busy", "--network", "none", image, "sleep", "1000").returncode == 0
     try:
         assert minict("diff", "busy").stdout == ""
@@ -181,7 +181,7 @@ def test_a_running_container_is_frozen_for_the_moment(image, no_image_is_left):
         (["-c", "LABEL 'x", "changed"], ["LABEL"]),
     ],
 )
-def test_a_mistake_is_one_sentence_and_leaves_nothing(changed, words, said):
+def test_an_error_is_one_sentence_and_leaves_nothing(changed, words, said):
     images = minict("images", "-aq").stdout
     done = minict("commit", *words)
     assert done.returncode and done.stdout == "" and done.stderr.count("\n") == 1
@@ -227,7 +227,7 @@ def test_links_of_a_container_that_runs_lead_the_commit_nowhere(image, tmp_path,
         assert minict("rm", "-f", "swap").returncode == 0
 
 
-def test_what_is_written_reads_well(changed, no_image_is_left):
+def test_the_committed_configuration_is_valid(changed, no_image_is_left):
     made = committed("-m", "why", changed, "shown")
     shown = json.loads(minict("image", "inspect", "shown").stdout)[0]
     assert shown["Comment"] == "why" and shown["Id"] == f"sha256:{made.id}"
@@ -271,7 +271,7 @@ def test_holes_stay_holes_and_are_not_read(image):
     minict("rmi", "-f", "holes")
 
 
-def test_a_container_gets_an_mtab_that_is_no_change_of_its_own(tmp_path):
+def test_a_container_gets_an_mtab_that_is_not_a_change(tmp_path):
     top, below, upper = (tmp_path / name for name in ("top", "below", "upper"))
     for layer in (top, below):
         (layer / "etc").mkdir(parents=True)
@@ -291,7 +291,7 @@ def test_a_container_gets_an_mtab_that_is_no_change_of_its_own(tmp_path):
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_an_image_that_has_one_keeps_it(tmp_path, number):
+def test_an_image_with_an_mtab_keeps_it(tmp_path, number):
     layers = [str(tmp_path / "top"), str(tmp_path / "below")]
     for layer in layers:
         os.makedirs(f"{layer}/etc")

@@ -68,7 +68,7 @@ def steps(image: str, *flags: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("flags", [(), ("--userns", "private")], ids=["root's", "users of its own"])
-def test_its_parent_killed_at_any_step_of_the_child(image, flags):
+def test_parent_killed_at_any_step_of_the_child(image, flags):
     """The child notices, and does not execute its command."""
     wrong, found = [], chosen(steps(image, *flags))
     prune()
@@ -86,7 +86,7 @@ def test_its_parent_killed_at_any_step_of_the_child(image, flags):
     assert len(found) > 10 and wrong == []
 
 
-def test_after_all_that_a_new_one_takes_the_same_name(image):
+def test_afterwards_a_new_container_takes_the_same_name(image):
     one = Life(image, steps(image)[-1][0])
     one.kill_parent()
     bury()
@@ -124,7 +124,7 @@ def test_the_owner_of_a_zygote_is_killed(image):
     bury()
 
 
-def test_a_process_inside_that_was_stopped_is_given_back_too(image):
+def test_a_stopped_process_inside_is_ended_too(image):
     one = begin("run", "--rm", "--network", "none", image, "sh", "-c", "sleep 1000 & kill -STOP $!; echo ready; wait")
     one.stdout.readline()
     interrupted(one, signal.SIGKILL)
@@ -132,7 +132,7 @@ def test_a_process_inside_that_was_stopped_is_given_back_too(image):
     bury()
 
 
-def test_a_frozen_container_is_given_back_too(image):
+def test_a_frozen_container_is_released_too(image):
     one = begin("run", "--rm", "--network", "none", image, "sh", "-c", "echo ready; sleep 1000")
     one.stdout.readline()
     Cgroup(f"/{paths.cgroup_parent()}/{containers()[0]}").freeze()
@@ -146,7 +146,7 @@ def test_a_frozen_container_is_given_back_too(image):
 # ---- prune touches nothing of the living ---------------------------------------------------------------------------
 
 
-def test_prune_leaves_the_living_alone(image, bridge):
+def test_prune_spares_running_containers(image, bridge):
     script = (
         "echo ready; read line; ip -4 -o addr show eth0 | wc -l; ping -c 1 -W 2 10.210.0.1 >/dev/null && echo $line"
     )
@@ -169,7 +169,7 @@ def test_prune_leaves_the_living_alone(image, bridge):
     bury()
 
 
-def test_prune_at_the_same_time_as_births_harms_none_of_them(image):
+def test_prune_harms_no_container_that_is_being_started(image):
     """Whoever makes a container holds its lock from the first moment."""
     those = []
     for number in range(24):
@@ -234,7 +234,7 @@ def test_files_that_a_container_made_hard_to_remove_are_removed(image, bridge):
     bury()
 
 
-def test_a_mount_in_a_containers_files_is_no_way_to_lose_other_files(image, tmp_path):
+def test_a_mount_in_a_containers_files_does_not_endanger_other_files(image, tmp_path):
     """Somebody has mounted something there by hand: prune refuses, in a sentence, and goes on with the others."""
     (tmp_path / "precious").write_text("mine")
     dead = []

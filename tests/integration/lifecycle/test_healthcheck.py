@@ -32,11 +32,11 @@ def health(record: Record) -> dict:
     return record.last_run.get("health") or {}
 
 
-def test_without_a_command_nobody_asks(box):
+def test_without_a_command_there_are_no_checks(box):
     assert box().last_run.get("health") is None
 
 
-def test_it_is_starting_then_healthy_then_not_and_then_again(box):
+def test_health_goes_from_starting_to_healthy_to_unhealthy_and_back(box):
     record = box("--health-cmd", "cat /ok", "--health-interval", "50ms", "--health-retries", "2")
     assert health(record)["Status"] in ("starting", "unhealthy")
     wait_until(lambda: health(record)["Status"] == "unhealthy")
@@ -121,7 +121,7 @@ def test_the_container_ends_while_a_check_is_under_way(box):
     assert record.status == "exited"
 
 
-def test_who_is_paused_is_not_asked(box):
+def test_a_paused_container_is_not_checked(box):
     record = box("--health-cmd", "true", "--health-interval", "100ms", "--health-retries", "1")
     wait_until(lambda: health(record)["Status"] == "healthy")
     assert minict("pause", record.name).returncode == 0
@@ -159,7 +159,7 @@ def test_a_check_that_hangs_keeps_nothing_when_the_monitor_was_killed(box):
     assert not os.path.isdir(record.state.directory)
 
 
-def test_a_full_disk_ends_no_container(box):
+def test_a_full_disk_does_not_end_the_container(box):
     record = box("--health-cmd", "true", "--health-interval", "100ms")
     wait_until(lambda: health(record)["Status"] == "healthy")
     # as seen by the monitor: nothing can be written

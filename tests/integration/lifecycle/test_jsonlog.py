@@ -48,7 +48,7 @@ def test_a_record_is_as_kubernetes_has_it(tmp_path):
     assert texts(tmp_path, streams=("stdout",)) == "hello\nworld\n\n"
 
 
-def test_whatever_bytes_come_in_whatever_pieces_come_out_again(tmp_path):
+def test_any_bytes_in_any_pieces_are_read_back(tmp_path):
     chance = random.Random(7)
     log, expected = jsonlog.Log(str(tmp_path)), {"stdout": b"", "stderr": b""}
     for _ in range(300):
@@ -83,7 +83,7 @@ def test_one_file_is_enough(tmp_path):
     assert len(os.listdir(tmp_path)) == 1 and texts(tmp_path).splitlines()[-1] == "99"
 
 
-def test_a_new_life_goes_on_with_the_log(tmp_path):
+def test_a_new_run_continues_the_log(tmp_path):
     for number in range(50):
         log = jsonlog.Log(str(tmp_path), max_size=300)
         log.write("stdout", f"life {number}\n".encode())
@@ -154,7 +154,7 @@ def test_a_full_disk_loses_what_does_not_fit_and_says_so(tmp_path):
         mount.umount2(str(tmp_path), 0)
 
 
-def test_a_directory_that_goes_away_stops_nobody(tmp_path):
+def test_a_removed_directory_stops_no_writer(tmp_path):
     log = jsonlog.Log(str(tmp_path / "gone"))
     log.write("stdout", b"x\n")
     assert log.lost == 2
@@ -252,7 +252,7 @@ def test_a_follower_loses_nothing_over_many_rotations(tmp_path):
     assert not thread.is_alive() and b"".join(got).split() == [b"%d" % number for number in range(20_000)]
 
 
-def test_a_follower_may_be_there_before_the_first_word(tmp_path):
+def test_a_follower_may_come_before_the_first_line(tmp_path):
     got, thread, over = follower(tmp_path, tail=10)
     time.sleep(0.05)
     log = jsonlog.Log(str(tmp_path))

@@ -69,7 +69,7 @@ def test_what_is_created_does_not_run_until_it_is_started(image):
     assert words_of("box") == "here\nhere\n"
 
 
-def test_a_container_that_has_ended_stays_with_its_files_and_its_words(image):
+def test_an_ended_container_keeps_its_files_and_its_log(image):
     assert (
         minict("run", "--network", "none", "--name", "box", image, "sh", "-c", "echo more >> /file; cat /file").stdout
         == "more\n"
@@ -80,7 +80,7 @@ def test_a_container_that_has_ended_stays_with_its_files_and_its_words(image):
     refused(minict("start", "-a", "box"), "box")
 
 
-def test_in_the_background_it_outlives_the_command_that_made_it(image):
+def test_a_background_container_outlives_its_command(image):
     id = made("--name", "box", image, "sh", "-c", "echo $PPID; sleep 1000")
     record = Record.load(id)
     assert record.status == "running" and record.monitor
@@ -94,14 +94,14 @@ def test_in_the_background_it_outlives_the_command_that_made_it(image):
     wait_until(lambda: record.monitor is None)
 
 
-def test_a_background_container_that_can_not_begin_is_told_at_once(image):
+def test_a_background_container_that_cannot_start_is_reported_at_once(image):
     refused(minict("run", "-d", "--network", "none", "--name", "box", image, "nowhere"), "nowhere", status=127)
     assert (Record.find("box").status, Record.find("box").exit_code) == ("exited", 127)
     refused(minict("run", "-d", "--rm", "--network", "none", image, "nowhere"), "nowhere", status=127)
     assert containers() == [Record.find("box").id]
 
 
-def test_with_rm_it_goes_at_its_end(image):
+def test_with_rm_it_is_removed_at_its_end(image):
     id = made("--rm", image, "sleep", "0.1")
     wait_until(lambda: not os.path.isdir(paths.container_data(id)))
     assert containers() == []
@@ -154,7 +154,7 @@ def test_a_name_may_be_written_as_inspect_shows_it(image):
         assert minict("rm", "/shop").stdout == "/shop\n"
 
 
-def test_without_a_name_it_gets_one_that_can_be_spoken(image):
+def test_without_a_name_it_gets_a_readable_one(image):
     first, second = (Record.load(made(image, "true")) for _ in range(2))
     assert first.name != second.name and first.name.replace("_", "").isalnum()
     assert Record.find(first.name).id == first.id
@@ -173,7 +173,7 @@ def test_renamed_it_is_found_by_the_new_name_alone(image):
 # ---- stop, kill, restart -------------------------------------------------------------------------------------------
 
 
-def test_stop_sends_the_signal_that_it_was_told_and_waits_as_long_as_it_was_told(image):
+def test_stop_uses_the_given_signal_and_timeout(image):
     script = "trap 'echo asked; exit 5' USR1; trap 'echo wrong' TERM; echo ready; while :; do sleep 0.02; done"
     made("--name", "box", "--stop-signal", "USR1", image, "sh", "-c", script)
     wait_until(lambda: "ready" in words_of("box"))
@@ -206,7 +206,7 @@ def test_restart_makes_a_new_process_with_the_same_files(image):
     wait_until(lambda: words_of("box") == "1\n2\n")
 
 
-def test_many_at_once_and_what_goes_wrong_with_one_is_said(image):
+def test_many_at_once_and_the_error_of_one_is_reported(image):
     for name in ("a", "b", "c"):
         made("--name", name, image, "sleep", "1000")
     done = minict("stop", "-t", "0", "a", "nobody", "c")
@@ -214,7 +214,7 @@ def test_many_at_once_and_what_goes_wrong_with_one_is_said(image):
     assert [Record.find(name).status for name in "abc"] == ["exited", "running", "exited"]
 
 
-def test_who_runs_is_removed_only_by_force(image):
+def test_a_running_container_is_removed_only_by_force(image):
     made("--name", "box", image, "sleep", "1000")
     done = minict("rm", "box")
     assert done.returncode == 1 and "stop it first, or use -f" in done.stderr
@@ -223,7 +223,7 @@ def test_who_runs_is_removed_only_by_force(image):
 
 
 @pytest.mark.parametrize("words", [["rm"], ["rmi"], ["network", "rm"], ["volume", "rm"]])
-def test_force_has_nothing_against_what_is_not_there(image, words):
+def test_force_ignores_a_missing_container(image, words):
     refused(minict(*words, "nowhere"), "no such", "nowhere", status=1)
     assert minict(*words, "-f", "nowhere").returncode == 0
 
@@ -242,7 +242,7 @@ def test_paused_it_stands_still_and_can_be_stopped(image):
     assert minict("stop", "-t", "0", "box").returncode == 0 and Record.find("box").status == "exited"
 
 
-def test_wait_tells_the_status_also_of_one_that_has_ended(image):
+def test_wait_returns_the_status_of_an_ended_container_too(image):
     made("--name", "box", image, "sh", "-c", "sleep 0.2; exit 4")
     waiting = [begin("wait", "box") for _ in range(3)]
     assert [each.communicate(timeout=PATIENCE)[0] for each in waiting] == ["4\n"] * 3
@@ -274,7 +274,7 @@ def test_on_failure_it_begins_again_as_often_as_it_may(image):
     assert Record.find("box").last_run["restarts"] == 2
 
 
-def test_success_is_no_failure(image):
+def test_success_is_not_a_failure(image):
     made("--name", "box", "--restart", "on-failure", image, "true")
     assert minict("wait", "box").stdout == "0\n"
     assert not Record.find("box").last_run.get("restarts")
@@ -293,7 +293,7 @@ def test_always_goes_on_until_a_person_stops_it(image):
     wait_until(lambda: words_of("box").count("again") > count + 1)
 
 
-def test_killed_by_somebody_else_it_begins_again(image):
+def test_killed_by_another_program_it_restarts(image):
     made("--name", "box", "--restart", "unless-stopped", image, "sleep", "1000")
     first = Record.find("box").pid
     os.kill(first, signal.SIGKILL)
@@ -305,7 +305,7 @@ def test_killed_by_somebody_else_it_begins_again(image):
 # ---- terminals and attach ------------------------------------------------------------------------------------------
 
 
-def test_who_types_the_detach_keys_leaves_it_running_and_comes_back(image):
+def test_the_detach_keys_leave_it_running_for_a_later_attach(image):
     with Terminal("run", "-it", "--network", "none", "--name", "box", image, "sh") as screen:
         screen.type("PS1='$ '; x=kept\r")
         screen.type("echo here-$((1+1))\r")
@@ -321,7 +321,7 @@ def test_who_types_the_detach_keys_leaves_it_running_and_comes_back(image):
     assert "still-kept" in words_of("box")
 
 
-def test_below_a_control_group_of_ones_own_choice(image):
+def test_below_a_chosen_control_group(image):
     parent = f"/{paths.cgroup_parent()}/class/ada"
     id = made("--name", "box", "--cgroup-parent", parent, "--memory", "64m", image, "sleep", "1000")
     record = Record.find("box")
@@ -347,7 +347,7 @@ def test_below_a_control_group_of_ones_own_choice(image):
         host.remove_cgroups(list({group.removesuffix(f"/ada/{id}") for group in groups.values()}))
 
 
-def test_only_the_streams_that_are_asked_for_are_joined(image):
+def test_only_the_requested_streams_are_attached(image):
     def streams(*flags: str) -> tuple[str, str]:
         done = minict(
             "run",
@@ -399,14 +399,14 @@ def test_without_sig_proxy_a_signal_ends_only_the_command(image):
         assert screen.status() == 130 and Record.find("box").status == "running"
 
 
-def test_a_quiet_run_says_nothing_of_the_pull(image):
+def test_a_quiet_run_hides_the_pull(image):
     for command in ("run", "create"):
         done = minict(command, "--network", "none", "127.0.0.1:9/nothing", "true")
         assert "Unable to find image '127.0.0.1:9/nothing:latest' locally" in done.stderr
         refused(minict(command, "-q", "--network", "none", "127.0.0.1:9/nothing", "true"), "127.0.0.1:9/nothing")
 
 
-def test_who_leaves_an_exec_by_the_detach_keys_leaves_its_command_running(image):
+def test_the_detach_keys_leave_an_exec_running(image):
     made("--name", "box", image, "sleep", "1000")
     script = (
         "stty -echo; echo ready; read word; while :; do echo $word; printf %01000d 0; echo >> /said; sleep 0.01; done"
@@ -474,7 +474,7 @@ def test_several_look_on_and_one_types(image):
         each.communicate()
 
 
-def test_a_client_that_stands_still_does_not_stop_the_container_for_ever(image):
+def test_a_stopped_client_does_not_block_the_container_forever(image):
     much = "until [ -e /go ]; do sleep 0.02; done; yes $(seq 200) | head -c 3000000; echo end > /end; sleep 1000"
     made("--name", "box", image, "sh", "-c", much)  # much more than the pipe and the socket on the way hold
     monitor = Record.find("box").monitor
@@ -490,7 +490,7 @@ def test_a_client_that_stands_still_does_not_stop_the_container_for_ever(image):
         stopped.communicate()
 
 
-def test_much_goes_through_a_monitor_and_comes_back(image):
+def test_large_data_pass_through_a_monitor_and_back(image):
     """Both directions are full at the same time, and the end of the one is the end of the other."""
     text = "".join(f"{number}\n" for number in range(300000))
     assert minict("create", "-i", "--rm", "--network", "none", "--name", "box", image, "cat").returncode == 0
@@ -594,7 +594,7 @@ def test_attach_with_a_pipe_is_refused_by_a_container_with_a_terminal(image):
     assert Record.find("box").status == "running"
 
 
-def test_what_can_not_be_written_is_told(image):
+def test_output_that_cannot_be_written_is_reported(image):
     with open("/dev/full", "w") as full:
         done = run(image, "echo", "lost", stdout=full, stderr=subprocess.PIPE, capture_output=False)
     assert done.returncode == 125 and "No space left on device" in done.stderr and done.stderr.count("\n") == 1, done
@@ -603,7 +603,7 @@ def test_what_can_not_be_written_is_told(image):
 # ---- exec ----------------------------------------------------------------------------------------------------------
 
 
-def test_exec_in_a_directory_that_is_not_there(image):
+def test_exec_in_a_missing_directory(image):
     made("--name", "box", image, "sleep", "1000")
     refused(
         minict("exec", "-w", "/nowhere", "box", "true"),
@@ -613,7 +613,7 @@ def test_exec_in_a_directory_that_is_not_there(image):
     refused(minict("exec", "-u", "stranger", "box", "true"), "stranger", status=126)
 
 
-def test_exec_has_the_surroundings_of_the_container(image):
+def test_exec_has_the_environment_of_the_container(image):
     made("--name", "box", "-e", "A=1", "-w", "/tmp", "-u", "1000", image, "sleep", "1000")
     assert minict("exec", "-e", "B=2", "box", "sh", "-c", "echo $A $B; pwd; id -u").stdout == "1 2\n/tmp\n1000\n"
     assert minict("exec", "-u", "0", "-w", "/", "box", "sh", "-c", "pwd; id -u").stdout == "/\n0\n"
@@ -640,7 +640,7 @@ def test_exec_with_a_terminal(image):
 # ---- what goes wrong -----------------------------------------------------------------------------------------------
 
 
-def test_with_its_monitor_killed_the_container_ends_and_everybody_knows(image):
+def test_a_killed_monitor_ends_the_container_and_every_command_shows_it(image):
     made("--name", "box", image, "sleep", "1000")
     record = Record.find("box")
     pid, waiting = record.pid, begin("wait", "box")
@@ -664,7 +664,7 @@ def test_a_log_is_bounded(image):
     assert words_of("box").endswith("\n19999\n20000\n")
 
 
-def test_two_who_start_the_same_one_start_it_once(image):
+def test_two_commands_start_the_same_container_once(image):
     minict("create", "--network", "none", "--name", "box", image, "sh", "-c", "echo begun; sleep 1000")
     both = [begin("start", "box") for _ in range(6)]
     assert [each.communicate(timeout=PATIENCE)[0] for each in both] == ["box\n"] * 6
@@ -679,7 +679,7 @@ def test_the_record_is_plain_json(image):
     assert values["name"] == "box" and values["args"] == ["sleep", "1000"] and values["settings"]["memory"] == "64m"
 
 
-def test_several_are_stopped_and_removed_at_once_and_told_in_their_order(image, tmp_path):
+def test_several_are_stopped_and_removed_at_once_and_reported_in_order(image, tmp_path):
     """Each ends only when all have been asked to; one after the other they would be killed."""
     names = [f"box{number}" for number in range(5)]
     end = "touch /asked/$NAME; while [ $(ls /asked | wc -l) -lt 5 ]; do sleep 0.05; done; exit 7"
@@ -696,7 +696,7 @@ def test_several_are_stopped_and_removed_at_once_and_told_in_their_order(image, 
 
 
 @pytest.mark.parametrize("words", [["rm"], ["wait"], ["stop"], ["volume", "rm"], ["network", "rm"], ["rmi"]])
-def test_each_name_that_is_wrong_is_told_and_the_others_are_seen_to(image, words):
+def test_each_wrong_name_is_reported_and_the_others_are_handled(image, words):
     """The status is 1, as Docker's; 125 is for run alone."""
     made = {
         "volume": ["volume", "create", "good"],
@@ -714,7 +714,7 @@ def test_each_name_that_is_wrong_is_told_and_the_others_are_seen_to(image, words
         minict("rm", "good")
 
 
-def test_pause_waits_for_a_birth(image):
+def test_pause_waits_for_a_start(image):
     """Or who starts it waited for ever for a child that is frozen, and everybody else for the lock."""
     minict("create", "--name", "box", "--network", "none", image, "sleep", "1000")
     for _ in range(4):

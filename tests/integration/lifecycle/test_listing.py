@@ -177,7 +177,7 @@ def test_logs_follow_until_the_container_ends(boxes):
         follower.wait()
 
 
-def test_logs_of_who_keeps_none(boxes):
+def test_logs_of_a_container_without_a_log(boxes):
     boxes("echo", "unheard", name="mute", flags=("--log-driver", "none"))
     refused(minict("logs", "mute"), "--log-driver none")
 
@@ -269,7 +269,7 @@ def test_inspect_knows_how_a_container_has_ended(boxes):
         assert file.read().endswith(" stdout F last words\n")
 
 
-def test_inspect_of_what_is_not_there_shows_the_rest(boxes):
+def test_inspect_with_a_missing_object_shows_the_others(boxes):
     boxes(name="here")
     done = minict("inspect", "-f", "{{.Name}}", "nowhere", "here")
     assert (
@@ -428,7 +428,7 @@ def bridge():
     assert minict("prune").returncode == 0
 
 
-def test_a_container_is_listed_with_the_default_network_before_it_was_ever_on_it(tiny):
+def test_a_created_container_is_listed_with_the_default_network(tiny):
     said("create", "--name", "later", tiny, "true")
     try:
         assert said("ps", "-a", "--format", "{{.Networks}}") == "bridge\n"
@@ -521,7 +521,7 @@ def test_logs_show_the_details_that_log_opt_names(image):
         minict("rm", "web")
 
 
-def test_what_is_not_set_is_there_all_the_same(boxes):
+def test_unset_fields_exist(boxes):
     """A template that asks for it must not fail: Docker has the field, with null, 0 or an empty text."""
     boxes(name="web")
     wanted = {

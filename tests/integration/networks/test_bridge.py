@@ -87,7 +87,7 @@ def container(world, net):
 # ---- what a container reaches, and who reaches it ----------------------------------------------------------------
 
 
-def test_a_container_reaches_itself_the_gateway_its_neighbour_and_the_world(container, host, world, net):
+def test_a_container_reaches_itself_the_gateway_other_containers_and_the_world(container, host, world, net):
     one, two = container(), container()
     assert (one.address, two.address) == ("10.210.0.2", "10.210.0.3")
     assert reach(one, one, "127.0.0.1") == "127.0.0.1"
@@ -106,7 +106,7 @@ def test_the_container_has_exactly_lo_and_eth0(container):
     ]
 
 
-def test_the_world_can_not_begin_a_conversation_with_a_container(container, world):
+def test_the_world_cannot_begin_a_conversation_with_a_container(container, world):
     one = container()
     world.sh("ip", "route", "add", "10.210.0.0/16", "via", HOST)  # a neighbour who knows where containers live
     assert unreachable(world, one, one.address)
@@ -146,7 +146,7 @@ def test_a_gateway_keeps_its_ethernet_address_when_containers_come_and_go(contai
         assert gateway_mac() == "02:00:0a:d2:00:01"
 
 
-def test_a_container_can_not_become_the_hosts_ipv6_router(net):
+def test_a_container_cannot_become_the_hosts_ipv6_router(net):
     net.ensure_bridge()
     settings = "/proc/sys/net/ipv6/conf"
     with open(f"{settings}/minict0/accept_ra") as bridge, open(f"{settings}/default/accept_ra") as others:
@@ -331,7 +331,7 @@ def test_flushed_rules_are_back_for_the_next_container(container, world):
     assert reach(two, world, WORLD) == HOST and reach(one, world, WORLD) == HOST
 
 
-def test_a_chain_that_lost_one_rule_is_made_whole(net):
+def test_a_chain_that_lost_a_rule_is_repaired(net):
     net.ensure_bridge()
     whole = sh("nft", "list", "table", "inet", "minict")
     sh("nft", "flush", "chain", "inet", "minict", "postrouting-minict0")
@@ -365,7 +365,7 @@ def test_a_bridge_goes_before_the_kernel_has_taken_the_namespaces_of_its_contain
     os.close(namespace)
 
 
-def test_a_bridge_with_a_strangers_port_is_not_removed(net, host):
+def test_a_bridge_with_a_foreign_port_is_not_removed(net, host):
     net.ensure_bridge()
     sh("ip", "link", "add", "stranger", "type", "veth", "peer", "name", "stranger-end")
     sh("ip", "link", "set", "stranger", "master", "minict0")
@@ -415,7 +415,7 @@ def test_two_networks_live_beside_each_other(host, world):
     assert two.remove_bridge_if_unused() and host_state() == before
 
 
-def test_undo_takes_all_that_the_ledger_names_from_a_living_container_and_may_be_repeated(container, net):
+def test_undo_releases_everything_in_the_ledger_of_a_running_container_and_may_be_repeated(container, net):
     one = container()
     assert network.host_end(one.id) in sh("ip", "link")
     for _ in range(2):
@@ -524,7 +524,7 @@ def die_at_line(number: int, function) -> None:
     threading.settrace(None)
 
 
-def test_a_maker_killed_at_any_line_leaves_nothing_that_undo_and_prune_do_not_take_back(host):
+def test_undo_and_prune_clean_up_after_a_creator_killed_at_any_line(host):
     docker_like()
     net, machine, id = network.Network(), Machine(), "0123456789ab"
     before, ledger = host_state(), net.ledger(id)
@@ -550,7 +550,7 @@ def test_a_maker_killed_at_any_line_leaves_nothing_that_undo_and_prune_do_not_ta
     clean_up()
 
 
-def test_a_remover_killed_at_any_line_leaves_nothing_that_the_next_one_does_not_remove(host):
+def test_the_next_removal_completes_one_killed_at_any_line(host):
     docker_like()
     net, id = network.Network(), "0123456789ab"
     before = host_state()
@@ -601,11 +601,11 @@ def test_a_subnet_that_the_host_uses_is_refused_with_a_free_one(world, host, mon
     assert host_state() == before
 
 
-def test_a_default_route_is_no_overlap(world, net):
+def test_a_default_route_does_not_overlap(world, net):
     net.ensure_bridge()
 
 
-def test_an_interface_of_that_name_that_is_no_bridge_is_refused(host):
+def test_an_interface_of_that_name_that_is_not_a_bridge_is_refused(host):
     sh("ip", "link", "add", "minict0", "type", "veth", "peer", "name", "minict0-end")
     assert "is not a bridge" in refusal(network.Network().ensure_bridge)
 
@@ -618,12 +618,12 @@ def test_a_bridge_with_another_address_is_refused(net, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["sixteen-letters-", "a b", "a/b", "a;b", 'a"b', "."])
-def test_a_name_that_can_be_no_bridges_is_refused(host, monkeypatch, name):
+def test_an_invalid_name_of_a_bridge_is_refused(host, monkeypatch, name):
     monkeypatch.setenv("MINICT_BRIDGE", name)
     assert "MINICT_BRIDGE" in refusal(network.Network)
 
 
-def test_a_container_that_has_ended_is_told_so(container, net):
+def test_a_container_that_has_ended_is_an_error(container, net):
     one = container(connect=False)
     pid, id, ip = one.pid, one.id, one.address
     one.end()
@@ -635,7 +635,7 @@ def test_a_process_of_the_hosts_namespace_gets_no_eth0(net):
     assert "host's network namespace" in refusal(net.add_interface, "0123456789ab", os.getpid(), "10.210.0.2")
 
 
-def test_a_cable_that_the_kernel_still_takes_apart_is_no_obstacle_to_the_next_life(container, net):
+def test_the_next_run_waits_while_the_kernel_removes_the_last_cable(container, net):
     one, world = container(), Machine()
     try:
         net.add_interface(one.id, world.pid, "10.210.0.9")  # the same name, for another namespace
@@ -648,7 +648,7 @@ def test_an_unknown_network_is_refused():
     assert "nonesuch" in refusal(Sandbox, ContainerOptions(network="nonesuch"), "0123456789ab", "web")
 
 
-def test_forwarding_that_can_not_be_switched_on_is_refused(host):
+def test_forwarding_that_cannot_be_switched_on_is_an_error(host):
     def on_a_host_with_read_only_settings():
         from minict.kernel import mount
 
@@ -672,7 +672,7 @@ def test_a_transaction_is_carried_out_as_a_whole_or_not_at_all(host):
     assert "chain c" in sh("nft", "list", "ruleset")
 
 
-def test_what_is_not_there_has_an_empty_listing(host):
+def test_a_missing_object_has_an_empty_listing(host):
     assert nftables.listing("list table inet nonesuch") == ""
 
 

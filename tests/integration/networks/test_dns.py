@@ -36,7 +36,7 @@ def test_servers_that_can_be_reached_stay_with_all_that_belongs_to_them():
 
 
 @pytest.mark.parametrize("path", ["/run/systemd/resolve/resolv.conf", "/run/NetworkManager/no-stub-resolv.conf"])
-def test_a_resolver_on_the_loopback_is_replaced_by_those_it_asks(path):
+def test_a_resolver_on_the_loopback_is_replaced_by_its_upstreams(path):
     asked = "nameserver 192.0.2.1\nnameserver fe80::1%eth0\nnameserver 192.0.2.2\n"
     made = resolv_conf({"/etc/resolv.conf": STUB, path: asked})
     assert made == "search school.example\noptions edns0\nnameserver 192.0.2.1\nnameserver 192.0.2.2\n"
@@ -53,13 +53,13 @@ def test_a_server_beside_the_loopback_resolver_is_enough():
 
 
 @pytest.mark.parametrize("text", [STUB, "nameserver ::1\n", "nameserver fd00::53\n", "nameserver\n", ""])
-def test_without_any_server_the_file_names_none_and_says_so(text):
+def test_without_a_server_the_file_names_none_and_says_so(text):
     made = resolv_conf({"/etc/resolv.conf": text})
     assert not any(line.startswith("nameserver") for line in made.splitlines())
     assert made.startswith("# minict: no name server")
 
 
-def test_a_host_without_the_file_is_no_error():
+def test_a_host_without_the_file_is_not_an_error():
     assert resolv_conf({}).startswith("# minict: no name server")
 
 
@@ -67,7 +67,7 @@ def test_in_the_hosts_own_network_the_hosts_own_file_is_right():
     assert resolv_conf({"/etc/resolv.conf": STUB}, own_network=False) == STUB
 
 
-def test_what_the_user_says_takes_the_place_of_what_the_host_says():
+def test_the_users_settings_replace_the_hosts():
     files = {"/etc/resolv.conf": STUB}
     assert dns_lines(files, servers=["192.0.2.7"]) == ["search school.example", "options edns0", "nameserver 192.0.2.7"]
     assert dns_lines(
@@ -105,7 +105,7 @@ def renew(path, *lines: tuple[str, list[str]]) -> list[str]:
     return path.read_text().splitlines()
 
 
-def test_neighbours_come_and_go_and_the_rest_of_hosts_stays(hosts_file):
+def test_other_containers_come_and_go_and_the_rest_of_hosts_stays(hosts_file):
     inode, before = hosts_file.stat().st_ino, hosts_file.read_text()
     with open(hosts_file, "a") as file:
         file.write("192.0.2.9\tmy-own")  # without a newline at its end
@@ -126,7 +126,7 @@ def test_neighbours_come_and_go_and_the_rest_of_hosts_stays(hosts_file):
         lambda text: text.replace("# the containers", "# my containers"),
     ],
 )
-def test_whatever_a_container_makes_of_its_hosts_the_neighbours_are_in_it_once(hosts_file, edit):
+def test_whatever_a_container_does_to_its_hosts_the_others_are_in_it_once(hosts_file, edit):
     hosts_file.write_text(edit(hosts_file.read_text()))
     for _ in range(3):
         lines = renew(hosts_file, ("10.0.0.9", ["db"]))
@@ -136,7 +136,7 @@ def test_whatever_a_container_makes_of_its_hosts_the_neighbours_are_in_it_once(h
     ).count("192.0.2")
 
 
-def test_a_huge_or_binary_hosts_file_is_no_obstacle(hosts_file):
+def test_a_huge_or_binary_hosts_file_does_no_harm(hosts_file):
     hosts_file.write_bytes(b"\xff\xfe own\n")
     dns.rewrite_hosts(str(hosts_file), [("10.0.0.9", ["db"])])
     assert hosts_file.read_bytes().startswith(b"\xff\xfe own\n") and b"10.0.0.9\tdb\n" in hosts_file.read_bytes()

@@ -166,7 +166,7 @@ def test_a_network_is_made_listed_inspected_and_removed(bare):
     refused(minict("network", "rm", "back"), "no such network: back", "bridge, host, none", status=1)
 
 
-def test_a_network_that_names_no_subnet_gets_one_that_nobody_uses(world, bare):
+def test_a_network_without_a_subnet_gets_an_unused_one(world, bare):
     sh("ip", "route", "add", "10.211.0.0/23", "via", WORLD)
     for name in ("a", "b"):
         done("network", "create", name)
@@ -208,12 +208,12 @@ def test_ten_at_once_get_ten_networks_with_ten_subnets_and_one_gets_the_name(bar
         (["--subnet", "10.9.8.0/24", "--ip-range", "10.9.9.0/25", "n"], ["--ip-range", "10.9.8.0/24"]),
     ],
 )
-def test_what_can_be_no_network_is_refused_in_one_sentence(bare, words, told):
+def test_an_invalid_network_is_refused_in_one_sentence(bare, words, told):
     refused(minict("network", "create", *words), *told)
 
 
 @pytest.mark.parametrize("name", ["bridge", "host", "none"])
-def test_a_network_that_is_always_there_can_not_be_removed(bare, name):
+def test_a_predefined_network_cannot_be_removed(bare, name):
     refused(minict("network", "rm", name), name, "predefined network", status=1)
 
 
@@ -288,7 +288,7 @@ def test_the_options_of_the_bridge_driver_are_obeyed(boxes, world):
         (["--ipam-driver", "null"], ["--ipam-driver", "default"]),
     ],
 )
-def test_an_option_that_can_not_be_obeyed_is_refused_by_name(bare, words, told):
+def test_an_unsupported_option_is_refused_by_name(bare, words, told):
     refused(minict("network", "create", *words, "back"), *told)
 
 
@@ -356,7 +356,7 @@ def test_a_container_on_two_networks_has_two_interfaces_and_one_way_out(boxes, w
     )
 
 
-def test_an_address_of_ones_own_choice(boxes):
+def test_a_chosen_address(boxes):
     done("network", "create", "--subnet", "10.9.8.0/24", "--ip-range", "10.9.8.128/25", "net")
     one, two = (
         boxes("--network", "net", "--ip", "10.9.8.7", "--mac-address", "02:42:00:00:00:07"),
@@ -430,7 +430,7 @@ def test_names_of_another_network_are_unknown(boxes):
     assert one.knows("two") is two.knows("one") is None
 
 
-def test_links_and_hosts_and_name_servers_as_the_user_says(boxes, image):
+def test_links_hosts_and_name_servers_of_the_user(boxes, image):
     db = boxes("--name", "db")
     one = boxes(
         "--link",
@@ -487,7 +487,7 @@ def test_links_and_hosts_and_name_servers_as_the_user_says(boxes, image):
         (["--network", "none", "--network", "host"], ["combined"]),
     ],
 )
-def test_a_wish_that_makes_no_sense_is_refused_before_anything_is_taken(image, bare, flags, told):
+def test_an_invalid_option_is_refused_before_anything_is_taken(image, bare, flags, told):
     refused(minict("run", *flags, image, "true"), *told)
     assert not os.path.exists(f"{paths.run_root()}/networks") and bridges() == {}
 
@@ -579,7 +579,7 @@ def test_networks_come_and_go_while_a_container_runs(boxes, world):
     assert State(one.id).ledger()[-2:] == [("address", f"bridge/{one.id}"), ("veth", f"veth{one.id[:8]}")]
 
 
-def test_networks_of_a_stopped_container_are_those_of_its_next_life(boxes):
+def test_networks_of_a_stopped_container_are_those_of_its_next_run(boxes):
     done("network", "create", "back")
     one = boxes("--name", "one")
     done("stop", "-t", "0", "one")
@@ -654,7 +654,7 @@ def killed_at_every_line(function, after, step: int = 1) -> int:
     return number
 
 
-def test_who_is_killed_while_making_or_removing_a_network_leaves_one_or_none(bare):
+def test_a_killed_create_or_rm_leaves_a_whole_network_or_none(bare):
     def either() -> None:
         for each in store.user_defined():
             store.remove(each.name)

@@ -202,7 +202,7 @@ def test_ports_of_the_kernels_choice_ranges_and_all_that_are_exposed(boxes):
     )
 
 
-def test_an_image_s_ports_are_published_by_p_alone_when_asked(boxes, image):
+def test_publish_all_publishes_the_images_ports(boxes, image):
     from minict.engine.containers.options import ContainerOptions
     from minict.engine.networks.sandbox import Sandbox
 
@@ -246,13 +246,13 @@ def test_an_image_s_ports_are_published_by_p_alone_when_asked(boxes, image):
         "1.2.3.4:80",
     ],
 )
-def test_what_is_no_port_is_refused_in_one_sentence(text):
+def test_an_invalid_port_is_refused_in_one_sentence(text):
     with pytest.raises(ContainerError, match="-p ") as refusal:
         portmapper.parse(text)
     assert "\n" not in str(refusal.value) and text in str(refusal.value)
 
 
-def test_a_port_wished_twice_is_refused(image, bare):
+def test_a_port_published_twice_is_refused(image, bare):
     for flags in (["-p", "80:1", "-p", "80:2"], ["-p", "80:1", "-p", "127.0.0.1:80:2"]):
         refused(minict("run", *flags, image, "true"), "80/tcp")
 
@@ -279,7 +279,7 @@ def test_a_port_in_use_is_refused_before_anything_is_made(boxes, image, world):
     done("run", "--rm", "-p", "7070:80", image, "true")
 
 
-def test_nobody_else_can_take_the_port_meanwhile_and_tools_show_who_has_it(boxes):
+def test_no_other_process_can_take_the_port_and_tools_show_its_owner(boxes):
     one = boxes("-p", "8080:80", "-p", "8081:81/udp")
     for kind, port in ((socket.SOCK_STREAM, 8080), (socket.SOCK_DGRAM, 8081)):
         with socket.socket(socket.AF_INET, kind) as other:
@@ -291,7 +291,7 @@ def test_nobody_else_can_take_the_port_meanwhile_and_tools_show_who_has_it(boxes
     assert shown.count(f"pid={Record.find(one.id).monitor},") == 4 and "0.0.0.0:8080" in shown and "[::1]:8080" in shown
 
 
-def test_what_an_ended_server_leaves_behind_is_no_obstacle(boxes, world):
+def test_connections_left_by_an_ended_server_do_not_block_the_port(boxes, world):
     with socket.create_server((HOST, 8080)) as listener:
         client = world.do(lambda: socket.create_connection((HOST, 8080), timeout=3))
         incoming, _ = listener.accept()
@@ -314,7 +314,7 @@ def test_the_same_port_serves_again_after_a_restart_and_by_policy(boxes, world):
     assert rules().count("8080") == 1
 
 
-def test_whoever_takes_the_port_of_a_container_whose_monitor_was_killed_gets_what_comes(boxes, world):
+def test_after_a_killed_monitor_the_next_owner_of_the_port_gets_its_packets(boxes, world):
     one = boxes("-p", "8080:80")
     os.kill(Record.find(one.id).monitor, signal.SIGKILL)
     wait_until(lambda: one.pid is None)
@@ -339,7 +339,7 @@ def test_in_a_notebook_the_port_is_free_when_the_container_has_ended(image, bare
 # ---- the kernel's memory -----------------------------------------------------------------------------------------
 
 
-def test_conversations_are_forgotten_and_no_others(host):
+def test_only_the_conversations_of_the_port_are_forgotten(host):
     with datagrams(Here, ("127.0.0.1", 6000)), datagrams(Here) as sender:
         sh(
             "nft",
@@ -419,7 +419,7 @@ def test_datagrams_too_and_each_sender_gets_its_own_answer(boxes):
             sender.close()
 
 
-def test_who_does_not_listen_refuses_and_a_port_that_is_taken_is_told(boxes, image):
+def test_a_port_without_a_listener_refuses_and_a_taken_port_is_an_error(boxes, image):
     one = boxes("-p", "8080:80", "--name", "one")
     with at_v6(8080) as client:
         assert client.recv(1) == b""  # nobody listens inside

@@ -168,7 +168,7 @@ def test_containers_that_share_an_alias_are_each_found_and_many_by_tcp(boxes):
     assert (short.header.tc, found(short)) == (1, []) and (whole.header.tc, found(whole)) == (0, many)
 
 
-def test_other_names_are_asked_of_the_servers_outside(boxes, world, outside):
+def test_other_names_are_forwarded_to_the_hosts_servers(boxes, world, outside):
     server = outside(world)
     done("network", "create", "back")
     one = boxes("--network", "back", "--dns", WORLD)
@@ -191,7 +191,7 @@ def test_the_next_server_is_asked_when_one_can_not_answer(boxes, world, outside)
     assert ask(two, "nobody.invalid").header.rcode == RCODE.SERVFAIL
 
 
-def test_a_container_on_an_internal_network_asks_nobody_outside(boxes, world, outside):
+def test_a_container_on_an_internal_network_reaches_no_server_outside(boxes, world, outside):
     server = outside(world)
     done("network", "create", "--internal", "inside")
     one, two = (boxes("--network", "inside", "--dns", WORLD, "--name", name) for name in ("one", "two"))
@@ -199,7 +199,7 @@ def test_a_container_on_an_internal_network_asks_nobody_outside(boxes, world, ou
     assert found(ask(one, "two")) == [two.ip]
 
 
-def test_a_server_of_ones_own_inside_is_asked_and_port_53_is_the_containers(boxes, outside):
+def test_a_server_in_the_container_can_use_port_53(boxes, outside):
     done("network", "create", "back")
     one = boxes("--network", "back", "--dns", "127.0.0.1")
     server = outside(one, "0.0.0.0")  # the program in the container that listens at port 53 of all its addresses
@@ -225,7 +225,7 @@ def test_a_server_of_ones_own_inside_is_asked_and_port_53_is_the_containers(boxe
         b"\0\1\1\0\0\1\0\0\0\0\0\0" + b"\1a" * 200 + b"\0\0\1\0\1",
     ],
 )
-def test_nonsense_is_no_question_and_the_server_lives_on(query):
+def test_the_server_ignores_invalid_queries(query):
     with pytest.raises(ValueError):
         resolver.local_answer(query, lambda name, kind: pytest.fail(name))
 
@@ -294,7 +294,7 @@ def test_the_containers_of_a_python_have_it_too(boxes, image, world):
     assert sandbox._serving == {} and not [each for each in threading.enumerate() if each.name == "minict-network"]
 
 
-def test_a_monitor_that_is_killed_leaves_nothing_that_serves(boxes):
+def test_a_killed_monitor_leaves_no_server(boxes):
     done("network", "create", "back")
     one, two = boxes("--network", "back", "--name", "one"), boxes("--network", "back")
     os.kill(Record.find("one").monitor, 9)

@@ -191,7 +191,7 @@ def test_the_creator_may_be_gone_before_the_start(bundle):
     assert container.state.status() == "stopped"
 
 
-def test_what_goes_wrong_after_the_start_is_told_to_the_starter(bundle):
+def test_an_error_after_start_is_reported_by_start(bundle):
     with open(f"{bundle.rootfs}/broken", "w") as file:
         file.write("this is no program")
         os.fchmod(file.fileno(), 0o755)
@@ -212,7 +212,7 @@ def test_a_value_of_the_wrong_type_is_refused_when_it_is_read(bundle):
         bundle.load("true")
 
 
-def test_what_goes_wrong_before_is_told_to_the_creator(bundle):
+def test_an_error_before_start_is_reported_by_create(bundle):
     bundle.config["mounts"].append({"destination": "/data", "type": "no-such-file-system", "source": "none"})
     with pytest.raises(ContainerError, match="no-such-file-system on /data: No such device") as error:
         bundle.create("true")
@@ -220,7 +220,7 @@ def test_what_goes_wrong_before_is_told_to_the_creator(bundle):
     assert not os.path.exists(bundle.made[0].state.directory)
 
 
-def test_a_command_that_is_missing_is_told_to_the_creator(bundle):
+def test_a_missing_command_is_reported_by_create(bundle):
     with pytest.raises(ContainerError, match="no-such-program") as error:
         bundle.create("no-such-program")
     assert error.value.status == 127
@@ -329,12 +329,12 @@ def test_each_namespace_can_be_left_out(bundle, kind):
         ("/proc/self/ns/uts", ["network", "/proc/self/ns/uts"]),
     ],
 )
-def test_a_path_that_is_no_such_namespace_is_refused(bundle, path, words):
+def test_a_path_to_something_other_than_the_namespace_is_refused(bundle, path, words):
     next(each for each in bundle.linux["namespaces"] if each["type"] == "network")["path"] = path
     bundle.refused(*words)
 
 
-def test_root_inside_is_somebody_else_outside(bundle):
+def test_root_inside_is_another_user_outside(bundle):
     bundle.linux["namespaces"].append({"type": "user"})
     bundle.linux["uidMappings"] = [{"containerID": 0, "hostID": 100000, "size": 65536}]
     bundle.linux["gidMappings"] = [{"containerID": 0, "hostID": 200000, "size": 65536}]
@@ -356,7 +356,7 @@ def test_root_inside_is_somebody_else_outside(bundle):
     assert (found.st_uid, found.st_gid) == (100000, 200000)
 
 
-def test_id_maps_that_the_kernel_refuses_are_a_sentence(bundle):
+def test_refused_id_maps_are_one_sentence(bundle):
     bundle.linux["namespaces"].append({"type": "user"})
     bundle.linux["gidMappings"] = [{"containerID": 0, "hostID": 0, "size": 1}]
     bundle.linux["uidMappings"] = [
@@ -408,7 +408,7 @@ def test_capabilities_and_no_new_privileges(bundle):
     assert lines["CapInh:"] == lines["CapAmb:"] == "0" * 16 and lines["NoNewPrivs:"] == "1"
 
 
-def test_the_score_for_the_oom_killer(bundle):
+def test_the_oom_score(bundle):
     bundle.process["oomScoreAdj"] = 500
     assert bundle.run("cat /proc/self/oom_score_adj") == "500"
 
@@ -436,7 +436,7 @@ def test_a_command_that_is_our_own_interpreter_is_refused(bundle, command):
     bundle.refused("out of the container", status=126)
 
 
-def test_where_others_can_change_the_command_our_interpreter_is_a_sealed_copy(bundle, tmp_path):
+def test_with_a_writable_command_the_interpreter_is_a_sealed_copy(bundle, tmp_path):
     """The look at the command and its execution are two moments, and a volume may have a second, hostile user."""
 
     def of_child() -> str:
@@ -528,7 +528,7 @@ def test_resources_are_files_of_the_cgroup(bundle):
         ({"memory": {"limit": -7}}, ["memory"]),
     ],
 )
-def test_resources_that_cannot_be_had_are_refused(bundle, resources, words):
+def test_unavailable_resources_are_refused(bundle, resources, words):
     bundle.linux["resources"].update(resources)
     bundle.refused(*words)
 
@@ -599,7 +599,7 @@ def test_options_of_a_file_system(bundle):
 
 
 @pytest.mark.parametrize("word,outside_is_seen", [("rslave", True), ("rprivate", False)])
-def test_what_the_host_mounts_later(bundle, word, outside_is_seen):
+def test_later_mounts_of_the_host(bundle, word, outside_is_seen):
     source = f"{bundle.path}/shared"
     os.mkdir(source)
     mount.mount("shared", source, "tmpfs")
@@ -623,7 +623,7 @@ def test_what_the_host_mounts_later(bundle, word, outside_is_seen):
                 mount.umount2(point, mount.MNT_DETACH)
 
 
-def test_a_propagation_that_is_none_is_refused(bundle):
+def test_an_unknown_propagation_is_refused(bundle):
     bundle.linux["rootfsPropagation"] = "everywhere"
     bundle.refused("everywhere")
 
@@ -641,7 +641,7 @@ def test_a_propagation_that_is_none_is_refused(bundle):
     ],
 )
 @pytest.mark.parametrize("kind", ["tmpfs", "bind", "file", "device", "mask", "cwd"])
-def test_a_link_of_the_image_leads_nothing_to_the_host(bundle, link, target, kind):
+def test_a_link_of_the_image_does_not_lead_to_the_host(bundle, link, target, kind):
     """Whatever is made or mounted through it is made below the container's root, or refused; the host is as it was."""
     bundle.config["root"]["readonly"] = False
     place = f"{bundle.rootfs}/{link}"
@@ -751,7 +751,7 @@ def test_a_sysctl_of_a_shared_namespace_is_the_hosts(bundle):
         (("mounts",), [{"destination": "/data"}], ["/data", "type"]),
     ],
 )
-def test_a_spec_that_says_too_little_or_nonsense_is_refused(bundle, where, value, words):
+def test_an_incomplete_or_invalid_spec_is_refused(bundle, where, value, words):
     target = bundle.config
     for name in where[:-1]:
         target = target[name]

@@ -56,7 +56,7 @@ def status_of_program():
 # ---- the kernel ------------------------------------------------------------------------------------------------
 
 
-def test_the_default_set_is_all_that_a_program_of_root_gets():
+def test_a_program_of_root_gets_exactly_the_default_set():
     def child():
         become(five(capabilities.DEFAULT))
         return status_of_program()
@@ -66,7 +66,7 @@ def test_the_default_set_is_all_that_a_program_of_root_gets():
     assert sets["CapInh:"] == sets["CapAmb:"] == 0
 
 
-def test_the_power_is_gone_and_can_not_be_got_back():
+def test_a_dropped_capability_cannot_be_regained():
     def child():
         become(five(["CAP_CHOWN", "CAP_SETUID"]))
         sys_admin = capabilities.mask(["CAP_SYS_ADMIN"])
@@ -80,7 +80,7 @@ def test_the_power_is_gone_and_can_not_be_got_back():
     assert forked(child) == [errno.EPERM] * 4
 
 
-def test_the_ceiling_holds_for_numbers_that_have_no_name_yet(monkeypatch):
+def test_the_bounding_set_includes_unnamed_capabilities(monkeypatch):
     """A kernel newer than the table: what has no name here can't be asked for, and must not stay."""
     monkeypatch.setattr(capabilities, "_NUMBERS", {"CAP_CHOWN": 0})
     sets = five(["CAP_CHOWN"])
@@ -92,7 +92,7 @@ def test_the_ceiling_holds_for_numbers_that_have_no_name_yet(monkeypatch):
     assert forked(child) == [0]
 
 
-def test_another_user_keeps_what_the_ambient_set_hands_on():
+def test_another_user_keeps_the_ambient_set():
     names = ["CAP_NET_BIND_SERVICE", "CAP_KILL"]
 
     def child(ambient):
@@ -115,7 +115,7 @@ def test_effective_may_be_less_than_permitted():
     assert forked(child) == (1 << 5, 0b100001, 0)
 
 
-def test_where_nothing_is_to_drop_no_privilege_is_needed():
+def test_dropping_nothing_needs_no_privilege():
     """A runtime that is itself in a container, under the same ceiling, may have no CAP_SETPCAP."""
 
     def child():
@@ -126,7 +126,7 @@ def test_where_nothing_is_to_drop_no_privilege_is_needed():
     assert forked(child) == 0
 
 
-def test_an_old_ambient_set_does_not_shine_through():
+def test_an_old_ambient_set_does_not_survive():
     def child():
         names = ["CAP_CHOWN", "CAP_KILL", "CAP_SETPCAP"]
         become(five(names, inheritable=names, ambient=names))
@@ -136,7 +136,7 @@ def test_an_old_ambient_set_does_not_shine_through():
     assert forked(child) == [0, 1]
 
 
-def test_what_the_runtime_has_not_got_does_not_make_the_container_fail():
+def test_capabilities_that_the_runtime_lacks_are_left_out():
     """As on a host that holds back CAP_SYS_RESOURCE: all of them are asked for, all that there are arrive."""
     everything = capabilities.known()
     most = [name for name in OWN if name not in ("CAP_SYS_RESOURCE", "CAP_SYSLOG")]

@@ -153,7 +153,7 @@ def test_io_weight():
 
 
 @pytest.mark.parametrize("path", ["", "/", "minict/x", "/minict/../etc", "/minict//x", "/minict/x/", "/./x"])
-def test_a_path_that_is_none(path):
+def test_an_invalid_path(path):
     with pytest.raises(ContainerError, match="invalid path of a cgroup"):
         Cgroup(path)
 
@@ -247,13 +247,13 @@ def test_zero_processes_would_be_no_container(box):
         ),
     ],
 )
-def test_a_wrong_value_gets_a_sentence(box, resources, sentence):
+def test_an_invalid_value_is_one_sentence(box, resources, sentence):
     with pytest.raises(ContainerError, match=sentence) as caught:
         box.group.limit(resources)
     assert caught.value.status == 125
 
 
-def test_a_setting_of_the_other_world(box):
+def test_a_setting_of_the_other_cgroup_version(box):
     """Swappiness is a thing of cgroup v1 only."""
     resources = Resources(memory=Memory(swappiness=10))
     if in_v2("memory"):
@@ -368,7 +368,7 @@ def test_unified(box):
             box.group.limit(Resources(unified={"memory.high": "1"}))
 
 
-def test_a_missing_controller_gets_a_sentence():
+def test_a_missing_controller_is_one_sentence():
     """A machine without pids, made of this one.  v1: unmounted; v2: not handed down to the part that we see."""
     try:
         sentence = elsewhere(f"""
@@ -468,7 +468,7 @@ while True:
     box.group.thaw()
 
 
-def test_the_same_counters_in_every_world(box):
+def test_the_same_counters_in_both_versions(box):
     stats = box.group.stats()
     assert set(stats) == {"cpu", "memory", "pids", "io"}
     assert set(stats["memory"]) == {
@@ -566,7 +566,7 @@ while True:
         time.sleep(0.001)"""
 
 
-def test_kill_what_never_stands_still(box):
+def test_kill_a_fork_bomb(box):
     box.group.limit(Resources(pids=Pids(limit=20)))
     for _ in range(4):
         box.start(FORKING)
@@ -575,7 +575,7 @@ def test_kill_what_never_stands_still(box):
     assert box.group.processes() == []
 
 
-def test_kill_who_joined_v1_alone(box):
+def test_kill_a_process_that_joined_only_v1(box):
     """cgroup.kill knows the tree of v2 only; on a hybrid machine somebody may be in the trees of v1 alone."""
     if mode() == "v2":
         pid = box.start(SLEEP)
@@ -636,7 +636,7 @@ def test_remove_all_of_it_and_twice(box):
         box.group.limit(Resources(memory=Memory(limit=64 * MiB)))
 
 
-def test_remove_spares_a_parent_that_is_not_ours(monkeypatch):
+def test_remove_spares_a_foreign_parent(monkeypatch):
     monkeypatch.setenv("MINICT_CGROUP", "minict-test-other")
     outer, inner = Cgroup(f"/{NAME}"), Cgroup(f"/{NAME}/inner")
     inner.create()

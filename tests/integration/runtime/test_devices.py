@@ -109,7 +109,7 @@ def deny(type=None, major=None, minor=None, access="rwm"):
     return DeviceCgroup(allow=False, type=type, major=major, minor=minor, access=access)
 
 
-def test_this_machine_has_a_world_to_test():
+def test_this_machine_has_a_device_controller_to_test():
     assert WORLDS
 
 
@@ -158,7 +158,7 @@ def test_the_default_devices_work_and_no_others(group, place):
     assert tty in (GRANTED, errno.ENXIO)  # ENXIO: the process has no terminal; it was not the cgroup that said no
 
 
-def test_limit_takes_the_world_that_this_machine_has(place, disk):
+def test_limit_uses_this_machines_cgroup_version(place, disk):
     group = cgroup.Cgroup(f"/{paths.cgroup_parent()}/limited")
     group.create()
     try:
@@ -232,7 +232,7 @@ PARTLY = {
 
 
 @pytest.mark.parametrize("case", PARTLY)
-def test_a_rule_that_takes_back_a_part_is_obeyed_or_refused(group, place, case):
+def test_a_rule_that_revokes_a_part_is_obeyed_or_refused(group, place, case):
     """v1 has no words for it, and passing over it silently would leave a device open."""
     zero = node(place, ZERO)
     if group.world == "v1":
@@ -246,12 +246,12 @@ def test_a_rule_that_takes_back_a_part_is_obeyed_or_refused(group, place, case):
 @pytest.mark.parametrize(
     "rule", [allow("d"), allow("c", 1, 5, "rx"), allow("c", -2, 5), allow("c", 1 << 32, 5), allow("c", "1", 5)]
 )
-def test_a_rule_that_is_none_is_refused(group, rule):
+def test_an_invalid_rule_is_refused(group, rule):
     with pytest.raises(ContainerError, match="invalid device rule"):
         group.restrict(group.directory, [rule])
 
 
-def test_no_group_can_allow_what_the_one_above_does_not(group, place):
+def test_a_group_cannot_allow_more_than_its_parent(group, place):
     """v1 refuses the rule; v2 takes it, and asks both."""
     group.restrict(group.directory, devices.DEFAULT_RULES)
     inner = f"{group.directory}/inner"
@@ -279,7 +279,7 @@ def test_a_directory_that_is_no_cgroup_is_refused(group, tmp_path):
         group.restrict(f"{tmp_path}/nowhere", devices.DEFAULT_RULES)
 
 
-def test_a_kernel_that_takes_no_filter_is_an_error_with_a_remedy(tmp_path):
+def test_a_kernel_that_refuses_the_filter_is_an_error_with_a_remedy(tmp_path):
     """Here it is for lack of privileges that the kernel says no."""
 
     def child():
@@ -293,7 +293,7 @@ def test_a_kernel_that_takes_no_filter_is_an_error_with_a_remedy(tmp_path):
     assert forked(child) == errno.EPERM
 
 
-def test_the_rules_of_a_specification_stand_amid_the_defaults():
+def test_the_rules_of_a_specification_come_between_the_defaults():
     own = [NOTHING, allow("c", *KMSG, "r")]
     rules = devices.with_defaults(own)
     assert rules[0] == NOTHING and rules[1:3] == own and rules[3:] == devices.DEFAULT_RULES[1:]

@@ -74,7 +74,7 @@ def test_a_program_with_a_made_up_header_is_left_to_the_kernel(bundle, offset):
     bundle.refused("cannot execute /x", status=126)
 
 
-def test_a_program_on_which_somebody_holds_a_lease_is_refused(bundle):
+def test_a_program_with_a_lease_on_it_is_refused(bundle):
     """What is checked has to be what is executed, and a check that waits would let the holder exchange the file."""
     executable(f"{bundle.rootfs}/x", b"#!/proc/self/exe\n")
     bundle.process["args"] = ["/x"]
@@ -115,7 +115,7 @@ def test_a_fifo_as_console_is_not_waited_for(bundle):
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: open(path, "w").close()], ids=["fifo", "file"])
-def test_another_file_as_ptmx_is_no_terminal(bundle, make):
+def test_another_file_as_ptmx_is_refused(bundle, make):
     path = use_volume_as_dev(bundle)
     os.unlink(f"{path}/ptmx")
     make(f"{path}/ptmx")
@@ -188,7 +188,7 @@ def test_a_proc_that_is_not_the_kernels_is_refused():
     assert in_own_mounts(refused)
 
 
-def test_a_part_of_proc_is_no_proc():
+def test_a_subdirectory_of_proc_is_refused_as_proc():
     def refused():
         mount.mount("/proc/sys", "/proc", None, mount.MS_BIND)
         with pytest.raises(ContainerError, match="/proc is not the kernel's"):
@@ -226,7 +226,7 @@ def stop(pid: int) -> None:
     os.kill(pid, signal.SIGSTOP)
 
 
-def test_a_child_that_somebody_stops_is_given_up(bundle, monkeypatch):
+def test_a_start_whose_child_is_stopped_is_given_up(bundle, monkeypatch):
     monkeypatch.setattr(messages, "PATIENCE", 0.5)
     container = bundle.container()
     with pytest.raises(ContainerError, match="did not start within"):
@@ -235,7 +235,7 @@ def test_a_child_that_somebody_stops_is_given_up(bundle, monkeypatch):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_that_is_held_back_ends_the_wait(bundle, monkeypatch, number):
+def test_a_blocked_signal_ends_the_wait(bundle, monkeypatch, number):
     monkeypatch.setattr(messages, "_OBEDIENCE", 0.2)
 
     def interrupted():

@@ -72,7 +72,7 @@ def after_joining(namespaces: list, pid: int) -> list[str]:
 
 
 class TestIdentify:
-    def test_it_is_what_the_links_say(self):
+    def test_identify_agrees_with_the_links(self):
         assert identify() == {kind: int(os.readlink(path("self", kind)).partition("[")[2][:-1]) for kind in FILES}
 
     def test_another_process(self):
@@ -93,7 +93,7 @@ def test_flags_are_the_sum_of_their_kinds_however_often():
 
 
 class TestEnter:
-    def test_the_others_namespace_and_no_file_left_open(self):
+    def test_the_namespace_of_another_process_is_joined_and_no_file_stays_open(self):
         def child():
             files = os.listdir("/proc/self/fd")
             enter(path(pid, "uts"), "uts")
@@ -153,7 +153,7 @@ class TestJoin:
         with pytest.raises(AssertionError, match="cannot join the uts namespace /proc/self/ns/ipc: Invalid argument"):
             forked(join, [Namespace(type="uts", path="/proc/self/ns/ipc")])
 
-    def test_what_has_no_path_is_to_be_made_and_not_joined(self):
+    def test_a_namespace_without_a_path_is_created_and_not_joined(self):
         assert namespaces.new_kinds([Namespace(type="uts"), *wanted(1, "ipc")]) == ["uts"]
         assert forked(lambda: join([Namespace(type="uts"), Namespace(type="cgroup", path="/nowhere")])) is None
 

@@ -20,7 +20,7 @@ from tests.unit.runtime.test_seccomp import deny, profile
 # ---- what the kernel does --------------------------------------------------------------------------------------
 
 
-def test_the_kernel_refuses_what_is_no_program():
+def test_the_kernel_refuses_an_invalid_program():
     assert forked(errno_of, seccomp.install, b"") == errno.EINVAL
     assert forked(errno_of, seccomp.install, bytes([6, 0, 0, 0, 0, 0, 255, 127]) * 2) == 0
     assert forked(errno_of, seccomp.install, bytes([255]) * 8) == errno.EINVAL

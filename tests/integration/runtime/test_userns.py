@@ -41,7 +41,7 @@ def first_id(pid: int) -> int:
         return int(file.read().split()[1])
 
 
-def test_root_inside_is_somebody_else_outside(box):
+def test_root_inside_is_another_user_outside(box):
     with open(f"/proc/{box.pid}/uid_map") as file:
         inside, outside, size = map(int, file.read().split())
     assert (inside, size) == (0, 65536) and outside >= 1 << 31
@@ -54,7 +54,7 @@ def test_root_inside_is_somebody_else_outside(box):
     assert box.exec("stat -c %u:%g /etc/hosts").output == "0:0\n"
 
 
-def test_what_it_writes_lies_on_the_disk_with_its_own_ids(box):
+def test_its_files_have_its_own_ids_on_the_disk(box):
     assert box.exec(["sh", "-c", "echo x > /new; chown 33:44 /new; rm /etc/passwd; mkdir /srv/dir"]).status == 0
     upper = f"{paths.container_data(box.id)}/upper"
     new = os.stat(f"{upper}/new")
@@ -64,13 +64,13 @@ def test_what_it_writes_lies_on_the_disk_with_its_own_ids(box):
     assert box.exec("stat -c %u:%g /new").output == "33:44\n"
 
 
-def test_two_containers_have_nothing_in_common(image, box):
+def test_two_containers_share_no_ids(image, box):
     with package.run(image, "sleep 100", network="none", userns="auto", detach=True) as other:
         assert len({first_id(box.pid), first_id(other.pid)}) == 2 == len(os.listdir(f"{paths.run_root()}/ids"))
     assert len(os.listdir(f"{paths.run_root()}/ids")) == 1
 
 
-def test_a_volume_is_the_containers_root_s(image, tmp_path):
+def test_a_volume_belongs_to_the_containers_root(image, tmp_path):
     (tmp_path / "file").write_text("mine")
     (tmp_path / "file").chmod(0o600)
     tmp_path.chmod(0o700)
@@ -81,11 +81,11 @@ def test_a_volume_is_the_containers_root_s(image, tmp_path):
     assert "Read-only" in done.stderr
 
 
-def test_a_volume_on_a_file_system_that_can_not_map_is_refused_with_the_reason(image):
+def test_a_volume_on_a_file_system_without_idmaps_is_refused_with_the_reason(image):
     refused(run(image, "true", flags=[*PRIVATE, "-v", "/proc/sys:/data"]), "/proc/sys", "idmapped", "user namespace")
 
 
-def test_a_file_system_that_can_not_map_is_named_with_those_that_can():
+def test_a_file_system_without_idmaps_is_named_with_those_that_have_them():
     one = IDMapping(containerID=0, hostID=1 << 31, size=1)
 
     def refuse():
@@ -130,14 +130,14 @@ def test_the_command_is_the_user_inside(image, user):
 
 @pytest.mark.parametrize("userns", ["host", "private"])
 @pytest.mark.parametrize("user", ["0", "1000"])
-def test_a_pipe_can_be_opened_anew(image, userns, user):
+def test_a_pipe_can_be_opened_again(image, userns, user):
     done = run(
         image, "sh", "-c", "echo out > /dev/stdout; echo err > /dev/stderr", flags=["--userns", userns, "-u", user]
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "out\n", "err\n")
 
 
-def test_limits_devices_and_the_rest_are_there_as_without(image):
+def test_limits_devices_and_the_rest_are_as_usual(image):
     flags = [
         "-m",
         "64m",
@@ -186,7 +186,7 @@ def test_ten_at_once_get_ten_ranges(image):
     assert not os.path.exists(f"{paths.run_root()}/ids")
 
 
-def test_a_range_whose_container_was_killed_is_given_back(image):
+def test_the_range_of_a_killed_container_is_released(image):
     process = begin("run", "--rm", "--network", "none", *PRIVATE, image, "sh", "-c", "echo ready; sleep 100")
     assert process.stdout.readline() == "ready\n"
     assert len(os.listdir(f"{paths.run_root()}/ids")) == 1
@@ -196,7 +196,7 @@ def test_a_range_whose_container_was_killed_is_given_back(image):
     assert containers() == [] and not os.path.exists(f"{paths.run_root()}/ids")
 
 
-def test_the_next_life_may_have_another_range(image):
+def test_the_next_run_may_have_another_range(image):
     assert (
         minict(
             "create",
@@ -231,7 +231,7 @@ def test_where_the_image_was_copied_its_files_are_the_containers_too(image, monk
     assert "are copied" in capfd.readouterr().err
 
 
-def test_a_range_of_another_is_not_given_back():
+def test_the_range_of_another_container_is_not_released():
     os.makedirs(f"{paths.run_root()}/ids")
     os.symlink("another", f"{paths.run_root()}/ids/{1 << 31}")
     namespaces.release_ids(f"{1 << 31}/me")

@@ -7,6 +7,10 @@ import os
 import pytest
 
 from minict.engine.containers import names
+from minict.engine.containers.store import Record
+from minict.kernel.namespaces import CLONE_NEWUTS, setns
+from minict.kernel.process import sethostname
+from minict.lab.child import run_in_child
 from tests.support.command_line import begin, minict, output, refused, run, wait_until
 
 
@@ -28,6 +32,16 @@ def test_two_containers_share_a_host_name(image, box):
     assert output(image, "hostname") != "boxer"
 
 
+def test_a_newcomer_does_not_rename_the_others(image, box):
+    def rename():
+        setns(os.open(f"/proc/{Record.find(box).pid}/ns/uts", os.O_RDONLY), CLONE_NEWUTS)
+        sethostname("renamed")
+
+    run_in_child(rename)
+    assert output(image, "hostname", "--uts", "container:box").split() == ["renamed"]
+    assert minict("exec", "box", "hostname").stdout.split() == ["renamed"]
+
+
 def test_a_partner_of_a_partner_has_the_same_name(image, box):
     process = begin(
         "run", "--rm", "--network", "none", "--name", "second", "--uts", "container:box", image, "sleep", "60"
@@ -38,7 +52,7 @@ def test_a_partner_of_a_partner_has_the_same_name(image, box):
     process.wait()
 
 
-def test_the_hosts_name_is_shared_and_can_not_be_changed(image):
+def test_the_hosts_name_is_shared_and_cannot_be_changed(image):
     host = os.uname().nodename
     words = "hostname; cat /etc/hostname; hostname other 2>/dev/null || hostname"
     assert output(image, words, "--uts", "host").split() == [host] * 3

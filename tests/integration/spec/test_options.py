@@ -55,7 +55,7 @@ def test_settings_are_a_json_object():
     )
 
 
-def test_numbers_will_do_for_texts_and_one_value_for_a_list():
+def test_numbers_are_accepted_as_texts_and_one_value_as_a_list():
     settings = ContainerOptions(user=0, health_interval=3, group_add=4, stop_timeout=5, label=[6, "a=b"], cpus=0.5)
     assert (settings.user, settings.health_interval, settings.group_add) == ("0", "3s", ["4"])
     assert (settings.stop_timeout, settings.label, settings.cpus) == ("5", ["6", "a=b"], "0.5")
@@ -122,7 +122,7 @@ def test_a_file_of_variables_is_read_as_docker_does(image, tmp_path):
     assert "NOWHERE" not in inside
 
 
-def test_a_name_alone_takes_a_variable_away(image):
+def test_a_name_alone_removes_a_variable(image):
     inside = output(image, "env", "-e", "HOME", env={name: os.environ[name] for name in os.environ if name != "HOME"})
     assert "HOME=" not in inside.replace("HOSTNAME", "")
 
@@ -142,7 +142,7 @@ def test_a_damaged_file_of_variables_is_refused(image, tmp_path, content, words)
     refused(run(image, "true", flags=["--env-file", str(file)]), str(file), *words)
 
 
-def test_labels_and_annotations_are_told_to_who_asks(image, tmp_path):
+def test_labels_and_annotations_are_shown_by_inspect(image, tmp_path):
     (tmp_path / "labels").write_text("# mine\na=1\nb=2\n")
     flags = ["--label-file", str(tmp_path / "labels"), "-l", "b=3", "--label", "c", "--annotation", "org.example.x=y"]
     made = minict("create", *flags, image, "true")
@@ -165,12 +165,12 @@ def test_the_domain_name_is_the_containers_own(image):
         assert file.read().strip() != "example.org"
 
 
-def test_a_further_group_by_name_and_by_number(image):
+def test_additional_groups_by_name_and_by_number(image):
     inside = output(image, "grep Groups /proc/self/status", "-u", "nobody", "--group-add", "tty", "--group-add", "4242")
     assert inside.split()[1:] == ["5", "4242", "65534"]
 
 
-def test_the_own_group_can_not_be_dropped(image):
+def test_the_primary_group_cannot_be_dropped(image):
     """CVE-2022-36109: it is among the further groups too."""
     assert output(image, "grep Groups /proc/self/status", "-u", "1000:1000").split()[1:] == ["1000"]
     assert output(image, "id -u; id -g", "-u", ":1000").split() == ["0", "1000"]
@@ -188,7 +188,7 @@ def test_its_id_is_written_into_a_new_file(image, tmp_path):
     refused(run(image, "true", flags=["--cidfile", "/nowhere/cid"]), "/nowhere/cid")
 
 
-def test_an_image_that_is_not_here_is_pulled(image, registry, tmp_path):
+def test_a_missing_image_is_pulled(image, registry, tmp_path):
     name, archive = f"{registry.address}/tiny", f"{tmp_path}/tiny.tar"
     assert minict("save", "-o", archive, image).returncode == 0
     tool("skopeo", "copy", "--dest-tls-verify=false", f"docker-archive:{archive}", f"docker://{name}")
@@ -222,7 +222,7 @@ def test_the_image_must_be_of_the_platform(image):
 # ---- limits --------------------------------------------------------------------------------------------------------
 
 
-def test_swap_is_as_much_again_as_memory_unless_said(image):
+def test_by_default_swap_is_as_large_as_memory(image):
     def swap(*flags):
         return limit(image, "memory/memory.memsw.limit_in_bytes", "memory.swap.max", "-m", "64m", *flags)
 
@@ -265,7 +265,7 @@ def test_swappiness_is_of_version_1(image):
         assert done.stdout == "0\n"
 
 
-def test_out_of_memory_it_waits(image):
+def test_without_the_oom_killer_it_waits_for_memory(image):
     done = run(
         image, "head", "-1", "/sys/fs/cgroup/memory/memory.oom_control", flags=["-m", "64m", "--oom-kill-disable"]
     )
@@ -285,7 +285,7 @@ def test_its_weight_at_disks_where_the_kernel_has_one(image):
         assert {"300", "default 300", "default 2930"} & set(done.stdout.splitlines()), done
 
 
-def test_who_is_killed_first(image):
+def test_the_oom_score_decides_which_process_is_killed(image):
     assert output(image, "cat /proc/self/oom_score_adj", "--oom-score-adj", "500") == "500"
 
 
@@ -341,7 +341,7 @@ def test_the_processes_of_the_host(image):
     assert output(image, "echo $$") == "1"
 
 
-def test_what_a_container_with_the_hosts_processes_starts_ends_with_it(image):
+def test_processes_started_in_the_hosts_pid_namespace_end_with_the_container(image):
     assert output(image, "sleep 543 & echo ok", "--pid", "host") == "ok"
     assert "543" not in subprocess.run(["pgrep", "-af", "^sleep 543"], capture_output=True, text=True).stdout
 
@@ -408,7 +408,7 @@ def test_another_profile_or_none(image, tmp_path):
     assert output(image, script, "--security-opt", "seccomp=unconfined") == "Seccomp:\t0"
 
 
-def test_what_is_hidden_can_be_shown_and_more_can_be_hidden(image):
+def test_masked_paths_can_be_unmasked_and_others_masked(image):
     count = "grep -c . /proc/interrupts || true"
     assert output(image, count) == "0"
     for option in ("systempaths=unconfined", "unmask=ALL", "unmask=/proc/interrupts"):
@@ -426,7 +426,7 @@ def test_what_is_hidden_can_be_shown_and_more_can_be_hidden(image):
     )
 
 
-def test_words_about_security_modules_are_said_to_be_without_effect(image):
+def test_options_of_security_modules_without_effect_are_reported(image):
     done = run(image, "echo", "hi", flags=["--security-opt", "apparmor=unconfined", "--security-opt", "label=disable"])
     assert (done.returncode, done.stdout) == (0, "hi\n")
     expected = ["minict: --security-opt label=disable has no effect: minict does not use SELinux"]
@@ -516,7 +516,7 @@ def test_a_sysctl_of_the_host_is_refused(image, network, flags, words):
 
 
 @pytest.mark.parametrize("fake", ["link", "file", "zero"])
-def test_a_null_device_that_is_none_hides_nothing(image, tmp_path, fake):
+def test_a_fake_null_device_masks_nothing(image, tmp_path, fake):
     """CVE-2025-31133: a masked file is covered by the host's /dev/null, whatever a volume puts in its place."""
     null = tmp_path / "null"
     if fake == "link":
@@ -534,7 +534,7 @@ def test_a_null_device_that_is_none_hides_nothing(image, tmp_path, fake):
 # ---- how it lives and ends -----------------------------------------------------------------------------------------
 
 
-def test_how_often_it_is_started_again():
+def test_the_restart_policy():
     def read(text, **more):
         return policies.restart(ContainerOptions(restart=text, **more))
 
@@ -547,7 +547,7 @@ def test_how_often_it_is_started_again():
     )
 
 
-def test_what_ends_it_and_after_how_long():
+def test_the_stop_signal_and_timeout():
     assert (
         policies.stop_signal(ContainerOptions(), {}) == 15
         and policies.stop_signal(ContainerOptions(), {"StopSignal": "SIGQUIT"}) == 3
@@ -598,7 +598,7 @@ def test_the_health_check_is_the_users_on_top_of_the_images():
         {"Test": ["CMD", "x"], "Retries": "3"},
     ],
 )
-def test_a_health_check_that_is_damaged_is_named(own):
+def test_an_invalid_health_check_is_named(own):
     if own == []:
         assert policies.healthcheck(ContainerOptions(), {"Healthcheck": own}) is None
         return

@@ -51,7 +51,7 @@ def test_every_finding_that_is_not_ok_has_a_remedy():
         ("k.mount('proc', 'PLACE', 'proc'); os.environ['MINICT_ROOT'] = 'PLACE/self'", "overlayfs"),
     ],
 )
-def test_what_is_missing_is_found(change, name, tmp_path):
+def test_a_missing_prerequisite_is_found(change, name, tmp_path):
     findings = findings_after(change.replace("PLACE", str(tmp_path)))
     assert findings[name] == doctor.MISSING and findings["status"] == "1"
 

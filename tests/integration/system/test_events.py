@@ -27,7 +27,7 @@ def actions(since: int, *flags: str) -> list[str]:
     return [f"{each['Type']} {each['Action']}" for each in told(since, *flags)]
 
 
-def test_the_way_of_a_container(image):
+def test_the_events_of_a_containers_life_cycle(image):
     since = time.time_ns()
     done = minict(
         "run",
@@ -64,7 +64,7 @@ def test_the_way_of_a_container(image):
     assert actions(since, "--filter", "volume=cache")[-1] == "volume destroy"
 
 
-def test_what_people_do_to_a_container_is_told(image):
+def test_commands_on_a_container_are_events(image):
     since = time.time_ns()
     run = ["run", "-d", "--network", "none", "--name", "web", image, "sleep", "1000"]
     steps = [
@@ -94,7 +94,7 @@ def test_what_people_do_to_a_container_is_told(image):
     minict("rmi", "copy")
 
 
-def test_networks_and_images_are_told_of(image, tmp_path):
+def test_networks_and_images_have_events(image, tmp_path):
     since = time.time_ns()
     minict("network", "create", "back")
     minict("network", "rm", "back")
@@ -108,7 +108,7 @@ def test_networks_and_images_are_told_of(image, tmp_path):
     minict("rmi", "other:1")
 
 
-def test_out_of_memory_and_health_are_told_of(image):
+def test_out_of_memory_and_health_have_events(image):
     since = time.time_ns()
     flags = ["--network", "none", "--name", "web", "--health-cmd", "true", "--health-interval", "0.1s"]
     minict("run", "-d", *flags, image, "sleep", "1000")
@@ -116,7 +116,7 @@ def test_out_of_memory_and_health_are_told_of(image):
     minict("rm", "-f", "web")
 
 
-def test_who_waits_is_told_what_happens_then(image):
+def test_a_waiting_reader_gets_new_events(image):
     begin("events", "--since", "0", "--until", "0s").communicate()
     process = begin(
         "events", "--filter", "container=web", "--format", "{{.Type}} {{.Action}} {{.Actor.Attributes.name}}"
@@ -150,13 +150,13 @@ def test_until_ends_the_wait(image):
         (["x"], ["usage"]),
     ],
 )
-def test_a_mistake_is_one_sentence(image, words, said):
+def test_an_error_is_one_sentence(image, words, said):
     minict("tag", image, "other:1")
     minict("rmi", "other:1")
     refused(minict("events", *words), *said)
 
 
-def test_the_journal_is_turned_over_and_a_reader_misses_nothing(monkeypatch, tmp_path):
+def test_the_journal_is_rotated_and_a_reader_misses_nothing(monkeypatch, tmp_path):
     monkeypatch.setenv("MINICT_RUN", str(tmp_path / "run"))
     monkeypatch.setattr(events, "_LARGEST", 10_000)
     seen: list[str] = []
@@ -178,7 +178,7 @@ def write(first: int, count: int) -> None:
         events.emit("container", "create", f"{number}")
 
 
-def test_a_full_disk_or_a_damaged_line_stops_nobody(monkeypatch, tmp_path):
+def test_a_full_disk_or_a_damaged_line_stops_no_command(monkeypatch, tmp_path):
     monkeypatch.setenv("MINICT_RUN", str(tmp_path / "run"))
     events.emit("container", "create", "1")
     with open(tmp_path / "run/events/journal", "ab") as file:

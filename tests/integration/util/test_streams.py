@@ -47,7 +47,7 @@ def assert_harmless(links: list[str], devices: tuple[str, ...] = _HARMLESS) -> N
 
 
 @pytest.mark.parametrize("options", [[], ["-i"], ["-d"], ["-t"], ["-it"]])
-def test_exec_hands_over_no_terminal(box, options):
+def test_exec_passes_no_terminal_on(box, options):
     with Terminal("exec", *options, box, "sh", "-c", _SHOW) as screen:
         name = os.ttyname(screen.slave)
         assert screen.status() == 0
@@ -58,7 +58,7 @@ def test_exec_hands_over_no_terminal(box, options):
 
 
 @pytest.mark.parametrize("options", [[], ["-i"], ["-d"]])
-def test_exec_hands_over_no_file(box, tmp_path, options):
+def test_exec_passes_no_file_on(box, tmp_path, options):
     (tmp_path / "in").write_text("secret")
     with open(tmp_path / "in") as stdin, open(tmp_path / "out", "w") as out:
         minict("exec", *options, box, "sh", "-c", _SHOW, stdin=stdin, stdout=out, stderr=out, capture_output=False)
@@ -68,7 +68,7 @@ def test_exec_hands_over_no_file(box, tmp_path, options):
 
 @pytest.mark.parametrize("options", [[], ["-i"]])
 @pytest.mark.parametrize("volume", [False, True])
-def test_run_hands_over_no_file(image, tmp_path, options, volume):
+def test_run_passes_no_file_on(image, tmp_path, options, volume):
     (tmp_path / "in").write_text("read through\n")
     flags = [*options, *(["-v", f"{tmp_path}:/v"] if volume else [])]  # then a zygote makes the container
     with open(tmp_path / "in") as stdin:
@@ -84,7 +84,7 @@ def test_run_without_input_leaves_its_callers_input_alone(image):
     assert subprocess.run(["sh", "-c", line], input="1\n2\n", capture_output=True, text=True).stdout == "2\n"
 
 
-def test_a_build_hands_over_no_terminal(image, tmp_path):
+def test_a_build_passes_no_terminal_on(image, tmp_path):
     (tmp_path / "Dockerfile").write_text(f"FROM {image}\nRUN {_SHOW}\n")
     with Terminal("build", "--network", "none", "--no-cache", "-t", "seen", str(tmp_path)) as screen:
         assert screen.status() == 0
@@ -120,7 +120,7 @@ def test_a_health_check_has_pipes(image):
     assert_harmless(seen()[:3], ("pipe:[", "/dev/null"))
 
 
-def test_a_fifo_in_the_place_of_dev_null_stops_nobody(box):
+def test_a_fifo_in_place_of_dev_null_blocks_nothing(box):
     minict("exec", box, "sh", "-c", "rm /dev/null; mkfifo /dev/null")
     assert minict("exec", box, "cat").stdout == ""
 
@@ -143,20 +143,20 @@ def test_input_without_end_is_not_waited_for(box, words):
         os.close(writer)
 
 
-def test_who_is_left_behind_by_exec_can_still_write(box):
+def test_a_background_process_of_exec_can_still_write(box):
     script = "(while [ ! -e /go ]; do sleep 0.05; done; echo on; echo on; echo done > /done) & echo back"
     assert minict("exec", box, "sh", "-c", script).stdout == "back\n"
     minict("exec", box, "touch", "/go")
     wait_until(lambda: minict("exec", box, "cat", "/done").stdout == "done\n")
 
 
-def test_a_full_disk_is_told(box):
+def test_a_full_disk_is_reported(box):
     with open("/dev/full", "w") as full:
         done = minict("exec", box, "echo", "x", capture_output=False, stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == 1 and "No space left on device" in done.stderr
 
 
-def test_who_is_stopped_by_the_container_can_be_left(box):
+def test_an_exec_that_the_container_stops_can_be_left(box):
     with begin("exec", box, "sh", "-c", "echo ready; kill -STOP $$") as process:
         assert process.stdout.readline() == "ready\n"
         end = time.monotonic() + PATIENCE

@@ -98,7 +98,7 @@ def test_a_named_volume_outlives_its_containers(image):
     assert output(image, "cat /data/file", "--rm", "--mount", "type=volume,source=keep,target=/data") == "kept"
 
 
-def test_an_anonymous_volume_goes_with_its_container(image):
+def test_an_anonymous_volume_is_removed_with_its_container(image):
     made("one", image, "-v", "/data")
     names = minict("volume", "ls", "-q").stdout.split()
     assert len(names) == 1 and len(names[0]) == 64
@@ -112,7 +112,7 @@ def test_an_anonymous_volume_goes_with_its_container(image):
     assert minict("volume", "ls", "-q").stdout == "named\n"
 
 
-def test_a_volume_that_a_container_has_is_not_removed(image):
+def test_a_volume_in_use_is_not_removed(image):
     made("holder", image, "-v", "held:/data")
     refused(minict("volume", "rm", "held"), "held", "used by")
     assert minict("start", "holder").returncode == 0
@@ -147,7 +147,7 @@ def test_volumes_from(image):
 # ---- an image fills them -------------------------------------------------------------------------------------------
 
 
-def test_an_empty_volume_gets_what_the_image_has_there(rich):
+def test_an_empty_volume_is_filled_from_the_image(rich):
     script = (
         "cd /rich; stat -c '%n %f %u %g %Y %h' . file same link fifo deep deep/er | tee /dev/stderr >/dev/null; "
         "ls | wc -l"
@@ -166,7 +166,7 @@ def test_an_empty_volume_gets_what_the_image_has_there(rich):
     assert sorted(os.listdir(os.path.dirname(place))) == ["_data", "volume.json"]
 
 
-def test_only_an_empty_volume_is_filled_and_only_when_it_may(rich, image):
+def test_only_an_empty_volume_is_filled_unless_nocopy_forbids_it(rich, image):
     output(image, "echo mine > /rich/mine", "--rm", "-v", "own:/rich")
     assert output(rich, "ls /rich", "--rm", "-v", "own:/rich") == "mine"
     for flags in (["-v", "bare:/rich:nocopy"], ["--mount", "type=volume,source=bare,target=/rich,volume-nocopy"]):
@@ -178,7 +178,7 @@ def test_only_an_empty_volume_is_filled_and_only_when_it_may(rich, image):
     assert output(rich, "cat /rich/deep/er", "--rm", "-v", "/rich") == "deeper"
 
 
-def test_containers_that_start_at_once_all_find_it_full(rich):
+def test_containers_started_together_all_find_the_volume_filled(rich):
     for _ in range(3):
         started = [
             begin(
@@ -237,7 +237,7 @@ def _killed_at(number: int, name: str, rich_image) -> bool:
     return os.WIFSIGNALED(os.waitpid(pid, 0)[1])
 
 
-def test_whoever_is_killed_leaves_an_empty_volume_or_one_that_the_next_completes(rich):
+def test_a_killed_fill_leaves_an_empty_volume_or_one_that_the_next_completes(rich):
     """The filling is killed at each of its steps: to be filled it is still empty, or what is missing comes from beside
     it."""
     rich_image, number = Image.find(rich), 0
@@ -334,7 +334,7 @@ def test_files_in_memory(image):
     assert modes == ["700 7", "1750 0"]
 
 
-def test_what_lies_in_another_mount_is_mounted_after_it(image, tmp_path):
+def test_a_mount_inside_another_is_mounted_after_it(image, tmp_path):
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner/file").write_text("inner")
     flags = ["-v", f"{tmp_path}/inner:/data/a/b", "--tmpfs", "/data/a", "-v", "outer:/data"]
@@ -348,7 +348,7 @@ def test_a_file_and_a_directory_do_not_cover_each_other(image, tmp_path):
         refused(run(image, "true", flags=["-v", flag]), flag.split(":")[1], "a file", "a directory", "choose another")
 
 
-def test_the_standard_mounts_beside_ones_own(image, tmp_path):
+def test_standard_mounts_and_the_users_own(image, tmp_path):
     """/etc/hosts is seen in a volume on /etc; one's own /dev/shm or /dev is the only one, and no node is made in it."""
     assert "localhost" in output(image, "cat /etc/hosts", "--rm", "-v", "etc:/etc")
     assert os.stat(f"{data('etc')}/hosts").st_size == 0  # what is shown there did not go into the volume
@@ -367,7 +367,7 @@ def test_the_standard_mounts_beside_ones_own(image, tmp_path):
 @pytest.mark.parametrize(
     "flag", ["-v {}:/data:ro", "--mount type=bind,source={},target=/data,readonly", "-v ro-volume:/data:ro"]
 )
-def test_read_only_goes_for_what_is_mounted_inside_too(image, tmp_path, flag):
+def test_read_only_includes_the_mounts_inside(image, tmp_path, flag):
     flags = flag.format(tmp_path).split()
     place = tmp_path if "{}" in flag else data(store.create("ro-volume").name)
     os.mkdir(f"{place}/inner")
@@ -389,7 +389,7 @@ def test_read_only_goes_for_what_is_mounted_inside_too(image, tmp_path, flag):
     [("rprivate", False, False), ("rslave", True, False), ("rshared", True, True), ("shared", True, True)],
 )
 @pytest.mark.parametrize("option", ["-v", "--mount"])
-def test_who_sees_what_is_mounted_later(image, tmp_path, mode, inwards, outwards, option):
+def test_propagation_of_later_mounts(image, tmp_path, mode, inwards, outwards, option):
     source = tmp_path / "source"
     for name in ("", "host", "inside"):
         (source / name).mkdir(exist_ok=True)
@@ -459,7 +459,7 @@ def hostile(tiny, tmp_path_factory):
         ("tmpfs", "/trap-{}"),
     ],
 )
-def test_a_link_of_the_image_leads_no_mount_to_the_host(hostile, tmp_path, option, place, number):
+def test_a_link_of_the_image_does_not_lead_a_mount_to_the_host(hostile, tmp_path, option, place, number):
     """Whatever the image's links say, what is mounted, made or filled is inside; or there is no container."""
     name, victim = hostile
     place = place.format(number)
@@ -512,7 +512,7 @@ def dangling(tiny, tmp_path_factory):
     "place, made",
     [("/etc/localtime", "/usr/share/zoneinfo/UTC"), ("/here/one", "/four"), ("/way/file", "/elsewhere/file")],
 )
-def test_what_a_link_to_nothing_names_is_made_inside(dangling, tmp_path, place, made):
+def test_the_target_of_a_dangling_link_is_made_inside(dangling, tmp_path, place, made):
     (tmp_path / "file").write_text("mounted")
     told = output(
         dangling,
@@ -528,7 +528,7 @@ def test_links_in_a_circle_are_refused(dangling, tmp_path):
     refused(run(dangling, "true", flags=["-v", f"{tmp_path}:/loop/x"]), "/loop", "circle")
 
 
-def test_a_second_container_that_shares_the_volume_cannot_turn_the_destination_round(image, tmp_path):
+def test_a_second_container_on_the_volume_cannot_redirect_the_destination(image, tmp_path):
     """While one swaps a directory and links to the host in a shared volume, others are started with mounts below it."""
     victim = tmp_path / "victim"
     (victim / "x").mkdir(parents=True)
@@ -577,7 +577,7 @@ def test_a_part_of_a_volume(image, tmp_path):
 
 
 @pytest.mark.parametrize("path", ["/", "/proc", "/proc/sys", "relative", "/x/../.."])
-def test_an_image_that_wants_its_volume_in_a_bad_place(path):
+def test_an_image_with_a_volume_in_an_invalid_place(path):
     class Hostile:
         name, config = "hostile", {"Volumes": {path: {}}}
 
@@ -645,7 +645,7 @@ def test_create_ls_inspect_rm(image):
         (["ls", "--format", "{{.Nothing}}"], ["Nothing"]),
     ],
 )
-def test_a_mistake_is_one_sentence(words, said):
+def test_an_error_is_one_sentence(words, said):
     if words[0] == "ls":
         assert minict("volume", "create", "there").returncode == 0
     refused(minict("volume", *words), *said)
@@ -676,7 +676,7 @@ def test_a_name_for_a_path_of_the_host(image, tmp_path):
     assert (tmp_path / "made").exists()  # the name is gone, and nothing else
 
 
-def test_a_volume_in_memory_is_one_for_all_who_have_it_and_goes_with_the_last(image):
+def test_a_volume_in_memory_is_shared_and_goes_with_its_last_container(image):
     options = [
         word for option in ("type=tmpfs", "device=tmpfs", "o=size=1m,uid=1000,noexec") for word in ("--opt", option)
     ]
@@ -712,13 +712,13 @@ def test_a_volume_in_memory_is_one_for_all_who_have_it_and_goes_with_the_last(im
         ["type=nfs", "device=:/x", "o=addr=no.such.invalid"],
     ],
 )
-def test_a_file_system_that_can_not_be_mounted_is_told(image, words):
+def test_a_file_system_that_cannot_be_mounted_is_an_error(image, words):
     options = [word for option in words for word in ("--opt", option)]
     assert minict("volume", "create", *options, "bad").returncode == 0
     refused(run(image, "true", flags=["-v", "bad:/data"]), "volume bad", words[0])
 
 
-def test_whoever_makes_a_container_may_be_killed_before_its_volumes_are_there(rich):
+def test_create_may_be_killed_before_the_volumes_exist(rich):
     """At each step between the record and the volume: the next start makes what is missing, and fills it."""
     id = made("half", rich, "-v", "lost:/rich", command=("sh", "-c", "ls /rich | wc -l"))
     store.remove("lost", but=id)
@@ -765,7 +765,7 @@ def test_many_at_once(image):
     assert os.listdir(store.directory()) in (["same"], [])
 
 
-def test_what_a_killed_process_has_left_is_cleared(image):
+def test_leftovers_of_a_killed_process_are_removed(image):
     minict("volume", "create", "there")
     os.makedirs(f"{store.directory()}/.0123456789ab/_data")
     assert minict("volume", "prune", "-f").returncode == 0

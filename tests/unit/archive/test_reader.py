@@ -65,7 +65,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("kind", HOSTILE)
 @pytest.mark.parametrize("read", ["members", "load"])
-def test_what_no_honest_archive_has_is_refused(kind, read, tmp_path):
+def test_dishonest_archives_are_refused(kind, read, tmp_path):
     """In a process with little memory, which is ended when it takes long."""
     (tmp_path / "archive").write_bytes(HOSTILE[kind])
     code = {
@@ -86,7 +86,7 @@ def test_what_no_honest_archive_has_is_refused(kind, read, tmp_path):
         assert done.stdout.strip() != "taken" and "Traceback" not in done.stderr
 
 
-def test_impossible_owners_and_times_get_a_sentence(tmp_path):
+def test_impossible_owners_and_times_are_one_sentence(tmp_path):
     for headers in ({"uid": "9" * 30}, {"mtime": "9" * 30}, {"mtime": "nan"}, {"path": "a\0b"}):
         info = tarfile.TarInfo("f")
         info.pax_headers = headers

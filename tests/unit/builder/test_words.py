@@ -94,7 +94,7 @@ def test_one_word(text, expected):
         ("${A#\\x}", "backslash"),
     ],
 )
-def test_a_word_that_means_nothing(text, told):
+def test_invalid_words(text, told):
     with pytest.raises(ContainerError, match=told.replace("?", "\\?")):
         substitution.expand(text, VALUES)
 
@@ -146,7 +146,7 @@ def test_an_instruction_and_its_options(text, expected):
 
 
 @pytest.mark.parametrize("text", ["[a]", "['a']", "[", '["a"', '["a"] b', "a", "[[[", '["\\d"]'])
-def test_what_is_no_list_is_a_text(text):
+def test_arguments_that_are_not_a_list_are_a_text(text):
     assert words.json_words(text) is None
     assert words.json_words("[" * 100_000) is None
 
@@ -209,7 +209,7 @@ def test_here_documents(text, documents, after):
 @pytest.mark.parametrize(
     "text", ["RUN '<<E'", 'RUN "<<E"', "RUN $((1<<2))", 'RUN ["a", "<<E"]', "ENV A=<<E", "RUN a <<<b", "CMD <<E"]
 )
-def test_what_announces_no_here_document(text):
+def test_words_that_begin_no_here_document(text):
     assert lexer.read(f"{text}\nX".encode()).lines[0].documents == []
 
 
@@ -221,7 +221,7 @@ def test_what_announces_no_here_document(text):
         ("A\nRUN <<E\nx\n E\n", "line 2.*E has no end"),
     ],
 )
-def test_lines_that_mean_nothing(text, told):
+def test_invalid_lines(text, told):
     with pytest.raises(ContainerError, match=told):
         lexer.read(text.encode())
 
@@ -253,7 +253,7 @@ def test_patterns_of_go(pattern, name, matches):
 
 
 @pytest.mark.parametrize("pattern", ["[", "[a", "[]", "[]a]", "[-a]", "[a-]", "a\\", "[^]", "[a-b-c]"])
-def test_what_is_no_pattern(pattern):
+def test_invalid_patterns(pattern):
     with pytest.raises(ContainerError, match="invalid pattern"):
         patterns.compile_match(pattern)
 
@@ -330,7 +330,7 @@ def test_modes(text, before, directory, after):
 
 
 @pytest.mark.parametrize("text", ["9", "77777", "x", "u", "u=q", "", "u=r,", "0o7"])
-def test_what_is_no_mode(text):
+def test_invalid_modes(text):
     with pytest.raises(ContainerError, match="--chmod"):
         modes.parse(text)
 
@@ -353,7 +353,7 @@ def test_what_is_no_mode(text):
         ("type=cache,target=/a,mode=9", "mode=9"),
     ],
 )
-def test_mounts_that_mean_nothing(text, told):
+def test_invalid_mounts(text, told):
     with pytest.raises(ContainerError, match=told):
         mounts.check(text)
 

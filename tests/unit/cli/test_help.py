@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from minict.engine.cli import help, index, main
+from minict.engine.cli import commands, help, main
 from tests.support.command_line import minict
 
 TYPED = sorted(
     {
-        *index.INDEX,
-        *(f"{group} {name}" for group, names in index.LONGER.items() for name in names),
-        *(name for name in index.ALIASES if name[0] != "-"),
-        *index.groups(),
+        *commands.INDEX,
+        *(f"{group} {name}" for group, names in commands.LONGER.items() for name in names),
+        *(name for name in commands.ALIASES if name[0] != "-"),
+        *commands.groups(),
         "",
     }
     - {"__complete"}
@@ -34,23 +34,23 @@ def test_a_screen_with_an_example(typed, capsys):
     assert lines == page("--help", *typed.split(), capsys=capsys).splitlines()
 
 
-@pytest.mark.parametrize("name", sorted({*index.INDEX} - {"__complete"}))
+@pytest.mark.parametrize("name", sorted({*commands.INDEX} - {"__complete"}))
 def test_each_option_is_named_and_explained_in_the_whole(name, capsys):
     short, whole = (page(*name.split(), "--help", *words, capsys=capsys) for words in ([], ["all"]))
     assert max(map(len, whole.splitlines())) <= 100
-    for option in index.load(name).options:
+    for option in commands.load(name).options:
         assert option.names[-1] in short.replace(",", " ").split()
         assert f"{', '.join(option.names)}" in whole and " ".join(option.help.split()) in " ".join(whole.split())
 
 
 def test_each_command_is_named_and_explained_in_the_whole(capsys):
     short, whole = (" ".join(page("--help", *words, capsys=capsys).split()) for words in ([], ["all"]))
-    for name in {*index.INDEX} - {"__complete"}:
+    for name in {*commands.INDEX} - {"__complete"}:
         assert (
             name in short
-            and " ".join(index.load(name).help.split(".  ")[0].split("\n")[0].rstrip(".").split()) in whole
+            and " ".join(commands.load(name).help.split(".  ")[0].split("\n")[0].rstrip(".").split()) in whole
         )
-    assert set(help.OFTEN) <= set(index.INDEX) and list(help.GROUPS) == list(index.MODULES)
+    assert set(help.OFTEN) <= set(commands.INDEX) and list(help.GROUPS) == list(commands.MODULES)
 
 
 def test_the_help_of_what_runs_words_is_not_run():

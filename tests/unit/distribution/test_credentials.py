@@ -51,7 +51,7 @@ def test_what_is_stored_is_found_and_forgotten():
     assert credentials.forget("registry.example:5000") and found("registry.example:5000") is None
 
 
-def test_nobody_else_can_read_it():
+def test_only_the_owner_can_read_it():
     credentials.store("registry.example", Login("me", "secret"))
     assert stat.S_IMODE(os.stat(credentials.path()).st_mode) == 0o600
     assert stat.S_IMODE(os.stat(os.path.dirname(credentials.path())).st_mode) == 0o700
@@ -120,7 +120,7 @@ def test_the_other_ways_to_write_a_login():
         '{"credsStore": 5}',
     ],
 )
-def test_a_damaged_file_is_told_of_and_left_alone(text):
+def test_a_damaged_file_is_reported_and_left_alone(text):
     write()
     with open(credentials.path(), "w") as file:
         file.write(text)
@@ -189,7 +189,7 @@ def test_login_asks_a_person(tmp_path):
         assert PASSWORD not in seen and found(server.address) == (USER, PASSWORD)
 
 
-def test_a_registry_that_is_none(tmp_path):
+def test_an_invalid_registry(tmp_path):
     with Hostile(lambda *_: answer("<html>", "404 Not Found")) as server:
         refused(
             minict("login", "-u", "me", "--password-stdin", server.address, input="x"),
@@ -240,6 +240,6 @@ def test_what_a_person_calls_a_registry(text, host):
 
 
 @pytest.mark.parametrize("text", ["", "word", "a b", "../x", "registry.example:port", "http://"])
-def test_what_is_no_registry(text):
+def test_invalid_registry_names(text):
     with pytest.raises(ContainerError, match="invalid registry"):
         credentials.registry_name(text)

@@ -93,6 +93,6 @@ def test_programs_are_looked_for_in_the_directories_of_root_and_not_in_those_of_
 
 
 @pytest.mark.parametrize("name", ["no-such-program", "/etc/passwd", "/etc", ""])
-def test_what_is_no_program_gets_a_sentence(name):
+def test_something_other_than_a_program_is_one_sentence(name):
     with pytest.raises(ContainerError, match="program not found"):
         hostimage.find_program(name)

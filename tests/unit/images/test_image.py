@@ -48,7 +48,7 @@ def in_another_process(code: str, **options) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", text], start_new_session=True, **options)
 
 
-def test_an_image_that_is_not_there_gets_a_sentence_with_the_remedy():
+def test_a_missing_image_is_one_sentence_with_the_remedy():
     for name in ("nothing", "abcdef", "quay.io/nobody/nothing:1"):
         with pytest.raises(ContainerError, match=f"no such image: {name}; ") as caught:
             Image.find(name)

@@ -58,7 +58,7 @@ def test_numbers_and_texts_of_addresses_agree_with_the_standard_library():
         "10.0.0.0/99",
     ],
 )
-def test_what_is_no_subnet_is_refused_in_one_sentence(text, monkeypatch):
+def test_an_invalid_subnet_is_refused_in_one_sentence(text, monkeypatch):
     monkeypatch.setenv("MINICT_SUBNET", text)
     with pytest.raises(ContainerError, match="MINICT_SUBNET") as refusal:
         ipam.default_subnet()
@@ -78,7 +78,7 @@ def test_the_default_subnet_is_used_when_none_is_given(monkeypatch):
     assert ipam.reserve("n", container(1)) == "10.77.0.2"
 
 
-def test_an_address_that_was_given_back_is_the_last_to_be_given_out_again():
+def test_a_released_address_is_the_last_to_be_reused():
     subnet = Subnet(SMALL)
     first, second = container(1), container(2)
     assert [ipam.reserve("n", id, subnet) for id in (first, second)] == ["10.9.8.2", "10.9.8.3"]
@@ -112,7 +112,7 @@ def test_networks_do_not_share_addresses():
     assert (ipam.holders("a"), ipam.holders("b")) == ({}, {"10.9.8.2": id})
 
 
-def test_the_address_of_a_container_without_state_is_taken_back():
+def test_the_address_of_a_container_without_state_is_released():
     subnet = Subnet(SMALL)
     alive, dead = container(1), container(2)
     ipam.reserve("n", alive, subnet)

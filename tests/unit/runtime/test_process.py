@@ -36,7 +36,7 @@ def env(tmp_path):
     return [f"PATH={tmp_path}/a:{tmp_path}/b"]
 
 
-def test_what_can_not_be_executed_is_passed_over(env, tmp_path):
+def test_files_that_cannot_be_executed_are_skipped(env, tmp_path):
     assert process.find("tool", env) == f"{tmp_path}/b/tool"
     assert process.find("late", env) == f"{tmp_path}/b/late"
 

@@ -293,7 +293,7 @@ def test_numbers_far_above_the_others_are_not_newer_calls():
         (dict(architectures=["SCMP_ARCH_PDP11"]), "architecture 'SCMP_ARCH_PDP11'"),
     ],
 )
-def test_what_can_not_be_done_is_refused_in_a_sentence(wrong, words):
+def test_an_unsupported_profile_is_refused_in_a_sentence(wrong, words):
     wrong = dict(wrong)
     with pytest.raises(ContainerError, match=words) as refusal:
         seccomp.compile(profile(*wrong.pop("rules", ()), **wrong))
@@ -367,7 +367,7 @@ def test_an_empty_file_is_no_filter(run_root):
     assert (run_root / "seccomp" / name).read_bytes() == program
 
 
-def test_what_can_not_be_kept_is_still_compiled(run_root):
+def test_a_program_that_cannot_be_cached_is_still_compiled(run_root):
     run_root.mkdir()
     (run_root / "seccomp").write_text("in the way")
     with pytest.raises(NotADirectoryError):
@@ -554,7 +554,7 @@ def test_the_oci_form_and_the_old_form_of_a_file(tmp_path):
         assert seccomp.compile(read) == seccomp.compile(profile(deny("mkdirat", "mkdir")))
 
 
-def test_rules_that_say_things_twice():
+def test_redundant_rules():
     """Podman's own profile has such: a rule twice, an allowance with and without conditions, ENOSYS as default."""
     netlink_audit = [when(0, "EQ", socket.AF_NETLINK), when(2, "EQ", 9)]
     narrow = {"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": [when(2, "NE", 9)]}
@@ -596,7 +596,7 @@ def test_a_bad_file_is_refused_by_its_name(tmp_path, text, words):
         profiles.from_file(str(tmp_path / "bad.json"), [])
 
 
-def test_a_file_that_is_not_there_is_refused_by_its_name(tmp_path):
+def test_a_missing_file_is_refused_by_its_name(tmp_path):
     with pytest.raises(ContainerError, match="none.json can't be read.*No such file"):
         profiles.from_file(str(tmp_path / "none.json"), [])
 

@@ -88,7 +88,7 @@ def test_a_template_gives_what_go_gives(template, expected):
     assert Template(template).render(BOX) == expected
 
 
-def test_what_is_null_in_json_is_empty_to_a_template():
+def test_null_is_empty_in_a_template():
     host = {"Binds": None, "Tmpfs": None, "PidsLimit": None}
     template = (
         '{{.Binds}} {{.Tmpfs}} {{.PidsLimit}} {{len .Binds}} {{join .Binds ","}}|{{range '
@@ -144,7 +144,7 @@ def test_what_is_null_in_json_is_empty_to_a_template():
         ("{{.__class__}}", "unknown field .__class__"),
     ],
 )
-def test_a_mistake_gets_a_sentence(template, word):
+def test_an_error_is_one_sentence(template, word):
     with pytest.raises(ContainerError) as caught:
         Template(template).render(BOX)
     assert str(caught.value).startswith("--format: ") and word in str(caught.value)

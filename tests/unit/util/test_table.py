@@ -39,7 +39,7 @@ def test_format_and_quiet():
     assert table.show([], HEADINGS, ["ID"], format="{{.ID}}") == ""
 
 
-def test_what_is_dear_is_asked_for_only_when_it_is_shown():
+def test_expensive_fields_are_computed_only_when_shown():
     def dear():
         raise AssertionError("nobody wanted to see it")
 
@@ -94,7 +94,7 @@ def test_ages_are_dockers(seconds, expected):
     assert table.duration(seconds) == expected
 
 
-def test_a_status_says_what_is_and_since_when():
+def test_a_status_names_the_state_and_its_age():
     now = 1_000_000.0
     assert table.status("running", started=now - 7200, now=now) == "Up 2 hours"
     assert table.status("running", started=now - 5, health="healthy", now=now) == "Up 5 seconds (healthy)"
@@ -112,7 +112,7 @@ def test_a_command_can_not_write_over_the_table():
     assert table.shortened("01234567890", 10) == "012345678…"
 
 
-def test_what_is_shown_in_a_notebook_is_escaped():
+def test_html_is_escaped():
     text = table.html([{"name": "<b>x</b>", "size": lambda: 1}, {"name": "y", "more": "&"}], "a < b")
     assert "<b>" not in text and "&lt;b&gt;x" in text and "<caption>a &lt; b" in text and "&amp;" in text
     assert "<script" not in table.html_object({"Name": "<script>"}, "it")
@@ -139,7 +139,7 @@ def test_a_stamp_is_rfc_3339_and_sorts_as_time_does():
         ("100ms", 1_795_620_360_000_000_000 - 100_000_000),
     ],
 )
-def test_a_point_in_time_may_be_written_in_dockers_ways(text, expected):
+def test_a_point_in_time_in_each_of_dockers_formats(text, expected):
     assert timestamps.moment_of(text, "--since", now=1_795_620_360_000_000_000) == expected
 
 
@@ -157,6 +157,6 @@ def test_a_time_without_a_zone_is_local():
 @pytest.mark.parametrize(
     "text", ["", "yesterday", "10x", "2026-13-01", "2026-11-25T15:26:00.Z", "1.2.3", "-", "m", "9" * 5000]
 )
-def test_what_is_no_point_in_time_is_said(text):
+def test_an_invalid_point_in_time_is_refused(text):
     with pytest.raises(ContainerError, match="--since.*invalid time .*: write 2026"):
         timestamps.moment_of(text, "--since")
