@@ -408,10 +408,9 @@ class _Guarded:
         """*value*, unless that is the coroutine of a function that begins with ``async def``."""
         if inspect.iscoroutine(value):
             value.close()  # or Python warns of it later, in the output of another cell
-            name = self.function.__name__
             raise Feedback(
-                f"{name}() begins with async def: the call makes a coroutine, and nobody awaits it. Begin with def. "
-                "What you write runs outside of the notebook's event loop, so it needs no await."
+                f"{self.name}() begins with async def: the call makes a coroutine, and nobody awaits it. Begin "
+                "with def: your code runs outside of the event loop of the notebook and needs no await."
             )
         return value
 

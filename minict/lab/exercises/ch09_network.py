@@ -307,10 +307,11 @@ def _explained(plug):
             plug(*arguments)
         except (struct.error, IndexError, NetlinkError) as error:
             code = getattr(error, "code", type(error))
-            if code not in _REASONS or not hasattr(error, "learners_call"):
+            line = getattr(error, "learners_line", "")
+            if code not in _REASONS or not line or (code == errno.EOPNOTSUPP and "master" not in line):
                 raise
             raise Feedback(
-                f"{error.learners_call} raised {type(error).__name__}: {error}\n  in your line: {error.learners_line}"
+                f"{error.learners_call} raised {type(error).__name__}: {error}\n  in your line: {line}"
                 f"\n{_REASONS[code]}"
             ) from None
         if os.stat("/proc/thread-self/ns/net").st_ino != before:
