@@ -1,4 +1,4 @@
-"""The course as a learner has it: in JupyterLab, in a browser, with a mouse and a keyboard."""
+"""The course as a learner uses it: in JupyterLab, in a browser, with a mouse and a keyboard."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_a_copy_spoils_nothing_its_map_is_links_and_its_quiz_knows_when_the_kern
                  quiz => getComputedStyle(quiz, '::after').content.includes('run this cell again'))"""
         )
         page.wait_until_idle()
-        # opened again with another kernel: what was saved stands in for what needs the old one
+        # opened again with another kernel: saved outputs replace those that need the old one
         page.tab.evaluate("async () => { await window.jupyterapp.shell.currentWidget.context.save(); }")
         page.tab.evaluate("async () => { await window.jupyterapp.shell.currentWidget.sessionContext.shutdown(); }")
         page.tab.close()

@@ -1,4 +1,4 @@
-"""A cell that starts a container can be run again, as a learner does all the time."""
+"""A cell that starts a container can be run again, as learners do all the time."""
 
 from __future__ import annotations
 

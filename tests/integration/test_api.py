@@ -430,7 +430,7 @@ def test_a_learners_mistake_is_an_error_and_no_damage(image, monkeypatch):
 
 
 def test_in_a_thread_that_ends_the_container_goes_on(image):
-    """The kernel's signal at a parent's death means the parent's thread: it must not be one of the pool."""
+    """The kernel's signal at a parent's death refers to the parent's thread, which must not be one of the pool."""
 
     def child():  # a new process, so that the zygote is made by the very thread
         made = []

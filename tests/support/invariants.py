@@ -18,7 +18,7 @@ from minict.runtime import paths
 
 
 def contradictions() -> list[str]:
-    """Find what does not fit together on this host. No command may be running meanwhile."""
+    """Find contradictions on this host. No command may be running meanwhile."""
     containers = [inspect.container(record) for record in records()]
     alive = [each for each in containers if each["State"]["Running"]]
     return [

@@ -1,4 +1,4 @@
-"""Dockerfiles mean here what they mean to Docker: ``tests/support/dockerfile_cases.py``."""
+"""Dockerfiles mean the same as in Docker: ``tests/support/dockerfile_cases.py``."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def built(case: Case, directory: str) -> subprocess.CompletedProcess:
 
 
 def observed(case: Case) -> str:
-    """What is to be seen in the image."""
+    """What the image shows."""
     output = ""
     if case.look:
         looked = minict("run", "--rm", "--network", "none", "--entrypoint", "", "case", "sh", "-c", case.look)

@@ -1,4 +1,4 @@
-"""What a container's /etc/resolv.conf and /etc/hosts say, made of real files put in the place of the host's."""
+"""A container's /etc/resolv.conf and /etc/hosts, made from real files in place of the host's."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Networks as a person makes them, and real containers on them: names, addresses, isolation, what comes and goes while
-they run.
+"""Networks created by users, and real containers on them: names, addresses, isolation, changes while they run.
 
-Witnesses are what a container itself sees, sockets opened inside its namespace, and pyroute2, which asks the kernel
-for itself.
+The evidence is what a container itself sees, sockets opened inside its namespace, and pyroute2, which asks the kernel
+directly.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from tests.support.network_world import HOST, WORLD, Machine, reach, sh, unreach
 
 
 def done(*words: str, **options) -> str:
-    """Type ``minict WORDS…``; it must succeed, and what it says is returned."""
+    """Run ``minict WORDS…``, which must succeed; return its output."""
     result = minict(*words, **options)
     assert (result.returncode, result.stderr) == (0, ""), result
     return result.stdout.strip()
@@ -40,7 +39,7 @@ class Box(Machine):
 
     def __init__(self, image: str, *flags: str):
         if "--dns" not in flags and not any(flag.startswith("container:") for flag in flags):
-            flags = ("--dns", "127.0.0.1", *flags)  # nobody is there: an unknown name is unknown at once
+            flags = ("--dns", "127.0.0.1", *flags)  # no server: an unknown name is unknown at once
         self.id = done("run", "-d", *flags, image, "sleep", "1000")
 
     @property
@@ -52,7 +51,7 @@ class Box(Machine):
         return self.on()["IPAddress"]
 
     def on(self, network: str = "") -> dict:
-        """Its place on a *network*, or its first."""
+        """Its endpoint on a *network*, or its first."""
         found = state.network_settings(self.id)["Networks"]
         return found[network] if network else next(iter(found.values()))
 
@@ -87,7 +86,7 @@ def boxes(world, image, bare):
 
 @pytest.fixture
 def bare(host):
-    """A host without networks, and the proof that it can be made so again."""
+    """A host without networks, and the proof that all networks can be removed again."""
     with IPRoute() as kernel:
         before = sorted(link.get("ifname") for link in kernel.get_links())
     yield
@@ -323,7 +322,7 @@ def test_an_internal_network_has_no_way_out_and_none_in(boxes, world):
     a, b = boxes("--network", "inside"), boxes("--network", "inside")
     assert reach(a, b, b.ip) == a.ip
     assert "default" not in a.sh("ip", "route")
-    a.sh("ip", "route", "add", "default", "via", "10.9.8.1")  # a container that has rights to it helps itself
+    a.sh("ip", "route", "add", "default", "via", "10.9.8.1")  # a container with enough rights can change it itself
     assert unreachable(a, world, WORLD)
     world.sh("ip", "route", "add", "10.9.8.0/24", "via", HOST)
     assert unreachable(world, a, a.ip)
@@ -645,8 +644,8 @@ def test_after_a_reboot_a_network_is_made_again_when_it_is_needed(boxes, world):
 
 
 def killed_at_every_line(function, after, step: int = 1) -> int:
-    """Call *function* in a fork that is killed at its first line, its second (or *step* further), and so on, and each
-    time *after*; how many there were."""
+    """Call *function* in a fork that is killed at its first line, its second (or *step* further), and so on, and then
+    call *after*; return the number of lines."""
     number = 1
     while exit_code(die_at_line, number, function) == -signal.SIGKILL:
         after()
