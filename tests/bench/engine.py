@@ -245,7 +245,7 @@ def main() -> None:
         options.rounds_at_once,
         {each.name: each.does for each in able},
     )
-    print("Private memory of the process that looks after an idle container")
+    print("Private memory of the process that monitors an idle container")
     for name, megabytes in memory.items():
         print(f"  {name:<32}{megabytes:8.1f} MB")
     print("Many containers on one network")

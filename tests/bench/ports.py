@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=1, help="how long each is (default: 1)")
     options = parser.parse_args()
     if options.rounds < 2:
-        parser.error("one sample is no measurement: at least 2 rounds")
+        parser.error("one sample is not a measurement: use at least 2 rounds")
     if os.geteuid() != 0:
         sys.exit("Containers need root, so type: sudo python -m tests.bench.ports")
     os.nice(-20)  # all that is started here inherits it
@@ -88,7 +88,7 @@ def bare(processes: list) -> dict:
     serve(processes, server)
     return {
         "from the host, bare veth": (inside(host), SERVER),
-        "from outside, routed": (inside(neighbour(processes, host)), SERVER),
+        "from outside, routed": (inside(peer(processes, host)), SERVER),
     }
 
 
@@ -156,7 +156,7 @@ def published(processes: list, host: int, whose: str) -> dict:
     return {
         f"from the host, {whose}": (inside(host), HOST),
         f"from 127.0.0.1, {whose}": (inside(host), "127.0.0.1"),
-        f"from outside, {whose}": (inside(neighbour(processes, host)), HOST),
+        f"from outside, {whose}": (inside(peer(processes, host)), HOST),
     }
 
 
@@ -171,7 +171,7 @@ def machine(processes: list) -> int:
     return pid
 
 
-def neighbour(processes: list, host: int) -> int:
+def peer(processes: list, host: int) -> int:
     pid = machine(processes)
     plug("outside", HOST, pid, NEIGHBOUR, host)
     return pid

@@ -118,13 +118,13 @@ def main() -> None:
         failed = f"   {len(samples.errors)} FAILED: {samples.errors[0]}" if samples.errors else ""
         times = " ".join(f"{seconds:8.2f}" for seconds in (samples.median, samples.quartile, samples.least))
         print(f"  {contender.name:<28}{times}   {contender.does}{failed}")
-    ours, *theirs = (table[each.name] for each in everybody)
+    minict, *others = (table[each.name] for each in everybody)
     ratios = [
-        getattr(ours, word) / min(getattr(each, word) for each in theirs) for word in ("median", "quartile", "least")
+        getattr(minict, word) / min(getattr(each, word) for each in others) for word in ("median", "quartile", "least")
     ]
     print(
         f"\n  {'minict pull / the faster':<28}{' '.join(f'{ratio:8.2f}' for ratio in ratios)}   at most {GOAL}: "
-        f"{'reached' if ratios[0] <= GOAL and not ours.errors else 'not reached'}"
+        f"{'reached' if ratios[0] <= GOAL and not minict.errors else 'not reached'}"
     )
 
 

@@ -26,7 +26,7 @@ _GENERIC = {  # wrong answers to anything, and what the feedback should say
     "sleeps": ("import time; time.sleep(60)", "gave no answer within"),
     "forks and falls through": ("import os; os.fork()", "a child process that you forked came back"),
     "ends the caller": ("import os; os._exit(0)", "never came back"),
-    "prints for ever": ("while True: print('again')", "gave no answer within"),
+    "prints forever": ("while True: print('again')", "gave no answer within"),
     "becomes another program": ("import os; os.execv('/bin/true', ['true'])", "never came back"),
     "kills the caller": ("import os; os.kill(os.getpid(), 9)", "killed by SIGKILL"),
 }
@@ -65,7 +65,7 @@ class TestEvery:
     @pytest.mark.parametrize("mistake", _GENERIC)
     def test_answers_that_are_wrong_everywhere(self, id, mistake):
         body, phrase = _GENERIC[mistake]
-        seconds = 1 if mistake in ("sleeps", "prints for ever") else None
+        seconds = 1 if mistake in ("sleeps", "prints forever") else None
         if id in _NEVER_RETURN and phrase in ("never came back", "killed by SIGKILL"):
             phrase = "before the command did anything"
         state, feedback = answer(ALL[id], f"def {ALL[id].name}(*arguments, **options):\n    {body}\n", seconds)

@@ -101,18 +101,18 @@ def begin_all(seed: int, image: str, killed: bool) -> list[str]:
         thread.start()
     for thread in threads:
         thread.join()
-    return wrong + ["most have failed: this is no test"] * (sum(done) < len(done) / 5)
+    return wrong + ["most have failed: this does not test anything"] * (sum(done) < len(done) / 5)
 
 
 def complain(words: list[str], status: int, error: str) -> str | None:
     """What is wrong with the end of a command, if anything: a failure must be reported in sentences, without other
     output."""
-    if re.search("Traceback|mistake of minict's|Error:|Errno", error):
+    if re.search("Traceback|internal error|Error:|Errno", error):
         return error.strip()
     if status < 0 or (status not in (0, 1) and status < 125):
         return f"exit status {status}: {error.strip()}"
     if status in (1, 125) and not error.startswith("minict: "):
-        return f"exit status {status} without a word: {error.strip()!r}"
+        return f"exit status {status} without a message: {error.strip()!r}"
     return None
 
 

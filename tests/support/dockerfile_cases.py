@@ -462,7 +462,7 @@ CASES = [
         "FROM tiny\nCOPY --chown=stranger a /x\n",
         _TREE,
         fails=("line 2", "stranger"),
-        why="Docker 20.10 takes root without a word; later versions refuse",
+        why="Docker 20.10 silently takes root; later versions refuse",
     ),
     Case(
         "copy-chmod",

@@ -317,7 +317,7 @@ def no_word_before_its_explanation(page):
 def opening_and_closing(page):
     title = page.headings()[0] if page.headings() else ""
     if not title.endswith("?"):
-        yield f"its title is no question: {title!r}"
+        yield f"its title is not a question: {title!r}"
     for words in OPENING:
         if words not in page.text:
             yield f"its opening lacks: {words}"

@@ -104,9 +104,9 @@ def test_commit_keeps_what_was_changed(changed, no_image_is_left):
 
 def test_commit_keeps_the_containers_configuration(image, no_image_is_left):
     flags = ["-e", "A=b", "-w", "/tmp", "-u", "3", "--label", "l=m", "--expose", "80", "--stop-signal", "INT"]
-    assert minict("create", "--name", "wish", "--network", "none", *flags, image, "echo", "hello").returncode == 0
+    assert minict("create", "--name", "source", "--network", "none", *flags, image, "echo", "hello").returncode == 0
     try:
-        made = committed("-m", "a message", "-a", "an author", "wish")
+        made = committed("-m", "a message", "-a", "an author", "source")
         assert made.names == []
         config = made.config
         assert "A=b" in config["Env"] and config["Cmd"] == ["echo", "hello"] and config["WorkingDir"] == "/tmp"
@@ -125,7 +125,7 @@ def test_commit_keeps_the_containers_configuration(image, no_image_is_left):
             "ONBUILD RUN true",
             'ENTRYPOINT ["env"]',
         ]
-        made = committed(*(word for change in changes for word in ("-c", change)), "wish", "other")
+        made = committed(*(word for change in changes for word in ("-c", change)), "source", "other")
         config = made.config
         assert (
             config["Cmd"] == ["echo", "other"]
@@ -143,7 +143,7 @@ def test_commit_keeps_the_containers_configuration(image, no_image_is_left):
             ["RUN true"],
         )
     finally:
-        assert minict("rm", "wish").returncode == 0
+        assert minict("rm", "source").returncode == 0
 
 
 def test_a_running_container_is_frozen_for_the_moment(image, no_image_is_left):
@@ -302,10 +302,10 @@ def test_an_image_with_an_mtab_keeps_it(tmp_path, number):
 
 
 def test_another_mode_of_etc_is_a_change(image, no_image_is_left):
-    minict("run", "--network", "none", "--name", "wish", image, "chmod", "700", "/etc")
+    minict("run", "--network", "none", "--name", "source", image, "chmod", "700", "/etc")
     try:
-        assert "C /etc\n" in minict("diff", "wish").stdout
-        committed("wish", "made:2")
+        assert "C /etc\n" in minict("diff", "source").stdout
+        committed("source", "made:2")
     finally:
-        minict("rm", "wish")
+        minict("rm", "source")
     assert minict("run", "--rm", "--network", "none", "made:2", "stat", "-c", "%a", "/etc").stdout == "700\n"

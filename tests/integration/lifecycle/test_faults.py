@@ -91,7 +91,7 @@ def test_afterwards_a_new_container_takes_the_same_name(image):
     one.kill_parent()
     bury()
     assert containers() != []
-    assert run(image, "true", flags=["--name", "doomed"]).returncode == 0, "whoever wants the name tidies up first"
+    assert run(image, "true", flags=["--name", "doomed"]).returncode == 0, "taking the name cleans up"
     assert containers() == []
 
 

@@ -230,9 +230,9 @@ def test_a_damaged_file_is_named(image, bare):
 
 
 def test_a_network_in_use_stays_and_prune_takes_the_others(boxes):
-    for name in ("used", "wished", "idle"):
+    for name in ("used", "requested", "idle"):
         done("network", "create", name)
-    one, two = boxes("--network", "used", "--name", "one"), boxes("--network", "wished")
+    one, two = boxes("--network", "used", "--name", "one"), boxes("--network", "requested")
     done("stop", "-t", "0", two.id)
     refused(minict("network", "rm", "used"), "used", f"container {one.id[:12]}:", status=1)
     done("network", "create", "--label", "keep=yes", "labelled")
@@ -265,7 +265,7 @@ def test_the_options_of_the_bridge_driver_are_obeyed(boxes, world):
     assert unreachable(one, two, two.ip) and unreachable(two, one, one.ip)
     assert one.knows("one") == one.ip
     assert done("port", two.id) == f"80/tcp -> {HOST}:8080"
-    assert unreachable(one, world, WORLD)  # the world sees an address to which it knows no way
+    assert unreachable(one, world, WORLD)  # the world sees an address to which it has no route
     world.sh("ip", "route", "add", f"{one.ip}/32", "via", HOST)
     assert reach(one, world, WORLD) == one.ip
     seen = json.loads(done("network", "inspect", "back"))[0]["Options"]
@@ -691,7 +691,7 @@ for _ in range(25):
         ["run", "--rm", image, "true"], ["rm", "-f", box], ["restart", "-t", "0", box],
         ["network", "connect", net, box], ["network", "disconnect", net, box]])
     result = subprocess.run([*minict, *words], capture_output=True, text=True, timeout=120)
-    if "mistake of minict" in result.stderr or "Traceback" in result.stderr or result.returncode not in (0, 1, 125):
+    if "internal error" in result.stderr or "Traceback" in result.stderr or result.returncode not in (0, 1, 125):
         print(words, result.returncode, result.stderr.strip(), flush=True)
 """
 

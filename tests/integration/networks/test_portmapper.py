@@ -47,7 +47,7 @@ def rules() -> str:
 @pytest.mark.parametrize("udp", [False, True], ids=["tcp", "udp"])
 def test_a_published_port_answers_from_everywhere_and_stops_with_the_container(boxes, world, udp):
     done("network", "create", "other")
-    one, neighbour, stranger = boxes("-p", f"8080:80/{'udp' if udp else 'tcp'}"), boxes(), boxes("--network", "other")
+    one, other, stranger = boxes("-p", f"8080:80/{'udp' if udp else 'tcp'}"), boxes(), boxes("--network", "other")
     inside = (one.ip, 80)
 
     def seen_from(client, address: str) -> str:
@@ -57,7 +57,7 @@ def test_a_published_port_answers_from_everywhere_and_stops_with_the_container(b
     assert seen_from(Here, HOST) == HOST and seen_from(Here, GATEWAY) == GATEWAY
     assert seen_from(Here, "127.0.0.1") == seen_from(Here, "127.1.2.3") == GATEWAY
     assert seen_from(one, HOST) == GATEWAY == seen_from(one, GATEWAY)
-    assert seen_from(neighbour, HOST) == seen_from(neighbour, GATEWAY) == GATEWAY
+    assert seen_from(other, HOST) == seen_from(other, GATEWAY) == GATEWAY
     assert seen_from(stranger, HOST) == GATEWAY  # its network hides it, as from all others outside
     one.end()
     if not udp:

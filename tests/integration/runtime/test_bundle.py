@@ -193,7 +193,7 @@ def test_the_creator_may_be_gone_before_the_start(bundle):
 
 def test_an_error_after_start_is_reported_by_start(bundle):
     with open(f"{bundle.rootfs}/broken", "w") as file:
-        file.write("this is no program")
+        file.write("this is not a program")
         os.fchmod(file.fileno(), 0o755)
     container = bundle.create("/broken")
     for _ in range(2):
