@@ -463,8 +463,17 @@ class Running(Container):
         task.end(self._record, self._container, status)
         return status
 
-    def stop(self, timeout: float = 10) -> int | None:  # type: ignore[override]  # None if it was stopped before
-        """Ask it to stop (SIGTERM), kill it after *timeout* seconds, and release what it held; return its exit status.
+    def restart(self, timeout: float | None = None) -> Container:
+        """Raises :class:`ContainerError`: such a container is removed when it stops."""
+        raise ContainerError(
+            f"cannot restart {self.name}: minict.run(…, detach=True) makes containers that are removed when they stop; "
+            "make one that stays with minict.create(…).start()"
+        )
+
+    def stop(self, timeout: float | None = None) -> int | None:  # type: ignore[override]  # None: stopped before
+        """Ask it to stop (SIGTERM), kill it after *timeout* seconds (default: 10), and release what it held.
+
+        Returns its exit status.
 
         As process 1, a program that does not handle SIGTERM is not ended by it (pid_namespaces(7)): then it takes the
         whole time. After ``with minict.run(…, detach=True) as container:`` the timeout is 0.
@@ -478,7 +487,7 @@ class Running(Container):
         try:
             self._container.kill(15)
             self._container.cgroup.thaw()  # a paused process gets no signal
-            if not poll.poll(timeout * 1000):
+            if not poll.poll(1000 * (10 if timeout is None else timeout)):
                 self._container.kill(9)
         except ContainerError:
             pass  # it has just ended

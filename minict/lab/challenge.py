@@ -32,7 +32,8 @@ class Challenge:
     *id*, *title*, *minutes*, *difficulty*, *check*, *hints*, *imports*, *seconds*: as of an exercise.  *name*: the
     function's name.  *solution*: its source.  *wrong*: for each of at least two typical mistakes its name, the source
     of a function that makes it, and a phrase that the feedback must contain.  *right*: for each unusual right answer
-    its name and source.
+    its name and source.  *moves*: whether the function is to move the process that calls it into other namespaces or
+    to another root; otherwise an answer that does so is refused.
     """
 
     starter, reference = "", None
@@ -52,11 +53,12 @@ class Challenge:
         right: dict[str, str] | None = None,
         imports: str = "",
         seconds: float = TIME_LIMIT,
+        moves: bool = False,
     ):
         if id in _challenges:
             raise ValueError(f"there are two challenges {id}")
         self.id, self.title, self.name, self.minutes, self.difficulty = id, title, name, minutes, difficulty
-        self.check, self.hints, self.seconds = check, list(hints), seconds
+        self.check, self.hints, self.seconds, self.moves = check, list(hints), seconds, moves
         self.solution = _tidy(solution)
         self.imports = _tidy(imports)
         self.wrong = {mistake: (_tidy(source), phrase) for mistake, (source, phrase) in wrong.items()}
@@ -64,7 +66,7 @@ class Challenge:
         self.chapter = sys._getframe(1).f_globals["__name__"].rpartition(".")[2].partition("_")[0]  # ch05
         _challenges[id] = self
 
-    origin = ""
+    origin = helpers = ""  # of an exercise: where the solution comes from, and what it calls there
 
     @property
     def box(self) -> str:

@@ -25,7 +25,7 @@ _LONGEST = 60  # characters of a value that is shown
 def wrong_name(task, function) -> str:
     """The message for a function whose name differs from the one that the cells below call; empty if the name is
     right."""
-    if function.__name__ == task.name:
+    if function.__name__ in (task.name, "<lambda>"):
         return ""
     return f"the function is called {function.__name__}() here, and the cells below call {task.name}(): keep its name."
 
@@ -38,15 +38,16 @@ def first_layer(task, function, why: str) -> str:
     tree = _tree(function)
     if tree is None:
         return why
-    found = [*_left_over(tree), *_not_returned(task, tree, why)]
+    found = [*_left_over(tree), *_swapped_parameters(task, tree), *_not_returned(task, tree, why)]
     return "\n".join([*found, why, *_returns_too_early(tree)])
 
 
 def _tree(function) -> ast.FunctionDef | None:
     try:
-        return ast.parse(textwrap.dedent(inspect.getsource(function))).body[-1]
+        last = ast.parse(textwrap.dedent(inspect.getsource(function))).body[-1]
     except (OSError, SyntaxError, TypeError, IndexError):
         return None
+    return last if isinstance(last, ast.FunctionDef) else None  # a lambda's line is an assignment
 
 
 def _left_over(tree: ast.FunctionDef):
@@ -59,6 +60,17 @@ def _left_over(tree: ast.FunctionDef):
 
 
 _COMPOUND = (ast.FunctionDef, ast.If, ast.For, ast.While, ast.Try, ast.With)
+
+
+def _swapped_parameters(task, tree: ast.FunctionDef):
+    """The right names in another order: each caller passes its values by their places."""
+    try:
+        model = ast.parse(task.starter or task.solution).body[-1]
+    except (SyntaxError, AttributeError):
+        return
+    names, wanted = ([each.arg for each in function.args.args] for function in (tree, model))
+    if names != wanted and sorted(names) == sorted(wanted):
+        yield f"the parameters stand in another order: it is called as {task.name}({', '.join(wanted)})."
 
 
 def _not_returned(task, tree: ast.FunctionDef, why: str):
@@ -165,7 +177,9 @@ def _call_in_words(trace, filename: str, error: BaseException):
         return
     parameters = list(signature.parameters)
     if len(parameters) > 1 and (_in_another_order(node, parameters) or not _fits(node, signature)):
-        yield f"{ast.unparse(node.func)}() wants ({', '.join(parameters)}), in this order"
+        keywords = {name for name, each in signature.parameters.items() if each.kind is each.KEYWORD_ONLY}
+        wanted = ", ".join(f"{name}=…" if name in keywords else name for name in parameters)
+        yield f"{ast.unparse(node.func)}() wants ({wanted}), in this order"
 
 
 def _fits(node: ast.Call, signature: inspect.Signature) -> bool:

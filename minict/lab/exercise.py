@@ -122,6 +122,14 @@ class Exercise:
         return without_annotations(textwrap.dedent(inspect.getsource(self.reference)))
 
     @property
+    def helpers(self) -> str:
+        """The source of the private functions of its module that the solution calls: without them it says nothing."""
+        module = vars(sys.modules[self.reference.__module__])
+        names = {node.id for node in ast.walk(ast.parse(self.solution)) if isinstance(node, ast.Name)}
+        private = [module[name] for name in sorted(names & module.keys()) if name.startswith("_")]
+        return "\n\n".join(without_annotations(inspect.getsource(each)) for each in private if inspect.isfunction(each))
+
+    @property
     def origin(self) -> str:
         """Where the solution comes from, as text to put after its id."""
         return f", the one in {self.reference.__module__}"
@@ -208,7 +216,7 @@ def judge(task: Exercise, function, seconds: float | None = None) -> tuple[str, 
     scratch = tempfile.mkdtemp(prefix="minict-exercise-")
     before, filename, begin = host.snapshot(), function.__code__.co_filename, time.monotonic()
     try:
-        guarded = _Guarded(_at_home(function, task.reference))
+        guarded = _Guarded(_at_home(function, task.reference), task.name, stays=not getattr(task, "moves", True))
         outcome = supervise(
             lambda: _call_check(task, guarded, scratch, function),
             timeout=seconds or task.seconds,
@@ -340,7 +348,8 @@ def _explain(task: Exercise, outcome, seconds: float, stray: bool) -> str:
     call = f"{task.name}()"
     if stray or outcome.stray:
         return (
-            f"a child process that you forked came back out of {call}: it must end inside, with os._exit() or an exec"
+            f"a child process that you forked came back out of {call}: it must end inside, with os._exit() or an exec. "
+            "(return and sys.exit() only leave the function.)"
         )
     if isinstance(outcome.error, Feedback):
         return str(outcome.error)
@@ -364,20 +373,21 @@ def _explain(task: Exercise, outcome, seconds: float, stray: bool) -> str:
 class _Guarded:
     """The learner's function as a check calls it: a process that it forks can't return into the check.
 
-    It would go on with the check a second time, at the same time.  It is ended, and :attr:`stray` is set.
+    It would go on with the check a second time, at the same time.  It is ended, and :attr:`stray` is set.  With *stays*
+    the call may not move the caller, where the check's own looks at the kernel would fail.
     """
 
-    def __init__(self, function):
-        self.function, self.stray = function, False
+    def __init__(self, function, name: str, stays: bool = False):
+        self.function, self.name, self.stays, self.stray = function, name, stays, False
         self.reader, self.writer = os.pipe()
 
     def __call__(self, *arguments, **options):
-        caller = os.getpid()
+        caller, place = os.getpid(), Place() if self.stays else None
         try:
             return self._result(self.function(*arguments, **options))
         except Exception as error:
             if os.getpid() == caller and not hasattr(error, "learners_call"):
-                error.learners_call = call_text(self.function.__name__, arguments, options)
+                error.learners_call = call_text(self.name, arguments, options)
                 error.learners_line = failing_line(error, self.function.__code__.co_filename)
             raise
         finally:
@@ -386,6 +396,11 @@ class _Guarded:
                 os._exit(1)
             if self._somebody_comes_out():
                 raise Feedback("a child came back")  # the pipe says it too; but the check need not go on
+            if moved := place and place.left_for():
+                raise Feedback(
+                    f"{call_text(self.name, arguments, options)} moved the process that called it: it is in {moved} "
+                    "now. unshare(), setns() and chroot() move whoever calls them, for good: call them in a child."
+                )
 
     def _result(self, value):
         """*value*, unless that is the coroutine of a function that begins with ``async def``."""
@@ -416,6 +431,44 @@ class _Guarded:
         os.close(self.writer)
         self.stray = bool(os.read(self.reader, 1))
         os.close(self.reader)
+
+
+class Place:
+    """Where this process is: its namespaces and its root directory, with what it takes to look again from elsewhere."""
+
+    def __init__(self):
+        self.namespaces = os.open("/proc/self/ns", os.O_RDONLY | os.O_DIRECTORY)
+        self.root = os.open("/", os.O_PATH)
+        self.before = self._links()
+
+    def left_for(self) -> str:
+        """In words, where this process has gone meanwhile; nothing when it is where it was."""
+        try:
+            now, root = self._links(), os.path.samestat(os.stat("/"), os.fstat(self.root))
+        except OSError:
+            return ""  # the learner's function has closed what is open; the check says so
+        finally:
+            self._close()
+        if not root:
+            return "another root directory"
+        kinds = [kind for kind in self.before if now[kind] != self.before[kind]]
+        return f"other namespaces ({', '.join(kinds)})" if kinds else ""
+
+    def _links(self) -> dict[str, str]:
+        links = {}
+        for kind in sorted(os.listdir(self.namespaces)):
+            try:
+                links[kind] = os.readlink(kind, dir_fd=self.namespaces)
+            except FileNotFoundError:  # of a pid namespace in which nothing was born yet
+                links[kind] = "new"
+        return links
+
+    def _close(self) -> None:
+        for descriptor in (self.namespaces, self.root):
+            try:
+                os.close(descriptor)
+            except OSError:
+                pass
 
 
 _ON_ITS_WAY = 3  # seconds of running, and never sleeping, after which a child is not taken to be about to come out

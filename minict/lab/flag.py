@@ -80,7 +80,7 @@ def flag(id: str):
 def capture(id: str, guess: str) -> None:
     """Say whether *guess* is the word of the flag *id*."""
     find(id)
-    if guess.strip().lower() == word(id):
+    if str(guess).strip().lower() == word(id):
         record.note("flags", id, captured=True)
         tell(f"● flag {id}: captured.")
     else:

@@ -166,6 +166,13 @@ def protect_kernel(shell) -> None:
     _explain_missing_names(shell)
 
 
+def stay_here(call: str) -> None:
+    """Raise the sentence that *call* would move the notebook, if this process is the notebook's own: for functions of
+    the lab that move whoever calls them."""
+    if os.getpid() == notebook:
+        raise RuntimeError(_MOVES.format(call=call))
+
+
 def _explain_missing_names(shell) -> None:
     """After a restart, or out of order, a cell lacks the names that a cell above defines: say what helps."""
 

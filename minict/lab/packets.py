@@ -225,7 +225,7 @@ def hooks() -> Picture:
     sheet.text(24, 234, "arrives", 11, MUTED)
     sheet.text(816, 218, "a packet", 11, MUTED)
     sheet.text(816, 234, "leaves", 11, MUTED)
-    sheet.text(455, 264, "orange: here rules can translate addresses", 11, LIT_EDGE, "bold", "center")
+    sheet.text(455, 264, "orange: here your rules will translate addresses", 11, LIT_EDGE, "bold", "center")
     return sheet.picture(
         "a packet that arrives passes prerouting, then input when it is for the host, or forward and postrouting when "
         "it passes through; a packet of the host itself begins at output and then passes postrouting"

@@ -7,6 +7,7 @@ attempted.
 from __future__ import annotations
 
 import html
+import re
 import sys
 import textwrap
 
@@ -58,6 +59,14 @@ def _in_notebook() -> bool:
 
 
 def readable(text: str) -> str:
-    """*text* in lines that fit a notebook; indented lines stay unchanged."""
+    """*text* in lines that fit a notebook; indented lines stay unchanged.  A verdict's paragraphs stand below its
+    sign."""
     lines = textwrap.TextWrapper(_WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-    return "\n".join(line if line.startswith(" ") else lines.fill(line) for line in text.splitlines())
+    first, *more = text.splitlines() or [""]
+    shown = [first if first.startswith(" ") else lines.fill(first)]
+    lines.initial_indent = "  " if text[:1] in _LOOKS else ""
+    for line in more:
+        if lines.initial_indent and re.match("[a-z]+ ", line):
+            line = line[0].upper() + line[1:]
+        shown.append(line if line.startswith(" ") else lines.fill(line))
+    return "\n".join(shown)

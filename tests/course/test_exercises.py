@@ -264,6 +264,15 @@ def test_hints_come_one_by_one_and_the_solution_last(kernel):
     assert "there is no exercise 'pivot-9'" in kernel.run('hint("pivot-9")')
 
 
+def test_a_solution_is_shown_with_the_private_functions_that_it_calls(kernel):
+    task = ALL["cgroups-3"]
+    assert task.helpers.startswith("def _kill_by_file(") and not ALL["pivot-1"].helpers
+    for _ in task.hints:
+        kernel.run('hint("cgroups-3")')
+    shown = kernel.run('hint("cgroups-3")')
+    assert task.solution in shown and shown.index(task.solution) < shown.index(task.helpers)
+
+
 def test_progress_of_this_notebook(kernel):
     assert "○ exercise  pivot-1" in kernel.run("print(progress())")
     kernel.run(cell(ALL["pivot-1"], ALL["pivot-1"].solution))

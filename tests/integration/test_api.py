@@ -140,6 +140,14 @@ def test_no_file_stays_open(image):
 # ---- in the background ---------------------------------------------------------------------------------------------
 
 
+def test_a_container_that_is_removed_at_its_end_cannot_be_restarted(image):
+    box = run(image, ["sh", "-c", "trap exit TERM; echo ready; while :; do sleep 0.02; done"], detach=True)
+    wait_until(lambda: "ready" in box.logs())
+    with pytest.raises(minict.ContainerError, match="minict.create"):
+        box.restart()
+    assert box.status == "running" and box.stop(None) == 0
+
+
 def test_a_container_in_the_background_is_looked_at_and_stopped(image):
     with run(
         image,

@@ -69,7 +69,8 @@ def full_names(network_state: dict) -> list[str]:
 
 def _servers(text: str, own_network: bool) -> list[str]:
     if not own_network:
-        return _named(text)
+        lines = [line.split() for line in text.splitlines()]
+        return [words[1] for words in lines if words[:1] == ["nameserver"] and len(words) > 1]
     found = reachable(text)
     for path in _UPSTREAM_FILES:
         found = found or reachable(_read(path))
@@ -142,12 +143,13 @@ def _block(lines: list[tuple[str, list[str]]]) -> str:
 
 def reachable(text: str) -> list[str]:
     """The name servers in the text of a resolv.conf that a container can reach: IPv4, and not on the loopback."""
-    return [server for server in _named(text) if ":" not in server and not server.startswith(("127.", "0."))]
-
-
-def _named(text: str) -> list[str]:
-    words = [line.split() for line in text.splitlines()]
-    return [line[1] for line in words if line[:1] == ["nameserver"] and len(line) > 1]
+    servers = []
+    for line in text.splitlines():
+        words = line.split()
+        address = words[1] if words[:1] == ["nameserver"] and len(words) > 1 else ""
+        if address and ":" not in address and not address.startswith(("127.", "0.")):
+            servers.append(address)
+    return servers
 
 
 def _read(path: str) -> str:

@@ -52,7 +52,7 @@ def port_chains() -> dict[str, tuple[str, tuple[str, ...]]]:
 
 
 def masquerade(bridge: str, subnet: str) -> str:
-    """The rule that gives packets of *subnet* which leave the host other than by *bridge* the host's own address.
+    """The rule that gives packets from *subnet* the host's own address, unless they leave by *bridge*.
 
     The world cannot answer to a private address. Packets between containers keep theirs. Source: nft(8), NAT
     STATEMENTS.

@@ -199,11 +199,14 @@ def host_name(settings, id: str) -> str:
 
 
 def _name_of(partner: State) -> str:
-    """The host name of another container; the host's for one without a name of its own, or one that does not run."""
+    """The host name with which another container began; the host's for one that does not run."""
     try:
-        return partner.read_spec().hostname or os.uname().nodename
+        started = partner.read_spec()
     except FileNotFoundError:
         return os.uname().nodename
+    # the spec of one that shares a name has none, but its variables have
+    words = [word.partition("=")[2] for word in started.process.env if word.startswith("HOSTNAME=")]
+    return started.hostname or (words[0] if words else os.uname().nodename)
 
 
 def domain_name(settings) -> str | None:

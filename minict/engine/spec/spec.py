@@ -51,7 +51,8 @@ def specify(
     resources.devices = rules
     return spec.Spec(
         root=spec.Root(path=rootfs, readonly=settings.read_only),
-        hostname=None if namespaces.mode(settings, "uts") == "host" else hostname,
+        # a name that is shared is not set again: somebody may have changed it meanwhile
+        hostname=hostname if namespaces.mode(settings, "uts") == "private" else None,
         domainname=namespaces.domain_name(settings),
         process=spec.Process(
             args=command,

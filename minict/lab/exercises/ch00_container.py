@@ -44,7 +44,7 @@ def check_leave_note(leave_note):
                 "Which file in /proc/PID leads to its root directory?"
             ) from None
         if error.errno == errno.ENOENT:
-            raise Feedback(f"leave_note(PID, text) raised {error}. Process PID is there: look at the path.") from None
+            raise Feedback(f"leave_note(PID, text) raised {error}. {_why_nothing(error.filename, pid)}") from None
         raise
     os.write(order, b"!")
     select.select([told], [], [])
@@ -59,6 +59,15 @@ def check_leave_note(leave_note):
             "here."
         )
     raise Feedback(f"after leave_note(PID, text) the process read {found!r} in its /note. Expected: {_TEXT!r}.")
+
+
+def _why_nothing(path: str, pid: int) -> str:
+    """Why there is nothing at *path*, which the answer has tried to open."""
+    if path == f"/proc/{pid}/root/note":
+        return "The path is right, but the process has no note yet. open(path) only reads: open(path, 'w') writes."
+    if "/pid" in path or "{pid}" in path:
+        return 'The word pid stands in the path, where its number belongs: put an f before the text, f"/proc/{pid}/…".'
+    return "Process PID is there: look at the path."
 
 
 def _call(leave_note, pid: int, root: int) -> None:
@@ -108,6 +117,9 @@ Challenge(
             def leave_note(pid, text):
                 import pathlib
                 (pathlib.Path("/proc") / str(pid) / "root" / "note").write_text(text)
+        """,
+        "a lambda": """
+            leave_note = lambda pid, text: open(f"/proc/{pid}/root/note", "w").write(text)
         """,
         "by a descriptor": """
             def leave_note(pid, text):
@@ -160,6 +172,30 @@ Challenge(
                     file.write(text)
         """,
             "look at the path",
+        ),
+        "without the f": (
+            """
+            def leave_note(pid, text):
+                with open("/proc/{pid}/root/note", "w") as file:
+                    file.write(text)
+        """,
+            "put an f before the text",
+        ),
+        "reads": (
+            """
+            def leave_note(pid, text):
+                with open(f"/proc/{pid}/root/note") as file:
+                    file.write(text)
+        """,
+            "The path is right",
+        ),
+        "the other way round": (
+            """
+            def leave_note(text, pid):
+                with open(f"/proc/{pid}/root/note", "w") as file:
+                    file.write(text)
+        """,
+            "it is called as leave_note(pid, text)",
         ),
         "moves the caller": (
             """

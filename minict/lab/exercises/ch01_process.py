@@ -73,7 +73,8 @@ def check_spawn(spawn):
         )
     if ends[child] != 0:
         raise Feedback(
-            f"function() ended without an error, but its process ended with {_ending(ends[child])}. Expected: status 0."
+            f"function() ended without an error, but its process ended with {_ending(ends[child])}. Expected: status 0, "
+            "whatever function() returns."
         )
     check_failing_child(getattr(spawn, "function", spawn))
 
@@ -856,9 +857,39 @@ def check_run(run):
                     "The shell did not get all of its words. os.execv(file, words) takes the whole list: words[0], the "
                     "program's own name, belongs to it."
                 )
+            if words[-1] in ("exit 7", "kill -9 $$") and status == 1:
+                why = (
+                    "The child has not become the shell. With 1 spawn() ends a child whose function raised an exception: "
+                    "is it prepare(), then os.execv(find(words[0], []), words)?"
+                )
             raise Feedback(f"{call} returned {status!r}. Expected: {expected}. {why}{raw}")
         _check_prepared(told, call, here)
+    _check_failing_prepare(getattr(run, "function", run))
     check_nothing_left()
+
+
+def _check_failing_prepare(run) -> None:
+    """When prepare() raises what nobody expects, the child must end inside of run() all the same."""
+    caller = os.getpid()
+
+    def prepare():
+        raise OSError("prepare() has a bad day")
+
+    status = None
+    try:
+        status = run(["true"], prepare)
+    except Exception:
+        pass  # so its caller learns of it, as it does of a status
+    finally:
+        if os.getpid() != caller:
+            os._exit(_CAME_OUT)
+    if status == _CAME_OUT:
+        raise Feedback(
+            "when prepare() raised an OSError, a child process that you forked came back out of run(). A child must end "
+            "in every case: spawn() sees to that, and so does a finally with os._exit()."
+        )
+    if status == 0:
+        raise Feedback("prepare() raised an OSError, and run() returned 0, which reports success.")
 
 
 def _check_prepared(told: int, call: str, here: str) -> None:
@@ -1005,6 +1036,24 @@ Challenge(
         "loses 126 and 127": (
             _RUN,
             "end the child with its status",
+        ),
+        "a child that comes out": (
+            """
+            def run(words, prepare):
+                pid = os.fork()
+                if pid == 0:
+                    try:
+                        prepare()
+                        os.execv(find(words[0], []), words)
+                    except ContainerError as error:
+                        os._exit(error.status)
+                return exit_status(os.waitpid(pid, 0)[1])
+        """,
+            "when prepare() raised",
+        ),
+        "the list as a file": (
+            edited(_RUN, ("find(words[0], [])", "find(words, [])")),
+            "The child has not become the shell",
         ),
         "does not wait": (
             edited(_RUN, ("exit_status(os.waitpid(spawn(work), 0)[1])", "spawn(work)")),

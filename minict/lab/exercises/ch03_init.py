@@ -126,6 +126,7 @@ def check_reap(reap):
     gate, opened = os.pipe()
     command = os.fork()
     if command == 0:
+        os.setpgid(0, 0)  # as begin() does in a container
         if os.fork() == 0:
             if os.fork() == 0:
                 os._exit(0)  # the orphan: its parent ends without waiting for it
@@ -153,6 +154,12 @@ def _status_of(reap, command: int):
     try:
         return reap(command)
     except ChildProcessError:
+        if host.descendants(host.process_table(), os.getpid()):
+            raise Feedback(
+                f"reap({command}) got ChildProcessError, although there are children. waitpid(0, …) takes only those of "
+                "the caller's process group, and a container's command has a group of its own. os.wait() takes any "
+                "child, and so does waitpid(-1, …)."
+            ) from None
         raise Feedback(
             f"reap({command}) went on until os.wait() raised ChildProcessError: no child is left. Process "
             f"{command} was among the children that had ended, and the loop missed it. os.wait() returns two "
@@ -187,7 +194,9 @@ def _check_status(status, command: int) -> None:
 
 def _check_process_1(reap) -> bool:
     """In a child: process 1 of a new pid namespace calls *reap*, while orphans end, and when the command ends."""
-    with _Container(lambda command: os._exit(process.exit_status(reap(process.spawn(command))))) as box:
+    with _Container(
+        lambda command: os._exit(process.exit_status(reap(process.spawn(lambda: init.begin(command)))))
+    ) as box:
         if zombies := box.zombies():
             raise Feedback(
                 f"in a new pid namespace process 1 called reap(pid). While the command goes on, {zombies} orphans "
@@ -324,6 +333,10 @@ Exercise(
         """,
             "not when the command has ended",
         ),
+        "its own process group": (
+            edited(_REAP, ("os.wait()", "os.waitpid(0, 0)")),
+            "a group of its own",
+        ),
         "asks again and again": (
             """
             def reap(pid):
@@ -372,7 +385,7 @@ def check_forward_signals(forward_signals):
     told, tell = os.pipe()
     command = process.spawn(lambda: _report_signals(tell))
     os.read(told, 1)  # from here on it listens
-    forward_signals(command)
+    _call_forward_signals(forward_signals, command)
     caught = _caught()
     for number in range(1, 32):
         if number in init.NOT_FORWARDED:
@@ -396,6 +409,26 @@ def check_forward_signals(forward_signals):
         raise Feedback(
             "a signal came when the command had just ended: os.kill() raised ProcessLookupError, and init would "
             "end with an error. Nobody is left to get the signal: catch the error."
+        ) from None
+
+
+def _call_forward_signals(forward_signals, command: int) -> None:
+    call = f"forward_signals({command})"
+    try:
+        forward_signals(command)
+    except TypeError as error:
+        if "signal handler must be" not in str(error):
+            raise
+        raise Feedback(
+            f"{call} raised TypeError: {error}. forward(number, …), with brackets, calls the function at once. Pass "
+            "the function itself, and Python calls it when the signal comes: signal.signal(number, forward)."
+        ) from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise Feedback(
+            f"{call} raised {error}: signal 9 or 19, which can't be caught. The numbers in NOT_FORWARDED are those to "
+            "leave alone: `not in`."
         ) from None
 
 
@@ -537,7 +570,18 @@ Exercise(
                     if number not in NOT_FORWARDED:
                         signal.signal(number, forward(number, None))
         """,
-            "signal handler must be",
+            "with brackets, calls the function at once",
+        ),
+        "only those to leave alone": (
+            """
+            def forward_signals(pid):
+                def forward(number, frame):
+                    os.kill(pid, number)
+                for number in range(1, 32):
+                    if number in NOT_FORWARDED:
+                        signal.signal(number, forward)
+        """,
+            "`not in`",
         ),
         "a handler that does nothing": (
             """
@@ -592,13 +636,14 @@ def check_run(run):
     """A real process 1: orphans that end, a command that ends in two ways, a SIGTERM from outside."""
     same_fate(lambda: _check_ending(run))
     same_fate(lambda: _check_signal(run))
+    same_fate(lambda: _check_failure(run))
 
 
 class _Process1:
     """What process 1 of the check does: it calls *run*, and reports by a status of its own when that returns or
     raises."""
 
-    RETURNED, RAISED = 98, 99
+    CAME_OUT, RETURNED, RAISED = 97, 98, 99
 
     def __init__(self, run):
         self.run = run
@@ -608,6 +653,8 @@ class _Process1:
         try:
             self.run(command)
         except Exception as error:
+            if os.getpid() != 1:
+                os._exit(self.CAME_OUT)
             if isinstance(error, OSError) and traceback.extract_tb(error.__traceback__)[-1].filename == _GUARDS_FILE:
                 os._exit(self.RETURNED)  # the look for stray children needs files that run() has closed
             try:
@@ -705,6 +752,24 @@ def _check_signal(run) -> bool:
             f"process 1 got SIGTERM, the command ended by it, and process 1 ended with status {status}. Expected: 143, "
             "which is "
             "128 + 15: exit_status() makes it of what reap() returns."
+        )
+    return True
+
+
+class _Broken(_Container):
+    """One whose command raises an exception, as exec does when there is no such program."""
+
+    def _command(self) -> None:
+        raise FileNotFoundError(errno.ENOENT, "there is no such command")
+
+
+def _check_failure(run) -> bool:
+    with _Broken(_Process1(getattr(run, "function", run))) as box:
+        status = box.ending()
+    if status == _Process1.CAME_OUT:
+        raise Feedback(
+            "when command() raised an exception, the child came back out of run(command). A child must end in every case: "
+            "spawn() sees to that, and so does a finally with os._exit()."
         )
     return True
 
@@ -862,6 +927,18 @@ Exercise(
         """,
             "exit_status() translates it",
         ),
+        "a child that comes out": (
+            """
+            def run(command):
+                pid = os.fork()
+                if pid == 0:
+                    begin(command)
+                os.closerange(3, 1024)
+                forward_signals(pid)
+                os._exit(exit_status(reap(pid)))
+        """,
+            "A child must end in every case",
+        ),
         "becomes the command": (
             """
             def run(command):
@@ -900,7 +977,7 @@ def check_first(first):
     """A host whose mounts are shared, as systemd's are; commands that look at their own number and at /proc; and what
     has become of the caller."""
     mount(None, "/", None, MS_SHARED | MS_REC)
-    here, mounted = os.readlink("/proc/self/ns/pid_for_children"), len(host.mount_table())
+    mounted = len(host.mount_table())
     for words, expected, why in (
         (["sh", "-c", "exit 7"], 7, "It is the exit status of the command."),
         (
@@ -923,11 +1000,6 @@ def check_first(first):
                 f"{call} has mounted something in the namespace of its caller: the child that mounts needs mounts of "
                 "its own, with "
                 "CLONE_NEWNS and make_private()."
-            )
-        if os.readlink("/proc/self/ns/pid_for_children") != here:
-            raise Feedback(
-                f"{call} called unshare() in the process that called it: all its later children would be born there. "
-                "Do it in a child."
             )
         if status != expected:
             raw = " That is the raw wait status." if status == expected << 8 else ""
@@ -1021,7 +1093,19 @@ Challenge(
                 unshare(CLONE_NEWPID)
                 return exit_status(os.waitpid(spawn(lambda: os.execvp(words[0], words)), 0)[1])
         """,
-            "Do it in a child",
+            "moved the process that called it",
+        ),
+        "all of it in the caller": (
+            """
+            def first(words):
+                def number_one():
+                    make_private()
+                    mount("proc", "/proc", "proc")
+                    os.execvp(words[0], words)
+                unshare(CLONE_NEWPID | CLONE_NEWNS)
+                return exit_status(os.waitpid(spawn(number_one), 0)[1])
+        """,
+            "moved the process that called it",
         ),
         "the host's /proc": (
             """

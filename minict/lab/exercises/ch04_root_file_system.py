@@ -289,9 +289,10 @@ def check_ask_loader(ask_loader):
         call = f"ask_loader(LOADER, {program!r})"
         with running(program, *options) as pid:
             truth = code_of(pid) - {os.path.realpath(program)}
-        answer = ask_loader(loader, program)
+        answer = _answer_of(ask_loader, loader, program, call)
         check_paths(answer, call)
         check_against_memory({os.path.realpath(path) for path in answer}, truth, os.path.realpath(loader), call)
+        check_names(answer, loader, program, call)
     os.symlink(program, "link")  # a name without a slash would be looked for among the libraries
     if ask_loader(loader, "link") != answer:
         raise Feedback(
@@ -300,6 +301,30 @@ def check_ask_loader(ask_loader):
             f"{call}. Keep the os.path.realpath(file) of the starter."
         )
     check_missing(ask_loader, hostimage.find_program("bash"), truth - {os.path.realpath(loader)})
+
+
+def _answer_of(ask_loader, loader: str, program: str, call: str):
+    try:
+        return ask_loader(loader, program)
+    except IndexError as error:
+        line = f"\n  in your line: {error.learners_line}" if getattr(error, "learners_line", "") else ""
+        raise Feedback(
+            f"{call} raised IndexError: {error}. Not every line has an arrow, and then nothing comes after it: [-1] is the "
+            f"last piece, however many there are.{line}"
+        ) from None
+
+
+def check_names(answer: list[str], loader: str, program: str, call: str) -> None:
+    """A program asks for a library by a name, often that of a link to the file: the path must end with it."""
+    names = {os.path.basename(path) for path in answer}
+    for path in hostimage.ask_loader(loader, program):
+        name, file = os.path.basename(path), os.path.realpath(path)
+        if os.path.realpath(loader) != file and name not in names:
+            raise Feedback(
+                f"{call} returned {file!r}. The loader said {path}, a link to that file, and programs ask for the library "
+                f"by the name {name}: without the link they don't find it. Return the loader's own words, without "
+                "os.path.realpath()."
+            )
 
 
 def check_paths(answer, call: str) -> None:
@@ -321,6 +346,11 @@ def check_paths(answer, call: str) -> None:
             )
         if "(0x" in path:
             raise Feedback(f'{call} returned {path!r}: the address is still there. Cut the line at " (0x".')
+        if len(path) == 1:
+            raise Feedback(
+                f"{call} returned {path!r} among others, a single letter: += adds a text letter by letter. "
+                "paths.append(path) adds it as a whole."
+            )
         if not path.startswith("/") or not os.path.exists(path):
             raise Feedback(
                 f"{call} returned {path!r}, which is not the path of a file. Take what stands between the "
@@ -415,6 +445,37 @@ Exercise(
         """,
     },
     wrong={
+        "real paths": (
+            """
+            def ask_loader(loader, file):
+                file = os.path.realpath(file)
+                result = subprocess.run([loader, "--list", file], env={}, capture_output=True, text=True)
+                paths = [line.split(" (0x")[0].split(" => ")[-1].strip() for line in result.stdout.splitlines()]
+                return [os.path.realpath(path) for path in paths if path.startswith("/")]
+        """,
+            "programs ask for the library by the name",
+        ),
+        "always an arrow": (
+            """
+            def ask_loader(loader, file):
+                result = subprocess.run([loader, "--list", file], env={}, capture_output=True, text=True)
+                return [line.split(" => ")[1].split(" (0x")[0] for line in result.stdout.splitlines()]
+        """,
+            "Not every line has an arrow",
+        ),
+        "letter by letter": (
+            """
+            def ask_loader(loader, file):
+                result = subprocess.run([loader, "--list", file], env={}, capture_output=True, text=True)
+                paths = []
+                for line in result.stdout.splitlines():
+                    path = line.split(" (0x")[0].split(" => ")[-1].strip()
+                    if path.startswith("/"):
+                        paths += path
+                return paths
+        """,
+            "paths.append(path)",
+        ),
         "whole lines": (
             """
             def ask_loader(loader, file):
@@ -503,9 +564,21 @@ def check_copy_program(copy_program):
     for root, program, words in (("one", shell, ["bash", "-c", "echo hello"]), ("two", script, ["greet"])):
         os.mkdir(root)
         call = f"copy_program({program!r}, rootfs)" if program == shell else "copy_program() with a script of bash"
-        copy_program(program, os.path.abspath(root))
+        _call_copy_program(copy_program, program, os.path.abspath(root), call)
         check_place(root, program, call)
         check_run(root, program, words, call)
+
+
+def _call_copy_program(copy_program, program: str, root: str, call: str) -> None:
+    try:
+        copy_program(program, root)
+    except (AttributeError, TypeError) as error:
+        if "list" not in str(error):
+            raise
+        raise Feedback(
+            f"{call} raised {type(error).__name__}: {error}. libraries(program) is a list of paths, and copy_file() takes "
+            "one path: call it in a loop. [program, *libraries(program)] is a list of all."
+        ) from None
 
 
 def check_place(root: str, program: str, call: str) -> None:
@@ -529,11 +602,11 @@ def check_place(root: str, program: str, call: str) -> None:
         )
     if missing := [path for path in needed if not found[path]]:
         link = next((path for path in missing if os.path.islink(f"{top}{path}")), None)
-        why = (
-            " A link to the host leads nowhere from inside."
-            if link
-            else " Keep each path as it is, without os.path.realpath()."
-        )
+        why = " Keep each path as it is, without os.path.realpath()."
+        if link:
+            why = " A link to the host leads nowhere from inside."
+        elif any(os.path.exists(f"{root}/{os.path.basename(path)}") for path in missing):
+            why = " Some lie in rootfs itself: inside, each must have the same path as outside. copy_file() does that."
         raise Feedback(
             f"after {call} something is missing inside rootfs: {', '.join(missing)}. All of libraries(program) must be "
             f"there.{why}"
@@ -674,6 +747,23 @@ Exercise(
         """,
             "the same path inside as outside",
         ),
+        "the list as a path": (
+            """
+            def copy_program(program, rootfs):
+                copy_file(program, rootfs)
+                copy_file(libraries(program), rootfs)
+        """,
+            "call it in a loop",
+        ),
+        "the libraries in one place": (
+            """
+            def copy_program(program, rootfs):
+                copy_file(program, rootfs)
+                for path in libraries(program):
+                    shutil.copy(path, rootfs)
+        """,
+            "Some lie in rootfs itself",
+        ),
         "links to the host": (
             """
             def copy_program(program, rootfs):
@@ -762,11 +852,15 @@ def check_lock_in(lock_in):
             f"The caller has the host's / open, by the number {door}, and the command has inherited that: through it leads "
             "a way out. Close all that is above 2 before exec: os.closerange(3, 1024).",
         ),
+        (
+            "test -e /proc/self/fd/0 && test -e /proc/self/fd/1 && test -e /proc/self/fd/2",
+            0,
+            "The command lacks one of its first three files, its input, output and error output. Close those above 2 "
+            "alone.",
+        ),
     ):
         call = f"lock_in(rootfs, ['sh', '-c', {script!r}])"
         status = lock_in(os.path.abspath("room"), [shell, "-c", script])
-        if os.path.exists("/inside"):
-            raise Feedback(f"{call} has locked in the process that called it. Call chroot in a child.")
         if status is None:
             raise Feedback(f"{call} returned None. Return the exit status.")
         if status != expected:
@@ -870,7 +964,11 @@ Challenge(
                 os.chdir("/")
                 return exit_status(os.waitpid(spawn(lambda: os.execvp(words[0], words)), 0)[1])
         """,
-            "Call chroot in a child",
+            "moved the process that called it",
+        ),
+        "the first three too": (
+            edited(_LOCK_IN, ("os.closerange(3, 1024)", "os.closerange(0, 1024)")),
+            "one of its first three files",
         ),
     },
 )

@@ -204,6 +204,16 @@ def check_pivot_root(pivot_root):
                 "umount2() refuses: the old root is busy, because this very process uses it. Which flag "
                 "takes a mount from sight now, and from memory when nobody uses it any more?"
             ) from None
+        if error.errno == errno.ENOENT and "pivot_root(" in error.strerror:
+            raise Feedback(
+                f"pivot_root(root) raised {error}. What you stood in has been taken off before. First k.pivot_root(), which "
+                "puts the old root on top; then k.umount2(), which takes off what is on top."
+            ) from None
+        if error.errno == errno.ENOENT and "umount2(" in error.strerror:
+            raise Feedback(
+                f"pivot_root(root) raised {error}. After k.pivot_root() all paths begin in the new root, and this one is not "
+                'in there. The old root lies on top of where you stand, and that is ".".'
+            ) from None
         raise
     if not os.path.exists("/inside"):
         raise Feedback("after pivot_root(root) the directory / still holds the host's files and not those of root.")
@@ -211,6 +221,11 @@ def check_pivot_root(pivot_root):
         raise Feedback(
             f"after pivot_root(root) the working directory is {os.getcwd()} and not /: through it a process "
             'is still where it was. os.chdir("/") goes inside.'
+        )
+    if not os.path.exists("/proc/self"):
+        raise Feedback(
+            "after pivot_root(root) the /proc that was mounted in root is gone: umount2() took off the new root. chroot moves "
+            "no mount; only after k.pivot_root() the old root is the one on top."
         )
     mounted = [entry["point"] for entry in host.mount_table() if entry["source"] not in ("root", "proc")]
     if mounted:
@@ -369,6 +384,36 @@ Exercise(
         """,
             "escape of chapter 04",
         ),
+        "chroot and umount2": (
+            """
+            def pivot_root(rootfs):
+                os.chdir(rootfs)
+                os.chroot(".")
+                k.umount2("/", k.MNT_DETACH)
+                os.chdir("/")
+        """,
+            "umount2() took off the new root",
+        ),
+        "umount2 first": (
+            """
+            def pivot_root(rootfs):
+                os.chdir(rootfs)
+                k.umount2(".", k.MNT_DETACH)
+                k.pivot_root(".", ".")
+                os.chdir("/")
+        """,
+            "First k.pivot_root()",
+        ),
+        "by its old path": (
+            """
+            def pivot_root(rootfs):
+                os.chdir(rootfs)
+                k.pivot_root(".", ".")
+                k.umount2(rootfs, k.MNT_DETACH)
+                os.chdir("/")
+        """,
+            "all paths begin in the new root",
+        ),
         "keeps the old root": (
             """
             def pivot_root(rootfs):
@@ -419,9 +464,9 @@ def check_hide(hide):
     for path in secrets.values():
         with open(path, "w") as file:
             file.write("dear diary")
-    hide(os.path.abspath("letter"))
+    _call_hide(hide, "letter")
     _is_covered_file("letter", "hide() was called with the path of a file")
-    hide(os.path.abspath("closet"))
+    _call_hide(hide, "closet")
     _is_covered_directory("closet", "hide() was called with the path of a directory")
     for covered, path in secrets.items():
         try:
@@ -436,6 +481,21 @@ def check_hide(hide):
                 "cover it is not what it was. An image is shared by many containers: mount something on "
                 "top, and leave what is beneath alone."
             )
+
+
+def _call_hide(hide, path: str) -> None:
+    try:
+        hide(os.path.abspath(path))
+    except OSError as error:
+        if error.errno == errno.ENODEV:
+            why = "There is no file system of this type. A bind mount has no type: k.mount(source, target, None, k.MS_BIND)."
+        elif error.errno == errno.ENOTDIR:
+            why = "A directory needs a directory as its cover, a file needs a file."
+        else:
+            raise
+        raise Feedback(
+            f"hide() with the path of a {'file' if path == 'letter' else 'directory'} raised {error}. {why}"
+        ) from None
 
 
 def _is_covered_file(path: str, call: str) -> None:
@@ -562,6 +622,16 @@ Exercise(
                 k.mount("/dev/null", path, None, k.MS_BIND)
         """,
             "Not a directory",
+        ),
+        "bind as a type": (
+            """
+            def hide(path):
+                if os.path.isdir(path):
+                    k.mount("tmpfs", path, "tmpfs", k.MS_RDONLY)
+                else:
+                    k.mount("/dev/null", path, "bind")
+        """,
+            "A bind mount has no type",
         ),
         "writable": (
             """
@@ -828,8 +898,6 @@ def check_contain(contain):
         call = f"contain(rootfs, ['sh', '-c', {script!r}])"
         status = contain(os.path.abspath("room"), [shell, "-c", script])
         after = [entry["point"] for entry in host.mount_table()]
-        if not os.path.exists("room/inside") or os.path.exists("/inside"):
-            raise Feedback(f"{call} moved the process that called it. Everything that moves belongs in a child.")
         if leaked := [point for point in after if point not in before]:
             raise Feedback(
                 f"{call} left a mount on the host, on {leaked[0]}: make_private() comes before the first mount."
@@ -941,6 +1009,16 @@ Challenge(
                 _CONTAIN, ('        k.mount("proc", f"{rootfs}/proc", "proc")\n', ""), ("        make_private()\n", "")
             ),
             "make_private() comes before the first mount",
+        ),
+        "in the caller": (
+            edited(
+                _CONTAIN,
+                (
+                    "    def parent():\n        unshare(CLONE_NEWNS | CLONE_NEWPID)",
+                    "    unshare(CLONE_NEWNS | CLONE_NEWPID)\n    def parent():",
+                ),
+            ),
+            "moved the process that called it",
         ),
         "no bind": (
             edited(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from minict.engine.networks import dns, firewall
 from minict.runtime.errors import ContainerError
 
@@ -40,11 +42,45 @@ def _apply(host: Machine, commands: str, what: str) -> None:
     try:
         host.nft(commands)
     except ContainerError as error:
-        why = str(error).partition("Error: ")[2].rpartition("; ")[0].partition(": add ")[0]
-        remedy = "Compare it word by word with the tables in the text."
-        if "not supported" in why and "dnat" in what:
-            remedy = "The kernel gives a packet a new destination only at prerouting and at output: which hook is this?"
-        raise Feedback(f"nftables refuses {what}\n  {why}\n{remedy}") from None
+        why = _complaint(error)
+        where = f"  {_refused_line(host, commands, why)}\n" if "\n" in commands.strip() else ""
+        raise Feedback(f"nftables refuses {what}\n{where}  {why}\n{_remedy(commands, why)}") from None
+
+
+def _complaint(error: ContainerError) -> str:
+    return str(error).partition("Error: ")[2].rpartition("; ")[0].partition(": add ")[0]
+
+
+def _refused_line(host: Machine, commands: str, why: str) -> str:
+    """The line that nftables does not like: it names none, so load one line more each time until it says the same."""
+    lines = commands.splitlines()
+    for number, line in enumerate(lines, 1):
+        try:
+            host.nft("\n".join(lines[:number]))
+        except ContainerError as error:
+            if _complaint(error) == why:
+                return line.strip()
+    return lines[0].strip()
+
+
+_NAMES = (
+    r"subnet|bridge|address|outside|inside|foreign|to_box"  # of variables: an f before the quotes puts in their values
+)
+
+
+def _remedy(commands: str, why: str) -> str:
+    """What to do about *commands* that nftables has refused with *why*."""
+    if braces := re.search(r"\{\s*(" + _NAMES + r")\s*\}", commands):
+        return f"{braces[0]} should be a value: without an f before its quotes, a text keeps its braces."
+    if "add rule ip lab postrouting add rule" in commands:
+        return "Return the rule alone: the cell below writes add rule … before it."
+    if "not supported" in why and "dnat" in commands:
+        return "The kernel gives a packet a new destination only at prerouting and at output: which hook is this?"
+    if "No such file" in why:
+        return "A rule needs its chain, and a chain its table: add them first, each under the name that you use below."
+    if "priority" in why:
+        return "At output nft does not know the name dstnat: write -100, which is the same."
+    return "Compare it word by word with the tables in the text."
 
 
 # ---- world-1 ---------------------------------------------------------------------------------------------------
@@ -67,8 +103,7 @@ def check_masquerade(masquerade):
         if box.address in heard:
             raise Feedback(
                 f"a box calls the world, and hears nothing: {seen}. The world got its packet, with the address "
-                f"{box.address} as the sender, and can't answer there: the rule does not match the packets that leave. "
-                "Is it made of the two arguments? Do these packets go out by the bridge, or by something else?"
+                f"{box.address} as the sender, and can't answer there.\n{_side_by_side(host, rule)}"
             )
         raise Feedback(
             f"a box calls the world: {seen}. The world has heard {', '.join(heard) or 'nobody'}: an answer to "
@@ -84,6 +119,16 @@ def check_masquerade(masquerade):
             f"the host itself calls the world from its second address, 198.51.100.7, and the world sees {seen}: the "
             "rule also changes packets that do not come from the subnet. Match their source: ip saddr."
         )
+    outsider = "192.0.2.77"  # its network is also behind the bridge, and the world knows the way there
+    box.do(f"ip address add {outsider}/32 dev eth0")
+    host.do(f"ip route add {outsider} dev {_BRIDGE}")
+    world.do(f"ip route add {outsider} via {_HOST}")
+    seen = box.call(_WORLD, source=outsider).rpartition(" ")[2]
+    if seen != outsider:
+        raise Feedback(
+            f"a machine behind the bridge with an address outside of the subnet, {outsider}, calls the world, which "
+            f"sees {seen}: the rule should match the source, ip saddr, and leave others alone."
+        )
     box.do(f"ip route add {other.address} via {_SUBNET}.1")
     seen = box.call(other.address).rpartition(" ")[2]
     if seen != box.address:
@@ -94,6 +139,18 @@ def check_masquerade(masquerade):
         )
 
 
+def _side_by_side(host: Machine, rule: str) -> str:
+    """Why the *rule* has left a box's packet to the world alone: the two beside each other."""
+    if "masquerade" not in host.rules() and "snat" not in host.rules():
+        return f"The rule {rule} has no verb that writes another sender: masquerade."
+    return (
+        f"Your rule:  {rule}\n"
+        f"The packet: from {_SUBNET}.2 to {_WORLD}, in by {_BRIDGE}, out by {_OUTWARD}\n"
+        f'The call:   masquerade("{_BRIDGE}", "{_SUBNET}.0/24")\n'
+        "So the rule does not match the packets that leave. Which of its matches is false? Is it made of the two arguments?"
+    )
+
+
 def world_sees(caller: Machine, world: Machine) -> str:
     """The address that the world sees when *caller* calls it, or why it does not answer."""
     answer = caller.call(world.address)
@@ -102,7 +159,7 @@ def world_sees(caller: Machine, world: Machine) -> str:
 
 Exercise(
     "world-1",
-    "Leave under the host's name",
+    "Leave with the host's address",
     minutes=8,
     difficulty=2,
     reference=firewall.masquerade,
@@ -110,7 +167,7 @@ Exercise(
     seconds=_SECONDS,
     starter='''
         def masquerade(bridge, subnet):
-            """The rule: what comes from subnet, and leaves other than by bridge, gets the host's own address."""
+            """The rule: what comes from subnet and does not leave by bridge gets the host's own address."""
             rule = ...    # two matches and a verb, as a text
             return rule
     ''',
@@ -197,14 +254,35 @@ Exercise(
             def masquerade(bridge, subnet):
                 return f'add rule ip lab postrouting ip saddr {subnet} oifname != "{bridge}" masquerade'
         """,
-            "nftables refuses the rule",
+            "Return the rule alone",
         ),
         "a verb too few": (
             """
             def masquerade(bridge, subnet):
                 return f'ip saddr {subnet} oifname != "{bridge}"'
         """,
-            "the rule does not match the packets that leave",
+            "has no verb that writes another sender",
+        ),
+        "another verb": (
+            """
+            def masquerade(bridge, subnet):
+                return f'ip saddr {subnet} oifname != "{bridge}" accept'
+        """,
+            "has no verb that writes another sender",
+        ),
+        "by the way in, without the subnet": (
+            """
+            def masquerade(bridge, subnet):
+                return f'iifname "{bridge}" oifname != "{bridge}" masquerade'
+        """,
+            "an address outside of the subnet",
+        ),
+        "the f is missing": (
+            """
+            def masquerade(bridge, subnet):
+                return 'ip saddr {subnet} oifname != "{bridge}" masquerade'
+        """,
+            "without an f before its quotes",
         ),
         "several rules": (
             """
@@ -276,7 +354,7 @@ def _difference(found, wanted: list[str], told: dict[str, str]) -> str:
             )
     for address in wanted:
         if address not in found:
-            return f"A box asked the name server at {address}, and got an answer: it belongs into the list."
+            return f"A box asked the name server at {address}, and got an answer: it belongs in the list."
     return f"The order should be that of the file, each once: {wanted}."
 
 
@@ -362,7 +440,7 @@ Exercise(
                 found = [line[1] for line in lines if line[:1] == ["nameserver"] and len(line) > 1]
                 return [each for each in found if "127" not in each and ":" not in each and each != "0.0.0.0"]
         """,
-            "it belongs into the list",
+            "it belongs in the list",
         ),
         "comments too": (
             """
@@ -419,7 +497,12 @@ def check_port_chains(port_chains):
     host.nft(firewall.transaction({**chains, **firewall.bridge_chains(_BRIDGE, f"{_SUBNET}.0/24")}))
     host.nft(_PORTS)
     host.setting(f"net.ipv4.conf.{_BRIDGE}.route_localnet", 1)
-    _reaches(world, _HOST, 8080, _WORLD, "Packets from outside pass the hook prerouting: is there a chain with rules?")
+    arriving = (
+        f"Packets from outside pass the hook prerouting: is there a chain, and do its rules match what goes to {_HOST}?"
+    )
+    if len(chains) == 1:
+        arriving = f"There is one chain, {next(iter(chains))!r}: of two entries with the same name a dictionary keeps the last."
+    _reaches(world, _HOST, 8080, _WORLD, arriving)
     _reaches(world, _HOST, 8081, _WORLD, "This port is published at one address. There are two rules: use both.")
     own = "What the host itself sends does not arrive from outside, and the rules in prerouting are not asked. At which hook does it begin?"
     _reaches(host, _HOST, 8080, _HOST, own)
@@ -571,6 +654,43 @@ Exercise(
         """,
             "At which hook does it begin?",
         ),
+        "inverted": (
+            """
+            def port_chains():
+                foreign = "ip daddr 127.0.0.0/8"
+                return {
+                    "prerouting-ports": (
+                        "type nat hook prerouting priority dstnat;",
+                        (f"{foreign} {TO_PORT_AT_ADDRESS}", f"{foreign} {TO_PORT}"),
+                    ),
+                    "output-ports": ("type nat hook output priority -100;", (TO_PORT_AT_ADDRESS, TO_PORT)),
+                }
+        """,
+            "do its rules match what goes to 198.51.100.1",
+        ),
+        "one name for both": (
+            """
+            def port_chains():
+                foreign = "ip daddr != 127.0.0.0/8"
+                return {
+                    "prerouting-ports": ("type nat hook prerouting priority dstnat;", (f"{foreign} {TO_PORT}",)),
+                    "prerouting-ports": ("type nat hook output priority -100;", (TO_PORT_AT_ADDRESS, TO_PORT)),
+                }
+        """,
+            "a dictionary keeps the last",
+        ),
+        "the name of the priority": (
+            """
+            def port_chains():
+                foreign = "ip daddr != 127.0.0.0/8"
+                rules = (f"{foreign} {TO_PORT_AT_ADDRESS}", f"{foreign} {TO_PORT}")
+                return {
+                    "prerouting-ports": ("type nat hook prerouting priority dstnat;", rules),
+                    "output-ports": ("type nat hook output priority dstnat;", (TO_PORT_AT_ADDRESS, TO_PORT)),
+                }
+        """,
+            "write -100",
+        ),
         "input": (
             """
             def port_chains():
@@ -689,8 +809,24 @@ def check_publish(publish):
     if not isinstance(commands, str):
         raise Feedback(f"publish(…) returned {commands!r}. It should return the commands for nft: one text.")
     _apply(host, commands, "the commands")
+    if f"{_SUBNET}.0/24" not in host.rules():
+        raise Feedback(
+            "after publish(…) the rules that were there before are gone, and the boxes no longer reach the world: "
+            "other tables belong to others. Flush and delete nothing that you have not added."
+        )
     gateway = f"{_SUBNET}.1"
-    _published(world, _HOST, _WORLD, "From outside: translate the destination in prerouting.")
+    if world.call(_HOST, 8443) == f"box sees {gateway}":
+        raise Feedback(
+            f"world calls {_HOST}:8443: box sees {gateway}. It should be: box sees {_WORLD}. The call arrives, but its sender "
+            "was changed on the way, and the server would take all callers for one. Masquerade only what comes from "
+            "127.0.0.0/8, and what the box sends to itself."
+        )
+    _published(
+        world,
+        _HOST,
+        _WORLD,
+        f"From outside: translate the destination in prerouting, from port 8443 to {box.address}:80, the arguments.",
+    )
     _published(host, _HOST, (_HOST, gateway), "The host's own packets begin at output, and not at prerouting.")
     _published(
         host,
@@ -823,7 +959,16 @@ Challenge(
         "the port of the text": (_SOLUTION.replace("{outside}", "8080"), "From outside"),
         "all senders": (
             _SOLUTION.replace("ip saddr 127.0.0.0/8 oifname", "oifname"),
-            "It should be: box sees 198.51.100.9",
+            "its sender was changed on the way",
+        ),
+        "empties the host": (
+            _SOLUTION.replace("add table ip mine", "flush ruleset; add table ip mine"),
+            "belong to others",
+        ),
+        "no table": (_without("add table ip mine"), "a chain its table"),
+        "no protocol": (
+            _SOLUTION.replace("tcp dport", "dport"),
+            "add rule ip mine arriving fib daddr type local dport 8443 dnat to 192.168.7.2:80",
         ),
         "prints it": (
             _SOLUTION.replace("return f'''", "print(f'''").replace("        '''\n", "        ''')\n"),

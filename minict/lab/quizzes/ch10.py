@@ -115,17 +115,4 @@ Quiz(
             "Yes: nobody listens there. A runtime leaves such servers out, and takes those that the resolver asks.",
         ),
     ),
-    Question(
-        "`EXPOSE 80` stands in the file from which an image was built. You run the image without further options. Can "
-        "the port be reached from another machine?",
-        wrong(
-            "Yes, at port 80 of the host",
-            "Then two containers of that image could not run. Only -p, or -P, publishes a port.",
-        ),
-        right("No", "Yes, no: EXPOSE is a note in the image. -P reads it, and takes a free port of the host for each."),
-        wrong(
-            "Yes, at a port of the host that the kernel has chosen",
-            "That is what -P does. Without it nothing is published.",
-        ),
-    ),
 )

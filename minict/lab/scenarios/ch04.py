@@ -13,6 +13,7 @@ from minict.runtime import rootfs
 from ..child import run_in_child
 from ..feedback import Feedback
 from ..flag import Flag, prepared_file
+from ..guard import stay_here
 from ..scenario import Scenario
 
 
@@ -27,6 +28,7 @@ class Room:
 
     def enter(self) -> None:
         """Lock this process in: call it in a ``%%child``."""
+        stay_here("flag_room.enter()")
         os.chroot(self.directory)
         os.chdir("/")
 

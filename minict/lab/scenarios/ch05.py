@@ -15,6 +15,7 @@ from .. import host
 from ..child import run_in_child
 from ..feedback import Feedback
 from ..flag import Flag
+from ..guard import stay_here
 from ..scenario import Scenario
 
 
@@ -29,6 +30,7 @@ class Vault:
 
     def enter(self, leave_open: bool = True) -> None:
         """Move in with pivot_root: call it in a ``%%child``."""
+        stay_here("vault.enter()")
         namespaces.unshare(namespaces.CLONE_NEWNS)
         mount.mount(None, "/", None, mount.MS_REC | mount.MS_PRIVATE)
         # The word is on a file system of its own, which is then taken off: what is open leads there, and no further.

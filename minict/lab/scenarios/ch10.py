@@ -16,11 +16,12 @@ from ..feedback import Feedback
 from ..scenario import Scenario
 
 _SHOP = "shop"
+_AS_FOUND = ["127.0.0.53"]  # the name servers in its resolv.conf
 _KINDS = namespaces.CLONE_NEWNS | namespaces.CLONE_NEWNET
 
 
 class Town:
-    """A user-made network, the broken container on it, and the container shop."""
+    """A user-defined network, the broken container on it, and the container shop."""
 
     def __init__(self):
         self.network = f"town-{os.urandom(3).hex()}"
@@ -37,7 +38,7 @@ def start():
     town = Town()
     _towns[id(town.box)] = town
     with open(f"{town.box.root}/etc/resolv.conf", "w") as file:
-        file.write("# This is /run/systemd/resolve/stub-resolv.conf\nnameserver 127.0.0.53\n")
+        file.write(f"# This is /run/systemd/resolve/stub-resolv.conf\nnameserver {_AS_FOUND[0]}\n")
     return town.box
 
 
@@ -67,10 +68,11 @@ def check(box) -> None:
         )
     with open(f"{box.root}/etc/resolv.conf") as file:
         servers = [line.split()[1] for line in file if line.startswith("nameserver ") and len(line.split()) > 1]
-    raise Feedback(
-        f"A program in the container still does not find the name {_SHOP}. It asks the name server at "
-        f"{', '.join(servers) or 'no address'}. Who answers there, and does that one know the containers?"
-    )
+    reason = f"A program in the container still does not find the name {_SHOP}."
+    if servers != _AS_FOUND:  # the learner has changed the file, and so knows that it matters
+        asked = ", ".join(servers) or "no address"
+        reason += f" It asks the name server at {asked}. Who answers there, and does that one know the containers?"
+    raise Feedback(reason)
 
 
 def _find(pid: int) -> str:
@@ -84,7 +86,7 @@ def _find(pid: int) -> str:
 
 
 def repair(box):
-    """Name minict's own name server, which knows the containers of a user-made network."""
+    """Name minict's own name server, which knows the containers of a user-defined network."""
     with open(f"{box.root}/etc/resolv.conf", "w") as file:
         file.write("nameserver 127.0.0.11\n")
 
@@ -111,8 +113,8 @@ Scenario(
     check=check,
     clues=[
         'nameless.exec("cat /etc/resolv.conf") shows whom a program in there asks. Whose address is that?',
-        "To the container, 127.0.0.53 is itself, and nobody listens there. On a user-made network there is somebody "
-        "who knows all names: at which address?",
+        "To the container, 127.0.0.53 is itself, and nobody listens there. On a user-defined network "
+        "something answers that knows all names: at which address?",
         'The file is nameless.root + "/etc/resolv.conf", and the name server that minict runs in there is 127.0.0.11.',
     ],
     solution=repair,

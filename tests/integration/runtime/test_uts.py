@@ -7,6 +7,10 @@ import os
 import pytest
 
 from minict.engine.containers import names
+from minict.engine.containers.store import Record
+from minict.kernel.namespaces import CLONE_NEWUTS, setns
+from minict.kernel.process import sethostname
+from minict.lab.child import run_in_child
 from tests.support.command_line import begin, minict, output, refused, run, wait_until
 
 
@@ -26,6 +30,16 @@ def test_two_containers_share_a_host_name(image, box):
         words = "hostname; cat /etc/hostname; echo $HOSTNAME; grep -c boxer /etc/hosts"
         assert output(image, words, "--uts", f"container:{partner}").split() == ["boxer", "boxer", "boxer", "1"]
     assert output(image, "hostname") != "boxer"
+
+
+def test_a_newcomer_does_not_rename_the_others(image, box):
+    def rename():
+        setns(os.open(f"/proc/{Record.find(box).pid}/ns/uts", os.O_RDONLY), CLONE_NEWUTS)
+        sethostname("renamed")
+
+    run_in_child(rename)
+    assert output(image, "hostname", "--uts", "container:box").split() == ["renamed"]
+    assert minict("exec", "box", "hostname").stdout.split() == ["renamed"]
 
 
 def test_a_partner_of_a_partner_has_the_same_name(image, box):
