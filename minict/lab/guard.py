@@ -168,7 +168,7 @@ def protect_kernel(shell) -> None:
 
 def stay_here(call: str) -> None:
     """Raise the sentence that *call* would move the notebook, if this process is the notebook's own: for functions of
-    the lab that move whoever calls them."""
+    the lab that move their caller."""
     if os.getpid() == notebook:
         raise RuntimeError(_MOVES.format(call=call))
 
