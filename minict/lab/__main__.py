@@ -14,7 +14,7 @@ def main(words: list[str]) -> int:
     """Run the command line *words*; return the exit status."""
     parser = argparse.ArgumentParser("minict lab", description="Open the course in the browser.")
     parser.add_argument(
-        "--reset", metavar="CHAPTER", help="make your copy of a chapter, such as 02, anew, and keep the old one aside"
+        "--reset", metavar="CHAPTER", help="make a new copy of a chapter, such as 02, and keep the old one aside"
     )
     options = parser.parse_args(words)
     if options.reset is None:

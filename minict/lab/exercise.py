@@ -401,7 +401,7 @@ class _Guarded:
             if moved := place and place.left_for():
                 raise Feedback(
                     f"{call_text(self.name, arguments, options)} moved the process that called it: it is in {moved} "
-                    "now. unshare(), setns() and chroot() move their caller, for good: call them in a child."
+                    "now. unshare(), setns() and chroot() move their caller for good: call them in a child."
                 )
 
     def _result(self, value):

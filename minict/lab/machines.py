@@ -6,7 +6,7 @@
     203.0.113.9 ── veth ── 203.0.113.1 · br0 10.99.0.1 ── veth ── 10.99.0.2
 
 :func:`three_machines` makes them.  The host stands for a machine on which containers run, and its bridge for theirs; it
-forwards nothing and has no rules.  The world is a machine on the internet: it knows no way to the private addresses
+forwards nothing and has no rules.  The world is a machine on the internet: it has no route to the private addresses
 behind the host.  Your own machine takes no part: the three go when nothing refers to them any more.
 
 A client's call does not fail by the clock.  It is *silence* when the kernel has sent the first packet a second time,

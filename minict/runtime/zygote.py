@@ -42,7 +42,7 @@ os.register_at_fork(after_in_child=_forget)
 
 
 def clone(birth: births.Birth) -> tuple[int, int]:
-    """Let a zygote clone the container's first process, which is our own child all the same.
+    """Let a zygote clone the container's first process, which is still our own child.
 
     The first call starts a zygote (20 to 40 ms). A birth that joins namespaces gets a zygote for itself alone,
     because there may be no way back from them; and so does one for a process without threads, such as the command line,

@@ -1,7 +1,7 @@
 """How long a container takes, beside runc, crun, bwrap, unshare, podman and docker: ``make bench``.
 
-Measured is wall time, from just before the process is started (or the function called) until it has ended and all
-is removed.  What is measured with what is in contenders.py, and how in measure.py.
+Wall time is measured, from just before the process is started (or the function called) until it has ended and
+everything is removed. contenders.py says what takes part, and measure.py how it is measured.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .report import prepare, print_goals, print_table
 from .world import World
 
 AT_ONCE = 50
-# what should be reached: (who, beside whom, how many times as long at most; None: said for completeness)
+# the goals: (contender, reference, the highest allowed ratio; None: only reported)
 GOALS = [
     ("minict run", "runc run", 0.75),
     ("minict run", "crun run", 1.4),
@@ -46,10 +46,10 @@ def main() -> None:
     parser.add_argument("--json", metavar="FILE", help="also write all samples there, in seconds")
     options = parser.parse_args()
     if min(options.rounds, options.rounds_at_once) < 2:
-        parser.error("one sample is no measurement: at least 2 rounds")
+        parser.error("one sample is not a measurement: use at least 2 rounds")
     if os.geteuid() != 0:
         sys.exit("Containers need root, so type: sudo make bench")
-    os.nice(-20)  # all that is started here inherits it
+    os.nice(-20)  # every process started here inherits it
 
     rounds = Rounds()
     docker = Docker()

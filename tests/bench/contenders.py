@@ -1,4 +1,4 @@
-"""The contenders: how each is called, and, to be fair, what each of them does.
+"""The contenders: how each is called and, for fairness, what each does.
 
 All run ``true`` from the same root file system, without limits. They do not all do the same work: the text beside each
 row says what it leaves out.
@@ -31,7 +31,7 @@ class Program:
             raise Failed(f"there is no {self.words[0]} (make bench installs it)")
 
     def run(self, count: int = 1) -> tuple[float, list[str]]:
-        """Run it *count* times at once; how many seconds that took, and the errors."""
+        """Run it *count* times at once; return the seconds that this took, and the errors."""
         os.truncate(self._errors, 0)
         null = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0)
         actions = [null, (os.POSIX_SPAWN_DUP2, 0, 1), (os.POSIX_SPAWN_DUP2, self._errors, 2)]
@@ -71,7 +71,7 @@ class Call:
         self.does += f" (a Python of {int(status['VmRSS'].split()[0]) >> 10} MB, threads: {status['Threads'].strip()})"
 
     def run(self, count: int = 1) -> tuple[float, list[str]]:
-        """As :meth:`Program.run`.  The time is taken inside: it is the call's."""
+        """As :meth:`Program.run`; the time is that of the calls, measured inside."""
         self._python.stdin.write(f"{count}\n")
         self._python.stdin.flush()
         return tuple(json.loads(self._python.stdout.readline()))
@@ -135,7 +135,8 @@ def all_contenders(world: World, docker: list[str]) -> list:
 
 
 def oci(runtime: str, world: World) -> list[Program]:
-    """runc or crun, by its own default config.json and by the one that minict makes: these have the same features."""
+    """runc or crun, with its own default config.json and with the one that minict makes, which has the same features as
+    minict's."""
 
     def run(bundle: str) -> list[str]:
         return [runtime, "--root", world.path(f"{runtime}-state"), "run", "--bundle", bundle, "{id}"]

@@ -1,7 +1,7 @@
-"""Docker, for the time of a benchmark and in its namespaces, so that the machine itself gets no daemon.
+"""Docker, for the duration of a benchmark and in its namespaces, so that the machine itself gets no daemon.
 
-Debian's package would start one at once, and for good, with a bridge and rules in the machine's own network.  So, where
-Docker is not installed, its packages are fetched and unpacked, and nothing more.
+Debian's package would start one at once and permanently, with a bridge and rules in the machine's own network. So,
+where Docker is not installed, its packages are only downloaded and unpacked.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """``make test-dockerfiles``: the builds of ``tests/support/dockerfile_cases.py`` on Debian's Docker with BuildKit, in
 namespaces of their own.
 
-What is seen there must be what ``tests/data/dockerfile_cases.json`` has; with ``--record`` that is written anew.
+The results must equal ``tests/data/dockerfile_cases.json``; ``--record`` rewrites that file.
 """
 
 from __future__ import annotations

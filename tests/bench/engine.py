@@ -1,9 +1,9 @@
-"""How long a further command and a start in the background take, and what a monitor costs: ``python -m
+"""How long an exec and a start in the background take, and what a monitor costs: ``python -m
 tests.bench.engine``.
 
 * ``exec true`` in a container that runs, beside runc, crun, podman and docker;
 * fifty starts in the background at once, until the last of the commands has come back;
-* the private memory of the process that looks after an idle container, beside podman's conmon;
+* the private memory of the process that monitors an idle container, beside podman's conmon;
 * the 500th start on a user-defined network beside the 10th, and ``rm -f`` of 200 containers with and without a network.
 """
 
@@ -26,13 +26,13 @@ from .world import IMAGE, NAME, World
 AT_ONCE = 50
 GOAL_MEMORY = 12  # MB
 CROWD, FEW = 500, 10  # containers on one network
-GOAL_CROWD = 1.2  # times as long the last start of the crowd may take as one of the first
+GOAL_CROWD = 1.2  # how many times as long the last start of many may take as one of the first
 REMOVED = 200
 GOAL_REMOVED = 1.5  # times as long as without a network
 ASLEEP = ["sleep", "100000"]
-# podman's are for machines that may raise them
+# podman's limits are for machines that may raise them
 LIMITS = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]
-# (who, beside whom, how many times as long at most; None: said for completeness)
+# (contender, reference, the highest allowed ratio; None: only reported)
 GOALS = [("minict exec", f"{peer} exec", None) for peer in ("podman", "docker", "runc", "crun")]
 GOALS_AT_ONCE = [("minict run -d", f"{peer} run -d", None) for peer in ("podman", "docker")]
 
@@ -245,7 +245,7 @@ def main() -> None:
         options.rounds_at_once,
         {each.name: each.does for each in able},
     )
-    print("Private memory of the process that looks after an idle container")
+    print("Private memory of the process that monitors an idle container")
     for name, megabytes in memory.items():
         print(f"  {name:<32}{megabytes:8.1f} MB")
     print("Many containers on one network")

@@ -53,7 +53,7 @@ class Rounds:
 
 
 def calm(patience: float = 0.3) -> bool:
-    """Wait until, twice in a row, nobody but this process wants a processor; False after *patience* seconds.
+    """Wait until, twice in a row, no other process wants a processor; False after *patience* seconds.
 
     It waits 40 ms in any case: the kernel takes a container's network namespace apart after its end, in the
     background.  Source: proc_loadavg(5), the fourth field.

@@ -1,20 +1,20 @@
 """How fast a published port is, beside a bare veth pair: ``python -m tests.bench.ports``.
 
-Four hosts in network namespaces of their own, each with a neighbour and a server that is published as a port of the
-host::
+Four hosts in network namespaces of their own, each with a peer and a server that is published as a port of the host::
 
-    neighbour --- veth --- host --- bridge --- veth --- server
+    peer --- veth --- host --- bridge --- veth --- server
 
-* ``bare``: no bridge, no rule, no port; the server's own address is asked.  The kernel does not look at what passes.
-* ``by hand``: the least rules with which a port is published: what connection tracking and translation cost whoever
-  wants them.
+* ``bare``: no bridge, no rule, no port; the client uses the server's own address. The kernel does not inspect the
+  packets.
+* ``by hand``: the fewest rules with which a port is published: the inherent cost of connection tracking and
+  translation.
 * ``podman``: its default network, where podman runs.
 * ``minict``.
 
-iperf3 measures, over TCP, everybody once in each round, in another order each time: what a connection carries in a
-second, and in a second of processor time of both ends, which others on the machine disturb less.  Sender and receiver
-have a processor each, because it changes everything whether the scheduler puts them on one or two; and Reno decides
-how much is under way, because BBR guesses at the speed of the network, and of this one every time anew.
+iperf3 measures each contender over TCP once per round, in a different order each time: the data that a connection
+carries in a second, and in a second of processor time of both ends, which other load disturbs less. Sender and receiver
+have a processor each, because the result depends on whether the scheduler puts them on one or two; and Reno is the
+congestion control, because BBR estimates the speed of the network, and does so differently each time.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=1, help="how long each is (default: 1)")
     options = parser.parse_args()
     if options.rounds < 2:
-        parser.error("one sample is no measurement: at least 2 rounds")
+        parser.error("one sample is not a measurement: use at least 2 rounds")
     if os.geteuid() != 0:
         sys.exit("Containers need root, so type: sudo python -m tests.bench.ports")
     os.nice(-20)  # all that is started here inherits it
@@ -88,7 +88,7 @@ def bare(processes: list) -> dict:
     serve(processes, server)
     return {
         "from the host, bare veth": (inside(host), SERVER),
-        "from outside, routed": (inside(neighbour(processes, host)), SERVER),
+        "from outside, routed": (inside(peer(processes, host)), SERVER),
     }
 
 
@@ -156,7 +156,7 @@ def published(processes: list, host: int, whose: str) -> dict:
     return {
         f"from the host, {whose}": (inside(host), HOST),
         f"from 127.0.0.1, {whose}": (inside(host), "127.0.0.1"),
-        f"from outside, {whose}": (inside(neighbour(processes, host)), HOST),
+        f"from outside, {whose}": (inside(peer(processes, host)), HOST),
     }
 
 
@@ -171,7 +171,7 @@ def machine(processes: list) -> int:
     return pid
 
 
-def neighbour(processes: list, host: int) -> int:
+def peer(processes: list, host: int) -> int:
     pid = machine(processes)
     plug("outside", HOST, pid, NEIGHBOUR, host)
     return pid
@@ -233,9 +233,9 @@ def gigabits(prefix: list[str], address: str, seconds: int) -> tuple[float, floa
 
 
 def report(found: dict[str, list[tuple[float, float]]], rounds: int) -> None:
-    """The median of a ratio is that of the ratios in each round: what is near in time is equally disturbed.
+    """The median of a ratio is that of the ratios in each round: measurements close in time are disturbed equally.
 
-    The upper quartile is the samples' that were disturbed least.
+    The upper quartile consists of the samples that were disturbed least.
     """
     print(f"{f'TCP, {rounds} rounds':<50}{'median':>8} {'p75':>8} {'best':>8} {'p75, by processor time':>24}   Gbit/s")
     for name, samples in found.items():
@@ -261,8 +261,8 @@ def quartile(samples) -> float:
 
 
 def goals(found: dict) -> list[tuple[str, str, float | None]]:
-    """(who, beside whom, at least): minict beside the bare way, and beside what the kernel's own part of the work
-    leaves."""
+    """(contender, reference, the lowest allowed ratio): minict compared with the bare way, and with the kernel's share
+    of the work."""
     ways = {
         "from the host": "from the host, bare veth",
         "from 127.0.0.1": "from the host, bare veth",

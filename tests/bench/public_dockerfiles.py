@@ -1,7 +1,7 @@
-"""Public Dockerfiles, which are not ours to keep: what of Docker's language occurs in them, and how Docker reads them.
+"""Public Dockerfiles, which this repository may not contain: the features that they use, and how Docker reads them.
 
 ``python -m tests.bench.public_dockerfiles record DIRECTORY`` writes the facts into
-``tests/data/public_dockerfiles.json``: DIRECTORY has a git repository ``OWNER+NAME`` for each that is looked at.
+``tests/data/public_dockerfiles.json``: DIRECTORY has a git repository ``OWNER+NAME`` for each one inspected.
 ``make test-dockerfiles DOCKERFILES=DIRECTORY`` compares how they are read.
 """
 
@@ -21,7 +21,7 @@ from minict.runtime.errors import ContainerError
 RECORD = os.path.join(os.path.dirname(os.path.dirname(__file__)), "data", "public_dockerfiles.json")
 _NAME = re.compile(r"(^|/)(Dockerfile(\.[\w-]+)*|[\w-]+\.Dockerfile)$")
 _NO_DOCKERFILE = (".dockerignore", ".go", ".md", ".template", ".sh", ".j2", ".tmpl", ".in", ".tpl", ".rego")
-# A build of these alone shows how they were read; the others are put off by ONBUILD, whose text the image keeps.
+# A build of only these shows how they were read; ONBUILD defers the others, and the image keeps its text.
 _HARMLESS = tuple("ARG CMD ENTRYPOINT ENV EXPOSE HEALTHCHECK LABEL MAINTAINER SHELL STOPSIGNAL USER VOLUME".split())
 FIELDS = tuple("Env Labels Cmd Entrypoint ExposedPorts Volumes User StopSignal Healthcheck Shell OnBuild".split())
 
@@ -45,7 +45,8 @@ def _output(words: list[str]) -> bytes:
 
 
 def features(data: bytes) -> list[str]:
-    """What of the language occurs in the Dockerfile *data*.  Raises :class:`ContainerError` when it means nothing."""
+    """The features of the language that the Dockerfile *data* uses.  Raises :class:`ContainerError` when it means
+    nothing."""
     source = lexer.read(data)
     recipe = dockerfile.parse(source)
     found = set()
@@ -97,13 +98,13 @@ def _of(each: Instruction) -> set[str]:
 
 
 def facts() -> list[dict]:
-    """What is known of each: ``repository``, ``commit``, ``path``, ``sha256`` and ``features``."""
+    """The facts about each: ``repository``, ``commit``, ``path``, ``sha256`` and ``features``."""
     with open(RECORD, encoding="utf-8") as file:
         return json.load(file)
 
 
 def record(directory: str) -> None:
-    """Write the facts of all that are different, and say which cannot be read."""
+    """Write the facts about all distinct ones, and report those that cannot be read."""
     found, seen, wrong = [], set(), []
     for repository, commit, path, data in files(directory):
         digest = hashlib.sha256(data).hexdigest()
@@ -121,7 +122,7 @@ def record(directory: str) -> None:
 
 
 def reduced(data: bytes) -> bytes:
-    """A Dockerfile of one stage whose image shows how *data* is read: what would do something is put off by ONBUILD.
+    """A Dockerfile of one stage whose image shows how *data* is read: ONBUILD defers every instruction with an effect.
 
     Raises :class:`ContainerError` when it means nothing here.
     """
@@ -167,7 +168,7 @@ def compare(words: list[str], options: tuple, directory: str) -> list[str]:
 
 
 def _read(words: list[str], options: tuple, text: bytes) -> dict:
-    """What the image of the Dockerfile *text* says; nothing when it is refused."""
+    """The configuration of the image of the Dockerfile *text*; nothing if it is refused."""
     environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
     built = subprocess.run(
         [*words, "build", *options, "-t", "read", "-"], input=text, capture_output=True, env=environment

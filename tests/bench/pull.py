@@ -1,7 +1,7 @@
 """How long a pull takes, beside podman and skopeo with umoci: ``python -m tests.bench.pull``, a part of ``make bench``.
 
 The image is a Debian of about 200 MB in five layers, in a docker-registry on loopback.  Each time the store is empty,
-and everything lies in memory: what is measured is the work, and neither a network nor a disk.
+and everything is in memory: this measures the work without a network or a disk.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .world import World
 
 LAYERS = 5
 PACKAGES = ("nginx-light", "perl", "python3-minimal")
-# what should be reached: how many times as long as the faster of the others, at most
+# the goal: the highest allowed ratio to the faster of the others
 GOAL = 0.8
 
 
@@ -34,7 +34,7 @@ class Commands:
         self.name, self.does, self._commands, self._fills = name, does, commands, fills
 
     def run(self, count: int = 1) -> tuple[float, list[str]]:
-        """How many seconds it took, and the errors."""
+        """Return the seconds that it took, and the errors."""
         begin = perf_counter()
         done = [
             subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True) for words in self._commands
@@ -71,8 +71,8 @@ def contenders(world: World, name: str) -> list[Commands]:
 
 
 def split(archive: str, directory: str) -> list[str]:
-    """Cut a tar archive into as many of about the same size as there are to be layers; hard links stay with their
-    first name."""
+    """Split a tar archive into archives of about the same size, one per layer; hard links stay with their first
+    name."""
     size = os.path.getsize(archive)
     paths = [f"{directory}/{number}.tar" for number in range(LAYERS)]
     parts = [tarfile.open(path, "w", format=tarfile.PAX_FORMAT) for path in paths]
@@ -118,13 +118,13 @@ def main() -> None:
         failed = f"   {len(samples.errors)} FAILED: {samples.errors[0]}" if samples.errors else ""
         times = " ".join(f"{seconds:8.2f}" for seconds in (samples.median, samples.quartile, samples.least))
         print(f"  {contender.name:<28}{times}   {contender.does}{failed}")
-    ours, *theirs = (table[each.name] for each in everybody)
+    minict, *others = (table[each.name] for each in everybody)
     ratios = [
-        getattr(ours, word) / min(getattr(each, word) for each in theirs) for word in ("median", "quartile", "least")
+        getattr(minict, word) / min(getattr(each, word) for each in others) for word in ("median", "quartile", "least")
     ]
     print(
         f"\n  {'minict pull / the faster':<28}{' '.join(f'{ratio:8.2f}' for ratio in ratios)}   at most {GOAL}: "
-        f"{'reached' if ratios[0] <= GOAL and not ours.errors else 'not reached'}"
+        f"{'reached' if ratios[0] <= GOAL and not minict.errors else 'not reached'}"
     )
 
 

@@ -46,7 +46,7 @@ class World:
         for directory in ("/run", "/var/lib"):
             self._cover(directory)
         if os.path.ismount(_UNIFIED):
-            # crun refuses a machine with both worlds of cgroups: for all alike, only v1 is left
+            # crun refuses a machine with both cgroup versions: so all contenders see only v1
             k.umount2(_UNIFIED, k.MNT_DETACH)
             k.mount("bench", _UNIFIED, "tmpfs")
         for variable, name in (("MINICT_ROOT", "data"), ("MINICT_RUN", "state")):
@@ -62,7 +62,7 @@ class World:
         with open("/proc/self/mounts") as file:
             mounts = [line.split() for line in file]
         hierarchies = [point for _, point, kind, *_ in mounts if kind.startswith("cgroup")]
-        # what the last containers were looked after by may still be on its way out
+        # the monitors of the last containers may still be ending
         host.remove_cgroups(
             [
                 f"{hierarchy}/{name}"
@@ -73,7 +73,7 @@ class World:
         )
 
     def _cover(self, directory: str) -> None:
-        """Lay a layer of our own over *directory*: what podman keeps there, whatever its options say, stays in it."""
+        """Mount an overlay on *directory*: it takes what podman writes there in spite of its options."""
         upper, work = (self.path(directory.strip("/").replace("/", "-") + suffix) for suffix in ("-upper", "-work"))
         os.mkdir(upper, 0o755)
         os.mkdir(work)

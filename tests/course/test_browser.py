@@ -1,4 +1,4 @@
-"""The course as a learner has it: in JupyterLab, in a browser, with a mouse and a keyboard."""
+"""The course as a learner uses it: in JupyterLab, in a browser, with a mouse and a keyboard."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_nothing_that_a_cell_forks_can_hang_the_kernel(lab, tmp_path):
             "pid = os.fork()  # both go on\nif pid:\n    _ = os.waitpid(pid, 0)",
             "if os.fork() == 0:\n    raise ValueError('oh dear')\n_ = os.wait()",
             "if os.fork() == 0:\n    while True: pass  # and the parent waits for it\n_ = os.wait()",
-            "%%child --timeout 1\nwhile True: pass  # in a child that is looked after",
+            "%%child --timeout 1\nwhile True: pass  # in a supervised child",
             "kernel = os.getpid()\nkernel, 6 * 7",
         )
     )
@@ -114,7 +114,7 @@ def test_nothing_that_a_cell_forks_can_hang_the_kernel(lab, tmp_path):
     page.menu("Kernel", "Interrupt Kernel")
     endless.shows("KeyboardInterrupt")
     survives()
-    watched = page.cell("looked after")
+    watched = page.cell("supervised child")
     watched.run()
     watched.shows("ChildError: the child was still running after 1 s and was killed")
     survives()
@@ -122,7 +122,7 @@ def test_nothing_that_a_cell_forks_can_hang_the_kernel(lab, tmp_path):
 
 @pytest.fixture
 def course(tmp_path, tiny):
-    """The address of chapter 02 as `make lab` opens it: a copy, below the checkout and gone with the test."""
+    """The address of chapter 02 as `make lab` opens it: a copy below the checkout, which the test removes."""
     os.makedirs(f"{ROOT}/work", exist_ok=True)
     work = tempfile.mkdtemp(prefix="test-", dir=f"{ROOT}/work")
     environment = {**os.environ, "HOME": str(tmp_path / "home"), "MINICT_WORK": work, "PYTHONPATH": ROOT}
@@ -168,7 +168,7 @@ def test_a_copy_spoils_nothing_its_map_is_links_and_its_quiz_knows_when_the_kern
                  quiz => getComputedStyle(quiz, '::after').content.includes('run this cell again'))"""
         )
         page.wait_until_idle()
-        # opened again with another kernel: what was saved stands in for what needs the old one
+        # opened again with another kernel: saved outputs replace those that need the old one
         page.tab.evaluate("async () => { await window.jupyterapp.shell.currentWidget.context.save(); }")
         page.tab.evaluate("async () => { await window.jupyterapp.shell.currentWidget.sessionContext.shutdown(); }")
         page.tab.close()

@@ -54,7 +54,7 @@ from IPython.display import HTML, display
 print("before")
 display(HTML("<b>bold</b>"))
 print("after")""").outputs
-    # words may come in one piece or in several
+    # output may come in one piece or in several
     assert [kind for kind, _ in groupby(output.output_type for output in outputs)] == [
         "stream",
         "display_data",
@@ -165,7 +165,7 @@ def test_moving_the_kernel_itself_is_refused(kernel):
 
 @pytest.mark.parametrize("where", ["minict.kernel.process", "socket"])
 def test_the_machine_is_not_renamed(kernel, where):
-    """The guard is tried with the machine's own name, so that nothing is lost where it fails."""
+    """The guard is tested with the machine's own name, so that a failure does no harm."""
     rename = f"import os; from {where} import sethostname; sethostname(os.uname().nodename)"
     for cell in (rename, f"%%child\n{rename}", f"%%child\nimport os; os.chroot('/usr')\n{rename}"):
         words = kernel.run(cell)

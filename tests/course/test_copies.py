@@ -1,4 +1,4 @@
-"""The learner's own copies of the chapters: without outputs, kept across updates, made anew on demand."""
+"""The learner's own copies of the chapters: without outputs, kept across updates, recreated on demand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The escape of chapters 04 and 05: it leaves a chroot, is the same in both, and its picture tells what happened."""
+"""The escape of chapters 04 and 05: it leaves a chroot, is the same in both, and its picture shows what happened."""
 
 from __future__ import annotations
 

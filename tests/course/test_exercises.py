@@ -1,4 +1,4 @@
-"""Every exercise of the course: untouched, solved, and answered wrongly in all the ways that are known."""
+"""Every exercise of the course: untouched, solved, and answered with each known mistake."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _GENERIC = {  # wrong answers to anything, and what the feedback should say
     "sleeps": ("import time; time.sleep(60)", "gave no answer within"),
     "forks and falls through": ("import os; os.fork()", "a child process that you forked came back"),
     "ends the caller": ("import os; os._exit(0)", "never came back"),
-    "prints for ever": ("while True: print('again')", "gave no answer within"),
+    "prints forever": ("while True: print('again')", "gave no answer within"),
     "becomes another program": ("import os; os.execv('/bin/true', ['true'])", "never came back"),
     "kills the caller": ("import os; os.kill(os.getpid(), 9)", "killed by SIGKILL"),
 }
@@ -65,7 +65,7 @@ class TestEvery:
     @pytest.mark.parametrize("mistake", _GENERIC)
     def test_answers_that_are_wrong_everywhere(self, id, mistake):
         body, phrase = _GENERIC[mistake]
-        seconds = 1 if mistake in ("sleeps", "prints for ever") else None
+        seconds = 1 if mistake in ("sleeps", "prints forever") else None
         if id in _NEVER_RETURN and phrase in ("never came back", "killed by SIGKILL"):
             phrase = "before the command did anything"
         state, feedback = answer(ALL[id], f"def {ALL[id].name}(*arguments, **options):\n    {body}\n", seconds)
@@ -173,7 +173,7 @@ def test_a_reason_is_given_once_and_only_when_true(id, source, words):
 
 
 def test_no_signal_of_an_answer_reaches_another_process():
-    """In the answer's own pid namespace ``kill(-1)`` means nobody; outside it would be this very test."""
+    """In the answer's own pid namespace ``kill(-1)`` reaches no process; outside it would kill this test."""
     state, _ = answer(ALL["init-1"], "def reap(pid):\n    os.kill(-1, 9)\n    return os.wait()[1]\n")
     assert state == "failing"
     seen = "def reap(pid):\n    raise ValueError(sorted(int(n) for n in os.listdir('/proc') if n.isdigit())[:3])\n"
@@ -186,7 +186,7 @@ def test_endless_printing_keeps_its_verdict():
 
 
 def test_a_child_that_falls_through_is_always_seen():
-    """However slowly it comes: the check waits until the child has ended, or come out."""
+    """However slow it is: the check waits until the child has ended, or has returned."""
     late = "def reap(pid):\n    if os.fork() == 0:\n        for _ in range(3_000_000): pass\n"
     for _ in range(3):
         assert "a child process that you forked came back" in answer(ALL["init-1"], late)[1]
@@ -311,7 +311,7 @@ def test_progress_is_kept_for_other_notebooks(monkeypatch, tmp_path):
 
 
 def test_another_notebooks_container_survives_a_check(tiny):
-    """What is started elsewhere while an answer is judged is not the answer's."""
+    """A container started elsewhere while an answer is judged does not belong to the answer."""
     import threading
 
     import minict

@@ -1,4 +1,5 @@
-"""What notebooks show: the proof of no trace, pictures, quizzes, sources; and how long it takes to have them."""
+"""What notebooks show: the proof that nothing is left, pictures, quizzes, sources; and how long loading the lab
+takes."""
 
 from __future__ import annotations
 
@@ -81,7 +82,7 @@ def test_a_control_group_is_named_and_one_that_is_frozen_goes():
 
 
 def test_an_orphan_still_counts():
-    """It is nobody's descendant any more, but it has inherited a mark."""
+    """It is no longer a descendant of the notebook, but it has inherited a mark."""
     before = host.snapshot()
     os.environ["MINICT_STARTED_BY"] = str(os.getpid())
     process = subprocess.run("setsid sleep 61 > /dev/null 2>&1 & echo $!", shell=True, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""Chapter 01's pictures: they show what is so, and leave nobody behind."""
+"""Chapter 01's pictures: they show the truth, and leave no process behind."""
 
 from __future__ import annotations
 

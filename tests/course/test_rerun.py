@@ -1,4 +1,4 @@
-"""A cell that starts a container can be run again, as a learner does all the time."""
+"""A cell that starts a container can be run again, as learners do all the time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_a_cell_that_runs_again_stops_its_previous_container(tiny):
         )
         assert kernel.run("print(again('one'), again('one'), len(api.running), box.status)") == "True True 1 running\n"
         other = kernel.run("again('another')")
-        assert "the name 'box' is in use" in other, "another cell is another wish"
+        assert "the name 'box' is in use" in other, "another cell is another request"
         assert (
             kernel.run("print(len(api.running), box.status); box.stop(timeout=0); print(len(api.running))")
             == "1 running\n0\n"

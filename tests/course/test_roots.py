@@ -1,4 +1,4 @@
-"""The pictures of chapter 05 show what the kernel has done, and nothing of what they did stays."""
+"""The pictures of chapter 05 show what the kernel has done, and leave nothing behind."""
 
 from __future__ import annotations
 

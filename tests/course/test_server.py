@@ -1,4 +1,4 @@
-"""The last step of ``make lab``, and the first sentence that somebody sees who is not root."""
+"""The last step of ``make lab``, and the first message that an ordinary user sees."""
 
 from __future__ import annotations
 

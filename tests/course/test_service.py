@@ -1,8 +1,7 @@
-"""JupyterLab as a service: an ordinary user's, with kernels that are root's, as vagrant/provision.sh lays it out.
+"""JupyterLab as a service: run by an ordinary user, with kernels run by root, as vagrant/provision.sh sets it up.
 
-The machine is this one, seen through an overlay: what provision.sh installs goes into memory, and is gone with the
-test. There is no systemd in it, so the test does what the unit says: the same user, variables, capabilities and
-command.
+The machine is this one, seen through an overlay: what provision.sh installs goes into memory, and disappears with the
+test. It has no systemd, so the test does what the unit does: the same user, variables, capabilities and command.
 """
 
 from __future__ import annotations
@@ -89,7 +88,7 @@ class Machine:
         self.life.wait()
 
     def words(self, *command: str, **variables: str) -> list[str]:
-        """The words that run *command* in it, with these *variables* and none of ours."""
+        """The command line that runs *command* in it, with only these *variables*."""
         settings = [f"{name}={value}" for name, value in {"PATH": PATH, "LANG": "C.UTF-8", **variables}.items()]
         return [
             "nsenter",
@@ -111,7 +110,7 @@ class Machine:
         return self.do("sh", "/course/vagrant/provision.sh", *steps, MINICT_USER=USER, **variables)
 
     def path(self, path: str) -> str:
-        """Where we find what is *path* in it."""
+        """The path on the host of the machine's *path*."""
         return f"/proc/{self.pid}/root{self.directory}/root{path}"
 
     def read(self, path: str) -> str:
@@ -119,7 +118,7 @@ class Machine:
             return file.read()
 
     def files(self) -> dict[str, tuple]:
-        """What has been written so far: path to owner, mode, size and time, of all that lies in the overlays."""
+        """The files written so far, all those in the overlays: path to owner, mode, size and time."""
         found = {}
         for side in ("root-upper", "opt-upper"):
             for place, _, names in os.walk(f"/proc/{self.pid}/root{self.directory}/{side}"):

@@ -1,9 +1,8 @@
-"""Every notebook as three learners leave it: who skips the exercises, who solves them all, who gets them all wrong.
+"""Every notebook as three learners leave it: one skips the exercises, one solves them all, one gets them all wrong.
 
-The first is the committed notebook itself, and nbval runs that cell by cell.  Here are the other two, and who takes
-the short path: each runs to its last cell without an error that was not announced, and leaves nothing on the host.
-Where all is solved, the learner's own functions make the containers, and everything below shows what the committed
-notebook shows.
+The first is the committed notebook itself, and nbval runs that cell by cell.  These tests cover the other two, and the
+short path: each runs to its last cell without an unannounced error, and leaves nothing on the host. With all exercises
+solved, the learner's own functions make the containers, and everything below shows what the committed notebook shows.
 """
 
 from __future__ import annotations
@@ -95,7 +94,8 @@ def test_the_short_path_runs_alone(name, tiny):
 
 @pytest.mark.parametrize("name", [name for name in PATHS if name >= "03"])  # the others give containers names
 def test_each_cell_can_be_run_twice(name, tiny):
-    """Also where no front end sends the ids of cells, and so nothing stops the containers of the time before."""
+    """Also without a front end that sends the ids of cells, so that nothing stops the containers of the previous
+    run."""
     page = Page(PATHS[name])
     cells = [cell for cell in page.code for _ in range(2)]
     for cell, outputs in zip(cells, run(page, {}, cells)):

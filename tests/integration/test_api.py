@@ -163,7 +163,7 @@ def test_a_container_in_the_background_is_looked_at_and_stopped(image):
         assert web.stats()
         assert web.stop() == 5
         assert web.logs() == "begun\nended\n" and web.status == "ended"
-        assert web.stop() is None, "twice is no error"
+        assert web.stop() is None, "a second stop is not an error"
         with pytest.raises(minict.ContainerError, match="web has ended"):
             _ = web.pid
 
@@ -184,7 +184,7 @@ def test_a_container_is_seen_from_outside_piece_by_piece(image):
     with minict.run(image, "sleep 1000", detach=True, user="1000", cap_drop=["ALL"]) as web:
         assert web.exec("hostname -i").output.strip() == web.address
         assert web.capabilities == []
-    assert web.address is None, "it has been given back"
+    assert web.address is None, "its address is released"
     assert prune() == ["network bridge"]
     for question in ("root", "capabilities"):
         with pytest.raises(minict.ContainerError, match="has ended"):
@@ -438,7 +438,7 @@ def test_a_learners_mistake_is_an_error_and_no_damage(image, monkeypatch):
 
 
 def test_in_a_thread_that_ends_the_container_goes_on(image):
-    """The kernel's signal at a parent's death means the parent's thread: it must not be one of the pool."""
+    """The kernel's signal at a parent's death refers to the parent's thread, which must not be one of the pool."""
 
     def child():  # a new process, so that the zygote is made by the very thread
         made = []

@@ -15,7 +15,7 @@ from tests.support.registry_server import Layout, RegistryServer, tool
 
 
 def type_(*words: str) -> str:
-    """Type ``minict WORDS…``, which must succeed; what it wrote."""
+    """Run ``minict WORDS…``, which must succeed; return its output."""
     done = minict(*words)
     assert done.returncode == 0, done
     return done.stdout.strip()
@@ -70,7 +70,7 @@ def wait_until_in_another_network(pid: int) -> None:
 
 
 def fetch(url: str, there: list[str] = ()) -> str | None:
-    """The page at *url*, or None when nobody answers; *there*: from another machine."""
+    """The page at *url*, or None without an answer; *there*: from another machine."""
     done = subprocess.run(
         [*there, "timeout", "5", "busybox", "wget", "-q", "-O", "-", url], capture_output=True, text=True
     )

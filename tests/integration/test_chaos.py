@@ -1,7 +1,7 @@
-"""Two hundred random operations by eight processes at once, and then all is as whoever looks would expect.
+"""Two hundred random operations by eight processes at once, after which everything is consistent.
 
-The operations and the few names that they fight for are drawn from a seed.  Most of them fail, because somebody else
-was faster; each must say so in a sentence, and none may leave a half-made thing behind.
+The operations and the few names that they fight for are drawn from a seed.  Most of them fail, because another process
+was faster; each must report that in a sentence, and none may leave anything incomplete behind.
 """
 
 from __future__ import annotations
@@ -68,9 +68,9 @@ def operation(dice: random.Random, image: str) -> list[str]:
 
 
 def begin_all(seed: int, image: str, killed: bool) -> list[str]:
-    """Let eight people type their operations, one after the other; what went wrong, a line each.
+    """Let eight processes run their operations, one after the other; return what went wrong, a line each.
 
-    *killed*: every fifth command is killed after a moment, and what it then leaves is nobody's fault.
+    *killed*: every fifth command is killed after a moment, and may leave something behind.
     """
     wrong, done = [], []
 
@@ -101,18 +101,18 @@ def begin_all(seed: int, image: str, killed: bool) -> list[str]:
         thread.start()
     for thread in threads:
         thread.join()
-    return wrong + ["most have failed: this is no test"] * (sum(done) < len(done) / 5)
+    return wrong + ["most have failed: this does not test anything"] * (sum(done) < len(done) / 5)
 
 
 def complain(words: list[str], status: int, error: str) -> str | None:
-    """What is wrong with the end of a command, if anything: a failure must be told in sentences, and nothing else
-    be."""
-    if re.search("Traceback|mistake of minict's|Error:|Errno", error):
+    """What is wrong with the end of a command, if anything: a failure must be reported in sentences, without other
+    output."""
+    if re.search("Traceback|internal error|Error:|Errno", error):
         return error.strip()
     if status < 0 or (status not in (0, 1) and status < 125):
         return f"exit status {status}: {error.strip()}"
     if status in (1, 125) and not error.startswith("minict: "):
-        return f"exit status {status} without a word: {error.strip()!r}"
+        return f"exit status {status} without a message: {error.strip()!r}"
     return None
 
 
@@ -137,7 +137,7 @@ def test_two_hundred_operations_at_once(image, seed, killed):
 
 
 def clean_up() -> None:
-    """By the commands that a person has for it."""
+    """Clean up with the commands that users have for it."""
     for _ in range(2):
         if ids := minict("ps", "-a", "-q").stdout.split():
             minict("rm", "-f", "-v", *ids)

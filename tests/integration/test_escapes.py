@@ -1,8 +1,8 @@
-"""Containers that try the known ways out: each is shown to work where nothing stops it, as far as that is safe, and
-then to fail.
+"""Containers that try the known escapes: each is shown to work where nothing stops it, as far as that is safe, and then
+to fail.
 
-The attacks are real ones, in attacks.c, and in the words of a shell.  "Where nothing stops it" is this test's own
-mount and network namespace, or a container that was given the one power that the attack needs.
+The attacks are real, in attacks.c and in shell scripts.  "Where nothing stops it" is this test's own
+mount and network namespace, or a container with the one capability that the attack needs.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def attacks(tmp_path_factory) -> str:
 
 @pytest.fixture
 def attack(image, attacks):
-    """``attack(NAME, …)``: what the attack says in a container with the default settings, or with *flags* besides."""
+    """``attack(NAME, …)``: the output of the attack in a container with the default settings, or with additional
+    *flags*."""
 
     def inside(*words: str, flags: list[str] = (), **options) -> str:
         done = run(image, "/attacks", *words, flags=["-v", f"{attacks}:/attacks:ro", *flags], **options)
@@ -52,7 +53,7 @@ def attack(image, attacks):
 
 
 def outside(program: str, *words: str) -> str:
-    """What an attack says with all rights of the host's root, in namespaces where it harms nobody."""
+    """The output of an attack with all rights of the host's root, in namespaces where it does no harm."""
     words = ["unshare", "--mount", "--uts", "--ipc", "--net", "--propagation", "private", program, *words]
     return subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=True).stdout.strip()
 
@@ -62,7 +63,7 @@ def outside(program: str, *words: str) -> str:
 # What is not refused by EPERM: clone3 "is not there", because a filter can't look at its arguments and libraries then
 # take clone.
 OTHERWISE = {"clone3_user": "ENOSYS", "be_more_important": "EACCES", "escape_the_oom_killer": "EACCES"}
-# Those for which a machine that is itself a container may lack the right.
+# Attacks for which a machine that is itself a container may lack the right.
 NEEDS = {"open_more_files": "CAP_SYS_RESOURCE", "escape_the_oom_killer": "CAP_SYS_RESOURCE"}
 
 
@@ -77,7 +78,7 @@ def test_calls_that_reach_past_the_container_are_refused(attacks, attack):
 
 
 def test_the_same_calls_are_open_to_the_hosts_root(attacks):
-    """Else the test above would say nothing: these answers come from behind the door."""
+    """Otherwise the test above would prove nothing: these are the results without the filter."""
     ours = capabilities.names(capget()[0])
     locked = [
         name
@@ -88,7 +89,7 @@ def test_the_same_calls_are_open_to_the_hosts_root(attacks):
 
 
 def test_one_capability_opens_the_door(attack):
-    """It is the missing capability, and the filter that goes by it, that stop these."""
+    """These are stopped by the missing capability, and by the filter rules that depend on it."""
     assert attack("mount_proc", "mount_sysfs", "unshare_mount", flags=["--cap-add", "SYS_ADMIN"]).split("\n") == [
         "mount_proc worked",
         "mount_sysfs worked",
@@ -194,7 +195,7 @@ def test_a_link_that_changes_while_a_volume_is_mounted_leads_nowhere(image, atta
 
 @pytest.mark.parametrize("place", ["/proc", "/proc/sys", "/proc/1/attr", "/volume/way", "/volume/way/self"])
 def test_no_volume_covers_a_part_of_proc(image, place, tmp_path):
-    """CVE-2019-16884: with files of their own in /proc an image and its volumes could tell us what we shall believe."""
+    """CVE-2019-16884: with files of their own in /proc an image and its volumes could deceive the runtime."""
     (tmp_path / "made-up").mkdir()
     os.symlink("/proc", tmp_path / "way")
     flags = ["-v", f"{tmp_path}:/volume", "-v", f"{tmp_path}/made-up:{place}"]
@@ -213,7 +214,7 @@ def test_no_file_of_the_host_in_proc_and_sys_can_be_written(attack, powers):
     """The whole tree: core_pattern, sysrq-trigger, modprobe, uevent_helper, release_agent, devices.allow and all the
     others.
 
-    What is left is a question and no order: "tell me when the processors are busy" (the kernel's Documentation,
+    The exception only asks for a notification: "tell me when the processors are busy" (the kernel's Documentation,
     psi.rst).
     """
     written = (
@@ -252,14 +253,14 @@ def test_the_agent_of_a_control_group_is_out_of_reach(image):
 
 
 def test_of_all_devices_only_the_harmless_ones_open(attack):
-    """Memory, ports, the kernel's log, disks, consoles, tun: any node can be made, and none but these opened."""
+    """Memory, ports, the kernel's log, disks, consoles, tun: any node can be made, but only these can be opened."""
     harmless = {"c 1:3", "c 1:5", "c 1:7", "c 1:8", "c 1:9", "c 5:0", "c 5:2"}
     assert set(attack("open_devices").splitlines()) <= harmless
     assert set(attack("open_devices", "read", flags=["--cap-add", "ALL"]).splitlines()) <= harmless
 
 
 def test_a_node_that_the_host_can_read_is_dead_inside(image, tmp_path):
-    """The kernel's log, of all nodes the one that can be read everywhere and does no harm."""
+    """The kernel's log, which can be read on every host without harm."""
     mount.mount("none", str(tmp_path), "tmpfs")  # where /tmp is mounted with nodev, no node of the host's works either
     try:
         os.mknod(tmp_path / "log", 0o020600, os.makedev(1, 11))
@@ -278,7 +279,7 @@ def test_a_node_that_the_host_can_read_is_dead_inside(image, tmp_path):
     [*(f"/proc/self/fd/{number}" for number in (0, 3, 5, 7, 9)), "/proc/self/cwd", "/proc/1/root/etc", "/volume/link"],
 )
 def test_a_working_directory_leads_not_through_a_descriptor(image, where, tmp_path):
-    """CVE-2024-21626: a descriptor of a host's directory that somebody forgot to close."""
+    """CVE-2024-21626: a descriptor of a host's directory that was left open."""
     leaked = os.open(tmp_path, os.O_RDONLY)
     os.set_inheritable(leaked, True)
     os.symlink(f"/proc/self/fd/{leaked}", tmp_path / "link")
@@ -318,7 +319,7 @@ def lying_in_wait(image, attacks, *words: str):
 
 
 def test_a_careless_exec_has_its_program_overwritten(image, attacks, tmp_path):
-    """CVE-2019-5736 at work, on a copy of a program that nobody needs."""
+    """CVE-2019-5736 at work, on a disposable copy of a program."""
     victim = str(tmp_path / "victim")
     shutil.copy("/bin/sleep", victim)
     with lying_in_wait(image, attacks, "/", "victim") as box:
@@ -334,7 +335,7 @@ def test_a_careless_exec_has_its_program_overwritten(image, attacks, tmp_path):
 
 
 def enter_carelessly(box, command: list[str]) -> None:
-    """Execute a program of the host in the pid namespace of *box*, with a container's powers."""
+    """Execute a program of the host in the pid namespace of *box*, with a container's capabilities."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -365,7 +366,7 @@ def test_a_process_entering_by_exec_can_be_neither_seen_nor_traced(image, attack
 
 
 def saw_nothing(box) -> None:
-    """End the one who lies in wait: it must have met somebody, and have been refused each time."""
+    """End the lurking process: it must have met at least one process, and have been refused each time."""
     box.kill(15)
     wait_for_words(box, "refused")
     lines = box.logs().split()
@@ -445,7 +446,7 @@ def test_a_program_can_type_into_its_own_terminal(attacks):
         while chunk := os.read(keyboard, 1000):
             said += chunk
     except OSError:
-        pass  # how a terminal says that nobody is at its other end any more
+        pass  # a terminal whose other end is closed
     os.close(keyboard)
     os.waitpid(pid, 0)
     assert b"worked" in said
@@ -457,7 +458,7 @@ def test_a_program_can_type_into_its_own_terminal(attacks):
         ([], "1", ("EPERM", "EIO", "ENOTTY")),
         ([], "2", ("EPERM", "EIO", "ENOTTY")),
         (["-i"], "0", ("EPERM", "EIO", "ENOTTY")),
-        (["-i", "-t"], "0", ("owned", "worked", "EIO")),  # that one is its own: on the other side is the person's
+        (["-i", "-t"], "0", ("owned", "worked", "EIO")),  # its own terminal: the user's is on the other side
     ],
     ids=["output", "error", "input", "its own"],
 )

@@ -1,4 +1,5 @@
-"""What a hostile container can do to the host and to other containers from inside: nothing, and it holds nobody up."""
+"""What a hostile container can do to the host and to other containers from inside: nothing, and it delays no other
+process."""
 
 from __future__ import annotations
 
@@ -86,7 +87,7 @@ def test_a_file_with_a_lease_is_left_alone(tmp_path):
 
 
 def test_what_a_container_writes_to_its_etc_takes_no_memory_of_run(image):
-    """In /run, which is memory, lie the sockets of the whole machine."""
+    """/run is memory, and holds the sockets of the whole machine."""
     minict("run", "-d", "--network", "none", "--name", "box", image, "sleep", "1000")
 
     def taken() -> int:
@@ -206,7 +207,7 @@ int main() {
 
 @pytest.fixture
 def stopper(image, compiled):
-    """A container that stops each new process in it, and whose health is asked for."""
+    """A container with a health check that stops each new process in it."""
     program = compiled("stopper", _STOPPER)
     flags = ["--health-cmd", "true", "--health-interval", "100ms", "--health-timeout", "100ms", "--health-retries", "1"]
     minict("run", "-d", "--network", "none", "--name", "stopper", *flags, "-v", f"{program}:/stop:ro", image, "/stop")
@@ -288,7 +289,7 @@ _WRITE_LEASE = _LEASE.replace("O_RDONLY", "O_RDWR").replace("F_RDLCK", "F_WRLCK"
 
 
 def test_a_lease_is_waited_for_and_not_an_error(image, compiled, tmp_path):
-    """Whoever holds it lets go when the kernel asks, or the kernel takes it."""
+    """The holder releases it when the kernel asks, or the kernel revokes it."""
     source = _WRITE_LEASE.replace("signal(SIGIO, SIG_IGN);", "").replace("for (;;) pause();", "pause(); return 0;")
     lease = compiled("write_lease", source)
     script = "echo content > /file; while :; do /lease; done"

@@ -52,7 +52,7 @@ def inside(script: str, *flags: str, network: str = "none") -> subprocess.Comple
 
 
 def lived(done: subprocess.CompletedProcess) -> bool:
-    """Whether LIFE went as it should, with no more than a word about the image and the cgroups."""
+    """Whether LIFE went as it should, with at most a message about the image and the cgroups."""
     told = [line for line in done.stderr.splitlines() if "creating it from" not in line]
     moved = [line for line in told if "moved the" in line and "processes of this container's root cgroup" in line]
     assert (done.returncode, done.stdout.split()) == (0, LIVED), done.stderr
@@ -83,7 +83,7 @@ def test_in_a_privileged_container_of_podman(image, podman, tmp_path):
 
 
 def unshared(script: str) -> subprocess.CompletedProcess:
-    """What the shell *script* says in namespaces of its own: no container, but a root who sees the host's files.
+    """What the shell *script* says in namespaces of its own: not a container, but root with the host's files.
 
     With cgroup v2 it is in a group of its own, as a service of systemd is, without the ``unshare`` that waits for it.
     """
@@ -102,7 +102,7 @@ def unshared(script: str) -> subprocess.CompletedProcess:
 def test_in_namespaces_of_unshare():
     v2 = cgroup.mode() == "v2"
     assert lived(unshared("umount /sys/fs/cgroup; mount -t cgroup2 c /sys/fs/cgroup;" * v2 + LIFE))
-    if v2:  # what unshare leaves mounted is the host's tree, in which nobody in the namespace may move a process
+    if v2:  # what unshare leaves mounted is the host's tree, in which no process of the namespace may move another
         done = unshared(f"{INNER} run --rm --network none tiny true")
         assert done.returncode == 125 and "lie outside of this cgroup namespace: umount /sys/fs/cgroup" in done.stderr
 
@@ -164,7 +164,7 @@ def test_a_data_directory_on_an_overlay_is_copied_and_the_remedy_is_named(image)
 
 
 def test_in_a_chroot(tiny, tmp_path):
-    """A plain directory as root: the place is named by ``run`` and by ``doctor``; bound to itself, it is no problem."""
+    """A plain directory as root: the place is named by ``run`` and by ``doctor``; bound to itself, it works."""
     root = tmp_path / "root"
     binds = "; ".join(
         f"mkdir -p {root}{path}; mount --rbind {path} {root}{path}" for path in [*SYSTEM, "/proc", "/sys"]

@@ -16,7 +16,7 @@ import pytest
 from minict.runtime import paths, terminal
 
 MINICT = [sys.executable, "-m", "minict"]
-PATIENCE = 120  # seconds after which it will never come, also on an emulated processor that many share
+PATIENCE = 120  # seconds after which a wait has failed, even on a busy emulated processor
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +38,8 @@ def bridge():
 def minict_as_nobody(*words: str) -> subprocess.CompletedProcess:
     """Run ``minict WORDS…`` as a user without any rights.
 
-    In a fork of this process, because nobody may be unable to execute a Python, or to read a checkout, in root's home.
+    In a fork of this process, because the user "nobody" may be unable to execute a Python, or to read a checkout, in
+    root's home.
     """
     from minict.engine.cli import main
 
@@ -208,7 +209,7 @@ class Terminal:
         return self.process.returncode
 
     def _drain(self) -> None:
-        """Wait for the end, and keep reading meanwhile: a terminal that nobody reads blocks its writers."""
+        """Wait for the end, and keep reading meanwhile: a terminal without a reader blocks its writers."""
         end = time.monotonic() + PATIENCE
         while self.process.poll() is None:
             assert time.monotonic() < end, f"the command does not end; on the screen: {self.seen!r}"

@@ -1,10 +1,8 @@
-"""What Dockerfiles mean: small builds, each with what is then to be seen in the image.
+"""What Dockerfiles mean: small builds, each with the expected content of the image.
 
 The expectations are in ``tests/data/dockerfile_cases.json``, as they were seen on Debian's Docker 20.10 with BuildKit,
-and
-``make test-dockerfiles`` looks again.  A case with ``expect`` or ``fails`` is about something that only later versions
-do, or that we
-refuse on purpose: *why* says where it was read.
+and ``make test-dockerfiles`` checks them again. A case with ``expect`` or ``fails`` concerns something that only later
+versions do, or that minict refuses on purpose: *why* names the source.
 """
 
 from __future__ import annotations
@@ -19,8 +17,9 @@ class Case:
     """*text*: the Dockerfile.  *files*: the context: texts, ``None`` for a directory, ``("link", TARGET)``, or (text,
     mode).
 
-    *look*: a shell command in the image.  *say*: fields of its configuration.  *options*: of ``build``.  *expect*: what
-    *look* and *say* write, where it was not seen on Docker; *fails*: words of the error, where Docker 20.10 has none;
+    *look*: a shell command in the image.  *say*: fields of its configuration.  *options*: of ``build``.  *expect*: the
+    output of *look* and *say*, where it was not recorded on Docker; *fails*: words of the error, where Docker 20.10 has
+    none;
     *why*.
     *words*: words of our error, where Docker has one too.
     """
@@ -463,7 +462,7 @@ CASES = [
         "FROM tiny\nCOPY --chown=stranger a /x\n",
         _TREE,
         fails=("line 2", "stranger"),
-        why="Docker 20.10 takes root without a word; later versions refuse",
+        why="Docker 20.10 silently takes root; later versions refuse",
     ),
     Case(
         "copy-chmod",

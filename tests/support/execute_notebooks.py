@@ -1,6 +1,6 @@
 """Run notebooks from first to last cell, and save what they show: ``make notebooks``.
 
-The same notebook gives the same file, byte for byte, whoever runs it: no times, no widget state, no metadata of the
+The same notebook gives the same file, byte for byte, on every machine: no times, no widget state, no metadata of the
 machine.  It runs in the same world of its own as the tests (see :mod:`tests.support.world`), so that nbval finds again
 what is committed.  A notebook that fails is not saved.
 

@@ -18,14 +18,14 @@ from minict.runtime import paths
 
 
 def contradictions() -> list[str]:
-    """Find what does not fit together on this host. No command may be running meanwhile."""
+    """Find contradictions on this host. No command may be running meanwhile."""
     containers = [inspect.container(record) for record in records()]
     alive = [each for each in containers if each["State"]["Running"]]
     return [
         *untrue(),
         *names(containers),
         *addresses(alive),
-        *neighbours(alive),
+        *connections(alive),
         *published_ports(alive),
         *mounts(),
         *groups(alive),
@@ -43,7 +43,7 @@ def untrue() -> list[str]:
         if (told in ("running", "paused")) != (pid is not None and os.path.exists(f"/proc/{pid}")):
             wrong.append(f"{record.name} is said to be {told}; its process: {pid}")
         if told in ("running", "paused", "restarting") and not record.monitor:
-            wrong.append(f"{record.name} is {told}, and nobody looks after it")
+            wrong.append(f"{record.name} is {told}, and has no monitor")
     return wrong
 
 
@@ -80,7 +80,7 @@ def addresses(alive: list[dict]) -> list[str]:
     return wrong
 
 
-def neighbours(alive: list[dict]) -> list[str]:
+def connections(alive: list[dict]) -> list[str]:
     """A container must be on the networks of its options, its /etc/hosts must have its own addresses, and its DNS
     server must find the running containers on its user-defined networks and no others."""
     wrong = []
@@ -90,9 +90,9 @@ def neighbours(alive: list[dict]) -> list[str]:
             "container:"
         ):
             continue
-        wished = options.names_of_networks(Record.load(each["Id"]).settings_object().network)
-        if sorted(told) != sorted(wished):
-            wrong.append(f"{each['Name']} wishes the networks {wished}, and is on {list(told)}")
+        wanted = options.names_of_networks(Record.load(each["Id"]).settings_object().network)
+        if sorted(told) != sorted(wanted):
+            wrong.append(f"{each['Name']} should be on the networks {wanted}, and is on {list(told)}")
         own = {place["IPAddress"] for place in told.values()}
         with open(f"{paths.container_data(each['Id'])}/hosts") as file:
             lines = file.read().partition("minict:\n")[2].partition("# end")[0].splitlines()
@@ -143,7 +143,7 @@ def monitors(alive: list[dict]) -> list[str]:
     waiting = {record.monitor for record in records() if record.status == "restarting"}
     monitors = [pid for pid in host.descendants(table, os.getpid()) if table[pid].name == "minict-monitor"]
     return [
-        f"the monitor {pid} looks after nobody"
+        f"the monitor {pid} has no container"
         for pid in monitors
         if table[pid].state != "Z"
         and pid not in waiting

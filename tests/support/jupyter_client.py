@@ -64,7 +64,7 @@ class Remote:
     def receive(stream: websocket.WebSocket, end: float):
         """The next message of *stream*, when it comes before *end* (of time.monotonic).  Raises TimeoutError.
 
-        The library's own recv() would wait for ever: the server's ping, every 30 seconds, begins its time anew.
+        The library's own recv() would wait forever: the server's ping, every 30 seconds, restarts its timeout.
         """
         while (left := end - time.monotonic()) > 0:
             stream.settimeout(left)
@@ -139,7 +139,8 @@ class Kernel:
                 "allow_stdin": False,
             },
         )
-        while self._next(number)[0] != "stream":  # to be busy is not enough: an interrupt would come before the code
+        # the status "busy" is not enough: an interrupt would come before the code
+        while self._next(number)[0] != "stream":
             pass
         return number
 

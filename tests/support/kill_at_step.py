@@ -56,10 +56,10 @@ def typed(*words: str) -> int:
 
 
 class Doomed:
-    """``minict WORDS…`` that stops at the *step* of its process *who*, or without one at none: then ``points`` has all
-    of them.
+    """``minict WORDS…`` that stops at the *step* of its process *who*; without a step it does not stop, and ``points``
+    has all steps.
 
-    A point is a list: the step's id, what is about to happen and where, and the pid of who is there.
+    A point is a list: the step's id, what is about to happen and where, and the pid of the process.
     """
 
     def __init__(self, who: str, step: str | None, *words: str):
@@ -71,7 +71,7 @@ class Doomed:
             os.close(self._go)
             live(say, go, who, step, list(words))
 
-        self._there = set(left_behind())  # somebody else's, such as a registry
+        self._there = set(left_behind())  # another test's processes, such as a registry
         self.pid, self.status, self._who = fork(work), None, who
         for fd in (say, go):
             os.close(fd)
@@ -83,10 +83,10 @@ class Doomed:
         """Kill the process at the step, and no other, with SIGKILL. Then let the processes continue that were stopped
         with it."""
         if self.points:
-            # a container's child knows of itself only that it is process 1
+            # a container's child only knows that it is process 1
             (pid,) = alive(self.pid) if self._who == "child" else [int(self.points[0][2])]
             os.kill(pid, signal.SIGKILL)
-            while begin_time(pid):  # only when it is gone, so are its locks
+            while begin_time(pid):  # its locks are released only when it has ended
                 time.sleep(0.001)
         self.end()
 

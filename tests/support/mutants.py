@@ -1,7 +1,6 @@
 """How sharp are the checks?  Every reference solution with one small fault in it, given as an answer.
 
-``python -m tests.support.mutants [ID…]`` tells which of these answers a check takes for right.  Some are: they change
-nothing that matters.
+``python -m tests.support.mutants [ID…]`` lists the mutants that pass a check.  Some do: their change has no effect.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """A small internet of real network namespaces.
 
 Each test has a "host" of its own: the test's process moves into a new network namespace and back.
-Behind a veth pair lies the "world", a machine that knows no way to the containers' private
-addresses.  Connections are made by sockets that are opened inside a namespace; ``ip``, ``nft`` and
-``iptables`` are the witnesses.
+Behind a veth pair lies the "world", a machine without a route to the containers' private addresses.  Connections are
+made by sockets that are opened inside a namespace; ``ip``, ``nft`` and ``iptables`` are the witnesses.
 """
 
 from __future__ import annotations
@@ -127,7 +126,7 @@ def _reach_by_udp(client, server, there: tuple[str, int], inside: tuple[str, int
         words, source = listener.recvfrom(100)
         listener.sendto(words + b" welcome", source)
         answer, answering = sender.recvfrom(100)
-        assert (answer, answering) == (b"hello welcome", there)  # the client must not see who else answered
+        assert (answer, answering) == (b"hello welcome", there)  # the client must not see another address
     return source[0]
 
 
@@ -176,7 +175,7 @@ def world(host):
     machine.sh("ip", "address", "add", f"{WORLD}/24", "dev", "eth0")
     machine.sh("ip", "link", "set", "eth0", "up")
     machine.sh("ip", "link", "set", "lo", "up")
-    for _ in range(200):  # the kernel notes a little later that the cable has two ends
+    for _ in range(200):  # the kernel notices a little later that the cable has two ends
         if " UP " in sh("ip", "-br", "link", "show", "uplink0"):
             break
         time.sleep(0.01)

@@ -1,6 +1,6 @@
 """The rules for a committed notebook.  Each is a function that gets a :class:`Page` and tells what is wrong, in words.
 
-nbval alone would pass a notebook that was never executed, and one whose exercises nobody can solve any more.
+nbval alone would pass a notebook that was never executed, and one whose exercises have become impossible to solve.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ LARGEST = 1_500_000  # bytes
 
 
 class Page:
-    """A notebook with what the rules ask about it."""
+    """A notebook, with the properties that the rules check."""
 
     def __init__(self, path: str, notebook: nbformat.NotebookNode | None = None):
         self.path, self.name = path, os.path.basename(path)
@@ -317,7 +317,7 @@ def no_word_before_its_explanation(page):
 def opening_and_closing(page):
     title = page.headings()[0] if page.headings() else ""
     if not title.endswith("?"):
-        yield f"its title is no question: {title!r}"
+        yield f"its title is not a question: {title!r}"
     for words in OPENING:
         if words not in page.text:
             yield f"its opening lacks: {words}"

@@ -32,7 +32,7 @@ class Runtime:
         return subprocess.run([*self.words, *words], **{**settings, "cwd": self.bundle.path, **options})
 
     def do(self, *words: str, **options) -> str:
-        """The output of a call that must succeed, and have nothing to complain about."""
+        """The output of a call that must succeed without an error message."""
         done = self(*words, **options)
         assert (done.returncode, done.stderr or "") == (0, ""), done
         return done.stdout or ""

@@ -13,8 +13,8 @@ from minict.kernel import mount
 
 @pytest.fixture
 def podman(tmp_path):
-    """Calls podman, whose storage is in memory, and so is what it keeps in /var/lib and /run whatever its options
-    say.  It must succeed, and the result is its output; without *check*, the result is that of subprocess.run."""
+    """Calls podman with its storage in memory, as are the files that it keeps in /var/lib and /run regardless of its
+    options.  It must succeed, and the result is its output; without *check*, the result is that of subprocess.run."""
     mounted = [
         directory for directory in ("/var/lib/containers", "/run/containers", "/run/libpod") if os.path.isdir(directory)
     ]

@@ -8,12 +8,12 @@ Its fixtures are there for every test::
         minict("pull", registry.name("app"))                             # 127.0.0.1:PORT/app
 
 ``debian("nginx-light")`` is the root file system of a Debian with these packages, as a tar archive, made by mmdebstrap
-and kept in ~/.cache/minict for a week.  To make it takes the machine's network: ``with host_network(): …``, from
+and kept in ~/.cache/minict for a week.  Making it needs the machine's network: ``with host_network(): …``, from
 conftest.
 
 :class:`RegistryServer` takes passwords, tokens, TLS, and the address of a registry of which it is a cache;
-:class:`TokenServer` hands out tokens that it accepts.  :class:`Wire` is a way to a server that is slow, counts bytes
-and breaks; :class:`Hostile` is a server that answers whatever a test wants.
+:class:`TokenServer` hands out tokens that it accepts.  :class:`Wire` is a slow connection to a server that counts bytes
+and breaks; :class:`Hostile` is a server that gives any answer that a test needs.
 """
 
 from __future__ import annotations
@@ -327,7 +327,7 @@ class TokenServer:
         self._server.server_close()
 
     def config(self) -> dict:
-        """What docker-registry has to know."""
+        """The settings for docker-registry."""
         return {"realm": self.url, "service": "tests", "issuer": "tests", "rootcertbundle": self.certificate}
 
     def answer(self, request) -> None:
@@ -346,7 +346,8 @@ class TokenServer:
         request.wfile.write(body)
 
     def token(self, user: str, scopes: list[str]) -> str:
-        """A JSON Web Token (RFC 7519): everybody may read what is public, and who has the password all."""
+        """A JSON Web Token (RFC 7519): all clients may read public repositories, and clients with the password
+        everything."""
         access = []
         for scope in scopes:
             kind, name, actions = scope.split(":")

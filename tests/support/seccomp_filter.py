@@ -1,4 +1,4 @@
-"""A filter of system calls that lets mount(2) fail: how a kernel without overlayfs answers."""
+"""A system call filter that makes mount(2) fail, as on a kernel without overlayfs."""
 
 from __future__ import annotations
 

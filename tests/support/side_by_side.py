@@ -84,7 +84,7 @@ def run(command: list[str], tests: tuple[list[str], list[str]]) -> int:
         return subprocess.call([*command, *tests[0]])
     began = time.monotonic()
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as took1, tempfile.TemporaryFile() as took2:
-        # files without a name: nothing of them stays, however this process ends
+        # files without a name: nothing is left of them, however this process ends
         lists = [f"/proc/{os.getpid()}/fd/{file.fileno()}" for file in (took1, took2)]
         environments = [{**os.environ, "MINICT_TEST_SECONDS": path} for path in lists]
         second = subprocess.Popen([*command, *tests[1]], env=environments[1], stdout=output, stderr=output)

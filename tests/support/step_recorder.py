@@ -68,16 +68,16 @@ ONLY_LOOK = {
         "wait_for_carrier",
     ),
 }
-# Where a forked process begins that has a name of its own here.
+# The functions in which forked processes begin, and the names of these processes.
 BEGINNINGS = {("daemonize.py", "_go_away"): "monitor", ("workerpool.py", "_work"): "worker"}
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 SOURCE = os.path.dirname(minict.__file__) + "/"
 
 
 class Steps:
-    """The steps of a *who*: all are written to the descriptor *said*, or, if one is *wanted*, that one alone.
+    """The steps of the process *who*: all are written to the descriptor *said*, or only the *wanted* one.
 
-    Whoever comes to that one then waits for the end of file of *go*.
+    The process that reaches the wanted step then waits for the end of file of *go*.
     """
 
     def __init__(self, said: int, go: int, who: str, wanted: str | None):
@@ -88,7 +88,7 @@ class Steps:
         self.begun = False  # nothing has been taken before the first directory, lock or pipe
 
     def step(self, what: str, frame) -> None:
-        """Come to a step of whoever this process is; *frame* is where."""
+        """Reach a step of this process; *frame* is the place."""
         if os.getpid() != self.pid or self.am != self.who or what in ONLY_LOOK:
             return
         lines, what = self.lines(frame), re.sub(r"\b[0-9a-f]{12,64}\b", "ID", what)
@@ -110,8 +110,7 @@ class Steps:
         return found
 
     def become(self, who: str) -> None:
-        """This process, which was just forked, is *who*.  When that is nobody whose steps count, it lets go of the
-        pipes."""
+        """This process, which was just forked, is *who*. If its steps do not count, it closes the pipes."""
         if self.pid != os.getpid():
             self.am, self.pid, self.passed = who, os.getpid(), Counter()
             if who != self.who:
@@ -163,7 +162,8 @@ def live(said: int, go: int, who: str, wanted: str | None, words: list[str]) -> 
             super().__call__(step)
 
     def close_others(first: int, last: int = 0xFFFFFFFF, flags: int = 0) -> None:
-        """Whoever closes all that is not needed leaves our two pipes open, unless it is for the command's execve."""
+        """A function that closes all other descriptors must leave our two pipes open, except before the command's
+        execve."""
         if flags:
             return close_range(first, last, flags)
         for begin, end in zip((first, *(fd + 1 for fd in steps.pipes)), (*(fd - 1 for fd in steps.pipes), last)):

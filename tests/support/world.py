@@ -1,4 +1,4 @@
-"""What every test stands on: a mount and a network namespace of its own, fresh names, and the proof that nothing is
+"""The environment of every test: a mount and a network namespace of its own, fresh names, and the proof that nothing is
 left.
 
 The whole session, with the kernels of the notebooks that nbval runs in it, lives in new mount and network
@@ -36,7 +36,7 @@ from minict.runtime import locks  # noqa: E402
 
 TINY = "tiny"  # the default image: a shell and the usual small tools, made from the host's own files
 _PREFIX = "minict-test-"
-_PATIENCE = 30  # seconds in which a slow machine, too, has taken apart what a test has left
+_PATIENCE = 30  # seconds in which even a slow machine has removed what a test has left
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 
 
@@ -48,7 +48,7 @@ def _enter_own_world() -> str:
 
     Namespaces belong to threads: this runs while pytest loads, in the main thread, before there is another.
     """
-    # who starts us in the background lets us ignore it: so would all that we start
+    # a caller that starts us in the background makes us ignore it, and our children would inherit that
     signal.signal(signal.SIGINT, signal.default_int_handler)
     global _machines_network
     _machines_network = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
@@ -73,7 +73,7 @@ def _enter_own_world() -> str:
     os.environ["MINICT_RUN"] = f"{world}/run"
     os.environ["MINICT_ROOT"] = f"{world}/data"
     os.environ["MINICT_CGROUP"] = name
-    os.environ.setdefault("CI", "1")  # a learner's progress is theirs: no test writes to it
+    os.environ.setdefault("CI", "1")  # no test writes to the user's own progress
     return world
 
 
@@ -99,7 +99,7 @@ def _file_system(path: str) -> str:
 def _remove_dead_worlds() -> None:
     """Remove what an earlier session left behind when it was killed: its mounts died with it, the rest did not.
 
-    A session is dead when nobody holds its lock.  Its pid would say nothing of a session in another pid namespace.
+    A session is dead if no process holds its lock. Its pid says nothing about a session in another pid namespace.
     """
     points = [m["point"] for m in host.mount_table() if m["type"] in ("cgroup", "cgroup2")]
     for name in os.listdir(tempfile.gettempdir()):
@@ -149,7 +149,7 @@ def no_trace():
 def _bury_orphans() -> None:
     """Wait for the zombies that this process inherited, as the machine's pid 1 would have done.
 
-    A zombie of its own process group is a child of the test that nobody waited for: that one stays, and is reported.
+    A zombie of its own process group is a child that the test did not wait for: it stays, and is reported.
     """
     for pid, entry in host.process_table().items():
         if entry.parent == os.getpid() and entry.state == "Z" and entry.group != os.getpgrp():
@@ -212,8 +212,8 @@ def _prepare_kernels() -> None:
     """Give the kernels that nbval starts what a learner's kernel has.
 
     * the image ``tiny``, which ``make lab`` makes for a learner;
-    * no PYTEST_CURRENT_TEST: ipykernel takes it as a wish not to catch what is written to descriptors 1 and 2,
-      and the words of a cell such as ``!ls`` would be lost.
+    * no PYTEST_CURRENT_TEST: with it, ipykernel does not capture descriptors 1 and 2, and the output of a cell such as
+      ``!ls`` would be lost.
     """
     import nbval.kernel
 

@@ -20,7 +20,7 @@ SOURCE = re.compile(
     r"|(config|config-linux|runtime|features)\.md|OCI [a-z]+-spec"
     r"|RFC \d+|POSIX|moby|runc|Docker's documentation"
 )
-# The exceptions of the rule: they do not do what a document describes.
+# Exceptions to the rule: they do not do what a document describes.
 WITHOUT = {"minict/runtime/spec.py": "the fields of config.json, which the module's docstring says"}
 
 

@@ -1,4 +1,4 @@
-"""Imports point one way, lab -> engine -> oci -> runtime -> kernel, and the way to a container loads nothing slow."""
+"""Imports point one way, lab -> engine -> oci -> runtime -> kernel, and a start of a container loads no slow module."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_kernel_runtime_and_oci_import_nothing_slow_at_once():
 
 
 def test_the_walk_sees_what_it_should():
-    """The rules above would pass if nothing were found: some imports that are known to be there."""
+    """The rules above would pass if the walk found nothing: these imports are known to exist."""
     assert "minict.kernel.syscall" in imports("minict.kernel.mount", MODULES["minict.kernel.mount"])
     assert "minict.kernel.mount" in imports("minict.runtime.rootfs", MODULES["minict.runtime.rootfs"])
     assert "minict.lab.exercise" in imports(

@@ -1,4 +1,4 @@
-"""What the Vagrantfile asks Vagrant for: who can reach a machine, and what may happen to a learner's notebooks."""
+"""The Vagrantfile's settings: which hosts can reach a machine, and that a learner's notebooks are safe."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VAGRANTFILE = os.path.join(ROOT, "vagrant", "Vagrantfile")
 
 
 def read(notes, **variables: str) -> list[dict]:
-    """What the Vagrantfile asks for, with these settings and its notes in the directory *notes*."""
+    """The Vagrantfile's result for these settings, with its notes in the directory *notes*."""
     done = subprocess.run(
         ["ruby", f"{ROOT}/tests/support/vagrantfile.rb", VAGRANTFILE],
         text=True,

@@ -97,7 +97,7 @@ def test_the_printed_address_is_chapter_00_and_it_runs_to_its_end(address, tmp_p
 
 
 def errors(cells: list[dict]) -> list[tuple[int, str]]:
-    """Where an exception is shown, and which: some cells are there for that."""
+    """The exceptions shown, by cell: some cells are meant to raise."""
     return [
         (cell["execution_count"], output["ename"])
         for cell in cells
@@ -151,7 +151,7 @@ def test_a_kernel_that_takes_all_memory_dies_alone(lab):
     other.end()
 
 
-if not ADDRESS:  # else it is somebody's machine, and not ours to restart
+if not ADDRESS:  # otherwise the machine belongs to the caller, and must not be restarted
 
     def test_saved_work_survives_a_restart(machine, lab):
         notebook = lab("GET", f"contents/{CHAPTER}")

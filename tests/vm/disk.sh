@@ -1,5 +1,5 @@
-# What the guests of qemu.sh and uml.sh have in common: the disk, what goes in with the command, and what comes out.
-# To be read after vagrant/machine.sh.
+# Shared by the guests of qemu.sh and uml.sh: the disk, the input of a command, and its results.
+# Source it after vagrant/machine.sh.
 
 TESTER=$PROJECT/tests/vm
 
@@ -14,7 +14,7 @@ test_disk() {
     flock 9
     [ -e "$image/disk.img" ] || make_image "$image" 8G MINICT_WITH_TESTS=1 MINICT_IMAGE=
     touch "$image"
-    find "$CACHE" -maxdepth 1 -name 'test-*' -mtime +7 -exec rm -rf {} + # nobody has used those for a week
+    find "$CACHE" -maxdepth 1 -name 'test-*' -mtime +7 -exec rm -rf {} + # unused for a week
     exec 9>&-
 }
 
@@ -33,7 +33,7 @@ prepare_run() {
     truncate -s 64K "$run/out"
 }
 
-# end_run CONSOLE...: exit with the command's status; where there is none, the guest has died, and the end of its
+# end_run CONSOLE...: exit with the command's status; without one the guest has crashed, and the end of its
 # console is shown.
 end_run() {
     local status

@@ -1,4 +1,4 @@
-# What the guest of the tests does, in both machines, of qemu.sh and of uml.sh: read by /sbin/minict-guest on its disk,
+# What the guest of the tests does, in the machines of qemu.sh and of uml.sh: read by /sbin/minict-guest on its disk,
 # as pid 1, or as a service of systemd.  /run/guest has, beside this file:
 #
 #   devices   sets $output, the console for the command's output, and $result, the disk for its exit status
@@ -6,7 +6,7 @@
 
 . /run/guest/devices
 
-# Mounts, control groups and a network as systemd lays them out, in a tenth of the time.
+# Mounts, control groups and a network as systemd sets them up, in a tenth of the time.
 lay_out() {
     mkdir -p /dev/pts /dev/shm /dev/mqueue
     mount -t devpts -o nosuid,noexec,gid=5,mode=620,ptmxmode=666 devpts /dev/pts
@@ -36,17 +36,17 @@ if [ $$ = 1 ]; then
     enter='echo 0 > /sys/fs/cgroup/user.slice/session.scope/cgroup.procs'
 fi
 
-rm -rf /course # of a machine with systemd
+rm -rf /course # left by a machine with systemd
 mv /run/course /course
 cd /course
 stty -F "$output" raw -echo
-mkfifo /run/output # the command shall write to a pipe and not to a terminal: no colours, no pagers
+mkfifo /run/output # the command must write to a pipe and not to a terminal: no colours, no pagers
 cat /run/output > "$output" & relay=$!
 # in the background, so that this shell reaps orphans meanwhile, as pid 1 has to
 setsid sh -c "$enter; exec bash /run/guest/command" > /run/output 2>&1 < /dev/null &
 wait $!
 echo $? > "$result"
-(sleep 3; kill $relay) 2> /dev/null & # something that the command left behind may hold the pipe for ever
+(sleep 3; kill $relay) 2> /dev/null & # a process left by the command may hold the pipe forever
 wait $relay
 sync
 busybox poweroff -f

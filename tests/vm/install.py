@@ -1,4 +1,4 @@
-"""Each make target on a fresh system: does it install all that it needs?
+"""Each make target on a fresh system installs all that it needs.
 
 For each release there is a root of the smallest kind that apt can live in, with make, and for each target a fresh copy
 of it.  There the target's installation step runs, with the network of this machine, and then, without a network, what
@@ -40,7 +40,7 @@ TARGETS = {
     "notebooks": ".venv/bin/python -m tests.support.execute_notebooks",
 }
 
-# The root is an overlay of the fresh one.  Containers need file systems that are none: an overlay can't lie on another.
+# The root is an overlay of the fresh one.  Containers need other file systems: an overlay can't lie on another.
 ENTER = """
 set -e
 mount --make-rprivate /

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Execute notebooks on cgroup v2, in a guest (uml.sh), and save them here with what they show there.
+# Execute notebooks on cgroup v2, in a guest (uml.sh), and save them here with the guest's outputs.
 #
 #   tests/vm/notebooks.sh NOTEBOOK...     paths below this checkout, such as notebooks/08-cgroups.ipynb
 #
 # `python -m tests.support.execute_notebooks` calls it for a notebook with cells that are tagged cgroup-v2, on a machine
-# that has another version.  What the guest writes is thrown away with it, and all that comes out is its output: so that
-# output is an archive of the notebooks, or, when a cell fails, what the guest has to say about it.
+# that has another version.  The guest's files are discarded with it, and only its output is left: an archive of the
+# notebooks or, if a cell fails, the error.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

@@ -5,27 +5,27 @@
 #   tests/vm/uml.sh COMMAND...            for example:  tests/vm/uml.sh python -m pytest tests/unit
 #   tests/vm/uml.sh                       only make its kernel and disk, and check them
 #
-# As qemu.sh it runs the command in a copy of this checkout, streams its output, and has its exit status.  124: it did
-# not end in time.  125: the guest died.  126: its kernel can't be made here, and a line says why.
+# Like qemu.sh, it runs the command in a copy of this checkout, streams its output, and has its exit status.  124: it
+# did not end in time.  125: the guest died.  126: its kernel can't be made here, and a line says why.
 #
 #   MINICT_VM_TIMEOUT  seconds that the command may take          (3600)
 #   MINICT_VM_MEMORY   of the guest, in MiB                       (2048)
 #   MINICT_VM_CPUS     of the guest                               (as many as here, at most 4)
 #   MINICT_VM_CACHE    where the kernel and the disk are kept     (~/.cache/minict)
-#   MINICT_UML_KERNEL  a kernel to take instead of our own        (kernel/make.sh makes one)
+#   MINICT_UML_KERNEL  a kernel to use instead of our own        (kernel/make.sh makes one)
 #
-# It needs no KVM and no setting of this machine: each process of the guest is a process here, whose system calls are
+# It needs neither KVM nor settings of this machine: each process of the guest is a process here, whose system calls are
 # caught and answered by the guest's kernel, which is a process, too.  So tests take 2 to 3 times as long as on the
 # machine itself, where QEMU's emulation takes 12 times.  What it lacks: huge pages, a network beyond loopback, speed
 # enough for a browser.
 #
-# How it works, and why so:
+# How it works, and why:
 #   * The kernel is our own (kernel/config), since those in Debian's user-mode-linux have neither nftables for `inet`
 #     and `ip`, nor cpuset, PSI and a second processor; and they have hostfs, by which root in the guest reaches this
 #     machine's files.
-#   * The disk is the one of qemu.sh.  What a run writes goes to a copy-on-write file, and is thrown away with it.
+#   * The disk is the one of qemu.sh.  A run writes to a copy-on-write file, which is discarded.
 #   * The guest's kernel and processes are in a pid and a mount namespace of their own, as the user nobody: when this
-#     script ends, however it ends, nothing of them stays.
+#     script ends, however it ends, they end too.
 set -euo pipefail
 . "$(dirname "$0")/../../vagrant/machine.sh"
 . "$PROJECT/tests/vm/disk.sh"
@@ -35,7 +35,7 @@ main() {
     [ $# = 0 ] || boot "$@"
 }
 
-# Set $kernel and $image.  A kernel that we have made must prove itself once; one that does not is not taken again.
+# Set $kernel and $image. A kernel that we have made must pass a check once; one that fails is not used again.
 find_kernel() {
     while :; do
         kernel=$("$TESTER/kernel/make.sh" "$CACHE/uml") || exit 126
@@ -44,7 +44,7 @@ find_kernel() {
         if (MINICT_VM_TIMEOUT=120 boot sh tests/vm/kernel/check.sh) > "$kernel.check" 2>&1; then
             touch "$kernel.checked"
         else
-            say "$(basename "$kernel") can't be taken: $(grep . "$kernel.check" | tail -n 1)"
+            say "$(basename "$kernel") can't be used: $(grep . "$kernel.check" | tail -n 1)"
             touch "$kernel.failed"
             rm "$kernel"
         fi
@@ -68,8 +68,8 @@ boot() {
     exec {console}> "$run/console"
 
     # pid 1 of the namespaces waits until the kernel has ended, and is killed with this script.  In them $run is /mnt,
-    # since nobody may not come to a TMPDIR of root's.  PDEATHSIG is lost when the user changes: so it is set after
-    # that, too.
+    # because the user nobody may not enter root's TMPDIR. A change of user clears PDEATHSIG, so it is set again
+    # afterwards.
     # shellcheck disable=SC2016 # the inner shell's variables
     setpriv --pdeathsig KILL timeout --foreground --signal=KILL "$seconds" \
         setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc --propagation private \
@@ -93,7 +93,7 @@ boot() {
     end_run "$run/early" "$run/console"
 }
 
-# Where the guest's memory is, as a file that has no name: in memory, where there is place for it.
+# The directory for the guest's memory, an unnamed file: in memory, if there is room.
 memory_folder() {
     if [ "$(df --output=avail --block-size=1M /dev/shm 2> /dev/null | tail -n 1)" -gt "$1" ]; then
         echo /dev/shm

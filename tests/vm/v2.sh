@@ -3,20 +3,20 @@
 #
 #   tests/vm/v2.sh [TEST...]              by default the tests of control groups, and every notebook
 #
-# The guests are User Mode Linux (uml.sh), or QEMU (qemu.sh) where that can't be had.  The exit status is pytest's.
+# The guests are User Mode Linux (uml.sh), or QEMU (qemu.sh) where UML is unavailable.  The exit status is pytest's.
 #
 #   MINICT_VM_TIMEOUT  seconds that the tests may take            (3600; emulated ones ten times as many)
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-# Set $machine to the script that runs a guest, and $patience to how much longer than on this machine a test may take
-# there.
+# Set $machine to the script that runs a guest, and $patience to the factor by which tests may be slower than on this
+# machine.
 choose_machine() {
     local status=0
     machine=tests/vm/uml.sh patience=3
     $machine || status=$?
     [ $status = 126 ] || return $status
-    echo "test-v2: no User Mode Linux here, for the reason above: QEMU steps in, and takes longer" >&2
+    echo "test-v2: User Mode Linux is unavailable, for the reason above: using QEMU, which takes longer" >&2
     machine=tests/vm/qemu.sh patience=12
     MINICT_WITH_VM=1 sh vagrant/provision.sh system_packages
     $machine

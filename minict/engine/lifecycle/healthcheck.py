@@ -54,7 +54,7 @@ class Health:
         self._write()
 
     def timeout(self) -> float:
-        """Milliseconds until the next check is due, or the one that is under way has taken too long."""
+        """Milliseconds until the next check is due, or the check in progress has taken too long."""
         due = self._deadline if self.fd >= 0 else self.next
         return min(max(0.0, due - time.monotonic()), _LONGEST_POLL) * 1000
 

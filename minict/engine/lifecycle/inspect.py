@@ -73,7 +73,7 @@ def container(record: Record, *, size: bool = False) -> dict:
 
 
 def image_of(record: Record) -> Image | None:
-    """The container's image; None when its file is gone or damaged: the rest is shown all the same."""
+    """The container's image; None if its file is missing or damaged: the rest is still shown."""
     try:
         return Image.load(record.image, record.image_name)
     except ContainerError:

@@ -226,7 +226,7 @@ def row(record: Record, *, whole: bool = False) -> dict:
 
 
 def image_name(record: Record, whole: bool = False) -> str:
-    """The image as it was asked for, while that name still means this image; otherwise its id."""
+    """The image as requested, while that name still means this image; otherwise its id."""
     from minict.engine.distribution.reference import full_name
     from minict.engine.images.store import name_file
 

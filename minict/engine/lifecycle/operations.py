@@ -279,6 +279,6 @@ def stop_signal(record: Record) -> int:
 
     try:
         config = Image.load(record.image).config
-    except ContainerError:  # the image is damaged, and the container has to end all the same
+    except ContainerError:  # the image is damaged, but the container must still end
         config = {}
     return policies.stop_signal(record.settings_object(), config)

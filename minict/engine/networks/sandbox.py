@@ -197,7 +197,7 @@ class Sandbox:
             raise ContainerError(f"--network {self.mode}: the container has just ended") from None
 
 
-# ---- what is known of it -----------------------------------------------------------------------------------------
+# ---- from its recorded state -----------------------------------------------------------------------------------------
 
 
 # ---- services of this process ------------------------------------------------------------------------------------

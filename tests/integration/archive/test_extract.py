@@ -1,4 +1,4 @@
-"""Archives: all that an honest one holds is kept, and nothing that a hostile one orders happens outside."""
+"""Archives: the content of an honest one is kept completely, and a hostile one changes nothing outside."""
 
 from __future__ import annotations
 
@@ -467,7 +467,7 @@ def test_overlayfs_sees_what_the_layers_say(tmp_path):
 
 
 def test_a_fresh_interpreter_needs_no_module_after_chroot(tmp_path, target, everything):
-    """The target has no library: were anything imported late, it would not be found."""
+    """The target has no library: a late import would fail."""
     with open(tmp_path / "a.tar", "wb") as archive:
         diff.pack(str(everything), archive)
     code = (
@@ -511,7 +511,8 @@ print("extracted, as if nobody had said anything")
 
 
 def test_sigterm_during_the_fork_is_not_swallowed(tmp_path):
-    """Python ignores what is raised in its hooks around a fork, and prints it: seen when one layer of several failed."""
+    """Python prints and ignores exceptions in its hooks around a fork, which happened when one layer of several
+    failed."""
     told = subprocess.run(
         [sys.executable, "-c", SIGTERM_IN_A_HOOK, str(tmp_path)],
         input=archive_of(file("note", b"x" * 100)),

@@ -1,4 +1,4 @@
-"""Every archive of a stranger is read by one reader, whose memory and time the archive does not choose."""
+"""Every foreign archive is read by one reader, with limits on its memory and time."""
 
 from __future__ import annotations
 

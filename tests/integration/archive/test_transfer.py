@@ -18,7 +18,7 @@ from tests.support.command_line import PATIENCE, minict, refused, wait_until
 
 @pytest.fixture(params=["stopped", "running"])
 def container(image, request):
-    """A container that has been made, or that runs."""
+    """A created container, or a running one."""
     name = f"copy-{request.param}"
     assert minict("create", "--network", "none", "--name", name, image, "sleep", "1000").returncode == 0
     if request.param == "running":
@@ -207,7 +207,7 @@ def test_everything_of_a_file_is_kept(container, tmp_path):
     os.utime(source, ns=(987_654_321,) * 2)
     cp(source, f"{container}:/kept")
     assert minict("cp", "-a", f"{container}:/kept", str(tmp_path / "back")).returncode == 0
-    os.unlink(source / "null")  # a device of a container is none of the host
+    os.unlink(source / "null")  # a container's device is not made on the host
     os.utime(source, ns=(987_654_321,) * 2)
     assert tree(tmp_path / "back") == tree(source)
     for name in ("", *tree(source)):
@@ -372,7 +372,7 @@ def test_an_id_is_the_one_that_the_container_knows(image, tmp_path):
 
 
 def test_links_of_a_container_lead_nowhere_outside(container, tmp_path):
-    """What is a path of the host means the container's own path, for the source and for the destination."""
+    """A host path in a link means the path in the container, for the source and for the destination."""
     (tmp_path / "secret").write_text("of the host")
     (tmp_path / "file").write_text("sent")
     trap = tmp_path / "trap"
@@ -398,7 +398,7 @@ def test_links_of_a_container_lead_nowhere_outside(container, tmp_path):
         "secret",
         "trap",
     ]
-    # now the container has a directory of that very name: it is taken, and not ours
+    # now the container has a directory of the same name: it is used, and not the host's
     os.makedirs(tmp_path / "same/name")
     inner = io.BytesIO()
     with tarfile.open(mode="w", fileobj=inner) as tar:
@@ -411,7 +411,7 @@ def test_links_of_a_container_lead_nowhere_outside(container, tmp_path):
 
 
 def test_a_container_that_swaps_a_directory_and_a_link_gains_nothing(image, tmp_path):
-    """CVE-2018-15664: while cp is under way, the container lets a directory and a link to the host's take turns."""
+    """CVE-2018-15664: while cp runs, the container keeps exchanging a directory and a link to the host's."""
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "secret").write_text("of the host")
@@ -439,9 +439,9 @@ def test_a_container_that_swaps_a_directory_and_a_link_gains_nothing(image, tmp_
 
 
 def test_no_library_of_a_container_is_loaded(running, tmp_path):
-    """CVE-2019-14271: who has entered a container's root must open nothing there but what is to be copied.
+    """CVE-2019-14271: a process that has entered a container's root may open only the files to copy.
 
-    The system calls of the children after pivot_root are looked at: each file that they open is named by the test.
+    The test checks the children's system calls after pivot_root: it names each file that they may open.
     """
     make_tree(tmp_path / "source")
     for words in (
@@ -509,7 +509,7 @@ def test_a_stopped_container_can_be_started_afterwards(image, tmp_path):
 
 @pytest.mark.parametrize("delay", [0.2, 0.35])
 def test_a_copy_may_be_killed(container, tmp_path, delay):
-    """Its children go with it, nothing stays mounted, and the next one does it all."""
+    """Its children end with it, nothing stays mounted, and the next copy succeeds."""
     (tmp_path / "big").mkdir()
     for number in range(20):
         (tmp_path / f"big/{number}").write_bytes(os.urandom(1 << 20))

@@ -1,4 +1,4 @@
-"""``minict build``: recipes done for real, and a cache that is right."""
+"""``minict build``: real builds, and a correct cache."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def place(tmp_path):
 
 
 def built(place, text: str, *flags: str, name: str = "made") -> str:
-    """Build *text* in *place*; what was said."""
+    """Build *text* in *place*; return the output."""
     (place / "Dockerfile").write_text(text)
     done = minict("build", "--network", "none", "-t", name, *flags, str(place))
     assert done.returncode == 0, done

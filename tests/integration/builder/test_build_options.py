@@ -365,7 +365,7 @@ def test_ended_by_a_signal_it_leaves_no_container(place, number):
     one = begin("build", "--network", "none", "--iidfile", str(file), str(place))
     while "begun" not in one.stdout.readline():
         pass
-    while "begun" not in one.stdout.readline():  # the command itself, and not the line that names it
+    while "begun" not in one.stdout.readline():  # the command's own process, and not one that only names it
         pass
     one.send_signal(number)
     one.communicate(timeout=PATIENCE)

@@ -26,7 +26,7 @@ def nothing_is_left():
 
 
 def in_own_mounts(prepare, *words: str, **options) -> subprocess.CompletedProcess:
-    """Type ``minict WORDS…`` in a mount namespace of its own, after *prepare* has changed something in it."""
+    """Run ``minict WORDS…`` in a mount namespace of its own, after *prepare* has changed something in it."""
 
     def own():
         namespaces.unshare(namespaces.CLONE_NEWNS)
@@ -170,7 +170,7 @@ def test_the_empty_command_is_not_found(image):
 
 
 def elf(machine: int, interpreter: bytes = b"") -> bytes:
-    """A program of one instruction's size: only its head matters here.  Source: elf(5)."""
+    """A program with a single instruction: only its header matters here.  Source: elf(5)."""
     segments = [struct.pack("<IIQQQQQQ", 1, 5, 0, 0x400000, 0x400000, 0x1000, 0x1000, 0x1000)]
     if interpreter:
         segments.insert(
@@ -312,13 +312,13 @@ def test_a_read_only_disk_is_a_sentence(image):
     "errno,words", [(19, ["overlay"]), (22, ["overlay"])], ids=["not in the kernel", "not on this file system"]
 )
 def test_a_kernel_without_overlayfs_is_a_sentence(image, errno, words):
-    """A real refusal by the kernel: a filter lets mount(2) fail as it does without the module.
+    """A real refusal by the kernel: a filter makes mount(2) fail as it does without the module.
 
     A filter sees no strings, and so not the type; but an overlay is mounted with options and without MS_… flags.
     """
     from tests.support.seccomp_filter import fail_mount_without_flags
 
-    assert overlay.usable()  # it was there until now: else the image is copied
+    assert overlay.usable()  # overlayfs worked until now: otherwise the image is copied
     refused(run(image, "true", preexec_fn=lambda: fail_mount_without_flags(errno)), *words)
 
 
@@ -425,7 +425,7 @@ def test_too_few_descriptors_are_an_error_and_leave_no_partial_container(image):
                 results.append(str(error))
             finally:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
-        prune()  # what could not be given back without a descriptor
+        prune()  # what could not be released without a descriptor
         return [results[-1], containers()]
 
     assert forked(starved) == [0, []]

@@ -1,4 +1,4 @@
-"""A container is the same whatever the caller's shell has set for its own processes."""
+"""A container does not depend on process attributes that the caller's shell has set."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHOW = (
 
 
 def hostile() -> None:
-    """What some caller's shell has set."""
+    """Attributes that a caller's shell may have set."""
     os.umask(0o077)
     os.nice(7)
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})

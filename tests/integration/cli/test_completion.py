@@ -1,4 +1,4 @@
-"""The tabulator key, pressed in real shells."""
+"""The Tab key, pressed in real shells."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PREPARE = {
 
 @pytest.fixture
 def programs(tmp_path) -> dict:
-    """The environment of a person who has minict and mini-docker on the path."""
+    """An environment with minict and mini-docker on the path."""
     for name in ("minict", "mini-docker"):
         file = tmp_path / name
         file.write_text(f"#!/bin/sh\nexec '{sys.executable}' -m minict \"$@\"\n")
@@ -142,7 +142,7 @@ def test_the_names_of_containers_are_known(programs, tiny):
 
 
 def test_fish_completes(programs, tiny):
-    """fish tells by itself what its key would offer (complete -C)."""
+    """fish itself lists the completions (complete -C)."""
     script = minict("completion", "fish").stdout
 
     def offered(line: str) -> list[str]:

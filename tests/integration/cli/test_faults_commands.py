@@ -1,8 +1,8 @@
 """Kill every command, the monitor, and the worker of a pull at each of their steps. Afterwards ``ps`` tells the truth,
 ``prune`` removes what is left, and what existed before still exists.
 
-step_recorder.py says what a step is, and kill_at_step.py which of the repeated steps are taken: by default some of
-them, with ``MINICT_TEST_EVERY_STEP=1`` in the environment all.
+step_recorder.py defines a step, and kill_at_step.py selects among repeated steps: some of them by default, all with
+``MINICT_TEST_EVERY_STEP=1`` in the environment.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ CMD cat /etc/made
 
 
 def kill_monitor() -> None:
-    """What a command finds that comes after a fault."""
+    """Kill the monitor, as a fault that the next command finds."""
     record = Record.find("doomed")
     os.kill(record.monitor, 9)
     wait_until(lambda: not (record.monitor or record.pid))
@@ -67,11 +67,11 @@ def kill_monitor() -> None:
 
 
 class Scene:
-    """*words* are typed after those of *before*, and *who* is killed: ``parent`` is the command itself.
+    """*words* are run after those of *before*, and the process *who* is killed: ``parent`` is the command itself.
 
-    *beside*: other scenes; the places of theirs are not visited again here.
-    *again*: typed once more afterwards, it succeeds. *back*: what then leads back to how it was before, which saves
-    time: else all is removed, and made anew.
+    *beside*: other scenes; their places are not visited again here.
+    *again*: the command succeeds when it is run again afterwards. *back*: commands that restore the state before, which
+    saves time; without them everything is removed and created again.
     """
 
     def __init__(self, *words: str, before=(), who: str = "parent", beside=(), again: bool = False, back=None):
@@ -246,7 +246,7 @@ def remote(registry, tmp_path_factory) -> str:
 
 @pytest.fixture(scope="module")
 def places(image, kept, remote, tmp_path_factory) -> dict:
-    """What the words of the scenes stand for."""
+    """The values of the placeholders in the scenes."""
     directory = tmp_path_factory.mktemp("faults")
     context = directory / "context"
     context.mkdir()
@@ -277,7 +277,7 @@ def test_killed_at_each_of_its_steps(kept, places, name):
         if scene.back is None:
             tidy(kept)
         elif scene.back:
-            typed(*scene.back)  # it fails, if it did not come to it
+            typed(*scene.back)  # an error, if the step was not reached
 
     def look(then: host.Snapshot, stored: set[str]) -> list[str]:
         now = everything()
@@ -300,7 +300,7 @@ def test_killed_at_each_of_its_steps(kept, places, name):
     if scene.back is not None:
         prepare()
         clean, stored = host.snapshot(), everything()
-    missed = []  # who waits for another takes some steps only while that one is slow, and does not come to them again
+    missed = []  # a process takes some steps only while it waits for a slow one, and may not reach them again
     for id, what, _ in doomed:
         for attempt in range(5):
             if scene.back is None:
@@ -332,7 +332,7 @@ def test_killed_at_each_of_its_steps(kept, places, name):
 
 
 def fill(words: list[str], places: dict) -> list[str]:
-    """The words with the names for which they have holes, and without a network, which makes it quick."""
+    """Fill the placeholders in the words, and leave out the network, which saves time."""
     filled = [word.format(**places) for word in words]
     if filled[0] == "build":
         filled[filled.index("-f") + 1] = f"{places['directory']}/{filled[filled.index('-f') + 1]}"
@@ -363,8 +363,8 @@ def tidy(there: dict) -> None:
 
 
 def everything() -> set[str]:
-    """What lies below MINICT_ROOT, but not what is in layers and volumes, and what is kept in MINICT_RUN for
-    containers to come."""
+    """The files below MINICT_ROOT, without the content of layers and volumes, and those in MINICT_RUN that serve future
+    containers."""
     found = set(glob.glob(f"{paths.run_root()}/seccomp/*"))
     for directory, directories, names in os.walk(paths.data_root()):
         found.update(f"{directory}/{name}" for name in (*names, *directories))
@@ -373,13 +373,13 @@ def everything() -> set[str]:
 
 
 def content_of(digest: str) -> str:
-    """The digest that a layer has by its files, as they are now."""
+    """The digest of a layer's present files."""
     with open("/dev/null", "wb") as nowhere:
         return diff.pack(f"{store.layer_directory(digest)}/diff", nowhere).digest
 
 
 def afterwards(there: dict) -> list[str]:
-    """What is wrong after a fault."""
+    """Find what is wrong after a fault."""
     wrong = eventually_nothing(untrue)
     prune()
     wrong += eventually_nothing(contradictions)
@@ -397,7 +397,7 @@ def afterwards(there: dict) -> list[str]:
 
 
 def again(words: list[str]) -> list[str]:
-    """What is wrong when the same is typed once more."""
+    """Find what is wrong when the same command is run again."""
     if status := typed(*words):
         return [f"once more, it ends with the status {status}"]
     wrong = eventually_nothing(contradictions)
@@ -415,7 +415,7 @@ def again(words: list[str]) -> list[str]:
 
 def eventually_nothing(look, seconds: float = PATIENCE) -> list[str]:
     """What *look* finds when all has settled: a killed process takes a moment to be gone, and its container with it.
-    A file that vanishes under the eyes of *look* means that somebody is still at work."""
+    A file that vanishes while *look* runs means that a process is still at work."""
     end = time.monotonic() + seconds
 
     def find() -> list[str]:
@@ -434,7 +434,7 @@ def eventually_nothing(look, seconds: float = PATIENCE) -> list[str]:
 
 
 def power_off() -> None:
-    """What a reboot takes away: all processes, control groups, links and rules, and what is in /run."""
+    """Simulate a reboot, which removes all processes, control groups, links and rules, and the content of /run."""
     for record in records():
         for pid in (record.monitor, record.pid):
             if pid:

@@ -236,7 +236,7 @@ def test_the_command_is_process_1_and_sees_no_other(image):
 
 
 def test_a_command_of_the_default_shell_is_a_process_with_its_own_name(image):
-    """And no second shell: Ubuntu's busybox would do the work of a tool itself."""
+    """It is not a second shell: Ubuntu's busybox would do the work of a tool itself."""
     assert (
         output(image, "sleep 60 & until grep -q ^sleep /proc/$!/cmdline; do :; done; echo seen", timeout=60) == "seen"
     )
@@ -440,7 +440,7 @@ def test_with_an_init_a_plain_program_ends_on_sigterm(image):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_during_the_start_waits_for_its_end(image, number):
-    """Whenever it comes, the process inside gets it, and nothing is left behind."""
+    """Whenever it arrives, the process inside gets it, and nothing is left behind."""
     statuses = set()
     for hurry in range(12):
         one = begin("run", "--rm", "--network", "none", "--init", image, "sleep", "100")
@@ -571,7 +571,7 @@ def test_what_was_written_last_is_still_shown(image):
 
 
 def test_large_input_at_the_terminal_arrives(image):
-    """More than the terminal's own buffer holds: neither side may wait for the other for ever."""
+    """More than the terminal's own buffer holds: neither side may wait for the other forever."""
     with at_terminal(image, "stty raw -echo; echo ready; head -c 30000 | md5sum") as screen:
         screen.expect("ready")
         for _ in range(30):

@@ -1,4 +1,4 @@
-"""The way to a container loads nothing slow, and no more of the engine than it needs."""
+"""A start of a container loads no slow module, and only the modules of the engine that it needs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import sys
 from tests.support.paths import ROOT
 from tests.unit.test_imports import SLOW
 
-# What a run needs of the engine.  Each module costs 0.1 ms at each start: what few runs need is imported where they
-# need it.
+# What a run needs of the engine.  Each module costs 0.1 ms at each start: modules that few runs need are imported on
+# demand.
 _OF_THE_ENGINE = {
     *("cli", "cli.caller", "cli.commands", "cli.commands.run", "cli.main", "cli.parser"),
     *(
@@ -66,7 +66,7 @@ _OF_A_NETWORK = {
 
 
 def loaded_by(*words: str) -> set[str]:
-    """The modules that ``minict WORDS…`` loads, told by the interpreter itself (-X importtime)."""
+    """The modules that ``minict WORDS…`` loads, as the interpreter itself reports them (-X importtime)."""
     program = f"import sys; sys.path.insert(0, {ROOT!r}); from minict.engine.cli.main import main; sys.exit(main())"
     result = subprocess.run(
         [sys.executable, "-I", "-S", "-X", "importtime", "-c", program, *words], capture_output=True, text=True

@@ -39,5 +39,5 @@ def test_login_without_a_terminal(registry):
     )
     refused(minict("login", "-u", "a:b", "--password-stdin", registry.address, input="x"), "invalid user name 'a:b'")
     refused(minict("login", "-u", "me", "--password-stdin", "no registry", input="x"), "invalid registry 'no registry'")
-    done = minict("login", "-u", "me", "-p", "x", registry.address)  # it asks nobody who they are
+    done = minict("login", "-u", "me", "-p", "x", registry.address)  # it needs no login
     assert done.returncode == 0 and "can see --password" in done.stderr and found(registry.address) == ("me", "x")

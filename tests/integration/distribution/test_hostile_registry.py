@@ -1,7 +1,7 @@
 """Registries that lie, stall, send us elsewhere or answer garbage: each is a real server on loopback.
 
-What must come of it: one sentence, soon; nothing in the store but what the next pull can go on from; no word of ours
-to others.
+The result must be one sentence, soon; the store has only partial blobs that the next pull resumes; and credentials go
+to no other server.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from tests.support.registry_server import PASSWORD, USER, Hostile, answer, archi
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch):
-    """A second of silence is long on loopback, and nobody waits between two attempts."""
+    """On loopback one second of silence is long enough, and there is no wait between two attempts."""
     monkeypatch.setenv("MINICT_REGISTRY_TIMEOUT", "1")
     monkeypatch.setattr(transport.random, "uniform", lambda *_: 0.01)
 
 
 class Contents:
-    """An image as a registry would have it: a test changes what it likes, and serves it by :meth:`answer`."""
+    """An image as a registry would have it: a test changes it as needed, and serves it by :meth:`answer`."""
 
     def __init__(self, *layers: bytes):
         self.layers = layers or (archive({"a": "1"}),)
@@ -73,10 +73,10 @@ class Contents:
 
 
 def fails(server, *words: str, seconds: float = 20, left: bool = False) -> str:
-    """Pull ``x`` from *server*: it must fail soon, with a sentence in which are all *words*, and leave nothing half
-    done.
+    """Pull ``x`` from *server*: it must fail soon, with a sentence that contains all *words*, and leave nothing
+    incomplete.
 
-    *left*: there may be what the next pull goes on from, which prune removes.
+    *left*: partial blobs may remain for the next pull, which prune removes.
     """
     begin = time.monotonic()
     with pytest.raises(ContainerError) as caught:
@@ -92,7 +92,7 @@ def fails(server, *words: str, seconds: float = 20, left: bool = False) -> str:
 
 
 def test_an_honest_one_works():
-    """So what fails below fails for its reason."""
+    """So each failure below has its own cause."""
     with Hostile(Contents(archive({"a": "1"}), archive({"b": "2"})).answer) as server:
         pull.pull(f"{server.address}/x")
         assert len(Image.find(f"{server.address}/x").layers) == 2
@@ -114,7 +114,7 @@ def slowly(data: bytes, pause: float):
 
 
 class Silence:
-    """A server that accepts connections and never says a word."""
+    """A server that accepts connections and never answers."""
 
     def __init__(self):
         self._socket = socket.create_server(("127.0.0.1", 0))
@@ -289,7 +289,7 @@ def test_a_manifest_that_lies(change, words):
 
 
 def test_an_image_for_which_there_is_no_room(tmp_path):
-    """It is not even begun."""
+    """The download does not begin."""
     contents = Contents()
     contents.manifest["layers"][0].update(size=2**30)
     os.mkdir(tmp_path / "data")
@@ -349,7 +349,7 @@ def test_a_digest_names_exactly_its_content():
 
 
 def changed(contents: Contents, change):
-    """Serve *contents*, with what *change(blob, headers)* makes of the answers with the first layer."""
+    """Serve *contents*; *change(blob, headers)* modifies the answers with the first layer."""
     digest = documents.digest_of(contents.layers[0])
 
     def script(method, path, headers):
@@ -386,7 +386,7 @@ def test_a_layer_with_a_wrong_digest(change, words, left):
 
 
 def test_an_unrequested_range():
-    """The connection breaks, and the rest that is asked for begins elsewhere."""
+    """The connection breaks, and the answer to the request for the rest begins elsewhere."""
     contents = Contents(archive({"a": noise(100_000)}))
 
     def change(blob, headers):
@@ -427,7 +427,7 @@ def test_a_wrong_partial_download_is_fetched_again(tmp_path):
 
 @pytest.fixture
 def other():
-    """Another server, on another host, that must not hear of us, or not of who we are."""
+    """Another server, on another host, that must get no request, or no credentials."""
     with Hostile(Contents().answer, "127.0.0.2") as server:
         yield server
 
@@ -461,7 +461,7 @@ def test_a_redirect_to_a_forbidden_address(target, words):
 
 
 def test_a_redirect_may_not_come_nearer():
-    """What the rule compares; that it is asked for every connection, the next test shows."""
+    """What the rule compares; the next test shows that it applies to every connection."""
     near = {
         "93.184.216.34": 0,
         "2606:2800::1": 0,
@@ -495,8 +495,7 @@ def test_a_redirect_may_not_come_nearer():
 
 
 def test_the_connection_itself_is_looked_at(other):
-    """A name tells nothing of where it leads: the address is looked at when the connection is there, before a word is
-    said."""
+    """A name does not show where it leads: the address of the connection is checked before anything is sent."""
     with Hostile(redirecting(f"http://localhost:{other.address.partition(':')[2]}/v2/x/manifests/latest")) as server:
         far = transport.Transport(f"http://{server.address}", transport.default_context())
         far._arrived = lambda address: None  # as if the registry itself were anywhere: nearness 0
@@ -508,7 +507,7 @@ def test_the_connection_itself_is_looked_at(other):
 
 
 def test_no_connection_is_made_to_an_address_that_is_refused(other):
-    """A connection alone can do something, and tells that somebody listens there."""
+    """A connection alone may have an effect, and reveals an open port."""
     with socket.create_server(("127.0.0.1", 0)) as near:
         far = transport.Transport(f"http://{other.address}", transport.default_context(), nearest=1)
         far.origin = f"http://localhost:{near.getsockname()[1]}"
@@ -546,7 +545,7 @@ def test_from_https_never_to_http(tmp_path, other):
 
 
 def test_credentials_stay_with_the_registry(other):
-    """Layers may lie elsewhere, as with most large registries; but a password is no part of the question there."""
+    """Layers may be on another server, as with most large registries; but requests there carry no password."""
     contents = Contents()
 
     def script(method, path, headers):
@@ -582,7 +581,7 @@ def demanding(realm: str, inner=None):
 def test_a_token_from_elsewhere_is_asked_for_without_the_password():
     with Hostile(lambda *_: answer({"token": "good"}), "127.0.0.2") as tokens:
         with Hostile(demanding(f"http://{tokens.address}/token")) as server:
-            pull.pull(f"{server.address}/x")  # nobody in particular: any server may say that
+            pull.pull(f"{server.address}/x")  # an arbitrary server, which any registry may name
             assert tokens.asked and "authorization" not in tokens.asked[0][2]
             del tokens.asked[:]
             credentials.store(server.address, credentials.Login(USER, PASSWORD))
@@ -644,7 +643,7 @@ def test_an_invalid_token(body):
 
 
 def test_a_token_that_never_satisfies():
-    """It is asked for once, and not again and again."""
+    """It is requested once, and not again and again."""
     with Hostile(
         lambda method, path, headers: (
             answer({"token": "bad"})

@@ -1,4 +1,4 @@
-"""``minict search``: what a registry tells of its repositories."""
+"""``minict search``: what a registry reports about its repositories."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The image store: found in no time, never half there, and shared by who works at once."""
+"""The image store: fast to search, never incomplete, and shared by concurrent processes."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_finding_an_image_imports_nothing_heavy():
 
 def test_the_same_programs_make_the_same_image():
     first = importer.from_host("one", ["sh", "ls"])
-    time.sleep(1.1)  # the times of what is made anew must not count
+    time.sleep(1.1)  # the times of recreated files must not matter
     second = importer.from_host("two", ["sh", "ls"])
     assert first.id == second.id and first.config["Cmd"] == ["/bin/sh"]
     assert os.stat(first.layers[0]).st_mode & 0o7777 == 0o755
@@ -207,7 +207,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, size):
             words = str(caught.value)
             assert "disk" in words and "free some space" in words and "\n" not in words
             assert stored() == [] and unfinished() == []
-        assert importer.import_archive(archive(a="1"), "x").size == 1  # it is as good as new
+        assert importer.import_archive(archive(a="1"), "x").size == 1  # it works as before
     finally:
         mount.umount2(str(tmp_path / "data"))
 
@@ -273,7 +273,7 @@ def test_a_killed_import_leaves_only_what_prune_removes():
     importer.import_archive(archive(a="1"), "kept")
     before = stored()
     process, directory = half_an_import("x")
-    assert store.prune() == [] and unfinished() == [directory]  # while it lives nobody touches its work
+    assert store.prune() == [] and unfinished() == [directory]  # while it lives no other process touches its work
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdin.close()
@@ -296,7 +296,7 @@ def test_an_interrupted_import_cleans_up_itself():
 
 
 def test_killed_between_layer_and_name_leaves_a_layer_that_prune_removes():
-    """The layer is in its place, and then the process dies before it can say what the layer is for."""
+    """The process dies after it has put the layer in place, and before the image refers to it."""
     code = (
         "import os\nreplace = os.replace\n"
         "os.replace = lambda a, b: os.kill(os.getpid(), 9) if '/configs/' in b else replace(a, b)\n"

@@ -67,7 +67,7 @@ def test_a_path_with_separators_of_mount_options(tmp_path, monkeypatch):
 
 
 def without_overlayfs(*words: str) -> subprocess.CompletedProcess:
-    """minict, where mount(2) refuses an overlay as a kernel does that has none."""
+    """minict on a kernel where mount(2) refuses overlayfs, as if the module were missing."""
     return subprocess.run(
         [*MINICT, *words], capture_output=True, text=True, preexec_fn=lambda: fail_mount_without_flags(19)
     )

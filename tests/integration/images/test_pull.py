@@ -63,7 +63,7 @@ def content(name: str, path: str) -> str:
 
 
 def unfinished() -> list[str]:
-    """What lies in the store that is part of no image."""
+    """The files in the store that belong to no image."""
     return [f"{place}/{name}" for place in ("making", "partial") for name in names_in(f"{store.store()}/{place}")]
 
 
@@ -298,7 +298,7 @@ def test_a_registry_with_tokens(layout, tmp_path):
         assert minict("pull", "-q", server.name("private/app")).returncode == 0
         assert set(tokens.asked) == {(USER, "repository:private/app:pull")} and len(tokens.asked) == 1
         assert minict("logout", server.address).returncode == 0
-        assert minict("pull", "-q", server.name("public/app")).returncode == 0  # nobody in particular may do that
+        assert minict("pull", "-q", server.name("public/app")).returncode == 0  # no ordinary host may do that
         refused(minict("pull", "-q", server.name("private/other")), "private/other", f"minict login {server.address}")
         refused(
             minict("login", "-u", USER, "--password-stdin", server.address, input="wrong"),
@@ -359,7 +359,7 @@ def test_a_short_name_is_one_of_docker_io(layout, dockers_registry):
 
 
 def test_other_machines_need_https(layout, registry, dockers_registry):
-    """registry.example is 127.0.0.1 as well, but that is not to be seen from its name."""
+    """registry.example is 127.0.0.1 as well, but its name does not show that."""
     layout.image("app", [{"a": "b"}])
     registry.push(layout, "app", "example")
     name = f"registry.example:{registry.address.partition(':')[2]}/example"
@@ -471,7 +471,7 @@ def big(layout, registry):
 
 
 def test_a_killed_pull_resumes(big, registry):
-    """What comes over the wire is counted: both pulls together are hardly more than one."""
+    """The test counts the bytes received: both pulls together get hardly more than one image."""
     with Wire(registry.address, rate=6_000_000) as wire:
         name = big.replace(registry.address, wire.address)
         killed = begin("pull", name, start_new_session=True)
@@ -495,7 +495,7 @@ def test_a_killed_pull_resumes(big, registry):
 
 
 def test_a_pull_killed_again_and_again_succeeds_in_the_end(big):
-    """At whatever instant: nothing is half there, and each goes on where the one before was."""
+    """At any instant: nothing is incomplete, and each pull resumes where the previous one stopped."""
     for number in range(12):
         killed = begin("pull", "-q", big, start_new_session=True)
         time.sleep(0.1 + 0.05 * number)
@@ -525,7 +525,7 @@ def test_ctrl_c_ends_a_pull_at_once_and_loses_nothing(big, registry):
         name = big.replace(registry.address, wire.address)
         stopped = begin("pull", name, start_new_session=True)
         wait_until(lambda: wire.received > 1_000_000)
-        wire.rate = 20_000  # whoever would wait for the layers' end would wait for minutes
+        wire.rate = 20_000  # waiting for the end of the layers would take minutes
         os.killpg(stopped.pid, signal.SIGINT)
         output, error = stopped.communicate(timeout=PATIENCE)
         assert stopped.returncode == 130, (stopped.returncode, output, error)
@@ -628,7 +628,7 @@ def test_an_image_for_another_platform_is_missing(registry):
 
 
 def test_run_pulls_what_is_missing(layout, registry, tiny, own_store):
-    """What there is to be told goes to the error output: the output is the container's."""
+    """Messages go to standard error: standard output belongs to the container."""
     with tarfile.open(layout.directory / "tiny.tar", "w") as tar:
         tar.add(importer.from_host("shell", ["sh", "echo"]).layers[0], arcname=".")
     layout.image("shell", [str(layout.directory / "tiny.tar")], cmd=["/bin/sh", "-c", "echo hello"])

@@ -137,8 +137,8 @@ def test_a_large_blob_is_sent_in_pieces(registry, tmp_path):
 
 @pytest.mark.parametrize("after, at_most", [((16 << 20) + 3000, BIG + 1_000_000), (20_000_000, 2 * BIG)])
 def test_a_broken_upload_resumes(registry, tmp_path, after, at_most):
-    """The connection is reset at the begin of the second piece: the first is not sent again.  In the middle of a piece
-    docker-registry gives the whole upload up; then all of it is.
+    """The connection is reset at the beginning of the second piece: the first is not sent again. In the middle of a
+    piece, docker-registry discards the whole upload; then everything is sent again.
     """
     descriptor, file = big_blob(tmp_path)
     said = []
@@ -155,7 +155,7 @@ def test_a_broken_upload_resumes(registry, tmp_path, after, at_most):
 
 
 def uploads_to(location: str):
-    """A registry that wants what is sent to go to *location*."""
+    """A registry that directs uploads to *location*."""
 
     def script(method, path, headers):
         if method == "POST":

@@ -1,4 +1,5 @@
-"""The store: images of many layers come whole or not at all, also when they come at once, in pieces, or from a liar."""
+"""The store: images of many layers arrive completely or not at all, also concurrently, in pieces, or from a hostile
+source."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ def own_store(tmp_path, monkeypatch):
 
 
 class Layer:
-    """A layer as a registry has it: its blob, and how often and from where that was fetched."""
+    """A layer as a registry has it: its blob, and how often and from which offset it was downloaded."""
 
     def __init__(self, media_type=documents.LAYER_GZIP, compress=gzip.compress, **files):
         buffer = io.BytesIO()
@@ -68,7 +69,7 @@ def make(name: str, *parts: Layer) -> image.Image:
 
 
 def left() -> list[str]:
-    """What lies in the store that is of no image."""
+    """The files in the store that belong to no image."""
     return [f"{name}/{entry}" for name in ("making", "partial") for entry in names_in(f"{store.store()}/{name}")]
 
 
@@ -340,7 +341,7 @@ def test_a_directory_that_an_archive_leaves_out_is_as_it_was_below():
 
 
 def test_a_link_in_a_lower_layer_does_not_lead_to_the_hosts_files(tmp_path):
-    """Neither are the host's owners and modes taken over, nor are they changed."""
+    """The owners and modes of the host's files are neither copied nor changed."""
     (tmp_path / "host/sub").mkdir(parents=True)
     os.chmod(tmp_path / "host/sub", 0o700)
     below = tarred(member("out", tarfile.SYMTYPE, linkname=str(tmp_path / "host")))

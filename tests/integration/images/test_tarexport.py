@@ -1,5 +1,4 @@
-"""save and load: what we write skopeo and podman read, what they write we read, and what a liar writes gets a
-sentence."""
+"""save and load: skopeo and podman read our archives, we read theirs, and an error in a hostile one is one sentence."""
 
 from __future__ import annotations
 

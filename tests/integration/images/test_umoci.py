@@ -1,5 +1,5 @@
-"""Layers, file by file as umoci has them: what it unpacks of an image is what a container of minict's sees, and the
-other way round."""
+"""Layers, file by file as umoci has them: what it unpacks of an image equals what a container of minict sees, and vice
+versa."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def call(*words) -> None:
 
 
 def with_whiteouts(top):
-    """The second layer of an image of *everything*: it deletes, empties, replaces, and makes anew."""
+    """The second layer of an image of *everything*: it deletes, empties, replaces and recreates."""
     for path in ("dir/sub", "umläut", "emptied"):
         (top / path).mkdir(parents=True)
     (top / "dir/.wh.plain").touch()  # and "again", its other name, stays
@@ -75,7 +75,7 @@ def tar(top, path, *options):
 
 @pytest.fixture
 def layout(tmp_path, everything):
-    """An OCI layout made by umoci, of two layers with all that is difficult in them."""
+    """An OCI layout made by umoci, of two layers with all difficult cases."""
     os.mkdir(tmp_path / "second")
     tar(everything, tmp_path / "1.tar", "--sparse")
     tar(with_whiteouts(tmp_path / "second"), tmp_path / "2.tar", "--sparse")
@@ -108,7 +108,7 @@ def contents(top) -> dict:
 
 
 def differences(ours: dict, theirs: dict) -> list[str]:
-    """What two trees do not agree on, in words: whole trees in an assertion would fill the screen."""
+    """The differences between two trees, in words: whole trees in an assertion would fill the screen."""
     return [
         f"{name[:60]}: {field}: {ours.get(name, {}).get(field)!r} and {theirs.get(name, {}).get(field)!r}"
         for name in sorted(ours.keys() | theirs.keys())
@@ -151,7 +151,7 @@ def test_what_umoci_packs_again_is_what_a_container_sees(tmp_path, layout):
 
 
 def test_umoci_unpacks_what_a_container_has_left(tmp_path, layout):
-    """The other way round: a container's own layer, with whiteouts of overlayfs's making, committed and saved."""
+    """The reverse: a container's own layer, with whiteouts made by overlayfs, committed and saved."""
     made = load(layout, tmp_path)
     for name in ("upper", "work", "merged"):
         os.mkdir(tmp_path / name)

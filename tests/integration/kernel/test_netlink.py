@@ -1,4 +1,4 @@
-"""Netlink by hand; pyroute2 asks the kernel what came of it."""
+"""Netlink by hand; pyroute2 asks the kernel for the result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ADDRESS, GATEWAY = bytes([10, 9, 8, 2]), bytes([10, 9, 8, 1])
 
 
 def seen(name: str) -> dict:
-    """What pyroute2 finds of an interface in the present namespace."""
+    """What pyroute2 reports about an interface in the present namespace."""
     with IPRoute() as kernel:
         link = next(each for each in kernel.get_links() if each.get("ifname") == name)
         addresses = [

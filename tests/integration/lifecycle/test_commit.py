@@ -27,7 +27,7 @@ name" """
 
 @pytest.fixture
 def changed(image):
-    """A container that has changed this and that, and has ended."""
+    """An ended container that has made various changes."""
     done = minict(
         "run", "--name", "changed", "--network", "none", "-v", "/data", "--tmpfs", "/memory", image, "sh", "-c", SCRIPT
     )
@@ -104,9 +104,9 @@ def test_commit_keeps_what_was_changed(changed, no_image_is_left):
 
 def test_commit_keeps_the_containers_configuration(image, no_image_is_left):
     flags = ["-e", "A=b", "-w", "/tmp", "-u", "3", "--label", "l=m", "--expose", "80", "--stop-signal", "INT"]
-    assert minict("create", "--name", "wish", "--network", "none", *flags, image, "echo", "hello").returncode == 0
+    assert minict("create", "--name", "source", "--network", "none", *flags, image, "echo", "hello").returncode == 0
     try:
-        made = committed("-m", "a message", "-a", "an author", "wish")
+        made = committed("-m", "a message", "-a", "an author", "source")
         assert made.names == []
         config = made.config
         assert "A=b" in config["Env"] and config["Cmd"] == ["echo", "hello"] and config["WorkingDir"] == "/tmp"
@@ -125,7 +125,7 @@ def test_commit_keeps_the_containers_configuration(image, no_image_is_left):
             "ONBUILD RUN true",
             'ENTRYPOINT ["env"]',
         ]
-        made = committed(*(word for change in changes for word in ("-c", change)), "wish", "other")
+        made = committed(*(word for change in changes for word in ("-c", change)), "source", "other")
         config = made.config
         assert (
             config["Cmd"] == ["echo", "other"]
@@ -143,18 +143,18 @@ def test_commit_keeps_the_containers_configuration(image, no_image_is_left):
             ["RUN true"],
         )
     finally:
-        assert minict("rm", "wish").returncode == 0
+        assert minict("rm", "source").returncode == 0
 
 
 def test_a_running_container_is_frozen_for_the_moment(image, no_image_is_left):
-    """Two files that are always written one after the other are never seen out of step."""
+    """Two files that are always written one after the other are never out of step in the image."""
     script = "n=0; while :; do n=$((n+1)); echo $n > /one; echo $n > /two; done"
     assert minict("run", "-d", "--name", "writer", "--network", "none", image, "sh", "-c", script).returncode == 0
     try:
         wait_until(lambda: minict("exec", "writer", "test", "-e", "/two").returncode == 0)
         for words in ([], ["--pause=false"], []):
             made = committed(*words, "writer")
-            if not words:  # else anything may be in them, also half a number
+            if not words:  # otherwise they may contain anything, even half a number
                 one, two = (int(open(f"{made.layers[0]}/{name}").read() or 0) for name in ("one", "two"))
                 assert 0 <= one - two <= 1 or one == 0 or two == 0
             assert Record.find("writer").status == "running"
@@ -207,8 +207,8 @@ def test_instructions():
 
 
 def test_links_of_a_container_that_runs_lead_the_commit_nowhere(image, tmp_path, no_image_is_left):
-    """While its files are read, the container lets a directory and a link to the host's take turns, and is not
-    frozen."""
+    """While its files are read, the container, which is not frozen, keeps exchanging a directory and a link to the
+    host's."""
     (tmp_path / "secret").write_text("of the host")
     script = f"""mkdir -p /w/real; echo mine > /w/real/mine; ln -s {tmp_path} /w/link; touch /w/ready
                  while :; do mv -T /w/real /w/x; mv -T /w/link /w/real; mv -T /w/real /w/link; mv -T /w/x /w/real
@@ -302,10 +302,10 @@ def test_an_image_with_an_mtab_keeps_it(tmp_path, number):
 
 
 def test_another_mode_of_etc_is_a_change(image, no_image_is_left):
-    minict("run", "--network", "none", "--name", "wish", image, "chmod", "700", "/etc")
+    minict("run", "--network", "none", "--name", "source", image, "chmod", "700", "/etc")
     try:
-        assert "C /etc\n" in minict("diff", "wish").stdout
-        committed("wish", "made:2")
+        assert "C /etc\n" in minict("diff", "source").stdout
+        committed("source", "made:2")
     finally:
-        minict("rm", "wish")
+        minict("rm", "source")
     assert minict("run", "--rm", "--network", "none", "made:2", "stat", "-c", "%a", "/etc").stdout == "700\n"

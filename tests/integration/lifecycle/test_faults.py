@@ -1,4 +1,4 @@
-"""Killed at any instant: whatever a container has taken, ``minict prune`` gives back, and only that."""
+"""Killed at any instant: ``minict prune`` releases everything that a container has taken, and nothing else."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class Life(Doomed):
         )
 
     def kill_parent(self) -> bool:
-        """Kill the command while its child is at the step; whether the container's command was executed all the
-        same."""
+        """Kill the command while its child is at the step; return whether the container's command was executed
+        nevertheless."""
         os.kill(self.pid, signal.SIGKILL)
         while state.begin_time(self.pid):
             time.sleep(0.001)
@@ -60,7 +60,7 @@ class Life(Doomed):
 
 
 def steps(image: str, *flags: str) -> list[list[str]]:
-    """The steps of the child in a life without a fault."""
+    """The steps of the child in a run without a fault."""
     one = Life(image, None, *flags)
     one.end()
     assert one.status == 0, "its command can't leave the witness"
@@ -91,7 +91,7 @@ def test_afterwards_a_new_container_takes_the_same_name(image):
     one.kill_parent()
     bury()
     assert containers() != []
-    assert run(image, "true", flags=["--name", "doomed"]).returncode == 0, "whoever wants the name tidies up first"
+    assert run(image, "true", flags=["--name", "doomed"]).returncode == 0, "taking the name cleans up"
     assert containers() == []
 
 
@@ -170,7 +170,7 @@ def test_prune_spares_running_containers(image, bridge):
 
 
 def test_prune_harms_no_container_that_is_being_started(image):
-    """Whoever makes a container holds its lock from the first moment."""
+    """A process that creates a container holds its lock from the first moment."""
     those = []
     for number in range(24):
         those.append(begin("run", "--rm", "--network", "none", image, "echo", str(number)))
@@ -201,7 +201,7 @@ def test_prune_says_nothing_when_there_is_nothing():
 
 
 def test_after_a_reboot_only_files_are_left_and_prune_removes_them(image, bridge):
-    """Processes, cgroups, links, rules and the state in /run are taken away; what is on the disk stays."""
+    """Processes, cgroups, links, rules and the state in /run are removed; files on the disk stay."""
     one = begin("run", "--rm", "--name", "before", image, "sh", "-c", "echo much > /file; echo ready; sleep 1000")
     one.stdout.readline()
     id = containers()[0]
@@ -235,7 +235,7 @@ def test_files_that_a_container_made_hard_to_remove_are_removed(image, bridge):
 
 
 def test_a_mount_in_a_containers_files_does_not_endanger_other_files(image, tmp_path):
-    """Somebody has mounted something there by hand: prune refuses, in a sentence, and goes on with the others."""
+    """An administrator has mounted something there: prune refuses, in a sentence, and continues with the others."""
     (tmp_path / "precious").write_text("mine")
     dead = []
     for _ in range(2):
@@ -259,7 +259,7 @@ def test_a_mount_in_a_containers_files_does_not_endanger_other_files(image, tmp_
 
 
 def test_a_half_written_ledger_is_understood(image):
-    """Killed in the middle of a write: its last line is not to be trusted, for nothing had been taken yet."""
+    """Killed in the middle of a write: its last line is ignored, because nothing had been taken yet."""
     broken = state.State("0123456789ab")
     broken.make()
     broken.add_to_ledger([("attached", 1)])

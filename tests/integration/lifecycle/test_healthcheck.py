@@ -1,4 +1,4 @@
-"""A container that is asked how it is."""
+"""Health checks of a container."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log of a container: what is written is read again, bounded, followed, and whole after anything."""
+"""The log of a container: read back, bounded, followed, and intact after any failure."""
 
 from __future__ import annotations
 
@@ -232,7 +232,7 @@ def test_a_follower_sees_what_comes_at_once_and_ends_with_the_writer(tmp_path):
     log.write("stdout", b"new")
     begin = time.monotonic()
     wait_until(lambda: got == [b"old\n", b"new"])
-    assert time.monotonic() - begin < 0.5  # told by the kernel: it does not look once a second
+    assert time.monotonic() - begin < 0.5  # notified by the kernel: it does not poll once a second
     log.write("stdout", b"er\nlast\n")
     over.set()
     thread.join(PATIENCE)
@@ -271,7 +271,7 @@ def test_following_ends_at_a_point_in_time(tmp_path):
 
 
 def test_the_writer_is_small(tmp_path):
-    """The monitor of each container has it: it brings no slow module, and a megabyte at the most."""
+    """The monitor of each container loads it: it imports no slow module, and takes at most a megabyte."""
     program = (
         "import os, sys; sys.path.insert(0, sys.argv[1])\n"
         "def private():\n"

@@ -1,4 +1,4 @@
-"""From create to rm: what Docker's verbs do to a container, and what is true of it in between."""
+"""From create to rm: what Docker's verbs do to a container, and its state in between."""
 
 from __future__ import annotations
 
@@ -463,7 +463,7 @@ def test_several_look_on_and_one_types(image):
     lookers = [begin("attach", "--no-stdin", "box") for _ in range(2)]
     typing = begin("attach", "box", stdin=subprocess.PIPE)
     for each in (*lookers, typing):
-        while not select.select([each.stdout], [], [], 0.1)[0]:  # who is not there yet misses what was written before
+        while not select.select([each.stdout], [], [], 0.1)[0]:  # a client that attaches later misses earlier output
             typing.stdin.write("echo all of you\n")
             typing.stdin.flush()
         assert each.stdout.readline() == "all of you\n"
@@ -476,7 +476,7 @@ def test_several_look_on_and_one_types(image):
 
 def test_a_stopped_client_does_not_block_the_container_forever(image):
     much = "until [ -e /go ]; do sleep 0.02; done; yes $(seq 200) | head -c 3000000; echo end > /end; sleep 1000"
-    made("--name", "box", image, "sh", "-c", much)  # much more than the pipe and the socket on the way hold
+    made("--name", "box", image, "sh", "-c", much)  # much more than the capacity of the pipe and the socket
     monitor = Record.find("box").monitor
     alone = len(os.listdir(f"/proc/{monitor}/fd"))
     stopped = begin("attach", "--no-stdin", "box")
@@ -491,7 +491,7 @@ def test_a_stopped_client_does_not_block_the_container_forever(image):
 
 
 def test_large_data_pass_through_a_monitor_and_back(image):
-    """Both directions are full at the same time, and the end of the one is the end of the other."""
+    """Both directions are full at the same time, and the end of one ends the other."""
     text = "".join(f"{number}\n" for number in range(300000))
     assert minict("create", "-i", "--rm", "--network", "none", "--name", "box", image, "cat").returncode == 0
     done = minict("start", "-a", "-i", "box", input=text)
@@ -524,7 +524,7 @@ def test_the_terminal_has_its_size_from_the_first_moment_also_when_nothing_is_ty
 
 @pytest.fixture
 def shell():
-    """A person in a shell with job control."""
+    """A shell with job control."""
     with Terminal(command=["bash", "--norc", "-i"]) as screen:
         screen.type(
             f"PS1='$ '; bind 'set enable-bracketed-paste off'; minict() {{ {' '.join(MINICT)} \"$@\"; }}; echo "
@@ -588,7 +588,7 @@ def stat(pid: int) -> list[str]:
 
 
 def test_attach_with_a_pipe_is_refused_by_a_container_with_a_terminal(image):
-    """Or the end of the pipe would be Ctrl-D to the shell inside, and end it."""
+    """Otherwise the end of the pipe would act as Ctrl-D on the shell inside, and end it."""
     made("-it", "--name", "box", image, "sh")
     refused(minict("attach", "box", stdin=subprocess.DEVNULL), "box", "--no-stdin")
     assert Record.find("box").status == "running"
@@ -680,7 +680,7 @@ def test_the_record_is_plain_json(image):
 
 
 def test_several_are_stopped_and_removed_at_once_and_reported_in_order(image, tmp_path):
-    """Each ends only when all have been asked to; one after the other they would be killed."""
+    """Each ends only when all have got the signal; one after the other they would be killed."""
     names = [f"box{number}" for number in range(5)]
     end = "touch /asked/$NAME; while [ $(ls /asked | wc -l) -lt 5 ]; do sleep 0.05; done; exit 7"
     for name in names:
@@ -715,7 +715,7 @@ def test_each_wrong_name_is_reported_and_the_others_are_handled(image, words):
 
 
 def test_pause_waits_for_a_start(image):
-    """Or who starts it waited for ever for a child that is frozen, and everybody else for the lock."""
+    """Otherwise the starting process would wait forever for its frozen child, and every other command for the lock."""
     minict("create", "--name", "box", "--network", "none", image, "sleep", "1000")
     for _ in range(4):
         everybody = [begin(word, "box") for word in ("start", "pause", "pause", "pause", "unpause")]

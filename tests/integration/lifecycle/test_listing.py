@@ -1,4 +1,4 @@
-"""What people look at: ps, logs, inspect, stats, top, info, system df, and what they then remove."""
+"""The commands that show things, ps, logs, inspect, stats, top, info and system df, and those that prune."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Containers' networks on a small internet of real network namespaces.
 
-The internet is that of :mod:`internet`.  Containers are processes in namespaces of their own, which do nothing.
+The internet is that of :mod:`internet`.  Containers are idle processes in namespaces of their own.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def test_a_container_reaches_itself_the_gateway_other_containers_and_the_world(c
     assert reach(one, one, "127.0.0.1") == "127.0.0.1"
     assert reach(one, host, net.gateway) == one.address
     assert reach(host, one, one.address) == net.gateway
-    assert reach(one, two, two.address) == one.address  # a neighbour is seen as it is
+    assert reach(one, two, two.address) == one.address  # another container is seen with its own address
     assert reach(two, one, one.address) == two.address
     assert reach(one, world, WORLD) == HOST  # the world sees the host
 
@@ -108,7 +108,8 @@ def test_the_container_has_exactly_lo_and_eth0(container):
 
 def test_the_world_cannot_begin_a_conversation_with_a_container(container, world):
     one = container()
-    world.sh("ip", "route", "add", "10.210.0.0/16", "via", HOST)  # a neighbour who knows where containers live
+    # a machine on the host's link that knows the containers' addresses
+    world.sh("ip", "route", "add", "10.210.0.0/16", "via", HOST)
     assert unreachable(world, one, one.address)
     sh("nft", "flush", "chain", "inet", "minict", "forward-minict0")
     assert reach(world, one, one.address) == WORLD  # it was that chain, and nothing else
@@ -275,7 +276,7 @@ def test_firewalld_takes_the_bridge_into_its_zone_trusted(world, host, tmp_path,
     (tmp_path / "firewall-cmd").write_text("#!/bin/sh\necho INVALID_ZONE >&2; exit 1\n")
     assert "INVALID_ZONE" in refusal(net.ensure_bridge)
     sh("nft", 'add rule inet firewalld filter_INPUT_ZONES iifname "minict0" goto filter_IN_trusted')
-    net.ensure_bridge()  # somebody has put it where it belongs
+    net.ensure_bridge()  # an administrator has put it into a zone
     sh("nft", "flush chain inet firewalld filter_INPUT_ZONES")
     one.end()
     two.end()
@@ -349,11 +350,11 @@ def test_a_bridge_in_use_is_not_removed(container, net):
     one.end()
     assert net.remove_bridge_if_unused()
     assert "minict0" not in sh("ip", "link") and "minict" not in sh("nft", "list", "tables")
-    assert not net.remove_bridge_if_unused()  # nothing to do is no error
+    assert not net.remove_bridge_if_unused()  # nothing to do is not an error
 
 
 def test_a_bridge_goes_before_the_kernel_has_taken_the_namespaces_of_its_containers_apart(container, net):
-    """It does that some time after the container's end, and not before the last process has left the namespace."""
+    """The kernel does that some time after the container's end, once the last process has left the namespace."""
     one, two = container(), container()
     namespace = os.open(f"/proc/{one.pid}/ns/net", os.O_RDONLY)
     Machine.end(one)

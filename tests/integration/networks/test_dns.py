@@ -1,4 +1,4 @@
-"""What a container's /etc/resolv.conf and /etc/hosts say, made of real files put in the place of the host's."""
+"""A container's /etc/resolv.conf and /etc/hosts, made from real files in place of the host's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.in_child import forked
 STUB = "# made by a program\nsearch school.example\noptions edns0\nnameserver 127.0.0.53\n"
 
 
-def resolv_conf(files: dict[str, str], own_network: bool = True, **wish) -> str:
+def resolv_conf(files: dict[str, str], own_network: bool = True, **options) -> str:
     """What :func:`dns.resolv_conf` makes on a host that has these *files*."""
 
     def on_such_a_host():
@@ -25,7 +25,7 @@ def resolv_conf(files: dict[str, str], own_network: bool = True, **wish) -> str:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             with open(path, "w") as file:
                 file.write(text)
-        return dns.resolv_conf(own_network, **wish)
+        return dns.resolv_conf(own_network, **options)
 
     return forked(on_such_a_host)
 
@@ -77,8 +77,8 @@ def test_the_users_settings_replace_the_hosts():
     assert dns_lines(files, own_network=False, search=["."]) == ["options edns0", "nameserver 127.0.0.53"]
 
 
-def dns_lines(files: dict, **wish) -> list[str]:
-    return resolv_conf(files, **wish).splitlines()
+def dns_lines(files: dict, **options) -> list[str]:
+    return resolv_conf(files, **options).splitlines()
 
 
 def test_hosts_names_the_container():

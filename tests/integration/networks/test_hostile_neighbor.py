@@ -78,7 +78,7 @@ def test_no_container_reaches_the_hosts_loopback_although_all_rules_are_flushed(
         with Rtnetlink() as links:
             name = next(link.name for link in links.links() if link.kind == "veth")
         subprocess.run(["tc", "qdisc", "del", "dev", name, "clsact"], check=True)
-        wait_until(arrives)  # it is the filter that has kept it out, and nothing else
+        wait_until(arrives)  # the filter alone has kept it out
     minict("rm", "-f", "box")
 
 

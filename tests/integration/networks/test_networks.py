@@ -1,8 +1,7 @@
-"""Networks as a person makes them, and real containers on them: names, addresses, isolation, what comes and goes while
-they run.
+"""Networks created by users, and real containers on them: names, addresses, isolation, changes while they run.
 
-Witnesses are what a container itself sees, sockets opened inside its namespace, and pyroute2, which asks the kernel
-for itself.
+The evidence is what a container itself sees, sockets opened inside its namespace, and pyroute2, which asks the kernel
+directly.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from tests.support.network_world import HOST, WORLD, Machine, reach, sh, unreach
 
 
 def done(*words: str, **options) -> str:
-    """Type ``minict WORDS…``; it must succeed, and what it says is returned."""
+    """Run ``minict WORDS…``, which must succeed; return its output."""
     result = minict(*words, **options)
     assert (result.returncode, result.stderr) == (0, ""), result
     return result.stdout.strip()
@@ -40,7 +39,7 @@ class Box(Machine):
 
     def __init__(self, image: str, *flags: str):
         if "--dns" not in flags and not any(flag.startswith("container:") for flag in flags):
-            flags = ("--dns", "127.0.0.1", *flags)  # nobody is there: an unknown name is unknown at once
+            flags = ("--dns", "127.0.0.1", *flags)  # no server: an unknown name is unknown at once
         self.id = done("run", "-d", *flags, image, "sleep", "1000")
 
     @property
@@ -52,7 +51,7 @@ class Box(Machine):
         return self.on()["IPAddress"]
 
     def on(self, network: str = "") -> dict:
-        """Its place on a *network*, or its first."""
+        """Its endpoint on a *network*, or its first."""
         found = state.network_settings(self.id)["Networks"]
         return found[network] if network else next(iter(found.values()))
 
@@ -87,7 +86,7 @@ def boxes(world, image, bare):
 
 @pytest.fixture
 def bare(host):
-    """A host without networks, and the proof that it can be made so again."""
+    """A host without networks, and the proof that all networks can be removed again."""
     with IPRoute() as kernel:
         before = sorted(link.get("ifname") for link in kernel.get_links())
     yield
@@ -231,9 +230,9 @@ def test_a_damaged_file_is_named(image, bare):
 
 
 def test_a_network_in_use_stays_and_prune_takes_the_others(boxes):
-    for name in ("used", "wished", "idle"):
+    for name in ("used", "requested", "idle"):
         done("network", "create", name)
-    one, two = boxes("--network", "used", "--name", "one"), boxes("--network", "wished")
+    one, two = boxes("--network", "used", "--name", "one"), boxes("--network", "requested")
     done("stop", "-t", "0", two.id)
     refused(minict("network", "rm", "used"), "used", f"container {one.id[:12]}:", status=1)
     done("network", "create", "--label", "keep=yes", "labelled")
@@ -266,7 +265,7 @@ def test_the_options_of_the_bridge_driver_are_obeyed(boxes, world):
     assert unreachable(one, two, two.ip) and unreachable(two, one, one.ip)
     assert one.knows("one") == one.ip
     assert done("port", two.id) == f"80/tcp -> {HOST}:8080"
-    assert unreachable(one, world, WORLD)  # the world sees an address to which it knows no way
+    assert unreachable(one, world, WORLD)  # the world sees an address to which it has no route
     world.sh("ip", "route", "add", f"{one.ip}/32", "via", HOST)
     assert reach(one, world, WORLD) == one.ip
     seen = json.loads(done("network", "inspect", "back"))[0]["Options"]
@@ -323,7 +322,7 @@ def test_an_internal_network_has_no_way_out_and_none_in(boxes, world):
     a, b = boxes("--network", "inside"), boxes("--network", "inside")
     assert reach(a, b, b.ip) == a.ip
     assert "default" not in a.sh("ip", "route")
-    a.sh("ip", "route", "add", "default", "via", "10.9.8.1")  # a container that has rights to it helps itself
+    a.sh("ip", "route", "add", "default", "via", "10.9.8.1")  # a container with enough rights can change it itself
     assert unreachable(a, world, WORLD)
     world.sh("ip", "route", "add", "10.9.8.0/24", "via", HOST)
     assert unreachable(world, a, a.ip)
@@ -645,8 +644,8 @@ def test_after_a_reboot_a_network_is_made_again_when_it_is_needed(boxes, world):
 
 
 def killed_at_every_line(function, after, step: int = 1) -> int:
-    """Call *function* in a fork that is killed at its first line, its second (or *step* further), and so on, and each
-    time *after*; how many there were."""
+    """Call *function* in a fork that is killed at its first line, its second (or *step* further), and so on, and then
+    call *after*; return the number of lines."""
     number = 1
     while exit_code(die_at_line, number, function) == -signal.SIGKILL:
         after()
@@ -692,7 +691,7 @@ for _ in range(25):
         ["run", "--rm", image, "true"], ["rm", "-f", box], ["restart", "-t", "0", box],
         ["network", "connect", net, box], ["network", "disconnect", net, box]])
     result = subprocess.run([*minict, *words], capture_output=True, text=True, timeout=120)
-    if "mistake of minict" in result.stderr or "Traceback" in result.stderr or result.returncode not in (0, 1, 125):
+    if "internal error" in result.stderr or "Traceback" in result.stderr or result.returncode not in (0, 1, 125):
         print(words, result.returncode, result.stderr.strip(), flush=True)
 """
 

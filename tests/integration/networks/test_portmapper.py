@@ -1,4 +1,4 @@
-"""Published ports: who reaches a container through a port of its host, and that it ends with the container.
+"""Published ports: which clients reach a container through a port of its host, and that this ends with the container.
 
 The servers are sockets opened inside a real container's namespace, the clients in that of the world behind the host, of
 the host itself, and of other containers.
@@ -47,25 +47,25 @@ def rules() -> str:
 @pytest.mark.parametrize("udp", [False, True], ids=["tcp", "udp"])
 def test_a_published_port_answers_from_everywhere_and_stops_with_the_container(boxes, world, udp):
     done("network", "create", "other")
-    one, neighbour, stranger = boxes("-p", f"8080:80/{'udp' if udp else 'tcp'}"), boxes(), boxes("--network", "other")
+    one, other, stranger = boxes("-p", f"8080:80/{'udp' if udp else 'tcp'}"), boxes(), boxes("--network", "other")
     inside = (one.ip, 80)
 
     def seen_from(client, address: str) -> str:
         return reach(client, one, address, 8080, inside, udp)
 
-    assert seen_from(world, HOST) == WORLD  # the container sees who it really is
+    assert seen_from(world, HOST) == WORLD  # the container sees the real client
     assert seen_from(Here, HOST) == HOST and seen_from(Here, GATEWAY) == GATEWAY
     assert seen_from(Here, "127.0.0.1") == seen_from(Here, "127.1.2.3") == GATEWAY
     assert seen_from(one, HOST) == GATEWAY == seen_from(one, GATEWAY)
-    assert seen_from(neighbour, HOST) == seen_from(neighbour, GATEWAY) == GATEWAY
-    assert seen_from(stranger, HOST) == GATEWAY  # its network hides it, as from everybody outside
+    assert seen_from(other, HOST) == seen_from(other, GATEWAY) == GATEWAY
+    assert seen_from(stranger, HOST) == GATEWAY  # its network hides it, as from all others outside
     one.end()
     if not udp:
         for client, address in ((world, HOST), (Here, "127.0.0.1"), (Here, HOST)):
             with pytest.raises(ConnectionRefusedError):
                 client.do(lambda: socket.create_connection((address, 8080), timeout=3))
         with socket.create_server((HOST, 8080)):
-            pass  # and the port is anybody's again
+            pass  # and the port is free again
     assert "8080" not in rules()
 
 
@@ -83,8 +83,8 @@ def test_a_port_at_one_address_is_reached_there_alone(boxes, world):
 
 
 def test_the_hosts_own_loopback_stays_its_own(boxes, world):
-    """CVE-2020-8558 and moby #45610: what is at 127.0.0.1 of the host is reached neither by a container nor by a
-    neighbour."""
+    """CVE-2020-8558 and moby #45610: neither a container nor a machine on the host's link reaches the host's
+    127.0.0.1."""
     one = boxes("-p", "127.0.0.1:9090:90", "-p", "8080:80")
     with (
         socket.create_server(("127.0.0.1", 7000)),
@@ -105,7 +105,7 @@ def test_the_hosts_own_loopback_stays_its_own(boxes, world):
 
 
 def crooked(interface: str, router: str) -> None:
-    """Make a machine send what is for 127.0.0.1 to the *router*, as whoever may send raw packets can."""
+    """Make a machine send packets for 127.0.0.1 to the *router*, as any machine with raw sockets can."""
     with open(f"/proc/sys/net/ipv4/conf/{interface}/route_localnet", "w") as file:  # of the thread's own namespace
         file.write("1")
     sh("ip", "address", "del", "127.0.0.1/8", "dev", "lo")
@@ -158,7 +158,7 @@ def test_a_sender_of_datagrams_that_goes_on_is_heard_by_the_next_container(boxes
         one = boxes("-p", "5353:53/udp")
         assert says(b"first", one) == [b"first"] * 2
         one.end()
-        for _ in range(3):  # now to nobody: that, too, the kernel would remember
+        for _ in range(3):  # now without a receiver: the kernel would remember that too
             sender.sendto(b"lost", (HOST, 5353))
             near.sendto(b"lost", ("127.0.0.1", 5353))
         two = boxes("-p", "5353:53/udp")
@@ -295,7 +295,7 @@ def test_connections_left_by_an_ended_server_do_not_block_the_port(boxes, world)
     with socket.create_server((HOST, 8080)) as listener:
         client = world.do(lambda: socket.create_connection((HOST, 8080), timeout=3))
         incoming, _ = listener.accept()
-        incoming.close()  # who closes first has to remember
+        incoming.close()  # the end that closes first keeps the connection in TIME_WAIT
         client.close()
     wait_until(lambda: "TIME-WAIT" in sh("ss", "-tanH"))
     one = boxes("-p", "8080:80")
@@ -392,7 +392,8 @@ def test_a_connection_to_the_other_loopback_comes_through_whole(boxes, flag):
                 assert len(received[0]) == size
                 writer = threading.Thread(target=lambda: (server.sendall(b"a" * size), server.shutdown(socket.SHUT_WR)))
                 writer.start()
-                assert read_to_the_end(client) == b"a" * size  # also what comes after it has said its last word
+                # also data that arrive after it has closed its sending side
+                assert read_to_the_end(client) == b"a" * size
                 writer.join()
     assert minict("port", one.id).stdout == f"80/tcp -> {'[::1]' if flag[0] == '[' else '0.0.0.0'}:8080\n"
 
@@ -422,7 +423,7 @@ def test_datagrams_too_and_each_sender_gets_its_own_answer(boxes):
 def test_a_port_without_a_listener_refuses_and_a_taken_port_is_an_error(boxes, image):
     one = boxes("-p", "8080:80", "--name", "one")
     with at_v6(8080) as client:
-        assert client.recv(1) == b""  # nobody listens inside
+        assert client.recv(1) == b""  # without a listener inside
     refused(minict("run", "--rm", "-p", "[::1]:8080:80", image, "true"), "8080/tcp")
     with socket.socket(socket.AF_INET6) as other:
         other.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

@@ -68,7 +68,8 @@ def found(answer: DNSRecord) -> list[str]:
 
 
 class Outside:
-    """A DNS server on the *machine*, which knows all names of ``.example``, and notes what it was asked, and how."""
+    """A DNS server on the *machine*, which knows all names of ``.example``, and records the queries, and how they
+    came."""
 
     def __init__(self, machine, address: str = WORLD, rcode: int = 0):
         self.asked, self.rcode = [], rcode
@@ -183,7 +184,7 @@ def test_the_next_server_is_asked_when_one_can_not_answer(boxes, world, outside)
     world.sh("ip", "address", "add", "198.51.100.3/24", "dev", "eth0")
     failing, good = outside(world, "198.51.100.3", rcode=RCODE.SERVFAIL), outside(world)
     done("network", "create", "back")
-    # nobody is at the first address, the second one fails
+    # no server at the first address, and the second one fails
     one = boxes("--network", "back", "--dns", HOST, "--dns", "198.51.100.3", "--dns", WORLD)
     assert len(found(ask(one, "www.example", tcp=True))) == 80
     assert ("www.example.", "tcp") in failing.asked and ("www.example.", "tcp") in good.asked

@@ -1,4 +1,4 @@
-"""What a runtime must not do in silence: rights that nobody gave, neighbours that die, a host that is renamed."""
+"""What a runtime must not do in silence: rights that nobody gave, other processes that die, a host that is renamed."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_cgroup_mount_without_a_cgroup_namespace_shows_the_containers_own_grou
     assert oci.run("for each in /sys/fs/cgroup/*; do mkdir $each/x && echo made; done 2>/dev/null; true") == ""
 
 
-def neighbour(path: str) -> subprocess.Popen:
+def stranger(path: str) -> subprocess.Popen:
     """A process of somebody else in the group *path*."""
     group = Cgroup(path)
     directory = group.v2_directory() or group.directories["pids"]
@@ -68,7 +68,7 @@ def neighbour(path: str) -> subprocess.Popen:
 
 def test_a_group_with_processes_of_others_is_refused(oci):
     path = oci.linux["cgroupsPath"]
-    process = neighbour(f"{path}/below")
+    process = stranger(f"{path}/below")
     try:
         oci.bundle.load("true")
         oci.refused("run", "box", told=f"{path} is not empty: 1 processes")
@@ -79,10 +79,10 @@ def test_a_group_with_processes_of_others_is_refused(oci):
         Cgroup(path).remove()
 
 
-def test_delete_kills_no_neighbour_who_came_later(oci):
+def test_delete_kills_no_process_that_came_later(oci):
     path = oci.linux["cgroupsPath"]
     oci.begin("sleep", "1000")
-    process = neighbour(f"{path}/below")
+    process = stranger(f"{path}/below")
     try:
         oci.do("delete", "--force", "box")
         assert process.poll() is None and process.pid in Cgroup(path).processes()

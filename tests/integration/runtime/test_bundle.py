@@ -1,4 +1,4 @@
-"""The runtime alone: a bundle as ``runc spec`` makes it, its life in two steps, and every field that is obeyed."""
+"""The runtime alone: a bundle as ``runc spec`` makes it, its life cycle in two steps, and every supported field."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Bundle:
         self.made: list[RuntimeContainer] = []
 
     def load(self, *args: str) -> Spec:
-        """The spec as it is read from the bundle's file, with *args* as the command."""
+        """The spec from the bundle's file, with *args* as the command."""
         if args:
             self.process["args"] = list(args)
         with open(f"{self.path}/config.json", "w") as file:
@@ -129,7 +129,7 @@ class Bundle:
         return text.strip()
 
     def refused(self, *words: str, status: int = 125) -> ContainerError:
-        """The container can't be made, and the error has all *words* in it, and nothing is left of it."""
+        """Check that the container can't be created, that the error contains all *words*, and that nothing is left."""
         container = self.container()
         with pytest.raises(ContainerError) as error:
             container.run(self.load(), bundle=self.path, streams=(-1, 2, 2))
@@ -193,7 +193,7 @@ def test_the_creator_may_be_gone_before_the_start(bundle):
 
 def test_an_error_after_start_is_reported_by_start(bundle):
     with open(f"{bundle.rootfs}/broken", "w") as file:
-        file.write("this is no program")
+        file.write("this is not a program")
         os.fchmod(file.fileno(), 0o755)
     container = bundle.create("/broken")
     for _ in range(2):
@@ -244,7 +244,7 @@ def test_a_running_container_is_not_deleted_unless_by_force(bundle):
         container.delete()
     assert container.state.status() == "running"
     container.delete(force=True)
-    container.delete()  # there is nothing any more: no error
+    container.delete()  # a missing container is not an error
     assert not os.path.exists(container.state.directory)
 
 
@@ -314,7 +314,7 @@ def test_each_namespace_can_be_left_out(bundle, kind):
         bundle.config["root"]["readonly"] = False
         os.makedirs(f"{bundle.rootfs}/dev", exist_ok=True)
         open(f"{bundle.rootfs}/dev/null", "w").close()  # no device: /tmp may be mounted with nodev
-    if kind == "network":  # sysfs belongs to who owns the network namespace; root of the host does
+    if kind == "network":  # sysfs belongs to the owner of the network namespace, here the host's root
         bundle.config["mounts"] = [each for each in bundle.config["mounts"] if each["type"] != "sysfs"]
     container = bundle.begin("sleep", "1000")
     assert namespaces.identify(container.pid)[kind] == namespaces.identify()[kind]
@@ -437,7 +437,8 @@ def test_a_command_that_is_our_own_interpreter_is_refused(bundle, command):
 
 
 def test_with_a_writable_command_the_interpreter_is_a_sealed_copy(bundle, tmp_path):
-    """The look at the command and its execution are two moments, and a volume may have a second, hostile user."""
+    """The check of the command and its execution are two moments, and another, hostile container may share the
+    volume."""
 
     def of_child() -> str:
         container = bundle.create("true")
@@ -770,7 +771,7 @@ def test_a_bundle_without_a_readable_spec(tmp_path):
 
 
 def test_created_containers_are_cheap_to_wait(bundle):
-    """Between create and start nothing runs: no time is used."""
+    """Between create and start no process runs, and no CPU time is used."""
     container = bundle.create("sleep", "1000", streams=(-1, 2, 2))
 
     def used():

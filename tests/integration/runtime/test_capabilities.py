@@ -81,7 +81,7 @@ def test_a_dropped_capability_cannot_be_regained():
 
 
 def test_the_bounding_set_includes_unnamed_capabilities(monkeypatch):
-    """A kernel newer than the table: what has no name here can't be asked for, and must not stay."""
+    """A kernel newer than the table: a capability without a name here can't be requested, and must not stay."""
     monkeypatch.setattr(capabilities, "_NUMBERS", {"CAP_CHOWN": 0})
     sets = five(["CAP_CHOWN"])
 
@@ -137,7 +137,7 @@ def test_an_old_ambient_set_does_not_survive():
 
 
 def test_capabilities_that_the_runtime_lacks_are_left_out():
-    """As on a host that holds back CAP_SYS_RESOURCE: all of them are asked for, all that there are arrive."""
+    """As on a host without CAP_SYS_RESOURCE: all capabilities are requested, and the available ones arrive."""
     everything = capabilities.known()
     most = [name for name in OWN if name not in ("CAP_SYS_RESOURCE", "CAP_SYSLOG")]
 

@@ -64,7 +64,7 @@ class Box:
             os.waitpid(pid, 0)
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
-                pass  # children of theirs, which became ours
+                pass  # their children, which were reparented to this process
         except ChildProcessError:
             pass
 
@@ -80,7 +80,7 @@ def box(monkeypatch):
 
 
 def left_over(name=NAME):
-    """The directories that there are of the tests' cgroups."""
+    """The existing directories of the tests' cgroups."""
     mounts = {*controllers().values(), hierarchy.find_hierarchies()[1]} - {None}
     return [f"{mount}/{name}" for mount in mounts if os.path.exists(f"{mount}/{name}")]
 
@@ -93,7 +93,7 @@ def eventually(condition, seconds=30):
 
 
 def content(group, v1_file, v2_file):
-    """The content of the file that is the right one in this machine's world."""
+    """The content of the file for this machine's cgroup version."""
     for file, v2 in (v1_file, False), (v2_file, True):
         directory = group.directories.get(file.split(".")[0])
         if directory and (directory == group.v2_directory()) == v2:
@@ -254,7 +254,7 @@ def test_an_invalid_value_is_one_sentence(box, resources, sentence):
 
 
 def test_a_setting_of_the_other_cgroup_version(box):
-    """Swappiness is a thing of cgroup v1 only."""
+    """Swappiness exists in cgroup v1 only."""
     resources = Resources(memory=Memory(swappiness=10))
     if in_v2("memory"):
         with pytest.raises(ContainerError, match="memory.swappiness cannot be set: it exists in cgroup v1 only"):
@@ -576,7 +576,7 @@ def test_kill_a_fork_bomb(box):
 
 
 def test_kill_a_process_that_joined_only_v1(box):
-    """cgroup.kill knows the tree of v2 only; on a hybrid machine somebody may be in the trees of v1 alone."""
+    """cgroup.kill covers the tree of v2 only; on a hybrid machine a process may be in the trees of v1 alone."""
     if mode() == "v2":
         pid = box.start(SLEEP)
     else:
@@ -589,7 +589,7 @@ def test_kill_a_process_that_joined_only_v1(box):
 
 
 def test_kill_one_by_one(box, monkeypatch):
-    """The way of the kernels that have no cgroup.kill: one call leaves nobody, though everybody forks."""
+    """On kernels without cgroup.kill: one call leaves no process, although all of them fork."""
     monkeypatch.setattr(cgroup_group, "_kill_by_file", lambda group: False)
     box.group.limit(Resources(pids=Pids(limit=20)))
     pids = nest(box)

@@ -1,4 +1,5 @@
-"""minict.runtime.devices: what the kernel lets a process of a restricted cgroup do, in each world of this machine."""
+"""minict.runtime.devices: what the kernel lets a process of a restricted cgroup do, in each cgroup version of this
+machine."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ WORLDS = _worlds()
 
 
 class Group:
-    """A cgroup of its own in one world."""
+    """A cgroup in one of the versions."""
 
     def __init__(self, world: str):
         self.mount, self.restrict = WORLDS[world]
@@ -78,7 +79,8 @@ def place():
 
 @pytest.fixture
 def disk(tmp_path):
-    """The numbers of a disk of the host's: a file of ours behind a loop device, so that nobody's files are at stake."""
+    """The numbers of a disk of the host's: a file of the test behind a loop device, so that no other files are at
+    risk."""
     if not os.path.exists("/dev/loop-control"):
         subprocess.run(["modprobe", "loop"], check=True)  # where loop devices are a module
     (tmp_path / "image").write_bytes(b"the host's secret".ljust(65536, b"."))
@@ -233,7 +235,7 @@ PARTLY = {
 
 @pytest.mark.parametrize("case", PARTLY)
 def test_a_rule_that_revokes_a_part_is_obeyed_or_refused(group, place, case):
-    """v1 has no words for it, and passing over it silently would leave a device open."""
+    """v1 cannot express it, and ignoring it silently would leave a device open."""
     zero = node(place, ZERO)
     if group.world == "v1":
         with pytest.raises(ContainerError, match="cgroup v1 cannot express.*or use cgroup v2"):
@@ -280,7 +282,7 @@ def test_a_directory_that_is_no_cgroup_is_refused(group, tmp_path):
 
 
 def test_a_kernel_that_refuses_the_filter_is_an_error_with_a_remedy(tmp_path):
-    """Here it is for lack of privileges that the kernel says no."""
+    """Here the kernel refuses for lack of privileges."""
 
     def child():
         os.setgid(65534)

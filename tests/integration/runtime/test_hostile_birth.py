@@ -1,4 +1,4 @@
-"""Starts of containers that a hostile image, or a hostile neighbour, tries to delay or to mislead."""
+"""Starts of containers that a hostile image, or another hostile container, tries to delay or to mislead."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_program_with_a_lease_on_it_is_refused(bundle):
     """What is checked has to be what is executed, and a check that waits would let the holder exchange the file."""
     executable(f"{bundle.rootfs}/x", b"#!/proc/self/exe\n")
     bundle.process["args"] = ["/x"]
-    before = signal.signal(signal.SIGIO, signal.SIG_IGN)  # the kernel's word to the holder, which would end it
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)  # the kernel's signal to the holder, which would end it
     holder = os.open(f"{bundle.rootfs}/x", os.O_RDWR)
     try:
         fcntl.fcntl(holder, fcntl.F_SETLEASE, fcntl.F_WRLCK)
@@ -313,7 +313,7 @@ def test_init_shows_neither_our_environment_nor_our_program(bundle, monkeypatch,
 
 
 def test_a_container_has_not_the_callers_scheduling_and_umask(bundle):
-    """Docker's containers are children of a daemon, and not of the shell of whoever starts them."""
+    """Docker's containers are children of a daemon, and not of the caller's shell."""
 
     def inherited():
         os.nice(5)

@@ -133,7 +133,7 @@ class TestJoin:
         def child():
             me = os.open("/proc/self", os.O_RDONLY)
             os.setresgid(4242, 4242, 4242)
-            os.setresuid(4242, 4242, 4242)  # no root any more, but whoever makes a user namespace has all rights in it
+            os.setresuid(4242, 4242, 4242)  # root no more, but the creator of a user namespace has all rights in it
             visible()
             with stranger(CLONE_NEWUSER | CLONE_NEWUTS, visible) as pid:
                 join(wanted(pid, "uts", "user"))

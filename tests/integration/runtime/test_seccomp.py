@@ -1,5 +1,5 @@
-"""minict.runtime.seccomp and minict.engine.spec.seccomp: what a filter says by its text, and what the kernel then
-does."""
+"""minict.runtime.seccomp and minict.engine.spec.seccomp: the meaning of a filter's text, and what the kernel does with
+it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``--userns private``: a root that is nobody on the host, and files that are its own all the same."""
+"""``--userns private``: a root without rights on the host, which nevertheless owns its files."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ PRIVATE = ("--userns", "private")
 
 @pytest.fixture
 def box(image):
-    """A container with users of its own, which runs meanwhile."""
+    """A running container with users of its own."""
     with package.run(image, "sleep 100", network="none", userns="private", detach=True) as running:
         yield running
 
 
 def first_id(pid: int) -> int:
-    """What the container's user 0 is out here."""
+    """The host's id of the container's user 0."""
     with open(f"/proc/{pid}/uid_map") as file:
         return int(file.read().split()[1])
 
@@ -100,7 +100,7 @@ def test_a_file_system_without_idmaps_is_named_with_those_that_have_them():
 
 
 def test_its_root_can_do_nothing_to_the_host(image):
-    """Each of these asks for a right over the machine, which the capabilities in there are not; and each is
+    """Each attempt needs a right over the host, which the capabilities in the user namespace do not give; and each is
     harmless."""
     attempts = (
         "mknod /disk c 1 3",

@@ -1,4 +1,4 @@
-"""``minict run --uts``: whose host name a container has."""
+"""``minict run --uts``: which host name a container has."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def box(image):
     process = begin("run", "--rm", "--network", "none", "--name", "box", "--hostname", "boxer", image, "sleep", "60")
     wait_until(lambda: names.find("box") and run(image, "true", flags=["--uts", "container:box"]).returncode == 0)
     yield names.find("box")
-    process.kill()  # and with it the container, whose first process dies with its maker
+    process.kill()  # and with it the container, whose first process dies with its creator
     process.wait()
     assert minict("prune").returncode == 0
 

@@ -1,6 +1,6 @@
-"""Every option of ``minict run`` that changes what a container is: looked at from inside of a real one.
+"""Every option of ``minict run`` that changes the container itself, seen from inside a real one.
 
-(What others do has tests of its own: volumes, networks, names, the life cycle.)
+(Other options have tests of their own: volumes, networks, names, the life cycle.)
 """
 
 from __future__ import annotations
@@ -306,7 +306,7 @@ def test_the_size_of_the_shared_memory(image):
 
 @pytest.fixture
 def disk(tmp_path) -> str:
-    """A block device: a loop device that nobody else uses, if there is one, else any."""
+    """A block device: an unused loop device if there is one, else any."""
     found = devices.nodes_below("/dev")
     return next(path for path in found if os.stat(path).st_mode & 0o170000 == 0o060000)
 

@@ -1,4 +1,4 @@
-"""``minict events``: what happens is told, in its order, once, and also while somebody waits for it."""
+"""``minict events``: each event is reported in order, once, also to a waiting reader."""
 
 from __future__ import annotations
 

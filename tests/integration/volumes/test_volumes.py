@@ -1,5 +1,5 @@
-"""Volumes with real containers: what outlives them, what an image puts in, what is refused, and what a container can't
-reach."""
+"""Volumes with real containers: what outlives them, how an image fills them, invalid options, and what a container
+can't reach."""
 
 from __future__ import annotations
 
@@ -213,7 +213,7 @@ STEPS = ("mkdir", "rename", "chown", "rmdir", "listdir", "unlink")
 
 
 def _killed_at(number: int, name: str, rich_image) -> bool:
-    """Fill the volume *name* in a child that is killed at its *number*-th step of those above; whether it was
+    """Fill the volume *name* in a child that is killed at the *number*-th of the steps above; return whether it was
     killed."""
     pid = os.fork()
     if pid == 0:
@@ -238,8 +238,7 @@ def _killed_at(number: int, name: str, rich_image) -> bool:
 
 
 def test_a_killed_fill_leaves_an_empty_volume_or_one_that_the_next_completes(rich):
-    """The filling is killed at each of its steps: to be filled it is still empty, or what is missing comes from beside
-    it."""
+    """The fill is killed at each of its steps: the volume is then still empty, or the next fill completes it."""
     rich_image, number = Image.find(rich), 0
     points = [*range(14), 100, 150, *range(212, 222), 1000]
     seen = set()
@@ -349,7 +348,8 @@ def test_a_file_and_a_directory_do_not_cover_each_other(image, tmp_path):
 
 
 def test_standard_mounts_and_the_users_own(image, tmp_path):
-    """/etc/hosts is seen in a volume on /etc; one's own /dev/shm or /dev is the only one, and no node is made in it."""
+    """/etc/hosts is seen in a volume on /etc; the user's own /dev/shm or /dev replaces the standard one, and no node is
+    made in it."""
     assert "localhost" in output(image, "cat /etc/hosts", "--rm", "-v", "etc:/etc")
     assert os.stat(f"{data('etc')}/hosts").st_size == 0  # what is shown there did not go into the volume
     lines = output(image, "grep ' /dev/shm ' /proc/mounts", "--rm", "--tmpfs", "/dev/shm:size=64k").splitlines()
@@ -593,7 +593,7 @@ def test_an_image_with_a_volume_in_an_invalid_place(path):
 
 def test_create_ls_inspect_rm(image):
     assert minict("volume", "create", "--label", "use=test", "--label", "odd", "one").stdout == "one\n"
-    assert minict("volume", "create", "one").stdout == "one\n"  # as in Docker: what is there already is no error
+    assert minict("volume", "create", "one").stdout == "one\n"  # as in Docker: an existing volume is not an error
     anonymous = minict("volume", "create").stdout.strip()
     made("user", image, "-v", "two:/data")
     assert minict("volume", "ls", "-q").stdout.split() == sorted([anonymous, "one", "two"])
@@ -728,7 +728,7 @@ def test_create_may_be_killed_before_the_volumes_exist(rich):
 
 
 def test_containers_and_rm_at_once(image):
-    """A volume that is given to a container in the moment in which somebody removes it is there all the same."""
+    """A volume given to a container at the moment of its removal exists nevertheless."""
     remover = subprocess.Popen(
         ["sh", "-c", f"while :; do {os.sys.executable} -m minict volume rm contested; done"],
         stdout=subprocess.DEVNULL,
@@ -745,7 +745,7 @@ def test_containers_and_rm_at_once(image):
 
 
 def test_many_at_once(image):
-    """Volumes come and go by many processes at once: each finds a whole one or none."""
+    """Many processes create and remove volumes at once: each finds a complete volume or none."""
     script = (
         "for n in 1 2 3 4 5 6; do {0} volume create same; {0} volume rm same; {0} volume ls; {0} volume prune "
         "-a -f; done"

@@ -1,4 +1,4 @@
-"""Archives: all that an honest one holds is kept, and nothing that a hostile one orders happens outside."""
+"""Archives: the content of an honest one is kept completely, and a hostile one changes nothing outside."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def target(tmp_path):
 
 @pytest.fixture
 def outside(tmp_path):
-    """A file that every attack is after, and the proof that none got it."""
+    """The file that every attack aims at, and the proof that none has changed it."""
     path = tmp_path / "outside"
     path.mkdir()
     (path / "secret").write_text("untouched")
@@ -103,7 +103,7 @@ def test_a_damaged_header_in_the_middle_is_noticed(target):
 
 
 def attack(target, outside, *members):
-    """Unpack; a refusal is as good as a success: the fixture *outside* looks at what counts."""
+    """Unpack the archive; it may be refused or not: the fixture *outside* checks the result."""
     try:
         open_up(archive_of(*members), target)
     except ContainerError as error:

@@ -1,4 +1,4 @@
-"""What occurs in public Dockerfiles is in the table of docs/dockerfile.md: supported, or refused by name."""
+"""Every feature of public Dockerfiles is in the table of docs/dockerfile.md: supported, or refused by name."""
 
 from __future__ import annotations
 

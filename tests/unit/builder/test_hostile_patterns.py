@@ -1,4 +1,4 @@
-"""Patterns of a Dockerfile and a .dockerignore take no time without end, whatever is in them."""
+"""Patterns of a Dockerfile and a .dockerignore are matched in bounded time, whatever they contain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Names and passwords: where Docker keeps them, as Docker keeps them, with its helpers; and how they are asked for."""
+"""Names and passwords: where Docker keeps them, as Docker keeps them, with its helpers; and how login prompts for
+them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The image store: found in no time, never half there, and shared by who works at once."""
+"""The image store: fast to search, never incomplete, and shared by concurrent processes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def archive(**files) -> io.BytesIO:
 
 
 def stored() -> list[str]:
-    """All that lies in the store, as far as it tells of images: no empty directory, no lock."""
+    """All files in the store that concern images: no empty directories, no lock."""
     found = [os.path.join(parent, name) for parent, _, names in os.walk(store.store()) for name in names]
     return sorted(os.path.relpath(path, store.store()) for path in found if not path.endswith("/lock"))
 

@@ -1,4 +1,4 @@
-"""Addresses: what a subnet is, and that no two containers can ever have the same one."""
+"""Addresses: subnets, and the proof that no two containers can have the same address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The small functions of the process: which file a command is, how an end is told."""
+"""The small functions of the process: how a command is found, and how its end is reported."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""minict.runtime.seccomp and minict.engine.spec.seccomp: what a filter says by its text, and what the kernel then
-does."""
+"""minict.runtime.seccomp and minict.engine.spec.seccomp: the meaning of a filter's text, and what the kernel does with
+it."""
 
 from __future__ import annotations
 
@@ -227,7 +227,7 @@ def test_the_errno_of_the_default_action():
 
 
 def test_a_call_that_is_newer_than_the_profile_does_not_exist():
-    """A new C library then takes the older call; EPERM would be an answer that it believes."""
+    """A new C library then uses the older call; it would take EPERM for the final answer."""
     rules = {"names": ["read", "openat2"], "action": "SCMP_ACT_ALLOW"}
     for default, older, newer in (
         ("SCMP_ACT_ERRNO", EPERM, ENOSYS),
@@ -359,7 +359,7 @@ def test_another_kernel_has_its_own_program(run_root, monkeypatch):
 
 
 def test_an_empty_file_is_no_filter(run_root):
-    """As a machine that lost its power may leave it: the kernel would refuse it, or worse, allow everything."""
+    """As a power failure may leave it: the kernel would refuse it, or worse, allow everything."""
     program = seccomp.cached(profile(deny("mkdir")))
     (name,) = os.listdir(run_root / "seccomp")
     (run_root / "seccomp" / name).write_bytes(b"")

@@ -1,4 +1,4 @@
-"""The AppArmor profile as text, and where it is looked for: what can be tried on a kernel without AppArmor too."""
+"""The AppArmor profile as text, and where it is found: tests that also work without AppArmor."""
 
 from __future__ import annotations
 

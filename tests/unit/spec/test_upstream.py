@@ -1,4 +1,4 @@
-"""What minict copies from Docker is what Docker has: ``upstream.json`` states it, with the commits that were read.
+"""What minict copies from Docker equals Docker's: ``upstream.json`` records it, with the commits.
 
 After a change upstream, read the files that it names again, and change both sides.
 """

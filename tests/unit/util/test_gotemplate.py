@@ -1,4 +1,4 @@
-"""Docker's --format: what people write comes out as Docker has it, and a mistake gets one sentence."""
+"""Docker's --format: common templates give Docker's output, and an error is one sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people look at: tables, sizes, ages and points in time as Docker writes them."""
+"""Output for people: tables, sizes, ages and points in time as Docker writes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be said about a container's volumes, and what is refused in one sentence."""
+"""The options for a container's volumes, and the invalid ones, refused in one sentence."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The commands: a module for each group, with a table COMMANDS and the functions behind it.
 
-Here is which module has which command, and the other names that commands have; only the module of the command at hand
+This module lists the commands of each module, and the other names of commands; only the module of the requested command
 is loaded. A function gets the options as a dictionary and the arguments as a list, prints what the user wants to know,
 and leaves the work to another package of :mod:`minict.engine`, which it imports inside the function.
 """

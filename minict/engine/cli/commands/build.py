@@ -17,7 +17,7 @@ def build(fields: dict, arguments: list[str]) -> None:
 
     _check(fields)
     if fields.get("iidfile"):
-        _remove(fields["iidfile"])  # a build that fails leaves no id of an older one
+        _remove(fields["iidfile"])  # a failed build must not leave the id of an older one
     wanted = [outputs.parse(text) for text in fields.get("output", ())]
     exports = [each for each in wanted if each.type in ("local", "tar") or each.destination]
     names = [*fields.get("tag", ()), *(each.name for each in wanted if each.name)]
@@ -59,7 +59,7 @@ def build(fields: dict, arguments: list[str]) -> None:
 
 
 class _Said:
-    """What a build says: its lines and the output of its commands go to the descriptor *fd*; *quiet*: only when it
+    """The output of a build: its lines and the output of its commands go to the descriptor *fd*; *quiet*: only if it
     fails.
     """
 
@@ -70,7 +70,7 @@ class _Said:
 
     @property
     def output(self):
-        """Where what RUN writes goes: a descriptor, or a function."""
+        """The destination for the output of RUN: a descriptor, or a function."""
         return self._keep if self._quiet else self._fd
 
     def line(self, text: str) -> None:
@@ -87,7 +87,7 @@ class _Said:
         del self._kept[: -self._MOST]
 
     def show(self) -> None:
-        """What a quiet build has kept, on the error output."""
+        """Print what a quiet build has kept to standard error."""
         import os
 
         if self._kept:
@@ -116,7 +116,7 @@ def _contexts(words: list[str]) -> dict[str, str]:
 
 
 def _settings(fields: dict) -> dict:
-    """What RUN steps may use; the network called default is the one that containers have anyway."""
+    """The options for RUN steps; the network "default" is the containers' default network."""
     found = {name: fields[name] for name in _OF_RUN if name in fields}
     if found.get("network") in ("default", ["default"]):
         del found["network"]
@@ -193,7 +193,7 @@ def prune(fields: dict, arguments: list[str]) -> None:
         report("Images", remove_unused())
 
 
-# What the containers of RUN steps may be given, as those of `run`.
+# The options of `run` that RUN steps support.
 _OF_RUN = (
     "memory",
     "memory_swap",

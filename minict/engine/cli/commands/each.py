@@ -1,4 +1,4 @@
-"""What the commands for several objects share: one after the other, or many at once."""
+"""Shared by the commands for several objects: handle them one after the other, or many at once."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def each(names: list[str], do, missing_ok: bool = False, at_once: int = 1) -> in
     """Call *do* with each of the *names* and print what it returns; return the exit status.
 
     An error is printed and does not stop the others; the exit status is then 1, as Docker's. *missing_ok*: an object
-    that does not exist does not count as an error, as with ``rm --force``. *at_once*: how many may be worked at; what
-    they return is printed in the order of the names all the same.
+    that does not exist does not count as an error, as with ``rm --force``. *at_once*: how many are handled in parallel;
+    the results are still printed in the order of the names.
     """
     from errno import ENOENT
 
@@ -46,7 +46,7 @@ class _AtOnce:
             threading.Thread(target=self._work, daemon=True).start()  # an interrupted command does not wait for them
 
     def result(self, number: int):
-        """What *do* has returned for the name with this *number*; waits for it.  Raises what it has raised."""
+        """Wait for the result of *do* for the name with this *number*, and return it. Raises its exception."""
         self._ended[number].wait()
         result = self._results[number]
         if isinstance(result, BaseException):

@@ -130,7 +130,7 @@ _WHOLE = Option("--no-trunc", "Don't truncate output")
 _IDS = Option("-q --quiet", "Only show image IDs")
 _REMOVE = (
     "IMAGE…",
-    "Take names away from images, and with the last name the image.",
+    "Remove tags from images; removing the last tag removes the image.",
     [Option("-f --force", "Force the removal, even of an ID with several tags or stopped containers")],
     (1, None),
 )

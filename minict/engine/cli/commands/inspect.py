@@ -12,7 +12,7 @@ NO_TRUNC = Option("--no-trunc", "Don't truncate output")
 
 
 def number(text: str | None, option: str) -> int | None:
-    """The number that an option was given. Raises :class:`ContainerError`."""
+    """The value of an option as a number. Raises :class:`ContainerError`."""
     from minict.runtime.errors import ContainerError
 
     if text is None or text.isdecimal():

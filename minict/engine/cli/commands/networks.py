@@ -37,7 +37,7 @@ def create(fields: dict, arguments: list[str]) -> None:
 
 
 def refuse(fields: dict) -> None:
-    """Options that Docker has, and that can't be obeyed here.  Raises :class:`ContainerError`."""
+    """Refuse Docker's options that are not supported here.  Raises :class:`ContainerError`."""
     from minict.runtime.errors import ContainerError
 
     if fields.get("ipv6"):
