@@ -24,6 +24,7 @@ _V1_NAMES = {
     "memory.events": "memory.oom_control",
 }
 _ROOT = "/sys/fs/cgroup"
+_NO_LIMIT = 1 << 62  # bytes: version 1 shows no limit as the largest number of memory pages
 
 
 class Group(Cgroup):
@@ -54,7 +55,10 @@ class Group(Cgroup):
         if name == "cpu.max" and not self._is_v2("cpu"):
             quota, period = (files.read(f"{self.directories['cpu']}/{file}").strip() for file in _V1_CPU)
             return f"{'max' if quota == '-1' else quota} {period}"
-        return files.read(self.file(name)).strip()
+        found = files.read(self.file(name)).strip()
+        if name == "memory.max" and not self._is_v2("memory") and int(found) >= _NO_LIMIT:
+            return "max"
+        return found
 
     def write(self, name: str, text: str | int) -> None:
         """Write *text* into the file *name*.  Raises :class:`OSError` as the kernel does."""
@@ -65,6 +69,8 @@ class Group(Cgroup):
             return  # version 1 counts memory and swap together; or this kernel does not count swap
         elif name == "cpu.max" and not self._is_v2("cpu"):
             self._write_cpu_max(text)
+        elif name == "memory.max" and text == "max" and not self._is_v2("memory"):
+            files.write(self.file(name), "-1")
         else:
             files.write(self.file(name), text)
 

@@ -26,6 +26,14 @@ def group():
     group.remove()
 
 
+def test_a_limit_of_memory_can_be_lifted_in_both_versions(group):
+    assert group.read("memory.max") == "max"
+    group.write("memory.max", "32M")
+    assert group.read("memory.max") == str(32 << 20)
+    group.write("memory.max", "max")
+    assert group.read("memory.max") == "max"
+
+
 def test_the_files_have_the_names_of_version_2(group):
     assert [group.read(name) for name in ("pids.max", "pids.current", "cpu.max")] == ["max", "0", "max 100000"]
     group.write("memory.max", "32M")
