@@ -16,7 +16,13 @@ FIRST = echo "  my host name is $$(hostname)"; \
 AS_NOBODY = $(shell drop='setpriv --reuid=65534 --regid=65534 --clear-groups env HOME=/tmp'; \
         [ "$$(id -u)" = 0 ] && $$drop test -r Makefile && echo "$$drop")
 
-.PHONY: help lab vm test test-unit test-dockerfiles test-v2 test-vm test-course test-guests test-install lint docs bench notebooks clean uninstall provision root
+# test-NAME compares an engine: see tests/engines/
+define engine
+@MINICT_WITH_TESTS=1 MINICT_WITH_ENGINES=1 sh vagrant/provision.sh
+$(PYTHON) -m pytest --timeout=1200 tests/vm tests/engines/$(@:test-%=%).py $(if $(SMOKE),-k smoke)
+endef
+
+.PHONY: help lab vm test test-unit test-podman test-docker test-containerd test-dockerfiles test-v2 test-vm test-course test-guests test-install lint docs bench notebooks clean uninstall provision root
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -57,6 +63,15 @@ test-guests: root ## test the guests of `make test-v2` themselves: exit status, 
 test-install: root ## test in fresh Debian and Ubuntu roots that each target installs all that it needs: an hour, gigabytes
 	@MINICT_WITH_TESTS=1 sh vagrant/provision.sh
 	$(PYTHON) -m pytest --noconftest --timeout=3600 tests/vm/install.py $(TESTS)
+
+test-podman: root ## compare Podman that runs minict-oci with Podman that runs runc (SMOKE=1: a few commands)
+	$(engine)
+
+test-docker: root ## the same for Docker, in namespaces (SMOKE=1: a few commands)
+	$(engine)
+
+test-containerd: root ## the same for containerd's ctr (SMOKE=1: a few commands)
+	$(engine)
 
 test-dockerfiles: root ## compare what Dockerfiles mean with Debian's Docker and BuildKit, in namespaces (DOCKERFILES=DIR: further files)
 	@MINICT_WITH_TESTS=1 sh vagrant/provision.sh

@@ -17,6 +17,7 @@
 #   MINICT_WITH_TESTS=1  also install what `make test` needs
 #   MINICT_WITH_VM=1     also install what `make vm` and `make test-vm` need
 #   MINICT_WITH_V2=1     also install what `make test-v2` needs to build its kernel
+#   MINICT_WITH_ENGINES=1  also install the engines that the tests compare: make test-podman and the like
 #   MINICT_WITH_BENCH=1  also install what `make bench` compares minict with
 #
 # The service, for a machine that nobody else relies on:
@@ -60,6 +61,7 @@ PACKAGES_TESTS="make sudo ruby rsync iptables zsh fish
     apache2-utils skopeo umoci podman strace $DEBIAN"
 PACKAGES_VM="qemu-system-x86 e2fsprogs $DEBIAN"
 PACKAGES_V2="gcc libc6-dev make flex bison bc perl patch xz-utils e2fsprogs $DEBIAN"
+PACKAGES_ENGINES="runc podman catatonit"
 PACKAGES_BENCH="runc crun bubblewrap iperf3 podman skopeo umoci $DEBIAN"
 
 main() {
@@ -126,7 +128,8 @@ system_packages() {
     fi
     # shellcheck disable=SC2086 # lists of words
     install_packages $PACKAGES ${USER_:+$PACKAGES_SERVICE} ${MINICT_WITH_TESTS:+$PACKAGES_TESTS} \
-        ${MINICT_WITH_VM:+$PACKAGES_VM} ${MINICT_WITH_V2:+$PACKAGES_V2} ${MINICT_WITH_BENCH:+$PACKAGES_BENCH}
+        ${MINICT_WITH_VM:+$PACKAGES_VM} ${MINICT_WITH_V2:+$PACKAGES_V2} \
+        ${MINICT_WITH_ENGINES:+$PACKAGES_ENGINES} ${MINICT_WITH_BENCH:+$PACKAGES_BENCH}
     if [ -n "$preset" ]; then rm -f $preset; fi
     { [ -x "$(command -v "$PYTHON")" ] && [ ! -d "$PYTHON" ]; } || die "MINICT_PYTHON=$PYTHON: not an executable file."
     "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||

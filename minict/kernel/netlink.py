@@ -172,6 +172,14 @@ class Rtnetlink(Netlink):
             f"create the veth pair {name}, {peer}",
         )
 
+    def move_link(self, index: int, namespace: int, name: str) -> None:
+        """Move the interface to *namespace*, a descriptor, where it is called *name*; it is switched off by that."""
+        self.request(
+            RTM_NEWLINK,
+            _LINK.pack(0, 0, index, 0, IFF_UP) + attribute(IFLA_NET_NS_FD, namespace) + attribute(IFLA_IFNAME, name),
+            what=f"move the interface {name}",
+        )
+
     def set_up(self, index: int) -> None:
         """Switch the interface on."""
         self.request(RTM_NEWLINK, _link(index, IFF_UP), what=f"switch on the interface {index}")

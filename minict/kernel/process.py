@@ -89,6 +89,14 @@ def pidfd_send_signal(pidfd: int, sig: int) -> None:
     syscall("pidfd_send_signal", pidfd, sig, None, 0)
 
 
+def pidfd_getfd(pidfd: int, fd: int) -> int:
+    """A duplicate, here, of the descriptor *fd* of the process of *pidfd*; it is closed on exec.
+
+    Raises :class:`OSError`, EPERM without the right to trace that process. Source: pidfd_getfd(2), Linux 5.6.
+    """
+    return syscall("pidfd_getfd", pidfd, fd, 0)
+
+
 def close_range(first: int, last: int = 0xFFFFFFFF, flags: int = 0) -> None:
     """Close the file descriptors from *first* to *last*; with CLOSE_RANGE_CLOEXEC, only at the next execve.
 

@@ -10,6 +10,8 @@ SECCOMP_SET_MODE_FILTER = 1
 SECCOMP_FILTER_FLAG_TSYNC = 1
 SECCOMP_FILTER_FLAG_LOG = 2
 SECCOMP_FILTER_FLAG_SPEC_ALLOW = 4
+SECCOMP_FILTER_FLAG_NEW_LISTENER = 8
+SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV = 32
 
 
 class _Program(native.Structure):
@@ -21,7 +23,8 @@ class _Program(native.Structure):
 def seccomp(operation: int, flags: int, program: bytes) -> int:
     """Install *program* (instructions of classic BPF, 8 bytes each) as a filter on the caller's system calls.
 
-    It survives execve and cannot be removed. Needs no_new_privs or CAP_SYS_ADMIN.
+    It survives execve and cannot be removed. With SECCOMP_FILTER_FLAG_NEW_LISTENER the result is a descriptor, from
+    which another process reads the calls that it has to decide. Needs no_new_privs or CAP_SYS_ADMIN.
     Raises :class:`OSError`. Source: seccomp(2).
     """
     filter = _Program(len(program) // 8, program)

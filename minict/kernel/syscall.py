@@ -33,6 +33,9 @@ _NUMBERS = {
         "setns": 308,
         "unshare": 272,
         "keyctl": 250,
+        "ioprio_set": 251,
+        "set_mempolicy": 238,
+        "sched_setattr": 314,
     },
     "aarch64": {
         "pivot_root": 41,
@@ -44,6 +47,9 @@ _NUMBERS = {
         "setns": 268,
         "unshare": 97,
         "keyctl": 219,
+        "ioprio_set": 30,
+        "set_mempolicy": 237,
+        "sched_setattr": 274,
     },
 }
 _EVERYWHERE = {
@@ -54,6 +60,7 @@ _EVERYWHERE = {
     "clone3": 435,
     "close_range": 436,
     "openat2": 437,
+    "pidfd_getfd": 438,
     "mount_setattr": 442,
 }
 

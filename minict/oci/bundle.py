@@ -17,20 +17,23 @@ if TYPE_CHECKING:
 CONFIG = "config.json"
 
 
-def load(directory: str | None) -> tuple[str, Spec]:
+def load(directory: str | None, config: str | None = None) -> tuple[str, Spec]:
     """The absolute path of the bundle *directory* (None: the working directory), and its specification.
 
+    *config*: another file than its config.json.
     Raises :class:`ContainerError`, or :class:`ValueError` for a file that is not a specification.
     Source: OCI runtime-spec, bundle.md; config.md, "Specification version".
     """
     path = os.path.abspath(directory or ".")
+    file = os.path.join(path, config or CONFIG)
     try:
-        spec = Spec.load(f"{path}/{CONFIG}")
-        check_version(jsonfile.read(f"{path}/{CONFIG}").get("ociVersion"))
+        values = jsonfile.read(file)
+        spec = Spec.from_dict(values)
+        check_version(values.get("ociVersion"))
     except FileNotFoundError:
-        raise ContainerError(f"the bundle {path} has no file {CONFIG}: no such file or directory") from None
+        raise ContainerError(f"the bundle {path} has no file {config or CONFIG}: no such file or directory") from None
     except ValueError as error:
-        raise ContainerError(f"invalid {path}/{CONFIG}: {error}") from None
+        raise ContainerError(f"invalid {file}: {error}") from None
     return path, spec
 
 

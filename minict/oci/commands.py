@@ -26,6 +26,7 @@ _DETACH = Option("detach d", "", "do not wait for the end of the process")
 _SUBREAPER = Option("no-subreaper", "", "do not become the parent of the container's orphans")
 _CREATE = [
     _BUNDLE,
+    Option("config f", "FILE", "the specification, if it is not the bundle's config.json (crun's option)"),
     _PID_FILE,
     _CONSOLE,
     _PIDFD,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def create(options: dict[str, Any], operands: list[str], log: Log) -> None:
     """``create``: everything but the command, which waits for ``start``. Source: runtime.md, "Create"."""
-    path, spec = bundle.load(options["bundle"])
+    path, spec = bundle.load(options["bundle"], options["config"])
     console = descriptors.console(options, spec.process, detached=True)
     container = make(operands[0], path, spec, options, console, hold=True)
     warn(container, log)
@@ -32,7 +32,7 @@ def create(options: dict[str, Any], operands: list[str], log: Log) -> None:
 
 def run(options: dict[str, Any], operands: list[str], log: Log) -> int:
     """``run``: create, start, wait and delete; the command's exit status. Source: runc-run(8)."""
-    path, spec = bundle.load(options["bundle"])
+    path, spec = bundle.load(options["bundle"], options["config"])
     if options["detach"]:
         console = descriptors.console(options, spec.process, detached=True)
         warn(make(operands[0], path, spec, options, console, hold=False), log)
@@ -60,11 +60,17 @@ def make(id: str, path: str, spec: Spec, options: dict[str, Any], console: int, 
     record.check_id(id)
     if options["no_pivot"]:
         raise ContainerError("--no-pivot is refused: by chroot alone, root in a container can return to the host")
+    if options["systemd_cgroup"] or options["cgroup_manager"] not in (None, "cgroupfs"):
+        raise ContainerError(
+            "minict-oci creates control groups itself, and not by systemd: set the engine's cgroup manager to cgroupfs "
+            "(Podman: cgroup_manager, Docker: native.cgroupdriver, containerd: SystemdCgroup)"
+        )
     preserved = descriptors.preserved(options, spec.process)
+    descriptors.pass_notify_socket(spec)
     container = RuntimeContainer(id)
     container.state.make()  # takes the id
     try:
-        record.keep(container, spec, path)
+        record.keep(container.state, spec, path)
         (container.create if hold else container.run)(
             spec,
             bundle=path,

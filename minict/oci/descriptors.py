@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 
 from minict.runtime.errors import ContainerError
+from minict.runtime.spec import Mount
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from minict.runtime.spec import Process
+    from minict.runtime.spec import Process, Spec
+
+_NOTIFY = "/run/notify/notify.sock"
 
 
 def console(options: dict[str, Any], process: Process | None, detached: bool) -> int:
@@ -58,6 +61,22 @@ def preserved(options: dict[str, Any], process: Process | None) -> list[int]:
         except OSError:
             raise ContainerError(f"the descriptor {fd}, which is to be preserved, is not open") from None
     return numbers
+
+
+def pass_notify_socket(spec: Spec) -> None:
+    """Let the container reach the socket in our variable NOTIFY_SOCKET, by which a service says that it is ready.
+
+    Source: sd_notify(3); runc, docs/systemd.md; crun(1).
+    """
+    socket = os.environ.get("NOTIFY_SOCKET", "")
+    if not socket.startswith("/") or not spec.process:
+        return
+    mount = Mount(destination=_NOTIFY, type="bind", source=socket, options=["bind", "nosuid", "nodev", "noexec"])
+    spec.mounts = [*spec.mounts, mount]
+    spec.process.env = [
+        *(each for each in spec.process.env if not each.startswith("NOTIFY_SOCKET=")),
+        f"NOTIFY_SOCKET={_NOTIFY}",
+    ]
 
 
 def tell_pid(options: dict[str, Any], pid: int, pidfd: int) -> None:

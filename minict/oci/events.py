@@ -25,9 +25,9 @@ def events(options: dict[str, Any], operands: list[str], log: Log) -> None:
 
     Source: runc-events(8).
     """
-    container = record.find(operands[0])
+    container = record.find_whole(operands[0])
     interval = seconds(options["interval"] or "5s")
-    if record.status(container) == "stopped":
+    if record.status(container.state) == "stopped":
         raise ContainerError(f"container not running: {container.id}")
     if options["stats"]:
         return tell("stats", container, numbers(container))

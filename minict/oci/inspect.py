@@ -55,7 +55,7 @@ def table(rows: list[list[str]]) -> str:
 
 def ps(options: dict[str, Any], operands: list[str], log: Log) -> None:
     """``ps``: the pids as JSON, or the lines of ps(1) for them. Source: runc-ps(8)."""
-    container = record.find(operands[0])
+    container = record.find_whole(operands[0])
     pids = sorted(container.cgroup.processes())
     if check_format(options["format"]) == "json":
         return print(jsonfile.dumps(pids or None, compact=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _signal
 import os
 
+from minict.runtime import start as starter
 from minict.runtime.errors import ContainerError
 
 from . import record
@@ -13,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from minict.runtime.container import RuntimeContainer
+    from minict.runtime.state import State
 
     from .log import Log
 
@@ -21,25 +22,36 @@ _KILL = 9
 
 
 def start(options: dict[str, Any], operands: list[str], log: Log) -> None:
-    """``start``: execute the command of a created container. Source: runtime.md, "Start"."""
-    record.find(operands[0]).start()
+    """``start``: execute the command of a created container.
+
+    If a poststart hook fails, the container is deleted. Source: runtime.md, "Start", "Lifecycle".
+    """
+    container = record.find(operands[0])
+    try:
+        starter.start(container)
+    except ContainerError as error:
+        if type(error).__name__ == "HookError":  # whose module is loaded only if there are hooks
+            from minict.runtime.delete import UNDO, release
+
+            release(container, UNDO)
+        raise
 
 
 def kill(options: dict[str, Any], operands: list[str], log: Log) -> None:
     """``kill``: send a signal. Engines look for "container not running". Source: runtime.md, "Kill"; runc-kill(8)."""
     container = record.find(operands[0])
     number = signal_number(operands[1] if len(operands) > 1 else "TERM")
-    if options["all"] or (number == _KILL and shares_pid_namespace(container)):
-        send_to_all(container, number)
-    elif container.pid is None:
+    if options["all"] or (number == _KILL and not container.has_pid_namespace()):
+        return send_to_all(container, number)
+    if container.pid() is None:
         raise ContainerError(f"container not running: {container.id}")
-    else:
-        try:
-            container.kill(number)
-        except ProcessLookupError:
-            raise ContainerError(f"container not running: {container.id}") from None
-    if number == _KILL and "freezer" in container.cgroup.directories and container.cgroup.frozen:
-        container.cgroup.thaw()  # on cgroup v1 a frozen process cannot even die
+    frozen = number == _KILL and record.status(container) == "paused"
+    try:
+        starter.kill(container, number)
+    except ProcessLookupError:
+        raise ContainerError(f"container not running: {container.id}") from None
+    if frozen:  # on cgroup v1 a frozen process cannot even die
+        record.find_whole(container.id).cgroup.thaw()
 
 
 def signal_number(word: str) -> int:
@@ -60,50 +72,45 @@ def signal_number(word: str) -> int:
     return int(number)
 
 
-def shares_pid_namespace(container: RuntimeContainer) -> bool:
-    """Whether its processes do not end with the first of them, because that is not process 1 of a namespace."""
-    from minict.runtime.container import namespaces_of
-
-    found = namespaces_of(container.state.path("config.json"))
-    return not any(each.get("type") == "pid" and not each.get("path") for each in found)
-
-
-def send_to_all(container: RuntimeContainer, number: int) -> None:
+def send_to_all(container: State, number: int) -> None:
     """Send the signal *number* to every process in the container's cgroup; there may be none. Source: kill(2)."""
-    if number == _KILL and shares_pid_namespace(container):
-        return container.cgroup.kill()
-    for pid in container.cgroup.processes():
+    cgroup = record.find_whole(container.id).cgroup
+    if number == _KILL and not container.has_pid_namespace():
+        return cgroup.kill()
+    for pid in cgroup.processes():
         try:
             os.kill(pid, number)
         except ProcessLookupError:
             pass
+    if number == _KILL and cgroup.frozen:
+        cgroup.thaw()
 
 
 def delete(options: dict[str, Any], operands: list[str], log: Log) -> None:
     """``delete``: release what the container has taken from the host. Source: runtime.md, "Delete"; runc-delete(8)."""
+    from minict.runtime.delete import UNDO, release  # start and kill do not need it
+
     try:
         container = record.find(operands[0])
     except ContainerError:
         if options["force"]:
             return
         raise
-    if not container.state.lock(wait=bool(options["force"])):
-        if not os.path.isdir(container.state.directory):
+    if not container.lock(wait=bool(options["force"])):
+        if not os.path.isdir(container.directory):
             return
         raise ContainerError(f"cannot delete container {container.id} that is not stopped: it is being created")
     word = record.status(container)
     if word in ("running", "paused") and not options["force"]:
-        container.state.unlock()
         raise ContainerError(f"cannot delete container {container.id} that is not stopped: {word}")
-    container.delete(force=True)
-    for text in container.warnings:
+    for text in release(container, UNDO):
         log.warn(text)
 
 
 def pause(options: dict[str, Any], operands: list[str], log: Log) -> None:
     """``pause``: stop all processes without their notice. Source: runc-pause(8); cgroups(7), freezer."""
-    container = record.find(operands[0])
-    word = record.status(container)
+    container = record.find_whole(operands[0])
+    word = record.status(container.state)
     if word not in ("running", "created"):
         raise ContainerError(f"container not running: {container.id} is {word}")
     container.cgroup.freeze()
@@ -111,8 +118,8 @@ def pause(options: dict[str, Any], operands: list[str], log: Log) -> None:
 
 def resume(options: dict[str, Any], operands: list[str], log: Log) -> None:
     """``resume``: let them go on. Source: runc-resume(8)."""
-    container = record.find(operands[0])
-    if record.status(container) != "paused":
+    container = record.find_whole(operands[0])
+    if record.status(container.state) != "paused":
         raise ContainerError(f"container not paused: {container.id}")
     container.cgroup.thaw()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from minict.runtime import exec as runtime_exec
 from minict.runtime import seccomp
 from minict.runtime.errors import ContainerError
-from minict.runtime.spec import Capabilities, Process
+from minict.runtime.spec import Capabilities, Linux, Process
 
 from . import bundle, descriptors, record
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def execute(options: dict[str, Any], operands: list[str], log: Log) -> int:
     """``exec``: the process's exit status, or 0 at once with ``--detach``. Source: runc-exec(8)."""
-    container = record.find(operands[0])
+    container = record.find_whole(operands[0])
     check_status(container, options)
     spec = container.state.read_spec()
     process = wanted(spec, options, operands[1:])
@@ -44,6 +44,8 @@ def execute(options: dict[str, Any], operands: list[str], log: Log) -> int:
         preserved=preserved,
         cgroup=options["cgroup"],
         even_frozen=options["ignore_paused"],
+        linux=Linux(seccomp=profile, personality=spec.linux.personality, memoryPolicy=spec.linux.memoryPolicy),
+        hook_state=container.hook_state(spec, record.document(container.state)["bundle"]),
     )
     descriptors.tell_pid(options, pid, pidfd)
     if options["detach"]:
@@ -53,7 +55,7 @@ def execute(options: dict[str, Any], operands: list[str], log: Log) -> int:
 
 def check_status(container: RuntimeContainer, options: dict[str, Any]) -> None:
     """Refuse a container without processes, and a paused one. Raises :class:`ContainerError`. Source: runc-exec(8)."""
-    word = record.status(container)
+    word = record.status(container.state)
     if word == "paused" and not options["ignore_paused"]:
         raise ContainerError(f"cannot exec in a paused container: resume {container.id}, or add --ignore-paused")
     if word in ("stopped", "creating"):

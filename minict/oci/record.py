@@ -10,8 +10,9 @@ import os
 import time
 
 from minict.runtime import jsonfile, state
-from minict.runtime.container import RuntimeContainer
+from minict.runtime.cgroup import freezer
 from minict.runtime.errors import ContainerError
+from minict.runtime.state import State
 
 from .main import SPEC_VERSION
 
@@ -19,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from minict.runtime.container import RuntimeContainer
     from minict.runtime.spec import Spec
 
 _FILE = "oci.json"
@@ -30,16 +32,27 @@ def check_id(id: str) -> None:
         raise ContainerError(f"invalid container id {id!r}: use letters, digits, '_', '+', '-' and '.'")
 
 
-def find(id: str) -> RuntimeContainer:
-    """The container *id*. Raises :class:`ContainerError` when there is none: engines look for "does not exist"."""
+def find(id: str) -> State:
+    """The state of the container *id*. Raises :class:`ContainerError` when there is none.
+
+    Engines look for the words "does not exist". Source: go-runc, runc.go; runc.
+    """
     check_id(id)
-    container = RuntimeContainer(id)
-    if not os.path.isdir(container.state.directory):
+    container = State(id)
+    if not os.path.isdir(container.directory):
         raise ContainerError(f"container {id} does not exist")
     return container
 
 
-def keep(container: RuntimeContainer, spec: Spec, bundle: str) -> None:
+def find_whole(id: str) -> RuntimeContainer:
+    """The container *id* with all that can be done to it. Raises as :func:`find`."""
+    find(id)
+    from minict.runtime.container import RuntimeContainer  # many times larger than what state, start and kill need
+
+    return RuntimeContainer(id)
+
+
+def keep(container: State, spec: Spec, bundle: str) -> None:
     """Write what only the creator knows into the state directory. Source: runtime.md, "State"."""
     now = time.time_ns()
     seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 10**9))
@@ -49,22 +62,26 @@ def keep(container: RuntimeContainer, spec: Spec, bundle: str) -> None:
         "created": f"{seconds}.{now % 10**9:09}Z",
         "annotations": dict(spec.annotations or {}),
     }
-    jsonfile.write(container.state.path(_FILE), values)
+    jsonfile.write(container.path(_FILE), values)
 
 
-def status(container: RuntimeContainer) -> str:
+def status(container: State) -> str:
     """creating, created, running, paused or stopped; paused is runc's own word. Source: runtime.md, "State"."""
-    word = container.state.status()
-    return "paused" if word in ("running", "created") and container.cgroup.frozen else word
+    word = container.status()
+    if word not in ("running", "created"):
+        return word
+    ledger = dict(container.ledger())  # as delete.cgroup_path, which would load more than is needed here
+    path = ledger.get("cgroup") or ledger.get("kept cgroup")
+    return "paused" if path and freezer.is_frozen(path) else word
 
 
-def document(container: RuntimeContainer) -> dict[str, Any]:
+def document(container: State) -> dict[str, Any]:
     """The state of a container, as the specification defines it and with runc's additions.
 
     Raises :class:`ContainerError` when it has just been deleted. Source: runtime.md, "State"; runc-state(8).
     """
     try:
-        kept = jsonfile.read(container.state.path(_FILE))
+        kept = jsonfile.read(container.path(_FILE))
     except FileNotFoundError:
         kept = {"bundle": "", "rootfs": "", "created": "", "annotations": {}}
     word = status(container)
@@ -72,7 +89,7 @@ def document(container: RuntimeContainer) -> dict[str, Any]:
     return {
         "ociVersion": SPEC_VERSION,
         "id": container.id,
-        "pid": container.pid or 0,
+        "pid": container.pid() or 0,
         "status": word,
         **kept,
         **({"annotations": annotations} if annotations else {}),
@@ -80,17 +97,17 @@ def document(container: RuntimeContainer) -> dict[str, Any]:
     }
 
 
-def owner(container: RuntimeContainer) -> str:
+def owner(container: State) -> str:
     """The name of the user who created the container, or the number of one without a name. Source: runc-list(8)."""
     import pwd
 
-    user = os.stat(container.state.directory).st_uid
+    user = os.stat(container.directory).st_uid
     try:
         return pwd.getpwuid(user).pw_name
     except KeyError:
         return str(user)
 
 
-def all_containers() -> list[RuntimeContainer]:
+def all_containers() -> list[State]:
     """All containers below ``--root``, in the order of their ids. Source: runc-list(8)."""
-    return [RuntimeContainer(id) for id in state.all_ids()]
+    return [State(id) for id in state.all_ids()]

@@ -40,8 +40,8 @@ _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40,
 
 def update(options: dict[str, Any], operands: list[str], log: Log) -> None:
     """``update``: write the limits that are given; others stay. Source: runc-update(8)."""
-    container = record.find(operands[0])
-    if record.status(container) == "stopped":
+    container = record.find_whole(operands[0])
+    if record.status(container.state) == "stopped":
         raise ContainerError(f"container not running: {container.id}")
     if options["l3_cache_schema"] or options["mem_bw_schema"]:
         raise ContainerError("minict-oci does not change shares of the cache (Intel RDT): write to /sys/fs/resctrl")

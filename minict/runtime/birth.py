@@ -105,6 +105,17 @@ class Birth(Fields):
         before_pivot = "prestart", "createRuntime", "createContainer"
         return not self.joins and self.spec.hooks is not None and self.spec.hooks.has(*before_pivot)
 
+    def listens(self) -> bool:
+        """Whether an agent decides about some system calls: see :mod:`.notify`. Source: config-linux.md, "Seccomp"."""
+        profile = self.spec.linux.seccomp
+        return profile is not None and profile.asks_agent()
+
+    def has_attributes(self) -> bool:
+        """Whether the process has one of the attributes of :mod:`.attributes`. Source: config.md, "Linux Process"."""
+        process, linux = self.spec.process, self.spec.linux
+        rare = process.scheduler, process.ioPriority, process.execCPUAffinity, linux.memoryPolicy, linux.personality
+        return any(rare)
+
     def to_wire(self) -> dict[str, Any]:
         """Everything but the descriptors, in types that :mod:`marshal` knows. Source: config.md."""
         values = {name: getattr(self, name) for name in type(self).__annotations__ if name != "descriptors"}
@@ -272,10 +283,18 @@ def set_sysctls(spec: Spec, step: Trace, root: int = -1) -> None:
     proc = procfs.open_root(own)
     for name, value in spec.linux.sysctl.items():
         step(f"sysctl {name}")
-        procfs.write(proc, "sys/" + name.replace(".", "/"), value)
+        procfs.write(proc, "sys/" + sysctl_path(name), value)
     os.close(proc)
     if root < 0:
         os.close(own)
+
+
+def sysctl_path(name: str) -> str:
+    """The file of a sysctl below /proc/sys. Where the first separator is a slash, a dot is a part of a name.
+
+    Source: sysctl(8); sysctl.d(5): ``net.ipv4.conf.all.forwarding`` is ``net/ipv4/conf/all/forwarding``.
+    """
+    return name if "/" in name and "." not in name.partition("/")[0] else name.replace(".", "/")
 
 
 def prepare_process(birth: Birth, user_process: Process, step: Trace) -> Callable[[], NoReturn]:
@@ -287,6 +306,12 @@ def prepare_process(birth: Birth, user_process: Process, step: Trace) -> Callabl
     seccomp(2). Raises :class:`OSError`, :class:`.errors.ContainerError`.
     """
     process.set_rlimits(user_process.rlimits)
+    if birth.has_attributes():
+        from . import attributes  # in memory since preload
+
+        attributes.apply(user_process, birth.spec.linux)
+        if birth.joins and user_process.execCPUAffinity:
+            attributes.run_on(user_process.execCPUAffinity.final, "process.execCPUAffinity.final")
     process.enter_directory(user_process.cwd)
     command = process.find(user_process.args[0], user_process.env)
     process.refuse_magic_link(command)
@@ -297,7 +322,7 @@ def prepare_process(birth: Birth, user_process: Process, step: Trace) -> Callabl
     capabilities.drop_bounding(allowed)
     if birth.seccomp_filter and not user_process.noNewPrivileges:
         step("install the seccomp filter")
-        seccomp.install(birth.seccomp_filter, birth.seccomp_flags)
+        install_filter(birth)
     step(f"become user {user_process.user.uid}:{user_process.user.gid}")
     kernel.prctl(kernel.PR_SET_KEEPCAPS, 1)
     process.set_user(user_process.user)
@@ -312,12 +337,25 @@ def prepare_process(birth: Birth, user_process: Process, step: Trace) -> Callabl
     process.restore_signals()
     if birth.seccomp_filter and user_process.noNewPrivileges:
         step("install the seccomp filter")
-        seccomp.install(birth.seccomp_filter, birth.seccomp_flags)
+        install_filter(birth)
 
     def execute() -> NoReturn:
         process.execute(command, list(user_process.args), environment)
 
     return execute
+
+
+def install_filter(birth: Birth) -> None:
+    """Install the seccomp filter; if an agent decides about some calls, wait until it can. Raises :class:`OSError`.
+
+    Source: seccomp(2), seccomp_unotify(2).
+    """
+    listen = birth.listens()
+    listener = seccomp.install(birth.seccomp_filter, birth.seccomp_flags, listen)
+    if listen:
+        messages.report_listener(birth.descriptors.report, listener)
+        messages.wait(birth.descriptors.gate, messages.LISTENER_SENT)
+        os.close(listener)
 
 
 def open_terminal(birth: Birth) -> None:
@@ -441,6 +479,8 @@ def preload(birth: Birth) -> None:
         from . import terminal  # noqa: F401
     if birth.spec.process.rlimits:
         import resource  # noqa: F401
+    if birth.has_attributes():
+        from . import attributes  # noqa: F401
     if birth.spec.process.selinuxLabel:
         from . import selinux  # noqa: F401
     if birth.spec.hooks:

@@ -9,15 +9,25 @@ from __future__ import annotations
 
 import os
 
-from ..kernel import process as kernel
-from . import apparmor, devices, jsonfile, launch, messages, mounts, namespaces, paths, rootfs, seccomp
+from . import (
+    apparmor,
+    capabilities,
+    delete,
+    devices,
+    jsonfile,
+    launch,
+    mounts,
+    namespaces,
+    paths,
+    rootfs,
+    seccomp,
+    start,
+)
 from . import birth as births
 from .cgroup import Cgroup
-from .cgroup.group import wait_until
 from .errors import ContainerError
-from .files import remove_tree
 from .process import exit_status
-from .spec import EMPTY, Fields, Hooks, Resources, Spec
+from .spec import EMPTY, Fields, Resources, Spec
 from .state import State
 from .trace import Trace
 
@@ -26,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    Handlers = dict[str, Callable[[str], object]]
+    from .delete import Handlers
 
 
 class Options(Fields):
@@ -48,13 +58,13 @@ class Options(Fields):
 class RuntimeContainer:
     """A container by its id. Making the object changes nothing: :meth:`create` and :meth:`run` make the container.
 
-    *handlers*: how to release each kind of entry in the container's ledger; :data:`UNDO` has the runtime's own kinds.
+    *handlers*: how to release each kind of entry in the ledger; :data:`.delete.UNDO` has the runtime's own kinds.
     Source: OCI runtime-spec, runtime.md, "Operations".
     """
 
     def __init__(self, id: str, handlers: Handlers | None = None) -> None:
         self.id = id
-        self.handlers = handlers or UNDO
+        self.handlers = handlers or delete.UNDO
         self.state = State(id)
         self._cgroup: Cgroup | None = None
         self.pidfd = -1
@@ -67,8 +77,7 @@ class RuntimeContainer:
     def cgroup(self) -> Cgroup:
         """The control group in the container's ledger; before it is created, one below the common parent."""
         if self._cgroup is None:
-            ledger = dict(self.state.ledger())
-            found = ledger.get("cgroup") or ledger.get("kept cgroup")
+            found = delete.cgroup_path(self.state)
             if found is None:
                 return Cgroup(f"/{paths.cgroup_parent()}/{self.id}")
             self._cgroup = Cgroup(found)
@@ -82,7 +91,7 @@ class RuntimeContainer:
         *options*: those of :class:`Options`. Raises :class:`ContainerError`.
         """
         self._create(spec, Options(**options), hold=False)
-        self._run_later_hooks("poststart", "running")
+        start.run_later_hooks(self.state, "poststart", "running")
 
     def create(self, spec: Spec, **options: Any) -> None:
         """Create the container; only its command is not executed yet.
@@ -93,34 +102,15 @@ class RuntimeContainer:
         self.state.unlock()
 
     def start(self) -> None:
-        """Let a created container execute its command. Raises :class:`ContainerError`, also when that fails."""
-        if self.state.status() != "created":
-            raise ContainerError(f"the container {self.id} is {self.state.status()}: only a created one can be started")
-        error = os.open(self.state.path("error"), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            pid = self.state.pid()
-            try:
-                go = os.open(self.state.path("start"), os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            except OSError:  # it has no reader any more
-                raise ContainerError(f"the container {self.id} has just been started, or has just ended") from None
-            os.write(go, b"!")
-            os.close(go)
-            os.unlink(self.state.path("start"))  # it is not "created" any more, whether this succeeds or not
-            os.set_blocking(error, True)
-            try:
-                messages.read_report(error)  # until execve closes the child's end
-            except ContainerError:
-                wait_until(lambda: not pid or self.state.pid() != pid)  # it has reported its error and is about to end
-                raise
-        finally:
-            os.close(error)
-        self._run_later_hooks("poststart", "running")
+        """Let a created container execute its command: see :func:`.start.start`. Raises :class:`ContainerError`."""
+        start.start(self.state)
 
     def _create(self, spec: Spec, options: Options, hold: bool) -> None:
         """Create the container of *spec*; if that fails, release what was taken for it. *hold*: wait for start."""
         step = Trace("parent")
         step("check the specification")
         check(spec)
+        self.warnings += [f"unknown capability {name}: it is ignored" for name in unknown_capabilities(spec)]
         root = options.rootfs_path or os.path.join(options.bundle, spec.root.path)
         rootfs.check_rootfs(root)
         self._cgroup = self._choose_cgroup(spec)
@@ -191,7 +181,7 @@ class RuntimeContainer:
             die_with_parent=options.die_with_parent,
             new_keyring=options.new_keyring,
             preserved=list(options.preserved),
-            hook_state=self._hook_state(spec, options) if spec.hooks else {},
+            hook_state=self.hook_state(spec, options.bundle),
             traced=options.trace,
             descriptors=births.Descriptors(stdin=stdin, stdout=stdout, stderr=stderr, console=options.console, **fifos),
         )
@@ -214,9 +204,9 @@ class RuntimeContainer:
 
     # ---- hooks
 
-    def _hook_state(self, spec: Spec, options: Options) -> dict[str, Any]:
+    def hook_state(self, spec: Spec, bundle: str) -> dict[str, Any]:
         """What hooks get on standard input, but for status and pid. Source: runtime.md, "State"."""
-        state = {"ociVersion": spec.ociVersion, "id": self.id, "bundle": os.path.abspath(options.bundle)}
+        state = {"ociVersion": spec.ociVersion, "id": self.id, "bundle": os.path.abspath(bundle)}
         return {**state, "annotations": dict(spec.annotations or {})}
 
     def _run_early_hooks(self, birth: births.Birth, pid: int) -> None:
@@ -228,23 +218,8 @@ class RuntimeContainer:
     def _keep_later_hooks(self, spec: Spec, options: Options) -> None:
         """Write the hooks that later commands run into the state directory, if there are any."""
         if spec.hooks and spec.hooks.has("poststart", "poststop"):
-            values = {"hooks": spec.hooks.to_dict(), "state": self._hook_state(spec, options)}
+            values = {"hooks": spec.hooks.to_dict(), "state": self.hook_state(spec, options.bundle)}
             jsonfile.write(self.state.path("hooks"), values)
-
-    def _run_later_hooks(self, kind: str, status: str) -> None:
-        """Run the hooks *poststart* or *poststop*. Raises :class:`ContainerError`; then the container is killed."""
-        if not os.path.exists(self.state.path("hooks")):
-            return
-        from . import hooks
-
-        values = jsonfile.read(self.state.path("hooks"))
-        pid = (self.state.pid() or 0) if status == "running" else 0
-        try:
-            hooks.run(Hooks.from_dict(values["hooks"]), kind, values["state"], status, pid)
-        except ContainerError:
-            if status == "running":
-                self.kill(9)
-            raise
 
     # ---- while it runs
 
@@ -254,16 +229,8 @@ class RuntimeContainer:
         return self.state.pid()
 
     def kill(self, signal: int) -> None:
-        """Send *signal* to the first process. Raises :class:`ContainerError` when there is none."""
-        pid = self.state.pid()
-        if pid is None:
-            raise ContainerError(f"the container {self.id} is not running: start it first")
-        pidfd = kernel.pidfd_open(pid)
-        try:
-            if self.state.pid() == pid:  # the handle refers to this process, not to a later one with its number
-                kernel.pidfd_send_signal(pidfd, signal)
-        finally:
-            os.close(pidfd)
+        """Send *signal* to the first process: see :func:`.start.kill`. Raises :class:`ContainerError`."""
+        start.kill(self.state, signal)
 
     def wait(self) -> int:
         """Wait until the first process, our child, has ended; its exit status, 128 + n for signal n."""
@@ -280,51 +247,16 @@ class RuntimeContainer:
         if not force and self.state.pid() is not None:
             raise ContainerError(f"the container {self.id} is running: stop it first")
         try:
-            handlers = dict(self.handlers)
-            if self._end_own_processes():
-                handlers["cgroup"] = lambda path: Cgroup(path).remove(kill=False)
-            undo(self.state.ledger(), handlers)
-            try:
-                self._run_later_hooks("poststop", "stopped")
-            except ContainerError as error:
-                self.warnings.append(str(error))
-            self.state.remove()
+            self.warnings += delete.release(self.state, self.handlers)
         finally:  # what could not be released is left to 'prune', which needs the lock
             self.close()
             self.state.unlock()
-
-    def _end_own_processes(self) -> bool:
-        """Kill the first process, and return whether all others of the container have ended with it.
-
-        They have if it was process 1 of a pid namespace of the container's own. Then nobody else in its cgroup is to be
-        killed: it is another container, or a program, that was given the same group. Source: pid_namespaces(7).
-        """
-        if not os.path.exists(self.state.path("pid")):
-            return False
-        try:
-            self.kill(9)
-            self.cgroup.thaw()  # on cgroup v1 a frozen process cannot even die
-        except (ContainerError, ProcessLookupError):
-            pass
-        own = namespaces_of(self.state.path("config.json"))
-        return wait_until(self.state.is_ending) and any(
-            each.get("type") == "pid" and not each.get("path") for each in own
-        )
 
     def close(self) -> None:
         """Close the handle of the first process."""
         if self.pidfd >= 0:
             os.close(self.pidfd)
             self.pidfd = -1
-
-
-def namespaces_of(path: str) -> list[dict[str, str]]:
-    """The namespaces in the spec that the file *path* holds, without reading the rest into objects.
-
-    Raises :class:`OSError`. Source: config-linux.md, "Namespaces".
-    """
-    found: list[dict[str, str]] = jsonfile.read(path).get("linux", {}).get("namespaces", [])
-    return found
 
 
 def check(spec: Spec) -> None:
@@ -369,8 +301,63 @@ def check(spec: Spec) -> None:
         from . import hooks
 
         hooks.check(spec.hooks)
+    check_rare(spec)
+    refuse(spec)
+    for name in ("hostname", "domainname"):
+        if getattr(spec, name) and (spec.linux.sysctl or {}).get(f"kernel.{name}", getattr(spec, name)) != getattr(
+            spec, name
+        ):
+            raise ContainerError(f"the specification has {name} and another sysctl kernel.{name}: leave one out")
     for name in spec.linux.sysctl or {}:
         check_sysctl(name, kinds)
+
+
+def check_rare(spec: Spec) -> None:
+    """Verify what few containers have; the modules for it are loaded only for them. Raises :class:`ContainerError`.
+
+    Source: OCI runtime-spec, config.md, config-linux.md.
+    """
+    process, linux = spec.process, spec.linux
+    if any((process.scheduler, process.ioPriority, process.execCPUAffinity, linux.memoryPolicy, linux.personality)):
+        from . import attributes
+
+        attributes.check(process, linux)
+    if linux.netDevices:
+        from . import netdevices
+
+        netdevices.check(spec)
+    if linux.seccomp and (linux.seccomp.listenerPath or linux.seccomp.asks_agent()):
+        from . import notify
+
+        notify.check(linux.seccomp)
+
+
+def refuse(spec: Spec) -> None:
+    """Refuse what minict cannot do, instead of ignoring it. Raises :class:`ContainerError`.
+
+    Source: runtime.md, "Errors"; config-linux.md, "IntelRdt", "Devices".
+    """
+    if spec.linux.intelRdt:
+        raise ContainerError(
+            "linux.intelRdt asks for a share of the processor's cache, which minict does not manage: leave it out, and "
+            "write to /sys/fs/resctrl yourself"
+        )
+    for device in spec.linux.devices:
+        if device.type not in ("c", "u", "b", "p"):
+            raise ContainerError(f"the device {device.path} has the unknown type {device.type!r}: use c, u, b or p")
+    for mount in spec.mounts:
+        if (mount.uidMappings or mount.gidMappings) and not mounts.is_bind(mount):
+            raise ContainerError(
+                f"the mount on {mount.destination} has uidMappings, which only a bind mount can have: leave them out"
+            )
+        if bool(mount.uidMappings) != bool(mount.gidMappings):
+            raise ContainerError(f"the mount on {mount.destination} needs both uidMappings and gidMappings")
+
+
+def unknown_capabilities(spec: Spec) -> list[str]:
+    """The capabilities in *spec* that this kernel does not know. Source: config.md, "capabilities"."""
+    wanted = spec.process.capabilities
+    return sorted(set(wanted.bounding) - set(capabilities.known())) if wanted else []
 
 
 def check_sysctl(name: str, kinds: list[str]) -> None:
@@ -383,30 +370,7 @@ def check_sysctl(name: str, kinds: list[str]) -> None:
         "ipc": ("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue."),
         "uts": ("kernel.hostname", "kernel.domainname"),
     }
-    kind = next((kind for kind, beginnings in prefixes.items() if name.startswith(beginnings)), None)
-    if kind not in kinds or ".." in name or "/" in name:
+    dotted = name.replace("/", ".")
+    kind = next((kind for kind, beginnings in prefixes.items() if dotted.startswith(beginnings)), None)
+    if kind not in kinds or ".." in dotted:
         raise ContainerError(f"the sysctl {name} belongs to the host and not to a namespace of the container")
-
-
-# How to release each kind of entry in a ledger. Each may be released twice, or without ever having been taken: so a
-# creator may be killed at any instant.
-UNDO: Handlers = {
-    "cgroup": lambda path: Cgroup(path).remove(),
-    "kept cgroup": lambda path: None,  # it was there before the container
-    "directory": remove_tree,
-}
-
-
-def undo(ledger: list[tuple[str, str]], handlers: Handlers) -> None:
-    """Release the entries of a *ledger*, the last first. Raises the first error, after all have been tried.
-
-    Source: OCI runtime-spec, runtime.md, "Delete".
-    """
-    first: OSError | ContainerError | None = None
-    for kind, value in reversed(ledger):
-        try:
-            handlers[kind](value)
-        except (OSError, ContainerError) as error:
-            first = first or error
-    if first:
-        raise first

@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 
     from .spec import Hook, Hooks
 
+
+class HookError(ContainerError):
+    """A hook has failed, and with it a step of the life cycle. Source: OCI runtime-spec, runtime.md, "Lifecycle"."""
+
+
 _SHOWN = 2000  # bytes of a failed hook's output in the error
 
 
@@ -53,18 +58,23 @@ def check(hooks: Hooks) -> None:
 def run(hooks: Hooks | None, kind: str, state: dict[str, Any], status: str, pid: int) -> None:
     """Execute all hooks of one *kind*; *state* is completed by *status* and *pid*.
 
+    Those outside of the container start in the bundle and, without variables of their own, with the runtime's: as with
+    runc and crun.
+
     Raises :class:`ContainerError` for the first that fails. Source: config.md, "POSIX-platform Hooks".
     """
     text = jsonfile.dumps({**state, "status": status, **({"pid": pid} if pid else {})})
     for number, hook in enumerate(getattr(hooks, kind) if hooks else ()):
         try:
-            execute(hook, text)
+            execute(hook, text, "/" if kind == "startContainer" else state["bundle"])
         except ContainerError as error:
-            raise ContainerError(f"{kind} hook {number} ({hook.path}) failed: {error}") from None
+            raise HookError(f"{kind} hook {number} ({hook.path}) failed: {error}") from None
 
 
-def execute(hook: Hook, state: str) -> None:
+def execute(hook: Hook, state: str, directory: str) -> None:
     """Execute one *hook* with the text *state* on its standard input, and wait for its end, at most its timeout.
+
+    It starts in *directory*; in ``/``, the container, it gets no variable of the host.
 
     Raises :class:`ContainerError` with the exit status and the output when it fails. Source: config.md, "hooks".
     """
@@ -74,7 +84,7 @@ def execute(hook: Hook, state: str) -> None:
         os.lseek(given, 0, os.SEEK_SET)
         pid = os.fork()
         if pid == 0:
-            _become(hook, given, output)
+            _become(hook, given, output, directory)
         ended = _wait(pid, hook.timeout)
         status = exit_status(os.waitpid(pid, 0)[1])
         if not ended:
@@ -87,14 +97,16 @@ def execute(hook: Hook, state: str) -> None:
         os.close(output)
 
 
-def _become(hook: Hook, given: int, output: int) -> NoReturn:
+def _become(hook: Hook, given: int, output: int, directory: str) -> NoReturn:
     """In the child: become the program of the *hook*."""
     try:
         for number, fd in enumerate((given, output, output)):
             os.dup2(fd, number)
         kernel.close_range(3, flags=kernel.CLOSE_RANGE_CLOEXEC)
         restore_signals()
-        environment = dict(each.split("=", 1) for each in hook.env or () if "=" in each)
+        os.chdir(directory)
+        own = {} if hook.env is not None or directory == "/" else dict(os.environ)
+        environment = {**own, **dict(each.split("=", 1) for each in hook.env or () if "=" in each)}
         os.execve(hook.path or "", list(hook.args or [hook.path or ""]), environment)
     except BaseException as error:
         os.write(2, f"{hook.path}: {error}".encode())

@@ -44,11 +44,16 @@ def prepare(birth: Birth) -> None:
     Raises :class:`ContainerError`, :class:`OSError`. Source: mount_setattr(2), "ID-mapped mounts".
     """
     linux = birth.spec.linux
-    if "user" not in [each.type for each in linux.namespaces] or not linux.uidMappings:
-        raise ContainerError("a mount with the option idmap needs a user namespace, with uidMappings and gidMappings")
+    binds = [operation for operation in birth.operations if isinstance(operation, mounts.Bind)]
+    root_mapped = any(set(mounts.IDMAP) & set(each.options) for each in birth.spec.mounts if each.destination == "/")
+    has_users = bool(linux.uidMappings) and any(each.type == "user" for each in linux.namespaces)
+    if not has_users and (root_mapped or any(bind.options.idmap and not bind.maps for bind in binds)):
+        raise ContainerError(
+            "a mount with the option idmap needs a user namespace with uidMappings and gidMappings, or its own"
+        )
     unshare(CLONE_NEWNS)
     mounts.make_private()
-    users = user_namespace(linux.uidMappings, linux.gidMappings)
+    users = user_namespace(linux.uidMappings, linux.gidMappings) if linux.uidMappings else -1
     root = next((mount for mount in birth.spec.mounts if mount.destination == "/"), None)
     if root and root.type != "overlay":
         attach(root.source or "", birth.rootfs, users)
@@ -58,11 +63,16 @@ def prepare(birth: Birth) -> None:
     else:
         os.chdir(birth.rootfs)
     birth.rootfs = "."  # the child may not pass through the host's directories
-    for bind in (operation for operation in birth.operations if isinstance(operation, mounts.Bind)):
+    for bind in binds:
         bind.tree = bind.open_tree()
-        if bind.options.idmap:
+        if bind.maps:
+            own = user_namespace(*bind.maps)
+            map_ids(bind.tree, own, bind.source, recursive=bind.options.idmap == "ridmap")
+            os.close(own)
+        elif bind.options.idmap:
             map_ids(bind.tree, users, bind.source, recursive=bind.options.idmap == "ridmap")
-    os.close(users)
+    if users >= 0:
+        os.close(users)
 
 
 def user_namespace(uids: list[IDMapping], gids: list[IDMapping]) -> int:

@@ -99,6 +99,11 @@ def create_process(
             namespaces.write_id_maps(pid, birth.spec.linux.uidMappings, birth.spec.linux.gidMappings)
             reset_inherited(pid)  # in a user namespace the child lacks the right to do it
             messages.send(gate, messages.ID_MAPS_WRITTEN)
+        if birth.spec.linux.netDevices:
+            step("move the network interfaces")
+            from . import netdevices  # rarely needed
+
+            netdevices.move(birth.spec.linux.netDevices, pid)
         if prepare:
             prepare(pid)
         if mounted and birth.waits_for_hooks():
@@ -110,6 +115,9 @@ def create_process(
             messages.send(gate, messages.HOOKS_RUN)
         if prepare:
             messages.send(gate, messages.NETWORK_CONNECTED)
+        if birth.listens():
+            step("send the seccomp listener")
+            send_listener(birth, report, gate, pid, pidfd)
         step("wait for execve")
         trace = messages.read_report(report)
         if not birth.init:  # the small init never executes anything
@@ -124,6 +132,23 @@ def create_process(
         os.close(report)
         os.close(gate)
         close_child_ends(birth)
+
+
+def send_listener(birth: births.Birth, report: int, gate: int, pid: int, pidfd: int) -> None:
+    """Send the descriptor that the child has got with its filter to the agent. Raises :class:`ContainerError`.
+
+    Source: config-linux.md, "The Container Process State".
+    """
+    found: list[int] = []
+    messages.read_report(report, until=b"\n", listeners=found)
+    refuse_the_dead(pid)
+    profile = birth.spec.linux.seccomp
+    if found and profile:
+        status = "running" if birth.joins else "creating"
+        from . import notify  # rarely needed
+
+        notify.send(profile, pidfd, found[0], pid, {**birth.hook_state, "status": status, "pid": pid})
+        messages.send(gate, messages.LISTENER_SENT)
 
 
 def refuse_the_dead(pid: int) -> None:

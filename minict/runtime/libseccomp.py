@@ -9,7 +9,13 @@ from __future__ import annotations
 import ctypes
 import os
 
-from ..kernel.seccomp import SECCOMP_FILTER_FLAG_LOG, SECCOMP_FILTER_FLAG_SPEC_ALLOW, SECCOMP_FILTER_FLAG_TSYNC
+from ..kernel.seccomp import (
+    SECCOMP_FILTER_FLAG_LOG,
+    SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+    SECCOMP_FILTER_FLAG_TSYNC,
+    SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
+)
+from . import notify
 from .errors import ContainerError
 
 TYPE_CHECKING = False
@@ -27,6 +33,7 @@ ACTIONS = {
     "SCMP_ACT_KILL_PROCESS": 0x80000000,
     "SCMP_ACT_TRAP": 0x00030000,  # a SIGSYS that the process may catch
     "SCMP_ACT_ERRNO": 0x00050000,
+    "SCMP_ACT_NOTIFY": 0x7FC00000,  # ask an agent: see :mod:`.notify`
     "SCMP_ACT_TRACE": 0x7FF00000,  # ask a tracer; without one, ENOSYS
     "SCMP_ACT_LOG": 0x7FFC0000,  # allow, and write it to the audit log
     "SCMP_ACT_ALLOW": 0x7FFF0000,
@@ -48,6 +55,7 @@ FLAGS = {
     "SECCOMP_FILTER_FLAG_TSYNC": SECCOMP_FILTER_FLAG_TSYNC,
     "SECCOMP_FILTER_FLAG_LOG": SECCOMP_FILTER_FLAG_LOG,
     "SECCOMP_FILTER_FLAG_SPEC_ALLOW": SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
 }
 
 _MAXIMUM = 4096  # instructions, BPF_MAXINSNS of linux/bpf_common.h
@@ -66,11 +74,7 @@ def compile(profile: Seccomp) -> bytes:
     Raises :class:`ContainerError` for an invalid profile, and when libseccomp is missing.
     Source: OCI runtime-spec, config-linux.md, "Seccomp"; seccomp_rule_add(3).
     """
-    if profile.listenerPath or any(rule.action == "SCMP_ACT_NOTIFY" for rule in profile.syscalls):
-        raise ContainerError(
-            "the seccomp profile forwards system calls to another process (SCMP_ACT_NOTIFY, "
-            "listenerPath), which minict does not support: use a profile without it"
-        )
+    notify.check(profile)
     library = _library()
     default = _action(profile.defaultAction, profile.defaultErrnoRet)
     context = library.seccomp_init(default)

@@ -19,6 +19,7 @@ from .trace import Trace
 ID_MAPS_WRITTEN = b"u"
 NETWORK_CONNECTED = b"n"
 HOOKS_RUN = b"h"
+LISTENER_SENT = b"s"
 
 MOUNTED = b"mounted\n"  # the child's one message that is not about its end: its mounts are ready for the hooks
 
@@ -54,6 +55,11 @@ def report_mounted(report: int) -> None:
     write_all(report, MOUNTED)
 
 
+def report_listener(report: int, fd: int) -> None:
+    """Write into the *report* the number of seccomp's listener. Raises :class:`OSError`. Source: pipe(7)."""
+    write_all(report, f"listener\t{fd}\n".encode())
+
+
 def report_trace(report: int, trace: Trace) -> None:
     """Write into the *report* how long each step took. Raises :class:`OSError`. Source: pipe(7)."""
     trace(None)
@@ -72,9 +78,12 @@ def send(gate: int, event: bytes) -> None:
         pass
 
 
-def read_report(report: int, patience: float | None = None, until: bytes = b"\0") -> Trace:
+def read_report(
+    report: int, patience: float | None = None, until: bytes = b"\0", listeners: list[int] | None = None
+) -> Trace:
     """Read the child's report to its end, or to the line *until*, and return the child's trace.
 
+    *listeners* gets the number that :func:`report_listener` has written.
     Raises :class:`ContainerError`: the child's error; or nothing was reported for *patience* seconds
     (:data:`PATIENCE` if not given), as when another process stops the child by SIGSTOP; or, after two seconds, a signal
     is pending that the caller has blocked and that usually ends a process. Source: poll(2), sigpending(2).
@@ -87,6 +96,8 @@ def read_report(report: int, patience: float | None = None, until: bytes = b"\0"
         data += chunk
         if data.endswith(until):
             break
+    if until == b"\n" and data.startswith(b"listener\t") and listeners is not None:
+        listeners.append(int(data.split()[1]))
     trace = Trace("child")
     for line in data.decode(errors="replace").split("\n"):
         kind, *fields = line.split("\t")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 
 from ..kernel import mount as k
 from ..kernel.namespaces import CLONE_NEWNS, setns
@@ -19,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from .spec import Mount, Spec
+    from .spec import IDMapping, Mount, Spec
 
 # The options that are flags of mount(2), as mount(8) spells them: the one that sets it, the one that clears it.
 _SWITCHES = (
@@ -139,7 +140,7 @@ class Options:
 
 def has_idmapped(spec: Spec) -> bool:
     """Whether a mount of *spec* is idmapped: see :mod:`.idmap`. Source: config.md, "Linux mount options"."""
-    return any(option in mount.options for mount in spec.mounts for option in IDMAP)
+    return any(mount.uidMappings or set(IDMAP) & set(mount.options) for mount in spec.mounts)
 
 
 def make_private(propagation: int = k.MS_SLAVE | k.MS_REC) -> None:
@@ -342,6 +343,7 @@ class Bind(Operation):
         options = list(options)
         self.source, self.destination, self.options = source, destination, Options(options)
         self.subpath = next((word.removeprefix(SUBPATH) for word in options if word.startswith(SUBPATH)), None)
+        self.maps: tuple[list[IDMapping], list[IDMapping]] | None = None  # those of this mount alone: see idmap.prepare
         self.tree = -1  # a descriptor of the copy, if it exists already: see open, and idmap.prepare
 
     def describe(self) -> str:
@@ -445,6 +447,9 @@ def open_elsewhere(pid: int, path: str, recursive: int = 0) -> int:
             os.close(fd)
 
 
+_DEVICE_KINDS = {"c": stat.S_IFCHR, "u": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
+
+
 class Device(Operation):
     """A device node; in a user namespace, where mknod is forbidden, a bind mount of the host's node.
 
@@ -470,20 +475,27 @@ class Device(Operation):
 
     def execute(self, root: int) -> None:
         if self.bind:
+            if os.stat(self.path).st_rdev != self.device:
+                raise ContainerError(f"{self.path} is another device on this machine, and mknod is forbidden here")
             return Bind(self.path, self.path).execute(root)
         directory, name = os.path.split(self.path)
         above = open_in_root(root, directory, make="directory")
         try:
-            os.mknod(
-                name, self.mode | {"b": 0o060000, "p": 0o010000}.get(self.kind, 0o020000), self.device, dir_fd=above
-            )
+            os.mknod(name, self.mode | _DEVICE_KINDS[self.kind], self.device, dir_fd=above)
             os.chmod(name, self.mode, dir_fd=above, follow_symlinks=True)  # mknod has applied the umask
             if self.uid or self.gid:
                 os.chown(name, self.uid, self.gid, dir_fd=above, follow_symlinks=False)
         except FileExistsError:
-            pass
+            self.check_existing(name, above)
         finally:
             os.close(above)
+
+    def check_existing(self, name: str, directory: int) -> None:
+        """Verify that the file that is there already is the same device. Raises :class:`ContainerError`."""
+        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        same = stat.S_IFMT(status.st_mode) == _DEVICE_KINDS[self.kind] and status.st_rdev == self.device
+        if not same and not (stat.S_ISFIFO(status.st_mode) and self.kind == "p"):
+            raise ContainerError(f"{self.path} exists already, and is another file than the device: remove it")
 
 
 class Link(Operation):
@@ -615,18 +627,29 @@ class ReadOnly(Operation):
                 os.close(tree)
 
 
-def operation(mount: Mount, place: str = "") -> Operation:
+def is_bind(mount: Mount) -> bool:
+    """Whether *mount* shows something that exists. Source: config.md, "Mounts"."""
+    return mount.type == "bind" or bool({"bind", "rbind"} & set(mount.options))
+
+
+def operation(mount: Mount, place: str = "", label: str | None = None) -> Operation:
     """The operation for a mount of the spec; *place* is where the spec's relative paths begin.
 
+    *label*: the SELinux label of the files in a new file system that has none of its own.
     Raises :class:`ContainerError` for a mount without a destination or a type. Source: config.md, "Mounts".
     """
     if not mount.destination:
         raise ContainerError("a mount of the specification lacks a destination: add it")
     options = list(mount.options)
-    if mount.type == "bind" or "bind" in options or "rbind" in options:
+    if is_bind(mount):
         if "bind" not in options and "rbind" not in options:
             options.append("rbind")
-        return Bind(os.path.join(place, mount.source or ""), mount.destination, options)
+        bind = Bind(os.path.join(place, mount.source or ""), mount.destination, options)
+        if mount.uidMappings:
+            bind.maps = mount.uidMappings, mount.gidMappings
+        return bind
     if not mount.type:
         raise ContainerError(f"the mount on {mount.destination} lacks a type: add one, such as tmpfs or bind")
+    if label and mount.type in ("tmpfs", "devpts"):
+        options.append(f'context="{label}"')
     return FileSystem(mount.type, mount.destination, options, mount.source)

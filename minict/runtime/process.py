@@ -133,16 +133,19 @@ def set_rlimits(rlimits: list[Rlimit]) -> None:
         return
     import resource
 
+    names = [limit.type for limit in rlimits]
+    if len(set(names)) < len(names):
+        raise ContainerError(f"process.rlimits has two limits of one type: {', '.join(map(str, names))}")
     for limit in rlimits:
         number = getattr(resource, limit.type or "", None)
         if number is None:
             raise ContainerError(f"unknown resource limit {limit.type!r}: see setrlimit(2), such as RLIMIT_NOFILE")
         try:
             resource.setrlimit(number, (_rlimit(limit.soft), _rlimit(limit.hard)))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError):  # what EPERM is in Python
             raise ContainerError(
-                f"cannot set {limit.type} to {limit.soft}:{limit.hard}: {error}; its hard limit here is "
-                f"{resource.getrlimit(number)[1]}"
+                f"cannot set {limit.type} to {limit.soft}:{limit.hard}: operation not permitted; its hard limit is "
+                f"{resource.getrlimit(number)[1]}, and raising that needs CAP_SYS_RESOURCE"
             ) from None
 
 

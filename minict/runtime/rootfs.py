@@ -38,7 +38,7 @@ def operations(spec: Spec, bundle: str, cgroups: dict[str, str], cgroup_v2: str 
         if mount.type == "cgroup":
             found += cgroup_mounts(mount, cgroups, cgroup_v2, bind="cgroup" not in kinds)
         elif mount.destination != "/":  # that is the root itself: enter_root
-            found.append(mounts.operation(mount, bundle))
+            found.append(mounts.operation(mount, bundle, linux.mountLabel))
     if not any(isinstance(each, mounts.Bind) and each.destination == "/dev" for each in found):
         found += devices(linux.devices, bind=in_user_namespace)  # never create nodes in a directory of the host
     return found
@@ -53,7 +53,9 @@ def devices(more: list[Device], bind: bool) -> list[mounts.Operation]:
     for each in more:
         mode = 0o666 if each.fileMode is None else each.fileMode
         nodes.append(
-            mounts.Device(each.path, each.type, each.major, each.minor, mode, each.uid or 0, each.gid or 0, bind)
+            mounts.Device(
+                each.path.rstrip("/"), each.type, each.major, each.minor, mode, each.uid or 0, each.gid or 0, bind
+            )
         )
     return [*nodes, *(mounts.Link(path, target) for path, target in LINKS)]
 

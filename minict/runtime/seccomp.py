@@ -18,7 +18,12 @@ from __future__ import annotations
 
 import os
 
-from ..kernel.seccomp import SECCOMP_SET_MODE_FILTER, seccomp
+from ..kernel.seccomp import (
+    SECCOMP_FILTER_FLAG_NEW_LISTENER,
+    SECCOMP_FILTER_FLAG_TSYNC,
+    SECCOMP_SET_MODE_FILTER,
+    seccomp,
+)
 from . import paths
 
 TYPE_CHECKING = False
@@ -33,13 +38,16 @@ _COMPILER = f"{os.path.dirname(__file__)}/libseccomp.py"
 # ---- in the container's first process --------------------------------------------------------------------------
 
 
-def install(program: bytes, flags: int = 0) -> None:
+def install(program: bytes, flags: int = 0, listen: bool = False) -> int:
     """Apply the filter *program* to the calling process and to every process that it starts. One system call.
 
+    *listen*: return a descriptor for the agent that decides about some calls.
     Raises :class:`OSError`: EACCES with neither no_new_privs nor CAP_SYS_ADMIN, EINVAL for an invalid program.
     Source: seccomp(2).
     """
-    seccomp(SECCOMP_SET_MODE_FILTER, flags, program)
+    if listen:  # our process has one thread: there is nothing for TSYNC to do, and the two exclude each other
+        flags = flags & ~SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_NEW_LISTENER
+    return seccomp(SECCOMP_SET_MODE_FILTER, flags, program)
 
 
 # ---- before it -------------------------------------------------------------------------------------------------

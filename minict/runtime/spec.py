@@ -348,6 +348,10 @@ class Seccomp(SpecObject):
     listenerMetadata: str | None = None
     syscalls: list[Syscall] = EMPTY
 
+    def asks_agent(self) -> bool:
+        """Whether a rule asks an agent, who needs listenerPath then. Source: config-linux.md, "Seccomp"."""
+        return any(rule.action == "SCMP_ACT_NOTIFY" for rule in self.syscalls)
+
 
 class NetDevice(SpecObject):
     """A network interface of the host to move into the container; name: what it is called there."""

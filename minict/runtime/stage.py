@@ -68,6 +68,11 @@ def enter_and_clone(birth: births.Birth) -> int:
         if namespace.type == "cgroup":
             birth.descriptors.cgroup_namespace = namespaces.open_file(namespace)
     reset_inherited()  # inside a user namespace the child lacks the right to
+    affinity = birth.spec.process.execCPUAffinity
+    if birth.joins and affinity:
+        from . import attributes  # rarely needed
+
+        attributes.run_on(affinity.initial, "process.execCPUAffinity.initial")
     if birth.joins or any(each.type == "mount" for each in joined):
         for tasks in birth.tasks:
             births.write(tasks, "0")

@@ -102,6 +102,11 @@ class State:
 
         return Spec.load(self.path("config.json"))
 
+    def has_pid_namespace(self) -> bool:
+        """Whether the container has a pid namespace of its own, without reading its whole spec into objects."""
+        found = jsonfile.read(self.path("config.json")).get("linux", {}).get("namespaces", [])
+        return any(each.get("type") == "pid" and not each.get("path") for each in found)
+
     def write_pid(self, pid: int) -> None:
         """Record the container's first process."""
         with open(self.path("pid.new"), "w") as file:

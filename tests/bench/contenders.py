@@ -13,6 +13,8 @@ import subprocess
 import sys
 from time import perf_counter
 
+from minict.kernel import process as kernel
+
 from .world import IMAGE, NAME, Failed, World
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -81,6 +83,59 @@ class Call:
         self._python.wait()
 
 
+STEPS = ("create", "start", "state", "kill", "delete")
+
+
+class Steps:
+    """A life by a process for each step, as an engine calls a runtime; *timed* are the steps that count."""
+
+    def __init__(self, name: str, does: str, words: list[str], bundle: str, timed: tuple[str, ...] = STEPS):
+        self.name, self.does, self.words, self._bundle, self._timed = name, does, words, bundle, timed
+        self._started = 0
+
+    def open(self) -> None:
+        if not shutil.which(self.words[0]):
+            raise Failed(f"there is no {self.words[0]} (make bench installs it)")
+        kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)  # the container becomes our child when its creator has ended
+
+    def run(self, count: int = 1) -> tuple[float, list[str]]:
+        """As :meth:`Program.run`, for one container at a time."""
+        self._started += 1
+        id = f"{NAME}-{self.words[0].rpartition('/')[2]}-{len(self._timed)}-{self._timed[0]}-{self._started}"
+        pid_file, seconds, errors = f"{self._bundle}/pid", 0.0, []
+        more = {"create": ["--bundle", self._bundle, "--pid-file", pid_file], "kill": [], "delete": []}
+        for step in STEPS:
+            words = [*self.words, step, *more.get(step, []), id, *(["KILL"] if step == "kill" else [])]
+            begin = perf_counter()
+            null = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in (0, 1, 2)]
+            status = os.waitpid(os.posix_spawnp(words[0], words, os.environ, file_actions=null), 0)[1]
+            seconds += (perf_counter() - begin) * (step in self._timed)
+            errors += [f"{step}: exit status {os.waitstatus_to_exitcode(status)}"] if status else []
+            if step == "kill" and not status:
+                with open(pid_file) as file:
+                    os.waitpid(int(file.read()), 0)
+        return seconds, errors
+
+    def close(self) -> None:
+        pass
+
+
+def steps(world: World) -> list[Steps]:
+    """The five steps, and two of them alone: state and kill, which do the least."""
+    found = []
+    binaries = {"minict-oci": f"{os.path.dirname(sys.executable)}/minict-oci", "runc": "runc", "crun": "crun"}
+    for name, binary in binaries.items():
+        config = world.same_config()
+        bundle = world.bundle(f"{name}-steps", config)
+        config["process"]["args"] = ["sleep", "1000"]
+        with open(f"{bundle}/config.json", "w") as file:
+            json.dump(config, file)
+        words = [binary, "--root", world.path(f"{name}-steps-state")]
+        found.append(Steps(f"{name}, five steps", "create, start, state, kill, delete: five processes", words, bundle))
+        found += [Steps(f"{name} {step}", "one process", words, bundle, (step,)) for step in ("state", "kill")]
+    return found
+
+
 def all_contenders(world: World, docker: list[str]) -> list:
     """All contenders, in the order of the table. *docker*: the command line of Docker, if it takes part."""
     minict = f"{os.path.dirname(sys.executable)}/minict"
@@ -117,6 +172,7 @@ def all_contenders(world: World, docker: list[str]) -> list:
                 "/bin/true",
             ],
         ),
+        *steps(world),
         *podman(world),
         *(
             [
@@ -124,7 +180,12 @@ def all_contenders(world: World, docker: list[str]) -> list:
                     "docker run, bridge",
                     "the same, by a daemon that runs already",
                     [*docker, "run", "--rm", IMAGE, "true"],
-                )
+                ),
+                Program(
+                    "docker run, minict",
+                    "the same, with minict-oci as its runtime",
+                    [*docker, "run", "--rm", "--runtime", "minict", IMAGE, "true"],
+                ),
             ]
             if docker
             else []
@@ -189,5 +250,24 @@ def podman(world: World) -> list[Program]:
     does = "an engine's work: image store, conmon, crun or runc"
     return [
         Program("podman run", does, [*run, "--network", "none", IMAGE, "true"]),
+        Program(
+            "podman run, minict",
+            "the same, with minict-oci as its runtime",
+            [
+                *run[:1],
+                "--runtime",
+                f"{os.path.dirname(sys.executable)}/minict-oci",
+                *run[1:],
+                "--network",
+                "none",
+                IMAGE,
+                "true",
+            ],
+        ),
+        Program(
+            "podman run, runc",
+            "the same, with runc",
+            [*run[:1], "--runtime", "/usr/sbin/runc", *run[1:], "--network", "none", IMAGE, "true"],
+        ),
         Program("podman run, bridge", "the same, and its default network", [*run, IMAGE, "true"]),
     ]

@@ -10,6 +10,7 @@ import glob
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from contextlib import contextmanager
@@ -66,6 +67,8 @@ class Docker:
                     socket,
                     "--data-root",
                     world.path("docker"),
+                    "--add-runtime",
+                    f"minict={os.path.dirname(sys.executable)}/minict-oci",
                     "--exec-root",
                     "/run/docker-bench",
                     "--pidfile",

@@ -17,8 +17,8 @@ from minict.engine.spec import namespaces, seccomp
 from minict.engine.util import events as journal
 from minict.engine.volumes import mounts
 from minict.runtime import spec
-from minict.runtime.container import UNDO as RUNTIME_UNDO
 from minict.runtime.container import RuntimeContainer
+from minict.runtime.delete import UNDO as RUNTIME_UNDO
 from minict.runtime.errors import OUR_ERROR
 
 from .bundle import prepare

@@ -25,7 +25,22 @@ runtime-spec, config-linux.md, Control groups.
 
 from __future__ import annotations
 
-from .group import Cgroup
-from .hierarchy import controllers, mode
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .group import Cgroup
+    from .hierarchy import controllers, mode
 
 __all__ = ["Cgroup", "controllers", "mode"]
+
+
+def __getattr__(name: str) -> object:
+    """The names above are loaded when first asked for: whether a group is frozen can be told without them."""
+    if name == "Cgroup":
+        from .group import Cgroup
+
+        return Cgroup
+    if name in ("controllers", "mode"):
+        from . import hierarchy
+
+        return getattr(hierarchy, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

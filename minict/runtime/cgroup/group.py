@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 
 from .. import paths, place
 from ..errors import ContainerError
-from . import files, limits
+from ..wait import wait_until
+from . import files, freezer
 from .hierarchy import check_reach, find_hierarchies, missing, mode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ..spec import Resources
     from .stats import Counters
 
 _DYING = 2.0  # seconds in which a process that has just ended leaves its group
-_PATIENCE = 10.0  # seconds for the kernel to freeze or end processes: it takes milliseconds, unless a device hangs
+_PATIENCE = 10.0  # seconds for the kernel to freeze processes: it takes milliseconds, unless a device hangs
 
 
 class Cgroup:
@@ -133,6 +131,8 @@ class Cgroup:
     def limit(self, resources: Resources) -> str:
         """Write the limits in *resources*: see :func:`.limits.limit`. Returns a sentence about processes moved for
         this, or ""."""
+        from . import limits  # removing a group does not need it
+
         told = ""
         if self._unified and (lacking := self._lacking(limits.controllers(resources))):
             from . import delegation
@@ -198,14 +198,7 @@ class Cgroup:
     @property
     def frozen(self) -> bool:
         """Whether its processes are frozen, or are being frozen."""
-        if "freezer" in self.directories:
-            return (files.read_if_there(f"{self.directories['freezer']}/freezer.state") or "").strip() in (
-                "FROZEN",
-                "FREEZING",
-            )
-        return (
-            bool(self._unified) and (files.read_if_there(f"{self.v2_directory()}/cgroup.freeze") or "").strip() == "1"
-        )
+        return freezer.is_frozen(self.path)
 
     def _set_frozen(self, frozen: bool) -> bool:
         """Request the state, and wait until the kernel reports it; return whether it did in time.
@@ -387,7 +380,7 @@ def inherit_cpuset(directory: str, file: str) -> str:
     return value
 
 
-# ---- errors, and waiting ------------------------------------------------------------------------------------------
+# ---- errors ------------------------------------------------------------------------------------------
 
 
 def _failure(what: str, error: OSError) -> ContainerError:
@@ -405,14 +398,3 @@ def _failure(what: str, error: OSError) -> ContainerError:
     }
     remedy = remedies.get(error.errno or 0, "see the kernel's documentation of cgroups")
     return ContainerError(f"{what}: {os.strerror(error.errno or 0)}, {error.filename}; {remedy}", errno=error.errno)
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = _PATIENCE) -> bool:
-    """Poll, less and less often, until *condition* holds; return whether it did in time. Source: nanosleep(2)."""
-    deadline, pause = time.monotonic() + seconds, 0.0005
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(pause)
-        pause = min(pause * 1.5, 0.05)
-    return True

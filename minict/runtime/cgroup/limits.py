@@ -222,6 +222,12 @@ def _settings(group: Group, resources: spec.Resources) -> Iterator[tuple[str, st
         yield from _io_files(group, resources.blockIO)
     for huge in resources.hugepageLimits:
         yield from _hugetlb_settings(group, huge)
+    for rdma, handles in (resources.rdma or {}).items():
+        path = _path(group, f"rdma {rdma}", "rdma.max", "rdma.max")
+        numbers = {"hca_handle": handles.hcaHandles, "hca_object": handles.hcaObjects}
+        yield f"rdma {rdma}", path, " ".join([rdma, *(f"{key}={n}" for key, n in numbers.items() if n is not None)])
+    if resources.network is not None:
+        yield from _network_settings(group, resources.network)
     for key, value in (resources.unified or {}).items():
         yield f"unified {key}", _unified_path(group, key), str(value)
 
@@ -288,6 +294,8 @@ def _io_files(group: Group, io: spec.BlockIO) -> Iterator[tuple[str, str, str]]:
             number, v2 = f"{device.major}:{device.minor}", path.endswith("/io.max")
             text = f"{key}={device.rate or 'max'}" if v2 else device.rate
             yield f"blockIO.{field}", path, f"{number} {text}"
+    if io.leafWeight or any(device.leafWeight for device in io.weightDevice):
+        raise ContainerError("blockIO.leafWeight cannot be set: Linux 5.0 has removed it with the scheduler CFQ")
     weights = [(f"{device.major}:{device.minor} ", device.weight) for device in io.weightDevice] + [("", io.weight)]
     for number, weight in weights:
         if weight:
@@ -309,6 +317,15 @@ def _hugetlb_settings(group: Group, huge: spec.HugepageLimit) -> Iterator[tuple[
     reserved = _path(group, setting, f"hugetlb.{size}.rsvd.limit_in_bytes", f"hugetlb.{size}.rsvd.max")
     if os.path.exists(reserved):
         yield setting, reserved, str(huge.limit)
+
+
+def _network_settings(group: Group, network: spec.Network) -> Iterator[tuple[str, str, str]]:
+    """v1 only: the class of the container's packets for tc(8), and their priority on each interface."""
+    if network.classID:
+        yield "network.classID", _path(group, "network.classID", "net_cls.classid", None), str(network.classID)
+    for each in network.priorities:
+        path = _path(group, "network.priorities", "net_prio.ifpriomap", None)
+        yield "network.priorities", path, f"{each.name} {each.priority}"
 
 
 def _unified_path(group: Group, key: str) -> str:

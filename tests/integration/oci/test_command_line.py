@@ -13,6 +13,7 @@ import subprocess
 import pytest
 
 from minict.runtime import terminal
+from minict.runtime.cgroup import hierarchy
 from tests.support.command_line import wait_until
 from tests.support.oci import oci  # noqa: F401
 
@@ -71,6 +72,7 @@ def test_words_in_any_order_and_with_one_dash(oci):
         (["create", "--bundle", "/nowhere", "a"], "no such file or directory", 1),
         (["create", "../a"], "invalid container id", 1),
         (["create", "--no-pivot", "a"], "--no-pivot is refused", 1),
+        (["--systemd-cgroup", "create", "a"], "and not by systemd", 1),
         (["create", "--preserve-fds", "1", "a"], "not open", 1),
         (["state", ".."], "invalid container id", 1),
         (["state", "nobody"], "does not exist", 1),
@@ -279,6 +281,43 @@ def test_descriptors_from_three_on(oci):
             os.dup2(fd, number)
         for fd in {*files, *kept, *saved}:
             os.close(fd)
+
+
+def test_a_service_says_that_it_is_ready(oci, monkeypatch):
+    path = f"{oci.place}/notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(path)
+        monkeypatch.setenv("NOTIFY_SOCKET", path)
+        assert oci.run("echo $NOTIFY_SOCKET; test -S $NOTIFY_SOCKET && echo yes") == "/run/notify/notify.sock\nyes"
+    os.unlink(path)
+
+
+def test_descriptors_of_socket_activation(oci):
+    oci.bundle.load("sh", "-c", "echo $LISTEN_FDS $LISTEN_PID; ls /proc/self/fd; cat <&3")
+    with open(f"{oci.place}/passed", "w") as file:
+        file.write("passed")
+    script = 'exec 3<"$0"; export LISTEN_FDS=1 LISTEN_PID=$$; exec "$@"'
+    done = subprocess.run(
+        ["sh", "-c", script, file.name, *oci.words, "run", "box"],
+        cwd=oci.bundle.path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout.split()) == (0, ["1", "1", "0", "1", "2", "3", "4", "passed"]), done
+
+
+def test_exec_into_a_container_whose_init_has_made_groups_of_its_own(oci):
+    unified = hierarchy.find_hierarchies()[1]
+    if not unified or not open(f"{unified}/cgroup.controllers").read().split():
+        pytest.skip("no controller works in a v2 tree of this machine")
+    for each in oci.config["mounts"]:
+        if each["type"] == "cgroup":
+            each["options"] = ["nosuid", "noexec", "nodev"]
+    script = """
+        for place in /sys/fs/cgroup /sys/fs/cgroup/unified; do [ -e $place/cgroup.procs ] && [ -e $place/cgroup.subtree_control ] && cd $place; done
+        mkdir init && echo 1 > init/cgroup.procs && for each in $(cat cgroup.controllers); do echo +$each > cgroup.subtree_control; done
+        echo up; exec sleep 1000"""
+    oci.begin("sh", "-c", script)
+    wait_until(lambda: "up" in oci.output())
+    assert "/init\n" in oci.do("exec", "box", "cat", "/proc/self/cgroup")
 
 
 def test_home_is_that_of_the_containers_passwd(oci):

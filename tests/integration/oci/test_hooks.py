@@ -87,7 +87,7 @@ def test_a_hook_that_fails_after_the_start_ends_the_container(recorded):
     oci.config["hooks"]["poststart"] = [hook(oci, "exit 5")]
     oci.create("sleep", "1000")
     oci.refused("start", "box", told="poststart hook 0 (/bin/sh) failed: exit status 5")
-    oci.stopped()
+    assert oci.do("list", "-q") == "" and order(oci)[-1] == "poststop"
 
 
 def test_a_hook_that_fails_after_the_end_is_a_warning(recorded):
@@ -127,6 +127,15 @@ def test_the_childs_own_error_is_told_and_not_that_of_the_hook(oci):
     oci.bundle.load("true")
     oci.refused("create", "box", told="no-such on /data")
     assert not os.path.exists(f"{oci.place}/order")
+
+
+def test_a_hook_starts_in_the_bundle_with_the_variables_of_the_runtime(oci, monkeypatch):
+    monkeypatch.setenv("OUTSIDE", "seen")
+    script = f"pwd > {oci.place}/seen; echo $OUTSIDE >> {oci.place}/seen; test -e rootfs/proc/self"
+    oci.config["hooks"] = {"createContainer": [{"path": "/bin/sh", "args": ["sh", "-c", script]}]}
+    oci.bundle.load("true")
+    oci.do("run", "box")
+    assert open(f"{oci.place}/seen").read() == f"{oci.bundle.path}\nseen\n"
 
 
 def test_a_hook_of_the_container_sees_the_host_and_can_change_the_root(oci):

@@ -1,0 +1,139 @@
+"""containerd's ctr with minict-oci as its runtime, beside runc: ``make test-containerd``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from minict.runtime import paths
+from tests.engines.comparison import RUNTIMES, Session, Undertaker, command_line, titles
+from tests.engines.docker import PATIENCE, programs  # noqa: F401
+from tests.support.command_line import minict
+
+SCRIPT = """
+run --rm RUNTIME IMAGE c1 sh -c 'echo hello; id; pwd; exit 5'
+run --rm RUNTIME IMAGE c2 sh -c 'env | sort'
+~ run --rm RUNTIME IMAGE c3 nosuch
+~ run --rm RUNTIME IMAGE c4 /etc
+run --rm RUNTIME --cwd /tmp --env A=b IMAGE c5 sh -c 'pwd; echo $A'
+run --rm RUNTIME --user 12:13 IMAGE c6 sh -c 'id; echo $HOME'
+run --rm RUNTIME --read-only IMAGE c7 sh -c 'touch /x 2>/dev/null || echo no'
+run --rm RUNTIME --memory-limit 64000000 --cpus 0.5 IMAGE c8 sh -c 'cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes cpu/cpu.cfs_quota_us || cat memory.max cpu.max'
+run --rm RUNTIME IMAGE c9 grep -e Cap -e Seccomp: -e NoNew /proc/self/status
+run --rm RUNTIME --seccomp IMAGE c10 grep Seccomp: /proc/self/status
+run --rm RUNTIME --cap-add CAP_SYS_ADMIN --cap-drop CAP_CHOWN IMAGE c11 grep CapEff /proc/self/status
+run --rm RUNTIME --privileged IMAGE c12 grep CapEff /proc/self/status
+run --rm RUNTIME --mount type=bind,src=/usr/share/misc,dst=/m,options=rbind:ro IMAGE c13 sh -c 'ls -A /m | wc -l; touch /m/x 2>/dev/null || echo no'
+run --rm RUNTIME --net-host IMAGE c14 ls /sys/class/net
+~ run --rm RUNTIME --with-ns pid:/proc/1/ns/pid IMAGE c15 sh -c 'echo $$ | grep -c ^1$'
+run --rm RUNTIME --device /dev/full IMAGE c16 sh -c 'stat -c %t:%T /dev/full'
+run --rm RUNTIME --cgroup /PARENT/chosen IMAGE c17 sh -c 'grep -v name=systemd /proc/self/cgroup | grep -c chosen'
+run --rm RUNTIME IMAGE c18 sh -c 'ls /proc/self/fd; cut -d" " -f1,2,3 /proc/mounts | grep -v -e overlay -e cgroup -e devtmpfs -e /proc/keys -e /proc/timer_list | sort'
+run -d RUNTIME --cgroup /PARENT/box IMAGE box sh -c 'trap "exit 3" TERM; while :; do sleep 0.05; done'
+* tasks exec --exec-id e0 box sh -c 'kill -0 1'
+tasks exec --exec-id e1 box sh -c 'echo in; id -u; exit 4'
+tasks exec --exec-id e2 --cwd /tmp --user 7 box sh -c 'pwd; id -u'
+~ tasks exec --exec-id e3 box nosuch
+$ENGINE tasks ls | tr -s ' ' | cut -d' ' -f1,3
+tasks pause box
+$ENGINE tasks ls | tr -s ' ' | cut -d' ' -f1,3 | cat
+tasks resume box
+$ENGINE tasks ps box | wc -l
+$ENGINE tasks metrics box | grep -c pids.current
+tasks kill box
+* $ENGINE tasks ls | grep STOPPED | tr -s ' ' | cut -d' ' -f1,3
+tasks rm box
+containers rm box
+containers ls -q
+"""
+
+SMOKE = """
+run --rm RUNTIME IMAGE c1 sh -c 'echo hello; id; exit 5'
+~ run --rm RUNTIME IMAGE c2 nosuch
+"""
+
+
+@contextlib.contextmanager
+def daemon(place: str, programs: str):
+    """``with daemon(…) as words``: the *words* call it. Everything of it is in *place* and in a /run of its own."""
+    words = [shutil.which("ctr", path=programs), "--address", f"{place}/socket"]
+    with open(f"{place}/config.toml", "w") as file:
+        file.write(
+            f'version = 2\nroot = "{place}/root"\nstate = "{place}/state"\noom_score = 0\n'
+            f'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n[grpc]\naddress = "{place}/socket"\n'
+        )
+    subprocess.run(["mount", "-t", "tmpfs", "containerd", "/run"], check=True)
+    with open(f"{place}/log", "w") as log, Undertaker():
+        process = subprocess.Popen(
+            ["containerd", "--config", f"{place}/config.toml"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "PATH": programs},
+        )
+        try:
+            end = time.monotonic() + PATIENCE
+            while subprocess.run([*words, "version"], capture_output=True).returncode:
+                assert process.poll() is None and time.monotonic() < end, open(f"{place}/log").read()[-3000:]
+                time.sleep(0.1)
+            yield words
+        finally:
+            process.terminate()
+            process.wait()
+            subprocess.run(["umount", "-R", "-l", "/run"], check=True)
+            subprocess.run(f"umount -R -l {place}/root {place}/state 2>/dev/null", shell=True)
+
+
+def outputs(script: str, image: str, programs: str) -> dict[str, dict[str, tuple[int, str]]]:
+    """runtime -> line -> (exit status, output)."""
+    found = {}
+    for runtime in RUNTIMES:
+        place = f"{paths.data_root()}/containerd-{runtime}"
+        os.makedirs(place)
+        saved = minict("save", "--output", f"{place}/image.tar", image)
+        assert saved.returncode == 0, saved
+        try:
+            with daemon(place, programs) as words:
+                done = subprocess.run(
+                    [*words, "images", "import", f"{place}/image.tar"], capture_output=True, text=True
+                )
+                assert done.returncode == 0, done
+                name = subprocess.run([*words, "images", "ls", "-q"], capture_output=True, text=True).stdout.split()[0]
+                binary = command_line(place) if runtime == "minict" else shutil.which("runc")
+                replaced = {
+                    "IMAGE": name,
+                    "RUNTIME": f"--runc-binary {binary} --runc-root {place}/runc",
+                    "ENGINE": " ".join(words),
+                    "PARENT": paths.cgroup_parent(),
+                }
+                found[runtime] = Session(words, replaced).run(script)
+                found[runtime]["left"] = (
+                    0,
+                    " ".join(sorted(os.listdir(f"{place}/runc/default")))
+                    if os.path.isdir(f"{place}/runc/default")
+                    else "",
+                )
+        finally:
+            shutil.rmtree(place)
+    return found
+
+
+@pytest.fixture(scope="module")
+def whole(image, programs):
+    return outputs(SCRIPT, image, programs)
+
+
+@pytest.mark.parametrize("line", titles(SCRIPT))
+def test_ctr_prints_the_same(whole, line):
+    assert whole["minict"][line] == whole["runc"][line]
+
+
+def test_ctr_smoke(image, programs):
+    found = outputs(SMOKE, image, programs)
+    assert {**found["minict"], "left": ""} == {**found["runc"], "left": ""}
+    assert [status for status, _ in found["runc"].values()][:1] == [5]
