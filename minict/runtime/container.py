@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from ..kernel import process as kernel
-from . import apparmor, devices, jsonfile, launch, messages, mounts, namespaces, paths, rootfs, seccomp
+from . import apparmor, devices, jsonfile, launch, messages, mounts, namespaces, paths, procfs, rootfs, seccomp
 from . import birth as births
 from .cgroup import Cgroup
 from .cgroup.group import wait_until
@@ -252,6 +252,11 @@ class RuntimeContainer:
     def pid(self) -> int | None:
         """The first process, by its number on the host; None when it has ended."""
         return self.state.pid()
+
+    def processes(self) -> list[int]:
+        """All its processes, in any order; without a control group, those of its pid namespace. Source: cgroups(7)."""
+        found = self.cgroup.processes()
+        return found if found or self.pid is None else procfs.of_pid_namespace(self.pid)
 
     def kill(self, signal: int) -> None:
         """Send *signal* to the first process. Raises :class:`ContainerError` when there is none."""
