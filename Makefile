@@ -7,6 +7,8 @@ TESTS  ?=
 # pytest gets tests/vm, which has no tests, so that it always loads tests/conftest.py: notebooks need that too
 SIDE_BY_SIDE = python3 tests/support/side_by_side.py tests/weights.txt
 
+ROOT := $(filter 0,$(shell id -u))
+
 # what the first container prints about itself
 FIRST = echo "  my host name is $$(hostname)"; \
         echo "  I am process $$$$"; \
@@ -22,12 +24,12 @@ define engine
 $(PYTHON) -m pytest --timeout=1200 tests/vm tests/engines/$(@:test-%=%).py $(if $(SMOKE),-k smoke)
 endef
 
-.PHONY: help lab vm test test-unit test-podman test-docker test-containerd test-dockerfiles test-v2 test-vm test-course test-guests test-install lint docs bench notebooks clean uninstall provision root
+.PHONY: help lab vm test test-unit test-podman test-docker test-containerd test-dockerfiles test-v2 test-vm test-course test-guests test-install lint docs bench notebooks clean uninstall provision provision-user root test-rootless
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-lab: provision ## set everything up, run a first container, open the course (LAB_BACKGROUND=1: in the background)
+lab: $(if $(ROOT),provision,provision-user) ## set everything up, run a first container, open the course; as root, or without (LAB_BACKGROUND=1: in the background)
 	@echo "Output of the first container:"
 	@$(MINICT) run --rm tiny sh -c '$(FIRST)' || { $(MINICT) doctor; exit 1; }
 	@$(PYTHON) -m minict.lab.server
@@ -51,6 +53,10 @@ test-unit: ## run the tests that need no root, in seconds (as root they run as n
 test-vm: root ## run the tests in a virtual machine: Debian 13 with its own kernel, systemd and cgroup v2
 	@MINICT_WITH_VM=1 sh vagrant/provision.sh system_packages
 	MINICT_VM_SYSTEMD=1 tests/vm/qemu.sh python -m pytest --timeout=3600 --nbval-cell-timeout=1500 $(TESTS) tests/vm
+
+test-rootless: root ## test containers without root, as an ordinary user of this machine
+	@MINICT_WITH_TESTS=1 sh vagrant/provision.sh
+	$(PYTHON) -m pytest tests/vm $(or $(TESTS),tests/integration/rootless)
 
 test-course: root ## test the virtual machine of `make vm` from outside: a browser, a terminal, a kernel that hangs
 	@MINICT_WITH_TESTS=1 MINICT_WITH_VM=1 sh vagrant/provision.sh
@@ -104,6 +110,9 @@ uninstall: root ## clean, and remove the commands, images and containers from th
 
 provision: root
 	@sh vagrant/provision.sh
+
+provision-user:
+	@MINICT_BIN= sh vagrant/provision.sh ordinary_user python_environment commands default_image chapter_images
 
 root:
 	@[ "$$(id -u)" = 0 ] || { echo "Containers need root: run  sudo make $(MAKECMDGOALS)" >&2; exit 1; }

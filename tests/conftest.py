@@ -14,6 +14,7 @@ pytest_plugins = (
         "tests.support.network_world",
         "tests.support.registry_server",
         "tests.support.podman",
+        "tests.support.ordinary_user",
     ]
     if _ROOT
     else []

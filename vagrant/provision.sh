@@ -50,14 +50,16 @@ BIN=${MINICT_BIN-/usr/local/bin}
 IMAGE=${MINICT_IMAGE-tiny}
 CACHE=${MINICT_CACHE:-$SOURCE/vagrant/cache}
 
-# the registry and openssl are chapter 07's, the compiler is chapter 12's, for its attacks
+# the registry and openssl are chapter 07's, the compiler is chapter 12's, for its attacks;
+# uidmap and slirp4netns are for containers without root
 PACKAGES="python3 python3-venv ca-certificates util-linux procps gcc libc6-dev
-    iproute2 nftables libnftables1 libseccomp2 busybox-static docker-registry openssl"
+    iproute2 nftables libnftables1 libseccomp2 busybox-static docker-registry openssl
+    uidmap slirp4netns"
 PACKAGES_SERVICE="sudo"
 # builds a Debian system, also on Ubuntu, which lacks Debian's keys
 DEBIAN="mmdebstrap debian-archive-keyring"
-# Ruby for the Vagrantfile, firewalls beside minict's, registries and their clients
-PACKAGES_TESTS="make sudo ruby rsync iptables zsh fish
+# Ruby for the Vagrantfile, firewalls beside minict's, the other way out, registries and their clients
+PACKAGES_TESTS="make sudo ruby rsync iptables zsh fish passt
     apache2-utils skopeo umoci podman strace $DEBIAN"
 PACKAGES_VM="qemu-system-x86 e2fsprogs $DEBIAN"
 PACKAGES_V2="gcc libc6-dev make flex bison bc perl patch xz-utils e2fsprogs $DEBIAN"
@@ -66,7 +68,7 @@ PACKAGES_BENCH="runc crun bubblewrap iperf3 podman skopeo umoci $DEBIAN"
 
 main() {
     for step in ${*:-$ALL_STEPS}; do
-        case " $(echo $ALL_STEPS) address " in *" $step "*) $step ;; *) die "unknown step '$step': use some of $(echo $ALL_STEPS)" ;; esac
+        case " $(echo $ALL_STEPS) address ordinary_user " in *" $step "*) $step ;; *) die "unknown step '$step': use some of $(echo $ALL_STEPS)" ;; esac
     done
 }
 
@@ -97,6 +99,16 @@ check_machine() {
     esac
     [ "$(awk '/^MemTotal/ {print int($2 / 1024)}' /proc/meminfo)" -ge 900 ] ||
         say "this machine has less than 1 GiB of memory, too little for JupyterLab and containers: give it more (MINICT_MEMORY=2048)."
+}
+
+# For `make lab` without root: what only root can install must be there.
+ordinary_user() {
+    # shellcheck disable=SC2086 # a list of words
+    missing=$(for package in $PACKAGES; do
+        dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null | grep -q '^.i' || echo "$package"
+    done)
+    [ -z "$missing" ] || die "an administrator has to install the packages first: sudo apt install $(echo $missing)"
+    [ -w "$SOURCE" ] || die "$SOURCE is not yours: make a copy of the folder in your home directory, and run this there."
 }
 
 host_name() {

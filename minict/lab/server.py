@@ -2,7 +2,10 @@
 
 ``python -m minict.lab.server`` is the last step of ``make lab``.  It prints the address as soon as the server answers
 there, and stays until Ctrl-C.  The server's log is ``.venv/lab.log``.  The server and its kernels are root's, because
-containers are.  It shows the learner's own copies of the notebooks (:mod:`.copies`), which are made here.
+containers are; an ordinary user's server is the user's, with kernels in the namespaces of :mod:`minict.engine.rootless`
+and its log in the user's data.
+
+It shows the learner's own copies of the notebooks (:mod:`.copies`), which are made here.
 
 In a virtual machine the server is a service (vagrant/provision.sh) of an ordinary user, and the kernels alone are
 root's. ``… server service`` becomes this server; ``… server address`` waits until it answers, and prints its address.
@@ -37,9 +40,11 @@ from urllib.parse import quote
 
 from jupyter_core.paths import jupyter_runtime_dir
 
+from minict.engine.rootless import home
+from minict.runtime import paths
+
 from . import copies
 
-LOG = f"{sys.prefix}/lab.log"
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _EXTENSIONS = f"{os.path.dirname(os.path.abspath(__file__))}/labextension"  # the words that stand for pictures
 _LAST_MOMENTS = 20  # seconds that the server may take to end
@@ -160,13 +165,43 @@ def command(port: int, listen: str, retries: int) -> list[str]:
 
 def environment() -> dict[str, str]:
     """So that `!minict images` in a cell, and `minict run -it tiny` in a terminal of the lab, find the command."""
-    return {**os.environ, "PATH": f"{sys.prefix}/bin:{os.environ['PATH']}"}
+    kernels = {} if os.geteuid() == 0 else {"JUPYTER_PATH": users_kernel()}
+    return {**os.environ, **kernels, "PATH": f"{sys.prefix}/bin:{os.environ['PATH']}"}
+
+
+def log_file() -> str:
+    """Where the server's words go: beside the Python packages, or, without root, into the user's own data."""
+    if os.geteuid() == 0:
+        return f"{sys.prefix}/lab.log"
+    home.settle(os.getuid())
+    return f"{paths.data_root()}/lab.log"
+
+
+def users_kernel() -> str:
+    """For an ordinary user: the directory of a kernel that is inside the user's namespaces, where it is root.
+
+    The server stays outside. The two talk through Unix sockets, which belong to the user on both sides.
+    """
+    home.settle(os.getuid())
+    directory = f"{paths.data_root()}/jupyter"
+    inside = [sys.executable, "-m", "minict", "unshare"]
+    specification = {
+        "display_name": "Python 3, as root of your namespaces",
+        "language": "python",
+        "argv": [*inside, sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "interrupt_mode": "message",
+        "metadata": {"debugger": True},
+    }
+    os.makedirs(f"{directory}/kernels/python3", exist_ok=True)
+    with open(f"{directory}/kernels/python3/kernel.json", "w") as file:
+        json.dump(specification, file)
+    return directory
 
 
 def start(port: int) -> subprocess.Popen:
     """Start JupyterLab in a session of its own: it can outlive this process, and Ctrl-C reaches it only through this
     process."""
-    with private_file(LOG) as log:
+    with private_file(log_file()) as log:
         return subprocess.Popen(
             command(port, "127.0.0.1", retries=100),
             cwd=CHECKOUT,
@@ -217,7 +252,7 @@ def answers(port: int) -> bool:
 
 
 def last_words() -> str:
-    with open(LOG, errors="replace") as file:
+    with open(log_file(), errors="replace") as file:
         return "".join(file.readlines()[-10:])
 
 

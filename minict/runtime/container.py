@@ -19,6 +19,7 @@ from . import (
     mounts,
     namespaces,
     paths,
+    procfs,
     rootfs,
     seccomp,
     start,
@@ -227,6 +228,11 @@ class RuntimeContainer:
     def pid(self) -> int | None:
         """The first process, by its number on the host; None when it has ended."""
         return self.state.pid()
+
+    def processes(self) -> list[int]:
+        """All its processes, in any order; without a control group, those of its pid namespace. Source: cgroups(7)."""
+        found = self.cgroup.processes()
+        return found if found or self.pid is None else procfs.of_pid_namespace(self.pid)
 
     def kill(self, signal: int) -> None:
         """Send *signal* to the first process: see :func:`.start.kill`. Raises :class:`ContainerError`."""

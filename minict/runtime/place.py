@@ -19,6 +19,7 @@ _OUTER = (
     "start the outer container with --privileged, or with --userns private --cap-add SYS_ADMIN --cap-add NET_ADMIN "
     "--security-opt seccomp=unconfined"
 )
+_UNMAPPED = 65534  # proc_sys_fs(5), /proc/sys/fs/overflowuid
 _SYS_ADMIN = 21  # linux/capability.h
 # The numbers of the host's own namespaces: linux/proc_ns.h
 _HOSTS = {"cgroup": 0xEFFFFFFB, "pid": 0xEFFFFFFC, "user": 0xEFFFFFFD}
@@ -41,11 +42,32 @@ def in_user_namespace() -> bool:
     return os.stat("/proc/self/ns/user").st_ino != _HOSTS["user"]
 
 
+def owner(status: os.stat_result) -> tuple[int, int]:
+    """The user and the group of a file; root for those that this user namespace does not map.
+
+    The kernel shows such an id as 65534. Source: user_namespaces(7), "Unmapped user and group IDs".
+    """
+    if not in_user_namespace():
+        return status.st_uid, status.st_gid
+    return tuple(0 if id == _UNMAPPED else id for id in (status.st_uid, status.st_gid))  # type: ignore[return-value]
+
+
+def parent(pid: int) -> int:
+    """The parent of the process *pid*; 0 when it has ended. Source: proc_pid_stat(5), field 4."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return int(file.read().rpartition(")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
 def last_group() -> int:
-    """The last id of the first range of groups that this user namespace maps. Source: user_namespaces(7)."""
+    """The last of the groups, counted from 0, that this user namespace maps. Source: user_namespaces(7)."""
+    last = -1
     with open("/proc/self/gid_map") as lines:
-        first, _, size = map(int, lines.readline().split())
-    return first + size - 1
+        for first, _, size in sorted(tuple(map(int, line.split())) for line in lines):
+            last = first + size - 1 if first == last + 1 else last
+    return last
 
 
 def in_chroot() -> bool:

@@ -58,3 +58,21 @@ def write(proc: int, path: str, text: str) -> None:
         os.write(fd, text.encode())
     finally:
         os.close(fd)
+
+
+def of_pid_namespace(pid: int) -> list[int]:
+    """The processes in the pid namespace of *pid*; only *pid* itself when that is our own.
+
+    Source: pid_namespaces(7).
+    """
+    wanted = _pid_namespace(pid)
+    if wanted in (None, _pid_namespace("self")):
+        return [pid]
+    return [int(name) for name in os.listdir("/proc") if name.isdecimal() and _pid_namespace(name) == wanted]
+
+
+def _pid_namespace(pid: int | str) -> int | None:
+    try:
+        return os.stat(f"/proc/{pid}/ns/pid").st_ino
+    except OSError:
+        return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-MODULES = ("tests.bench", "tests.bench.engine", "tests.bench.pull", "tests.bench.ports")
+MODULES = ("tests.bench", "tests.bench.engine", "tests.bench.pull", "tests.bench.ports", "tests.bench.rootless")
 
 
 def main() -> None:

@@ -117,7 +117,7 @@ def test_a_server_that_does_not_start_shows_its_last_output(environment, tmp_pat
     assert done.stderr.startswith("minict: JupyterLab ended with status 4") and "no, not today" in done.stderr
 
 
-@pytest.mark.parametrize("target", ["lab", "test"])
+@pytest.mark.parametrize("target", ["test", "bench"])
 def test_make_without_root_says_what_to_type(target):
     # in a user namespace: the same rights to read, and no root
     somebody = ["unshare", "--map-user=1000", "--map-group=1000"]

@@ -7,6 +7,7 @@ made by sockets that are opened inside a namespace; ``ip``, ``nft`` and ``iptabl
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -164,9 +165,9 @@ def host(tmp_path, monkeypatch):
     os.close(home)
 
 
-@pytest.fixture
-def world(host):
-    """The machine behind the host's uplink, which is named as on most hosts."""
+@contextlib.contextmanager
+def uplink():
+    """In a ``with`` statement: this network namespace has a way out, ``uplink0``, to the machine behind it."""
     machine = Machine()
     sh("ip", "link", "add", "uplink0", "type", "veth", "peer", "name", "eth0", "netns", str(machine.pid))
     sh("ip", "address", "add", f"{HOST}/24", "dev", "uplink0")
@@ -179,5 +180,15 @@ def world(host):
         if " UP " in sh("ip", "-br", "link", "show", "uplink0"):
             break
         time.sleep(0.01)
-    yield machine
-    machine.end()
+    try:
+        yield machine
+    finally:
+        machine.end()
+        subprocess.run(["ip", "link", "del", "uplink0"], capture_output=True)  # unless it has gone with its other end
+
+
+@pytest.fixture
+def world(host):
+    """The machine behind the host's uplink, which is named as on most hosts."""
+    with uplink() as machine:
+        yield machine

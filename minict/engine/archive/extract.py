@@ -36,10 +36,12 @@ import sys
 import tarfile
 from typing import Any, NoReturn
 
+from minict.engine.rootless import idmaps
 from minict.kernel import process
 from minict.runtime import files
 from minict.runtime.errors import ContainerError
 from minict.runtime.files import write_all
+from minict.runtime.place import in_user_namespace
 from minict.runtime.process import close_all_except
 
 from . import compression, reader
@@ -51,7 +53,9 @@ _MAX_DIRECTORY_NAMES = 256 << 20  # bytes of the paths of all directories, which
 _CHUNK = 1 << 20
 XATTR = "SCHILY.xattr."  # in a pax header, the prefix of an extended attribute's name: a de facto standard
 _OVERLAYS_OWN = (XATTR + "trusted.overlay.", XATTR + "user.overlay.")  # they control overlayfs and are not data
-OPAQUE = "trusted.overlay.opaque"
+#: The attribute of a directory that hides those below it; a user namespace has no "trusted" ones.
+OPAQUE = "user.overlay.opaque" if in_user_namespace() else "trusted.overlay.opaque"
+_MORE_IDS = idmaps.remedy() if in_user_namespace() else ""  # read here: in the chroot there is no /proc
 
 #: digest: the sha256 of the decompressed archive (DiffID of the OCI image specification); size: of all files, in bytes;
 #: implied: the directories that it needs but does not list.
@@ -264,6 +268,8 @@ class Unpacker:
             os.symlink(encoded(member.linkname), path)
         elif member.isfifo() or member.isdev():
             kind = stat.S_IFIFO if member.isfifo() else stat.S_IFCHR if member.ischr() else stat.S_IFBLK
+            if kind != stat.S_IFIFO and _MORE_IDS:
+                return None  # the kernel refuses it there, and a container gets nodes of the host instead
             os.mknod(path, 0o600 | kind, os.makedev(member.devmajor, member.devminor))
         else:  # POSIX: extract unknown types as files
             self.write_file(member, path)
@@ -361,7 +367,15 @@ class Unpacker:
 
     def set_attributes(self, member: tarfile.TarInfo, path: bytes) -> None:
         """Set owner, then mode, then attributes: changing the owner removes set-user-ID bits and file capabilities."""
-        os.chown(path, member.uid, member.gid, follow_symlinks=False)
+        try:
+            os.chown(path, member.uid, member.gid, follow_symlinks=False)
+        except OSError as error:
+            if error.errno != errno.EINVAL or not _MORE_IDS:
+                raise
+            raise Refused(
+                f"its file {os.fsdecode(path)!r} belongs to {member.uid}:{member.gid}, an id that is not mapped for "
+                f"you: {_MORE_IDS}"
+            ) from None
         if not member.issym():
             os.chmod(path, member.mode & 0o7777)
         for header, value in member.pax_headers.items():

@@ -29,6 +29,7 @@ GROUPS = {
     "volumes": "Volumes",
     "inspect": "Inspection",
     "system": "System",
+    "rootless": "Without root",
     "completion": "Shell",
 }
 OFTEN = (

@@ -10,8 +10,6 @@ import gc
 import os
 import sys
 
-from minict.runtime.errors import ContainerError
-
 from .commands import INDEX, find, groups, load
 
 HELP = ("-h", "--help", "help")
@@ -66,12 +64,14 @@ def dispatch(words: list[str]) -> int:
     fields, arguments = command.parse(rest)
     if "help" in fields:
         return helped([*name.split(), *["all"] * fields["help"]])
-    if command.needs_root and os.geteuid() != 0:
-        raise ContainerError("containers need root (namespaces, mounts, cgroups): run minict with sudo")
     if command.needs_root:
         from minict.runtime import place
 
         place.check_proc()
+        if os.geteuid() != 0:
+            from minict.engine.rootless.enter import enter
+
+            enter()
     if command.needs_root and INDEX[name] != "inspect":  # those commands only read
         from . import caller
 

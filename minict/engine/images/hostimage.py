@@ -25,6 +25,7 @@ import time
 from collections.abc import Iterable
 
 from minict.runtime.errors import ContainerError
+from minict.runtime.place import owner
 
 ROOT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # root's PATH on all distributions
 
@@ -184,7 +185,7 @@ def _copy_one(source: str, target: str) -> None:
     else:
         shutil.copyfile(source, target)
     status = os.lstat(source)
-    os.chown(target, status.st_uid, status.st_gid, follow_symlinks=False)
+    os.chown(target, *owner(status), follow_symlinks=False)
     shutil.copystat(source, target, follow_symlinks=False)  # after chown, which clears the set-user-ID bit
 
 

@@ -11,6 +11,7 @@ import time
 
 from minict.engine.containers.store import Record
 from minict.engine.util import table
+from minict.runtime.cgroup.hierarchy import missing
 from minict.runtime.container import RuntimeContainer
 from minict.runtime.errors import ContainerError
 
@@ -38,7 +39,10 @@ class Sample:
     def __init__(self, record: Record):
         self.record, self.pid = record, record.pid
         self.time = time.monotonic()
-        self.stats = RuntimeContainer(record.id).cgroup.stats() if self.pid else {}
+        group = RuntimeContainer(record.id).cgroup
+        if self.pid and not group.directories:
+            raise missing("stats", "memory")
+        self.stats = group.stats() if self.pid else {}
         self.received, self.sent = traffic(self.pid) if self.pid else (0, 0)
 
     def row(self, before: Sample | None, *, whole: bool = False) -> dict:
@@ -134,7 +138,7 @@ def processes(record: Record, options: Sequence[str] = ()) -> str:
     titles = heading.split()
     if "PID" not in titles:
         raise ContainerError("top: the output of ps must contain the PID: add -o pid")
-    column, ours = titles.index("PID"), set(RuntimeContainer(record.id).cgroup.processes())
+    column, ours = titles.index("PID"), set(RuntimeContainer(record.id).processes())
     rows = [row for row in (line.split(None, len(titles) - 1) for line in lines) if len(row) > column]
     return table.aligned(
         [titles, *(row for row in rows if row[column].isdecimal() and int(row[column]) in ours)], least=20

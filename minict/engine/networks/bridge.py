@@ -22,6 +22,7 @@ import errno
 import os
 import time
 
+from minict.engine.rootless import outside
 from minict.kernel.namespaces import inside
 from minict.kernel.netlink import Rtnetlink
 from minict.runtime import locks, paths
@@ -60,6 +61,7 @@ class Network:
         created: float = 0,
         options: dict | None = None,
     ):
+        outside.join_network()
         self.options = options or {}
         self.name, self.internal, self.id, self.labels, self.created = name, internal, id, labels or {}, created
         self.bridge = bridge or os.environ.get("MINICT_BRIDGE", "minict0")
@@ -140,6 +142,8 @@ class Network:
                 self._make_bridge()
             masquerade = not self.options or driveroptions.is_on(self.options, driveroptions.MASQUERADE)
             firewall.open_for(self.bridge, str(self.subnet), self.internal, masquerade)
+        if not self.internal and (why := outside.open_way_out()):
+            os.write(2, f"minict: {why}\n".encode())
 
     def _make_bridge(self) -> None:
         with Rtnetlink() as host:
@@ -260,6 +264,7 @@ def undo(kind: str, value: str) -> None:
         network, _, id = value.partition("/")
         addresses.release(network, id)
     elif kind == "veth":
+        outside.join_network()
         with _asking_the_kernel(f"the removal of {value}"), Rtnetlink() as host:
             remove_cable(host, value)
 
@@ -326,6 +331,7 @@ def mac(address: str) -> str:
 
 def lock() -> locks.Held:
     """For ``with``: only one process at a time changes the networks, the firewall and the endpoints."""
+    outside.join_network()
     return locks.Held(f"{paths.run_root()}/networks/lock", locks.FILE, make=addresses.make_private_directory)
 
 
@@ -353,7 +359,7 @@ class _asking_the_kernel:
         if isinstance(error, OSError):
             if error.errno == errno.EROFS:
                 raise ContainerError(
-                    f"the kernel refused {self.what}: /proc/sys is read-only here, as inside a container: start the "
+                    f"the kernel refused {self.what}: {error.strerror} (/proc/sys, as in a container): start the "
                     "outer container with --security-opt systempaths=unconfined or --privileged, or use --network none",
                     errno=error.errno,
                 ) from error

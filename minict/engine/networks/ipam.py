@@ -135,8 +135,10 @@ def routes() -> list[tuple[str, int, int]]:
     Without the default route, and without the routes for half of all addresses with which a VPN overrides it: our own,
     narrower route takes precedence over them.
     """
+    from minict.engine.rootless.outside import join_network
     from minict.kernel.netlink import Rtnetlink
 
+    join_network()
     with Rtnetlink() as host:
         found = [
             (_interface(route.index), int.from_bytes(route.destination, "big"), route.prefix) for route in host.routes()

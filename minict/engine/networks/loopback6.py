@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import _socket  # instead of socket, which would cost 9 ms at each start
 
+from minict.engine.rootless.outside import host_socket
 from minict.engine.util.eventloop import READ, WRITE, EventLoop, has_failed
 
 TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
@@ -32,7 +33,7 @@ def bind(protocol: str, number: int):
 
     kind = _socket.SOCK_STREAM if protocol == "tcp" else _socket.SOCK_DGRAM
     try:
-        made = _socket.socket(_socket.AF_INET6, kind | _socket.SOCK_CLOEXEC)
+        made = host_socket(_socket.AF_INET6, kind)
     except OSError:
         return None
     try:

@@ -8,6 +8,9 @@
 The kernel does this packet by packet, without a process in between. The container's monitor still has a socket bound to
 the port for as long as the container lives: no other program can take the port, and ``ss -lntup`` shows its owner.
 
+An ordinary user's containers are behind a network of the user, and not of the host. There the monitor copies what comes
+to its sockets, which are the host's (:mod:`minict.engine.rootless.outside`); the container sees its gateway.
+
 Sources: nft(8), NAT STATEMENTS; https://docs.docker.com/engine/network/port-publishing/; ip-sysctl (route_localnet).
 """
 
@@ -15,6 +18,7 @@ from __future__ import annotations
 
 import errno
 
+from minict.engine.rootless.outside import host_socket, is_inside, join_network
 from minict.kernel.netlink import Rtnetlink
 from minict.runtime.errors import ContainerError
 
@@ -27,7 +31,8 @@ _MOST = 500  # ports of one container: each needs a socket, and a process may ha
 _MOST_V6 = 200  # of them that are served at [::1] too
 
 _held: dict[str, list] = {}  # container's id -> the sockets that this process has bound for it
-_held_v6: dict[str, list] = {}  # container's id -> (port, socket) for each that is bound at [::1]
+# container's id -> (port, socket) for each whose data this process copies: at [::1], and without root at all addresses
+_copied: dict[str, list] = {}
 
 
 class Port:
@@ -157,12 +162,16 @@ def hold(id: str, ports: list[Port]) -> None:
     Raises :class:`ContainerError` when one is in use; then none is held.
     """
     _held.setdefault(id, [])
-    _held_v6.setdefault(id, [])
+    _copied.setdefault(id, [])
     try:
         for port in ports:
-            socket, socket_v6 = _bind(port, len(_held_v6[id]) < _MOST_V6)
-            _held[id] += [socket] if socket else []
-            _held_v6[id] += [(port, socket_v6)] if socket_v6 else []
+            socket, socket_v6 = _bind(port, len(_copied[id]) < _MOST_V6)
+            if socket and is_inside():
+                socket.setblocking(False)
+                _copied[id].append((port, socket))
+            elif socket:
+                _held[id].append(socket)
+            _copied[id] += [(port, socket_v6)] if socket_v6 else []
     except BaseException:
         let_go(id)
         raise
@@ -170,15 +179,15 @@ def hold(id: str, ports: list[Port]) -> None:
 
 def let_go(id: str) -> None:
     """Close the sockets that :func:`hold` has bound in this process."""
-    for socket in [*_held.pop(id, []), *(socket for _, socket in _held_v6.pop(id, []))]:
+    for socket in [*_held.pop(id, []), *(socket for _, socket in _copied.pop(id, []))]:
         socket.close()
 
 
 def serve(id: str, loop, target) -> None:
-    """Forward in *loop* what comes to [::1] to the container *id*; *target* returns its address, or None."""
+    """Forward in *loop* what comes to the copied ports to the container *id*; *target* returns its address, or None."""
     from . import loopback6
 
-    for port, socket in _held_v6.get(id, ()):
+    for port, socket in _copied.get(id, ()):
         kind = loopback6.TCP if port.protocol == "tcp" else loopback6.UDP
         kind(loop, socket, target, port.inside)
 
@@ -189,6 +198,7 @@ def _bind(port: Port, at_v6: bool) -> tuple:
 
     from . import loopback6
 
+    copied = is_inside()  # the kernel translates no packet of the host for us
     low, high = port.choices
     if low == 0:
         low, high = -9, 0  # ten choices of the kernel: one may be free at one of the two addresses only
@@ -196,14 +206,15 @@ def _bind(port: Port, at_v6: bool) -> tuple:
         return _bind_v6(port, low, high)
     for number in range(low, high + 1):
         number = max(number, 0)
-        socket = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM if port.protocol == "tcp" else _socket.SOCK_DGRAM)
+        kind = _socket.SOCK_STREAM if port.protocol == "tcp" else _socket.SOCK_DGRAM
+        socket = host_socket(_socket.AF_INET, kind)
         try:
             if port.protocol == "tcp":
                 # connections that an ended server has left in TIME_WAIT do not block the port; another listener does
                 socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
             socket.bind((port.address, number))
             if port.protocol == "tcp":
-                socket.listen(0)
+                socket.listen(128 if copied else 0)
             port.outside = socket.getsockname()[1]
             return socket, loopback6.bind(port.protocol, port.outside) if at_v6 and port.address == ANY else None
         except OSError as error:
@@ -235,6 +246,12 @@ def _why(port: Port, error: OSError) -> ContainerError:
     if error.errno == errno.EADDRNOTAVAIL:
         return ContainerError(
             f"cannot publish at {port.address}: the host has no such address; 'ip address' lists its addresses"
+        )
+    if error.errno == errno.EACCES and is_inside():
+        return ContainerError(
+            f"host {numbers}/{port.protocol} needs root: publish at a port from 1024 on, or an administrator runs "
+            f"sysctl net.ipv4.ip_unprivileged_port_start={low}",
+            errno=error.errno,
         )
     if error.errno != errno.EADDRINUSE:
         return ContainerError(f"cannot bind host {numbers}/{port.protocol}: {error.strerror}", errno=error.errno)
@@ -288,6 +305,7 @@ def withdraw(id: str) -> None:
 
 def published() -> list[tuple[str, Port, str]]:
     """The mappings in the kernel now, each as (id of the container, port, bridge)."""
+    join_network()
     found = []
     for name in ("ports", "ports-at"):
         for key, comment, (_, inside) in nftables.elements(name):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from minict.runtime import spec
+from minict.runtime import place, spec
 from minict.runtime.errors import ContainerError
 
 TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
@@ -63,6 +63,10 @@ def devices(settings) -> tuple[list[spec.Device], list[spec.DeviceCgroup], dict[
         )
         if not settings.privileged:
             rules.append(spec.DeviceCgroup(allow=True, type=kind, major=numbers[0], minor=numbers[1], access=access))
+    if settings.device_cgroup_rule and place.in_user_namespace():
+        raise ContainerError(
+            "--device-cgroup-rule needs root: without it the rights of your user decide which devices a container opens"
+        )
     return nodes, rules + [_rule(word) for word in settings.device_cgroup_rule], places
 
 

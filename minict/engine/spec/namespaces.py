@@ -10,7 +10,7 @@ import os
 
 from minict.engine.containers import names
 from minict.engine.containers.store import Record
-from minict.runtime import paths, spec
+from minict.runtime import paths, place, spec
 from minict.runtime.errors import ContainerError
 from minict.runtime.state import State
 
@@ -59,6 +59,11 @@ def namespaces(settings) -> list[spec.Namespace]:
 
 def check_users(settings) -> None:
     """Raise :class:`ContainerError` for options that share a host namespace with --userns private."""
+    if place.in_user_namespace():
+        raise ContainerError(
+            "--userns private needs root: without it all your containers are in one user namespace, and their files "
+            "cannot be shown with other owners; leave the option out"
+        )
     if settings.privileged:
         raise ContainerError(
             "--privileged conflicts with --userns private: only the host's root has all privileges; remove one of "

@@ -119,8 +119,13 @@ def standard_mounts(settings) -> list[spec.Mount]:
     result = []
     for destination, type, options in MOUNTS:
         mount = spec.Mount(destination=destination, type=type, source=type, options=list(options))
-        if settings.privileged and destination in ("/sys", "/sys/fs/cgroup"):
+        if destination in ("/sys", "/proc") and shares_with_the_host(settings, destination):
+            mount.type, mount.source, mount.options = "bind", destination, ["rbind", "nosuid", "noexec", "nodev"]
+            mount.options += ["rro"] * (destination == "/sys")
+        elif settings.privileged and destination in ("/sys", "/sys/fs/cgroup"):
             mount.options.remove("ro")
+        if destination == "/dev/pts" and place.last_group() < 5:
+            mount.options.remove("gid=5")  # the group of terminals, tty, is not mapped for a user with one id
         if destination == "/dev/shm":
             mount.options[-1] = f"size={limits.shm_size(settings)}"
         wanted: spec.Mount | None = mount
@@ -128,6 +133,17 @@ def standard_mounts(settings) -> list[spec.Mount]:
             wanted = shared_memory(mount, namespaces.mode(settings, "ipc"))
         result += [wanted] if wanted else []
     return result
+
+
+def shares_with_the_host(settings, destination: str) -> bool:
+    """Whether only the host's own /sys or /proc can be shown: in a user namespace nobody may mount another one for the
+    host's network, or for its processes. Source: sysfs(5), proc(5), user_namespaces(7).
+    """
+    if not place.in_user_namespace():
+        return False
+    if destination == "/sys":
+        return settings.network[-1:] == ["host"]
+    return settings.pid == "host"
 
 
 def shared_memory(mount: spec.Mount, ipc: str) -> spec.Mount | None:
@@ -157,7 +173,7 @@ def devices(settings) -> tuple[list[spec.Device], list[spec.DeviceCgroup], list[
 
     nodes, rules, places = device_options.devices(settings)
     bound = []
-    if namespaces.mode(settings, "userns") == "private":
+    if namespaces.mode(settings, "userns") == "private" or place.in_user_namespace():
         bound = [
             spec.Mount(destination=node.path, type="bind", source=places[node.path], options=["bind"]) for node in nodes
         ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
+from minict.engine.rootless import enter, outside
 from minict.kernel import mount as k
 from minict.kernel import namespaces as ns
 from minict.kernel import process as kernel
@@ -73,10 +74,44 @@ def tried(name: str, function, remedy: str, word: str = MISSING, fact: str = "wo
 
 
 def root() -> Finding:
-    if os.geteuid() == 0:
+    """Whether this is root, or an ordinary user with namespaces of one's own: :mod:`minict.engine.rootless`."""
+    if os.geteuid() == 0 and not outside.is_inside():
         return Finding("root", OK, "user 0")
+    if os.geteuid() == 0:
+        return Finding("root", OK, "an ordinary user, who is root in namespaces of one's own")
+    try:
+        enter.enter()
+    except ContainerError as error:
+        return Finding("root", MISSING, str(error), "or run it as root, with sudo")
+    return root()
+
+
+def ids() -> Finding:
+    """How many ids an ordinary user's containers have."""
+    from minict.engine.rootless import idmaps
+
+    with open("/proc/self/uid_map") as lines:
+        count = sum(int(line.split()[2]) for line in lines)
+    if count >= 65536:
+        return Finding("ids", OK, f"{count} users are mapped")
+    return Finding("ids", WARNING, f"{count} mapped: images with files of other users are refused", idmaps.remedy())
+
+
+def way_out() -> Finding:
+    """Whether an ordinary user's containers reach the world."""
+    why = outside.open_way_out()
+    return (
+        Finding("way out", WARNING, why, "see also /dev/net/tun, which everybody must be able to open")
+        if why
+        else (Finding("way out", OK, "the containers reach the world"))
+    )
+
+
+def without_root() -> Finding:
     return Finding(
-        "root", MISSING, f"user {os.geteuid()}", "run it with sudo: namespaces, mounts and cgroups need root"
+        "without root",
+        OK,
+        "chapters 00 to 07, 09 and 10 run; limits need delegated cgroups, ports below 1024 and --userns private root",
     )
 
 
@@ -85,7 +120,7 @@ def where() -> Finding:
     if place.in_chroot():
         return Finding("place", MISSING, "a chroot", place.CHROOT)
     kinds = place.own_namespaces()
-    if not kinds:
+    if not kinds or (kinds == ["user"] and outside.is_inside()):
         return Finding("place", OK, "the host")
     return Finding("place", OK, f"inside a container, or namespaces of one's own ({', '.join(kinds)})")
 
@@ -245,6 +280,8 @@ def overlay() -> Finding:
 
 def users() -> Finding:
     """Mount an overlay whose layers show other owners, as a container with --userns private does."""
+    if outside.is_inside():
+        return Finding("idmapped layers", OK, "not needed: all containers are in one user namespace")
 
     def mount(lower: str, upper: str, work: str, root: str) -> None:
         from minict.runtime import idmap
@@ -418,11 +455,11 @@ def leftovers() -> Finding:
 
 
 CHECKS = (
+    root,  # first: an ordinary user enters the namespaces, in which all others are made
     where,
     linux,
     processor,
     python,
-    root,
     proc,
     *map(namespace, namespaces.FLAGS),
     apparmor,
@@ -442,6 +479,7 @@ CHECKS = (
     jupyter,
     leftovers,
 )
+_WITHOUT_ROOT = (ids, way_out, without_root)
 # These checks need root.
 _NEED_ROOT = (cgroup_made, overlay, users, pivot, bridge, firewall, leftovers)
 
@@ -449,10 +487,12 @@ _NEED_ROOT = (cgroup_made, overlay, users, pivot, bridge, firewall, leftovers)
 def checks() -> Findings:
     """Run all checks, which take less than a second together and leave nothing behind."""
     findings = Findings()
-    for check in CHECKS:
+    for check in (*CHECKS, *(_WITHOUT_ROOT if os.geteuid() or outside.is_inside() else ())):
+        if check in _WITHOUT_ROOT and not outside.is_inside():
+            continue
         if os.geteuid() != 0 and (check in _NEED_ROOT or check.__qualname__.startswith("namespace.")):
             continue
-        if check.__qualname__.startswith("controller.") and not has_cgroups():
+        if (check is cgroup_made or check.__qualname__.startswith("controller.")) and not has_cgroups():
             continue
         findings.append(check())
     return findings

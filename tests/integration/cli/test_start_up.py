@@ -62,7 +62,7 @@ _OF_CGROUP_V2 = {
 }  # to restrict devices, to get controllers
 _OF_A_NETWORK = {
     f"networks.{name}" for name in ("bridge", "driveroptions", "endpoints", "firewall", "ipam", "nftables", "store")
-}
+} | {"rootless", "rootless.home", "rootless.outside"}
 
 
 def loaded_by(*words: str) -> set[str]:

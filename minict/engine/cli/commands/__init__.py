@@ -53,6 +53,7 @@ MODULES = {
     "volumes": ("volume create", "volume ls", "volume inspect", "volume rm", "volume prune"),
     "inspect": ("ps", "logs", "inspect", "container inspect", "image inspect", "stats", "top", "port", "events"),
     "system": ("info", "system df", "system prune", "container prune", "doctor", "lab", "prune", "version"),
+    "rootless": ("unshare",),
     "completion": ("completion", "__complete"),
 }
 INDEX = {name: module for module, names in MODULES.items() for name in names}

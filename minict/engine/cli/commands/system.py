@@ -165,6 +165,7 @@ COMMANDS = by_name(
         "minict lab --reset 02",
         lab,
         [Option("--reset", "Start a chapter afresh, and keep the old copy beside it", "CHAPTER")],
+        needs_root=False,  # an ordinary user's server stays outside of the namespaces, in which its kernels are
     ),
     Command("prune", "", "Release resources left by crashed containers.", "minict prune", prune),
     Command(
