@@ -8,7 +8,7 @@ import os
 from .. import paths, place
 from ..errors import ContainerError
 from ..wait import wait_until
-from . import files, freezer
+from . import files
 from .hierarchy import check_reach, find_hierarchies, missing, mode
 
 TYPE_CHECKING = False
@@ -198,6 +198,8 @@ class Cgroup:
     @property
     def frozen(self) -> bool:
         """Whether its processes are frozen, or are being frozen."""
+        from . import freezer
+
         return freezer.is_frozen(self.path)
 
     def _set_frozen(self, frozen: bool) -> bool:

@@ -52,6 +52,7 @@ _BELOW_THE_ENGINE = {
     *("runtime.devices", "runtime.errors", "runtime.files", "runtime.jsonfile", "runtime.launch", "runtime.locks"),
     *("runtime.messages", "runtime.mounts", "runtime.namespaces", "runtime.paths", "runtime.process", "runtime.procfs"),
     *("runtime.rootfs", "runtime.seccomp", "runtime.spec", "runtime.stage", "runtime.state", "runtime.trace"),
+    *("runtime.delete", "runtime.start", "runtime.wait"),
 }
 # from Python 3.14 on, a structure itself loads it: ctypes._layout
 _CTYPES = {"ctypes"} if sys.version_info < (3, 14) else set()
