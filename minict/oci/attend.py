@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _signal
 import os
 
 from minict.kernel import process as kernel
@@ -12,11 +13,13 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def adopt_orphans(options: dict[str, Any]) -> None:
-    """Become the parent of processes whose parent has ended, unless ``--no-subreaper`` is given.
+def prepare(options: dict[str, Any]) -> None:
+    """Before the process exists: hold signals back until they can be passed on to it, and adopt its orphans.
 
-    A container without a pid namespace has no process 1 for that. Source: prctl(2), PR_SET_CHILD_SUBREAPER.
+    A container without a pid namespace has no process 1 for these; ``--no-subreaper`` leaves them to others.
+    Source: sigprocmask(2); prctl(2), PR_SET_CHILD_SUBREAPER.
     """
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, set(range(1, 32)) - set(init.NOT_FORWARDED))
     if not options["no_subreaper"]:
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
 
@@ -44,6 +47,7 @@ def attend(pid: int, pidfd: int, master: int) -> int:
     Source: signal(7), waitpid(2), pty(7).
     """
     init.forward_signals(pid)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
     if master >= 0:
         terminal.relay(master, pidfd)
         os.close(master)

@@ -39,7 +39,7 @@ def run(options: dict[str, Any], operands: list[str], log: Log) -> int:
         return 0
     from . import attend
 
-    attend.adopt_orphans(options)
+    attend.prepare(options)
     console = descriptors.console(options, spec.process, detached=False)
     wanted = bool(spec.process and spec.process.terminal)
     ours, console = attend.open_console() if wanted else (-1, -1)

@@ -31,7 +31,7 @@ def execute(options: dict[str, Any], operands: list[str], log: Log) -> int:
     if not options["detach"]:
         from . import attend
 
-        attend.adopt_orphans(options)
+        attend.prepare(options)
         if process.terminal:
             ours, console = attend.open_console()
     profile = spec.linux.seccomp
