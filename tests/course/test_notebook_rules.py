@@ -150,7 +150,7 @@ def test_few_cells_may_be_of_version_2_and_they_are_compared_there(monkeypatch):
     [
         ("**You will be able to** …", "opening lacks: You will"),
         ("45 min", "how many minutes"),
-        ("number one?", "no question"),
+        ("number one?", "not a question"),
         ("## Quiz", "closing lacks the heading: Quiz"),
         ("## Next", "closing lacks the heading: Next"),
         ("runtime_map(5)", "lacks the map"),
