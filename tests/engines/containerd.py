@@ -46,7 +46,7 @@ tasks resume box
 $ENGINE tasks ps box | wc -l
 $ENGINE tasks metrics box | grep -c pids.current
 tasks kill box
-* $ENGINE tasks ls | grep STOPPED | tr -s ' ' | cut -d' ' -f1,3
+* $ENGINE tasks ls | tr -s ' ' | cut -d' ' -f1,3 | grep STOPPED
 tasks rm box
 containers rm box
 containers ls -q
