@@ -63,7 +63,7 @@ PACKAGES_TESTS="make sudo ruby rsync iptables zsh fish passt
     apache2-utils skopeo umoci podman strace $DEBIAN"
 PACKAGES_VM="qemu-system-x86 e2fsprogs $DEBIAN"
 PACKAGES_V2="gcc libc6-dev make flex bison bc perl patch xz-utils e2fsprogs $DEBIAN"
-PACKAGES_ENGINES="runc podman catatonit"
+PACKAGES_ENGINES="runc podman catatonit curl"
 PACKAGES_BENCH="runc crun bubblewrap iperf3 podman skopeo umoci $DEBIAN"
 
 main() {

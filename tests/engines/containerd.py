@@ -43,10 +43,10 @@ $ENGINE tasks ls | tr -s ' ' | cut -d' ' -f1,3
 tasks pause box
 $ENGINE tasks ls | tr -s ' ' | cut -d' ' -f1,3 | cat
 tasks resume box
-$ENGINE tasks ps box | wc -l
+$ENGINE tasks ps box | head -1
 $ENGINE tasks metrics box | grep -c pids.current
 tasks kill box
-* $ENGINE tasks ls | grep STOPPED | tr -s ' ' | cut -d' ' -f1,3
+* $ENGINE tasks ls | tr -s ' ' | cut -d' ' -f1,3 | grep STOPPED
 tasks rm box
 containers rm box
 containers ls -q

@@ -12,6 +12,7 @@ import time
 import pytest
 
 from minict.engine.images.image import Image
+from minict.lab import host
 from minict.runtime import paths
 from tests.engines.comparison import RUNTIMES, Session, Undertaker, command_line, titles
 from tests.support.world import host_network
@@ -214,11 +215,18 @@ def outputs(script: str, image: str, programs: str) -> dict[str, dict[str, tuple
                 subprocess.run([*words, "import", archive, "tiny"], check=True, capture_output=True)
                 replaced = {"PLACE": place, "ENGINE": " ".join(words)}
                 found[runtime] = Session(words, replaced, {"DOCKER_BUILDKIT": "0"}).run(script)
-            for link in ("docker0",):
-                subprocess.run(["ip", "link", "delete", link], capture_output=True)
         finally:
             shutil.rmtree(place)
+            clean()
     return found
+
+
+def clean() -> None:
+    """Remove what the daemon leaves in the network namespace and the cgroups of the tests."""
+    subprocess.run(["ip", "link", "delete", "docker0"], capture_output=True)
+    for table in ("ip filter", "ip nat", "ip6 filter", "ip6 nat", "ip raw", "ip6 raw"):
+        subprocess.run(["nft", "delete", "table", *table.split()], capture_output=True)
+    host.remove_cgroups(host.cgroup_trees())
 
 
 @pytest.fixture(scope="module")

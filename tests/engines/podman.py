@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from minict.engine.images.image import Image
+from minict.lab import host
 from minict.runtime import paths
 from tests.engines.comparison import RUNTIMES, Session, command_line, titles
 
@@ -185,6 +186,7 @@ def outputs(script: str, image: str) -> dict[str, dict[str, tuple[int, str]]]:
             subprocess.run([*here.engine, "rm", "-f", "-t", "0", "-a"], capture_output=True)
             subprocess.run(["umount", "-R", "-l", f"{place}/storage/overlay", "/run"], capture_output=True)
             shutil.rmtree(place)
+            host.remove_cgroups(host.cgroup_trees())  # Podman keeps one for its monitors
     return found
 
 
