@@ -177,7 +177,7 @@ class RuntimeContainer:
             cgroup_v2=self.cgroup.v2_directory(),
             seccomp_filter=filter or b"",
             seccomp_flags=seccomp.flags(profile) if profile else 0,
-            wait_for_network=options.prepare is not None,
+            wait_for_network=options.prepare is not None or bool(spec.linux.netDevices),
             init=options.init,
             die_with_parent=options.die_with_parent,
             new_keyring=options.new_keyring,

@@ -113,7 +113,7 @@ def create_process(
             step("run the hooks")
             mounted(pid)
             messages.send(gate, messages.HOOKS_RUN)
-        if prepare:
+        if birth.wait_for_network:
             messages.send(gate, messages.NETWORK_CONNECTED)
         if birth.listens():
             step("send the seccomp listener")
