@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 
 import nbformat
 import pytest
@@ -22,8 +23,12 @@ def test_every_notebook():
     assert [words for page in pages for words in problems(page)] + problems_of_the_course(pages) == []
 
 
-def test_chapters_are_numbered_without_a_gap():
-    assert [os.path.basename(path)[:2] for path in PATHS] == [f"{number:02}" for number in range(len(PATHS))]
+def test_the_readmes_table_lists_the_chapters_without_a_gap_and_says_which_are_ready():
+    with open(f"{notebook_rules.ROOT}/README.md", encoding="utf-8") as file:
+        rows = re.findall(r"^\| (\d\d) \| ([^|]+) \| [^|]+ \| (\*\*ready\*\*|planned) \|$", file.read(), re.MULTILINE)
+    assert [number for number, _, _ in rows] == [f"{number:02}" for number in range(len(rows))]
+    ready = [f"{number} {title}".lower() for number, title, state in rows if state != "planned"]
+    assert ready == [os.path.basename(path).removesuffix(".ipynb").replace("-", " ") for path in PATHS]
 
 
 # ---- each rule can fail ----------------------------------------------------------------------------------------
