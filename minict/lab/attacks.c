@@ -418,6 +418,15 @@ static void read_key(char **argument) {
     printf("%s %s\n", length < 0 ? strerrorname_np(errno) : "worked:", text);
 }
 
+/* By the name "reader": no attack, but a program that shows a file, for a flag of chapter 12. */
+static int show(const char *path) {
+    char text[200];
+    ssize_t length = read(opened(path, O_RDONLY), text, sizeof(text));
+    if (length < 0)
+        perror(path);
+    return length < 0 || write(1, text, length) != length;
+}
+
 int main(int count, char **word) {
     static const struct { const char *name; void (*attack)(char **); } LONGER[] = {
         CALL(chroot_and_climb), CALL(open_by_handle), CALL(open_devices), CALL(writable_files), CALL(lie_in_wait), CALL(hold),
@@ -428,6 +437,8 @@ int main(int count, char **word) {
             LONGER[number].attack(word + 2);
             return 0;
         }
+    if (count == 2 && !strcmp(basename(word[0]), "reader"))
+        return show(word[1]);
     if (count == 2 && !strcmp(word[1], "am_i_root"))
         return geteuid() != 0;
     for (int number = 1; number < count; number++)

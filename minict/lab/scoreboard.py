@@ -248,11 +248,10 @@ def wall_switches() -> _Shown:
     """Six switches, one for each wall.  At each click a container with exactly these walls is attacked."""
     import ipywidgets
 
-    layout = ipywidgets.Layout(width="132px", margin="2px")
-    switches = {
-        wall: ipywidgets.ToggleButton(True, description=words.replace("-\nb", "b").replace("_\n", "_").replace("\n", " "), layout=layout)
-        for wall, words in WALLS.items()
-    }  # fmt: skip
+    layout, switches = ipywidgets.Layout(width="132px", margin="2px"), {}
+    for wall, words in WALLS.items():
+        name = words.replace("-\nb", "b").replace("_\n", "_").replace("\n", " ")
+        switches[wall] = ipywidgets.ToggleButton(True, description=name, layout=layout)
     page = ipywidgets.HTML()
 
     def show(change=None):

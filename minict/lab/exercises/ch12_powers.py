@@ -4,11 +4,14 @@ all that a process gives up."""
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import signal
 
+from minict.kernel import native
 from minict.kernel.capability import NAMES
-from minict.kernel.process import PR_SET_NO_NEW_PRIVS, prctl
+from minict.kernel.process import PR_CAPBSET_READ, PR_SET_NO_NEW_PRIVS, prctl
+from minict.kernel.syscall import libc
 from minict.runtime import capabilities, libseccomp, seccomp
 from minict.runtime.libseccomp import ALLOW, ERRNO, JUMP_EQUAL, LOAD, RETURN, call_number, instruction
 from minict.runtime.spec import Capabilities
@@ -36,20 +39,14 @@ def _short(names) -> str:
 
 def check_names(names):
     """Sets that the kernel shows: those of children with bounding sets of their own."""
-    for kept in (
-        [],
-        ["CAP_CHOWN"],
-        ["CAP_SYS_ADMIN"],
-        ["CAP_KILL", "CAP_NET_RAW"],
-        list(capabilities.DEFAULT),
-        capabilities.known(),
-    ):
-        kept = [name for name in NAMES if name in kept]
+    ours = [name for number, name in enumerate(capabilities.known()) if prctl(PR_CAPBSET_READ, number)]
+    for kept in (["CAP_KILL", "CAP_NET_RAW"], [], ["CAP_CHOWN"], ["CAP_SYS_ADMIN"], capabilities.DEFAULT, ours):
+        kept = [name for name in ours if name in kept]
         mask = int(same_fate(lambda kept=kept: _bounding_set(kept)), 16)
         call = f"names({mask:#x})"
         try:
             found = names(mask)
-        except (IndexError, ValueError) as error:
+        except IndexError as error:
             raise Feedback(
                 f"{call} raised {type(error).__name__}. The argument is a number, and its binary digits are fewer than "
                 "41 as long as the high ones are 0. mask >> number & 1 gives the digit number, counted from the right, "
@@ -268,7 +265,7 @@ Exercise(
         "without the last": (edited(_DROP, ("enumerate(known())", "enumerate(known()[:-1])")), "still has"),
         "as tutorials of 2010 have it": (
             edited(_DROP, ("enumerate(known())", "enumerate(known()[:36])")),
-            "still has CAP_AUDIT_READ",
+            "still has CAP_",
         ),
         "the effective set": (
             """
@@ -299,101 +296,109 @@ Exercise(
 
 # ---- powers-3 --------------------------------------------------------------------------------------------------
 
-_X32 = 0x40000000  # the bit of the x32 table in a call's number, on x86-64
-_HIGHEST = 1000  # no kernel has a call with this number
-
 
 def check_answer_newer_calls(answer_newer_calls):
     """The piece stands before a small filter, in a child; and then calls with numbers around the limit are made."""
-    own, newest = libseccomp.native_architecture(), 900
-    rest = (
-        instruction(LOAD, 0, 0, 0)
-        + instruction(JUMP_EQUAL, 0, 1, call_number("getppid"))
-        + instruction(RETURN, 0, 0, ERRNO | errno.EXDEV)  # so that it can be seen that the rest is asked
-        + instruction(RETURN, 0, 0, ALLOW)
+    own = libseccomp.native_architecture()
+    pieces = []
+    for architecture in (own, own ^ 1):
+        piece = answer_newer_calls(architecture, _NEWEST)
+        if not isinstance(piece, bytes):
+            raise Feedback(f"answer_newer_calls({architecture:#x}, {_NEWEST}) returned {piece!r:.60}. Expected: bytes.")
+        pieces.append(piece)
+    for piece, judge in zip(pieces, (_judge_calls, _judge_foreign)):
+        judge(_try_filter(piece + _REST))
+
+
+_NEWEST, _HIGHEST = 900, 1000  # no kernel has calls with such numbers
+# What stands behind the piece.  Each of its answers is one that nothing else gives.
+_REST = b"".join(
+    instruction(*each)
+    for each in (
+        (LOAD, 0, 0, 0),
+        (JUMP_EQUAL, 0, 1, call_number("getppid")),
+        (RETURN, 0, 0, ERRNO | errno.EXDEV),
+        (libseccomp.JUMP_GREATER_OR_EQUAL, 0, 1, 800),
+        (RETURN, 0, 0, ERRNO | errno.EBADE),
+        (RETURN, 0, 0, ALLOW),
     )
-    piece = answer_newer_calls(own, newest)
-    foreign = answer_newer_calls(own ^ 1, newest)
-    for each in (piece, foreign):
-        if not isinstance(each, bytes):
-            raise Feedback(f"answer_newer_calls({own:#x}, {newest}) returned {each!r:.60}. Expected: bytes.")
-    told = same_fate(lambda: _try_filter(piece + rest, newest))
-    _judge_calls(told, newest)
-    told = same_fate(lambda: _try_filter(foreign + rest, newest))
-    if told[0] != errno.EXDEV or told[2] == errno.ENOSYS + 1000:
-        raise Feedback("with another architecture the filter did not go on to what follows.")
-    _judge_foreign(told)
+)
 
 
-def _try_filter(program: bytes, newest: int) -> list[int]:
-    """The errno of getppid, of the call with the number *newest*, and of the one after it; with the filter, and told
-    apart from a kernel without such calls by a second filter behind it."""
-    from minict.kernel import native
-    from minict.kernel.syscall import libc
+def _try_filter(program: bytes) -> list[int]:
+    """With the filter *program*: the errno of getppid, and of the calls before, at and after the newest, and far above.
 
-    call = libc.syscall
-    prctl(PR_SET_NO_NEW_PRIVS, 1)
-    # Filters are all asked, and the one with the lowest answer that refuses wins; this one says what it was asked for:
-    # EBADE for every number that no kernel has.  Of two that answer with an errno, the filter installed last decides.
-    marker = (
-        instruction(LOAD, 0, 0, 0)
-        + instruction(libseccomp.JUMP_GREATER_OR_EQUAL, 0, 1, 800)
-        + instruction(RETURN, 0, 0, ERRNO | errno.EBADE)
-        + instruction(RETURN, 0, 0, ALLOW)
-    )
-    seccomp.install(marker)
-    try:
-        seccomp.install(program)
-    except OSError as error:
-        raise Feedback(_why_invalid(error, len(program))) from None
-    told = []
-    for number in (call_number("getppid"), newest, newest + 1, _HIGHEST, newest - 1):
-        result = call(native.c_long(number))
-        told.append(native.get_errno() if result == -1 else 0)
-    return told
-
-
-def _why_invalid(error: OSError, size: int) -> str:
-    if error.errno == errno.EINVAL:
-        count = (
-            f"It has {size} bytes; an instruction has 8." if size % 8 else "Does a jump lead past the last instruction?"
-        )
-        return f"the kernel refuses the filter: {os.strerror(error.errno)}. {count}"
-    return f"the kernel refuses the filter: {error.strerror}"
-
-
-def _judge_calls(told: list[int], newest: int) -> None:
-    known, last, newer, highest, before = told
-    if newer in (0, errno.EBADE) or highest in (0, errno.EBADE):
-        at = newest + 1 if newer in (0, errno.EBADE) else _HIGHEST
+    A child makes them, and writes each errno into memory that we share: with a wrong filter it may not even be able to
+    end, let alone to write to a pipe.
+    """
+    told = mmap.mmap(-1, mmap.PAGESIZE)
+    told[:_ASKED] = bytes([_NOT_ASKED]) * _ASKED
+    numbers = [call_number("getppid"), _NEWEST - 1, _NEWEST, _NEWEST + 1, _HIGHEST]
+    pid = os.fork()
+    if pid == 0:
+        prctl(PR_SET_NO_NEW_PRIVS, 1)
+        try:
+            seccomp.install(program)
+        except OSError as error:
+            told[0], told[1] = _REFUSED, error.errno
+            os._exit(0)
+        for place, number in enumerate(numbers):
+            told[place] = native.get_errno() if libc.syscall(native.c_long(number)) == -1 else 0
+        os._exit(0)
+    status = os.waitpid(pid, 0)[1]
+    if told[0] == _REFUSED:
+        raise Feedback(_why_invalid(told[1], len(program) - len(_REST)))
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGSYS:
         raise Feedback(
-            f"the newest call is {newest}, and the call number {at} was not answered with ENOSYS: it went on to what "
-            "follows."
+            "the filter has killed the process, with SIGSYS, and not answered with an error. The operand of RETURN is "
+            "an action and a number together: ERRNO | errno.ENOSYS."
         )
-    if newer != errno.ENOSYS or highest != errno.ENOSYS:
-        name = errno.errorcode.get(newer, str(newer))
+    return list(told[:_ASKED])
+
+
+_ASKED, _NOT_ASKED, _REFUSED = 5, 255, 254
+
+
+def _why_invalid(number: int, size: int) -> str:
+    count = f"Your piece has {size} bytes; an instruction has 8." if size % 8 else "Does a jump lead past the last one?"
+    return f"the kernel refuses the filter: {os.strerror(number)}. {count}"
+
+
+def _judge_calls(told: list[int]) -> None:
+    known, before, newest, newer, highest = told
+    for number, answer in ((_NEWEST + 1, newer), (_HIGHEST, highest)):
+        if answer in (0, errno.EBADE):
+            raise Feedback(
+                f"the newest call is {_NEWEST}, and the call number {number} was not answered with ENOSYS: it went on "
+                "to what follows."
+            )
+        if answer != errno.ENOSYS:
+            raise Feedback(
+                f"the newest call is {_NEWEST}, and the call number {number} fails with "
+                f"{errno.errorcode.get(answer, str(answer))}. Expected: ENOSYS, or the C library does not try an older "
+                "one."
+            )
+    if known and errno.ENOSYS in (newest, before):
+        number = _NEWEST if newest == errno.ENOSYS else _NEWEST - 1
         raise Feedback(
-            f"the newest call is {newest}, and the call number {newest + 1} fails with {name}. Expected: ENOSYS, or the "
-            "C library does not try an older one."
+            f"the newest call is {_NEWEST}, and the call number {number} fails with ENOSYS too. Only a number above "
+            "newest may: which way does each jump lead?"
         )
-    if errno.ENOSYS in (last, before):
+    if known != errno.EXDEV or before != errno.EBADE:
         raise Feedback(
-            f"the newest call is {newest}, and the call number {newest if last == errno.ENOSYS else newest - 1} fails "
-            "with ENOSYS too. Only a number above newest may: which of its two jumps does each answer take?"
-        )
-    if known != errno.EXDEV:
-        raise Feedback(
-            "a call that is not newer never came to the rest of the filter: your piece has let it pass, or has refused "
-            "it. What your piece has nothing to say about must jump past its end."
+            "a call that is not newer never came to the filter behind your piece. What the piece has nothing to say "
+            "about must jump past its end."
         )
 
 
 def _judge_foreign(told: list[int]) -> None:
-    if told[2] == errno.ENOSYS:
+    if told[3] == errno.ENOSYS:
         raise Feedback(
             "a call of another architecture fails with ENOSYS. Its numbers mean other calls: the jump over the other "
-            "four instructions must come to the end of your piece."
+            "four instructions must lead to the end of your piece."
         )
+    if told[0] != errno.EXDEV:
+        raise Feedback("a call of another architecture never came to the filter behind your piece.")
 
 
 _FILTER = """
@@ -464,7 +469,7 @@ Exercise(
                 _FILTER,
                 ("errno.ENOSYS)", "errno.ENOSYS) + instruction(RETURN, 0, 0, ALLOW)"),
             ),
-            "never came to the rest",
+            "never came to the filter behind",
         ),
         "forgets to compare": (
             edited(_FILTER, ("            + instruction(JUMP_GREATER, 0, 1, newest)\n", "")),
@@ -476,7 +481,7 @@ Exercise(
         ),
         "the number without the action": (
             edited(_FILTER, ("ERRNO | errno.ENOSYS", "errno.ENOSYS")),
-            "was killed by SIGSYS",
+            "killed the process, with SIGSYS",
         ),
         "any architecture": (edited(_FILTER, ("JUMP_EQUAL, 0, 4", "JUMP_EQUAL, 0, 0")), "another architecture"),
         "text": (edited(_FILTER, ("return (", "return str(")), "Expected: bytes"),
@@ -548,14 +553,14 @@ def _judge_left(told: dict[str, str], keep: list[str]) -> None:
 
 
 def _what_came_before(told: dict[str, str]) -> str:
+    if "seccomp(" in told["error"]:
+        return (
+            "The kernel accepts a filter from a process with CAP_SYS_ADMIN, and from an ordinary user only with "
+            "no_new_privs."
+        )
     if told["Seccomp"] == "2":
         return "The filter was there already, and it refuses such calls: it must come last."
-    if told["Uid"].split()[0] != "0" and int(told["CapEff"], 16) == 0:
-        if told["NoNewPrivs"] == "0" and set(told["Gid"].split()) == {str(_UID)} and int(told["CapPrm"], 16) == 0:
-            return (
-                "The process was an ordinary user by then. What needs a privilege comes before: the bounding set and "
-                "the groups before the user; and a filter is accepted from an ordinary user only with no_new_privs."
-            )
+    if told["Uid"].split()[0] != "0":
         return "The process was an ordinary user by then: the groups and the bounding set change before the user."
     return "Which of the steps takes away what this one needs?"
 
