@@ -27,7 +27,7 @@ class Room:
         self.directory, self.boxes = directory, boxes
 
     def __repr__(self):
-        return '<a container; room.sh("…") runs a line of shell in it, as user 1000>'
+        return '<a container; .sh("…") runs a line of shell in it, as user 1000>'
 
     def sh(self, line: str) -> str:
         """What a *line* of shell says, as user 1000."""
@@ -82,7 +82,7 @@ def _without_new_privileges(room: Room) -> str:
 
 Flag(
     "12-1",
-    "The word is in /srv/word, which belongs to root, and you are user 1000. room.sh('…') runs a line of shell in the "
+    "The word is in /srv/word, which belongs to root, and you are user 1000. room1.sh('…') runs a line of shell in the "
     "container. This container lacks no_new_privs. find / -perm -4000 finds what that may be good for.",
     place=_place_reader,
     solution=_by_the_reader,
@@ -119,7 +119,7 @@ Flag(
     "12-2",
     "Another container has the word in its environment, as the variable WORD; and somebody has started yours in the "
     "pid namespace of the other one, to watch it. Its processes have your user's number. "
-    "room.sh('…') runs a line of shell in your container. proc_pid_environ(5) knows a file.",
+    "room2.sh('…') runs a line of shell in your container. proc_pid_environ(5) knows a file.",
     place=_place_neighbour,
     solution=_in_an_environment,
     closed=_in_a_pid_namespace_of_its_own,
@@ -166,8 +166,8 @@ def _on_a_read_only_volume(room: Room) -> str:
 
 Flag(
     "12-3",
-    "The word is in /srv/word, which belongs to root, and you are user 1000. room.sh('…') runs a line of shell in the "
-    "container. Its first process is root's and does the same thing again and again: room.sh('ps') shows what. Which "
+    "The word is in /srv/word, which belongs to root, and you are user 1000. room3.sh('…') runs a line of shell in the "
+    "container. Its first process is root's and does the same thing again and again: room3.sh('ps') shows what. Which "
     "volume has somebody forgotten to mount read-only?",
     place=_place_errand,
     solution=_by_the_errand,
@@ -203,6 +203,12 @@ def _last(box) -> str:
         return ""
 
 
+def _is_writable(box) -> bool:
+    """Whether the place for receipts is on a mount of its own that is not read-only, as the root is."""
+    own = [entry for entry in host.mount_table(box.pid) if entry["point"] == f"/{_RECEIPTS}"]
+    return bool(own) and "rw" in own[-1]["options"].split(",")
+
+
 def _new_receipts(box) -> bool:
     """Whether two more receipts come."""
     for _ in range(2):
@@ -221,7 +227,7 @@ def check(box) -> None:
     root = [entry for entry in host.mount_table(box.pid) if entry["point"] == "/"][-1]
     if "ro" not in root["options"].split(","):
         raise Feedback("Now every file of the container can be changed. The auditors want that only for receipts.")
-    if not os.path.isdir(f"/proc/{box.pid}/root/{_RECEIPTS}") or not _new_receipts(box):
+    if not _is_writable(box) or not _new_receipts(box):
         raise Feedback(f"No new receipt comes into /{_RECEIPTS}.")
 
 
