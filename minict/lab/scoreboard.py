@@ -50,6 +50,7 @@ WALLS = {
     "masks": "masked\npaths",
     "devices": "device\nrules",
 }
+_WITH_SETUID = "/var/tmp"  # where set-uid programs work: /tmp and /run are often mounted without
 _COLUMNS = ("", *WALLS, "all")  # which wall is missing
 _REFUSALS = ("EPERM", "EACCES", "ENOSYS", "EROFS", "ENODATA")
 
@@ -77,7 +78,7 @@ class Arsenal:
     """The program of the attacks, owned by root and set-uid, in a directory that only root can enter; and a filter."""
 
     def __enter__(self) -> Arsenal:
-        self.directory = tempfile.mkdtemp(prefix="minict-attacks-")
+        self.directory = tempfile.mkdtemp(prefix="minict-attacks-", dir=_WITH_SETUID)
         self.program = shutil.copy(attacks.program(), f"{self.directory}/attacks")
         os.chmod(self.program, 0o4755)
         self.profile = f"{self.directory}/profile.json"
@@ -323,12 +324,23 @@ class Opened:
 
 
 def opened_by_each() -> Opened:
-    """Make all single calls of the attacks with one capability at a time, in namespaces where they harm nobody."""
+    """Make all single calls of the attacks with one capability at a time, in namespaces where they harm nobody.
+
+    What a set of capabilities does not open, none of its members does: so halves of the set are tried first.
+    """
     program, names = attacks.program(), attacks.names()
-    nothing = _open_with(program, names, [])
-    return Opened(
-        {name: sorted(_open_with(program, names, [name]) - nothing) for name in capabilities.known()}
-    )  # fmt: skip
+    return Opened(_search(program, set(names) - _open_with(program, names, []), capabilities.known()))
+
+
+def _search(program: str, calls: set[str], kept: list[str]) -> dict[str, list[str]]:
+    """What of *calls* each of the capabilities *kept* opens by itself."""
+    opened = _open_with(program, sorted(calls), kept)
+    if len(kept) == 1:
+        return {kept[0]: sorted(opened)}
+    if not opened:
+        return {name: [] for name in kept}
+    half = len(kept) // 2
+    return {**_search(program, opened, kept[:half]), **_search(program, opened, kept[half:])}
 
 
 def _open_with(program: str, names: list[str], kept: list[str]) -> set[str]:

@@ -42,7 +42,7 @@ class Room:
 
 def _directory(word: str) -> str:
     """A directory that only root of the host can enter, with a directory *srv* for a container in it: the word."""
-    directory = tempfile.mkdtemp(prefix="minict-flag-")
+    directory = tempfile.mkdtemp(prefix="minict-flag-", dir="/var/tmp")  # /tmp may be without set-uid programs
     os.mkdir(f"{directory}/srv")
     with open(os.open(f"{directory}/srv/word", os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
         file.write(word + "\n")
