@@ -342,7 +342,7 @@ def walls() -> Picture:
         sheet.arrow(x + 61, 154, x + 61, 180, MUTED)
         sheet.text(x + 61, 192, refusal, 11, MUTED, align="center")
     sheet.arrow(186 + 156 * 3 + 124, 102, 186 + 156 * 3 + 150, 102, LIT_EDGE)
-    sheet.text(870, 102, "done", 12, LIT_EDGE, "bold", "center")
+    sheet.text(834, 102, "done", 12, LIT_EDGE, "bold", "center")
     sheet.text(186, 30, "the kernel", 12, INK, "bold")
     sheet.box(24, 216, 872, 34, FAINT, LINE, 7)
     sheet.text(
