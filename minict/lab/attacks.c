@@ -176,15 +176,62 @@ static const struct { const char *name; long (*call)(void); } CALLS[] = {
     CALL(escape_the_oom_killer),
 };
 
+/* What a container's other walls stop: no filter and, by itself, no capability.  They are not in the list of CALLS. */
+static long open_a_device(void) { /* the kernel's log, for writing; nothing is written */
+    unlink("/dev/attack");
+    if (mknod("/dev/attack", S_IFCHR | 0600, makedev(1, 11)))
+        return -1;
+    int fd = opened("/dev/attack", O_WRONLY), why = errno;
+    unlink("/dev/attack");
+    errno = why;
+    return fd;
+}
+static long leave_a_program(void) {
+    int fd = open("/bin/attack", O_WRONLY | O_CREAT | O_CLOEXEC, 0700);
+    return fd < 0 ? fd : unlink("/bin/attack");
+}
+static long open_a_setting(void) { return opened("/proc/sys/kernel/domainname", O_WRONLY); } /* nothing is written */
+static long count_interrupts(void) {
+    char text[8];
+    long length = read(opened("/proc/interrupts", O_RDONLY), text, sizeof(text));
+    errno = ENODATA; /* a mask is an empty file */
+    return length > 0 ? 0 : -1;
+}
+/* As somebody who is not root, execute this program, which belongs to root and has the set-uid bit; main tells by its end. */
+static long become_root(void) {
+    char path[4096];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    int status;
+    if (length < 0)
+        return -1;
+    path[length] = 0;
+    if (fork() == 0) {
+        if (setgid(65534) || setuid(65534))
+            _exit(1);
+        execl(path, path, "am_i_root", NONE);
+        _exit(1);
+    }
+    wait(&status);
+    errno = EPERM;
+    return status ? -1 : 0;
+}
+static const struct { const char *name; long (*call)(void); } OTHERS[] = {
+    CALL(open_a_device), CALL(leave_a_program), CALL(open_a_setting), CALL(count_interrupts), CALL(become_root),
+};
+
 /* Each in a process of its own: one that worked must not make the next one easier. */
 static void try_call(const char *name) {
-    size_t number = 0, count = sizeof(CALLS) / sizeof(*CALLS);
-    while (number < count && strcmp(CALLS[number].name, name))
-        number++;
+    long (*call)(void) = NONE;
+    for (size_t number = 0; number < sizeof(CALLS) / sizeof(*CALLS); number++)
+        if (!strcmp(CALLS[number].name, name))
+            call = CALLS[number].call;
+    for (size_t number = 0; number < sizeof(OTHERS) / sizeof(*OTHERS); number++)
+        if (!strcmp(OTHERS[number].name, name))
+            call = OTHERS[number].call;
     pid_t pid = fork();
     if (pid == 0) {
-        long result = number < count ? CALLS[number].call() : 0;
-        printf("%s %s\n", name, number == count ? "is no attack" : result < 0 ? strerrorname_np(errno) : "worked");
+        long result = call ? call() : 0;
+        printf("%s %s\n", name, !call ? "is no attack" : result < 0 ? strerrorname_np(errno) : "worked");
         fflush(stdout);
         _exit(0);
     }
@@ -371,6 +418,15 @@ static void read_key(char **argument) {
     printf("%s %s\n", length < 0 ? strerrorname_np(errno) : "worked:", text);
 }
 
+/* By the name "reader": no attack, but a program that shows a file, for a flag of chapter 12. */
+static int show(const char *path) {
+    char text[200];
+    ssize_t length = read(opened(path, O_RDONLY), text, sizeof(text));
+    if (length < 0)
+        perror(path);
+    return length < 0 || write(1, text, length) != length;
+}
+
 int main(int count, char **word) {
     static const struct { const char *name; void (*attack)(char **); } LONGER[] = {
         CALL(chroot_and_climb), CALL(open_by_handle), CALL(open_devices), CALL(writable_files), CALL(lie_in_wait), CALL(hold),
@@ -381,6 +437,10 @@ int main(int count, char **word) {
             LONGER[number].attack(word + 2);
             return 0;
         }
+    if (count == 2 && !strcmp(basename(word[0]), "reader"))
+        return show(word[1]);
+    if (count == 2 && !strcmp(word[1], "am_i_root"))
+        return geteuid() != 0;
     for (int number = 1; number < count; number++)
         try_call(word[number]);
     for (size_t number = 0; count == 1 && number < sizeof(CALLS) / sizeof(*CALLS); number++)

@@ -11,6 +11,7 @@
 :func:`one_image`               chapter 06: three containers on the layers of one image
 :func:`from_name_to_files`      chapter 07: what is asked of a registry, and what comes back
 :func:`two_networks`            chapter 09: one kernel that has everything of a network twice
+:func:`walls`                   chapter 12: what a system call of a container has to pass
 ==============================  ==================================================================
 """
 
@@ -318,4 +319,37 @@ def two_networks() -> Picture:
     return sheet.picture(
         "two network namespaces on one kernel, each with its own interfaces, addresses, routes and ports, and a "
         "virtual cable between them"
+    )
+
+
+def walls() -> Picture:
+    """A program's call on its way through the kernel: four walls with a question each, and what refuses it."""
+    sheet = _Sheet(920, 270)
+    _block(sheet, 24, 70, 128, 64, "a program", "in a container", BUILT, BUILT_EDGE)
+    stations = (
+        ("seccomp filter", "May this call\nbe made at all?", "EPERM, ENOSYS"),
+        ("capabilities", "Has the process\nthe right to it?", "EPERM"),
+        ("mounts", "Is the file there,\nand writable?", "EROFS, an empty file"),
+        ("device rules", "May this device\nbe opened?", "EPERM"),
+    )
+    for number, (name, question, refusal) in enumerate(stations):
+        x = 186 + 156 * number
+        sheet.arrow(x - 32, 102, x - 4, 102, LIT_EDGE)
+        _block(sheet, x, 52, 122, 100, "", "", _KERNEL, "none", "#f8fafc")
+        sheet.text(x + 61, 74, name, 12, "#f8fafc", "bold", "center")
+        for line, words in enumerate(question.split("\n")):
+            sheet.text(x + 61, 104 + 18 * line, words, 11, "#f8fafc", align="center")
+        sheet.arrow(x + 61, 154, x + 61, 180, MUTED)
+        sheet.text(x + 61, 192, refusal, 11, MUTED, align="center")
+    sheet.arrow(186 + 156 * 3 + 124, 102, 186 + 156 * 3 + 150, 102, LIT_EDGE)
+    sheet.text(834, 102, "done", 12, LIT_EDGE, "bold", "center")
+    sheet.text(186, 30, "the kernel", 12, INK, "bold")
+    sheet.box(24, 216, 872, 34, FAINT, LINE, 7)
+    sheet.text(
+        460, 233, "and at an exec: bounding set and no_new_privs, so that nothing comes back", 12, INK, "bold", "center"
+    )
+    return sheet.picture(
+        "a call of a program in a container passes the seccomp filter, the check of capabilities, the mounts and the "
+        "device rules, each of which may refuse it; at an exec the bounding set and no_new_privs see that no right "
+        "comes back"
     )

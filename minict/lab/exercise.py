@@ -36,7 +36,7 @@ import types
 
 from minict.kernel import namespaces
 from minict.kernel.network import loopback_up
-from minict.runtime import launch
+from minict.runtime import launch, seccomp
 
 from . import host, record
 from .child import supervise
@@ -565,6 +565,7 @@ def _replace(task: Exercise, function) -> None:
         launch.replaced.discard(task.target)
     elif task.is_the_runtimes:
         launch.replaced.add(task.target)
+    seccomp.keeps_programs = not any(".libseccomp." in target for target in launch.replaced)
 
 
 # ---- progress --------------------------------------------------------------------------------------------------

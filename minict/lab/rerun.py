@@ -27,7 +27,10 @@ def load(shell) -> None:
 
     def after(result) -> None:
         if result.info is not None and _key(result.info):
-            _started[_key(result.info)] = [each for each in api.running if each not in seen]
+            started = (each for each in api.running if each not in seen)
+            # The newest first: it may have joined the pid namespace of another one, whose first process can't end
+            # before ours has been waited for (pid_namespaces(7)).
+            _started[_key(result.info)] = sorted(started, key=lambda each: each._record.created, reverse=True)
         seen.clear()
 
     shell.events.register("pre_run_cell", before)

@@ -203,8 +203,9 @@ def _check(result: int, what: str) -> None:
 
 # linux/bpf_common.h: operation, jump if true, jump if false, operand; linux/seccomp.h: the call is at 0, its
 # architecture at 4
-_LOAD, _JUMP_EQUAL, _JUMP_GREATER, _JUMP_GREATER_OR_EQUAL, _RETURN = 0x20, 0x15, 0x25, 0x35, 0x06
-_OTHER_TABLES = 0xF0000  # from here on lie the private calls of 32-bit ARM, and the x32 table of x86-64
+LOAD, JUMP_EQUAL, JUMP_GREATER, JUMP_GREATER_OR_EQUAL, RETURN = 0x20, 0x15, 0x25, 0x35, 0x06
+ALLOW, ERRNO = ACTIONS["SCMP_ACT_ALLOW"], ACTIONS["SCMP_ACT_ERRNO"]
+OTHER_TABLES = 0xF0000  # from here on lie the private calls of 32-bit ARM, and the x32 table of x86-64
 
 
 def _answer_newer_calls(library: Any, architectures: list[int], rules: list[Syscall]) -> bytes:
@@ -222,22 +223,51 @@ def _answer_newer_calls(library: Any, architectures: list[int], rules: list[Sysc
             for rule in rules
             for name in rule.names
         ]
-        newest = max((number for number in numbers if 0 <= number < _OTHER_TABLES), default=_OTHER_TABLES)
-        for operation, if_true, if_false, operand in (
-            (_LOAD, 0, 0, 4),
-            (_JUMP_EQUAL, 0, 4, architecture),
-            (_LOAD, 0, 0, 0),
-            (_JUMP_GREATER_OR_EQUAL, 2, 0, _OTHER_TABLES),
-            (_JUMP_GREATER, 0, 1, newest),
-            (_RETURN, 0, 0, ACTIONS["SCMP_ACT_ERRNO"] | _ENOSYS),
-        ):
-            program += _instruction(operation, if_true, if_false, operand)
+        newest = max((number for number in numbers if 0 <= number < OTHER_TABLES), default=OTHER_TABLES)
+        program += answer_newer_calls(architecture, newest)
     return program
 
 
-def _instruction(operation: int, if_true: int, if_false: int, operand: int) -> bytes:
-    """struct sock_filter of linux/filter.h; the processors that minict supports are little-endian."""
+def answer_newer_calls(architecture: int, newest: int) -> bytes:
+    """Instructions to put before a filter: a call with a number above *newest* fails with ENOSYS.
+
+    All other calls, and those of another architecture, go on to what follows. Source: seccomp(2).
+    """
+    return (
+        instruction(LOAD, 0, 0, 4)
+        + instruction(JUMP_EQUAL, 0, 4, architecture)
+        + instruction(LOAD, 0, 0, 0)
+        + instruction(JUMP_GREATER_OR_EQUAL, 2, 0, OTHER_TABLES)
+        + instruction(JUMP_GREATER, 0, 1, newest)
+        + instruction(RETURN, 0, 0, ERRNO | _ENOSYS)
+    )
+
+
+def instruction(operation: int, if_true: int, if_false: int, operand: int) -> bytes:
+    """One instruction of a filter, 8 bytes: the operation, how many instructions a jump skips, the operand.
+
+    It is struct sock_filter of linux/filter.h; the processors that minict supports are little-endian.
+    Source: seccomp(2).
+    """
     return operation.to_bytes(2, "little") + bytes([if_true, if_false]) + operand.to_bytes(4, "little")
+
+
+def call_number(name: str) -> int:
+    """The number that the system call *name* has on this machine; -1 for an unknown name.
+
+    Raises :class:`ContainerError` when libseccomp is missing. Source: seccomp_syscall_resolve_name(3).
+    """
+    number: int = _library().seccomp_syscall_resolve_name(name.encode())
+    return number
+
+
+def native_architecture() -> int:
+    """The number of this machine's calling convention, as a filter finds it at 4.
+
+    Raises :class:`ContainerError` when libseccomp is missing. Source: seccomp_arch_native(3).
+    """
+    number: int = _library().seccomp_arch_native()
+    return number
 
 
 # ---- the library -----------------------------------------------------------------------------------------------

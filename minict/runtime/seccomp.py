@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 _COMPILER = f"{os.path.dirname(__file__)}/libseccomp.py"
 
+#: Whether compiled programs are kept. Not while a function of the compiler is a learner's: see :mod:`minict.lab`.
+keeps_programs = True
+
 
 # ---- in the container's first process --------------------------------------------------------------------------
 
@@ -87,6 +90,8 @@ def remembered(source: object, make: Callable[[], bytes]) -> bytes:
     The name in the cache is a cryptographic hash of it: no profile can be made up to get another one's program.
     Source: seccomp(2); RFC 7693 (BLAKE2).
     """
+    if not keeps_programs:
+        return make()
     directory = f"{paths.run_root()}/seccomp"
     path = f"{directory}/{_key(source)}"
     try:

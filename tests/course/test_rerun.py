@@ -38,3 +38,16 @@ def test_a_cell_without_containers_stops_none(tiny):
         kernel.run(f"import minict; shell = get_ipython(); shell.run_cell({START!r}, cell_id='one')")
         kernel.run("for _ in range(2): shell.run_cell('box.status', cell_id='two')")
         assert kernel.run("print(box.status); _ = box.stop(timeout=0)") == "running\n"
+
+
+def test_containers_that_share_a_pid_namespace_are_stopped_in_an_order_that_ends(tiny):
+    """Process 1 of the namespace, the older one, can't end before the others in it have been waited for."""
+    start = (
+        "boxes = [minict.run('tiny', 'sleep 1000', network='none', detach=True)]\n"
+        "boxes += [minict.run('tiny', 'sleep 1000', network='none', pid=f'container:{boxes[0].name}', detach=True) "
+        "for _ in range(4)]"
+    )
+    with Kernel() as kernel:
+        kernel.run(f"import minict; from minict.engine import api; again = lambda: get_ipython().run_cell({start!r})")
+        assert kernel.run("print(again().success, again().success, len(api.running))") == "True True 5\n"
+        kernel.run("for box in reversed(boxes): box.stop(timeout=0)")
