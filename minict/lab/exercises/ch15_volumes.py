@@ -1,4 +1,4 @@
-"""Chapter 15: read-only with all that is inside, the order of nested mounts, and the owner of a new volume."""
+"""Chapter 15: read-only with all that is inside, the owner of a new volume, and the order of nested mounts."""
 
 from __future__ import annotations
 
@@ -227,6 +227,144 @@ Exercise(
 
 # ---- volumes-2 -------------------------------------------------------------------------------------------------------
 
+_OWNERS = ((999, 998, 0o750, "a database's"), (33, 50, 0o1777, "everybody's"), (1000, 100, 0o2775, "a group's"))
+
+
+def check_take_over(take_over):
+    """Directories of several owners, as images have them: owner, group, mode, and can their user write there?"""
+    os.chmod(".", 0o755)
+    os.umask(0o022)
+    for number, (user, group, mode, whose) in enumerate(_OWNERS):
+        source, target = os.path.abspath(f"image-{number}"), os.path.abspath(f"volume-{number}")
+        os.mkdir(source)
+        os.mkdir(target, 0o755)
+        os.chown(source, user, group)
+        os.chmod(source, mode)
+        call = "take_over(source, target)"
+        take_over(source, target)
+        before, now = os.stat(source), os.stat(target)
+        wanted = f"{call}: source, {whose} directory, has owner {user}, group {group} and mode {mode:o}."
+        if (before.st_uid, before.st_gid, stat.S_IMODE(before.st_mode)) != (user, group, mode):
+            raise Feedback(f"{wanted} Afterwards source has changed: only target was to change. Have you swapped them?")
+        if now.st_uid != user:
+            raise Feedback(
+                f"{wanted} target has owner {now.st_uid}. No copying function of shutil copies the owner: os.chown() "
+                "sets it."
+            )
+        if now.st_gid != group:
+            raise Feedback(
+                f"{wanted} target has group {now.st_gid}. os.chown(path, user, group) sets both; -1 leaves one as it is."
+            )
+        if stat.S_IMODE(now.st_mode) != mode:
+            lost = (
+                " The first digit is the part that & 0o777 cuts off; stat.S_IMODE(status.st_mode) keeps all four."
+                if stat.S_IMODE(now.st_mode) == mode & 0o777
+                else " os.chmod() sets the mode, and shutil.copystat() copies it."
+            )
+            raise Feedback(f"{wanted} target has mode {stat.S_IMODE(now.st_mode):o}.{lost}")
+
+
+Exercise(
+    "volumes-2",
+    "Hand over the keys",
+    minutes=6,
+    difficulty=2,
+    reference=populate.take_over,
+    check=check_take_over,
+    imports=_IMPORTS,
+    starter='''
+        def take_over(source, target):
+            """Give the directory target the owner, the group and the mode of the directory source."""
+            ...
+    ''',
+    hints=[
+        "os.stat(source) knows all three: st_uid, st_gid, and st_mode.",
+        "os.chown() sets owner and group. For the mode, os.chmod() or shutil.copystat() will do.",
+        "os.chown(target, status.st_uid, status.st_gid), and then the mode.",
+    ],
+    right={
+        "by os.chmod": """
+            def take_over(source, target):
+                status = os.stat(source)
+                os.chmod(target, stat.S_IMODE(status.st_mode))
+                os.chown(target, status.st_uid, status.st_gid)
+        """,
+        "the whole st_mode": """
+            def take_over(source, target):
+                status = os.stat(source)
+                os.chown(target, status.st_uid, status.st_gid)
+                os.chmod(target, status.st_mode)
+        """,
+        "by shutil": """
+            def take_over(source, target):
+                status = os.stat(source)
+                shutil.chown(target, user=status.st_uid, group=status.st_gid)
+                shutil.copymode(source, target)
+        """,
+        "with commands": """
+            def take_over(source, target):
+                import subprocess
+                subprocess.run(["chown", f"--reference={source}", target], check=True)
+                subprocess.run(["chmod", f"--reference={source}", target], check=True)
+        """,
+    },
+    wrong={
+        "copystat alone": (
+            """
+            def take_over(source, target):
+                shutil.copystat(source, target)
+        """,
+            "No copying function of shutil",
+        ),
+        "the owner alone": (
+            """
+            def take_over(source, target):
+                status = os.stat(source)
+                os.chown(target, status.st_uid, status.st_gid)
+        """,
+            "os.chmod() sets the mode",
+        ),
+        "no group": (
+            """
+            def take_over(source, target):
+                os.chown(target, os.stat(source).st_uid, -1)
+                shutil.copystat(source, target)
+        """,
+            "sets both",
+        ),
+        "three digits": (
+            """
+            def take_over(source, target):
+                status = os.stat(source)
+                os.chown(target, status.st_uid, status.st_gid)
+                os.chmod(target, status.st_mode & 0o777)
+        """,
+            "keeps all four",
+        ),
+        "swapped": (
+            """
+            def take_over(source, target):
+                status = os.stat(target)
+                os.chown(source, status.st_uid, status.st_gid)
+                shutil.copystat(target, source)
+        """,
+            "Have you swapped them?",
+        ),
+        "open to everybody": (
+            """
+            def take_over(source, target):
+                status = os.stat(source)
+                os.chown(target, status.st_uid, status.st_gid)
+                os.chmod(target, 0o777)
+        """,
+            "os.chmod() sets the mode",
+        ),
+    },
+)
+
+
+# ---- volumes-3 -------------------------------------------------------------------------------------------------------
+
 _CASES = (
     ["/data/cache", "/data", "/data/cache/tmp"],
     ["/www", "/a/z", "/a-b", "/a", "/a/z/m"],
@@ -278,7 +416,7 @@ def _is_inside(place: str, outer: str) -> bool:
 
 
 Exercise(
-    "volumes-2",
+    "volumes-3",
     "First the shelf, then the box on it",
     minutes=6,
     difficulty=1,
@@ -372,144 +510,6 @@ Exercise(
                 return [place for place in sorted(destinations) if place.count("/") == 1]
         """,
             "each once",
-        ),
-    },
-)
-
-
-# ---- volumes-3 -------------------------------------------------------------------------------------------------------
-
-_OWNERS = ((999, 998, 0o750, "a database's"), (33, 50, 0o1777, "everybody's"), (1000, 100, 0o2775, "a group's"))
-
-
-def check_take_over(take_over):
-    """Directories of several owners, as images have them: owner, group, mode, and can their user write there?"""
-    os.chmod(".", 0o755)
-    os.umask(0o022)
-    for number, (user, group, mode, whose) in enumerate(_OWNERS):
-        source, target = os.path.abspath(f"image-{number}"), os.path.abspath(f"volume-{number}")
-        os.mkdir(source)
-        os.mkdir(target, 0o755)
-        os.chown(source, user, group)
-        os.chmod(source, mode)
-        call = "take_over(source, target)"
-        take_over(source, target)
-        before, now = os.stat(source), os.stat(target)
-        wanted = f"{call}: source, {whose} directory, has owner {user}, group {group} and mode {mode:o}."
-        if (before.st_uid, before.st_gid, stat.S_IMODE(before.st_mode)) != (user, group, mode):
-            raise Feedback(f"{wanted} Afterwards source has changed: only target was to change. Have you swapped them?")
-        if now.st_uid != user:
-            raise Feedback(
-                f"{wanted} target has owner {now.st_uid}. No copying function of shutil copies the owner: os.chown() "
-                "sets it."
-            )
-        if now.st_gid != group:
-            raise Feedback(
-                f"{wanted} target has group {now.st_gid}. os.chown(path, user, group) sets both; -1 leaves one as it is."
-            )
-        if stat.S_IMODE(now.st_mode) != mode:
-            lost = (
-                " The first digit is the part that & 0o777 cuts off; stat.S_IMODE(status.st_mode) keeps all four."
-                if stat.S_IMODE(now.st_mode) == mode & 0o777
-                else " os.chmod() sets the mode, and shutil.copystat() copies it."
-            )
-            raise Feedback(f"{wanted} target has mode {stat.S_IMODE(now.st_mode):o}.{lost}")
-
-
-Exercise(
-    "volumes-3",
-    "Hand over the keys",
-    minutes=6,
-    difficulty=2,
-    reference=populate.take_over,
-    check=check_take_over,
-    imports=_IMPORTS,
-    starter='''
-        def take_over(source, target):
-            """Give the directory target the owner, the group and the mode of the directory source."""
-            ...
-    ''',
-    hints=[
-        "os.stat(source) knows all three: st_uid, st_gid, and st_mode.",
-        "os.chown() sets owner and group. For the mode, os.chmod() or shutil.copystat() will do.",
-        "os.chown(target, status.st_uid, status.st_gid), and then the mode.",
-    ],
-    right={
-        "by os.chmod": """
-            def take_over(source, target):
-                status = os.stat(source)
-                os.chmod(target, stat.S_IMODE(status.st_mode))
-                os.chown(target, status.st_uid, status.st_gid)
-        """,
-        "the whole st_mode": """
-            def take_over(source, target):
-                status = os.stat(source)
-                os.chown(target, status.st_uid, status.st_gid)
-                os.chmod(target, status.st_mode)
-        """,
-        "by shutil": """
-            def take_over(source, target):
-                status = os.stat(source)
-                shutil.chown(target, user=status.st_uid, group=status.st_gid)
-                shutil.copymode(source, target)
-        """,
-        "with commands": """
-            def take_over(source, target):
-                import subprocess
-                subprocess.run(["chown", f"--reference={source}", target], check=True)
-                subprocess.run(["chmod", f"--reference={source}", target], check=True)
-        """,
-    },
-    wrong={
-        "copystat alone": (
-            """
-            def take_over(source, target):
-                shutil.copystat(source, target)
-        """,
-            "No copying function of shutil",
-        ),
-        "the owner alone": (
-            """
-            def take_over(source, target):
-                status = os.stat(source)
-                os.chown(target, status.st_uid, status.st_gid)
-        """,
-            "os.chmod() sets the mode",
-        ),
-        "no group": (
-            """
-            def take_over(source, target):
-                os.chown(target, os.stat(source).st_uid, -1)
-                shutil.copystat(source, target)
-        """,
-            "sets both",
-        ),
-        "three digits": (
-            """
-            def take_over(source, target):
-                status = os.stat(source)
-                os.chown(target, status.st_uid, status.st_gid)
-                os.chmod(target, status.st_mode & 0o777)
-        """,
-            "keeps all four",
-        ),
-        "swapped": (
-            """
-            def take_over(source, target):
-                status = os.stat(target)
-                os.chown(source, status.st_uid, status.st_gid)
-                shutil.copystat(target, source)
-        """,
-            "Have you swapped them?",
-        ),
-        "open to everybody": (
-            """
-            def take_over(source, target):
-                status = os.stat(source)
-                os.chown(target, status.st_uid, status.st_gid)
-                os.chmod(target, 0o777)
-        """,
-            "os.chmod() sets the mode",
         ),
     },
 )

@@ -23,8 +23,8 @@ Quiz(
         ),
     ),
     Question(
-        "`-v ./app.conf:/etc/app.conf`. You change `app.conf` on the host with an editor, and the container still reads "
-        "the old text. Why?",
+        "`-v ./app.conf:/etc/app.conf`. You change `app.conf` on the host with an editor, and the container still "
+        "reads the old text. Why?",
         wrong(
             "The container has a copy of the file in its upper layer",
             "There is no copy: without an editor's trick, both sides see each change.",
