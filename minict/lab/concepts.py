@@ -12,6 +12,7 @@
 :func:`from_name_to_files`      chapter 07: what is asked of a registry, and what comes back
 :func:`two_networks`            chapter 09: one kernel that has everything of a network twice
 :func:`walls`                   chapter 12: what a system call of a container has to pass
+:func:`two_doors`               chapter 15: two paths to one directory, and names that lead to inodes
 ==============================  ==================================================================
 """
 
@@ -352,4 +353,31 @@ def walls() -> Picture:
         "a call of a program in a container passes the seccomp filter, the check of capabilities, the mounts and the "
         "device rules, each of which may refuse it; at an exec the bounding set and no_new_privs see that no right "
         "comes back"
+    )
+
+
+def two_doors() -> Picture:
+    """A path of the host and a path of the container that lead to one directory, whose names lead to inodes."""
+    sheet = _Sheet(920, 270)
+    for x, name, path, ink in ((24, "the host", "/srv/kitchen", MUTED), (686, "a container", "/menu", LIT_EDGE)):
+        sheet.box(x, 24, 210, 112, FAINT if ink == MUTED else "#fff7ed", HOST if ink == MUTED else LIT, 12, 2)
+        sheet.text(x + 20, 48, name, 12, ink, "bold")
+        _block(sheet, x + 20, 74, 170, 40, path, "", CARD, HOST if ink == MUTED else LIT)
+    sheet.box(310, 24, 300, 222, CARD, BUILT_EDGE, 12, 2)
+    sheet.text(330, 48, "one directory: a list of names", 12, INK, "bold")
+    for y, name, inode in ((70, "monday", "inode 31: soup"), (126, "tuesday", "inode 32: stew")):
+        _block(sheet, 330, y, 96, 40, name, "", FAINT)
+        sheet.arrow(428, y + 20, 458, y + 20, LIT_EDGE)
+        _block(sheet, 460, y, 132, 40, inode, "", BUILT, BUILT_EDGE)
+    sheet.text(330, 196, "A name leads to an inode, and the", 11.5, MUTED)
+    sheet.text(330, 214, "inode is the file: owner, mode, contents.", 11.5, MUTED)
+    sheet.arrow(216, 94, 308, 94, _BLUE)
+    sheet.arrow(704, 94, 612, 94, LIT_EDGE)
+    sheet.text(24, 170, "the way without", 11.5, MUTED)
+    sheet.text(24, 188, "any mount", 11.5, MUTED)
+    sheet.text(686, 170, "the way through a", 11.5, LIT_EDGE)
+    sheet.text(686, 188, "bind mount", 11.5, LIT_EDGE)
+    return sheet.picture(
+        "a path of the host and a path of a container lead to one and the same directory; it is a list of names, and "
+        "each name leads to an inode, which is the file"
     )

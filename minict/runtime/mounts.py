@@ -413,8 +413,11 @@ class Bind(Operation):
             for flag, attribute in ATIMES.items():  # a mount has exactly one of these
                 if on & flag or off & flag:  # "not this one" is the kernel's default, relatime
                     k.mount_setattr(tree, "", k.AT_EMPTY_PATH | reach, attribute * bool(on & flag), k.MOUNT_ATTR__ATIME)
+            if on & k.MS_RDONLY:
+                make_read_only(tree, reach != 0)
             added, removed = (
-                sum(attribute for flag, attribute in ATTRIBUTES.items() if flags & flag) for flags in (on, off)
+                sum(attribute for flag, attribute in ATTRIBUTES.items() if flags & flag)
+                for flags in (on & ~k.MS_RDONLY, off)
             )
             if added or removed:
                 k.mount_setattr(tree, "", k.AT_EMPTY_PATH | reach, added, removed)
@@ -535,6 +538,16 @@ def hide(path: str) -> None:
         bind_read_only("/dev/null", path)
 
 
+def make_read_only(mount: int, inside: bool) -> None:
+    """Make the mount that the descriptor *mount* stands for read-only; *inside*: and every mount inside it.
+
+    Each mount has flags of its own: the same files stay writable through another mount. Raises :class:`OSError`.
+    Source: mount_setattr(2).
+    """
+    reach = k.AT_RECURSIVE if inside else 0
+    k.mount_setattr(mount, "", k.AT_EMPTY_PATH | reach, k.MOUNT_ATTR_RDONLY)
+
+
 def bind_read_only(source: str, path: str) -> None:
     """Make the file *source* visible at *path*, read-only: neither its content nor its mode can be changed there.
 
@@ -542,7 +555,7 @@ def bind_read_only(source: str, path: str) -> None:
     """
     tree = k.open_tree(k.AT_FDCWD, source, k.OPEN_TREE_CLONE)
     target = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    k.mount_setattr(tree, "", k.AT_EMPTY_PATH, k.MOUNT_ATTR_RDONLY)
+    make_read_only(tree, False)
     k.move_mount(tree, target)
     os.close(target)
     os.close(tree)
@@ -617,8 +630,8 @@ class ReadOnly(Operation):
         try:
             if not self.mounted:
                 tree = k.open_tree(target, "", k.AT_EMPTY_PATH | k.OPEN_TREE_CLONE | k.AT_RECURSIVE)
-            reach = 0 if self.path == "/" else k.AT_RECURSIVE  # volumes in a read-only root stay writable
-            k.mount_setattr(target if tree < 0 else tree, "", k.AT_EMPTY_PATH | reach, k.MOUNT_ATTR_RDONLY)
+            # volumes in a read-only root stay writable
+            make_read_only(target if tree < 0 else tree, self.path != "/")
             if tree >= 0:
                 k.move_mount(tree, target)
         finally:

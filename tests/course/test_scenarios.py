@@ -118,7 +118,7 @@ def test_a_flag_in_a_notebook(tiny):
         assert "left no trace on the host" in kernel.run("leave_no_trace()")
 
 
-@pytest.mark.parametrize("id", FLAGS)
+@pytest.mark.parametrize("id", [id for id in FLAGS if id in ("04", "05")])  # the others have no enter()
 def test_a_flags_room_does_not_swallow_the_notebook(id, tiny):
     with Kernel() as kernel:
         kernel.run(f'room = flag("{id}")')

@@ -50,8 +50,7 @@ def plan(settings, image) -> list[dict]:
             mount.setdefault("name", os.urandom(32).hex())
         if mount["type"] == "bind":
             _check_source(mount)
-    # nested mounts come after the outer ones
-    return sorted(found.values(), key=lambda mount: mount["destination"].count("/"))
+    return [found[place] for place in in_order(list(found))]
 
 
 def prepare(mounts: list[dict], image, id: str) -> None:
@@ -106,7 +105,17 @@ def arranged(standard: list[spec.Mount], own: list[spec.Mount]) -> list[spec.Mou
         for mount in standard
         if mount.destination not in places and not ("/dev" in places and mount.destination.startswith("/dev/"))
     ]
-    return sorted([*kept, *own], key=lambda mount: 0 if mount.destination == "/" else mount.destination.count("/"))
+    every = [*kept, *own]
+    rank = {place: number for number, place in enumerate(in_order([mount.destination for mount in every]))}
+    return sorted(every, key=lambda mount: rank[mount.destination])
+
+
+def in_order(destinations: list[str]) -> list[str]:
+    """The *destinations* of mounts, in an order in which no mount covers another: the outer ones first.
+
+    Source: moby, daemon/volumes_unix.go, sortMounts.
+    """
+    return sorted(destinations, key=lambda place: len(place.rstrip("/").split("/")))
 
 
 def root_propagation(mounts: list[dict]) -> str | None:

@@ -86,9 +86,17 @@ def _finish(volume) -> None:
     for name in os.listdir(filled):
         if not os.path.lexists(f"{target}/{name}"):
             os.rename(f"{filled}/{name}", f"{target}/{name}")
+    take_over(filled, target)
+    remove_tree(filled)
+
+
+def take_over(source: str, target: str) -> None:
+    """Give the directory *target* the owner, the group, the mode, the times and the attributes of *source*.
+
+    Raises :class:`OSError`. Source: chown(2), chmod(2).
+    """
     import shutil
 
-    status = os.stat(filled)
+    status = os.stat(source)
     os.chown(target, status.st_uid, status.st_gid)
-    shutil.copystat(filled, target)  # mode, times and attributes
-    remove_tree(filled)
+    shutil.copystat(source, target)  # all but the owner and the group
