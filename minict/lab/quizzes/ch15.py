@@ -77,7 +77,7 @@ Quiz(
         "no user namespace.)",
         wrong("root, who has started the container", "The owner is the user of the process that makes the file."),
         right(
-            "User 1000, whoever that is on the host",
+            "User 1000, whatever the host calls that user",
             "Yes: an inode stores a number. Each side looks it up in an `/etc/passwd` of its own.",
         ),
         wrong(
