@@ -147,7 +147,7 @@ def ten_cells() -> _Shown:
         attack, wall = cell
         missing = "without any wall (--privileged)" if wall == "all" else f"without {_wall(wall)}"
         label = ipywidgets.HTML(f"{html.escape(ATTACKS[attack])}, <b>{missing}</b>", layout={"width": "31em"})
-        buttons = ipywidgets.ToggleButtons(options=["?", STOPPED, THROUGH], style={"button_width": "7.5em"})
+        buttons = ipywidgets.ToggleButtons(options=["?", STOPPED, THROUGH], style={"button_width": "9.5em"})
         buttons.observe(lambda change, cell=cell: _choose(cell, change["new"]), "value")
         rows.append(ipywidgets.HBox([label, buttons]))
     return _Shown(ipywidgets.VBox(rows), f"{len(TEN)} cells of the board to predict, with buttons")

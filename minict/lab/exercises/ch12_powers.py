@@ -3,6 +3,7 @@ all that a process gives up."""
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import mmap
 import os
@@ -80,6 +81,10 @@ def _compare_names(call: str, found, kept: list[str]) -> None:
         raise Feedback(f"{told} The names are right; their order is not that of NAMES.")
     if len(found) < len(kept) and set(found) < set(kept):
         raise Feedback(f"{told} There are more digits 1 than that: look at each number, from 0 to the last one.")
+    if kept and found == list(NAMES[: NAMES.index(kept[-1]) + 1]):
+        raise Feedback(
+            f"{told} mask >> number is more than 0 as long as any digit is left. & 1 takes the last one alone."
+        )
     if set(found) & set(kept) == set() and len(found) + len(kept) >= len(NAMES) - 1:
         raise Feedback(f"{told} Those are the ones whose digit is 0.")
     raise Feedback(told)
@@ -144,6 +149,7 @@ Exercise(
         "backwards": (edited(_NAMES, ("return found", "return found[::-1]")), "their order is not that of NAMES"),
         "a text": (edited(_NAMES, ("return found", "return ' '.join(found)")), "a list of names"),
         "too short": (edited(_NAMES, ("mask >> number & 1", "bin(mask)[::-1][number] == '1'")), "raised IndexError"),
+        "without & 1": (edited(_NAMES, ("mask >> number & 1", "mask >> number")), "& 1 takes the last one alone"),
         "the number itself": (edited(_NAMES, ("mask >> number & 1", "mask & number")), "The kernel calls this set"),
     },
 )
@@ -166,6 +172,10 @@ def _lower(drop_bounding, kept: list[str]) -> tuple[int, int, int]:
         drop_bounding(Capabilities(bounding=kept))
     except OSError as error:
         raise Feedback(_why_refused(error)) from None
+    except ctypes.ArgumentError:
+        raise Feedback(
+            "prctl(PR_CAPBSET_DROP, …) takes the number of a capability, and got something else, such as its name."
+        ) from None
     now = _status()
     return before, int(now["CapBnd"], 16), int(now["CapEff"], 16)
 
@@ -310,15 +320,19 @@ def check_answer_newer_calls(answer_newer_calls):
         judge(_try_filter(piece + _REST))
 
 
-_NEWEST, _HIGHEST = 900, 1000  # no kernel has calls with such numbers
+# clone3 is the newest call, and close_range, the one after it, is there: else the kernel itself would say ENOSYS.  These
+# two have the same numbers on all processors; no kernel has a call with the last number.
+_NEWEST, _HIGHEST = 435, 1000
 # What stands behind the piece.  Each of its answers is one that nothing else gives.
 _REST = b"".join(
     instruction(*each)
     for each in (
+        (libseccomp.JUMP_GREATER_OR_EQUAL, 1, 1, 0),  # who jumps too far misses this one, and gets the next
+        (RETURN, 0, 0, ERRNO | errno.EBADSLT),
         (LOAD, 0, 0, 0),
         (JUMP_EQUAL, 0, 1, call_number("getppid")),
         (RETURN, 0, 0, ERRNO | errno.EXDEV),
-        (libseccomp.JUMP_GREATER_OR_EQUAL, 0, 1, 800),
+        (libseccomp.JUMP_GREATER_OR_EQUAL, 0, 1, _NEWEST - 1),
         (RETURN, 0, 0, ERRNO | errno.EBADE),
         (RETURN, 0, 0, ALLOW),
     )
@@ -343,7 +357,7 @@ def _try_filter(program: bytes) -> list[int]:
             told[0], told[1] = _REFUSED, error.errno
             os._exit(0)
         for place, number in enumerate(numbers):
-            told[place] = native.get_errno() if libc.syscall(native.c_long(number)) == -1 else 0
+            told[place] = native.get_errno() if libc.syscall(native.c_long(number), *_NONSENSE) == -1 else 0
         os._exit(0)
     status = os.waitpid(pid, 0)[1]
     if told[0] == _REFUSED:
@@ -357,6 +371,7 @@ def _try_filter(program: bytes) -> list[int]:
 
 
 _ASKED, _NOT_ASKED, _REFUSED = 5, 255, 254
+_NONSENSE = (native.c_long(1), native.c_long(0), native.c_long(0))  # descriptors from 1 to 0: EINVAL
 
 
 def _why_invalid(number: int, size: int) -> str:
@@ -372,6 +387,11 @@ def _judge_calls(told: list[int]) -> None:
                 f"the newest call is {_NEWEST}, and the call number {number} was not answered with ENOSYS: it went on "
                 "to what follows."
             )
+        if answer == errno.EINVAL:
+            raise Feedback(
+                f"the newest call is {_NEWEST}, and the call number {number} was made: the kernel has looked at its "
+                "arguments. ALLOW is no answer of this piece."
+            )
         if answer != errno.ENOSYS:
             raise Feedback(
                 f"the newest call is {_NEWEST}, and the call number {number} fails with "
@@ -384,6 +404,8 @@ def _judge_calls(told: list[int]) -> None:
             f"the newest call is {_NEWEST}, and the call number {number} fails with ENOSYS too. Only a number above "
             "newest may: which way does each jump lead?"
         )
+    if errno.EBADSLT in told:
+        raise Feedback("a jump leads too far: it has skipped the first instruction of the filter behind your piece.")
     if known != errno.EXDEV or before != errno.EBADE:
         raise Feedback(
             "a call that is not newer never came to the filter behind your piece. What the piece has nothing to say "
@@ -479,6 +501,8 @@ Exercise(
             edited(_FILTER, ("            + instruction(RETURN, 0, 0, ERRNO | errno.ENOSYS)\n", "")),
             "was not answered with ENOSYS",
         ),
+        "allows": (edited(_FILTER, ("ERRNO |", "ALLOW |")), "was made"),
+        "jumps too far": (edited(_FILTER, ("GREATER, 0, 1, newest", "GREATER, 0, 2, newest")), "leads too far"),
         "the number without the action": (
             edited(_FILTER, ("ERRNO | errno.ENOSYS", "errno.ENOSYS")),
             "killed the process, with SIGSYS",
