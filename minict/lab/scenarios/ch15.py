@@ -37,7 +37,7 @@ class Depot:
     def collect(self, rules: int = 0) -> str:
         """What the collector reads.  To it, the depot is /, so that no link leads it to another file of the host.
 
-        *rules*: RESOLVE_ flags of openat2(2) that a careful collector would give.
+        *rules*: ``RESOLVE_`` flags of openat2(2) that a careful collector would give.
         """
         root = os.open(self.directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
