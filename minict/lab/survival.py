@@ -34,8 +34,8 @@ _LOOK = "for place in {}; do test -e $place/note && echo $place; done; true".for
 def survival(guesses: dict[str, str] | None = None) -> Survival:
     """Write into each of :data:`PLACES`, let each of :data:`EVENTS` happen, and look what is left.
 
-    *guesses*: for each place three words, such as ``"yes yes no"``; ``?`` does not count.  Raises :class:`ValueError`
-    for others.
+    *guesses*: for each place three words, such as ``"yes yes no"``; ``?`` does not count.
+    Raises :class:`ValueError` for others.
     """
     words = {name: _three(name, (guesses or {}).get(name, "? ? ?")) for name in PLACES}
     for name in guesses or {}:
