@@ -390,7 +390,7 @@ def _judge_calls(told: list[int]) -> None:
         if answer == errno.EINVAL:
             raise Feedback(
                 f"the newest call is {_NEWEST}, and the call number {number} was made: the kernel has looked at its "
-                "arguments. This piece never answers ALLOW."
+                "arguments. This piece must not answer with ALLOW."
             )
         if answer != errno.ENOSYS:
             raise Feedback(
