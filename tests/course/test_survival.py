@@ -49,7 +49,7 @@ def test_a_container_goes_through_the_learners_function(id, tiny, tmp_path):
         theirs = f"{task.solution[:first]}    print('through mine')\n{task.solution[first:]}"
         assert "YOUR" in kernel.run(f'@exercise("{id}")\n{theirs}')
         told = kernel.run(
-            f"minict.run('tiny', 'true', network='none', volume=['{volume}:/etc', '{tmp_path}:/data:ro'])\n"
+            f"print(minict.run('tiny', 'true', network='none', volume=['{volume}:/etc', '{tmp_path}:/data:ro']).output)\n"
             f"store.remove('{volume}')"
         )
     assert "through mine" in told
