@@ -186,7 +186,7 @@ def _child(
         text = f"no tar\n{error}"
     except (tarfile.TarError, Damaged) as error:
         text = f"damaged\n{error}"
-    except Refused as error:
+    except (Refused, ContainerError) as error:
         text = f"refused\n{error}"
     except OSError as error:
         where = f"{os.fsdecode(error.filename)[:200]!r}: " if error.filename else ""
@@ -417,9 +417,25 @@ class Unpacker:
         elif not os.path.lexists(path):
             if OPAQUE in os.listxattr(parent):
                 return
-            os.mknod(path, stat.S_IFCHR, os.makedev(0, 0))
+            make_whiteout(path)
         elif os.path.isdir(path) and not os.path.islink(path):  # deleted below and made again in this layer
             os.setxattr(path, OPAQUE, b"y")
+
+
+def make_whiteout(path: str | bytes) -> None:
+    """Make overlayfs's mark for a deleted file. Raises :class:`OSError`; on another overlay :class:`ContainerError`.
+
+    Source: overlayfs.rst, "whiteouts and opaque directories".
+    """
+    try:
+        os.mknod(path, stat.S_IFCHR, os.makedev(0, 0))
+    except PermissionError:
+        name = os.path.basename(os.fsdecode(path))
+        raise ContainerError(
+            f"{name!r} cannot be marked as deleted: one overlay refuses the marks of another, as inside a container; "
+            "set MINICT_ROOT to a volume or a tmpfs",
+            errno=errno.EPERM,
+        ) from None
 
 
 def _is_really_there(directory: bytes) -> bool:

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from minict.engine.archive import tarmember
-from minict.engine.archive.extract import OPAQUE, Contents
+from minict.engine.archive.extract import OPAQUE, Contents, make_whiteout
 from minict.runtime.errors import ContainerError
 
 
@@ -278,7 +278,7 @@ def compare(changed: str, lowers: list[str], upper: str) -> None:
         if is_directory and below and os.path.isdir(below):
             for name in sorted(merged_names(lowers, path) - set(os.listdir(changed + path))):
                 _make_parents(changed, upper, f"{path}/{name}")
-                os.mknod(f"{upper}{path}/{name}", stat.S_IFCHR, os.makedev(0, 0))
+                make_whiteout(f"{upper}{path}/{name}")
 
 
 def adopt(layer: str, lowers: list[str], paths: list[str]) -> None:

@@ -188,3 +188,19 @@ def test_an_overlay_that_fails_in_the_end_is_one_sentence(tmp_path):
     importer.default_image(TINY)
     assert overlay.usable()
     refused(without_overlayfs("run", "--rm", "--network", "none", TINY, "true"), "overlay")
+
+
+def test_on_another_overlay_a_deletion_is_refused_in_one_sentence(tmp_path):
+    """overlayfs refuses its own marks for deleted files on a directory that lies on an overlay itself."""
+    for name in ("lower", "upper", "work", "root"):
+        os.mkdir(tmp_path / name)
+    options = f"lowerdir={tmp_path}/lower,upperdir={tmp_path}/upper,workdir={tmp_path}/work"
+    mount.mount("overlay", str(tmp_path / "root"), "overlay", 0, options)
+    try:
+        for name in ("layer", "copy", "changes"):
+            os.mkdir(tmp_path / "root" / name)
+        (tmp_path / "root/layer/gone").write_text("here")
+        with pytest.raises(ContainerError, match="'gone' cannot be marked as deleted: .* set MINICT_ROOT to a volume"):
+            diff.compare(f"{tmp_path}/root/copy", [f"{tmp_path}/root/layer"], f"{tmp_path}/root/changes")
+    finally:
+        mount.umount2(str(tmp_path / "root"), 0)
