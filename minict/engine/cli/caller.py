@@ -8,6 +8,13 @@ from __future__ import annotations
 
 import os
 
+from minict.kernel.process import prctl
+from minict.kernel.syscall import libc, syscall
+
+_IOPRIO_WHO_PROCESS = 1  # linux/ioprio.h
+_PR_SET_TIMERSLACK = 29  # linux/prctl.h
+_TIMER_SLACK = 50_000  # nanoseconds, the kernel's own: prctl(2)
+
 # What systemd gives a service such as Docker's daemon: soft and hard limit (systemd.exec(5), "Process properties").
 _INFINITY = (1 << 64) - 1
 _LIMITS = {
@@ -26,7 +33,7 @@ def disregard() -> None:
     An attribute stays unchanged if changing it needs a privilege that root may lack, as in a container.
     """
     os.umask(0o022)
-    for change in (_niceness, _processors, _oom_score, _limits):
+    for change in (_niceness, _processors, _disks, _memory_nodes, _timers, _personality, _oom_score, _limits):
         try:
             change()
         except OSError:
@@ -39,6 +46,25 @@ def _niceness() -> None:
 
 def _processors() -> None:
     os.sched_setaffinity(0, range(os.sysconf("SC_NPROCESSORS_CONF")))
+
+
+def _disks() -> None:
+    """The priority of disk requests follows the niceness again. Source: ioprio_set(2), IOPRIO_CLASS_NONE."""
+    syscall("ioprio_set", _IOPRIO_WHO_PROCESS, 0, 0)
+
+
+def _memory_nodes() -> None:
+    """As after ``numactl``. Source: set_mempolicy(2), MPOL_DEFAULT."""
+    syscall("set_mempolicy", 0, None, 0)
+
+
+def _timers() -> None:
+    prctl(_PR_SET_TIMERSLACK, _TIMER_SLACK)
+
+
+def _personality() -> None:
+    """As after ``setarch``, which can switch off the random addresses. Source: personality(2), PER_LINUX."""
+    libc.personality(0)
 
 
 def _oom_score() -> None:

@@ -8,12 +8,16 @@ import stat
 
 import pytest
 
+from minict.kernel import process, scheduling
 from tests.support.command_line import MINICT, image, minict  # noqa: F401
 
+PR_SET_TIMERSLACK = 29
 SHOW = (
     "umask; stat -c %a / /etc/hosts /etc/resolv.conf /etc/hostname; cat /proc/self/oom_score_adj; cat "
     "/proc/self/limits;"
-    "grep -e Cpus_allowed_list /proc/self/status; cut -d' ' -f19 /proc/self/stat"
+    "grep -e Cpus_allowed_list /proc/self/status; cut -d' ' -f19 /proc/self/stat;"
+    "cat /proc/self/timerslack_ns /proc/self/personality; ionice; test ! -e /proc/self/numa_maps ||"
+    "head -1 /proc/self/numa_maps | cut -d' ' -f2"
 )
 
 
@@ -21,6 +25,11 @@ def hostile() -> None:
     """Attributes that a caller's shell may have set."""
     os.umask(0o077)
     os.nice(7)
+    scheduling.ioprio_set(io_class=3, priority=0)
+    if os.path.exists("/proc/self/numa_maps"):
+        scheduling.set_mempolicy(mode=3, nodes=1)
+    scheduling.personality(0x0040000)
+    process.prctl(PR_SET_TIMERSLACK, 9_000_000)
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     with open("/proc/self/oom_score_adj", "w") as file:
         file.write("400")
