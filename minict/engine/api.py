@@ -420,6 +420,7 @@ class Running(Container):
 
     def __init__(self, image: str, command: list[str], settings: ContainerOptions, trace: bool):
         self._log, self._last_words = os.memfd_create("log", os.MFD_CLOEXEC), ""
+        self._exit_status: int | None = None  # once somebody has waited for it
         try:
             record, self._container = _bear(image, command, settings, (-1, self._log, self._log), trace)
         except BaseException:
@@ -455,7 +456,10 @@ class Running(Container):
 
     def wait(self) -> int:
         """Wait until it ends, and release what it held; return its exit status."""
-        status = self._container.wait()
+        if self._exit_status is not None:
+            return self._exit_status
+        self._ends()
+        self._exit_status = status = self._container.wait()
         running.discard(self)
         self._last_words = self.logs()
         os.close(self._log)
@@ -480,18 +484,46 @@ class Running(Container):
         """
         if not os.path.isdir(self._container.state.directory):
             return None  # stopped before
-        import select
-
-        poll = select.poll()
-        poll.register(self._container.pidfd, select.POLLIN)
         try:
             self._container.kill(15)
             self._container.cgroup.thaw()  # a paused process gets no signal
-            if not poll.poll(1000 * (10 if timeout is None else timeout)):
+            if not self._ends(10 if timeout is None else timeout):
                 self._container.kill(9)
         except ContainerError:
             pass  # it has just ended
         return self.wait()
+
+    def _ends(self, seconds: float | None = None) -> bool:
+        """Wait for the end, for at most *seconds*; return whether it came.
+
+        A process 1 ends only after its parents have collected the other processes of its namespace: those of the
+        containers that have joined it are our children, and are collected here. Source: pid_namespaces(7).
+        """
+        import select
+        import time
+
+        guests = {each._container.pidfd: each for each in running if each._joins(self)}
+        deadline, poll = None if seconds is None else time.monotonic() + seconds, select.poll()
+        for fd in (self._container.pidfd, *guests):
+            poll.register(fd, select.POLLIN)
+        while True:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            ended = [fd for fd, _ in poll.poll(None if left is None else left * 1000)]
+            if self._container.pidfd in ended:
+                return True
+            if not ended:
+                return False
+            for fd in ended:
+                poll.unregister(fd)
+                guests.pop(fd).wait()
+
+    def _joins(self, owner: Running) -> bool:
+        """Whether it has joined the pid namespace of *owner*."""
+        kind, _, name = (self._record.settings.get("pid") or "").partition(":")
+        try:
+            return kind == "container" and Record.find(name).id == owner.id
+        except ContainerError:
+            return False
 
     def remove(self, force: bool = False) -> None:
         """Remove it: with *force* it is killed first. Raises :class:`ContainerError` for one that runs, without that.

@@ -475,6 +475,14 @@ def test_no_new_process_survives_its_container(image):
         assert one.wait() == 137
 
 
+def test_the_owner_of_a_shared_pid_namespace_stops_before_its_guest(image):
+    """Its first process cannot end before this Python has collected the guest's process, too."""
+    owner = run(image, "sleep 1000", detach=True)
+    guest = run(image, "sleep 1000", pid=f"container:{owner.name}", detach=True)
+    assert owner.stop(timeout=0) == 137
+    assert guest.wait() == 137 and guest.stop() is None and containers() == []
+
+
 def test_a_container_that_has_ended_by_itself_can_be_stopped(image):
     one = run(image, "true", detach=True)
     wait_until(lambda: one.status == "ended")
