@@ -3,7 +3,7 @@
 It uses the terms of the command line.
 
 ================  ==================================================================================================
-``minict.run``     run a command in a new container: a :class:`Finished`, which shows the output of the command
+``minict.run``    run a command in a new container: a :class:`Finished`, which shows the output of the command
                   (with ``detach=True`` a :class:`Running`, which ends with this Python at the latest)
 ``.create``       create a :class:`Container` without starting it; it stays until it is removed
 ``.container``    the :class:`Container` with a name; ``.containers()`` all of them
