@@ -615,7 +615,8 @@ def test_exec_in_a_missing_directory(image):
 
 def test_exec_has_the_environment_of_the_container(image):
     made("--name", "box", "-e", "A=1", "-w", "/tmp", "-u", "1000", image, "sleep", "1000")
-    assert minict("exec", "-e", "B=2", "box", "sh", "-c", "echo $A $B; pwd; id -u").stdout == "1 2\n/tmp\n1000\n"
+    done = minict("exec", "-e", "B=2", "box", "sh", "-c", "echo $A $B; pwd; id -u")
+    assert done.stdout == "1 2\n/tmp\n1000\n", done
     assert minict("exec", "-u", "0", "-w", "/", "box", "sh", "-c", "pwd; id -u").stdout == "/\n0\n"
     assert minict("exec", "box", "sh", "-c", "exit 9").returncode == 9
     assert minict("exec", "-i", "box", "cat", input="through\n").stdout == "through\n"
