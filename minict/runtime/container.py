@@ -80,13 +80,9 @@ class RuntimeContainer:
         if self._cgroup is None:
             found = delete.cgroup_path(self.state)
             if found is None:
-                return Cgroup(self._own_group())
+                return Cgroup(f"/{paths.cgroup_parent()}/{self.id}")
             self._cgroup = Cgroup(found)
         return self._cgroup
-
-    def _own_group(self) -> str:
-        """The path of the control group that no other container has: it is named after the id."""
-        return f"/{paths.cgroup_parent()}/{self.id}"
 
     # ---- create, start
 
@@ -125,7 +121,7 @@ class RuntimeContainer:
         fifos: dict[str, int] = {}
         try:
             existed = self.cgroup.refuse_foreign_processes()
-            kept = existed and self.cgroup.path != self._own_group()  # that one is left of an earlier run
+            kept = existed and spec.linux.cgroupsPath  # else it is named after the id, and left of an earlier run
             self.state.add_to_ledger([("kept cgroup" if kept else "cgroup", self.cgroup.path)])
             self.state.write_spec(spec)
             self._keep_later_hooks(spec, options)
