@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Tests on cgroup v2, in two guests side by side: `make test-v2`.
 #
-#   tests/vm/v2.sh [TEST...]              by default the tests of control groups, and every notebook
+#   tests/vm/v2.sh [TEST...]              by default the tests of control groups and of minict-oci, and every notebook
 #
 # The guests are User Mode Linux (uml.sh), or QEMU (qemu.sh) where UML is unavailable.  The exit status is pytest's.
 #
@@ -22,7 +22,7 @@ choose_machine() {
     $machine
 }
 
-[ $# -gt 0 ] || set -- tests/integration/runtime/test_{cgroup,devices,userns}.py tests/integration/cli/test_run.py \
+[ $# -gt 0 ] || set -- tests/integration/runtime/test_{cgroup,devices,userns}.py tests/integration/{oci,cli/test_run.py} \
     tests/integration/lifecycle/test_healthcheck.py notebooks
 choose_machine
 # tests/vm has no tests, but with a folder of tests/ among its arguments pytest loads tests/conftest.py, which notebooks

@@ -225,7 +225,7 @@ def test_a_terminal_is_sent_to_the_console_socket(oci):
             master = terminal.receive(channel.fileno())
     with open(master, "r+b", buffering=0) as file:
         text = b""
-        while b"77" not in text:
+        while b"77\r\n" not in text:
             text += file.read(4096)
         file.write(b"typed\n")
         while text.count(b"typed") < 2:
