@@ -42,7 +42,7 @@ test: root ## run all tests, including the notebooks (TESTS="tests/integration/r
 	@MINICT_WITH_TESTS=1 sh vagrant/provision.sh
 	$(SIDE_BY_SIDE) $(or $(TESTS),tests notebooks) -- $(PYTHON) -m pytest tests/vm
 
-test-v2: root ## run the tests of control groups and every notebook on cgroup v2, with User Mode Linux
+test-v2: root ## run the tests of control groups, minict-oci, and every notebook on cgroup v2, with User Mode Linux
 	@MINICT_WITH_V2=1 sh vagrant/provision.sh system_packages
 	tests/vm/v2.sh $(TESTS)
 

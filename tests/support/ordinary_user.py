@@ -66,7 +66,7 @@ class User:
             "XDG_RUNTIME_DIR": self.runtime,
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "PYTHONPATH": f"{self.course}:{self.library}",
-            "LC_ALL": "C.UTF-8",
+            "LANG": "C.UTF-8",
         }
 
     def _cover(self, path: str, text: str) -> None:

@@ -46,6 +46,12 @@ def test_the_namespaces_are_entered_and_not_made_again(ada):
     assert first.split()[0] != os.readlink("/proc/self/ns/user")
 
 
+def test_a_container_of_a_python_ends_without_a_cgroup_to_thaw(ada):
+    code = 'import minict; print(minict.run("tiny", "sleep 100000", network="none", detach=True).stop(timeout=0))'
+    done = ada.execute(*ada.program, "unshare", ada.program[0], "-c", code)
+    assert (done.stdout, done.stderr) == ("137\n", "")
+
+
 def test_a_container_in_the_background_with_exec_and_a_terminal(ada):
     id = ada.output("run", "-d", "--name", "web", "tiny", "sh", "-c", "echo ready; exec sleep 1000")
     wait_until(lambda: ada.output("logs", "web") == "ready")
