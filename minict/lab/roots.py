@@ -11,7 +11,7 @@ import html
 import os
 
 from minict.kernel import mount as k
-from minict.kernel.namespaces import CLONE_NEWNS, unshare
+from minict.kernel.namespaces import CLONE_NEWIPC, CLONE_NEWNS, CLONE_NEWPID, unshare
 from minict.runtime import rootfs
 from minict.runtime.state import State
 
@@ -237,13 +237,18 @@ def _text(x: float, y: float, words: str, more: str = "") -> str:
 def furnish(root: str, table: list) -> Furnishing:
     """Carry out the operations of *table* below the directory *root*, and look at the root after each.
 
-    All this happens in a child with mounts of its own, which disappear when it ends.
+    All this happens in a child with mounts of its own, which disappear when it ends. It has process numbers and message
+    queues of its own too, without which an ordinary user may not mount /proc and /dev/mqueue.
     """
     return Furnishing([operation.describe() for operation in table], run_in_child(_furnish, root, table))
 
 
 def _furnish(root: str, table: list) -> list[dict]:
-    unshare(CLONE_NEWNS)
+    unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC)
+    return run_in_child(_carry_out, root, table)
+
+
+def _carry_out(root: str, table: list) -> list[dict]:
     k.mount(None, "/", None, k.MS_PRIVATE | k.MS_REC)
     k.mount(root, root, None, k.MS_BIND)  # so that only mounts of this child are there
     place = os.open(root, os.O_PATH | os.O_DIRECTORY)

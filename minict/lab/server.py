@@ -180,11 +180,12 @@ def log_file() -> str:
 def users_kernel() -> str:
     """For an ordinary user: the directory of a kernel that is inside the user's namespaces, where it is root.
 
-    The server stays outside. The two talk through Unix sockets, which belong to the user on both sides.
+    The server stays outside. The two talk through Unix sockets, which belong to the user on both sides. The kernel is
+    in the network of the user's containers, whose links and firewall it may change.
     """
     home.settle(os.getuid())
     directory = f"{paths.data_root()}/jupyter"
-    inside = [sys.executable, "-m", "minict", "unshare"]
+    inside = [sys.executable, "-m", "minict", "unshare", "--network"]
     specification = {
         "display_name": "Python 3, as root of your namespaces",
         "language": "python",

@@ -38,6 +38,15 @@ REASONS_FOR_V2: dict[str, str] = {
     '08-cgroups.ipynb: hand_on = "+memory"': "version 1 has no subtree_control, and no rule",
 }
 V2_TAG = "cgroup-v2"
+# The same for a cell with the tag `real-root`: what an ordinary user's root may not do, or does otherwise. The tests of the
+# chapters without root do not compare it, and the chapter says in a line what differs.
+REASONS_FOR_ROOT: dict[str, str] = {
+    "05-pivot-root.ipynb: unshare(CLONE_NEWNS)": "a user's mount is refused by an earlier check of pivot_root, with EINVAL",
+    '05-pivot-root.ipynb: print("on the host, timer_list has", len(open("/proc/timer_list").read()), "bytes")': "root's file",
+    "10-reaching-the-world.ipynb: import minict, socket": "the user's network has ports of its own",
+    "10-reaching-the-world.ipynb: leave_no_trace()": "the container that was not refused has made the bridge",
+}
+ROOT_TAG = "real-root"
 
 IGNORING_TAGS = {"nbval-ignore-output", "nbval-skip", "skip-execution", "nbval-check-output"}
 OPENING = ("You will be able to", "Before you start")
@@ -192,6 +201,18 @@ def outputs_of_v2_are_few_and_proven(page):
         yield f"{len(tagged)} of its {len(page.code)} cells have the tag {V2_TAG}, more than a fifth"
     if tagged and not any("mode()" in cell.source and "'v2'" in str(cell.outputs) for cell in tagged):
         yield f"no cell with the tag {V2_TAG} shows that mode() was 'v2': run make notebooks"
+
+
+def what_needs_root_is_few_and_said(page):
+    """What the tests without root do not compare; and the notebook tells its reader."""
+    tagged = [cell for cell in page.code if ROOT_TAG in tags(cell)]
+    for cell in tagged:
+        if page.key(cell) not in REASONS_FOR_ROOT:
+            yield f"{first_line(cell)!r} has the tag {ROOT_TAG} and no reason in tests/support/notebook_rules.py"
+    if 5 * len(tagged) > len(page.code):
+        yield f"{len(tagged)} of its {len(page.code)} cells have the tag {ROOT_TAG}, more than a fifth"
+    if tagged and "**Without root**" not in page.text:
+        yield f"cells have the tag {ROOT_TAG}, and no line begins with **Without root**"
 
 
 def no_state_of_widgets(page):
@@ -392,6 +413,7 @@ FOR_ALL = (
     no_name_of_the_lab_is_taken,
     nothing_is_ignored_without_a_reason,
     outputs_of_v2_are_few_and_proven,
+    what_needs_root_is_few_and_said,
     no_state_of_widgets,
     same_metadata,
     nothing_of_this_machine,
@@ -442,7 +464,7 @@ def problems_of_the_course(pages: list[Page]) -> list[str]:
     keys = {page.key(cell) for page in pages for cell in page.code}
     found += [
         f"no cell any more needs the reason for {key!r}"
-        for key in {**REASONS_TO_IGNORE, **REASONS_TO_FORK, **REASONS_FOR_V2}
+        for key in {**REASONS_TO_IGNORE, **REASONS_TO_FORK, **REASONS_FOR_V2, **REASONS_FOR_ROOT}
         if key not in keys
     ]
     return found

@@ -6,6 +6,7 @@ pair ``uplink0`` lies the world, a machine with a registry's and a browser's vie
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ import pytest
 
 from minict.kernel import mount
 from minict.lab import host
+from minict.runtime import paths
 from tests.support import network_world
 from tests.support.command_line import PATIENCE
 from tests.support.paths import ROOT
@@ -39,6 +41,7 @@ class User:
 
     def __init__(self, directory: str, alone: bool = False):
         self.directory, self.mounts = directory, []
+        self.group = ""  # the control group in which the user's commands begin; empty: in that of the tests
         self.home, self.runtime = f"{directory}/home", f"{directory}/runtime"
         for path in (self.home, self.runtime):
             os.makedirs(path)
@@ -81,13 +84,33 @@ class User:
 
     def words(self, *words: str) -> list[str]:
         """How root lets the user execute *words*."""
-        return ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--init-groups", "--reset-env", "env", "-i",
+        join = ["sh", "-c", f'echo 0 > {self.group}/cgroup.procs; exec "$@"', "sh"] if self.group else []
+        return [*join, "setpriv", f"--reuid={UID}", f"--regid={UID}", "--init-groups", "--reset-env", "env", "-i",
                 *(f"{name}={value}" for name, value in self.environment.items()), *words]  # fmt: skip
 
     def execute(self, *words: str, **options) -> subprocess.CompletedProcess:
         """What the user's *words* do; output and error are text."""
         options = {"capture_output": True, "text": True, "timeout": PATIENCE, "cwd": self.home, **options}
         return subprocess.run(self.words(*words), **options)
+
+    @contextlib.contextmanager
+    def delegated_group(self):
+        """In a ``with`` statement, on cgroup v2: the user's commands begin in a group that belongs to the user, as
+        systemd's user@UID.service does."""
+        top = f"/sys/fs/cgroup/{paths.cgroup_parent()}"
+        try:
+            os.makedirs(f"{top}/session")
+            with open(f"{top}/cgroup.subtree_control", "w") as file:
+                file.write("+cpu +memory +pids")
+            for path in (top, f"{top}/session"):
+                for name in ("", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"):
+                    os.chown(f"{path}/{name}", UID, UID)
+            self.group = f"{top}/session"
+            yield
+        finally:
+            self.stop()
+            self.group = ""
+            host.remove_cgroups(host.cgroup_trees())
 
     @property
     def program(self) -> list[str]:

@@ -10,6 +10,7 @@ from minict.engine.images import config as image_config
 from minict.engine.images import diff, ingest, overlay
 from minict.engine.images.image import Image
 from minict.engine.spec import spec
+from minict.runtime.container import RuntimeContainer
 from minict.runtime.errors import ContainerError
 
 from . import attach, inspect, operations, protocol
@@ -78,14 +79,15 @@ def commit(
 ) -> Image:
     """Make an image from a container: the layers of its image and one with its changes, without volumes.
 
-    *change*: Dockerfile instructions, see :mod:`minict.engine.images.config`. *pause*: freeze the container meanwhile.
-    Raises :class:`ContainerError`.
+    *change*: Dockerfile instructions, see :mod:`minict.engine.images.config`. *pause*: freeze the container meanwhile,
+    where this machine can. Raises :class:`ContainerError`.
     """
     image = Image.load(record.image, record.image_name)
     config = config_of(record, image)
     image_config.apply(config, list(change))
     history = {"created_by": " ".join(inspect.command_of(record, image)), "author": author, "comment": message}
-    frozen = _Frozen(record) if pause and record.status == "running" else contextlib.nullcontext()
+    can_freeze = record.status == "running" and RuntimeContainer(record.id).cgroup.can_freeze
+    frozen = _Frozen(record) if pause and can_freeze else contextlib.nullcontext()
     with frozen, overlay.Changes(image, record.data) as upper:
         made = ingest.commit(
             image,

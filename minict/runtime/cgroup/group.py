@@ -202,6 +202,11 @@ class Cgroup:
 
         return freezer.is_frozen(self.path)
 
+    @property
+    def can_freeze(self) -> bool:
+        """Whether this machine can freeze it: not without root, where no group is delegated to the user."""
+        return "freezer" in self.directories or bool(self._unified)
+
     def _set_frozen(self, frozen: bool) -> bool:
         """Request the state, and wait until the kernel reports it; return whether it did in time.
 

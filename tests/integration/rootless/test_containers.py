@@ -174,26 +174,8 @@ def test_what_is_on_the_disk_is_the_users_own(ada):
 
 
 def test_limits_where_a_group_is_delegated(ada):
-    """cgroup v2, with a group that belongs to the user, as systemd's user@UID.service does."""
     if cgroup.mode() != "v2":
         return
-    from minict.lab import host
-    from minict.runtime import paths
-
-    top = f"/sys/fs/cgroup/{paths.cgroup_parent()}"
-    try:
-        os.makedirs(f"{top}/session")
-        with open(f"{top}/cgroup.subtree_control", "w") as file:
-            file.write("+memory +pids")
-        for path in (top, f"{top}/session"):
-            for name in ("", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"):
-                os.chown(f"{path}/{name}", UID, UID)
-        enter = ["sh", "-c", f'echo 0 > {top}/session/cgroup.procs; exec "$@"', "sh"]
-        import subprocess
-
+    with ada.delegated_group():
         script = "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max"
-        words = [*enter, *ada.words(*ada.program, "run", "--rm", "--network", "none", "--memory", "64m", "tiny")]
-        done = subprocess.run([*words, "sh", "-c", script], capture_output=True, text=True)
-        assert (done.returncode, done.stdout.split()) == (0, ["67108864", "2048"]), done
-    finally:
-        host.remove_cgroups(host.cgroup_trees())
+        assert ada.run(script, "--network", "none", "--memory", "64m").split() == ["67108864", "2048"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from minict.engine.cli.parser import Command, Option, by_name
 from minict.runtime.errors import NOT_FOUND, ContainerError
@@ -19,6 +20,8 @@ def unshare(fields: dict, arguments: list[str]) -> None:
         return
     if fields.get("network"):
         outside.join_network()
+        if told := outside.open_way_out():
+            print(told, file=sys.stderr)
     words = arguments or [os.environ.get("SHELL") or "/bin/sh"]
     try:
         os.execvp(words[0], words)
@@ -34,7 +37,7 @@ COMMANDS = by_name(
         "minict unshare ls -ln ~/.local/share/minict",
         unshare,
         [
-            Option("--network", "Enter the network of the containers too"),
+            Option("--network", "Enter the network of the containers too, and open its way out"),
             Option("--stop", "End the namespaces, in which no container may run"),
         ],
         arguments=(0, None),
