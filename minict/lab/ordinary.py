@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import importlib.util
 import os
 import shutil
 import signal
 import sys
 import tempfile
 
-import ipywidgets
-
-from minict.engine.rootless import idmaps
 from minict.kernel import mount as k
 from minict.kernel.namespaces import CLONE_NEWNS, unshare
 from minict.kernel.process import PR_SET_DUMPABLE, prctl
@@ -78,7 +76,7 @@ class Account:
         for name, line in self._covers.items():
             self._write("etc", name, _text_of(f"/etc/{name}") + line)
         # The course may lie where only root may go, such as in root's home: she sees it here.
-        self._shown = {_CHECKOUT: self._make("course"), os.path.dirname(ipywidgets.__path__[0]): self._make("library")}
+        self._shown = {_CHECKOUT: self._make("course"), _library(): self._make("library")}
 
     def __repr__(self):
         return f"<the account of Ada, user {ADA}, with the ids from {FIRST} to {FIRST + COUNT - 1}>"
@@ -125,10 +123,6 @@ class Account:
             "LC_ALL": "C.UTF-8",
         }
 
-    def has_ids(self) -> bool:
-        """Whether the programs that give her a range of ids are installed."""
-        return bool(idmaps.find("newuidmap") and idmaps.find("newgidmap"))
-
     def close(self) -> None:
         """End her containers and her namespaces, and remove her files."""
         if self in _accounts:
@@ -141,6 +135,11 @@ class Account:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process.pid, signal.SIGKILL)
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def _library() -> str:
+    """The directory of the Python packages that minict depends on."""
+    return os.path.dirname(os.path.dirname(importlib.util.find_spec("urllib3").origin))
 
 
 def _text_of(path: str) -> str:

@@ -17,7 +17,7 @@ from .figures import CARD, FAINT, HOST, HUES, INK, LINE, MUTED, Picture, _Sheet
 
 NOBODY = 65534  # how the kernel shows an owner who has no place in the map: /proc/sys/kernel/overflowuid
 _COUNT = 16  # ids on each ruler
-_LEFT, _CELL = 150, 46
+_LEFT, _CELL = 128, 41
 
 
 class inside:

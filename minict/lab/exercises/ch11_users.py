@@ -166,8 +166,8 @@ Exercise(
         """,
     },
     wrong={
-        "one too many": (edited(_HOST_ID, ("each.size:", "each.size + 1:")), "in no other"),
-        "up to and with": (edited(_HOST_ID, ("<= id < each", "<= id <= each")), "in no other"),
+        "one too many": (edited(_HOST_ID, ("each.size:", "each.size + 1:")), "containerID + size - 1"),
+        "up to and with": (edited(_HOST_ID, ("<= id < each", "<= id <= each")), "containerID + size - 1"),
         "one too few": (edited(_HOST_ID, ("each.size:", "each.size - 1:")), "is its last id"),
         "the wrong way round": (
             """
