@@ -30,7 +30,7 @@ _SCRIPT = '#!/bin/sh\nexec "{}" -m minict "$@"\n'
 
 
 def become_ada(groups: tuple[int, ...] | list[int] = ()) -> None:
-    """Make the calling process one of user 1815, and of her group, with the further *groups*; all powers of root go.
+    """Make the calling process one of user 1815, and of her group, with the further *groups*; it keeps no capability.
 
     The kernel hides a process that has changed its user from that user, until it executes a program. The last line
     stands in for that: without it she could not write to her own /proc/self. Source: prctl(2), PR_SET_DUMPABLE.

@@ -261,7 +261,7 @@ _WRITE_MAPS = """
 
 Exercise(
     "users-2",
-    "Who is who",
+    "A number on each side",
     minutes=8,
     difficulty=2,
     reference=namespaces.write_id_maps,

@@ -12,8 +12,8 @@ Quiz(
         "capabilities has it then, and after an exec?",
         right(
             "All of them, and after the exec none",
-            "Yes. Who makes a user namespace gets all capabilities in it. At the exec the kernel asks for the user, "
-            "and without a map that is not 0.",
+            "Yes. The creator of a user namespace gets all capabilities in it. At the exec the kernel asks for the "
+            "user, and without a map that is not 0.",
         ),
         wrong(
             "None, and after the exec all of them",
@@ -71,7 +71,7 @@ Quiz(
         ),
         right(
             "Because she could leave a group, and a file may allow less to a group than to all others",
-            "Yes: mode 0604 shuts out the members of its group. Who leaves it can read the file.",
+            "Yes: mode 0604 shuts out the members of its group. A former member can read the file.",
         ),
         wrong(
             "Because the kernel can't translate a list of groups",

@@ -69,7 +69,7 @@ def check(site: Site) -> None:
         raise Feedback(
             f"The server says: {said.splitlines()[-1] if said else 'nothing'}. The directory belongs to "
             f"{status.st_uid} ({whose.get(status.st_uid, 'another user')}). "
-            f"Who is user {_SERVER} of her containers, out here?"
+            f"Which id is user {_SERVER} of her containers, out here?"
         )
 
 
@@ -102,10 +102,10 @@ Scenario(
     start=start,
     check=check,
     clues=[
-        'site.serve("id; ls -ldn /pages") shows the volume as the server sees it, site.ls() as the host does. Who is '
-        "the owner, on each side?",
+        'site.serve("id; ls -ldn /pages") shows the volume as the server sees it, site.ls() as the host does. Which '
+        "user owns it, on each side?",
         "The container's map is `0 1815 1` and `1 300000 65536`: Ada is root in there, and not user 33. host_id() of "
-        "the first exercise says who user 33 is.",
+        "the first exercise translates 33.",
         "os.chown(site.pages, id, id) with that id. Ada could do the same without root: minict unshare chown 33 pages.",
     ],
     solution=repair,
