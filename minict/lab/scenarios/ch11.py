@@ -95,7 +95,7 @@ def _one_too_far(site):
 
 
 Scenario(
-    "locked-out",
+    "shut-out",
     "Ada's web server runs in a container as user 33, and may not write into its own volume, /pages, although the "
     "directory is Ada's and so is the container.",
     minutes=8,
