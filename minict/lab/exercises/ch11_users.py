@@ -211,6 +211,12 @@ def check_write_id_maps(write_id_maps):
                 raise Feedback(f"{call} raised {error}. {_why_refused(error, box.pid, uids)}") from None
             for file, wanted, other in (("uid_map", uids, gids), ("gid_map", gids, uids)):
                 _compare_map(call, file, _lines(box.pid, file), wanted, other)
+            with open(f"/proc/{box.pid}/setgroups") as file:
+                if file.read().strip() != "allow":
+                    raise Feedback(
+                        f"{call} has written to setgroups. Only an ordinary user has to. Root maps all groups that the "
+                        "container needs, and with deny no program in there could become another user any more."
+                    )
 
 
 def _lines(pid: int, file: str) -> list[tuple[int, ...]]:
@@ -330,6 +336,10 @@ Exercise(
             "does not understand the text",
         ),
         "the first line alone": (edited(_WRITE_MAPS, ("each in mappings)", "each in mappings[:1])")), "has to hold all lines"),
+        "denies setgroups": (
+            edited(_WRITE_MAPS, ("for file, mappings", "open(f'/proc/{pid}/setgroups', 'w').write('deny')\n        for file, mappings")),
+            "Only an ordinary user has to",
+        ),
         "its own map": (edited(_WRITE_MAPS, ("/proc/{pid}/", "/proc/self/")), "Was the file written twice?"),
         "an end instead of a size": (
             edited(_WRITE_MAPS, ("{each.size}", "{each.hostID + each.size}")),
@@ -381,7 +391,7 @@ def _compare_user(call: str, status: dict[str, list[int]], uid: int, gid: int, g
         if ids != [id] * 4:
             raise Feedback(f"{told} {field}: {' '.join(map(str, ids))}. Expected: the {what} {id}.")
     have = status["Groups"]
-    if sorted(have) != sorted(groups):
+    if set(have) - {gid} != set(groups) - {gid}:  # its own group in the list adds nothing
         kept = sorted(set(have) & set(_ROOTS_GROUPS) - set(groups))
         why = (
             f" Groups {', '.join(map(str, kept))} are those that root was in: whatever they may read, this user can. "
@@ -441,6 +451,9 @@ Exercise(
     ],
     right={
         "the group first": _in_order(_THE_GROUP, _THE_GROUPS, _THE_USER),
+        "its own group in the list too": _in_order(
+            "os.setgroups([user.gid, *user.additionalGids])", _THE_GROUP, _THE_USER
+        ),
         "with setgid and setuid": _in_order(_THE_GROUPS, "os.setgid(user.gid)", "os.setuid(user.uid)"),
         "with setregid and setreuid": """
             def set_user(user):

@@ -55,7 +55,7 @@ Quiz(
             "Yes. A map changes how owners are shown, and never a file.",
         ),
         wrong(
-            "The file was given to *nobody*, so that the container can't change it",
+            "The file was given to nobody, user 65534, so that the container can't change it",
             "No file of the host is touched. The kernel shows 65534 for every owner that it can't translate.",
         ),
         wrong(
