@@ -19,6 +19,7 @@ import tempfile
 from minict.kernel import mount as k
 from minict.kernel.namespaces import CLONE_NEWNS, unshare
 from minict.kernel.process import PR_SET_DUMPABLE, prctl
+from minict.runtime.place import in_user_namespace
 
 from . import host
 from .child import run_in_child, supervise
@@ -45,7 +46,12 @@ _accounts: list[Account] = []
 
 
 def account() -> Account:
-    """Ada's account, prepared for containers. It replaces an earlier one, whose containers end."""
+    """Ada's account, prepared for containers. It replaces an earlier one, whose containers end.
+
+    Raises :class:`PermissionError` in a user namespace, where nobody can hand on ids that are not there.
+    """
+    if in_user_namespace():
+        raise PermissionError("Ada's account needs the host's root: start the course with sudo make lab")
     close_all()
     _accounts.append(Account())
     return _accounts[-1]

@@ -61,6 +61,17 @@ def test_a_new_account_replaces_the_one_before():
     assert not os.path.exists(second.directory)
 
 
+def test_an_account_needs_the_hosts_root():
+    def ask():
+        unshare(CLONE_NEWUSER)
+        with open("/proc/self/uid_map", "w") as file:
+            file.write("0 0 1")
+        account()
+
+    with pytest.raises(AssertionError, match="start the course with sudo make lab"):
+        forked(ask)
+
+
 def test_two_accounts_do_not_disturb_each_other():
     one, other = Account(), Account()
     try:

@@ -93,13 +93,13 @@ def _compare_id(call: str, id: int, lines, found, owner: int | None) -> None:
     place = next(line for line in lines if line[0] <= id < line[0] + line[2])
     if found in [host + id - first for first, host, size in lines]:
         raise Feedback(
-            f"{told} {truth} It has its place in the line {_text([place])}, and in no other. The last id of a line is "
-            "containerID + size - 1."
+            f"{told} {truth} It has its place in the line {_text([place])}, and in no other. A line has places "
+            "for the ids from containerID to containerID + size - 1."
         )
     if found is None and place == lines[0] and id == place[0]:
         raise Feedback(
             f"{told} {truth} It is the first id of the first line, {_text([place])}: containerID is the side inside, "
-            "hostID the side outside."
+            "hostID the side outside, and the first id has its place in the line too."
         )
     if found is None:
         raise Feedback(
@@ -179,6 +179,11 @@ Exercise(
         """,
             "containerID is the side inside",
         ),
+        "without the first": (edited(_HOST_ID, ("<= id", "< id")), "the first id has its place"),
+        "no lower end": (
+            edited(_HOST_ID, ("each.containerID <= id <", "id <")),
+            "from containerID to containerID + size - 1",
+        ),
         "forgets where the line begins": (
             edited(_HOST_ID, ("each.hostID + id - each.containerID", "each.hostID + id")),
             "n above hostID",
@@ -225,7 +230,7 @@ def _lines(pid: int, file: str) -> list[tuple[int, ...]]:
 
 
 def _why_refused(error: OSError, pid: int, uids) -> str:
-    if error.errno == errno.EPERM and len(_lines(pid, "uid_map")) == 1 and len(uids) > 1:
+    if error.errno in (errno.EPERM, errno.EINVAL) and len(_lines(pid, "uid_map")) == 1 and len(uids) > 1:
         return (
             "After the first line the map is finished: each write() is a whole map, and the kernel takes one. Join the "
             "lines to one text. (file.write() twice is one write() for the kernel unless you close or flush in between.)"
@@ -322,6 +327,16 @@ Exercise(
                     for m in mappings:
                         with open(f"/proc/{pid}/{file}", "w") as map_file:
                             map_file.write(f"{m.containerID} {m.hostID} {m.size}\\n")
+        """,
+            "each write() is a whole map",
+        ),
+        "a flush for each line": (
+            """
+            def write_id_maps(pid, uids, gids):
+                for file, mappings in (("uid_map", uids), ("gid_map", gids)):
+                    with open(f"/proc/{pid}/{file}", "w") as map_file:
+                        for m in mappings:
+                            print(m.containerID, m.hostID, m.size, file=map_file, flush=True)
         """,
             "each write() is a whole map",
         ),
@@ -558,7 +573,8 @@ def _as_ada(as_root, status: int):
 
 _HURDLES = (
     "An ordinary user gets the other namespaces only together with, or after, a new user namespace; may map the own "
-    "number alone, which after unshare() is not to be asked for any more; and has to give up setgroups before gid_map."
+    "number alone, which after unshare() is not to be asked for any more; and has to give up setgroups before gid_map. "
+    "A new /proc is mounted by a process that is in the new pid namespace itself."
 )
 
 _AS_ROOT = '''
@@ -674,6 +690,14 @@ Challenge(
         "the host's /proc": (edited(_AS_ROOT, ('k.mount("proc", "/proc", "proc")', "pass")), "number 1 alone"),
         "the host's mounts": (edited(_AS_ROOT, ("CLONE_NEWNS | ", "")), "a child has ended before"),
         "nameless": (edited(_AS_ROOT, ('sethostname("box")', "pass")), "Expected: 'box'"),
+        "the /proc of the parent": (
+            edited(
+                _AS_ROOT,
+                ('k.mount("proc", "/proc", "proc")', "pass"),
+                ('sethostname("box")', 'sethostname("box"); k.mount("proc", "/proc", "proc")'),
+            ),
+            "by a process that is in the new pid namespace",
+        ),
         "the wait status": (
             edited(_AS_ROOT, ("return exit_status(os.waitpid(spawn(box), 0)[1])", "return os.waitpid(spawn(box), 0)[1]")),
             "and as_root() returned 1792",
