@@ -11,6 +11,7 @@
 :func:`one_image`               chapter 06: three containers on the layers of one image
 :func:`from_name_to_files`      chapter 07: what is asked of a registry, and what comes back
 :func:`two_networks`            chapter 09: one kernel that has everything of a network twice
+:func:`whose_powers`            chapter 11: each namespace belongs to a user namespace, and what root may do ends there
 :func:`walls`                   chapter 12: what a system call of a container has to pass
 :func:`two_doors`               chapter 15: two paths to one directory, and names that lead to inodes
 ==============================  ==================================================================
@@ -320,6 +321,31 @@ def two_networks() -> Picture:
     return sheet.picture(
         "two network namespaces on one kernel, each with its own interfaces, addresses, routes and ports, and a "
         "virtual cable between them"
+    )
+
+
+def whose_powers() -> Picture:
+    """Two user namespaces, one in the other; each owns things, and a root in each, whose reach ends at the border."""
+    sheet = _Sheet(920, 300)
+    sheet.box(18, 18, 884, 264, FAINT, HOST, 12, 2)
+    sheet.text(38, 42, "the host's user namespace", 12.5, INK, "bold")
+    _block(sheet, 38, 116, 130, 60, "root", "user 0", CARD, MUTED)
+    for number, name in enumerate(("host name", "mounts", "network", "the clock", "disks")):
+        _block(sheet, 250, 62 + 42 * number, 140, 34, name, "", CARD, HOST)
+        sheet.arrow(170, 146, 247, 79 + 42 * number, MUTED)
+    sheet.box(470, 62, 416, 204, "#fff7ed", LIT, 12, 2)
+    sheet.text(490, 86, "Ada's user namespace", 12.5, LIT_EDGE, "bold")
+    _block(sheet, 490, 130, 130, 60, "root", "outside: user 1815", CARD, LIT)
+    for number, name in enumerate(("host name", "mounts", "processes")):
+        _block(sheet, 720, 104 + 42 * number, 146, 34, f"{name}, new", "", CARD, LIT)
+        sheet.arrow(622, 160, 717, 121 + 42 * number, LIT_EDGE)
+    sheet.line([(488, 160), (412, 160)], HUES[9], 1.6, "--")
+    sheet.text(440, 149, "EPERM", 11, HUES[9], "bold", "center")
+    sheet.text(490, 244, "made in here, so owned by it", 11.5, LIT_EDGE)
+    return sheet.picture(
+        "two user namespaces, one inside the other; the host's owns the host name, mounts, network, the clock and the "
+        "disks; Ada's owns a host name, mounts and processes that were made in it; root in there, who is user 1815 "
+        "outside, may do everything with these and gets EPERM for those of the host"
     )
 
 
