@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import base64
 import html
+import http.server
 import os
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 
 import minict
@@ -142,6 +144,33 @@ def forget_lost_steps() -> None:
                 os.unlink(f"{buildcache.directory()}/{name}")
             except FileNotFoundError:
                 pass
+
+
+class Market:
+    """A web server on loopback whose one page is :attr:`prices`. :attr:`url` is its address."""
+
+    def __init__(self, prices: str):
+        market, self.prices = self, prices
+
+        class Page(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                data = market.prices.encode() + b"\n"
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *words):
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/prices"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        """End the server."""
+        self._server.shutdown()
+        self._server.server_close()
 
 
 def layer_sizes(image: images.Image, base: images.Image) -> list[int]:

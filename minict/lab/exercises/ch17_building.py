@@ -146,7 +146,7 @@ def _check_keys(key) -> None:
     if used:
         raise Feedback(
             f"{call} uses hash(), and for the same text that gives another number in each Python process: tomorrow's "
-            "build would find nothing. A digest of hashlib is the same everywhere, for ever."
+            "build would find nothing. A digest of hashlib is the same everywhere, forever."
         )
     if not first or "/" in first or len(first.encode()) > 200:
         raise Feedback(
@@ -488,7 +488,7 @@ def check_is_ignored(is_ignored):
         asked: list[str] = []
         answer = is_ignored(path, [(_asked_for(match, asked), keeps) for match, keeps in rules])
         for each in asked:
-            if each != path and not path.startswith(f"{each}/"):
+            if each and each != path and not path.startswith(f"{each}/"):
                 raise Feedback(
                     f"is_ignored({path!r}, rules) asked match({each!r}). Lines are about whole paths from the context "
                     f"on, without a slash at their end: {path!r}, and the directories above it."
@@ -718,7 +718,7 @@ Challenge(
     hints=[
         "Three places: Image.find(name).document['history'], .config, and the files below each directory of .layers.",
         "str(…) of the first two is a text in which you can look. os.walk(layer) leads through all files of a layer.",
-        "open(path, 'rb').read() for files that are no links; path.removeprefix(layer) is the path in the container.",
+        "open(path, 'rb').read() for plain files only; path.removeprefix(layer) is the path in the container.",
     ],
     right={
         "by grep": """

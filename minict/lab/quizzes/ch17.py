@@ -69,7 +69,9 @@ Quiz(
             "In the history of the image",
             "Yes: the history keeps the values of ARGs. `RUN --mount=type=secret` leaves nothing.",
         ),
-        wrong("In `/proc/1/environ` of its containers", "An ARG is no variable of the containers: that would be ENV."),
+        wrong(
+            "In `/proc/1/environ` of its containers", "Containers do not get the ARGs of a build. They do get its ENVs."
+        ),
     ),
     Question(
         "The last stage is `FROM scratch` with one `COPY --from=build /app /app`. What of the stage `build` is in the "
