@@ -78,16 +78,24 @@ def build(directory: str, **options) -> Built:
         return Built(steps, image, output.read().decode(errors="replace"), time.monotonic() - begin)
 
 
+_open: dict[str, Kitchen] = {}  # by the names of their base images
+
+
 class Kitchen:
     """A build context: :attr:`directory`, with the files that :meth:`write` makes; and *base*, a new image.
 
-    :meth:`close` removes the directory, and the images that have been built here.
+    :meth:`close` removes the directory, and the images that have been built here. A new kitchen with the same *base*
+    closes the one before it.
     """
 
     def __init__(self, base: str = PANTRY):
+        if base in _open:  # its cell was run again
+            _open[base].close()
         self.base, self.before = base, set(store.ids())
-        self.directory = tempfile.mkdtemp(prefix="minict-kitchen-")
+        self._place = tempfile.TemporaryDirectory(prefix="minict-kitchen-")
+        self.directory = self._place.name
         self.built: list[str] = []
+        _open[base] = self
         new = os.urandom(16).hex()  # no two pantries are equal
         with minict.run("tiny", "sleep 100000", network="none", detach=True) as box:
             box.exec(["sh", "-c", f"echo {new} > /etc/pantry"])
@@ -117,7 +125,8 @@ class Kitchen:
 
     def close(self) -> None:
         """Remove the directory, and every image that is based on the pantry or was built here."""
-        shutil.rmtree(self.directory, ignore_errors=True)
+        self._place.cleanup()
+        _open.pop(self.base, None)
         for id in set(store.ids()) - self.before:
             _remove(id, self.pantry.digests, {*self.built, *_without_names(buildcache.images())})
         forget_lost_steps()

@@ -89,10 +89,10 @@ class Archive:
 
 
 def identity(member: tarfile.TarInfo) -> tuple:
-    """All that a build's cache knows of the file *member*, beside its content and its extended attributes.
+    """All that the build cache knows of the file *member*, beside its content and its extended attributes.
 
-    Its time is not in it: a file that was only touched, or written again, is unchanged.  Source: docs.docker.com,
-    "Build cache invalidation".
+    Its time is not in it: a file that was only touched, or written again, is unchanged.
+    Source: docs.docker.com, "Build cache invalidation".
     """
     return (
         member.name,

@@ -116,8 +116,8 @@ class Matcher:
 def is_ignored(path: str, rules: list[tuple]) -> bool:
     """Whether the last of the *rules* that matches *path* or a directory above it has no ``!``.
 
-    A rule is a pair: a function that says whether a path matches, and whether the rule begins with ``!``.  Source:
-    github.com/moby/patternmatcher, MatchesOrParentMatches.
+    A rule is a pair: a function that says whether a path matches, and whether the rule begins with ``!``.
+    Source: github.com/moby/patternmatcher, MatchesOrParentMatches.
     """
     parts = path.split("/")
     above = ["/".join(parts[:length]) for length in range(len(parts), 0, -1)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 import contextlib
 import os
-import shutil
 import tarfile
 
 from minict.engine.builder import copy_archive, patterns
@@ -109,7 +108,6 @@ def check_key(key):
         place = f"kitchen-{number}"
         os.mkdir(place)
         files = {"soup": "leek", "cake": "plum", "tea": "mint", "Dockerfile": _COPIES}
-        shutil.rmtree("store", ignore_errors=True)
         with _instead(buildcache, "key", key):
             for name, content in files.items():
                 _write(f"{place}/{name}", content)
@@ -176,6 +174,7 @@ Exercise(
     minutes=6,
     difficulty=1,
     reference=buildcache.key,
+    seconds=60,
     check=check_key,
     imports=_IMPORTS,
     starter='''
@@ -385,9 +384,9 @@ Exercise(
     minutes=7,
     difficulty=2,
     reference=copy_archive.identity,
+    seconds=60,
     check=check_identity,
     imports=_IMPORTS,
-    seconds=60,
     starter='''
         def identity(member):
             """Return what counts of a file that COPY copies, beside its content, as a tuple; member: a TarInfo."""
@@ -538,6 +537,7 @@ Exercise(
     minutes=9,
     difficulty=2,
     reference=patterns.is_ignored,
+    seconds=60,
     check=check_is_ignored,
     imports=_IMPORTS,
     starter='''
@@ -713,6 +713,7 @@ Challenge(
     minutes=12,
     difficulty=2,
     check=check_leaks,
+    seconds=60,
     imports=_IMPORTS,
     solution=_LEAKS,
     hints=[
