@@ -90,6 +90,11 @@ _MUST_DIFFER = (
         "One word with a blank in it is not two words. repr() and json.dumps() show the difference; join and str.split "
         "lose it.",
     ),
+    (
+        ("4f1d" * 50, "RUN", ["make"]),
+        ("4f1d" * 50, "RUN", ["bake"]),
+        "They begin alike for 200 characters. A text that is cut off does not show the end; a digest takes all of it in.",
+    ),
 )
 _COPIES = "FROM scratch\nCOPY soup /soup\nCOPY cake /cake\nCOPY tea /tea\n"
 # what happens to the context -> how many of its three steps still come from the cache
@@ -123,7 +128,8 @@ def check_key(key):
             )
 
 
-def _check_keys(key) -> None:
+def _calls_hash(function, *arguments) -> tuple:
+    """What *function* returns, and whether it has called hash()."""
     used, own = [], builtins.hash
 
     def watched(value):
@@ -132,25 +138,30 @@ def _check_keys(key) -> None:
 
     builtins.hash = watched
     try:
-        first = key("4f1d", "RUN", ["cat", "/menu"], None)
+        return function(*arguments), bool(used)
     finally:
         builtins.hash = own
+
+
+def _check_keys(key) -> None:
+    first, hashes = _calls_hash(key, "4f1d", "RUN", ["cat", "/menu"], None)
     call = "key('4f1d', 'RUN', ['cat', '/menu'], None)"
     if isinstance(first, (bytes, bytearray)) or not isinstance(first, str):
         raise Feedback(
             f"{call} returned {first!r}. Expected: a text, which becomes the name of a file in the cache. hexdigest() "
             "gives one."
         )
-    if used:
+    if hashes:
         raise Feedback(
             f"{call} uses hash(), and for the same text that gives another number in each Python process: tomorrow's "
             "build would find nothing. A digest of hashlib is the same everywhere, forever."
         )
-    if not first or "/" in first or len(first.encode()) > 200:
-        raise Feedback(
-            f"{call} returned {first!r}. It becomes the name of a file: at most 200 characters, and no slash. A digest "
-            "has the same length for everything."
-        )
+    for text, parts in ((first, call), (key("4f1d", "RUN", ["leek"] * 99), "key('4f1d', 'RUN', ['leek'] * 99)")):
+        if not text or "/" in text or len(text.encode()) > 200:
+            raise Feedback(
+                f"{parts} returned {text[:70]!r}, {len(text)} characters. It becomes the name of a file: at most 200 "
+                "characters, and no slash. A digest has the same length for everything."
+            )
     word, its_twin = "soup", b"soup".decode()  # equal, and not the same object
     if key(word, word, ["a", "b"]) != key(word, its_twin, list("ab")):
         raise Feedback(
@@ -230,6 +241,20 @@ Exercise(
         """,
             "no slash",
         ),
+        "cut off": (
+            """
+            def key(*parts):
+                return repr(parts)[:64].replace("/", "_")
+        """,
+            "does not show the end",
+        ),
+        "as long as the parts": (
+            """
+            def key(*parts):
+                return "|".join(map(repr, parts)).replace("/", "_")
+        """,
+            "the same length for everything",
+        ),
         "bytes": (edited(_KEY, ("hexdigest", "digest")), "hexdigest() gives one"),
         "with the time": (
             """
@@ -254,6 +279,9 @@ Exercise(
 
 # ---- build-2 ---------------------------------------------------------------------------------------------------------
 
+_LOOKS_ELSEWHERE = (
+    "identity(member), where only the member is known: its name is one in the archive, and no path that can be opened"
+)
 _TREE = "FROM scratch\nCOPY dishes /dishes\n"
 _TAKEN = "FROM scratch AS first\nCOPY --chown=7:7 dishes /dishes\nFROM scratch\nCOPY --from=first /dishes /dishes\n"
 
@@ -336,9 +364,9 @@ def check_identity(identity):
         place = f"kitchen-{number}"
         _prepare(place, _TAKEN if change in (_other_owner, _other_group) else _TREE)
         with _instead(copy_archive, "identity", identity):
-            _built("identity(member)", place)
+            _built(_LOOKS_ELSEWHERE, place)
             change(place)
-            state = _built("identity(member)", place).states[-1]
+            state = _built(_LOOKS_ELSEWHERE, place).states[-1]
         if (state == CACHED) != cached:
             seen = "was executed again" if cached else "came from the cache, and the image has the old files"
             raise Feedback(f"COPY dishes /dishes was built; then {what}. Built again, it {seen}. {why}")
@@ -358,7 +386,8 @@ def _check_one(identity) -> None:
     _prepare("look", _TREE)
     with tarfile.open("look.tar", "w") as tar:
         members = [tar.gettarinfo("look/dishes/soup") for _ in range(2)]
-    answers = [identity(member) for member in members]
+    second, hashes = _calls_hash(identity, members[1])
+    answers = [identity(members[0]), second]
     call = "identity(member)"
     if answers[0] is None:
         raise Feedback(f"{call} returned None. Return the fields that count, as a tuple.")
@@ -369,7 +398,13 @@ def _check_one(identity) -> None:
     if repr(answers[0]) != repr(answers[1]):
         raise Feedback(
             f"{call} was called for one file twice, and the answers differ: {repr(answers[0])[:60]} and "
-            f"{repr(answers[1])[:60]}. Return what the fields say, and not the object itself."
+            f"{repr(answers[1])[:60]}. Return what the fields say, and not the object itself. (And a method answers only "
+            "with parentheses: member.isfile().)"
+        )
+    if hashes:
+        raise Feedback(
+            f"{call} uses hash(), which gives another number for the same text in each Python process: tomorrow every "
+            "file would seem to be new. Return the fields themselves."
         )
 
 
@@ -433,6 +468,28 @@ Exercise(
         """,
             "not the object itself",
         ),
+        "a hash": (
+            """
+            def identity(member):
+                return hash((member.name, member.type, member.mode, member.uid, member.gid, member.linkname))
+        """,
+            "tomorrow every file",
+        ),
+        "looks on the disk": (
+            """
+            def identity(member):
+                status = os.stat(member.name)
+                return (member.name, status.st_mode, status.st_uid, status.st_gid)
+        """,
+            "no path that can be opened",
+        ),
+        "a method without parentheses": (
+            """
+            def identity(member):
+                return (member.name, member.isfile, member.mode)
+        """,
+            "with parentheses",
+        ),
         "a set": (
             """
             def identity(member):
@@ -463,6 +520,8 @@ secrets/*
 photos
 !photos/menu
 photos/menu/draft
+!cellar/wine
+cellar
 """
 _FILES = {
     "menu": "No line matches it.",
@@ -475,6 +534,8 @@ _FILES = {
     "secrets/public": "!secrets/public comes after secrets/*: the last line that matches decides.",
     "photos/soup": "photos matches the directory above it.",
     "photos/menu/front": "!photos/menu matches the directory above it, and comes later than photos.",
+    "cellar/wine": "!cellar/wine matches it. But cellar matches the directory above it, and comes later: the last line "
+    "that matches decides, however deep its path is.",
     "photos/menu/draft": "photos/menu/draft comes after !photos/menu: the last line that matches decides.",
 }
 _ARRIVE = {"menu", "notes/today", "secrets/public", "photos/menu/front"}
@@ -608,6 +669,18 @@ Exercise(
         "names instead of paths": (
             edited(_IS_IGNORED, ('"/".join(parts[:count])', "parts[count - 1]")),
             "whole paths from the context",
+        ),
+        "the deepest path decides": (
+            """
+            def is_ignored(path, rules):
+                parts, ignored = path.split("/"), False
+                for count in range(1, len(parts) + 1):
+                    for match, keeps in rules:
+                        if match("/".join(parts[:count])):
+                            ignored = not keeps
+                return ignored
+        """,
+            "however deep its path is",
         ),
         "the pair": (edited(_IS_IGNORED, ("return ignored", "return path, ignored")), "True or False"),
     },
