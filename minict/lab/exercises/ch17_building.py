@@ -109,23 +109,28 @@ _EDITS = (
 def check_key(key):
     """Equal parts, unequal parts; then builds without containers, whose cache has only these keys."""
     _check_keys(key)
-    for number, (what, file, text, cached) in enumerate(_EDITS):
-        place = f"kitchen-{number}"
-        os.mkdir(place)
-        files = {"soup": "leek", "cake": "plum", "tea": "mint", "Dockerfile": _COPIES}
-        with _instead(buildcache, "key", key):
-            for name, content in files.items():
-                _write(f"{place}/{name}", content)
-            _built("key(…)", place)
-            if file:
-                _write(f"{place}/{file}", text)
-            states = _built("key(…)", place).states
-        expected = [CACHED] * cached + ["executed"] * (3 - cached)
-        if states != expected:
-            raise Feedback(
-                f"A Dockerfile with three COPY lines was built with your key(); then {what}, and it was built again. Its "
-                f"steps: {_in_words(states)}. Expected: {_in_words(expected)}."
-            )
+    with _instead(buildcache, "key", key):
+        _states_after("first")
+        for number, (what, file, text, cached) in enumerate(_EDITS):
+            states = _states_after(f"kitchen-{number}", file, text)
+            _compare(what, states, cached)
+
+
+def _states_after(place: str, file: str = "", text: str = "") -> list[str]:
+    """Build three files from a new directory, in which *file* has another *text*; return the states of the steps."""
+    files = {"soup": "leek", "cake": "plum", "tea": "mint", "Dockerfile": _COPIES} | ({file: text} if file else {})
+    for name, content in files.items():
+        _write(f"{place}/{name}", content)
+    return _built("key(…)", place).states
+
+
+def _compare(what: str, states: list[str], cached: int) -> None:
+    expected = [CACHED] * cached + ["executed"] * (3 - cached)
+    if states != expected:
+        raise Feedback(
+            f"A Dockerfile with three COPY lines was built with your key(); then {what}, and it was built again. Its "
+            f"steps: {_in_words(states)}. Expected: {_in_words(expected)}."
+        )
 
 
 def _calls_hash(function, *arguments) -> tuple:
@@ -360,16 +365,18 @@ def check_identity(identity):
     """Ten changes of a directory, each between two real builds: does the last COPY come from the cache?"""
     os.umask(0o022)
     _check_one(identity)
-    for number, (change, what, cached, why) in enumerate(_CHANGES):
-        place = f"kitchen-{number}"
-        _prepare(place, _TAKEN if change in (_other_owner, _other_group) else _TREE)
-        with _instead(copy_archive, "identity", identity):
-            _built(_LOOKS_ELSEWHERE, place)
+    with _instead(copy_archive, "identity", identity):
+        for name, dockerfile in (("tree", _TREE), ("taken", _TAKEN)):
+            _prepare(name, dockerfile)
+            _built(_LOOKS_ELSEWHERE, name)
+        for number, (change, what, cached, why) in enumerate(_CHANGES):
+            place = f"kitchen-{number}"
+            _prepare(place, _TAKEN if change in (_other_owner, _other_group) else _TREE)
             change(place)
             state = _built(_LOOKS_ELSEWHERE, place).states[-1]
-        if (state == CACHED) != cached:
-            seen = "was executed again" if cached else "came from the cache, and the image has the old files"
-            raise Feedback(f"COPY dishes /dishes was built; then {what}. Built again, it {seen}. {why}")
+            if (state == CACHED) != cached:
+                seen = "was executed again" if cached else "came from the cache, and the image has the old files"
+                raise Feedback(f"COPY dishes /dishes was built; then {what}. Built again, it {seen}. {why}")
 
 
 def _prepare(place: str, dockerfile: str) -> None:
