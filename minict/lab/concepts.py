@@ -14,6 +14,7 @@
 :func:`whose_powers`            chapter 11: each namespace belongs to a user namespace, and what root may do ends there
 :func:`walls`                   chapter 12: what a system call of a container has to pass
 :func:`two_doors`               chapter 15: two paths to one directory, and names that lead to inodes
+:func:`step_of_a_build`         chapter 17: a line of a Dockerfile turns an image into the next one, and its key
 ==============================  ==================================================================
 """
 
@@ -406,4 +407,37 @@ def two_doors() -> Picture:
     return sheet.picture(
         "a path of the host and a path of a container lead to one and the same directory; it is a list of names, and "
         "each name leads to an inode, which is the file"
+    )
+
+
+def step_of_a_build() -> Picture:
+    """An image, a line, a container with an upper layer, and the next image; below, what goes into the key."""
+    sheet = _Sheet(920, 290)
+    sheet.text(30, 30, "the image so far", 12, INK, "bold")
+    for number, name in enumerate(("layer 2", "layer 1")):
+        _block(sheet, 30, 62 + 44 * number, 150, 38, name, "", FAINT, HOST)
+    sheet.arrow(186, 102, 266, 102, LIT_EDGE)
+    sheet.text(270, 30, "a container, for one line", 12, LIT_EDGE, "bold")
+    sheet.box(270, 48, 270, 104, "#fff7ed", LIT, 12, 2)
+    _block(sheet, 288, 62, 234, 38, "RUN sharpen-knives", "", CARD, LIT)
+    sheet.text(405, 126, "its upper layer takes the changes", 11.5, MUTED, align="center")
+    sheet.arrow(546, 102, 626, 102, LIT_EDGE)
+    sheet.text(586, 88, "commit", 11.5, MUTED, align="center")
+    sheet.text(640, 30, "the next image", 12, INK, "bold")
+    _block(sheet, 640, 48, 150, 38, "layer 3", "", BUILT, BUILT_EDGE)
+    for number, name in enumerate(("layer 2", "layer 1")):
+        _block(sheet, 640, 92 + 44 * number, 150, 38, name, "", FAINT, HOST)
+    sheet.box(30, 200, 510, 66, FAINT, LINE, 8)
+    for x, width, name in ((46, 140, "key before"), (202, 130, "the line"), (348, 176, "copied files")):
+        _block(sheet, x, 214, width, 38, name, "", CARD, _BLUE)
+    sheet.arrow(546, 233, 626, 233, _BLUE)
+    sheet.text(586, 219, "digest", 11.5, MUTED, align="center")
+    _block(sheet, 640, 214, 150, 38, "key of the step", "", CARD, _BLUE)
+    sheet.arrow(715, 212, 715, 178, _BLUE)
+    sheet.text(802, 196, "known?", 11.5, _BLUE, "bold")
+    sheet.text(802, 212, "take the image", 11.5, MUTED)
+    return sheet.picture(
+        "a line of a Dockerfile is executed in a container of the image so far, and its changes become one more layer; "
+        "the key of the step is a digest of the key before, the line and the copied files, and by it an earlier result "
+        "is found"
     )
