@@ -295,6 +295,14 @@ def test_a_solution_is_shown_with_the_private_functions_that_it_calls(kernel):
     assert task.solution in shown and shown.index(task.solution) < shown.index(task.helpers)
 
 
+def test_where_the_packages_own_cares_for_more_a_plain_solution_is_shown(kernel):
+    task = ALL["powers-2"]
+    for _ in task.hints:
+        kernel.run('hint("powers-2")')
+    shown = kernel.run('hint("powers-2")')
+    assert task.right["plain"] in shown and task.solution not in shown and task.target in shown
+
+
 def test_progress_of_this_notebook(kernel):
     assert "○ exercise  pivot-1" in kernel.run("print(progress())")
     kernel.run(cell(ALL["pivot-1"], ALL["pivot-1"].solution))

@@ -10,7 +10,8 @@ import sys
 
 import pytest
 
-import minict.lab  # noqa: F401
+import minict
+import minict.lab
 from minict.lab import course, recall, record
 from minict.lab.challenge import challenges
 from minict.lab.quiz import quizzes
@@ -116,6 +117,16 @@ def test_a_flag_in_a_notebook(tiny):
         )
         assert kernel.run(f'capture("04", "{found.strip()}")') == "● flag 04: captured.\n"
         assert "left no trace on the host" in kernel.run("leave_no_trace()")
+
+
+def test_a_room_that_has_ended_says_how_to_get_another(tiny):
+    room = flag.flag("12-1")
+    try:
+        room.boxes[0].stop(timeout=0)
+        with pytest.raises(minict.ContainerError, match=r"run the cell with its flag\(…\) again"):
+            room.sh("id")
+    finally:
+        flag.remove("12-1")
 
 
 @pytest.mark.parametrize("id", [id for id in FLAGS if id in ("04", "05")])  # the others have no enter()
