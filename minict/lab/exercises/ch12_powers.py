@@ -240,7 +240,7 @@ def _why_refused(error: OSError) -> str:
         )
     if error.errno == errno.EPERM:
         return (
-            f"{error.strerror}. To lower the bounding set takes CAP_SETPCAP among the effective capabilities: leave "
+            f"{error.strerror}. Lowering the bounding set takes CAP_SETPCAP among the effective capabilities: leave "
             "those as they are."
         )
     return f"drop_bounding() raised {error}"
