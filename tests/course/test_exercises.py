@@ -140,6 +140,7 @@ class TestEveryChallenge:
         ("init-1", "def reap(pid):\n    return os.waitpid(pid, 0, 0)[1]", "that is os.waitpid("),
         ("init-1", "def reap(pid):\n    return os.waitpid(pid)[1]", "os.waitpid() wants (pid, options), in this order"),
         ("init-1", "def reap(pid):\n    raise ValueError(pid)", "reap(3) raised ValueError: 3"),
+        ("init-1", "def reap(pid):\n    many = bytes(16)\n    return len(many, pid)", "that is len(<16 bytes>, 3)"),
         ("ns-2", "def flags(kinds):\n    for kind in kinds:\n        if kind not in FLAGS:\n"
          "            raise ContainerError('unknown', kind)\n    return sum(map(FLAGS.get, set(kinds)))",
          "ContainerError() wants (message, step=…, errno=…, status=…), in this order"),

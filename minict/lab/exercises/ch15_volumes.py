@@ -696,7 +696,8 @@ def _why_not_inside(text: str) -> str:
         )
     if "move_mount(" in text:
         return (
-            "k.move_mount() wants two descriptors: a copy that is attached nowhere (k.OPEN_TREE_CLONE), and the target."
+            "k.move_mount() wants two descriptors: a copy that is attached nowhere (k.OPEN_TREE_CLONE), and a "
+            "target in the mount namespace that the caller is in."
         )
     if "'/data'" in text:
         return (
