@@ -207,7 +207,7 @@ def _in_an_ipc_namespace_of_its_own(room: Room) -> str:
 Flag(
     "12-4",
     "Another container keeps the word in shared memory, and somebody has started yours with ipc='container:…', in the "
-    "IPC namespace of the other one. Its processes don't show in yours. room4.sh('…') runs a line of shell in your "
+    "IPC namespace of the other one. You don't see its processes. room4.sh('…') runs a line of shell in your "
     "container, as user 1000. shm_overview(7) says where shared memory shows as files.",
     place=_place_memory,
     solution=_in_shared_memory,
