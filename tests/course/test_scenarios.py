@@ -138,6 +138,18 @@ def test_a_flags_room_does_not_swallow_the_notebook(id, tiny):
         assert "left no trace on the host" in kernel.run("leave_no_trace()")
 
 
+def test_the_rooms_of_a_closed_notebook_leave_nothing_on_the_host(tiny):
+    """As when JupyterLab is closed before the last cell has run."""
+    kernel = Kernel()
+    kernel.client.shutdown_kernel = "graceful"
+    with kernel:
+        kernel.run('rooms = [flag("12-1"), flag("12-4"), flag("15"), sad("stale")]')
+        found = kernel.run("print(*[room.directory for room in rooms])").split()
+        assert len(found) == 4 and all(map(os.path.isdir, found))
+    assert not any(map(os.path.exists, found))
+    minict.prune()  # the containers themselves, which ended with their kernel
+
+
 def test_the_word_differs_on_each_machine(own_record):
     first = flag.word("04")
     assert flag.word("04") == first
