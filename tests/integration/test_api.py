@@ -217,6 +217,13 @@ def test_a_limit_changes_while_it_runs(image):
         busy.stop(timeout=0)
 
 
+def test_what_a_container_was_made_with_can_not_be_updated(image):
+    with run(image, "sleep 1000", detach=True) as box:
+        with pytest.raises(minict.ContainerError, match="cannot update read_only, user: a container keeps"):
+            box.update(user="1000", read_only=True, memory="64m")
+        assert not box._record.settings.get("memory"), "none of it was done"
+
+
 def test_a_paused_container_stands_still(image):
     with run(image, ["sh", "-c", "while :; do echo x; sleep 0.01; done"], detach=True) as clock:
         wait_until(lambda: clock.logs())
