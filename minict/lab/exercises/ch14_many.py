@@ -17,6 +17,10 @@ from ..challenge import Challenge
 from ..exercise import Exercise
 from ..feedback import Feedback
 
+TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
+if TYPE_CHECKING:
+    from typing import Any
+
 _IMPORTS = """
     import os
     import signal
@@ -66,7 +70,8 @@ def _moved(fd: int, to: int) -> int:
 def _leave_and_tell(leave, keep: list[int], tell: int) -> None:
     """In the fork: call the function, tell through *tell* where this process is now, and end."""
     own = [leave.reader, leave.writer] if hasattr(leave, "reader") else []  # those of the guard around an answer
-    place, status = {"error": []}, 1
+    place: dict[str, Any] = {"error": []}
+    status = 1
     try:
         try:
             leave([*keep, *own])
@@ -281,7 +286,7 @@ Exercise(
 
 
 def check_whole_lines(whole_lines):
-    """A writer that writes in pieces, and a reader that looks after each piece."""
+    """A writer that writes in pieces, and a reader that reads after each piece."""
     pieces = (
         (b"one\ntw", False, [b"one"], ""),
         (b"o\nthree\n\n  indented ", False, [b"two", b"three", b""], ""),
@@ -300,7 +305,9 @@ def check_whole_lines(whole_lines):
             try:
                 found = list(found)
             except TypeError:
-                raise Feedback(f"{call} returned {found!r}. Expected: a list of lines, or yield each of them.") from None
+                raise Feedback(
+                    f"{call} returned {found!r}. Expected: a list of lines, or yield each of them."
+                ) from None
             if found == wanted:
                 seen += found
                 continue
