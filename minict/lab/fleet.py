@@ -33,7 +33,7 @@ def race(take, processes: int = 20) -> int:
             os.close(opener)  # the last one that is open: now all read the end of file, and run
             return sum(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1 for pid in pids)
 
-    return run_in_child(run)
+    return run_in_child(run, timeout=120)
 
 
 def _racer(take, path: str, id: str, gate: int, opener: int) -> int:

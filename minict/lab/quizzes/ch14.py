@@ -29,7 +29,7 @@ Quiz(
             "Yes: nobody would read its output or keep its status. Other runtimes let it run on, unattended.",
         ),
         wrong(
-            "It becomes an orphan, and `minict` starts a new monitor for it",
+            "It becomes an orphan, and `minict` starts a new monitor for it at once",
             "A new monitor could never become its parent: only the process that forks is one.",
         ),
         wrong(
@@ -40,7 +40,7 @@ Quiz(
     Question(
         "A program prints a lot, into a pipe that nobody reads. What happens when the pipe is full?",
         wrong(
-            "The kernel drops the oldest bytes",
+            "The kernel drops the oldest bytes, to make room for the new ones",
             "A pipe never loses a byte. That is why it has to do something else.",
         ),
         wrong(
@@ -84,7 +84,10 @@ Quiz(
     ),
     Question(
         "Fifty containers of one image have an RSS of 1.3 MB each. How much memory do they need together?",
-        wrong("50 × 1.3 MB", "RSS counts a page that fifty processes share fifty times."),
+        wrong(
+            "50 × 1.3 MB: each has a memory of its own, which the others can't see",
+            "RSS counts a page that fifty processes share fifty times.",
+        ),
         right(
             "Much less: they share the pages of their program and its libraries",
             "Yes: the files are the same files of one image layer. PSS divides each page by those who share it.",
@@ -101,8 +104,8 @@ Quiz(
             "The policy says always: it is never left like that.",
         ),
         right(
-            "`restarting`, most of the time: the wait is doubled after each failure, up to a minute",
-            "Yes. When you look, it may also be up for a second. The log tells what it died of.",
+            "`restarting`, most of the time",
+            "Yes: the wait is doubled after each failure, up to a minute. Now and then it is up for a second.",
         ),
         wrong(
             "That it has been up for an hour",
