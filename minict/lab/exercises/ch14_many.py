@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import builtins
 import json
+import linecache
 import os
+import select
 import signal
 import sys
 import time
@@ -13,6 +15,7 @@ from minict.engine.containers import names
 from minict.engine.lifecycle import logreader
 from minict.engine.util import daemonize
 
+from .. import host
 from ..challenge import Challenge
 from ..exercise import Exercise
 from ..feedback import Feedback
@@ -95,6 +98,12 @@ def _judge_place(place: dict, call: str, keep: list[int], pid: int) -> None:
     open_now = {int(fd): what for fd, what in place["open"].items()}
     if place["error"]:
         kind, text, line = place["error"]
+        if "Errno 9]" in text:
+            raise Feedback(
+                f"{call} raised {kind}: {text}\n  in your line: {line}\nOnly what is open can be closed, and the "
+                "descriptor of a listing of /proc/self/fd is closed when you have the list. os.closerange(fd, fd + 1) "
+                "does not mind."
+            )
         error = getattr(builtins, kind, RuntimeError)(text)
         error.learners_call, error.learners_line = call, line
         raise error
@@ -277,7 +286,7 @@ Exercise(
                     if fd not in keep:
                         os.close(fd)
         """,
-            "Bad file descriptor",
+            "does not mind",
         ),
     },
 )
@@ -544,19 +553,21 @@ def _expect_an_error(claim) -> None:
 
 def _interrupted(claim, path: str, number: int) -> bool:
     """Call it, and before its line *number* let another process call it too; return whether there was such a line."""
-    code, rival, line = claim.function.__code__, [], [0]
+    file, line, passed = claim.function.__code__.co_filename, "", 0
+    rival = _Rival(claim.function, path)
 
     def trace(frame, event, argument):
-        if frame.f_code.co_filename != code.co_filename:
+        nonlocal line, passed
+        if frame.f_code.co_filename != file:
             return None
         if event == "line":
-            if line[0] == number and not rival:
-                sys.settrace(None)
-                rival.extend((claim.function(path, "rival"), frame.f_lineno))
-            line[0] += 1
+            if passed == number:
+                line = linecache.getline(file, frame.f_lineno).strip()
+                rival.go()
+            passed += 1
         return trace
 
-    call, error = f"claim({path!r}, 'first')", None
+    mine, error = None, None
     sys.settrace(trace)
     try:
         mine = claim.function(path, "first")
@@ -564,30 +575,66 @@ def _interrupted(claim, path: str, number: int) -> bool:
         error = raised
     finally:
         sys.settrace(None)
-    if not rival:
-        return False
-    import linecache
+    theirs = rival.result()
+    came_between = passed > number
+    if came_between:
+        _judge_race(path, line, mine, error, theirs)
+    return came_between
 
-    before = linecache.getline(code.co_filename, rival[1]).strip()
-    story = f"While {call} ran, another process called claim() for the same path, just before your line: {before}\n"
-    if error:
+
+class _Rival:
+    """Another process that will call *function* for *path*.  It is forked before the first call: a fork in the middle
+    would hold that one's locks."""
+
+    def __init__(self, function, path: str):
+        gate, self.gate = os.pipe()
+        self.pid = os.fork()
+        if not self.pid:
+            status = 2
+            try:
+                os.close(self.gate)
+                status = int(bool(os.read(gate, 1)) and function(path, "rival") is True)
+            finally:
+                os._exit(status)
+        os.close(gate)
+
+    def go(self) -> None:
+        """Let it call the function, and wait until it has ended, or sleeps: then it may wait for a lock."""
+        os.write(self.gate, b"!")
+        pidfd, asleep = os.pidfd_open(self.pid), 0
+        while asleep < 3 and not select.select([pidfd], [], [], 0.05)[0]:
+            asleep = asleep + 1 if host.Process(self.pid).state == "S" else 0
+        os.close(pidfd)
+
+    def result(self) -> bool | None:
+        """What it got; None if its call raised an error."""
+        os.close(self.gate)
+        return {0: False, 1: True}.get(os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]))
+
+
+def _judge_race(path: str, line: str, mine, error: OSError | None, theirs: bool | None) -> None:
+    """Raises :class:`Feedback` unless exactly one got True, and is in the link. *theirs*: None if it raised."""
+    story = (
+        f"While claim({path!r}, 'first') ran, another process called claim() for the same path, just before your line: "
+        f"{line}\n"
+    )
+    if error or theirs is None:
+        who = f"yours raised {type(error).__name__}: {error}" if error else "that one's call raised an error"
         raise Feedback(
-            f"{story}Then yours raised {type(error).__name__}: {error}. Between a look and a deed there is a gap: let "
-            "the deed itself tell, and catch FileExistsError."
+            f"{story}Then {who}. Between a look and a deed there is a gap: let the deed itself tell, and catch "
+            "FileExistsError."
         )
-    if mine and rival[0]:
+    if mine and theirs:
         raise Feedback(
             f"{story}Both got True: two containers have one name. Between a look and a deed there is a gap; the call "
             "that makes the link must be the one that looks."
         )
-    winner = "first" if mine else "rival" if rival[0] else None
     held = os.readlink(path) if os.path.islink(path) else None
-    if held != winner or winner is None:
+    if held != ("first" if mine else "rival" if theirs else None) or held is None:
         raise Feedback(
-            f"{story}It got {rival[0]}, yours {mine}, and the link contains {held!r}. Expected: one True, and that one's "
+            f"{story}It got {theirs}, yours {mine}, and the link contains {held!r}. Expected: one True, and that one's "
             "id in the link."
         )
-    return True
 
 
 Exercise(
@@ -638,6 +685,16 @@ Exercise(
                     return False
                 finally:
                     os.unlink(own)
+        """,
+        "with a lock": """
+            def claim(path, id):
+                import fcntl
+                with open(os.path.dirname(path) + "/lock", "a") as lock:
+                    fcntl.flock(lock, fcntl.LOCK_EX)
+                    if os.path.lexists(path):
+                        return False
+                    os.symlink(id, path)
+                    return True
         """,
         "looks, and tries all the same": """
             def claim(path, id):
