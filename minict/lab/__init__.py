@@ -35,8 +35,8 @@ Learners work in copies of the chapters without outputs (:mod:`.copies`), and th
 ``minict.lab.attacks`` (the known ways out of a container, compiled), ``minict.lab.mutants`` (programs with one fault),
 ``minict.lab.machines`` (a world, a host and a box, made of network namespaces), ``minict.lab.packets`` (the way of a
 packet through a host's hooks), ``minict.lab.ordinary`` (an ordinary user), ``minict.lab.rulers`` (a map of ids, and
-files on both sides of it), ``minict.lab.survival`` (what outlives a container), ``minict.lab.builds`` (builds that
-tell which steps were executed).
+files on both sides of it), ``minict.lab.fleet`` (the lives of many containers, and a race for one name),
+``minict.lab.survival`` (what outlives a container), ``minict.lab.builds`` (builds that tell which steps were executed).
 
 How a chapter is written
 ========================

@@ -13,6 +13,7 @@
 :func:`two_networks`            chapter 09: one kernel that has everything of a network twice
 :func:`whose_powers`            chapter 11: each namespace belongs to a user namespace, and what root may do ends there
 :func:`walls`                   chapter 12: what a system call of a container has to pass
+:func:`watchman`                chapter 14: a container, its monitor, and the command that has ended
 :func:`two_doors`               chapter 15: two paths to one directory, and names that lead to inodes
 :func:`step_of_a_build`         chapter 17: a line of a Dockerfile turns an image into the next one, and its key
 ==============================  ==================================================================
@@ -380,6 +381,41 @@ def walls() -> Picture:
         "a call of a program in a container passes the seccomp filter, the check of capabilities, the mounts and the "
         "device rules, each of which may refuse it; at an exec the bounding set and no_new_privs see that no right "
         "comes back"
+    )
+
+
+def watchman() -> Picture:
+    """A container and its monitor, which has four duties; the command that started both has ended."""
+    sheet = _Sheet(920, 286)
+    sheet.box(24, 24, 190, 76, FAINT, MUTED, 10, 1.6, "--")
+    sheet.text(119, 48, "the command", 12, MUTED, "bold", "center")
+    sheet.text(119, 68, "that started it", 11, MUTED, align="center")
+    sheet.text(119, 86, "ended long ago", 11, MUTED, align="center")
+    sheet.line([(216, 62), (330, 62)], LINE, 1.6, ":")
+    sheet.text(273, 62, "×", 16, MUTED, "bold", "center")
+    sheet.box(332, 24, 240, 238, "#fff7ed", LIT, 12, 2)
+    sheet.text(452, 50, "the monitor", 14, LIT_EDGE, "bold", "center")
+    duties = (
+        "parent: waits for the end",
+        "reader: empties the pipes",
+        "clerk: keeps the exit status",
+        "keeper: starts it again",
+    )
+    for number, text in enumerate(duties):
+        _block(sheet, 350, 74 + 46 * number, 204, 36, text, "", CARD, LIT)
+    _block(sheet, 690, 74, 206, 82, "the container", "its first process", BUILT, BUILT_EDGE)
+    sheet.arrow(574, 92, 688, 92, LIT_EDGE)
+    sheet.arrow(688, 138, 574, 138, _BLUE)
+    sheet.text(631, 80, "fork, signals", 11, LIT_EDGE, align="center")
+    sheet.text(631, 152, "output", 11, _BLUE, align="center")
+    for y, name, detail in ((116, "log", "what it printed"), (163, "life.json", "when and how it ended")):
+        _block(sheet, 24, y, 190, 43, name, detail, CARD, _GREEN)
+        sheet.arrow(330, y + 21, 216, y + 21, _GREEN)
+    sheet.text(690, 200, "A month later, ps, logs and wait", 11.5, MUTED)
+    sheet.text(690, 218, "read what the monitor has kept.", 11.5, MUTED)
+    return sheet.picture(
+        "the command that started a container has ended; its monitor is the parent, reads the output into a log, keeps "
+        "the exit status, and starts it again"
     )
 
 
