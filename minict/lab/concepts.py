@@ -12,6 +12,7 @@
 :func:`from_name_to_files`      chapter 07: what is asked of a registry, and what comes back
 :func:`two_networks`            chapter 09: one kernel that has everything of a network twice
 :func:`walls`                   chapter 12: what a system call of a container has to pass
+:func:`pseudo_terminal`         chapter 13: the two ends of a terminal, and what the kernel does between them
 :func:`two_doors`               chapter 15: two paths to one directory, and names that lead to inodes
 ==============================  ==================================================================
 """
@@ -353,6 +354,46 @@ def walls() -> Picture:
         "a call of a program in a container passes the seccomp filter, the check of capabilities, the mounts and the "
         "device rules, each of which may refuse it; at an exec the bounding set and no_new_privs see that no right "
         "comes back"
+    )
+
+
+def pseudo_terminal() -> Picture:
+    """Master and slave of a pseudo terminal, and the line discipline between them."""
+    sheet = _Sheet(920, 236)
+    for x, name, detail, end, where in (
+        (
+            24,
+            "whoever plays the person",
+            "a terminal window, sshd, docker",
+            "master",
+            "types here, and reads the screen",
+        ),
+        (676, "the program", "a shell, vi, a database client", "slave", "descriptors 0, 1 and 2"),
+    ):
+        _block(sheet, x, 40, 220, 56, name, detail, BUILT, BUILT_EDGE)
+        sheet.text(x + 110, 124, end, 13, LIT_EDGE, "bold", "center", mono=True)
+        sheet.text(x + 110, 144, where, 11.5, MUTED, align="center")
+    sheet.box(316, 20, 288, 196, _KERNEL, radius=12)
+    sheet.text(460, 44, "the kernel: line discipline", 12.5, "#f8fafc", "bold", "center")
+    for y, word, detail in (
+        (76, "echo", "what is typed comes back"),
+        (110, "lines", "kept until Enter; Backspace works"),
+        (144, "signals", "Ctrl-C, Ctrl-Z, a new size"),
+        (178, "ends of lines", "\\n goes out as \\r\\n"),
+    ):
+        sheet.text(334, y, word, 12, "#fdba74", "bold")
+        sheet.text(428, y, detail, 11, "#cbd5e1")
+    for y, x, to_x, colour in (
+        (58, 246, 314, _BLUE),
+        (78, 314, 246, _GREEN),
+        (58, 606, 674, _BLUE),
+        (78, 674, 606, _GREEN),
+    ):
+        sheet.arrow(x, y, to_x, y, colour)
+    sheet.text(24, 206, "blue: what is typed · green: what is shown", 11.5, MUTED)
+    return sheet.picture(
+        "whoever plays the person holds the master, the program holds the slave; between them the kernel's line discipline "
+        "sends the echo back, collects lines, makes signals of some keys, and changes the ends of lines"
     )
 
 
