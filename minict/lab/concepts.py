@@ -363,7 +363,7 @@ def pseudo_terminal() -> Picture:
     for x, name, detail, end, where in (
         (
             24,
-            "whoever plays the person",
+            "the person, or a stand-in",
             "a terminal window, sshd, docker",
             "master",
             "types here, and reads the screen",
@@ -392,8 +392,8 @@ def pseudo_terminal() -> Picture:
         sheet.arrow(x, y, to_x, y, colour)
     sheet.text(24, 206, "blue: what is typed · green: what is shown", 11.5, MUTED)
     return sheet.picture(
-        "whoever plays the person holds the master, the program holds the slave; between them the kernel's line discipline "
-        "sends the echo back, collects lines, makes signals of some keys, and changes the ends of lines"
+        "the person's side holds the master, the program holds the slave; between them the kernel's line "
+        "discipline sends the echo back, collects lines, makes signals of some keys, and changes the ends of lines"
     )
 
 

@@ -272,7 +272,7 @@ def _why_not_attached(error: OSError) -> str:
             "left to do."
         )
     if error.errno == errno.ENOTTY:
-        return "The request was sent to a descriptor that is no terminal. Use slave, at least for the first step."
+        return "The request was sent to a descriptor that is not a terminal. Use slave, at least for the first step."
     if error.errno == errno.EBADF:
         return "It used a descriptor that was closed already: is slave still open, and was it 0, 1 or 2?"
     return "Which of the steps was it?"
@@ -399,7 +399,7 @@ Exercise(
                 if slave > 2:
                     os.close(slave)
         """,
-            "is no terminal",
+            "is not a terminal",
         ),
         "becomes the program": (
             """

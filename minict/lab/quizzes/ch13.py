@@ -18,7 +18,7 @@ Quiz(
         ),
         wrong(
             "Nothing: the keyboard tells the kernel, and the kernel tells the program",
-            "In a terminal window, or through ssh, there is no keyboard of this machine at all. Bytes are all there is.",
+            "In a terminal window, or through ssh, this machine has no keyboard at all. Bytes are all there is.",
         ),
     ),
     Question(
@@ -67,8 +67,8 @@ Quiz(
         ),
     ),
     Question(
-        "A program's log is empty, although it has printed for an hour; with `-t` everything appears at once. What helps "
-        "without `-t`?",
+        "A program's log is empty, although it has printed for an hour; with `-t` everything appears at once. What "
+        "helps without `-t`?",
         right(
             "Let it flush: `PYTHONUNBUFFERED=1`, `flush=True`, `stdbuf -oL`",
             "Yes: into a pipe the program's library collects some thousand bytes before it writes.",

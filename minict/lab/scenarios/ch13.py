@@ -70,7 +70,7 @@ def _word_on(screen: str) -> str:
 
 
 def closed(room: Sentry) -> str:
-    """The same, as a user to whom the terminal does not belong."""
+    """The same, as a user who does not own the terminal."""
     mended = Sentry(prepared_file("13", "none"), user="1001")
     try:
         mended.sh("stty echo < /dev/console")
@@ -87,9 +87,9 @@ def remove(room: Sentry) -> None:
 Flag(
     "13",
     "You are user 1000 in a container, room.sh('…') runs a line of shell there, and says what it has said. At the "
-    "terminal of this container, /dev/console, another program of the same user asks for a password, and has switched "
-    "off the echo. room.relief(): a sentry comes, types the word, and you get what the screen has shown. Make the screen "
-    "show the word. Whose setting is the echo: the program's, or the terminal's?",
+    "terminal of this container, /dev/console, another program of the same user asks for a password, and has "
+    "switched off the echo. room.relief(): a sentry comes, types the word, and you get what the screen has shown. Make "
+    "the screen show the word. Whose setting is the echo: the program's, or the terminal's?",
     place=place,
     solution=solution,
     closed=closed,
@@ -163,8 +163,8 @@ def check(kiosk) -> None:
     if not _catches(kiosk.box.pid, signal.SIGTERM):
         name = " ".join(kiosk.command[:2])
         raise Feedback(
-            f"Number 1 of the container, {name} …, has no handler for SIGTERM, so it would not hear it: stop would wait "
-            "until the time is over, and kill the server in the middle of its work."
+            f"Number 1 of the container, {name} …, has no handler for SIGTERM, so it would not hear it: stop would "
+            "wait until the time is over, and kill the server in the middle of its work."
         )
     book = f"{kiosk.directory}/book"
     if os.path.exists(book):
@@ -174,8 +174,8 @@ def check(kiosk) -> None:
     kiosk.open(kiosk.command, **kiosk.options)  # and on it goes
     if not is_closed:
         raise Feedback(
-            f"It stopped at once, with status {status}. But the server has not heard of it, and its book was not closed: "
-            "who has got the signal, and who has not?"
+            f"It stopped at once, with status {status}. But the server has not heard of it, and its book was not "
+            "closed: who has got the signal, and who has not?"
         )
 
 
@@ -208,9 +208,9 @@ Scenario(
     start=Kiosk,
     check=check,
     clues=[
-        "print(stubborn.ps()): who is number 1, and who is the server? To whom does stop send its signal?",
-        "Number 1 is a shell that waits for the server. It has no handler, and hands nothing on. An init hands a signal "
-        "on to its child, and that would be the same shell.",
+        "print(stubborn.ps()): who is number 1, and who is the server? Which one gets the signal of stop?",
+        "Number 1 is a shell that waits for the server. It has no handler, and hands nothing on. An init hands a "
+        "signal on to its child, and that would be the same shell.",
         'The server has a handler: let it be number 1 itself, stubborn.open(["sh", "/kiosk/server"]), or let the shell '
         "become it (exec).",
     ],
