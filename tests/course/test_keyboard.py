@@ -18,11 +18,11 @@ def test_the_way_of_each_key(tiny):
     keyboard.keystrokes("\x03")  # the first container leaves its helpers
     before = sorted(os.listdir("/proc/self/fd"))
     way = keyboard.keystrokes("ls\r\x03never")
+    assert sorted(os.listdir("/proc/self/fd")) == before
     assert [each.name for each in way.pressed] == ["l", "s", "Enter", "Ctrl-C"], "the program has ended by then"
     assert [each.bytes["program"] for each in way.pressed] == [b"", b"", b"ls\n", None]
     assert [each.bytes["screen"] for each in way.pressed] == [b"l", b"s", b"\r\nls\r\n", b"^C"]
     assert way.picture(0).sentence == "no key was pressed yet" and "Enter" not in way.picture(2).sentence
-    assert sorted(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_line_is_edited_before_the_program_sees_it(tiny):
