@@ -377,7 +377,7 @@ def pseudo_terminal() -> Picture:
     sheet.text(460, 44, "the kernel: line discipline", 12.5, "#f8fafc", "bold", "center")
     for y, word, detail in (
         (76, "echo", "what is typed comes back"),
-        (110, "lines", "kept until Enter; Backspace works"),
+        (110, "lines", "collected until Enter"),
         (144, "signals", "Ctrl-C, Ctrl-Z, a new size"),
         (178, "ends of lines", "\\n goes out as \\r\\n"),
     ):

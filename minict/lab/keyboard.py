@@ -26,7 +26,7 @@ import minict
 from minict.runtime import terminal
 
 from . import host
-from .figures import BUILT, BUILT_EDGE, CARD, FAINT, HUES, INK, LINE, LIT, LIT_EDGE, MUTED, Picture, _Sheet
+from .figures import BUILT, BUILT_EDGE, CARD, FAINT, HOST, HUES, INK, LINE, LIT, LIT_EDGE, MUTED, Picture, _Sheet
 
 _LIMIT = 30.0  # seconds for anything that should be there at once, on a very busy machine
 # what a shell says to the terminal and not to the person: where is the cursor, in which colour, how wide
@@ -221,12 +221,10 @@ class Keystrokes:
         places = (110, 262, 580, 428, 746)  # where the columns stand: the bytes go in, turn round, and come back
         for number, press in enumerate(self.pressed):
             y = 160 + row * number
-            if press not in shown:
-                continue
-            lit = press is last
+            lit, done = press is last, press in shown
             sheet.box(14, y, 892, row - 8, "#fff7ed" if lit else FAINT, LIT if lit else LINE, 7)
-            sheet.text(28, y + 19, press.name, 12, INK, "bold")
-            for x, station in zip(places, STATIONS):
+            sheet.text(28, y + 19, press.name, 12, INK if done else HOST, "bold")
+            for x, station in zip(places, STATIONS if done else ()):
                 self._draw_bytes(sheet, x, y + 19, press.bytes[station])
         return sheet.picture(self.in_words(count))
 
