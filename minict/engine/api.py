@@ -510,7 +510,7 @@ class Running(Container):
             return None  # stopped before
         try:
             self._container.kill(15)
-            self._container.cgroup.thaw()  # a paused process gets no signal
+            self._container.cgroup.thaw_quietly()  # a paused process gets no signal
             if not self._ends(10 if timeout is None else timeout):
                 self._container.kill(9)
         except ContainerError:
