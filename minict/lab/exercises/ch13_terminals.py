@@ -194,17 +194,21 @@ Exercise(
 # ---- tty-2 -----------------------------------------------------------------------------------------------------------
 
 
+_PLACES = (9, 3, 0, 2)  # the slave's descriptor: not one of the three, just above them, the first, the last
+
+
 def check_attach(attach):
     """A session of its own calls it: what does the kernel say of the session, and where does Ctrl-C go?"""
     os.setsid()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # comes when a session gives its terminal back
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    streams = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 60) for fd in (0, 1, 2)]
-    for place in (9, 0, 2):
+    used = [fd for fd in {0, 1, 2, *_PLACES} if os.path.exists(f"/proc/self/fd/{fd}")]
+    copies = {fd: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 60) for fd in used}
+    for place in _PLACES:
         try:
             _check_session(attach, place)
         finally:
-            for fd, copy in enumerate(streams):
+            for fd, copy in copies.items():
                 os.dup2(copy, fd)
 
 
