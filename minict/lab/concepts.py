@@ -13,6 +13,7 @@
 :func:`two_networks`            chapter 09: one kernel that has everything of a network twice
 :func:`whose_powers`            chapter 11: each namespace belongs to a user namespace, and what root may do ends there
 :func:`walls`                   chapter 12: what a system call of a container has to pass
+:func:`pseudo_terminal`         chapter 13: the two ends of a terminal, and what the kernel does between them
 :func:`watchman`                chapter 14: a container, its monitor, and the command that has ended
 :func:`two_doors`               chapter 15: two paths to one directory, and names that lead to inodes
 :func:`step_of_a_build`         chapter 17: a line of a Dockerfile turns an image into the next one, and its key
@@ -476,4 +477,44 @@ def step_of_a_build() -> Picture:
         "a line of a Dockerfile is executed in a container of the image so far, and its changes become one more layer; "
         "the key of the step is a digest of the key before, the line and the copied files, and by it an earlier result "
         "is found"
+    )
+
+
+def pseudo_terminal() -> Picture:
+    """Master and slave of a pseudo terminal, and the line discipline between them."""
+    sheet = _Sheet(920, 236)
+    for x, name, detail, end, where in (
+        (
+            24,
+            "the person, or a stand-in",
+            "a terminal window, sshd, docker",
+            "master",
+            "types here, and reads the screen",
+        ),
+        (676, "the program", "a shell, vi, a database client", "slave", "descriptors 0, 1 and 2"),
+    ):
+        _block(sheet, x, 40, 220, 56, name, detail, BUILT, BUILT_EDGE)
+        sheet.text(x + 110, 124, end, 13, LIT_EDGE, "bold", "center", mono=True)
+        sheet.text(x + 110, 144, where, 11.5, MUTED, align="center")
+    sheet.box(316, 20, 288, 196, _KERNEL, radius=12)
+    sheet.text(460, 44, "the kernel: line discipline", 12.5, "#f8fafc", "bold", "center")
+    for y, word, detail in (
+        (76, "echo", "what is typed comes back"),
+        (110, "lines", "collected until Enter"),
+        (144, "signals", "Ctrl-C, Ctrl-Z, a new size"),
+        (178, "ends of lines", "\\n goes out as \\r\\n"),
+    ):
+        sheet.text(334, y, word, 12, "#fdba74", "bold")
+        sheet.text(428, y, detail, 11, "#cbd5e1")
+    for y, x, to_x, colour in (
+        (58, 246, 314, _BLUE),
+        (78, 314, 246, _GREEN),
+        (58, 606, 674, _BLUE),
+        (78, 674, 606, _GREEN),
+    ):
+        sheet.arrow(x, y, to_x, y, colour)
+    sheet.text(24, 206, "blue: what is typed · green: what is shown", 11.5, MUTED)
+    return sheet.picture(
+        "the person's side holds the master, the program holds the slave; between them the kernel's line "
+        "discipline sends the echo back, collects lines, makes signals of some keys, and changes the ends of lines"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -115,6 +116,20 @@ def test_an_unknown_option_is_refused(image):
 def test_a_terminal_is_refused_with_the_way_to_get_one(image):
     with pytest.raises(minict.ContainerError, match="minict run -it"):
         run(image, "sh", tty=True)
+
+
+def test_a_container_in_the_background_may_have_a_terminal(image):
+    with run(image, "sh -c 'stty -echo; read line; tty; exit 3'", tty=True, detach=True) as box:
+        end = box.terminal
+        os.write(end, b"\n")
+        shown = b""
+        with contextlib.suppress(OSError):  # EIO: nobody has it open any more
+            while data := os.read(end, 1000):
+                shown += data
+        assert b"/dev/pts/0\r\n" in shown
+        assert box.wait() == 3 and box.terminal == -1
+    with pytest.raises(OSError):
+        os.fstat(end)
 
 
 def test_the_trace_is_a_table(image):
