@@ -1,7 +1,7 @@
 """Chapter 19's pictures: who lives when while an engine runs a container, what it hands over, how long each step takes.
 
-:func:`relay` and :func:`stopwatch` draw what they have just measured, :func:`handed_over` what is in specifications, and
-:func:`verdicts` what three runtimes say of faulty ones.
+:func:`relay` and :func:`stopwatch` draw what they have just measured, :func:`handed_over` what is in specifications,
+and :func:`verdicts` what three runtimes say of faulty ones.
 """
 
 from __future__ import annotations
@@ -194,6 +194,16 @@ def _summary(spec: dict) -> dict[str, int]:
     }
 
 
+def run_by(name: str, bundle: Bundle, podman: Podman | Absent) -> str:
+    """What the container of *bundle* prints when the runtime *name*, such as runc, runs it."""
+    with tempfile.TemporaryDirectory(prefix="minict-run-") as place:
+        words = _programs(place, podman).get(name)
+        if words is None:
+            return "is not on this machine"
+        done = subprocess.run([*words, "run", "--bundle", str(bundle), "by-hand"], capture_output=True, text=True)
+    return (done.stdout or done.stderr).strip()
+
+
 # ---- what is refused -----------------------------------------------------------------------------------------------
 
 _MISTAKES = {
@@ -245,7 +255,7 @@ def _draw_verdicts(names: list[str], table: dict[str, list[bool]]) -> Picture:
             sheet.box(x + 6, y, width - 12, 32, "#475569" if takes_it else HUES[2], "none", 6)
             word = "runs it" if takes_it else "refuses it"
             sheet.text(x + width / 2, y + 16, word, 11.5, CARD, "bold", "center")
-    return sheet.picture(f"seven faulty specifications, and which of {', '.join(names)} refuse them")
+    return sheet.picture("seven faulty specifications, and which runtimes of this machine refuse them")
 
 
 # ---- where the milliseconds go -------------------------------------------------------------------------------------
@@ -316,6 +326,6 @@ def _draw_times(times: dict[str, dict[str, float]], python: float) -> Picture:
         sheet.text(place + 22, y + 7, words, 11.5, INK)
         place += 60 + 7 * len(words)
     return sheet.picture(
-        f"how long create, start and delete take with {', '.join(times)}; of each call of minict-oci a large part is "
-        "the start of Python"
+        "how long create, start and delete take with each runtime of this machine; of each call of minict-oci a large "
+        "part is the start of Python"
     )

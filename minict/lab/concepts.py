@@ -385,7 +385,7 @@ def two_doors() -> Picture:
 
 
 def who_calls_whom() -> Picture:
-    """Three engines above one runtime: who calls whom, and who stays while the container runs."""
+    """Three engines above one runtime: which process calls which, and what stays while the container runs."""
     sheet = _Sheet(920, 330)
     rows = (
         ("docker run", ("dockerd", "containerd"), "shim"),

@@ -45,7 +45,7 @@ def _shared(path: str, size: int) -> memoryview:
 
 
 class _Finder:
-    """Changes a module right after it is loaded, so that whoever imports a function from it gets the other one."""
+    """Changes a module right after it is loaded, so that all who import a function from it get the other one."""
 
     def __init__(self, by_module: dict[str, list], counts: memoryview, directory: str) -> None:
         self.by_module, self.counts, self.directory = by_module, counts, directory

@@ -68,7 +68,7 @@ def check_smallest(smallest):
         place = _make_bundle(spec)
         jsonfile.loads(jsonfile.dumps(spec))
     except (TypeError, ValueError, AttributeError) as error:
-        raise Feedback(f"{call} returned something that is no JSON: {error}. A set, for one, is none.") from None
+        raise Feedback(f"{call} returned something that JSON does not have: {error}. A set, for one.") from None
     done = _call("run", "--bundle", place, "box", capture_output=True)
     lines = done.stdout.splitlines()
     if done.returncode and not lines:
@@ -179,7 +179,7 @@ Exercise(
         "another root": (edited(_SMALLEST, ('"path": "rootfs"', '"path": "/nowhere"')), "refuses what smallest(words)"),
         "no directory": (edited(_SMALLEST, ('"cwd": "/", ', "")), "demands an absolute path"),
         "text": (edited(_SMALLEST, ("return spec", "return json.dumps(spec)")), "returned a text"),
-        "a set": (edited(_SMALLEST, ('["PATH=/usr/bin:/bin"]', '{"PATH=/usr/bin:/bin"}')), "no JSON"),
+        "a set": (edited(_SMALLEST, ('["PATH=/usr/bin:/bin"]', '{"PATH=/usr/bin:/bin"}')), "JSON does not have"),
     },
 )
 
@@ -213,7 +213,7 @@ def check_check_version(check_version):
 def _why_ours(version: str) -> str:
     if "-" in version or "+" in version:
         return "A label behind a dash, or a plus, does not matter: every engine of Debian 12 says 1.0.2-dev."
-    return "Version 1 promises: what was right in 1.0 stays right. So each 1.x.y is ours."
+    return "Version 1 promises: what was right in 1.0 stays right. So each 1.x.y must be taken."
 
 
 def _why_others(version: object) -> str:
@@ -226,7 +226,7 @@ _CHECK_VERSION = """
     def check_version(version):
         numbers = str(version).split("-")[0].split("+")[0].split(".")
         if len(numbers) != 3 or not all(each.isdigit() for each in numbers) or numbers[0] != "1":
-            raise ContainerError(f"{version!r} is no version 1")
+            raise ContainerError(f"{version!r} is not a version 1")
 """
 
 Exercise(
@@ -296,7 +296,7 @@ Exercise(
                 if version != "1.0.0":
                     raise ContainerError("no")
         """,
-            "each 1.x.y is ours",
+            "each 1.x.y must be taken",
         ),
         "a number of two parts": (
             """

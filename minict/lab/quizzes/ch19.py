@@ -49,7 +49,7 @@ Quiz(
         "What is that pause good for?",
         right(
             "An engine can work on the finished container, such as give it a network, before the program sees it",
-            "Yes: Kubernetes connects a pod's network in that moment.",
+            "Yes: Docker connects its network to the container in that moment.",
         ),
         wrong(
             "It gives the kernel the time to make the namespaces", "They are made when clone returns: a millisecond."
@@ -97,7 +97,9 @@ Quiz(
     ),
     Question(
         "`minict-oci` takes longer than crun for the same container. Where does most of that go?",
-        wrong("Python makes system calls more slowly", "A system call takes the kernel as long, whoever asks."),
+        wrong(
+            "Python makes system calls more slowly", "A system call takes the kernel equally long for each language."
+        ),
         wrong(
             "Its root file system is built differently", "The mounts are the same: they are in the same config.json."
         ),

@@ -102,7 +102,7 @@ Scenario(
     clues=[
         'night.night() shows what happens tonight, night.oci("list") the containers. What is the state of that one?',
         "A container that has stopped still has its name, its directory of state and its control group. Which step of "
-        "the life cycle gives them back?",
+        "the life cycle releases them?",
         'night.oci("delete night-job") for last night. And which call is missing in night.calls?',
     ],
     solution=repair,
