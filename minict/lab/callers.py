@@ -237,9 +237,7 @@ def verdicts(bundle: Bundle, podman: Podman | Absent) -> Picture:
 
 def _takes(program: list[str], bundle: Bundle) -> bool:
     words = [*program, "run", "--bundle", str(bundle), "verdict"]
-    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True)
-    subprocess.run([*program, "delete", "--force", "verdict"], capture_output=True)
-    return done.returncode == 0
+    return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True).returncode == 0
 
 
 def _draw_verdicts(names: list[str], table: dict[str, list[bool]]) -> Picture:
@@ -271,9 +269,14 @@ def stopwatch(bundle: Bundle, podman: Podman | Absent) -> Picture:
 
 
 def _programs(place: str, podman: Podman | Absent) -> dict[str, list[str]]:
-    """The runtimes of this machine: name -> the words that call it, with its state in *place*."""
-    enter = podman.enter() if isinstance(podman, Podman) else []
-    paths = {name: path for name in ("runc", "crun") if (path := shutil.which(name))}
+    """The runtimes of this machine: name -> the words that call it, with its state in *place*.
+
+    Others than minict's run only beside Podman, in its namespace: crun refuses some machines with cgroup v1.
+    """
+    enter, paths = [], {}
+    if isinstance(podman, Podman):
+        enter = podman.enter()
+        paths = {name: path for name in ("runc", "crun") if (path := shutil.which(name))}
     paths["minict-oci"] = plain_program(place)
     return {name: [*enter, path, "--root", f"{place}/state-{name}"] for name, path in paths.items()}
 
