@@ -41,10 +41,10 @@ def start(state: State) -> None:
 
 
 def let_go(fifo: str) -> bool:
-    """Write a byte into the *fifo* at which a created container waits, and remove it. False when nobody waits there.
+    """Write a byte into the *fifo* at which a created container waits, and remove it. False when nobody waits.
 
-    Only a non-blocking open(2) fails without a reader (ENXIO): any other would wait for one. Raises :class:`OSError`.
-    Source: fifo(7).
+    Only a non-blocking open(2) fails without a reader, with ENXIO: any other would wait for one.
+    Raises :class:`OSError`. Source: fifo(7).
     """
     try:
         go = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -145,7 +145,7 @@ def test_the_relay_is_in_order(podman, mine):
     assert "minict-oci" in relay.draw(int(bars["create"][0]) + 1) and relay.end == bars["conmon"][1]
 
 
-def test_what_is_counted_in_a_specification(tiny):
+def test_what_is_counted_in_a_specification():
     rules = [
         {"names": ["read", "write"], "action": "SCMP_ACT_ALLOW"},
         {"names": ["bpf"], "action": "SCMP_ACT_ERRNO"},
@@ -154,7 +154,6 @@ def test_what_is_counted_in_a_specification(tiny):
     spec = {**smallest(["true"]), "linux": {"maskedPaths": ["/a"], "seccomp": {"syscalls": rules}}}
     found = callers._summary(spec)
     assert (found["system calls allowed"], found["masked paths"], found["mounts"], found["namespaces"]) == (2, 1, 1, 0)
-    assert callers._summary(callers.spec_of_minict("true"))["namespaces"] >= 5
 
 
 def test_the_verdicts_and_the_stopwatch(bundle, monkeypatch):
