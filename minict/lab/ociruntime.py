@@ -292,6 +292,17 @@ def _globals_of(code: types.CodeType) -> set[str]:
 
 # ---- bundles -----------------------------------------------------------------------------------------------------
 
+_bundle: Bundle | None = None  # this notebook's
+
+
+def my_bundle(spec: dict) -> Bundle:
+    """This notebook's bundle, with this *spec* as its config.json."""
+    global _bundle
+    if _bundle is None or not os.path.isdir(str(_bundle)):
+        _bundle = Bundle(spec)
+    _bundle.write(spec)
+    return _bundle
+
 
 class Bundle:
     """A directory with a config.json, the *spec*, and a root file system, a copy of the image's *image*."""
