@@ -34,7 +34,8 @@ Learners work in copies of the chapters without outputs (:mod:`.copies`), and th
 (:mod:`.record`).  Some chapters import more: ``minict.lab.registry`` (a real registry on loopback),
 ``minict.lab.attacks`` (the known ways out of a container, compiled), ``minict.lab.mutants`` (programs with one fault),
 ``minict.lab.machines`` (a world, a host and a box, made of network namespaces), ``minict.lab.packets`` (the way of a
-packet through a host's hooks), ``minict.lab.survival`` (what outlives a container).
+packet through a host's hooks), ``minict.lab.survival`` (what outlives a container), ``minict.lab.ociruntime``
+and ``minict.lab.podman`` (an OCI runtime with the learner's functions, and an engine for it).
 
 How a chapter is written
 ========================

@@ -77,13 +77,13 @@ Quiz(
     Question(
         "A config.json says `ociVersion` 1.3.0. May a runtime that was written for 1.0.2 take it?",
         right(
-            "Yes, as long as it knows what the file uses",
-            "Yes: within version 1, nothing that was right becomes wrong. New fields are the question.",
+            "Yes. It ignores what it does not know",
+            "Yes, that is the rule. So a new field may have no effect: look at the kernel whether a limit is there.",
         ),
         wrong("No: the numbers differ", "Then each new engine would need a new runtime on the same day."),
         wrong(
-            "Yes, and it may ignore whatever it does not know",
-            "A runtime that silently ignores a limit leaves you with a container without it.",
+            "Yes, and it refuses each field that it does not know",
+            "The standard forbids that: unknown fields are ignored, so that newer files work with older runtimes.",
         ),
     ),
     Question(
