@@ -308,7 +308,8 @@ class Bundle:
     """A directory with a config.json, the *spec*, and a root file system, a copy of the image's *image*."""
 
     def __init__(self, spec: dict, image: str = "tiny"):
-        self.path = tempfile.mkdtemp(prefix="minict-bundle-")
+        # not in /tmp, which often is mounted nodev: runc makes the container's /dev/null in this very root
+        self.path = tempfile.mkdtemp(prefix="minict-bundle-", dir="/var/tmp")
         atexit.register(self.remove)
         shutil.copytree(Image.find(image).layers[0], f"{self.path}/rootfs", symlinks=True)
         self.write(spec)
