@@ -16,6 +16,9 @@ import subprocess
 import tempfile
 import time
 
+from minict.runtime.errors import ContainerError
+from minict.runtime.state import begin_time
+
 from .figures import BUILT_EDGE, CARD, FAINT, HOST, HUES, INK, LIT, LIT_EDGE, MUTED, Picture, _Sheet
 from .ociruntime import Bundle, MyRuntime, plain_program
 from .podman import Absent, Podman
@@ -35,28 +38,32 @@ def relay(podman: Podman | Absent, runtime: MyRuntime) -> Relay:
         return Relay([])
     runtime.forget_calls()
     begin = time.monotonic_ns()
-    podman(f"--runtime {runtime} run --detach --name relay tiny sleep {_NAP}")
+    done = podman(f"--runtime {runtime} run --detach --name relay tiny sleep {_NAP}")
     gone = time.monotonic_ns()
+    if done.status:
+        raise ContainerError(done.output.strip())
+    bars = [("podman", "podman run --detach", begin, gone)]
     try:
-        monitor = podman.monitor("relay")
-        conmon_began = _began(monitor) if monitor else begin
-        ended = _end_of(int(podman("container inspect --format {{.State.Pid}} relay").output or 0))
-        conmon_ended = _end_of(monitor or 0)
+        create, start = runtime.calls[:2]
+        conmon_began = _began(create.caller_pid) or create.began
+        bars += [("your program", "waits", create.ended, start.ended)]
+        bars += [("your program", "sleep", start.ended, _end_of(create.pid))]
+        bars += [("conmon", "conmon", conmon_began, _end_of(create.caller_pid))]
     finally:
         podman("rm --force --time 0 relay")
-    calls = {call.command: call for call in runtime.calls}
-    bars = [("podman", "podman run --detach", begin, gone), ("conmon", "conmon", conmon_began, conmon_ended)]
-    bars += [("minict-oci", name, calls[name].began, calls[name].ended) for name in _STEPS if name in calls]
-    if "create" in calls and "start" in calls:
-        bars.append(("your program", "waits", calls["create"].ended, calls["start"].ended))
-        bars.append(("your program", "sleep", calls["start"].ended, ended))
+    first = {call.command: call for call in reversed(runtime.calls)}
+    bars += [("minict-oci", name, first[name].began, first[name].ended) for name in _STEPS if name in first]
     return Relay([(lane, name, (start - begin) / 1e6, (end - begin) / 1e6) for lane, name, start, end in bars])
 
 
 def _began(pid: int) -> int:
-    """When the process *pid* began, on the monotonic clock, in nanoseconds. Source: proc_pid_stat(5), starttime."""
-    with open(f"/proc/{pid}/stat") as file:
-        ticks = int(file.read().rpartition(")")[2].split()[19])
+    """When the process *pid* began, on the monotonic clock, in nanoseconds; 0 when it has ended.
+
+    Source: proc_pid_stat(5), starttime.
+    """
+    ticks = int(begin_time(pid) or 0)
+    if not ticks:
+        return 0
     asleep = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
     return ticks * 10**9 // os.sysconf("SC_CLK_TCK") - asleep
 
@@ -65,7 +72,7 @@ def _end_of(pid: int) -> int:
     """Wait for the end of the process *pid*; when that was. Source: pidfd_open(2)."""
     try:
         handle = os.pidfd_open(pid)
-    except (ProcessLookupError, OSError):
+    except OSError:
         return time.monotonic_ns()  # it has ended
     select.select([handle], [], [])
     os.close(handle)

@@ -72,12 +72,14 @@ def my_runtime() -> MyRuntime:
 
 
 class Call:
-    """One call of the command line: its *words*, the *caller*'s name, its exit *status*, when it *began* and *ended* in
-    nanoseconds of the monotonic clock, and for ``create`` the *spec* in the bundle."""
+    """One call of the command line: its *words*, the *caller*'s name and *caller_pid*, its exit *status*, when it
+    *began* and *ended* in nanoseconds of the monotonic clock, and for ``create`` the *spec* in the bundle and the *pid*
+    of the new process, or 0."""
 
     def __init__(self, entry: dict):
         self.words, self.caller, self.status = entry["words"], entry["caller"], entry["status"]
         self.began, self.ended, self.spec = entry["began"], entry["ended"], entry["spec"]
+        self.caller_pid, self.pid = entry["caller_pid"], entry["pid"]
 
     @property
     def command(self) -> str:

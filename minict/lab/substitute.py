@@ -96,13 +96,14 @@ def counted(function, counts: memoryview, number: int):
 def _note_the_end(directory: str, began: int) -> None:
     """Write a line into ``calls`` when this process ends: :func:`minict.oci.main.main` does that by os._exit."""
     mine, end, words = os.getpid(), os._exit, sys.argv[1:]
-    caller = _name(os.getppid())
+    calls = {"words": words, "caller": _name(os.getppid()), "caller_pid": os.getppid(), "began": began}
 
     def note_and_exit(status: int) -> None:
         if os.getpid() == mine:
-            entry = {"words": words, "status": status, "caller": caller, "began": began, "ended": monotonic_ns()}
+            made = {"pid": _made(words), "spec": _specification(words)}
+            entry = {**calls, **made, "status": status, "ended": monotonic_ns()}
             with open(f"{directory}/calls", "a") as file:
-                file.write(jsonfile.dumps({**entry, "spec": _specification(words)}, compact=True) + "\n")
+                file.write(jsonfile.dumps(entry, compact=True) + "\n")
         end(status)
 
     os._exit = note_and_exit
@@ -110,13 +111,25 @@ def _note_the_end(directory: str, began: int) -> None:
 
 def _specification(words: list[str]):
     """The config.json that was handed over, for create and run."""
-    for option, value in zip(words, words[1:]):  # noqa: RUF007  itertools is one more import
-        if option in ("--bundle", "-b"):
-            try:
-                return jsonfile.read(f"{value}/config.json")
-            except (OSError, ValueError):
-                return None
-    return None
+    try:
+        return jsonfile.read(f"{_value(words, '--bundle', '-b')}/config.json")
+    except (OSError, ValueError):
+        return None
+
+
+def _made(words: list[str]) -> int:
+    """The number of the new process, as ``--pid-file`` has it; 0 without one."""
+    try:
+        with open(_value(words, "--pid-file")) as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return 0
+
+
+def _value(words: list[str], *options: str) -> str:
+    """The word behind one of these *options*; empty without them."""
+    places = [words.index(option) + 1 for option in options if option in words[:-1]]
+    return words[places[0]] if places else ""
 
 
 def _name(pid: int) -> str:
