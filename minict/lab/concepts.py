@@ -17,6 +17,7 @@
 :func:`watchman`                chapter 14: a container, its monitor, and the command that has ended
 :func:`two_doors`               chapter 15: two paths to one directory, and names that lead to inodes
 :func:`step_of_a_build`         chapter 17: a line of a Dockerfile turns an image into the next one, and its key
+:func:`who_calls_whom`          chapter 19: from Docker, Podman and Kubernetes down to one runtime
 ==============================  ==================================================================
 """
 
@@ -517,4 +518,44 @@ def pseudo_terminal() -> Picture:
     return sheet.picture(
         "the person's side holds the master, the program holds the slave; between them the kernel's line "
         "discipline sends the echo back, collects lines, makes signals of some keys, and changes the ends of lines"
+    )
+
+
+def who_calls_whom() -> Picture:
+    """Three engines above one runtime: which process calls which, and what stays while the container runs."""
+    sheet = _Sheet(920, 330)
+    rows = (
+        ("docker run", ("dockerd", "containerd"), "shim"),
+        ("podman run", (), "conmon"),
+        ("Kubernetes: kubelet", ("containerd",), "shim"),
+    )
+    for number, (asks, servers, stays) in enumerate(rows):
+        y = 52 + 70 * number
+        _block(sheet, 24, y, 172, 44, asks, "", CARD, HOST)
+        x = 196
+        for name in servers:
+            sheet.arrow(x, y + 22, x + 24, y + 22, MUTED)
+            _block(sheet, x + 26, y, 110, 44, name, "", BUILT, BUILT_EDGE)
+            x += 136
+        sheet.arrow(x, y + 22, 476, y + 22, MUTED)
+        _block(sheet, 478, y, 100, 44, stays, "", BUILT, BUILT_EDGE)
+        sheet.line([(578, y + 22), (606, y + 22)], LIT_EDGE, 1.4)
+    sheet.line([(606, 74), (606, 214)], LIT_EDGE, 1.4)
+    sheet.arrow(606, 144, 634, 144, LIT_EDGE)
+    sheet.box(636, 108, 124, 72, "#fff7ed", LIT, 7, 1.8, "--")
+    sheet.text(698, 132, "runtime", 12, LIT_EDGE, "bold", "center")
+    sheet.text(698, 154, "runc, crun, yours", 11, MUTED, align="center")
+    sheet.arrow(762, 144, 788, 144, LIT_EDGE)
+    _block(sheet, 790, 108, 112, 72, "your program", "", BUILT, BUILT_EDGE)
+    for x, width, words in ((24, 172, "asks"), (222, 246, "daemons"), (478, 100, "stays with it")):
+        sheet.text(x + width / 2, 32, words, 11.5, MUTED, align="center")
+    sheet.text(698, 94, "ends at once", 11.5, LIT_EDGE, align="center")
+    sheet.box(24, 268, 16, 16, BUILT, BUILT_EDGE, 4)
+    sheet.text(48, 276, "lives while the container runs", 11.5, INK)
+    sheet.box(290, 268, 16, 16, "#fff7ed", LIT, 4, 1.4, "--")
+    sheet.text(314, 276, "has ended by then", 11.5, INK)
+    sheet.text(478, 276, "the orange line: a bundle, and words such as create and start", 11.5, LIT_EDGE)
+    return sheet.picture(
+        "Docker, Podman and Kubernetes all come to a small process that stays with the container, and that calls the "
+        "runtime, which ends at once, while your program runs on"
     )
