@@ -79,7 +79,7 @@ def make(name: str, reason: str = "") -> None:
 
 
 def packages() -> list[str]:
-    """The paths of the archives of :data:`PACKAGES`, with all that they need, in ~/.cache/minict; apt fetches them once.
+    """The paths of the archives of :data:`PACKAGES`, with all that they need: apt fetches them once.
 
     Raises :class:`OSError` without apt, :class:`subprocess.CalledProcessError` when it cannot fetch them.
     """
@@ -131,7 +131,9 @@ def where_from():
         image = Image.find(name)
         origin = (image.config.get("Labels") or {}).get(_MADE)
         words = name, f"{image.size / 1e6:.0f} MB", f"made of {origin}" if origin else "pulled from a registry"
-        rows.append("<tr>" + "".join(f"<td style='text-align:left'>{html.escape(each)}</td>" for each in words) + "</tr>")
+        rows.append(
+            "<tr>" + "".join(f"<td style='text-align:left'>{html.escape(each)}</td>" for each in words) + "</tr>"
+        )
         lines.append("{:<22}{:>8}  {}".format(*words))
     return Page(f"<table>{''.join(rows)}</table>", "\n".join(lines), "Two images, and where this machine has each from")
 

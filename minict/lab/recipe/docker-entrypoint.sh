@@ -2,6 +2,7 @@
 # What the entry point of Docker's image mariadb does, in short: on an empty volume it makes a database, with the help of
 # a temporary server that nobody on the network can reach. Then this shell is replaced by the server itself.
 #   MARIADB_DATABASE, MARIADB_USER, MARIADB_PASSWORD   a database, and who may use it
+#   /docker-entrypoint-initdb.d/*.sql                  what else to do at the first start
 #   MARIADB_ROOT_PASSWORD, or MARIADB_ALLOW_EMPTY_ROOT_PASSWORD=1
 set -e
 
@@ -27,8 +28,11 @@ if [ ! -d /var/lib/mysql/mysql ]; then
             echo "CREATE USER '$MARIADB_USER'@'%' IDENTIFIED BY '$MARIADB_PASSWORD';"
             [ -z "$MARIADB_DATABASE" ] || echo "GRANT ALL ON \`$MARIADB_DATABASE\`.* TO '$MARIADB_USER'@'%';"
         fi
-        [ -z "$MARIADB_ROOT_PASSWORD" ] || echo "ALTER USER root@localhost IDENTIFIED BY '$MARIADB_ROOT_PASSWORD';"
     } | mariadb
+    for file in /docker-entrypoint-initdb.d/*.sql; do
+        [ ! -e "$file" ] || mariadb ${MARIADB_DATABASE:+"$MARIADB_DATABASE"} < "$file"
+    done
+    [ -z "$MARIADB_ROOT_PASSWORD" ] || mariadb -e "ALTER USER root@localhost IDENTIFIED BY '$MARIADB_ROOT_PASSWORD'"
     echo "[Entrypoint]: Stopping temporary server"
     kill $!
     wait $!
