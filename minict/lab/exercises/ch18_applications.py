@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
 import socket
 import threading
 import time
 
+import minict
 from minict.engine.lifecycle import healthcheck
 
 from .. import readiness
 from ..answers import edited
+from ..applications import application_images
+from ..challenge import Challenge
 from ..exercise import Exercise
 from ..feedback import Feedback
+from ..shop import listening
 
 _HERE = "127.0.0.1"
 _IMPORTS = """
@@ -548,5 +554,164 @@ Exercise(
             edited(_UNTIL, ("        while not", "        time.sleep(pause)\n        while not")),
             "Ask first",
         ),
+    },
+)
+
+
+# ---- the challenge -------------------------------------------------------------------------------------------------
+
+_VISITOR, _PATH = "127.0.0.9", "/menu?day=friday"
+
+
+class _App:
+    """The app behind nginx: it notes what it gets."""
+
+    def __init__(self):
+        self.requests: list[str] = []
+        self.listener = _Listener(self._answer)
+        self.address = f"{_HERE}:{self.listener.port}"
+
+    def _answer(self, listener, connection):
+        with connection:
+            request = b""
+            while b"\r\n\r\n" not in request and (chunk := connection.recv(4096)):
+                request += chunk
+            self.requests.append(request.decode(errors="replace"))
+            connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\npie!\n")
+
+
+def _ask(address: str, path: str) -> tuple[int, str]:
+    """The status and the body that a visitor at 127.0.0.9 gets."""
+    with socket.create_connection((address, 80), timeout=10, source_address=(_VISITOR, 0)) as connection:
+        connection.sendall(f"GET {path} HTTP/1.0\r\nHost: cafe.example\r\n\r\n".encode())
+        with connection.makefile("rb") as answer:
+            head, _, body = answer.read().decode(errors="replace").partition("\r\n\r\n")
+    return int(head.split()[1]), body
+
+
+def check_proxy(proxy):
+    """nginx, with what the learner wrote, and an app behind it that notes what it gets."""
+    app = _App()
+    text = proxy(app.address)
+    if not isinstance(text, str):
+        raise Feedback(f"proxy({app.address!r}) returned {text!r}. Expected: the configuration, as a text.")
+    os.mkdir("conf.d")
+    with open("conf.d/default.conf", "w") as file:
+        file.write(text)
+    os.chmod(".", 0o755)
+    nginx, _ = application_images()
+    volume = [f"{os.getcwd()}/conf.d:/etc/nginx/conf.d:ro"]
+    with minict.run(nginx, detach=True, network="host", volume=volume) as web:
+        _wait_for_workers(web)
+        ports = [port for _, port in listening(web.pid) if port != app.listener.port]
+        if 80 not in ports:
+            where = f"at port {ports[0]}" if ports else "nowhere"
+            raise Feedback(f"nginx runs and listens {where}. Expected: port 80, with listen 80;")
+        status, body = _ask(_HERE, _PATH)
+    _judge(app, status, body)
+
+
+def _wait_for_workers(web) -> None:
+    """Wait until nginx has read its configuration: it listens first, and then makes its workers.  Raises
+    :class:`Feedback` with its own words when it ends."""
+    while web.status == "running":
+        with contextlib.suppress(OSError), open(f"/proc/{web.pid}/comm") as comm:
+            with open(f"/proc/{web.pid}/task/{web.pid}/children") as children:
+                if comm.read() == "nginx\n" and children.read():
+                    return
+        time.sleep(0.02)
+    said = [line.partition("[emerg] ")[2] for line in web.logs().splitlines() if "[emerg]" in line]
+    raise Feedback(f"nginx does not start with your configuration: {(said or [web.logs()])[0]}")
+
+
+def _judge(app: _App, status: int, body: str) -> None:
+    call = f"A visitor asked nginx for {_PATH}"
+    if not app.requests:
+        raise Feedback(
+            f"{call} and got {status}, and the app at {app.address} was asked nothing. proxy_pass http://…; passes on."
+        )
+    first = app.requests[0].splitlines()[0].split()
+    if first[1] != _PATH:
+        raise Feedback(
+            f"{call}, and the app was asked for {first[1]}. A path behind the address in proxy_pass, even a single /, "
+            "takes the place of what location matched: name the address alone."
+        )
+    if (status, body) != (200, "pie!\n"):
+        raise Feedback(f"{call} and got {status} {body!r}. The app had answered 200 with 'pie!'.")
+    seen = [
+        line.partition(":")[2].strip() for line in app.requests[0].splitlines() if line.lower().startswith("x-real-ip:")
+    ]
+    if seen != [_VISITOR]:
+        what = f"X-Real-IP: {seen[0]}" if seen else "no header X-Real-IP"
+        raise Feedback(
+            f"{call}, from {_VISITOR}, and the app got {what}. To the app every visitor is nginx: tell it the visitor's "
+            "address, which nginx has in $remote_addr."
+        )
+
+
+_PROXY = """
+    def proxy(app):
+        return f'''
+            server {{
+                listen 80;
+                location / {{
+                    proxy_pass http://{app};
+                    proxy_set_header X-Real-IP $remote_addr;
+                }}
+            }}
+        '''
+"""
+
+Challenge(
+    "proxy",
+    "A server in front of a server, from an empty cell",
+    name="proxy",
+    minutes=10,
+    difficulty=2,
+    check=check_proxy,
+    seconds=90,
+    hints=[
+        "server { … } holds two things: listen 80; and location / { … }. In the latter there are two lines.",
+        "proxy_pass http://ADDRESS; passes a request on. proxy_set_header NAME VALUE; adds a header to it.",
+        "In an f-string a brace that should stay is written twice: server {{ listen 80; … }}. The header is X-Real-IP, and "
+        "its value $remote_addr.",
+    ],
+    solution=_PROXY,
+    right={
+        "with an upstream": """
+            def proxy(app):
+                return "\\n".join([
+                    "upstream kitchen { server " + app + "; }",
+                    "server {", "listen 0.0.0.0:80 default_server;", "proxy_set_header X-Real-IP $remote_addr;",
+                    "location / { proxy_pass http://kitchen; }", "}",
+                ])
+        """,
+        "with a variable": """
+            def proxy(app):
+                return '''server { listen 80; set $there APP;
+                    location / { proxy_set_header X-Real-IP $remote_addr; proxy_pass http://$there$request_uri; } }
+                '''.replace("APP", app)
+        """,
+        "for any path": """
+            def proxy(app):
+                return (
+                    "server { listen *:80; server_name _; location ~ .* {"
+                    "proxy_http_version 1.1; proxy_set_header Host $host; proxy_set_header X-Real-IP $remote_addr;"
+                    f"proxy_pass http://{app}; }} }}"
+                )
+        """,
+    },
+    wrong={
+        "without the header": (
+            edited(_PROXY, ("                    proxy_set_header X-Real-IP $remote_addr;\n", "")),
+            "To the app every visitor is nginx",
+        ),
+        "the wrong header": (edited(_PROXY, ("$remote_addr", "$host")), "X-Real-IP: cafe.example"),
+        "a semicolon is missing": (edited(_PROXY, ("http://{app};", "http://{app}")), "nginx does not start"),
+        "a path": (edited(_PROXY, ("http://{app};", "http://{app}/app/;")), "name the address alone"),
+        "another port": (edited(_PROXY, ("listen 80", "listen 8000")), "listens at port 8000"),
+        "files": (edited(_PROXY, ("proxy_pass http://{app};", "root /usr/share/nginx/html;")), "was asked nothing"),
+        "an empty text": ("def proxy(app):\n    return ''", "listens nowhere"),
+        "without a server": ("def proxy(app):\n    return 'proxy_pass http://' + app", "nginx does not start"),
     },
 )
