@@ -7,6 +7,8 @@ asks several questions again and again while a server starts, and draws when eac
 
 from __future__ import annotations
 
+import base64
+import html
 import select
 import socket
 import time
@@ -115,6 +117,20 @@ class Lanes:
         sheet.text(left, y + 12, "0 s: the container starts", 11, MUTED)
         sheet.text(left + width, y + 12, f"{end:.1f} s", 11, MUTED, align="right")
         return sheet.picture(self.sentence)
+
+    @property
+    def moments(self) -> list[float]:
+        """Twenty moments between the start and the end, in seconds, for :func:`minict.lab.live`."""
+        return [round(self.asked[-1][0] * number / 20, 2) for number in range(1, 21)]
+
+    def draw(self, until_second: float) -> str:
+        """HTML: the lanes up to this second, for :func:`minict.lab.live`."""
+        picture = self.picture(until_second)
+        data, words = base64.b64encode(picture.png).decode(), html.escape(picture.sentence, quote=True)
+        return (
+            f"<img style='margin:-10px;display:block' width='{picture.width}' alt='{words}' "
+            f"src='data:image/png;base64,{data}'>"
+        )
 
     def __repr__(self):
         return repr(self.picture())

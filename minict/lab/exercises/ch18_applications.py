@@ -611,14 +611,18 @@ def check_proxy(proxy):
     _judge(app, status, body)
 
 
+def _read(path: str) -> str:
+    with open(path) as file:
+        return file.read().strip()
+
+
 def _wait_for_workers(web) -> None:
     """Wait until nginx has read its configuration: it listens first, and then makes its workers.  Raises
     :class:`Feedback` with its own words when it ends."""
     while web.status == "running":
-        with contextlib.suppress(OSError), open(f"/proc/{web.pid}/comm") as comm:
-            with open(f"/proc/{web.pid}/task/{web.pid}/children") as children:
-                if comm.read() == "nginx\n" and children.read():
-                    return
+        with contextlib.suppress(OSError):
+            if _read(f"/proc/{web.pid}/comm") == "nginx" and _read(f"/proc/{web.pid}/task/{web.pid}/children"):
+                return
         time.sleep(0.02)
     said = [line.partition("[emerg] ")[2] for line in web.logs().splitlines() if "[emerg]" in line]
     raise Feedback(f"nginx does not start with your configuration: {(said or [web.logs()])[0]}")
