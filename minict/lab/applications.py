@@ -10,8 +10,8 @@ Docker Hub, or from a mirror of it.  Where neither answers, ``recipe/Dockerfile`
 machine's distribution, which apt fetches, or which were kept before.  The three have the same name, and their files and
 settings are in the same places: the same cells work with each.
 
-``vagrant/provision.sh`` calls ``python -m minict.lab.applications IMAGE`` for what it cannot pull, and ``… packages``
-only to keep the packages.
+``vagrant/provision.sh`` calls ``python -m minict.lab.applications IMAGE`` for what it cannot pull, and
+``… packages`` only to keep the packages.
 """
 
 from __future__ import annotations
@@ -139,15 +139,20 @@ def where_from():
 
 
 def main(words: list[str]) -> None:
-    """Fetch the packages for the word ``packages``; get the images that are named by the other words, or all."""
-    for word in words or IMAGES:
+    """Make the images that are named; for the word ``packages`` only fetch the packages."""
+    for word in words:
         if word == "packages":
             packages()
         elif word in IMAGES:
-            obtain(word)
+            make(word)
         else:
-            sys.exit(f"unknown image {word!r}: the images are {', '.join(IMAGES)}")
+            sys.exit(f"there is no recipe for {word}: there are recipes for {', '.join(IMAGES)}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except ContainerError as error:
+        sys.exit(str(error))
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"apt could not fetch the packages: {error.stderr.decode(errors='replace').strip()}")
