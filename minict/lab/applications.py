@@ -41,41 +41,47 @@ _MERGED = ("bin", "sbin", "lib", "lib64")  # on distributions of today links to 
 def application_images() -> list[str]:
     """The names of the images with nginx and MariaDB, which are pulled or made if they are not here.
 
-    Raises :class:`ContainerError` when an image is neither here nor to be pulled nor to be made.
+    Raises :class:`ContainerError` when one is neither here nor to be pulled nor to be made.
     """
-    return [obtain(name) for name in IMAGES]
-
-
-def obtain(name: str) -> str:
-    """Get the image *name*, one of :data:`IMAGES`, unless it is here; return the name.  Raises
-    :class:`ContainerError`."""
-    try:
-        Image.find(name)
-    except ContainerError:
+    failed = {}
+    for name in IMAGES:
         try:
-            pull.pull(name)
+            Image.find(name)
+        except ContainerError:
+            try:
+                pull.pull(name)
+            except ContainerError as error:
+                failed[name] = str(error)
+    if failed:
+        try:
+            make(*failed)
         except ContainerError as error:
-            make(name, f"{name} can't be pulled ({error})")
-    return name
+            name, reason = next(iter(failed.items()))
+            raise ContainerError(
+                f"{name} can't be pulled ({reason}), nor made of this machine's packages: {error}"
+            ) from None
+    return list(IMAGES)
 
 
-def make(name: str, reason: str = "") -> None:
-    """Make the image *name* of packages.  Raises :class:`ContainerError`, which begins with *reason*, without them."""
+def make(*names: str) -> None:
+    """Make the images with these *names*, of :data:`IMAGES`, of packages.  Raises :class:`ContainerError`."""
     with tempfile.TemporaryDirectory(prefix="minict-recipe-") as directory:
         shutil.copytree(_RECIPE, directory, dirs_exist_ok=True)
         try:
             _unpack(packages(), f"{directory}/root")
-        except (OSError, subprocess.SubprocessError) as error:
-            said = (getattr(error, "stderr", None) or b"").decode(errors="replace").strip()
-            raise ContainerError(f"{reason or name}, nor made of this machine's packages: {said or error}") from None
-        builder.build(
-            directory,
-            tag=[name],
-            target=IMAGES[name],
-            labels={_MADE: "packages of this machine's distribution"},
-            settings={"network": ["none"]},
-            say=lambda text: None,
-        )
+        except subprocess.CalledProcessError as error:
+            raise ContainerError((error.stderr or b"").decode(errors="replace").strip() or str(error)) from None
+        except OSError as error:
+            raise ContainerError(str(error)) from None
+        for name in names:
+            builder.build(
+                directory,
+                tag=[name],
+                target=IMAGES[name],
+                labels={_MADE: "packages of this machine's distribution"},
+                settings={"network": ["none"]},
+                say=lambda text: None,
+            )
 
 
 def packages() -> list[str]:
@@ -154,5 +160,6 @@ if __name__ == "__main__":
         main(sys.argv[1:])
     except ContainerError as error:
         sys.exit(str(error))
-    except subprocess.CalledProcessError as error:
-        sys.exit(f"apt could not fetch the packages: {error.stderr.decode(errors='replace').strip()}")
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = (getattr(error, "stderr", None) or b"").decode(errors="replace").strip()
+        sys.exit(f"apt could not fetch the packages: {said or error}")

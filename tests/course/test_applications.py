@@ -64,7 +64,7 @@ def test_without_anything_the_reason_is_said(made, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     forget()
     with pytest.raises(ContainerError, match=r"can't be pulled \(.*\), nor made of this machine's packages: .*apt-get"):
-        applications.obtain(WEB)
+        applications.application_images()
     monkeypatch.undo()
     applications.application_images()
 

@@ -39,8 +39,7 @@ def make(directory) -> None:
     """Make the two images; their files are put into *directory*."""
     with host_network():  # in case the packages have to be fetched
         applications.packages()
-    for name in applications.IMAGES:
-        applications.obtain(name)
+    applications.application_images()
     for name, text in _FILES.items():
         with open(os.path.join(directory, name), "w") as file:
             file.write(text)

@@ -85,7 +85,7 @@ Quiz(
         wrong("The runtime's: it started them in the wrong order", "Order matters at the start alone."),
         right(
             "The app's: it connected once, and never again",
-            "Yes. Whoever asks must be able to ask again, with longer and longer pauses.",
+            "Yes. A program that asks must be able to ask again, with longer and longer pauses.",
         ),
     ),
 )
