@@ -91,12 +91,11 @@ class Lanes:
 
     @property
     def sentence(self) -> str:
-        """What was seen, in words."""
-        words = []
-        for name in self.asked[0][1]:
-            times = len(self.spans(name))
-            words.append(f"{name}: {'never' if not times else 'yes' if times == 1 else 'yes, no, and yes again'}")
-        return "when a starting database says yes; " + "; ".join(words)
+        """What is drawn, in words; not how often the answer has changed, which depends on the machine."""
+        names = list(self.asked[0][1])
+        never = [name for name in names if not self.spans(name)]
+        told = f"; never: {', '.join(never)}" if never else ""
+        return f"when a server that starts says yes to each question: {', '.join(names)}{told}"
 
     def picture(self, until_second: float | None = None) -> Picture:
         """The lanes, up to *until_second*, or all."""

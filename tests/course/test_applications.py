@@ -134,14 +134,14 @@ def test_lanes_say_what_was_answered_when():
     count = iter(range(1000))
     flickering = [False, True, True, False] + [True] * 100
     seen = readiness.lanes({"steady": lambda: True, "flickers": lambda: flickering[next(count)]})
-    assert seen.sentence.endswith("steady: yes; flickers: yes, no, and yes again")
+    assert seen.sentence.endswith("to each question: steady, flickers")
     (first, second), (third, _) = seen.spans("flickers")
     assert 0 < first < second < third and len(seen.asked) == 7
-    assert len(seen.moments) == 20 and "yes, no, and yes again" in seen.draw(seen.moments[3])
+    assert len(seen.moments) == 20 and "steady, flickers" in seen.draw(seen.moments[3])
 
 
 def test_lanes_end_where_nothing_ever_answers():
-    assert "quiet: never" in readiness.lanes({"quiet": lambda: False}, seconds=0.1).sentence
+    assert "never: quiet" in readiness.lanes({"quiet": lambda: False}, seconds=0.1).sentence
 
 
 def test_the_doctor_writes_into_the_record_of_the_container(tiny):
