@@ -461,7 +461,7 @@ def two_tiers() -> Picture:
     _block(sheet, 786, 74, 110, 66, "volume", "rows", "#fff7ed", LIT)
     for x, to in ((150, 214), (356, 404), (546, 594), (726, 784)):
         sheet.arrow(x, 107, to, 107, LIT_EDGE)
-    sheet.text(173, 92, "8080", 11, LIT_EDGE, "bold", "center", True)
+    sheet.text(173, 92, "8018", 11, LIT_EDGE, "bold", "center", True)
     for x, words in (
         (286, "no state:\nstart as many as you like"),
         (476, "no state:\nasks for each page anew"),

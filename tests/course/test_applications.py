@@ -36,7 +36,7 @@ def test_without_a_network_the_images_are_made_of_packages(made):
     assert str(applications.where_from()).count("made of packages of this machine's distribution") == 2
     assert minict.image(WEB).config["Cmd"] == ["nginx", "-g", "daemon off;"]
     for name, program in ((WEB, "nginx"), (DB, "mariadb")):
-        assert "ersion" in minict.run(name, [program, "-V"], network="none").output
+        assert program in minict.run(name, [program, "-V"], network="none").output
     assert minict.image(WEB).digests[0] == minict.image(DB).digests[0], "they share the packages"
 
 

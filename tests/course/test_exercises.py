@@ -32,7 +32,7 @@ _GENERIC = {  # wrong answers to anything, and what the feedback should say
 }
 
 _NEVER_RETURN = {"init-3"}  # the right answers end the process that calls them
-_THE_LABS = {"net-2", "apps-1", "apps-3"}  # what the package does without, or does in another language
+_THE_LABS = {"net-2", "apps-1", "apps-2"}  # what the package does without, or does in another language
 
 
 def answer(task, source, seconds=None):

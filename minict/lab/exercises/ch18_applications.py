@@ -219,138 +219,6 @@ Exercise(
 
 # ---- apps-2 ------------------------------------------------------------------------------------------------------
 
-_HISTORIES = (  # retries, the checks: . passed, x failed
-    (3, ".xx.xx.", "Failures count in a row: one check that passes begins to count anew."),
-    (3, "xxx", "Before the first check that passes it is starting, and after so many failures unhealthy."),
-    (2, ".xxx.", "It stays unhealthy until a check passes, and one is enough."),
-    (1, ".x.x", "With one retry, each failure is enough."),
-    (3, ".x", "A failure alone changes nothing: the status stays as it was."),
-)
-
-
-def check_next_health(next_health):
-    """Whole histories of checks, beside a table by which each status can be counted."""
-    for retries, checks, why in _HISTORIES:
-        status, failures, row = "starting", 0, 0
-        for place, sign in enumerate(checks):
-            call = f"next_health({status!r}, {failures}, {sign == '.'}, {retries})"
-            row = 0 if sign == "." else row + 1
-            expected = ("healthy" if sign == "." else "unhealthy" if row >= retries else status, row)
-            got = next_health(status, failures, sign == ".", retries)
-            if got != expected:
-                raise Feedback(
-                    f"{call} returned {got!r}. Expected: {expected!r}, after the checks {checks[: place + 1]} "
-                    f"(. is passed, x is failed; retries is {retries}). {_advice(got, why)}"
-                )
-            status, failures = expected
-
-
-def _advice(got, why: str) -> str:
-    if not isinstance(got, tuple):
-        return "Return both, the status and the number of failures: return status, failures"
-    return why
-
-
-Exercise(
-    "apps-2",
-    "Starting, healthy, unhealthy",
-    minutes=7,
-    difficulty=1,
-    reference=healthcheck.next_health,
-    check=check_next_health,
-    imports=_IMPORTS,
-    starter='''
-        def next_health(status, failures, passed, retries):
-            """The status after one more check, and the number of failures in a row: only so many as retries change it."""
-            ...
-            return status, failures
-    ''',
-    hints=[
-        "One case is easy: if the check has passed, both results are known, whatever was before.",
-        "Otherwise there is one failure more. Is it enough, failures >= retries? If not, the status stays.",
-        'if passed: return "healthy", 0. Then failures += 1, and one if.',
-    ],
-    right={
-        "in one expression": """
-            def next_health(status, failures, passed, retries):
-                row = 0 if passed else failures + 1
-                return ("healthy" if not row else "unhealthy" if row >= retries else status), row
-        """,
-        "by cases": """
-            def next_health(status, failures, passed, retries):
-                match passed, failures + 1 >= retries:
-                    case True, _:
-                        return "healthy", 0
-                    case False, True:
-                        return "unhealthy", failures + 1
-                return status, failures + 1
-        """,
-        "from a table": """
-            def next_health(status, failures, passed, retries):
-                failures = (failures + 1) * (not passed)
-                new = {(True, False): "healthy", (False, True): "unhealthy"}
-                return new.get((passed, not passed and failures >= retries), status), failures
-        """,
-    },
-    wrong={
-        "unhealthy at once": (
-            """
-            def next_health(status, failures, passed, retries):
-                return ("healthy", 0) if passed else ("unhealthy", failures + 1)
-        """,
-            "Failures count in a row",
-        ),
-        "one too late": (
-            """
-            def next_health(status, failures, passed, retries):
-                if passed:
-                    return "healthy", 0
-                return "unhealthy" if failures >= retries else status, failures + 1
-        """,
-            "after so many failures unhealthy",
-        ),
-        "counts all failures": (
-            """
-            def next_health(status, failures, passed, retries):
-                if passed:
-                    return "healthy", failures
-                failures += 1
-                return "unhealthy" if failures >= retries else status, failures
-        """,
-            "begins to count anew",
-        ),
-        "healthy until proven otherwise": (
-            """
-            def next_health(status, failures, passed, retries):
-                failures = 0 if passed else failures + 1
-                return "unhealthy" if failures >= retries else "healthy", failures
-        """,
-            "it is starting",
-        ),
-        "the status alone": (
-            """
-            def next_health(status, failures, passed, retries):
-                return "healthy" if passed else status
-        """,
-            "Return both",
-        ),
-        "forgets to count": (
-            """
-            def next_health(status, failures, passed, retries):
-                if passed:
-                    return "healthy", 0
-                if failures + 1 >= retries:
-                    return "unhealthy", failures
-                return status, failures
-        """,
-            "begins to count anew",
-        ),
-    },
-)
-
-
-# ---- apps-3 ------------------------------------------------------------------------------------------------------
-
 
 class _Clock:
     """A clock that goes on only when somebody sleeps, or asks the question; it notes the ``pauses``."""
@@ -466,7 +334,7 @@ _UNTIL = """
 """
 
 Exercise(
-    "apps-3",
+    "apps-2",
     "Ask again, and not too often",
     minutes=8,
     difficulty=2,
@@ -553,6 +421,138 @@ Exercise(
         "sleeps first": (
             edited(_UNTIL, ("        while not", "        time.sleep(pause)\n        while not")),
             "Ask first",
+        ),
+    },
+)
+
+
+# ---- apps-3 ------------------------------------------------------------------------------------------------------
+
+_HISTORIES = (  # retries, the checks: . passed, x failed
+    (3, ".xx.xx.", "Failures count in a row: one check that passes begins to count anew."),
+    (3, "xxx", "Before the first check that passes it is starting, and after so many failures unhealthy."),
+    (2, ".xxx.", "It stays unhealthy until a check passes, and one is enough."),
+    (1, ".x.x", "With one retry, each failure is enough."),
+    (3, ".x", "A failure alone changes nothing: the status stays as it was."),
+)
+
+
+def check_next_health(next_health):
+    """Whole histories of checks, beside a table by which each status can be counted."""
+    for retries, checks, why in _HISTORIES:
+        status, failures, row = "starting", 0, 0
+        for place, sign in enumerate(checks):
+            call = f"next_health({status!r}, {failures}, {sign == '.'}, {retries})"
+            row = 0 if sign == "." else row + 1
+            expected = ("healthy" if sign == "." else "unhealthy" if row >= retries else status, row)
+            got = next_health(status, failures, sign == ".", retries)
+            if got != expected:
+                raise Feedback(
+                    f"{call} returned {got!r}. Expected: {expected!r}, after the checks {checks[: place + 1]} "
+                    f"(. is passed, x is failed; retries is {retries}). {_advice(got, why)}"
+                )
+            status, failures = expected
+
+
+def _advice(got, why: str) -> str:
+    if not isinstance(got, tuple):
+        return "Return both, the status and the number of failures: return status, failures"
+    return why
+
+
+Exercise(
+    "apps-3",
+    "Starting, healthy, unhealthy",
+    minutes=7,
+    difficulty=1,
+    reference=healthcheck.next_health,
+    check=check_next_health,
+    imports=_IMPORTS,
+    starter='''
+        def next_health(status, failures, passed, retries):
+            """The status after one more check, and the number of failures in a row: only so many as retries change it."""
+            ...
+            return status, failures
+    ''',
+    hints=[
+        "One case is easy: if the check has passed, both results are known, whatever was before.",
+        "Otherwise there is one failure more. Is it enough, failures >= retries? If not, the status stays.",
+        'if passed: return "healthy", 0. Then failures += 1, and one if.',
+    ],
+    right={
+        "in one expression": """
+            def next_health(status, failures, passed, retries):
+                row = 0 if passed else failures + 1
+                return ("healthy" if not row else "unhealthy" if row >= retries else status), row
+        """,
+        "by cases": """
+            def next_health(status, failures, passed, retries):
+                match passed, failures + 1 >= retries:
+                    case True, _:
+                        return "healthy", 0
+                    case False, True:
+                        return "unhealthy", failures + 1
+                return status, failures + 1
+        """,
+        "from a table": """
+            def next_health(status, failures, passed, retries):
+                failures = (failures + 1) * (not passed)
+                new = {(True, False): "healthy", (False, True): "unhealthy"}
+                return new.get((passed, not passed and failures >= retries), status), failures
+        """,
+    },
+    wrong={
+        "unhealthy at once": (
+            """
+            def next_health(status, failures, passed, retries):
+                return ("healthy", 0) if passed else ("unhealthy", failures + 1)
+        """,
+            "Failures count in a row",
+        ),
+        "one too late": (
+            """
+            def next_health(status, failures, passed, retries):
+                if passed:
+                    return "healthy", 0
+                return "unhealthy" if failures >= retries else status, failures + 1
+        """,
+            "after so many failures unhealthy",
+        ),
+        "counts all failures": (
+            """
+            def next_health(status, failures, passed, retries):
+                if passed:
+                    return "healthy", failures
+                failures += 1
+                return "unhealthy" if failures >= retries else status, failures
+        """,
+            "begins to count anew",
+        ),
+        "healthy until proven otherwise": (
+            """
+            def next_health(status, failures, passed, retries):
+                failures = 0 if passed else failures + 1
+                return "unhealthy" if failures >= retries else "healthy", failures
+        """,
+            "it is starting",
+        ),
+        "the status alone": (
+            """
+            def next_health(status, failures, passed, retries):
+                return "healthy" if passed else status
+        """,
+            "Return both",
+        ),
+        "forgets to count": (
+            """
+            def next_health(status, failures, passed, retries):
+                if passed:
+                    return "healthy", 0
+                if failures + 1 >= retries:
+                    return "unhealthy", failures
+                return status, failures
+        """,
+            "begins to count anew",
         ),
     },
 )
