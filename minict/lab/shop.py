@@ -26,7 +26,7 @@ _PATH = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 
 
 def caller(request: str, peer: str) -> str:
-    """The address of the one who asks: what the header X-Real-IP of the *request* says, or else *peer*."""
+    """The address of the visitor: what the header X-Real-IP of the *request* says, or else *peer*."""
     found = re.search(r"^X-Real-IP:\s*(\S+)", request, re.I | re.M)
     return found[1] if found else peer
 
