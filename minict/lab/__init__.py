@@ -36,7 +36,7 @@ Learners work in copies of the chapters without outputs (:mod:`.copies`), and th
 ``minict.lab.machines`` (a world, a host and a box, made of network namespaces), ``minict.lab.packets`` (the way of a
 packet through a host's hooks), ``minict.lab.ordinary`` (an ordinary user), ``minict.lab.rulers`` (a map of ids, and
 files on both sides of it), ``minict.lab.survival`` (what outlives a container), ``minict.lab.builds`` (builds that
-tell which steps were executed).
+tell which steps were executed), ``minict.lab.applications`` (images with nginx and MariaDB).
 
 How a chapter is written
 ========================
