@@ -314,8 +314,10 @@ default_image() {
 }
 
 # vagrant/images.txt names the images that the chapters use beside the default one.  A kept image is used before any registry.
-# A missing image affects one chapter, so it is not an error.
+# Without one, root can make some of distribution packages: see minict/lab/applications.py.  The tests do that without a network,
+# so they need the packages.  A missing image affects one chapter, so it is not an error.
 chapter_images() {
+    [ -z "${MINICT_WITH_TESTS:-}" ] || make_image packages || say "could not keep the packages for the images of chapter 18." >&2
     sed 's/#.*//' "$SOURCE/vagrant/images.txt" | while read -r image chapters; do
         [ -n "$image" ] || continue
         archive=$CACHE/images/$(echo "$image" | tr '/:' '__').tar
@@ -325,7 +327,7 @@ chapter_images() {
             elif [ -n "${MINICT_OFFLINE:-}" ]; then
                 say "$image is not in $CACHE/images: chapter $chapters needs a network." >&2
             else
-                "$VENV/bin/minict" pull "$image" ||
+                "$VENV/bin/minict" pull "$image" || make_image "$image" ||
                     say "could not pull $image, which chapter $chapters needs: fix the network and run this again." >&2
             fi
         fi
@@ -335,6 +337,8 @@ chapter_images() {
         fi
     done
 }
+
+make_image() { [ "$(id -u)" = 0 ] && "$VENV/bin/python" -I -m minict.lab.applications "$1"; }
 
 has_image() { "$VENV/bin/minict" image inspect "$1" >/dev/null 2>&1; }
 

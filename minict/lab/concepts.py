@@ -17,6 +17,8 @@
 :func:`watchman`                chapter 14: a container, its monitor, and the command that has ended
 :func:`two_doors`               chapter 15: two paths to one directory, and names that lead to inodes
 :func:`step_of_a_build`         chapter 17: a line of a Dockerfile turns an image into the next one, and its key
+:func:`two_tiers`               chapter 18: a browser, nginx, an app, a database, and what is left of each
+:func:`three_places`            chapter 18: where a written word is, and which accident takes it
 :func:`who_calls_whom`          chapter 19: from Docker, Podman and Kubernetes down to one runtime
 ==============================  ==================================================================
 """
@@ -558,4 +560,61 @@ def who_calls_whom() -> Picture:
     return sheet.picture(
         "Docker, Podman and Kubernetes all come to a small process that stays with the container, and that calls the "
         "runtime, which ends at once, while your program runs on"
+    )
+
+
+def two_tiers() -> Picture:
+    """From the browser to the volume: who asks whom, and what a container loses when it goes."""
+    sheet = _Sheet(920, 250)
+    sheet.box(196, 20, 548, 150, FAINT, HOST, 12, 2)
+    sheet.text(212, 42, "three containers on one network", 11, MUTED)
+    parts = (
+        (30, 120, "browser", "", CARD, HOST),
+        (216, 140, "nginx", "port 80", BUILT, BUILT_EDGE),
+        (406, 140, "app", "port 8000", BUILT, BUILT_EDGE),
+        (596, 130, "MariaDB", "port 3306", BUILT, BUILT_EDGE),
+    )
+    for x, width, name, detail, face, edge in parts:
+        _block(sheet, x, 74, width, 66, name, detail, face, edge)
+    _block(sheet, 786, 74, 110, 66, "volume", "rows", "#fff7ed", LIT)
+    for x, to in ((150, 214), (356, 404), (546, 594), (726, 784)):
+        sheet.arrow(x, 107, to, 107, LIT_EDGE)
+    sheet.text(173, 92, "8018", 11, LIT_EDGE, "bold", "center", True)
+    for x, words in (
+        (286, "no state:\nstart as many as you like"),
+        (476, "no state:\nasks for each page anew"),
+        (661, "all the state is here:\nonly one, and with care"),
+        (841, "outlives\nthem all"),
+    ):
+        sheet.text(x, 206, words, 11, MUTED, align="center")
+    return sheet.picture(
+        "a browser asks nginx, nginx asks the app, the app asks MariaDB, and MariaDB keeps its rows on a volume, which "
+        "outlives the containers"
+    )
+
+
+def three_places() -> Picture:
+    """The way of a written word: the program's memory, the kernel's, the disk; and what each accident takes."""
+    sheet = _Sheet(920, 300)
+    places = (
+        (30, "the program's memory", "a buffer", BUILT, BUILT_EDGE, INK),
+        (350, "the kernel's memory", "the page cache", _KERNEL, "none", "#f8fafc"),
+        (670, "the disk", "", "#fff7ed", LIT, INK),
+    )
+    for x, name, detail, face, edge, ink in places:
+        _block(sheet, x, 60, 220, 64, name, detail, face, edge, ink)
+    for x, call in ((252, "flush"), (572, "fsync")):
+        sheet.arrow(x, 92, x + 96, 92, LIT_EDGE)
+        sheet.text(x + 48, 76, call, 12, LIT_EDGE, "bold", "center", True)
+    sheet.text(300, 108, "write(2)", 11, MUTED, align="center", mono=True)
+    sheet.text(30, 34, "print(…, file=file)", 12, INK, "bold", mono=True)
+    for y, name, takes in ((160, "kill -9", 1), (222, "power cut", 2)):
+        sheet.text(30, y - 8, f"what a {name} takes" if takes == 2 else f"what {name} takes", 11, MUTED)
+        for number, (x, *_) in enumerate(places):
+            lost = number < takes
+            sheet.box(x, y + 4, 220, 28, "#475569" if lost else _GREEN, "none", 6)
+            sheet.text(x + 110, y + 18, "lost" if lost else "still there", 12, CARD, "bold", "center")
+    return sheet.picture(
+        "a written word goes from the program's memory by flush to the kernel's, and from there by fsync to the disk; "
+        "kill -9 takes the first of the three, a power cut the first two"
     )

@@ -32,7 +32,8 @@ _GENERIC = {  # wrong answers to anything, and what the feedback should say
 }
 
 _NEVER_RETURN = {"init-3"}  # the right answers end the process that calls them
-_THE_LABS = {"net-2", "oci-1"}  # written with a library that the package does without, or an engine's work
+# what the package does without, or does in another language, or what is an engine's work
+_THE_LABS = {"net-2", "oci-1", "apps-1", "apps-2"}
 
 
 def answer(task, source, seconds=None):
