@@ -50,21 +50,21 @@ BIN=${MINICT_BIN-/usr/local/bin}
 IMAGE=${MINICT_IMAGE-tiny}
 CACHE=${MINICT_CACHE:-$SOURCE/vagrant/cache}
 
-# the registry and openssl are chapter 07's, the compiler is chapter 12's, for its attacks;
-# uidmap and slirp4netns are for containers without root
+# the registry and openssl are chapter 07's, the compiler is chapter 12's, for its attacks; Podman and two runtimes are
+# chapter 19's; uidmap and slirp4netns are for containers without root
 PACKAGES="python3 python3-venv ca-certificates util-linux procps gcc libc6-dev
     iproute2 nftables libnftables1 libseccomp2 busybox-static docker-registry openssl
-    uidmap slirp4netns"
+    uidmap slirp4netns podman runc crun"
 PACKAGES_SERVICE="sudo"
 # builds a Debian system, also on Ubuntu, which lacks Debian's keys
 DEBIAN="mmdebstrap debian-archive-keyring"
 # Ruby for the Vagrantfile, firewalls beside minict's, the other way out, registries and their clients
 PACKAGES_TESTS="make sudo ruby rsync iptables zsh fish passt
-    apache2-utils skopeo umoci podman strace $DEBIAN"
+    apache2-utils skopeo umoci strace $DEBIAN"
 PACKAGES_VM="qemu-system-x86 e2fsprogs $DEBIAN"
 PACKAGES_V2="gcc libc6-dev make flex bison bc perl patch xz-utils e2fsprogs $DEBIAN"
-PACKAGES_ENGINES="runc podman catatonit curl"
-PACKAGES_BENCH="runc crun bubblewrap iperf3 podman skopeo umoci $DEBIAN"
+PACKAGES_ENGINES="catatonit curl"
+PACKAGES_BENCH="bubblewrap iperf3 skopeo umoci $DEBIAN"
 
 main() {
     for step in ${*:-$ALL_STEPS}; do
@@ -132,11 +132,16 @@ extra_certificates() {
 
 system_packages() {
     # Chapter 07 starts docker-registry when it needs it.  The package's own service listens to the network: it must not run.
-    preset=
-    if ! dpkg-query -W docker-registry >/dev/null 2>&1; then
+    # Chapter 19 calls Podman, which needs no service.
+    preset= units=
+    dpkg-query -W docker-registry >/dev/null 2>&1 || units="docker-registry.service"
+    dpkg-query -W podman >/dev/null 2>&1 ||
+        units="$units podman.service podman.socket podman-restart.service podman-auto-update.service podman-auto-update.timer"
+    if [ -n "$units" ]; then
         preset=/etc/systemd/system-preset/00-minict.preset
         mkdir -p "$(dirname $preset)"
-        echo "disable docker-registry.service" > $preset
+        # shellcheck disable=SC2086 # a list of words
+        printf 'disable %s\n' $units > $preset
     fi
     # shellcheck disable=SC2086 # lists of words
     install_packages $PACKAGES ${USER_:+$PACKAGES_SERVICE} ${MINICT_WITH_TESTS:+$PACKAGES_TESTS} \
@@ -309,8 +314,10 @@ default_image() {
 }
 
 # vagrant/images.txt names the images that the chapters use beside the default one.  A kept image is used before any registry.
-# A missing image affects one chapter, so it is not an error.
+# Without one, root can make some of distribution packages: see minict/lab/applications.py.  The tests do that without a network,
+# so they need the packages.  A missing image affects one chapter, so it is not an error.
 chapter_images() {
+    [ -z "${MINICT_WITH_TESTS:-}" ] || make_image packages || say "could not keep the packages for the images of chapter 18." >&2
     sed 's/#.*//' "$SOURCE/vagrant/images.txt" | while read -r image chapters; do
         [ -n "$image" ] || continue
         archive=$CACHE/images/$(echo "$image" | tr '/:' '__').tar
@@ -320,7 +327,7 @@ chapter_images() {
             elif [ -n "${MINICT_OFFLINE:-}" ]; then
                 say "$image is not in $CACHE/images: chapter $chapters needs a network." >&2
             else
-                "$VENV/bin/minict" pull "$image" ||
+                "$VENV/bin/minict" pull "$image" || make_image "$image" ||
                     say "could not pull $image, which chapter $chapters needs: fix the network and run this again." >&2
             fi
         fi
@@ -330,6 +337,8 @@ chapter_images() {
         fi
     done
 }
+
+make_image() { [ "$(id -u)" = 0 ] && "$VENV/bin/python" -I -m minict.lab.applications "$1"; }
 
 has_image() { "$VENV/bin/minict" image inspect "$1" >/dev/null 2>&1; }
 

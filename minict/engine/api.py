@@ -71,16 +71,17 @@ def run(
     *command*: a list of words, or one text, which is split as a shell would. Further *options* have the names of
     ``minict run``'s, with ``_`` for ``-``: ``memory="128m"``, ``cpus=0.5``, ``volume=["/srv:/data:ro"]``,
     ``network="none"``. *input*: the standard input of the command. *timeout*: seconds after which the container is
-    killed. With *detach* it runs in the background, until :meth:`Running.stop` or the end of this Python.
+    killed. With *detach* it runs in the background, until :meth:`Running.stop` or the end of this Python; with
+    ``tty=True`` as well, it has a terminal of its own, whose other end is :attr:`Running.terminal`.
 
     Raises :class:`minict.runtime.errors.ContainerError` when the container does not start. A command that fails raises
     nothing: see :attr:`Finished.status`.
     """
-    if options.get("tty"):
-        raise ContainerError("a terminal needs a user: use 'minict run -it' in a terminal")
     command = _words(command)
     if detach:
         return Running(image, command, ContainerOptions(**options), trace)
+    if options.get("tty"):
+        raise ContainerError("a terminal needs a user: use 'minict run -it' in a terminal, or add detach=True")
     import time
 
     from .util.streams import Relay
@@ -108,16 +109,19 @@ def run(
     return Finished(status, data.decode(errors="replace"), container.traces)
 
 
-def _bear(image: str, command: list[str], settings: ContainerOptions, streams: tuple, trace: bool) -> tuple:
+def _bear(
+    image: str, command: list[str], settings: ContainerOptions, streams: tuple, trace: bool, console: int = -1
+) -> tuple:
     """Create and start a container whose monitor is this Python; return its record and its runtime container.
 
-    It is removed when it ends: the caller's object keeps the results. Raises :class:`ContainerError`.
+    It is removed when it ends: the caller's object keeps the results. *console*: where to send its terminal. Raises
+    :class:`ContainerError`.
     """
     settings.rm = True
     with _births:
         record = creation.create(image, command, settings, starting=True)
         try:
-            container = task.begin(record, streams=streams, trace=trace)
+            container = task.begin(record, streams=streams, console=console, trace=trace)
             sandbox.serve_in_background(record.id)
             return record, container
         except BaseException:
@@ -416,18 +420,37 @@ running: set[Running] = set()  # those of this Python that have not been stopped
 
 
 class Running(Container):
-    """A container in the background whose monitor is this Python: it ends with this Python, and is then removed."""
+    """A container in the background whose monitor is this Python: it ends with this Python, and is then removed.
+
+    *terminal*: with ``tty=True``, a descriptor of the other end of its terminal, until :meth:`wait` or :meth:`stop`;
+    what is written there is typed, and what the container shows is read there. Otherwise -1.
+    """
 
     def __init__(self, image: str, command: list[str], settings: ContainerOptions, trace: bool):
         self._log, self._last_words = os.memfd_create("log", os.MFD_CLOEXEC), ""
         self._exit_status: int | None = None  # once somebody has waited for it
+        self.terminal = -1
         try:
-            record, self._container = _bear(image, command, settings, (-1, self._log, self._log), trace)
+            record, self._container = self._bear(image, command, settings, trace)
         except BaseException:
             os.close(self._log)
             raise
         super().__init__(record)
         running.add(self)
+
+    def _bear(self, image: str, command: list[str], settings: ContainerOptions, trace: bool) -> tuple:
+        streams = (-1, self._log, self._log)
+        if not settings.tty:
+            return _bear(image, command, settings, streams, trace)
+        import socket
+
+        from minict.runtime import terminal
+
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            born = _bear(image, command, settings, streams, trace, theirs.fileno())
+            self.terminal = terminal.receive(ours.fileno())
+            return born
 
     def __enter__(self):
         return self
@@ -462,8 +485,9 @@ class Running(Container):
         self._exit_status = status = self._container.wait()
         running.discard(self)
         self._last_words = self.logs()
-        os.close(self._log)
-        self._log = -1
+        for fd in {self._log, self.terminal} - {-1}:
+            os.close(fd)
+        self._log = self.terminal = -1
         task.end(self._record, self._container, status)
         return status
 

@@ -30,11 +30,15 @@ It also guards the notebook and the machine (:mod:`.guard`): a process that a ce
 call that would move or end the kernel, rename the machine, change its mounts or signal all its processes is refused
 with a sentence that names the remedy; tracebacks are short.
 
-Learners work in copies of the chapters without outputs (:mod:`.copies`), and their record is one file
-(:mod:`.record`).  Some chapters import more: ``minict.lab.registry`` (a real registry on loopback),
-``minict.lab.attacks`` (the known ways out of a container, compiled), ``minict.lab.mutants`` (programs with one fault),
-``minict.lab.machines`` (a world, a host and a box, made of network namespaces), ``minict.lab.packets`` (the way of a
-packet through a host's hooks), ``minict.lab.survival`` (what outlives a container).
+Learners work in copies of the chapters without outputs (:mod:`.copies`), and their record is one file (:mod:`.record`).
+Some chapters import more: ``minict.lab.registry`` (a real registry on loopback), ``minict.lab.attacks`` (the known ways
+out of a container, compiled), ``minict.lab.mutants`` (programs with one fault), ``minict.lab.machines`` (a world, a
+host and a box, made of network namespaces), ``minict.lab.packets`` (the way of a packet through a host's hooks),
+``minict.lab.ordinary`` (an ordinary user), ``minict.lab.rulers`` (a map of ids, and files on both sides of it),
+``minict.lab.fleet`` (the lives of many containers, and a race for one name), ``minict.lab.survival`` (what outlives a
+container), ``minict.lab.builds`` (builds that tell which steps were executed), ``minict.lab.keyboard`` (keys for a
+terminal, and their way), ``minict.lab.podman`` (an OCI runtime with the learner's functions, and an engine for it),
+``minict.lab.applications`` (images with nginx and MariaDB).
 
 How a chapter is written
 ========================

@@ -437,8 +437,8 @@ int main(int count, char **word) {
             LONGER[number].attack(word + 2);
             return 0;
         }
-    if (count == 2 && !strcmp(basename(word[0]), "reader"))
-        return show(word[1]);
+    if (!strcmp(basename(word[0]), "reader"))
+        return count == 2 ? show(word[1]) : !!puts("reader FILE: shows a file");
     if (count == 2 && !strcmp(word[1], "am_i_root"))
         return geteuid() != 0;
     for (int number = 1; number < count; number++)

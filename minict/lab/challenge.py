@@ -66,7 +66,12 @@ class Challenge:
         self.chapter = sys._getframe(1).f_globals["__name__"].rpartition(".")[2].partition("_")[0]  # ch05
         _challenges[id] = self
 
-    origin = helpers = ""  # of an exercise: where the solution comes from, and what it calls there
+    origin = ""  # of an exercise: where the solution comes from
+
+    @property
+    def shown(self) -> str:
+        """The solution, as the last hint shows it."""
+        return self.solution
 
     @property
     def box(self) -> str:

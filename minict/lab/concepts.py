@@ -11,8 +11,15 @@
 :func:`one_image`               chapter 06: three containers on the layers of one image
 :func:`from_name_to_files`      chapter 07: what is asked of a registry, and what comes back
 :func:`two_networks`            chapter 09: one kernel that has everything of a network twice
+:func:`whose_powers`            chapter 11: each namespace belongs to a user namespace, and what root may do ends there
 :func:`walls`                   chapter 12: what a system call of a container has to pass
+:func:`pseudo_terminal`         chapter 13: the two ends of a terminal, and what the kernel does between them
+:func:`watchman`                chapter 14: a container, its monitor, and the command that has ended
 :func:`two_doors`               chapter 15: two paths to one directory, and names that lead to inodes
+:func:`step_of_a_build`         chapter 17: a line of a Dockerfile turns an image into the next one, and its key
+:func:`two_tiers`               chapter 18: a browser, nginx, an app, a database, and what is left of each
+:func:`three_places`            chapter 18: where a written word is, and which accident takes it
+:func:`who_calls_whom`          chapter 19: from Docker, Podman and Kubernetes down to one runtime
 ==============================  ==================================================================
 """
 
@@ -323,6 +330,31 @@ def two_networks() -> Picture:
     )
 
 
+def whose_powers() -> Picture:
+    """Two user namespaces, one in the other; each owns things, and a root in each, whose reach ends at the border."""
+    sheet = _Sheet(920, 300)
+    sheet.box(18, 18, 884, 264, FAINT, HOST, 12, 2)
+    sheet.text(38, 42, "the host's user namespace", 12.5, INK, "bold")
+    _block(sheet, 38, 116, 130, 60, "root", "user 0", CARD, MUTED)
+    for number, name in enumerate(("host name", "mounts", "network", "the clock", "disks")):
+        _block(sheet, 250, 62 + 42 * number, 140, 34, name, "", CARD, HOST)
+        sheet.arrow(170, 146, 247, 79 + 42 * number, MUTED)
+    sheet.box(470, 62, 416, 204, "#fff7ed", LIT, 12, 2)
+    sheet.text(490, 86, "Ada's user namespace", 12.5, LIT_EDGE, "bold")
+    _block(sheet, 490, 130, 130, 60, "root", "outside: user 1815", CARD, LIT)
+    for number, name in enumerate(("host name", "mounts", "processes")):
+        _block(sheet, 720, 104 + 42 * number, 146, 34, f"{name}, new", "", CARD, LIT)
+        sheet.arrow(622, 160, 717, 121 + 42 * number, LIT_EDGE)
+    sheet.line([(488, 160), (412, 160)], HUES[9], 1.6, "--")
+    sheet.text(440, 149, "EPERM", 11, HUES[9], "bold", "center")
+    sheet.text(490, 244, "made in here, so owned by it", 11.5, LIT_EDGE)
+    return sheet.picture(
+        "two user namespaces, one inside the other; the host's owns the host name, mounts, network, the clock and the "
+        "disks; Ada's owns a host name, mounts and processes that were made in it; root in there, who is user 1815 "
+        "outside, may do everything with these and gets EPERM for those of the host"
+    )
+
+
 def walls() -> Picture:
     """A program's call on its way through the kernel: four walls with a question each, and what refuses it."""
     sheet = _Sheet(920, 270)
@@ -356,6 +388,41 @@ def walls() -> Picture:
     )
 
 
+def watchman() -> Picture:
+    """A container and its monitor, which has four duties; the command that started both has ended."""
+    sheet = _Sheet(920, 286)
+    sheet.box(24, 24, 190, 76, FAINT, MUTED, 10, 1.6, "--")
+    sheet.text(119, 48, "the command", 12, MUTED, "bold", "center")
+    sheet.text(119, 68, "that started it", 11, MUTED, align="center")
+    sheet.text(119, 86, "ended long ago", 11, MUTED, align="center")
+    sheet.line([(216, 62), (330, 62)], LINE, 1.6, ":")
+    sheet.text(273, 62, "×", 16, MUTED, "bold", "center")
+    sheet.box(332, 24, 240, 238, "#fff7ed", LIT, 12, 2)
+    sheet.text(452, 50, "the monitor", 14, LIT_EDGE, "bold", "center")
+    duties = (
+        "parent: waits for the end",
+        "reader: empties the pipes",
+        "clerk: keeps the exit status",
+        "keeper: starts it again",
+    )
+    for number, text in enumerate(duties):
+        _block(sheet, 350, 74 + 46 * number, 204, 36, text, "", CARD, LIT)
+    _block(sheet, 690, 74, 206, 82, "the container", "its first process", BUILT, BUILT_EDGE)
+    sheet.arrow(574, 92, 688, 92, LIT_EDGE)
+    sheet.arrow(688, 138, 574, 138, _BLUE)
+    sheet.text(631, 80, "fork, signals", 11, LIT_EDGE, align="center")
+    sheet.text(631, 152, "output", 11, _BLUE, align="center")
+    for y, name, detail in ((116, "log", "what it printed"), (163, "life.json", "when and how it ended")):
+        _block(sheet, 24, y, 190, 43, name, detail, CARD, _GREEN)
+        sheet.arrow(330, y + 21, 216, y + 21, _GREEN)
+    sheet.text(690, 200, "A month later, ps, logs and wait", 11.5, MUTED)
+    sheet.text(690, 218, "read what the monitor has kept.", 11.5, MUTED)
+    return sheet.picture(
+        "the command that started a container has ended; its monitor is the parent, reads the output into a log, keeps "
+        "the exit status, and starts it again"
+    )
+
+
 def two_doors() -> Picture:
     """A path of the host and a path of the container that lead to one directory, whose names lead to inodes."""
     sheet = _Sheet(920, 270)
@@ -380,4 +447,174 @@ def two_doors() -> Picture:
     return sheet.picture(
         "a path of the host and a path of a container lead to one and the same directory; it is a list of names, and "
         "each name leads to an inode, which is the file"
+    )
+
+
+def step_of_a_build() -> Picture:
+    """An image, a line, a container with an upper layer, and the next image; below, what goes into the key."""
+    sheet = _Sheet(920, 290)
+    sheet.text(30, 30, "the image so far", 12, INK, "bold")
+    for number, name in enumerate(("layer 2", "layer 1")):
+        _block(sheet, 30, 62 + 44 * number, 150, 38, name, "", FAINT, HOST)
+    sheet.arrow(186, 102, 266, 102, LIT_EDGE)
+    sheet.text(270, 30, "a container, for one line", 12, LIT_EDGE, "bold")
+    sheet.box(270, 48, 270, 104, "#fff7ed", LIT, 12, 2)
+    _block(sheet, 288, 62, 234, 38, "RUN sharpen-knives", "", CARD, LIT)
+    sheet.text(405, 126, "its upper layer takes the changes", 11.5, MUTED, align="center")
+    sheet.arrow(546, 102, 626, 102, LIT_EDGE)
+    sheet.text(586, 88, "commit", 11.5, MUTED, align="center")
+    sheet.text(640, 30, "the next image", 12, INK, "bold")
+    _block(sheet, 640, 48, 150, 38, "layer 3", "", BUILT, BUILT_EDGE)
+    for number, name in enumerate(("layer 2", "layer 1")):
+        _block(sheet, 640, 92 + 44 * number, 150, 38, name, "", FAINT, HOST)
+    sheet.box(30, 200, 510, 66, FAINT, LINE, 8)
+    for x, width, name in ((46, 140, "key before"), (202, 130, "the line"), (348, 176, "copied files")):
+        _block(sheet, x, 214, width, 38, name, "", CARD, _BLUE)
+    sheet.arrow(546, 233, 626, 233, _BLUE)
+    sheet.text(586, 219, "digest", 11.5, MUTED, align="center")
+    _block(sheet, 640, 214, 150, 38, "key of the step", "", CARD, _BLUE)
+    sheet.arrow(715, 212, 715, 178, _BLUE)
+    sheet.text(802, 196, "known?", 11.5, _BLUE, "bold")
+    sheet.text(802, 212, "take the image", 11.5, MUTED)
+    return sheet.picture(
+        "a line of a Dockerfile is executed in a container of the image so far, and its changes become one more layer; "
+        "the key of the step is a digest of the key before, the line and the copied files, and by it an earlier result "
+        "is found"
+    )
+
+
+def pseudo_terminal() -> Picture:
+    """Master and slave of a pseudo terminal, and the line discipline between them."""
+    sheet = _Sheet(920, 236)
+    for x, name, detail, end, where in (
+        (
+            24,
+            "the person, or a stand-in",
+            "a terminal window, sshd, docker",
+            "master",
+            "types here, and reads the screen",
+        ),
+        (676, "the program", "a shell, vi, a database client", "slave", "descriptors 0, 1 and 2"),
+    ):
+        _block(sheet, x, 40, 220, 56, name, detail, BUILT, BUILT_EDGE)
+        sheet.text(x + 110, 124, end, 13, LIT_EDGE, "bold", "center", mono=True)
+        sheet.text(x + 110, 144, where, 11.5, MUTED, align="center")
+    sheet.box(316, 20, 288, 196, _KERNEL, radius=12)
+    sheet.text(460, 44, "the kernel: line discipline", 12.5, "#f8fafc", "bold", "center")
+    for y, word, detail in (
+        (76, "echo", "what is typed comes back"),
+        (110, "lines", "collected until Enter"),
+        (144, "signals", "Ctrl-C, Ctrl-Z, a new size"),
+        (178, "ends of lines", "\\n goes out as \\r\\n"),
+    ):
+        sheet.text(334, y, word, 12, "#fdba74", "bold")
+        sheet.text(428, y, detail, 11, "#cbd5e1")
+    for y, x, to_x, colour in (
+        (58, 246, 314, _BLUE),
+        (78, 314, 246, _GREEN),
+        (58, 606, 674, _BLUE),
+        (78, 674, 606, _GREEN),
+    ):
+        sheet.arrow(x, y, to_x, y, colour)
+    sheet.text(24, 206, "blue: what is typed · green: what is shown", 11.5, MUTED)
+    return sheet.picture(
+        "the person's side holds the master, the program holds the slave; between them the kernel's line "
+        "discipline sends the echo back, collects lines, makes signals of some keys, and changes the ends of lines"
+    )
+
+
+def who_calls_whom() -> Picture:
+    """Three engines above one runtime: which process calls which, and what stays while the container runs."""
+    sheet = _Sheet(920, 330)
+    rows = (
+        ("docker run", ("dockerd", "containerd"), "shim"),
+        ("podman run", (), "conmon"),
+        ("Kubernetes: kubelet", ("containerd",), "shim"),
+    )
+    for number, (asks, servers, stays) in enumerate(rows):
+        y = 52 + 70 * number
+        _block(sheet, 24, y, 172, 44, asks, "", CARD, HOST)
+        x = 196
+        for name in servers:
+            sheet.arrow(x, y + 22, x + 24, y + 22, MUTED)
+            _block(sheet, x + 26, y, 110, 44, name, "", BUILT, BUILT_EDGE)
+            x += 136
+        sheet.arrow(x, y + 22, 476, y + 22, MUTED)
+        _block(sheet, 478, y, 100, 44, stays, "", BUILT, BUILT_EDGE)
+        sheet.line([(578, y + 22), (606, y + 22)], LIT_EDGE, 1.4)
+    sheet.line([(606, 74), (606, 214)], LIT_EDGE, 1.4)
+    sheet.arrow(606, 144, 634, 144, LIT_EDGE)
+    sheet.box(636, 108, 124, 72, "#fff7ed", LIT, 7, 1.8, "--")
+    sheet.text(698, 132, "runtime", 12, LIT_EDGE, "bold", "center")
+    sheet.text(698, 154, "runc, crun, yours", 11, MUTED, align="center")
+    sheet.arrow(762, 144, 788, 144, LIT_EDGE)
+    _block(sheet, 790, 108, 112, 72, "your program", "", BUILT, BUILT_EDGE)
+    for x, width, words in ((24, 172, "asks"), (222, 246, "daemons"), (478, 100, "stays with it")):
+        sheet.text(x + width / 2, 32, words, 11.5, MUTED, align="center")
+    sheet.text(698, 94, "ends at once", 11.5, LIT_EDGE, align="center")
+    sheet.box(24, 268, 16, 16, BUILT, BUILT_EDGE, 4)
+    sheet.text(48, 276, "lives while the container runs", 11.5, INK)
+    sheet.box(290, 268, 16, 16, "#fff7ed", LIT, 4, 1.4, "--")
+    sheet.text(314, 276, "has ended by then", 11.5, INK)
+    sheet.text(478, 276, "the orange line: a bundle, and words such as create and start", 11.5, LIT_EDGE)
+    return sheet.picture(
+        "Docker, Podman and Kubernetes all come to a small process that stays with the container, and that calls the "
+        "runtime, which ends at once, while your program runs on"
+    )
+
+
+def two_tiers() -> Picture:
+    """From the browser to the volume: who asks whom, and what a container loses when it goes."""
+    sheet = _Sheet(920, 250)
+    sheet.box(196, 20, 548, 150, FAINT, HOST, 12, 2)
+    sheet.text(212, 42, "three containers on one network", 11, MUTED)
+    parts = (
+        (30, 120, "browser", "", CARD, HOST),
+        (216, 140, "nginx", "port 80", BUILT, BUILT_EDGE),
+        (406, 140, "app", "port 8000", BUILT, BUILT_EDGE),
+        (596, 130, "MariaDB", "port 3306", BUILT, BUILT_EDGE),
+    )
+    for x, width, name, detail, face, edge in parts:
+        _block(sheet, x, 74, width, 66, name, detail, face, edge)
+    _block(sheet, 786, 74, 110, 66, "volume", "rows", "#fff7ed", LIT)
+    for x, to in ((150, 214), (356, 404), (546, 594), (726, 784)):
+        sheet.arrow(x, 107, to, 107, LIT_EDGE)
+    sheet.text(173, 92, "8018", 11, LIT_EDGE, "bold", "center", True)
+    for x, words in (
+        (286, "no state:\nstart as many as you like"),
+        (476, "no state:\nasks for each page anew"),
+        (661, "all the state is here:\nonly one, and with care"),
+        (841, "outlives\nthem all"),
+    ):
+        sheet.text(x, 206, words, 11, MUTED, align="center")
+    return sheet.picture(
+        "a browser asks nginx, nginx asks the app, the app asks MariaDB, and MariaDB keeps its rows on a volume, which "
+        "outlives the containers"
+    )
+
+
+def three_places() -> Picture:
+    """The way of a written word: the program's memory, the kernel's, the disk; and what each accident takes."""
+    sheet = _Sheet(920, 300)
+    places = (
+        (30, "the program's memory", "a buffer", BUILT, BUILT_EDGE, INK),
+        (350, "the kernel's memory", "the page cache", _KERNEL, "none", "#f8fafc"),
+        (670, "the disk", "", "#fff7ed", LIT, INK),
+    )
+    for x, name, detail, face, edge, ink in places:
+        _block(sheet, x, 60, 220, 64, name, detail, face, edge, ink)
+    for x, call in ((252, "flush"), (572, "fsync")):
+        sheet.arrow(x, 92, x + 96, 92, LIT_EDGE)
+        sheet.text(x + 48, 76, call, 12, LIT_EDGE, "bold", "center", True)
+    sheet.text(300, 108, "write(2)", 11, MUTED, align="center", mono=True)
+    sheet.text(30, 34, "print(…, file=file)", 12, INK, "bold", mono=True)
+    for y, name, takes in ((160, "kill -9", 1), (222, "power cut", 2)):
+        sheet.text(30, y - 8, f"what a {name} takes" if takes == 2 else f"what {name} takes", 11, MUTED)
+        for number, (x, *_) in enumerate(places):
+            lost = number < takes
+            sheet.box(x, y + 4, 220, 28, "#475569" if lost else _GREEN, "none", 6)
+            sheet.text(x + 110, y + 18, "lost" if lost else "still there", 12, CARD, "bold", "center")
+    return sheet.picture(
+        "a written word goes from the program's memory by flush to the kernel's, and from there by fsync to the disk; "
+        "kill -9 takes the first of the three, a power cut the first two"
     )

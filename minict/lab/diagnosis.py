@@ -139,6 +139,8 @@ def call_text(name: str, arguments: tuple, options: dict) -> str:
 def _short(value: object) -> str:
     if inspect.isroutine(value) or inspect.isclass(value):
         return getattr(value, "__name__", "…").replace("<lambda>", "function")
+    if isinstance(value, bytes) and len(value) > _LONGEST // 4:
+        return f"<{len(value)} bytes>"
     try:
         text = repr(value)
     except Exception:

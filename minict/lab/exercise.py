@@ -61,7 +61,8 @@ class Exercise:
     that the feedback must contain.  *right*: for each of at least three unusual right answers its name and source; a
     check must accept them all.  *imports*: the lines that make the starter's and the wrong answers' names known; the
     notebook has them in a cell above.  *adapt*: called in place of a right answer, as ``adapt(function, …)``, where the
-    package uses its own function in a way that a learner need not know.
+    package uses its own function in a way that a learner need not know.  *plain*: one more right answer, as short as
+    the starter promises, which ``hint`` shows where the package's own function has to care for more.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Exercise:
         imports: str = "",
         seconds: float = TIME_LIMIT,
         adapt=None,
+        plain: str = "",
     ):
         if id in _exercises:
             raise ValueError(f"there are two exercises {id}")
@@ -91,7 +93,8 @@ class Exercise:
         self.wrong = {
             name: (textwrap.dedent(source).strip() + "\n", phrase) for name, (source, phrase) in wrong.items()
         }
-        self.right = {name: textwrap.dedent(source).strip() + "\n" for name, source in (right or {}).items()}
+        right = {**(right or {}), **({"plain": plain} if plain else {})}
+        self.right = {name: textwrap.dedent(source).strip() + "\n" for name, source in right.items()}
         self.chapter = sys._getframe(1).f_globals["__name__"].rpartition(".")[2].partition("_")[0]  # ch05
         _exercises[id] = self
 
@@ -130,9 +133,17 @@ class Exercise:
         return "\n\n".join(without_annotations(inspect.getsource(each)) for each in private if inspect.isfunction(each))
 
     @property
+    def shown(self) -> str:
+        """One solution, as the last hint shows it."""
+        if "plain" in self.right:
+            return f"{self.right['plain']}\nThe package's own, {self.target}, cares for more."
+        helpers = f"\n\nIt calls, from the same module:\n\n{self.helpers}" if self.helpers else ""
+        return f"{self.solution}{helpers}"
+
+    @property
     def origin(self) -> str:
         """Where the solution comes from, as text to put after its id."""
-        return f", the one in {self.reference.__module__}"
+        return "" if "plain" in self.right else f", the one in {self.reference.__module__}"
 
     @property
     def box(self) -> str:
@@ -325,6 +336,23 @@ def same_fate(function):
     it kills this process.
     """
     outcome = supervise(function, timeout=1000, show=_print, filename=_learners_file)
+    _share(outcome)
+    if outcome.value is None:
+        os._exit(outcome.status)
+    return outcome.value
+
+
+def last_words(function) -> str:
+    """For checks: call ``function()`` in one more child, which then executes another program; return what was written.
+
+    If it does not come so far, this process ends as the child did, as with :func:`same_fate`.
+    """
+    outcome = supervise(function, timeout=1000, filename=_learners_file)
+    _share(outcome)
+    return outcome.output
+
+
+def _share(outcome) -> None:
     if outcome.stray:
         os._exit(1)  # a process that returned from the learner's function has reported it already
     if outcome.error_text:
@@ -333,9 +361,6 @@ def same_fate(function):
         raise error
     if outcome.status < 0:
         os.kill(os.getpid(), -outcome.status)
-    if outcome.value is None:
-        os._exit(outcome.status)
-    return outcome.value
 
 
 _learners_file = None

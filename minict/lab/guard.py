@@ -67,7 +67,7 @@ class Guards:
 
     def __init__(self, space: dict):
         self.space, self.kernel = space, os.getpid()
-        self.machines = {file: os.readlink(f"/proc/self/ns/{file}") for file in ("mnt", "uts", "pid", "net")}
+        self.machines = {file: os.readlink(f"/proc/self/ns/{file}") for file in ("mnt", "uts", "pid", "net", "user")}
         self.proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)  # a cell may be in a root without /proc
 
     def asked_by_a_cell(self, depth: int = 2) -> bool:
@@ -83,9 +83,13 @@ class Guards:
         return False
 
     def in_the_machines(self, file: str) -> bool:
-        """Whether this thread is in the machine's own namespace of this kind."""
+        """Whether this thread is in the machine's own namespace of this kind, and could change it.
+
+        In a user namespace of its own it could not, and the kernel itself says so; but its signals reach others.
+        """
+        kinds = [file] if file == "pid" else [file, "user"]
         try:
-            return os.readlink(f"thread-self/ns/{file}", dir_fd=self.proc) == self.machines[file]
+            return all(os.readlink(f"thread-self/ns/{each}", dir_fd=self.proc) == self.machines[each] for each in kinds)
         except OSError:
             return False  # a container, where this descriptor is closed
 

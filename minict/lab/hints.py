@@ -21,5 +21,4 @@ def hint(id: str = "") -> None:
         more = f"{left} more" if left else "the next one is the solution"
         print(f"Hint {shown + 1} of {len(task.hints)} for {id} ({more}):\n{readable(task.hints[shown])}")
     else:
-        helpers = f"\n\nIt calls, from the same module:\n\n{task.helpers}" if task.helpers else ""
-        print(f"One solution of {id}{task.origin}:\n\n{task.solution}{helpers}")
+        print(f"One solution of {id}{task.origin}:\n\n{task.shown}")

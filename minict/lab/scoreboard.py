@@ -274,14 +274,16 @@ def draw(missing: set[str]) -> str:
     """SVG: each attack, and what came of it in a container without the *missing* walls."""
     with Arsenal() as arsenal:
         told = arsenal.attack(missing)
-    parts = ["<svg width='820' height='170' viewBox='0 0 820 170' font-family='sans-serif' font-size='12'>"]
+    parts = ["<svg width='880' height='196' viewBox='0 0 880 196' font-family='sans-serif' font-size='12'>"]
     for number, (attack, words) in enumerate(ATTACKS.items()):
-        x, y, open = 6 + 274 * (number // 4), 8 + 40 * (number % 4), is_through(told[attack])
+        x, y, open = 6 + 292 * (number // 4), 8 + 40 * (number % 4), is_through(told[attack])
         parts.append(
-            f"<rect x='{x}' y='{y}' width='264' height='32' rx='6' fill='{LIT if open else BUILT}'/>"
+            f"<rect x='{x}' y='{y}' width='282' height='32' rx='6' fill='{LIT if open else BUILT}'/>"
             f"<text x='{x + 10}' y='{y + 20}' fill='{CARD if open else INK}'>{html.escape(words)}: "
             f"{'through' if open else told[attack]}</text>"
         )
+    count = sum(map(is_through, told.values()))
+    parts.append(f"<text x='6' y='188' fill='{MUTED}'>{count} of {len(told)} get through</text>")
     return "".join([*parts, "</svg>"])
 
 

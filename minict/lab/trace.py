@@ -7,8 +7,10 @@ have disappeared do not count.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
+import shutil
 import tempfile
 import time
 
@@ -28,6 +30,14 @@ def begin() -> None:
     host.mark_what_we_start()
     _beginning.update(look())
     tempfile.mkdtemp = _remembering(tempfile.mkdtemp)
+    atexit.register(_remove_the_courses, os.getpid())
+
+
+def _remove_the_courses(kernel: int) -> None:
+    """At the end of the *kernel*: remove the directories of flags and broken containers, which no cell has removed."""
+    for path in _temporary:
+        if os.getpid() == kernel and os.path.basename(path).startswith("minict-"):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _remembering(mkdtemp):

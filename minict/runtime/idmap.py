@@ -20,7 +20,7 @@ from ..kernel import process as kernel
 from ..kernel.namespaces import CLONE_NEWNS, CLONE_NEWUSER, unshare
 from . import mounts
 from .errors import ContainerError
-from .namespaces import write_id_maps
+from .namespaces import host_id, write_id_maps
 from .process import spawn
 
 TYPE_CHECKING = False
@@ -59,7 +59,7 @@ def prepare(birth: Birth) -> None:
         attach(root.source or "", birth.rootfs, users)
         os.chdir(birth.rootfs)
     elif root:
-        mount_overlay(root, birth.rootfs, users, linux.uidMappings[0].hostID, linux.gidMappings[0].hostID)
+        mount_overlay(root, birth.rootfs, users, _root_of(linux.uidMappings), _root_of(linux.gidMappings))
     else:
         os.chdir(birth.rootfs)
     birth.rootfs = "."  # the child may not pass through the host's directories
@@ -73,6 +73,12 @@ def prepare(birth: Birth) -> None:
             map_ids(bind.tree, users, bind.source, recursive=bind.options.idmap == "ridmap")
     if users >= 0:
         os.close(users)
+
+
+def _root_of(mappings: list[IDMapping]) -> int:
+    """The host's id for root in a container with these *mappings*; without a root, that of the first id there is."""
+    root = host_id(0, mappings)
+    return mappings[0].hostID if root is None else root
 
 
 def user_namespace(uids: list[IDMapping], gids: list[IDMapping]) -> int:

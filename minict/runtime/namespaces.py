@@ -170,3 +170,14 @@ def write_id_maps(pid: int, uids: list[IDMapping], gids: list[IDMapping]) -> Non
             raise ContainerError(
                 f"the kernel refuses the {file} {text.strip()!r}: {error.strerror}", errno=error.errno
             ) from None
+
+
+def host_id(id: int, mappings: list[IDMapping]) -> int | None:
+    """The id outside of a user namespace for the *id* inside; None where no line of the map has a place for it.
+
+    Source: user_namespaces(7), "Defining user and group ID mappings".
+    """
+    for each in mappings:
+        if each.containerID <= id < each.containerID + each.size:
+            return each.hostID + id - each.containerID
+    return None

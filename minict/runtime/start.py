@@ -27,13 +27,8 @@ def start(state: State) -> None:
     error = os.open(state.path("error"), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         pid = state.pid()
-        try:
-            go = os.open(state.path("start"), os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:  # it has no reader any more
-            raise ContainerError(f"the container {state.id} has just been started, or has just ended") from None
-        os.write(go, b"!")
-        os.close(go)
-        os.unlink(state.path("start"))  # it is not "created" any more, whether this succeeds or not
+        if not let_go(state.path("start")):
+            raise ContainerError(f"the container {state.id} has just been started, or has just ended")
         os.set_blocking(error, True)
         try:
             messages.read_report(error)  # until execve closes the child's end
@@ -43,6 +38,22 @@ def start(state: State) -> None:
     finally:
         os.close(error)
     run_later_hooks(state, "poststart", "running")
+
+
+def let_go(fifo: str) -> bool:
+    """Write a byte into the *fifo* at which a created container waits, and remove it. False when nobody waits.
+
+    Only a non-blocking open(2) fails without a reader, with ENXIO: any other would wait for one.
+    Raises :class:`OSError`. Source: fifo(7).
+    """
+    try:
+        go = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    os.write(go, b"!")
+    os.close(go)
+    os.unlink(fifo)  # it is not "created" any more, whether its execve succeeds or not
+    return True
 
 
 def kill(state: State, signal: int) -> None:

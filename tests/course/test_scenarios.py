@@ -10,7 +10,8 @@ import sys
 
 import pytest
 
-import minict.lab  # noqa: F401
+import minict
+import minict.lab
 from minict.lab import course, recall, record
 from minict.lab.challenge import challenges
 from minict.lab.quiz import quizzes
@@ -118,6 +119,16 @@ def test_a_flag_in_a_notebook(tiny):
         assert "left no trace on the host" in kernel.run("leave_no_trace()")
 
 
+def test_a_room_that_has_ended_says_how_to_get_another(tiny):
+    room = flag.flag("12-1")
+    try:
+        room.boxes[0].stop(timeout=0)
+        with pytest.raises(minict.ContainerError, match=r"run the cell with its flag\(…\) again"):
+            room.sh("id")
+    finally:
+        flag.remove("12-1")
+
+
 @pytest.mark.parametrize("id", [id for id in FLAGS if id in ("04", "05")])  # the others have no enter()
 def test_a_flags_room_does_not_swallow_the_notebook(id, tiny):
     with Kernel() as kernel:
@@ -125,6 +136,18 @@ def test_a_flags_room_does_not_swallow_the_notebook(id, tiny):
         assert "enter() here would move the notebook itself" in kernel.run("room.enter()")
         assert kernel.run("import os\nos.path.exists('/proc/self/ns')") == "True\n"
         assert "left no trace on the host" in kernel.run("leave_no_trace()")
+
+
+def test_the_rooms_of_a_closed_notebook_leave_nothing_on_the_host(tiny):
+    """As when JupyterLab is closed before the last cell has run."""
+    kernel = Kernel()
+    kernel.client.shutdown_kernel = "graceful"
+    with kernel:
+        kernel.run('rooms = [flag("12-1"), flag("12-4"), flag("15"), sad("stale")]')
+        found = kernel.run("print(*[room.directory for room in rooms])").split()
+        assert len(found) == 4 and all(map(os.path.isdir, found))
+    assert not any(map(os.path.exists, found))
+    minict.prune()  # the containers themselves, which ended with their kernel
 
 
 def test_the_word_differs_on_each_machine(own_record):

@@ -18,6 +18,7 @@ import urllib.error
 import nbformat
 import pytest
 
+from minict.lab.applications import IMAGES
 from tests.support.jupyter_client import Remote
 from tests.support.paths import ROOT
 from tests.support.registry_server import RegistryServer
@@ -292,6 +293,7 @@ def test_the_list_of_images_names_what_the_notebooks_use():
             continue  # it pulls from the lab's own registry
         for cell in cells:
             if cell.cell_type == "code":
+                used |= set(IMAGES) if "application_images()" in cell.source else set()
                 used |= set(
                     re.findall(r"""(?:minict pull |pull\(["'])((?!127\.|localhost)[a-z][\w./:-]*)""", cell.source)
                 )

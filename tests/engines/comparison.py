@@ -17,11 +17,8 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 import threading
 import time
-
-from tests.support.paths import ROOT
 
 PATIENCE = 60  # seconds for one command, and for a state to come
 RUNTIMES = ("runc", "minict")
@@ -39,17 +36,6 @@ _MASKS = [
     (r'^time="TIME" level=error msg="error waiting for container: context canceled"\n', ""),  # Docker says it or not
 ]
 _WORDING = [(r"(RUNTIME|OCI runtime[a-z ]*): .*?(: (OCI|unknown|container) .*)?$", r"\1: …\3")]
-
-
-def command_line(place: str) -> str:
-    """A program ``minict-oci`` in the directory *place*, as provision.sh installs it; its path."""
-    path = f"{place}/minict-oci"
-    with open(path, "w") as file:
-        file.write(
-            f"#!{sys.executable} -IS\nimport sys\nsys.path += [{ROOT!r}]\nfrom minict.oci.main import main\nmain()\n"
-        )
-    os.chmod(path, 0o755)
-    return path
 
 
 def titles(script: str) -> list[str]:

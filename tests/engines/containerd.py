@@ -10,8 +10,9 @@ import time
 
 import pytest
 
+from minict.lab.ociruntime import plain_program
 from minict.runtime import paths
-from tests.engines.comparison import RUNTIMES, Session, Undertaker, command_line, titles
+from tests.engines.comparison import RUNTIMES, Session, Undertaker, titles
 from tests.engines.docker import PATIENCE, programs  # noqa: F401
 from tests.support.command_line import minict
 
@@ -104,7 +105,7 @@ def outputs(script: str, image: str, programs: str) -> dict[str, dict[str, tuple
                 )
                 assert done.returncode == 0, done
                 name = subprocess.run([*words, "images", "ls", "-q"], capture_output=True, text=True).stdout.split()[0]
-                binary = command_line(place) if runtime == "minict" else shutil.which("runc")
+                binary = plain_program(place) if runtime == "minict" else shutil.which("runc")
                 replaced = {
                     "IMAGE": name,
                     "RUNTIME": f"--runc-binary {binary} --runc-root {place}/runc",

@@ -13,8 +13,9 @@ import pytest
 
 from minict.engine.images.image import Image
 from minict.lab import host
+from minict.lab.ociruntime import plain_program
 from minict.runtime import paths
-from tests.engines.comparison import RUNTIMES, Session, Undertaker, command_line, titles
+from tests.engines.comparison import RUNTIMES, Session, Undertaker, titles
 from tests.support.world import host_network
 
 PACKAGES = ["docker.io", "containerd", "tini"]
@@ -168,7 +169,7 @@ def daemon(runtime: str, place: str, programs: str, *options: str):
     socket = f"unix://{place}/docker.sock"
     words = [shutil.which("docker", path=programs), "--host", socket]
     subprocess.run(["mount", "-t", "tmpfs", "docker", "/run"], check=True)
-    runtimes = ["--add-runtime", f"minict={command_line(place)}", "--default-runtime", runtime]
+    runtimes = ["--add-runtime", f"minict={plain_program(place)}", "--default-runtime", runtime]
     with open(f"{place}/log", "w") as log, Undertaker():
         process = subprocess.Popen(
             [

@@ -10,8 +10,9 @@ import pytest
 
 from minict.engine.images.image import Image
 from minict.lab import host
+from minict.lab.ociruntime import plain_program
 from minict.runtime import paths
-from tests.engines.comparison import RUNTIMES, Session, command_line, titles
+from tests.engines.comparison import RUNTIMES, Session, titles
 
 OPTIONS = "--network none --cgroup-parent PARENT"
 CONFIGURATION = """
@@ -158,7 +159,7 @@ def session(runtime: str, place: str, image: Image) -> Session:
     """Podman with its storage in *place*, and an image."""
     words = ["podman", "--root", f"{place}/storage", "--runroot", f"{place}/run", "--tmpdir", f"{place}/tmp"]
     words += ["--cgroup-manager", "cgroupfs", "--events-backend", "none"]
-    words += ["--runtime", command_line(place) if runtime == "minict" else shutil.which("runc")]
+    words += ["--runtime", plain_program(place) if runtime == "minict" else shutil.which("runc")]
     archive = shutil.make_archive(f"{place}/image", "tar", image.layers[0])
     subprocess.run([*words, "import", archive, "tiny"], check=True, capture_output=True)
     os.makedirs(f"{place}/volume")

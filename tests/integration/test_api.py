@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -117,6 +118,20 @@ def test_a_terminal_is_refused_with_the_way_to_get_one(image):
         run(image, "sh", tty=True)
 
 
+def test_a_container_in_the_background_may_have_a_terminal(image):
+    with run(image, "sh -c 'stty -echo; read line; tty; exit 3'", tty=True, detach=True) as box:
+        end = box.terminal
+        os.write(end, b"\n")
+        shown = b""
+        with contextlib.suppress(OSError):  # EIO: nobody has it open any more
+            while data := os.read(end, 1000):
+                shown += data
+        assert b"/dev/pts/0\r\n" in shown
+        assert box.wait() == 3 and box.terminal == -1
+    with pytest.raises(OSError):
+        os.fstat(end)
+
+
 def test_the_trace_is_a_table(image):
     steps = run(image, "true", trace=True).trace
     assert "pivot_root" in steps and "parent" in steps and "execve true" in steps
@@ -215,6 +230,13 @@ def test_a_limit_changes_while_it_runs(image):
         assert limit("memory", "memory.limit_in_bytes", "memory.max") == str(32 << 20)
         assert limit("pids", "pids.max") == "7"
         busy.stop(timeout=0)
+
+
+def test_what_a_container_was_made_with_can_not_be_updated(image):
+    with run(image, "sleep 1000", detach=True) as box:
+        with pytest.raises(minict.ContainerError, match="cannot update read_only, user: a container keeps"):
+            box.update(user="1000", read_only=True, memory="64m")
+        assert not box._record.settings.get("memory"), "none of it was done"
 
 
 def test_a_paused_container_stands_still(image):

@@ -43,8 +43,10 @@ V2_TAG = "cgroup-v2"
 REASONS_FOR_ROOT: dict[str, str] = {
     "05-pivot-root.ipynb: unshare(CLONE_NEWNS)": "a user's mount is refused by an earlier check of pivot_root, with EINVAL",
     '05-pivot-root.ipynb: print("on the host, timer_list has", len(open("/proc/timer_list").read()), "bytes")': "root's file",
+    "15-volumes.ipynb: unshare(CLONE_NEWNS)": "a remount must keep the flags that /tmp has from the machine",
     "10-reaching-the-world.ipynb: import minict, socket": "the user's network has ports of its own",
     "10-reaching-the-world.ipynb: leave_no_trace()": "the container that was not refused has made the bridge",
+    "14-many-containers.ipynb: for box in fleet[3::5]:": "only a group that is delegated to the user can be frozen",
 }
 ROOT_TAG = "real-root"
 

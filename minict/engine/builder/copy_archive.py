@@ -78,18 +78,7 @@ class Archive:
         if self.mode is not None and not member.issym():
             member.mode = self.mode(member.mode, member.isdir())
         attributes = sorted((key, value) for key, value in member.pax_headers.items() if key.startswith(XATTR))
-        head = (
-            member.name,
-            member.type,
-            member.mode & 0o7777,
-            member.uid,
-            member.gid,
-            member.size,
-            member.linkname,
-            member.devmajor,
-            member.devminor,
-            attributes,
-        )
+        head = (identity(member), attributes)
         self._digest.update(repr(head).encode("utf-8", "surrogateescape"))
         self._addfile(member, _Read(content, self._digest) if content else None)
 
@@ -97,6 +86,25 @@ class Archive:
         """Close the archive; return the digest of its content."""
         self._tar.close()
         return self._digest.hexdigest()
+
+
+def identity(member: tarfile.TarInfo) -> tuple:
+    """All that the build cache knows of the file *member*, beside its content and its extended attributes.
+
+    Its time is not in it: a file that was only touched, or written again, is unchanged.
+    Source: docs.docker.com, "Build cache invalidation".
+    """
+    return (
+        member.name,
+        member.type,
+        member.mode & 0o7777,
+        member.uid,
+        member.gid,
+        member.size,
+        member.linkname,
+        member.devmajor,
+        member.devminor,
+    )
 
 
 class _Read:

@@ -109,14 +109,23 @@ class Matcher:
         return bool(self._patterns)
 
     def matches(self, path: str) -> bool:
-        """Whether the last pattern matching *path* or a directory above it has no ``!``."""
-        parts = path.split("/")
-        above = ["/".join(parts[:length]) for length in range(len(parts), 0, -1)]
-        matched = False
-        for match, keeps in self._patterns:
-            if keeps == matched and any(map(match, above)):
-                matched = not keeps
-        return matched
+        """Whether the patterns exclude *path*."""
+        return is_ignored(path, self._patterns)
+
+
+def is_ignored(path: str, rules: list[tuple]) -> bool:
+    """Whether the last of the *rules* that matches *path* or a directory above it has no ``!``.
+
+    A rule is a pair: a function that says whether a path matches, and whether the rule begins with ``!``.
+    Source: github.com/moby/patternmatcher, MatchesOrParentMatches.
+    """
+    parts = path.split("/")
+    above = ["/".join(parts[:length]) for length in range(len(parts), 0, -1)]
+    ignored = False
+    for match, keeps in rules:
+        if keeps == ignored and any(map(match, above)):
+            ignored = not keeps
+    return ignored
 
 
 def clean(path: str) -> str:

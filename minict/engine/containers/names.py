@@ -55,7 +55,7 @@ def make_up(id: str) -> str:
     while True:
         one, two, three = os.urandom(3)
         name = f"{_MOODS[one % len(_MOODS)]}_{_PEOPLE[two % len(_PEOPLE)]}" + (f"{three}" if find_taken() > 200 else "")
-        if claim(name, id):
+        if try_to_take(name, id):
             return name
 
 
@@ -70,7 +70,7 @@ def take(name: str, id: str, reclaim: Callable[[str], object]) -> None:
     *reclaim* is called with the id of the container that has the name: it removes that container if a killed process
     should have removed it.  Raises :class:`ContainerError` if the name stays in use.
     """
-    while not claim(name, id):
+    while not try_to_take(name, id):
         holder = find(name)
         if holder is None:
             continue
@@ -83,17 +83,27 @@ def take(name: str, id: str, reclaim: Callable[[str], object]) -> None:
         release(f"{name}/{holder}")
 
 
-def claim(name: str, id: str) -> bool:
-    """Make the link; False if it exists."""
+def try_to_take(name: str, id: str) -> bool:
+    """Give *name* to the container *id*; False if another container has it. Raises :class:`OSError`."""
     while True:
         paths.make_directory(directory())
         try:
-            os.symlink(id, f"{directory()}/{name}")
-            return True
+            return claim(f"{directory()}/{name}", id)
         except FileNotFoundError:  # another process has just removed the directory with the last name
             continue
-        except FileExistsError:
-            return False
+
+
+def claim(path: str, id: str) -> bool:
+    """Make *path* a symbolic link that contains *id*; False if *path* exists.
+
+    Of several processes that call this at the same moment, exactly one gets True: to look and to make is one step of
+    the kernel. Raises :class:`OSError`. Source: symlink(2).
+    """
+    try:
+        os.symlink(id, path)
+    except FileExistsError:
+        return False
+    return True
 
 
 def find(name: str) -> str | None:

@@ -127,12 +127,8 @@ class Health:
         self.next = time.monotonic() + self._pause()
         if status != 0 and freezer.overtook(self.record.state, self._began):
             return  # it was frozen for a part of its time: its failure says nothing about the container
-        if status == 0:
-            self.status, self.failures = "healthy", 0
-        elif self.status != "starting" or not self._in_start_period():
-            self.failures += 1
-            if self.failures >= self.policy["Retries"]:
-                self.status = "unhealthy"
+        if status == 0 or self.status != "starting" or not self._in_start_period():
+            self.status, self.failures = next_health(self.status, self.failures, status == 0, self.policy["Retries"])
         if self.status != before:
             self.record.event(f"health_status: {self.status}")
         self.results = [
@@ -157,6 +153,15 @@ class Health:
             )
         except OSError:
             pass
+
+
+def next_health(status: str, failures: int, passed: bool, retries: int) -> tuple[str, int]:
+    """The status after one more check, and the number of failures in a row: only so many as retries change it."""
+    if passed:
+        return "healthy", 0
+    if failures + 1 >= retries:
+        return "unhealthy", failures + 1
+    return status, failures + 1
 
 
 def _check(record: Record, command: list[str], seconds: float) -> tuple[int, bytes]:

@@ -173,14 +173,20 @@ def rename(record: Record, name: str) -> None:
 
 
 def update(record: Record, **changes) -> None:
-    """Change limits (those fields of ContainerOptions that are limits) and the restart policy, now and for later
-    starts.
+    """Change limits and the restart policy, now and for later starts.
+
+    Raises :class:`ContainerError` for any other field of ContainerOptions, :class:`TypeError` for an unknown name.
     """
     from minict.engine.containers.options import ContainerOptions
     from minict.engine.spec.resources import resources
 
     with record:
         changed = ContainerOptions(**{**record.settings, **changes})
+        if fixed := sorted(changes.keys() - _CHANGEABLE):
+            raise ContainerError(
+                f"cannot update {', '.join(fixed)}: a container keeps what it was made with; what can change is "
+                f"{', '.join(_CHANGEABLE)}"
+            )
         limits = resources(changed)
         policies.restart(changed)
         if record.pid is not None:
@@ -188,6 +194,13 @@ def update(record: Record, **changes) -> None:
         record.settings = changed.to_dict()
         record.save()
         record.event("update")
+
+
+_CHANGEABLE = dict.fromkeys(
+    """memory memory_swap memory_reservation memory_swappiness cpus cpu_shares cpu_quota cpu_period cpuset_cpus
+    cpuset_mems pids_limit blkio_weight device_read_bps device_write_bps device_read_iops device_write_iops
+    restart""".split()
+)
 
 
 # ---- steps -------------------------------------------------------------------------------------------------------

@@ -81,17 +81,25 @@ def _read_report(report: int, pid: int) -> str:
 
 
 def _go_away(name: bytes, keep: list[int]) -> None:
-    """In the forked process: leave the parent's session, directory and descriptors."""
+    """In the forked process: leave everything that it has inherited, and take *name*."""
     import gc
 
     gc.freeze()  # the parent's garbage may close files by numbers that are other files here
+    leave(keep)
+    text = native.create_string_buffer(name)
+    kernel.prctl(kernel.PR_SET_NAME, native.addressof(text))
+    restore_signals()
+
+
+def leave(keep: Sequence[int]) -> None:
+    """In a process that has just been forked: leave the parent's session, directory, and descriptors except *keep*.
+
+    The standard streams are /dev/null afterwards. Raises :class:`OSError`. Source: daemon(7), setsid(2).
+    """
     os.setsid()
     os.chdir("/")
     close_streams()
     close_all_except(keep)
-    text = native.create_string_buffer(name)
-    kernel.prctl(kernel.PR_SET_NAME, native.addressof(text))
-    restore_signals()
 
 
 SIGCHLD = 17

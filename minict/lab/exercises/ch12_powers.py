@@ -11,7 +11,7 @@ import signal
 
 from minict.kernel import native
 from minict.kernel.capability import NAMES
-from minict.kernel.process import PR_CAPBSET_READ, PR_SET_NO_NEW_PRIVS, prctl
+from minict.kernel.process import PR_CAPBSET_DROP, PR_CAPBSET_READ, PR_SET_NO_NEW_PRIVS, prctl
 from minict.kernel.syscall import libc
 from minict.runtime import capabilities, libseccomp, seccomp
 from minict.runtime.libseccomp import ALLOW, ERRNO, JUMP_EQUAL, LOAD, RETURN, call_number, instruction
@@ -19,7 +19,7 @@ from minict.runtime.spec import Capabilities
 
 from ..answers import edited
 from ..challenge import Challenge
-from ..exercise import Exercise, same_fate
+from ..exercise import Exercise, last_words, same_fate
 from ..feedback import Feedback
 
 
@@ -32,7 +32,7 @@ def _status(pid: int | str = "self") -> dict[str, str]:
 def _short(names) -> str:
     """The first few of some names, and how many more there are."""
     names = list(names)
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "") or "nothing"
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "") or "nothing"
 
 
 # ---- powers-1 --------------------------------------------------------------------------------------------------
@@ -41,10 +41,11 @@ def _short(names) -> str:
 def check_names(names):
     """Sets that the kernel shows: those of children with bounding sets of their own."""
     ours = [name for number, name in enumerate(capabilities.known()) if prctl(PR_CAPBSET_READ, number)]
-    for kept in (["CAP_KILL", "CAP_NET_RAW"], [], ["CAP_CHOWN"], ["CAP_SYS_ADMIN"], capabilities.DEFAULT, ours):
+    first = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_KILL", "CAP_NET_RAW"]
+    for kept in (first, [], ["CAP_CHOWN"], ["CAP_SYS_ADMIN"], capabilities.DEFAULT, ours):
         kept = [name for name in ours if name in kept]
         mask = int(same_fate(lambda kept=kept: _bounding_set(kept)), 16)
-        call = f"names({mask:#x})"
+        call = f"names({mask:#b})"
         try:
             found = names(mask)
         except IndexError as error:
@@ -53,7 +54,7 @@ def check_names(names):
                 "41 as long as the high ones are 0. mask >> number & 1 gives the digit number, counted from the right, "
                 "of every mask."
             ) from None
-        _compare_names(call, found, kept)
+        _compare_names(call, mask, found, kept)
 
 
 def _bounding_set(kept: list[str]) -> str:
@@ -61,7 +62,37 @@ def _bounding_set(kept: list[str]) -> str:
     return _status()["CapBnd"]
 
 
-def _compare_names(call: str, found, kept: list[str]) -> None:
+_ONE_OFF = "Each is one place off: the last digit is number 0, CAP_CHOWN."
+# What people write in place of ``mask >> number & 1``, and why that is something else.
+_CONDITIONS = (
+    (
+        lambda mask, number: mask & number,
+        "mask & number compares the digits of two numbers. & 1 looks at one place, the last: first >> must move the "
+        "digit there.",
+    ),
+    (
+        lambda mask, number: mask << number & 1,
+        "Only digit 0 was looked at: << moves the digits away from the last place. >> moves them towards it.",
+    ),
+    (
+        lambda mask, number: mask & 1,
+        "Every name depends on the same digit, the last one: mask >> number puts digit number there.",
+    ),
+    (
+        lambda mask, number: mask >> number,
+        "mask >> number is more than 0 as long as any digit is left. & 1 takes the last one alone.",
+    ),
+    (
+        lambda mask, number: mask >> number == 1,
+        "That asks whether no other digit is left, which is true of the highest one. & 1 takes the last one alone.",
+    ),
+    (lambda mask, number: not mask >> number & 1, "Those are the ones whose digit is 0."),
+    (lambda mask, number: mask >> number + 1 & 1, _ONE_OFF),
+    (lambda mask, number: mask << 1 >> number & 1, _ONE_OFF),
+)
+
+
+def _compare_names(call: str, mask: int, found, kept: list[str]) -> None:
     if found == kept:
         return
     if not isinstance(found, list):
@@ -71,23 +102,22 @@ def _compare_names(call: str, found, kept: list[str]) -> None:
             f"{call} returned a list with {found[0]!r}, which is not a name. NAMES[number] is the name of the "
             "capability number."
         )
-    told = f"{call} returned {_short(found)}. The kernel calls this set {_short(kept)}."
-    places = {number + 1 for number, name in enumerate(NAMES) if name in found}
-    if places == {number for number, name in enumerate(NAMES) if name in kept} or {each - 2 for each in places} == {
-        number for number, name in enumerate(NAMES) if name in kept
-    }:
-        raise Feedback(f"{told} Each is one place off: the last digit is number 0, CAP_CHOWN.")
+    ones = [str(number) for number in range(len(NAMES)) if mask >> number & 1]
+    digits = f"The digits {_short(ones)} are 1: {_short(kept)}." if kept else "No digit is 1."
+    told = f"{call} returned {_short(found)}. {digits}"
     if sorted(found) == sorted(kept):
         raise Feedback(f"{told} The names are right; their order is not that of NAMES.")
-    if len(found) < len(kept) and set(found) < set(kept):
-        raise Feedback(f"{told} There are more digits 1 than that: look at each number, from 0 to the last one.")
-    if kept and found == list(NAMES[: NAMES.index(kept[-1]) + 1]):
+    if not found:
         raise Feedback(
-            f"{told} mask >> number is more than 0 as long as any digit is left. & 1 takes the last one alone."
+            f"{told} The list is empty: no condition was true, or nothing was added. found.append(name) changes the "
+            "list; found + [name] makes another one."
         )
-    if set(found) & set(kept) == set() and len(found) + len(kept) >= len(NAMES) - 1:
-        raise Feedback(f"{told} Those are the ones whose digit is 0.")
-    raise Feedback(told)
+    for condition, why in _CONDITIONS:
+        if found == [name for number, name in enumerate(NAMES) if condition(mask, number)]:
+            raise Feedback(f"{told} {why}")
+    if found == kept[: len(found)]:
+        raise Feedback(f"{told} Then the loop has ended: each number needs its turn, from 0 to the last one.")
+    raise Feedback(f"{told} mask >> number & 1 is digit number, and nothing else.")
 
 
 _NAMES = """
@@ -144,13 +174,28 @@ Exercise(
         "one off": (edited(_NAMES, ("mask >> number & 1", "mask & 1 << number + 1")), "Each is one place off"),
         "counts from 1": (edited(_NAMES, ("enumerate(NAMES)", "enumerate(NAMES, 1)")), "Each is one place off"),
         "numbers": (edited(_NAMES, ("append(name)", "append(number)")), "is not a name"),
-        "equal": (edited(_NAMES, ("mask >> number & 1", "mask == 1 << number")), "There are more digits 1"),
+        "equal": (edited(_NAMES, ("mask >> number & 1", "mask == 1 << number")), "no condition was true"),
+        "the highest": (
+            edited(_NAMES, ("mask >> number & 1", "mask >> number == 1")),
+            "whether no other digit is left",
+        ),
+        "shifts the other way": (edited(_NAMES, (">>", "<<")), "Only digit 0 was looked at"),
+        "the same digit": (edited(_NAMES, ("mask >> number & 1", "mask & 1")), "Every name depends on the same digit"),
+        "adds to nothing": (edited(_NAMES, ("found.append(name)", "found + [name]")), "makes another one"),
+        "stops at the first 0": (
+            edited(_NAMES, ("found.append(name)\n", "found.append(name)\n            else:\n                break\n")),
+            "each number needs its turn",
+        ),
+        "and, in words": (edited(_NAMES, ("number & 1", "number and 1")), "& 1 takes the last one alone"),
         "the others": (edited(_NAMES, ("if mask", "if not mask")), "whose digit is 0"),
         "backwards": (edited(_NAMES, ("return found", "return found[::-1]")), "their order is not that of NAMES"),
         "a text": (edited(_NAMES, ("return found", "return ' '.join(found)")), "a list of names"),
         "too short": (edited(_NAMES, ("mask >> number & 1", "bin(mask)[::-1][number] == '1'")), "raised IndexError"),
         "without & 1": (edited(_NAMES, ("mask >> number & 1", "mask >> number")), "& 1 takes the last one alone"),
-        "the number itself": (edited(_NAMES, ("mask >> number & 1", "mask & number")), "The kernel calls this set"),
+        "the number itself": (
+            edited(_NAMES, ("mask >> number & 1", "mask & number")),
+            "compares the digits of two numbers",
+        ),
     },
 )
 
@@ -181,15 +226,21 @@ def _lower(drop_bounding, kept: list[str]) -> tuple[int, int, int]:
 
 
 def _why_refused(error: OSError) -> str:
+    call = error.strerror.partition(": ")[2]
+    if call.startswith("prctl(") and not call.startswith(f"prctl({PR_CAPBSET_DROP}, "):
+        return (
+            f"the kernel has refused {call}. The first argument says what prctl() should do: PR_CAPBSET_DROP, which "
+            f"is {PR_CAPBSET_DROP}. The number of the capability comes second."
+        )
     if error.errno == errno.EINVAL:
         return (
-            f"the kernel has refused {error.strerror.partition(': ')[2]}: there is no capability with this number. "
+            f"the kernel has refused {call}: there is no capability with this number. "
             f"PR_CAPBSET_DROP takes the number of one capability, from 0 to {len(capabilities.known()) - 1}, and no "
             "mask."
         )
     if error.errno == errno.EPERM:
         return (
-            f"{error.strerror}. To lower the bounding set takes CAP_SETPCAP among the effective capabilities: leave "
+            f"{error.strerror}. Lowering the bounding set takes CAP_SETPCAP among the effective capabilities: leave "
             "those as they are."
         )
     return f"drop_bounding() raised {error}"
@@ -199,13 +250,17 @@ def _compare_sets(kept: list[str], before: int, after: int, effective: int) -> N
     found, wanted = capabilities.names(after), capabilities.names(before & capabilities.mask(kept))
     call = f"drop_bounding() of a container that keeps {_short(kept)}"
     if after == before and found != wanted:
-        more = ""
+        more = "Is prctl(PR_CAPBSET_DROP, number) called for each name that is not in keep?"
         if effective != before:
-            more = " The effective set has changed: that one grows again at the next exec."
-        raise Feedback(f"after {call}, CapBnd is what it was before.{more}")
+            more = "The effective set has changed: that one grows again at the next exec."
+        raise Feedback(f"after {call}, CapBnd is what it was before. {more}")
     if missing := [name for name in wanted if name not in found]:
-        turned = " It has those instead that should go." if set(found) - set(wanted) else ""
-        raise Feedback(f"after {call}, CapBnd lacks {_short(missing)}.{turned}")
+        why = "capabilities.bounding has those: only the others must go."
+        if set(found) - set(wanted):
+            why = "It has those instead that should go."
+        elif not found:
+            why = "Every one was dropped, whether keep has its name or not."
+        raise Feedback(f"after {call}, CapBnd lacks {_short(missing)}. {why}")
     if left := [name for name in found if name not in wanted]:
         raise Feedback(
             f"after {call}, CapBnd still has {_short(left)}. All others must go, each by a call of its own, the last "
@@ -228,6 +283,7 @@ Exercise(
     difficulty=2,
     reference=capabilities.drop_bounding,
     check=check_drop_bounding,
+    plain=_DROP,
     imports="""
         from minict.kernel.capability import NAMES, capset
         from minict.kernel.process import PR_CAPBSET_DROP, PR_CAPBSET_READ, prctl
@@ -295,7 +351,16 @@ Exercise(
         """,
             "takes CAP_SETPCAP",
         ),
-        "asks only": (edited(_DROP, ("PR_CAPBSET_DROP", "PR_CAPBSET_READ")), "CapBnd is what it was before"),
+        "asks only": (edited(_DROP, ("PR_CAPBSET_DROP", "PR_CAPBSET_READ")), "CapBnd is what it was before. Is prctl"),
+        "stops at the first that stays": (
+            edited(
+                _DROP, ("if name not in keep:\n", "if name in keep:\n                    break\n            else:\n")
+            ),
+            "CapBnd is what it was before. Is prctl",
+        ),
+        "compares the number": (edited(_DROP, ("if name not", "if number not")), "Every one was dropped"),
+        "another request": (edited(_DROP, ("PR_CAPBSET_DROP", "38")), "The first argument says what prctl() should do"),
+        "swapped": (edited(_DROP, ("PR_CAPBSET_DROP, number", "number, PR_CAPBSET_DROP")), "The first argument says"),
         "too far": (
             edited(_DROP, ("enumerate(known())", "enumerate([*known(), 'CAP_NEXT_YEAR'])")),
             "with this number",
@@ -312,12 +377,70 @@ def check_answer_newer_calls(answer_newer_calls):
     own = libseccomp.native_architecture()
     pieces = []
     for architecture in (own, own ^ 1):
-        piece = answer_newer_calls(architecture, _NEWEST)
+        piece = _write_piece(answer_newer_calls, architecture)
         if not isinstance(piece, bytes):
-            raise Feedback(f"answer_newer_calls({architecture:#x}, {_NEWEST}) returned {piece!r:.60}. Expected: bytes.")
+            kind = "None" if piece is None else f"a {type(piece).__name__}"
+            raise Feedback(
+                f"answer_newer_calls({architecture:#x}, {_NEWEST}) returned {kind}. Expected: bytes, the instructions "
+                "added to each other with +."
+            )
         pieces.append(piece)
     for piece, judge in zip(pieces, (_judge_calls, _judge_foreign)):
-        judge(_try_filter(piece + _REST))
+        try:
+            judge(_try_filter(piece + _REST))
+        except Feedback as why:
+            raise Feedback(f"{why}{_listing(piece)}") from None
+
+
+def _write_piece(answer_newer_calls, architecture: int):
+    try:
+        return answer_newer_calls(architecture, _NEWEST)
+    except ValueError as error:
+        if "range(0, 256)" not in str(error):
+            raise
+        raise Feedback(
+            "a jump skips 255 instructions at most, and one of yours should skip more: in instruction(JUMP_…, if_true, "
+            "if_false, number), what to compare with comes last.\n  in your line: "
+            f"{getattr(error, 'learners_line', '')}"
+        ) from None
+
+
+def _listing(piece: bytes) -> str:
+    """The instructions of *piece* in words, a line each, with where each jump leads; empty if one is cut off."""
+    if len(piece) % 8 or not piece:
+        return ""
+    count, lines = len(piece) // 8, ["\nYour piece:"]
+    for place in range(count):
+        row = piece[8 * place : 8 * place + 8]
+        operation, operand = int.from_bytes(row[:2], "little"), int.from_bytes(row[4:], "little")
+        words = f"{_OPERATIONS.get(operation, operation)} {operand if operand < 1 << 16 else hex(operand)}"
+        if operation == RETURN:
+            words = _answer_in_words(operand)
+        elif operation != LOAD:
+            yes, no = (_line_in_words(place + 2 + skipped, count) for skipped in row[2:4])
+            words = f"{words:34} yes: {yes}, no: {no}"
+        lines.append(f"    {place + 1}  {words}")
+    return "\n".join(lines)
+
+
+def _line_in_words(line: int, count: int) -> str:
+    return f"go to {line}" if line <= count else "behind the piece" if line == count + 1 else "too far"
+
+
+def _answer_in_words(operand: int) -> str:
+    if operand == ALLOW:
+        return "answer: make the call"
+    if operand & ~0xFFFF == ERRNO:
+        return f"answer: error {operand & 0xFFFF}, {errno.errorcode.get(operand & 0xFFFF, 'success')}"
+    return f"answer: {operand:#x}, which has no known action"
+
+
+_OPERATIONS = {
+    LOAD: "load",
+    JUMP_EQUAL: "equal to",
+    libseccomp.JUMP_GREATER: "greater than",
+    libseccomp.JUMP_GREATER_OR_EQUAL: "at least",
+}
 
 
 # clone3 is the newest call, and close_range, the one after it, is there: else the kernel itself would say ENOSYS.  These
@@ -483,7 +606,22 @@ Exercise(
         """,
     },
     wrong={
-        "the jumps turned round": (edited(_FILTER, ("GREATER, 0, 1", "GREATER, 1, 0")), "was not answered with ENOSYS"),
+        "the jumps turned round": (
+            edited(_FILTER, ("GREATER, 0, 1", "GREATER, 1, 0")),
+            "yes: behind the piece, no: go to 6",
+        ),
+        "equal": (edited(_FILTER, ("(JUMP_GREATER,", "(JUMP_EQUAL,")), "5  equal to 435"),
+        "the number in a wrong place": (
+            edited(_FILTER, ("JUMP_GREATER, 0, 1, newest", "JUMP_GREATER, newest, 0, 1")),
+            "what to compare with comes last",
+        ),
+        "a list": (
+            """
+            def answer_newer_calls(architecture, newest):
+                return [instruction(LOAD, 0, 0, 4)]
+        """,
+            "returned a list",
+        ),
         "refuses": (edited(_FILTER, ("errno.ENOSYS", "errno.EPERM")), "fails with EPERM"),
         "the newest too": (edited(_FILTER, ("(JUMP_GREATER,", "(JUMP_GREATER_OR_EQUAL,")), "fails with ENOSYS too"),
         "allows the rest": (
@@ -521,41 +659,34 @@ _UID = 4711
 def check_give_up(give_up):
     """It is done in a child, which then executes a program that prints what it has left."""
     for keep in (["CAP_NET_BIND_SERVICE", "CAP_CHOWN"], []):
-        told = same_fate(lambda keep=keep: _give_up(give_up, keep))
-        _judge_left(told, keep)
+        written = last_words(lambda keep=keep: _give_up(give_up, keep))
+        _judge_left(dict(line.split(":\t", 1) for line in written.splitlines() if ":\t" in line), keep)
 
 
-def _give_up(give_up, keep: list[str]) -> dict[str, str]:
-    """The fields of /proc/self/status of the program that is executed after give_up()."""
+def _give_up(give_up, keep: list[str]) -> None:
+    """Call give_up(), and become a program that prints /proc/self/status: after that of this process, its permitted
+    set. If a call is refused, print the status and the error."""
     refused = ("capset", "setuid", "setgid", "setgroups", "prctl", "setresuid", "setresgid")
     program = instruction(LOAD, 0, 0, 0)
     for name in refused:
         program += instruction(JUMP_EQUAL, 0, 1, call_number(name)) + instruction(RETURN, 0, 0, ERRNO | errno.EPERM)
     program += instruction(RETURN, 0, 0, ALLOW)
-    reader, writer = os.pipe()
     os.setgroups([0, 27])
-    pid = os.fork()
-    if pid == 0:
-        os.dup2(writer, 1)
-        try:
-            give_up(_UID, list(keep), program)
-        except OSError as error:
-            os.write(1, f"error:\t{error.strerror}\n".encode())
-            os.write(1, "".join(f"{name}:\t{value}\n" for name, value in _status().items()).encode())
-            os._exit(0)
-        os.execv("/bin/cat", ["cat", "/proc/self/status"])
-    os.close(writer)
-    with open(reader) as file:
-        told = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
-    if os.waitpid(pid, 0)[1] & 0x7F == signal.SIGSYS:
-        raise Feedback("a system call of give_up() ended it: SIGSYS.")
-    return told
+    try:
+        give_up(_UID, list(keep), program)
+    except OSError as error:
+        lines = {"error": error.strerror, "line": getattr(error, "learners_line", "").partition("\n")[0], **_status()}
+        os.write(1, "".join(f"{name}:\t{value}\n" for name, value in lines.items()).encode())
+        os._exit(0)
+    os.write(1, f"permitted before:\t{_status()['CapPrm']}\n".encode())
+    os.execv("/bin/cat", ["cat", "/proc/self/status"])
 
 
 def _judge_left(told: dict[str, str], keep: list[str]) -> None:
     if error := told.get("error"):
-        raise Feedback(f"give_up() was refused: {error}. {_what_came_before(told)}")
-    if not told:
+        line = f"\n  in your line: {told['line']}" if told["line"] else ""
+        raise Feedback(f"give_up() was refused: {error}. {_what_came_before(told)}{line}")
+    if "Uid" not in told:
         raise Feedback("give_up() ended the process, or executed another program: it must come back.")
     uids, gids, groups = told["Uid"].split(), told["Gid"].split(), told.get("Groups", "").split()
     if set(uids) != {str(_UID)}:
@@ -568,12 +699,23 @@ def _judge_left(told: dict[str, str], keep: list[str]) -> None:
     for field, words in (("CapBnd", "bounding"), ("CapEff", "effective"), ("CapAmb", "ambient")):
         if int(told[field], 16) != wanted:
             found = capabilities.names(int(told[field], 16))
-            why = "The change of user empties the sets, unless PR_SET_KEEPCAPS is set before." * (not found)
-            raise Feedback(f"the program then has {_short(found)} in its {words} set. Expected: {_short(keep)}. {why}")
+            raise Feedback(
+                f"the program then has {_short(found)} in its {words} set. Expected: {_short(keep)}, what keep is in "
+                f"this call. {_why_empty(told, wanted) if not found else ''}"
+            )
     if told["NoNewPrivs"] != "1":
         raise Feedback("NoNewPrivs of the program is 0: a set-uid program would give it more again.")
     if told["Seccomp"] != "2":
         raise Feedback("the program runs without a filter: Seccomp is not 2 in its status.")
+
+
+def _why_empty(told: dict[str, str], wanted: int) -> str:
+    if int(told["permitted before"], 16) & wanted != wanted:
+        return "The change of user empties the sets, unless PR_SET_KEEPCAPS is set before."
+    return (
+        "Before the exec the permitted set had them. A user other than root takes along what the ambient set has: "
+        "apply(), after setuid, sets that too."
+    )
 
 
 def _what_came_before(told: dict[str, str]) -> str:
@@ -586,13 +728,14 @@ def _what_came_before(told: dict[str, str]) -> str:
         return "The filter was there already, and it refuses such calls: it must come last."
     if told["Uid"].split()[0] != "0":
         return "The process was an ordinary user by then: the groups and the bounding set change before the user."
-    return "Which of the steps takes away what this one needs?"
+    left = capabilities.names(int(told["CapEff"], 16))
+    return f"The effective set was {_short(left)} by then. apply() has set it, and must come after the steps that take more."
 
 
 def _steps(*lines: str) -> str:
     """An answer that takes these steps, in this order."""
-    sets = "sets = Capabilities(bounding=keep, effective=keep, permitted=keep, inheritable=keep, ambient=keep)"
-    return "\n".join(["def give_up(uid, keep, program):", *(f"    {line}" for line in (sets, *lines))]) + "\n"
+    steps = ("sets = five_sets(keep)", *lines)
+    return "\n".join(["def give_up(uid, keep, program):", *(f"    {line}" for line in steps)]) + "\n"
 
 
 _BOUND, _KEEP, _GROUPS, _GROUP = (
@@ -606,7 +749,7 @@ _USER, _APPLY, _NNP, _INSTALL = "os.setuid(uid)", "apply(sets)", "prctl(PR_SET_N
 
 Challenge(
     "give-up",
-    "In the only order that works",
+    "In an order that works",
     name="give_up",
     minutes=10,
     difficulty=3,
@@ -617,11 +760,14 @@ Challenge(
         from minict.runtime.capabilities import apply, drop_bounding
         from minict.runtime.seccomp import install
         from minict.runtime.spec import Capabilities
+
+        def five_sets(keep):
+            return Capabilities(bounding=keep, effective=keep, permitted=keep, inheritable=keep, ambient=keep)
     """,
     solution='''
         def give_up(uid, keep, program):
             """Become the user uid, with the capabilities keep, no_new_privs, and the filter program."""
-            sets = Capabilities(bounding=keep, effective=keep, permitted=keep, inheritable=keep, ambient=keep)
+            sets = five_sets(keep)
             drop_bounding(sets)
             prctl(PR_SET_KEEPCAPS, 1)
             os.setgroups([])
@@ -655,7 +801,7 @@ Challenge(
             def give_up(uid, keep, program):
                 os.setgid(uid)
                 os.setgroups([])
-                sets = Capabilities(*[keep] * 5) if False else Capabilities(
+                sets = Capabilities(
                     **dict.fromkeys(("bounding", "effective", "permitted", "inheritable", "ambient"), keep))
                 drop_bounding(sets)
                 prctl(PR_SET_KEEPCAPS, 1)
@@ -694,6 +840,37 @@ Challenge(
         "without keepcaps": (
             _steps(_BOUND, _GROUPS, _GROUP, _USER, _APPLY, _NNP, _INSTALL),
             "PR_SET_KEEPCAPS is set before",
+        ),
+        "keepcaps after the user": (
+            _steps(_BOUND, _GROUPS, _GROUP, _USER, _KEEP, _APPLY, _NNP, _INSTALL),
+            "PR_SET_KEEPCAPS is set before",
+        ),
+        "forgets to apply": (
+            _steps(_BOUND, _KEEP, _GROUPS, _GROUP, _USER, _NNP, _INSTALL),
+            "takes along what the ambient set has",
+        ),
+        "applies before the user": (
+            _steps(_BOUND, _KEEP, _GROUPS, _GROUP, _APPLY, _USER, _NNP, _INSTALL),
+            "must come after the steps that take more.\n  in your line: os.setuid(uid)",
+        ),
+        "in the order of the alphabet": (
+            _steps(_APPLY, _BOUND, _INSTALL, _GROUP, _GROUPS, _USER, _KEEP, _NNP),
+            "apply() has set it",
+        ),
+        "other sets": (
+            edited(
+                _steps(_BOUND, _KEEP, _GROUPS, _GROUP, _USER, _APPLY, _NNP, _INSTALL),
+                ("five_sets(keep)", "five_sets(['CAP_CHOWN'])"),
+            ),
+            "what keep is in this call",
+        ),
+        "two parameters": ("def give_up(uid, keep):\n    pass\n", "raised TypeError"),
+        "names in place of sets": (
+            edited(
+                _steps(_BOUND, _KEEP, _GROUPS, _GROUP, _USER, _APPLY, _NNP, _INSTALL),
+                ("five_sets(keep)", "keep"),
+            ),
+            "in your line: drop_bounding(sets)",
         ),
         "without no_new_privs": (
             _steps(_BOUND, _KEEP, _GROUPS, _GROUP, _USER, _APPLY, _INSTALL),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import signal
 import stat
@@ -80,8 +81,8 @@ def check_make_read_only(make_read_only):
         outer, inner = _can_write(place), _can_write(f"{place}/inner")
         if outer:
             raise Feedback(
-                f"after {call} a file can still be made through the copy. Which bit of attr_set makes a mount "
-                "read-only?"
+                f"after {call} a file can still be made through the copy: nothing has set k.MOUNT_ATTR_RDONLY on it. "
+                "This mount itself is made read-only whatever inside is."
             )
         if inside and inner:
             raise Feedback(
@@ -196,7 +197,15 @@ Exercise(
                 reach = k.AT_RECURSIVE if inside else 0
                 k.mount_setattr(mount, "", k.AT_EMPTY_PATH | reach, attr_clr=k.MOUNT_ATTR_RDONLY)
         """,
-            "Which bit of attr_set",
+            "nothing has set k.MOUNT_ATTR_RDONLY",
+        ),
+        "only with what is inside": (
+            """
+            def make_read_only(mount, inside):
+                if inside:
+                    k.mount_setattr(mount, "", k.AT_EMPTY_PATH | k.AT_RECURSIVE, k.MOUNT_ATTR_RDONLY)
+        """,
+            "whatever inside is",
         ),
         "the old call": (
             """
@@ -227,6 +236,7 @@ Exercise(
 
 # ---- volumes-2 -------------------------------------------------------------------------------------------------------
 
+_FILE = (7, 8, 0o640)  # of a file that was copied already
 _OWNERS = ((999, 998, 0o750, "a database's"), (33, 50, 0o1777, "everybody's"), (1000, 100, 0o2775, "a group's"))
 
 
@@ -240,17 +250,19 @@ def check_take_over(take_over):
         os.mkdir(target, 0o755)
         os.chown(source, user, group)
         os.chmod(source, mode)
+        for directory in (source, target):
+            _make_file(f"{directory}/rows")
         call = "take_over(source, target)"
         take_over(source, target)
-        before, now = os.stat(source), os.stat(target)
+        try:
+            before, now, rows = os.stat(source), os.stat(target), os.stat(f"{target}/rows")
+        except FileNotFoundError as error:
+            raise Feedback(f"after {call} {os.path.relpath(error.filename)} is gone. Nothing has to move.") from None
         wanted = f"{call}: source, {whose} directory, has owner {user}, group {group} and mode {mode:o}."
         if (before.st_uid, before.st_gid, stat.S_IMODE(before.st_mode)) != (user, group, mode):
             raise Feedback(f"{wanted} Afterwards source has changed: only target was to change. Have you swapped them?")
         if now.st_uid != user:
-            raise Feedback(
-                f"{wanted} target has owner {now.st_uid}. No copying function of shutil copies the owner: os.chown() "
-                "sets it."
-            )
+            raise Feedback(f"{wanted} target has owner {now.st_uid}. {_why_owner(now, user, group)}")
         if now.st_gid != group:
             raise Feedback(
                 f"{wanted} target has group {now.st_gid}. os.chown(path, user, group) sets both; -1 leaves one as it is."
@@ -262,6 +274,28 @@ def check_take_over(take_over):
                 else " os.chmod() sets the mode, and shutil.copystat() copies it."
             )
             raise Feedback(f"{wanted} target has mode {stat.S_IMODE(now.st_mode):o}.{lost}")
+        if (rows.st_uid, rows.st_gid, stat.S_IMODE(rows.st_mode)) != _FILE:
+            raise Feedback(
+                f"{call}: a file in target had owner {_FILE[0]}, group {_FILE[1]} and mode {_FILE[2]:o}, as in the "
+                f"image. Afterwards it has owner {rows.st_uid}, group {rows.st_gid} and mode "
+                f"{stat.S_IMODE(rows.st_mode):o}. What is in a directory has owners of its own: change the directory "
+                "alone."
+            )
+
+
+def _make_file(path: str) -> None:
+    with open(path, "w") as file:
+        file.write("two pies")
+    os.chown(path, *_FILE[:2])
+    os.chmod(path, _FILE[2])
+
+
+def _why_owner(now: os.stat_result, user: int, group: int) -> str:
+    if (now.st_uid, now.st_gid) == (group, user):
+        return "Owner and group are in each other's place: os.chown(path, user, group)."
+    if now.st_uid == 0:
+        return "No copying function of shutil copies the owner: os.chown() sets it."
+    return "os.stat(source).st_uid is the owner that is wanted."
 
 
 Exercise(
@@ -349,6 +383,53 @@ Exercise(
                 shutil.copystat(target, source)
         """,
             "Have you swapped them?",
+        ),
+        "owner and group turned round": (
+            """
+            def take_over(source, target):
+                status = os.stat(source)
+                os.chown(target, status.st_gid, status.st_uid)
+                os.chmod(target, status.st_mode)
+        """,
+            "in each other's place",
+        ),
+        "1000 for everybody": (
+            """
+            def take_over(source, target):
+                os.chown(target, 1000, 1000)
+                shutil.copymode(source, target)
+        """,
+            "the owner that is wanted",
+        ),
+        "all files too": (
+            """
+            def take_over(source, target):
+                status = os.stat(source)
+                os.chmod(target, status.st_mode)
+                for directory, _, files in os.walk(target):
+                    for name in ("", *files):
+                        os.chown(os.path.join(directory, name), status.st_uid, status.st_gid)
+        """,
+            "change the directory alone",
+        ),
+        "the mode of all files too": (
+            """
+            def take_over(source, target):
+                status = os.stat(source)
+                os.chown(target, status.st_uid, status.st_gid)
+                for directory, _, files in os.walk(target):
+                    for name in ("", *files):
+                        os.chmod(os.path.join(directory, name), status.st_mode)
+        """,
+            "change the directory alone",
+        ),
+        "moves it": (
+            """
+            def take_over(source, target):
+                shutil.rmtree(target)
+                os.rename(source, target)
+        """,
+            "Nothing has to move",
         ),
         "open to everybody": (
             """
@@ -559,19 +640,37 @@ def check_mount_into(mount_into):
             mount_into(pid, source, "/data")
         except (OSError, TypeError, ChildError) as error:
             _stay(home, call)
-            raise Feedback(f"{call} raised {type(error).__name__}: {error}. {_why_not_inside(str(error))}") from None
+            line = f"\n  in your line: {line}" if (line := _own_line(error, mount_into)) else ""
+            raise Feedback(
+                f"{call} raised {type(error).__name__}: {error}. {_why_not_inside(str(error))}{line}"
+            ) from None
         _stay(home, call)
         if len(host.mount_table()) > before:
             raise Feedback(f"after {call} the host's own mount table has one mount more: it has to be in the box only.")
         points = [entry["point"] for entry in host.mount_table(pid)]
         if "/data" not in points:
-            raise Feedback(f"after {call} the box has mounts at {', '.join(points)}, and none at /data.")
+            why = (
+                "A copy of the files is not a mount."
+                if _read(f"/proc/{pid}/root/data/guest")
+                else "Is your function called, in a child, and is the tree attached in the namespace of pid itself?"
+            )
+            raise Feedback(f"after {call} the box has mounts at {', '.join(points)}, and none at /data. {why}")
         if _read(f"/proc/{pid}/root/data/guest") != "good evening":
             raise Feedback(f"after {call} something is mounted at /data in the box, but it is not what is in source.")
         with open("late/second", "w") as file:
             file.write("me too")
         if _read(f"/proc/{pid}/root/data/second") != "me too":
             raise Feedback(f"{call} has made a copy: what the host writes into source later is not seen in the box.")
+        if not _can_write(f"/proc/{pid}/root/data"):
+            raise Feedback(f"after {call} the mount in the box is read-only. A volume can be written to.")
+
+
+def _own_line(error: BaseException, mount_into) -> str:
+    """The line of the answer that raised *error*, here or in a child of its own; empty if it is not known."""
+    lines = [*getattr(error, "lines", ()), ""]
+    begin = f'  File "{mount_into.function.__code__.co_filename}"'
+    own = [text for place, text in itertools.pairwise(lines) if place.startswith(begin)]
+    return own[-1].strip() if own else getattr(error, "learners_line", "").partition("\n")[0]
 
 
 def _stay(home: os.stat_result, call: str) -> None:
@@ -597,9 +696,14 @@ def _why_not_inside(text: str) -> str:
         )
     if "move_mount(" in text:
         return (
-            "k.move_mount() wants two descriptors: a copy that is attached nowhere (k.OPEN_TREE_CLONE), and the target."
+            "k.move_mount() wants two descriptors: a copy that is attached nowhere (k.OPEN_TREE_CLONE), and a "
+            "target in the mount namespace that the caller is in."
         )
-    return "Which of the steps was it?"
+    if "'/data'" in text:
+        return (
+            "target is a path of the box: it is opened in there, after setns() has entered the mount namespace of pid."
+        )
+    return "A step has failed."
 
 
 Challenge(
@@ -704,7 +808,64 @@ Challenge(
             def mount_into(pid, source, target):
                 shutil.copytree(source, f"/proc/{pid}/root{target}", dirs_exist_ok=True)
         """,
-            "and none at /data",
+            "A copy of the files is not a mount",
+        ),
+        "never called": (
+            """
+            def mount_into(pid, source, target):
+                tree = k.open_tree(k.AT_FDCWD, source, k.OPEN_TREE_CLONE)
+                def inside():
+                    setns(os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY), CLONE_NEWNS)
+                    k.move_mount(tree, os.open(target, os.O_PATH))
+        """,
+            "Is your function called, in a child",
+        ),
+        "a namespace of its own after that": (
+            """
+            def mount_into(pid, source, target):
+                tree = k.open_tree(k.AT_FDCWD, source, k.OPEN_TREE_CLONE)
+                def inside():
+                    setns(os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY), CLONE_NEWNS)
+                    unshare(CLONE_NEWNS)
+                    k.move_mount(tree, os.open(target, os.O_PATH))
+                run_in_child(inside)
+        """,
+            "in the namespace of pid itself",
+        ),
+        "opens the place too early": (
+            """
+            def mount_into(pid, source, target):
+                tree = k.open_tree(k.AT_FDCWD, source, k.OPEN_TREE_CLONE)
+                place = os.open(target, os.O_PATH)
+                def inside():
+                    setns(os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY), CLONE_NEWNS)
+                    k.move_mount(tree, place)
+                run_in_child(inside)
+        """,
+            "of pid.\n  in your line: place = os.open(target, os.O_PATH)",
+        ),
+        "into the notebook's namespace": (
+            """
+            def mount_into(pid, source, target):
+                tree = k.open_tree(k.AT_FDCWD, source, k.OPEN_TREE_CLONE)
+                def inside():
+                    setns(os.open("/proc/self/ns/mnt", os.O_RDONLY), CLONE_NEWNS)
+                    k.move_mount(tree, os.open(target, os.O_PATH))
+                run_in_child(inside)
+        """,
+            "  in your line: k.move_mount(tree, os.open(target, os.O_PATH))",
+        ),
+        "read-only": (
+            """
+            def mount_into(pid, source, target):
+                tree = k.open_tree(k.AT_FDCWD, source, k.OPEN_TREE_CLONE)
+                k.mount_setattr(tree, "", k.AT_EMPTY_PATH, k.MOUNT_ATTR_RDONLY)
+                def inside():
+                    setns(os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY), CLONE_NEWNS)
+                    k.move_mount(tree, os.open(target, os.O_PATH))
+                run_in_child(inside)
+        """,
+            "the mount in the box is read-only",
         ),
         "on the host": (
             """

@@ -1,4 +1,4 @@
-"""Chapter 12: three rooms with one weakness each; and a container that can't write what it should."""
+"""Chapter 12: five rooms with one weakness each; and a container that can't write what it should."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ class Room:
         return '<a container; .sh("…") runs a line of shell in it, as user 1000>'
 
     def sh(self, line: str) -> str:
-        """What a *line* of shell says, as user 1000."""
+        """What a *line* of shell says, as user 1000. Raises :class:`ContainerError` when the container has ended."""
+        if self.boxes[0].status != "running":
+            raise minict.ContainerError("this container has ended: run the cell with its flag(…) again")
         return self.boxes[0].exec(["sh", "-c", line], user=_SOMEBODY).output
 
     def remove(self) -> None:
@@ -118,7 +120,7 @@ def _in_a_pid_namespace_of_its_own(room: Room) -> str:
 Flag(
     "12-2",
     "Another container has the word in its environment, as the variable WORD; and somebody has started yours in the "
-    "pid namespace of the other one, to watch it. Its processes have your user's number. "
+    "pid namespace of the other one, to watch it. Both run as user 1000. "
     "room2.sh('…') runs a line of shell in your container. proc_pid_environ(5) knows a file.",
     place=_place_neighbour,
     solution=_in_an_environment,
@@ -172,6 +174,88 @@ Flag(
     place=_place_errand,
     solution=_by_the_errand,
     closed=_on_a_read_only_volume,
+    remove=_remove,
+)
+
+
+# ---- shared memory -------------------------------------------------------------------------------------------------
+
+
+def _place_memory(word: str, shared: bool = True) -> Room:
+    """A container that has the shared memory of another one, in which the word is."""
+    vault = minict.run("tiny", _FOREVER, ipc="shareable", network="none", detach=True)
+    with open(f"{vault.root}/dev/shm/word", "w") as file:
+        file.write(word + "\n")
+    os.chmod(file.name, 0o644)
+    ipc = f"container:{vault.name}" if shared else None
+    box = minict.run("tiny", _FOREVER, user=_SOMEBODY, ipc=ipc, network="none", detach=True)
+    return Room(tempfile.mkdtemp(prefix="minict-flag-"), box, vault)
+
+
+def _in_shared_memory(room: Room) -> str:
+    return room.sh("cat /dev/shm/* 2>/dev/null").strip()
+
+
+def _in_an_ipc_namespace_of_its_own(room: Room) -> str:
+    mended = _place_memory("none", shared=False)
+    try:
+        return _in_shared_memory(mended) or "nobody has left anything in this memory"
+    finally:
+        mended.remove()
+
+
+Flag(
+    "12-4",
+    "Another container keeps the word in shared memory, and somebody has started yours with ipc='container:…', in the "
+    "IPC namespace of the other one. You don't see its processes. room4.sh('…') runs a line of shell in your "
+    "container, as user 1000. shm_overview(7) says where shared memory shows as files.",
+    place=_place_memory,
+    solution=_in_shared_memory,
+    closed=_in_an_ipc_namespace_of_its_own,
+    remove=_remove,
+)
+
+
+# ---- a helper that follows -----------------------------------------------------------------------------------------
+
+_COPIES = "while :; do cp /inbox/* /outbox/ 2>/dev/null; chmod 644 /outbox/* 2>/dev/null; sleep 0.1; done"
+
+
+def _place_helper(word: str, user: str = "0") -> Room:
+    """A container whose first process, the *user*'s, copies all that anybody puts into a directory."""
+    directory = _directory(word)
+    for name in ("inbox", "outbox"):
+        os.mkdir(f"{directory}/{name}")
+        os.chmod(f"{directory}/{name}", 0o777)
+    volume = [f"{directory}/srv:/srv:ro", f"{directory}/inbox:/inbox", f"{directory}/outbox:/outbox"]
+    box = minict.run("tiny", ["sh", "-c", _COPIES], volume=volume, user=user, network="none", detach=True)
+    return Room(directory, box)
+
+
+def _by_a_link(room: Room) -> str:
+    room.sh("ln -s /srv/word /inbox/mine; echo hello > /inbox/note")
+    end = time.monotonic() + _PATIENCE
+    while "note" not in room.sh("ls /outbox") and time.monotonic() < end:
+        time.sleep(0.05)  # in the order of the alphabet: the link's turn is over when the note is there
+    return room.sh("cat /outbox/mine 2>/dev/null").strip() or "it did not copy what is not mine"
+
+
+def _by_a_helper_without_rights(room: Room) -> str:
+    mended = _place_helper("none", user=_SOMEBODY)
+    try:
+        return _by_a_link(mended)
+    finally:
+        mended.remove()
+
+
+Flag(
+    "12-5",
+    "The word is in /srv/word, which belongs to root, and you are user 1000. No wall is missing, and no file of root's "
+    "can be changed. But the first process is root's and puts copies of all that is in /inbox, where you may write, "
+    "into /outbox, where you may read: room5.sh('ps') shows how. room5.sh('…') runs a line of shell in the container.",
+    place=_place_helper,
+    solution=_by_a_link,
+    closed=_by_a_helper_without_rights,
     remove=_remove,
 )
 

@@ -43,6 +43,8 @@ class Depot:
         try:
             with open(k.openat2(root, "/out/report", os.O_RDONLY, 0, k.RESOLVE_IN_ROOT | rules)) as file:
                 return file.read()
+        except FileNotFoundError:
+            raise FileNotFoundError("there is no /out/report in the depot today, or it leads nowhere") from None
         finally:
             os.close(root)
 
@@ -118,8 +120,8 @@ class Shop:
         return self.inside(f"cat {_PLACE}/menu").strip()
 
     def inside(self, command: str) -> str:
-        """What the *command* says in the container."""
-        return self.box.exec(command).output
+        """What the shell *command* says in the container."""
+        return self.box.exec(["sh", "-c", command]).output
 
 
 def start():

@@ -15,7 +15,11 @@ from tests.support.command_line import PATIENCE
 from tests.support.paths import ROOT
 
 V2 = cgroup.mode() == "v2"
-NEED_ROOT = {"08": "makes groups in the machine's own tree", "12": "rules for devices"}
+NEED_ROOT = {
+    "08": "makes groups in the machine's own tree",
+    "11": "has an ordinary user of its own",
+    "12": "rules for devices",
+}
 NEED_DELEGATION = {"00"}
 CHAPTERS = [
     name
