@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Tests on cgroup v2, in two guests side by side: `make test-v2`.
 #
-#   tests/vm/v2.sh [TEST...]              by default the tests of control groups and of minict-oci, and every notebook
+#   tests/vm/v2.sh [TEST...]              by default the tests of control groups and of minict-oci, every notebook,
+#                                         and the first chapters without root
 #
 # The guests are User Mode Linux (uml.sh), or QEMU (qemu.sh) where UML is unavailable.  The exit status is pytest's.
 #
@@ -23,7 +24,8 @@ choose_machine() {
 }
 
 [ $# -gt 0 ] || set -- tests/integration/runtime/test_{cgroup,devices,userns}.py tests/integration/{oci,cli/test_run.py} \
-    tests/integration/lifecycle/test_healthcheck.py notebooks
+    tests/integration/lifecycle/test_healthcheck.py notebooks \
+    tests/integration/rootless/test_chapters.py::test_one_of_the_first_chapters
 choose_machine
 # tests/vm has no tests, but with a folder of tests/ among its arguments pytest loads tests/conftest.py, which notebooks
 # need
