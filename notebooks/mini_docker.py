@@ -355,6 +355,7 @@ MOUNTS = {"/proc": ("proc", 0, None), "/sys": ("sysfs", k.MS_RDONLY, None), "/de
 MOUNTS["/dev/pts"] = ("devpts", 0, "newinstance,ptmxmode=0666")
 RESOLVERS = ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf")
 
+# own-1: the course's
 def order(steps):
     """Return the names of the steps of a birth in an order in which they work."""
     return ["namespaces", "private", "root", "volumes", "limits", "network", "pivot", "system", "hide"]
@@ -459,9 +460,9 @@ def launch(state):
         live(state)
         shutil.rmtree(directory(name))
         return state["status"]
-    ready, told = os.pipe()
+    ready, state["told"] = os.pipe()
     spawn(lambda: stay(state))
-    os.close(told)
+    os.close(state["told"])
     os.read(ready, 1)  # returns when nobody has the other end open
     print(name)
 
@@ -487,7 +488,7 @@ def live(state):
             if state["network"] != "none": plug(state)
             mine.send(str(state["pid"]).encode())
         mine.recv(1)  # returns when nobody has the other end: the last step is done
-        os.closerange(3, 1024)  # whoever waits for us at a pipe may go on
+        if "told" in state: os.close(state.pop("told"))
         forward_signals(state["pid"])
         state["status"] = exit_status(os.waitpid(state["pid"], 0)[1])
         if read_flat_keyed(group.file("memory.events")).get("oom_kill"): print("out of memory", file=sys.stderr)
@@ -496,6 +497,7 @@ def live(state):
         clean_up(state)
         take_terminal()
 
+# own-3: the course's
 def clean_up(state):
     """Take back all that a container has on the host.  What is gone already is no error."""
     if state["status"] is None and state["pid"]:
@@ -547,6 +549,7 @@ def rm(name):
 
 COMMANDS = {"ps": ps, "exec": exec_in, "logs": logs, "stop": stop, "rm": rm}
 
+# own-2: the course's
 def main(words):
     """Do what the words of the command line say; return the exit status, as a shell would report it."""
     try:

@@ -115,17 +115,32 @@ def assemble(sources: dict[str, str] | None = None) -> Program:
     def paste(place: re.Match) -> str:
         return "\n" + "\n\n".join(f"{parts[id].label}\n{parts[id].source}" for id in place[1].split())
 
-    text = re.sub(r"^# \+ (.*)$", paste, compact(text), flags=re.M)
+    text = compact(text)
+    for id in _OF_THIS_CHAPTER:
+        course = _definition(text, exercises()[id].name)
+        parts[id] = _part(id, sources.get(id), known, course)
+        text = text.replace(course, f"{parts[id].label}\n{parts[id].source}")
+    text = re.sub(r"^# \+ (.*)$", paste, text, flags=re.M)
     return Program(re.sub(r"\n{3,}", "\n\n", text), parts)
 
 
-def _part(id: str, source: str | None, known: set[str]) -> Part:
+_OF_THIS_CHAPTER = ("own-1", "own-2", "own-3")  # what they replace stands in the text itself
+
+
+def _definition(text: str, name: str) -> str:
+    """The lines of *text* that define the function *name*."""
+    node = next(node for node in ast.parse(text).body if getattr(node, "name", "") == name)
+    return "\n".join(text.splitlines()[node.lineno - 1 : node.end_lineno])
+
+
+def _part(id: str, source: str | None, known: set[str], course: str = "") -> Part:
     """The learner's function *source* for the exercise, or the course's where it is missing, or can't work here."""
+    course = course or compact(answer(id)).strip()
     if source is None:
-        return Part(id, compact(answer(id)).strip(), OURS, "not passed yet")
+        return Part(id, course, OURS, "not passed yet")
     own = _undecorated(source)
     if strangers := sorted(_globals_of(own) - known):
-        return Part(id, compact(answer(id)).strip(), OURS, f"yours uses {', '.join(strangers)}, which the file lacks")
+        return Part(id, course, OURS, f"yours uses {', '.join(strangers)}, which the file lacks")
     return Part(id, own.strip(), YOURS)
 
 

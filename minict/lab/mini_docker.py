@@ -113,6 +113,11 @@ class ContainerError(Exception):
         self.args, self.status = (message,), status
 
 
+# [package: here, functions of the package raise its own
+from minict.runtime.errors import ContainerError  # noqa: E402, F811
+
+# package]
+
 # ---- processes, and process 1
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -427,9 +432,9 @@ def launch(state):
         live(state)
         shutil.rmtree(directory(name))
         return state["status"]
-    ready, told = os.pipe()
+    ready, state["told"] = os.pipe()
     spawn(lambda: stay(state))
-    os.close(told)
+    os.close(state["told"])
     os.read(ready, 1)  # returns when nobody has the other end open
     print(name)
 
@@ -458,7 +463,8 @@ def live(state):
                 plug(state)
             mine.send(str(state["pid"]).encode())
         mine.recv(1)  # returns when nobody has the other end: the last step is done
-        os.closerange(3, 1024)  # whoever waits for us at a pipe may go on
+        if "told" in state:
+            os.close(state.pop("told"))
         forward_signals(state["pid"])
         state["status"] = exit_status(os.waitpid(state["pid"], 0)[1])
         if read_flat_keyed(group.file("memory.events")).get("oom_kill"):

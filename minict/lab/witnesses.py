@@ -261,9 +261,7 @@ def _limits(mini: _Mini) -> None:
         expect(str(pid) in _read(f"{group}/cgroup.procs").split(), f"its process 1 is not in the group of {names[0]}")
         expect(str(os.getpid()) not in _read(f"{group}/cgroup.procs").split(), "the group limits its caller too")
     mini.end("small")
-    _, output = mini(
-        "run", "--pids", "8", "tiny", "sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do sleep 3 & done; exit 0"
-    )
+    _, output = mini("run", "--pids", "8", "tiny", "sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do sleep 3 & done; exit 0")
     expect("fork" in output, f"with --pids 8, it has made 9 more processes: {output.strip()[-200:]}")
 
 
