@@ -24,7 +24,9 @@ import sys
 import textwrap
 import tokenize
 
-from . import mini_docker
+from minict.runtime import paths
+
+from . import copies, mini_docker
 from .course import _STYLE, Page
 from .exercise import exercises, my_sources
 
@@ -76,8 +78,14 @@ class Program:
         mine = sum(part.whose == YOURS for part in self.parts.values())
         return f"<{NAME}: {lines_of_code(self.text)} lines of code, {mine} of {len(self.parts)} functions are yours>"
 
-    def save(self, path: str = NAME) -> str:
-        """Write the file, unless it says the same already; return its path."""
+    def save(self, path: str = "") -> str:
+        """Write the file, unless it says the same already; return its path.
+
+        The default is beside the learner's copy of the notebook, and elsewhere among the data of minict.
+        """
+        if not path:
+            is_copy = os.path.realpath(os.getcwd()) == os.path.realpath(copies.folder())
+            path = f"{copies.folder() if is_copy else paths.data_root()}/{NAME}"
         if not os.path.exists(path) or _read(path) != self.text:
             with open(path, "w", encoding="utf-8") as file:
                 file.write(self.text)

@@ -13,6 +13,7 @@
 :func:`two_networks`            chapter 09: one kernel that has everything of a network twice
 :func:`walls`                   chapter 12: what a system call of a container has to pass
 :func:`two_doors`               chapter 15: two paths to one directory, and names that lead to inodes
+:func:`a_birth`                 chapter 16: what parent and child do, and where one waits for the other
 ==============================  ==================================================================
 """
 
@@ -380,4 +381,46 @@ def two_doors() -> Picture:
     return sheet.picture(
         "a path of the host and a path of a container lead to one and the same directory; it is a list of names, and "
         "each name leads to an inode, which is the file"
+    )
+
+
+def a_birth() -> Picture:
+    """Two lanes, the parent's and the child's, from the fork to the exec, with the two messages between them."""
+    sheet = _Sheet(920, 288)
+    for y, words, detail in ((34, "the parent", "mini_docker.py"), (176, "the child", "process 1")):
+        sheet.text(24, y + 24, words, 12, INK, "bold")
+        sheet.text(24, y + 44, detail, 11, MUTED)
+    parent = (
+        (140, 104, "group, limits", "control group"),
+        (252, 104, "unshare pid", "fork"),
+        (500, 104, "the cable", "ip, nft"),
+        (690, 190, "wait, clean up", "exit status"),
+    )
+    for x, width, name, detail in parent:
+        _block(sheet, x, 30, width, 58, name, detail, BUILT, BUILT_EDGE)
+    child = (
+        (300, "namespaces", "private"),
+        (402, "root", "volumes, limits"),
+        (504, "network", "waits"),
+        (606, "pivot", "system, hide"),
+        (708, "exec", "the command"),
+    )
+    for x, name, detail in child:
+        _block(sheet, x, 172, 94, 58, name, detail, "#fff7ed", LIT)
+    sheet.arrow(304, 92, 340, 168, LIT_EDGE)
+    sheet.arrow(526, 168, 540, 92, LIT_EDGE)
+    sheet.arrow(586, 92, 570, 168, LIT_EDGE)
+    sheet.arrow(752, 168, 752, 92, MUTED)
+    sheet.text(262, 130, "fork", 11, LIT_EDGE, "bold")
+    sheet.text(448, 130, "I am in", 11, LIT_EDGE, "bold")
+    sheet.text(590, 130, "plugged in", 11, LIT_EDGE, "bold")
+    sheet.text(762, 130, "its end of the line closes", 11, MUTED)
+
+    sheet.text(
+        300, 254, "left of pivot: files and programs of the host are in reach; right of it: the container's", 11, MUTED
+    )
+    return sheet.picture(
+        "the parent makes the control group and forks; the child takes its namespaces, root, volumes and limits, says "
+        "that it is in, and waits while the parent plugs the cable in; then come pivot, system and hide, and the exec "
+        "closes its end of the line, so that the parent knows; the parent waits for its end and cleans up"
     )

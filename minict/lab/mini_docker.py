@@ -506,7 +506,7 @@ def ps():
     for name in sorted(os.listdir(f"{HOME}/containers")) if os.path.isdir(f"{HOME}/containers") else ():
         state = load(name)
         status = "up" if state["status"] is None else f"exited {state['status']}"
-        print(f"{name:<16}{state['pid']:<10}{status:<14}{' '.join(state['command'])}")
+        print(f"{name:<14}{status:<13}{' '.join(state['command'])}  (pid {state['pid']})")
 
 
 def exec_in(name, *words):

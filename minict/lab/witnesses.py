@@ -124,7 +124,7 @@ class _Mini:
         """Start a container in the background; the pid of its process 1."""
         status, output = self("run", "-d", "--name", name, *options, "tiny", "sh", "-c", script)
         expect(status == 0, f"run -d ended with {status}: {output.strip()[-300:]}")
-        pid = self.row(name)[1]
+        pid = self.row(name)[-1].strip(")")
         expect(
             os.path.exists(f"/proc/{pid}"), f"after run -d, there is no process {pid}: {self('logs', name)[1][-300:]}"
         )
@@ -194,8 +194,8 @@ def _process_1(mini: _Mini) -> None:
     _until(lambda: "ready" in mini("logs", "ends")[1], "the log stays empty")
     mini("stop", "ends")
     expect(
-        mini.row("ends")[2:4] == ["exited", "7"],
-        f"after stop, ps says: {' '.join(mini.row('ends')[2:4])}, not exited 7",
+        mini.row("ends")[1:3] == ["exited", "7"],
+        f"after stop, ps says: {' '.join(mini.row('ends')[1:3])}, not exited 7",
     )
     mini.end("ends")
 

@@ -12,12 +12,12 @@ Quiz(
         wrong("`pivot_root`", "It exchanges the root, and nothing else."),
         right(
             "None: a dozen calls change one process, bit by bit",
-            "Yes: the kernel has no object called container. Your file makes some twenty calls, and each adds one wall.",
+            "Yes: the kernel has no object called container. Your file makes some twenty calls, and each adds a wall.",
         ),
     ),
     Question(
-        "A container runs in the background, and somebody kills its `mini_docker.py` with `kill -9`. What happens to the "
-        "container?",
+        "A container runs in the background, and somebody kills its `mini_docker.py` with `kill -9`. What happens to "
+        "the container?",
         right(
             "It goes on, isolated as before; only nobody cleans up at its end",
             "Yes: the kernel isolates it. Whoever asked for that may be gone; the record in `state` helps `rm` later.",

@@ -62,7 +62,7 @@ def _leaves_it_out(shop):
 def _looks_away(shop):
     shop.replace(
         "enter(f\"/proc/{state['pid']}/ns/{FILES[kind]}\", kind)",
-        "contextlib.suppress(OSError).__enter__() if kind != 'mount' else enter(f\"/proc/{state['pid']}/ns/mnt\", kind)",
+        "enter(f\"/proc/{state['pid']}/ns/mnt\", kind) if kind == 'mount' else None",
     )
 
 
@@ -74,10 +74,10 @@ Scenario(
     start=Workshop,
     check=check,
     clues=[
-        'shop.show("exec_in") shows where it goes in. Which file is it that it does not find, and in whose /proc does it '
-        "look for it at that moment?",
-        "A path leads through the mount namespace of the process that opens it. Which of the namespaces does exec_in enter "
-        'first? shop.show("FLAGS")',
+        'shop.show("exec_in") shows where it goes in. Which file does it not find, and in whose /proc does it look at '
+        "that moment?",
+        "A path leads through the mount namespace of the process that opens it. Which of the namespaces does exec_in "
+        'enter first? shop.show("FLAGS")',
         'shop.replace("mount=1 << 17, ", "") takes the entry out; a second replace puts it at the end.',
     ],
     solution=repair,
