@@ -477,7 +477,7 @@ def live(state):
 
 
 def clean_up(state):
-    """Take back all that a container has on the host.  What is gone already is no error."""
+    """Take back all that a container has on the host.  What is gone already does not matter."""
     if state["status"] is None and state["pid"]:
         with contextlib.suppress(ProcessLookupError):
             os.kill(state["pid"], signal.SIGKILL)

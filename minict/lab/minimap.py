@@ -1,4 +1,4 @@
-"""Chapter 16's picture of a mini_docker.py: every line of it as a stroke, in the colour of whoever has written it."""
+"""Chapter 16's picture of a mini_docker.py: every line of it as a stroke, in the colour of its author."""
 
 from __future__ import annotations
 

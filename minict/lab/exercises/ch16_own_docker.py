@@ -446,7 +446,7 @@ def _called_well(clean_up, state: dict, call: str) -> None:
     try:
         clean_up(state)
     except (OSError, KeyError, mini_docker.ContainerError) as error:
-        why = "What is gone already is no error." if not isinstance(error, KeyError) else "Look at the table above."
+        why = "What is gone already does not matter." if not isinstance(error, KeyError) else "Look at the table above."
         raise Feedback(f"{call} raised {type(error).__name__}: {error}. {why}") from None
 
 
@@ -494,7 +494,7 @@ Exercise(
     seconds=90,
     starter='''
         def clean_up(state):
-            """Take back all that a container has on the host.  What is gone already is no error."""
+            """Take back all that a container has on the host.  What is gone already does not matter."""
             if state["status"] is None and state["pid"]:
                 ...    # the birth has failed half-way: the process may still be there
             ...        # its group; its cable and rules
@@ -556,13 +556,13 @@ Exercise(
             edited(_CLEAN_UP, ("SIGKILL", "SIGTERM")),
             "SIGTERM can be ignored",
         ),
-        "kills whoever has the number": (
+        "kills the next owner of the number": (
             edited(_CLEAN_UP, ('state["status"] is None and state["pid"]:', 'state["pid"]:')),
             "has killed a process that it does not own",
         ),
         "an error for what is gone": (
             edited(_CLEAN_UP, ("        with suppress(ProcessLookupError):\n    ", "")),
-            "What is gone already is no error",
+            "What is gone already does not matter",
         ),
         "forgets the group": (
             edited(_CLEAN_UP, ('    Group(state["group"]).remove()\n', "")),
@@ -666,7 +666,7 @@ Challenge(
             return found
     ''',
     hints=[
-        "What do all processes of a container have in common, whoever has started them? identify() of chapter 02 tells.",
+        "What do all processes of a container have in common, also those that came from outside? identify() of chapter 02 tells.",
         'Go through os.listdir("/proc"), take the names that are numbers, and compare identify(name)["pid"] with '
         'identify(pid)["pid"]. A process may end while you look.',
     ],
