@@ -20,7 +20,7 @@ Quiz(
         "the container?",
         right(
             "It goes on, isolated as before; only nobody cleans up at its end",
-            "Yes: the kernel isolates it. The process that asked for that may be gone; the record in `state` helps `rm` later.",
+            "Yes: the kernel isolates it. The process that asked for that may be gone; its record helps `rm` later.",
         ),
         wrong(
             "It ends with it",
