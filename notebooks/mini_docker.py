@@ -8,7 +8,8 @@
 It needs Linux, root, and the commands ip and nft.  It neither pulls nor builds images: that is left to minict.
 """
 
-import argparse, contextlib, ctypes, json, os, re, shutil, signal, socket, struct, subprocess, sys, time
+import argparse, ctypes, json, os, re, shutil, signal, socket, struct, subprocess, sys, time
+from contextlib import suppress
 
 STORE = os.environ.get("MINICT_ROOT", "/var/lib/minict")  # where minict keeps the images that it has pulled
 HOME = f"{STORE}/mini_docker"  # a directory for each container, and the volumes
@@ -286,7 +287,7 @@ class Group:
             is_removed(os.path.dirname(place))  # the parent, if this was its last group
 
 def is_removed(group):
-    with contextlib.suppress(OSError): os.rmdir(group)
+    with suppress(OSError): os.rmdir(group)
     return not os.path.exists(group)
 
 def wait_until(condition, seconds=10):
@@ -344,7 +345,7 @@ def plug(state):
 
 def unplug(state):
     for command in (f"ip link del mini{state['pid']}", f"nft delete table inet mini{state['pid']}"):
-        with contextlib.suppress(ContainerError): sh(command)
+        with suppress(ContainerError): sh(command)
 
 # ---- the birth of a container
 
@@ -501,7 +502,7 @@ def live(state):
 def clean_up(state):
     """Take back all that a container has on the host.  What is gone already does not matter."""
     if state["status"] is None and state["pid"]:
-        with contextlib.suppress(ProcessLookupError): os.kill(state["pid"], signal.SIGKILL)
+        with suppress(ProcessLookupError): os.kill(state["pid"], signal.SIGKILL)
     Group(state["group"]).remove()
     unplug(state)
     state["status"] = 125 if state["status"] is None else state["status"]
@@ -514,8 +515,7 @@ def options(words):
     for names in ("--name", "--network", "--memory -m", "--cpus", "--pids"): parser.add_argument(*names.split())
     for names in ("--volume -v", "--publish -p"): parser.add_argument(*names.split(), action="append", default=[])
     parser.add_argument("--detach", "-d", action="store_true")
-    parser.add_argument("image")
-    parser.add_argument("command", nargs=argparse.REMAINDER)
+    for name, count in (("image", None), ("command", argparse.REMAINDER)): parser.add_argument(name, nargs=count)
     return vars(parser.parse_args(words))
 
 def ps():

@@ -175,7 +175,7 @@ def _names_of(text: str) -> set[str]:
     for node in ast.parse(text).body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             found.add(node.name)
-        elif isinstance(node, ast.Import):
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
             found.update(each.name for each in node.names)
         elif isinstance(node, ast.Assign):
             found.update(each.id for target in node.targets for each in ast.walk(target) if isinstance(each, ast.Name))

@@ -9,7 +9,6 @@ It needs Linux, root, and the commands ip and nft.  It neither pulls nor builds 
 """
 
 import argparse
-import contextlib
 import ctypes
 import json
 import os
@@ -21,6 +20,7 @@ import struct
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 # [package: in mini_docker.py itself, these functions stand where the comments are that begin with +
 from minict.engine.distribution.reference import complete
@@ -243,7 +243,7 @@ class Group:
 
 
 def is_removed(group):
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         os.rmdir(group)
     return not os.path.exists(group)
 
@@ -289,7 +289,7 @@ def plug(state):
 
 def unplug(state):
     for command in (f"ip link del mini{state['pid']}", f"nft delete table inet mini{state['pid']}"):
-        with contextlib.suppress(ContainerError):
+        with suppress(ContainerError):
             sh(command)
 
 
@@ -479,7 +479,7 @@ def live(state):
 def clean_up(state):
     """Take back all that a container has on the host.  What is gone already does not matter."""
     if state["status"] is None and state["pid"]:
-        with contextlib.suppress(ProcessLookupError):
+        with suppress(ProcessLookupError):
             os.kill(state["pid"], signal.SIGKILL)
     Group(state["group"]).remove()
     unplug(state)
@@ -497,8 +497,8 @@ def options(words):
     for names in ("--volume -v", "--publish -p"):
         parser.add_argument(*names.split(), action="append", default=[])
     parser.add_argument("--detach", "-d", action="store_true")
-    parser.add_argument("image")
-    parser.add_argument("command", nargs=argparse.REMAINDER)
+    for name, count in (("image", None), ("command", argparse.REMAINDER)):
+        parser.add_argument(name, nargs=count)
     return vars(parser.parse_args(words))
 
 

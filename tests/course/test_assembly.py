@@ -70,6 +70,11 @@ def test_for_each_function_an_own_one_can_take_its_place():
         assert any(assemble({id: source}).parts[id].whose == YOURS for source in answers), id
 
 
+def test_this_chapters_own_functions_need_nothing_but_the_file():
+    for id in ("own-1", "own-2", "own-3"):
+        assert assemble({id: exercises()[id].solution}).parts[id].whose == YOURS, id
+
+
 def test_an_own_function_is_taken_word_for_word_without_its_decorator():
     own = 'def exit_status(status):\n    """Mine."""\n    code = os.waitstatus_to_exitcode(status)\n'
     own += "    # a shell adds 128\n    return code if code >= 0 else 128 - code\n"
