@@ -273,8 +273,8 @@ def plug(state):
     pair = f"link add {cable} type veth peer name eth0 netns {state['pid']}"
     for words in (pair, f"addr add {host}/30 dev {cable}", f"link set {cable} up"):
         sh(f"ip {words}")
-    write("/proc/sys/net/ipv4/ip_forward", 1)
-    write(f"/proc/sys/net/ipv4/conf/{cable}/route_localnet", 1)
+    for switch in ("ip_forward", f"conf/{cable}/route_localnet"):
+        write(f"/proc/sys/net/ipv4/{switch}", 1)
     key = "inet_proto . inet_service : ipv4_addr . inet_service;"
     rules = [f"add table {table}", f"add map {table} ports {{ type {key} }}"]
     rules.append(f"add map {table} ports-at {{ type ipv4_addr . {key} }}")
@@ -526,14 +526,16 @@ def logs(name):
     print(read(f"{directory(name)}/log"), end="")
 
 
-def stop(name):
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if load(name)["status"] is None:
-            os.kill(load(name)["pid"], number)
+def stop(name, *signals):
+    for number in signals or (signal.SIGTERM, signal.SIGKILL):
+        if (state := load(name))["status"] is None and state["pid"]:
+            with suppress(ProcessLookupError):
+                os.kill(state["pid"], number)
             wait_until(lambda: load(name)["status"] is not None)
 
 
 def rm(name):
+    stop(name, signal.SIGKILL)  # then the process that waits for it cleans up, and writes the status
     clean_up(load(name))
     shutil.rmtree(directory(name))
 
