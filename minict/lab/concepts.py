@@ -16,6 +16,7 @@
 :func:`pseudo_terminal`         chapter 13: the two ends of a terminal, and what the kernel does between them
 :func:`watchman`                chapter 14: a container, its monitor, and the command that has ended
 :func:`two_doors`               chapter 15: two paths to one directory, and names that lead to inodes
+:func:`a_birth`                 chapter 16: what parent and child do, and where one waits for the other
 :func:`step_of_a_build`         chapter 17: a line of a Dockerfile turns an image into the next one, and its key
 :func:`two_tiers`               chapter 18: a browser, nginx, an app, a database, and what is left of each
 :func:`three_places`            chapter 18: where a written word is, and which accident takes it
@@ -617,4 +618,46 @@ def three_places() -> Picture:
     return sheet.picture(
         "a written word goes from the program's memory by flush to the kernel's, and from there by fsync to the disk; "
         "kill -9 takes the first of the three, a power cut the first two"
+    )
+
+
+def a_birth() -> Picture:
+    """Two lanes, the parent's and the child's, from the fork to the exec, with the two messages between them."""
+    sheet = _Sheet(920, 288)
+    for y, words, detail in ((34, "the parent", "mini_docker.py"), (176, "the child", "process 1")):
+        sheet.text(24, y + 24, words, 12, INK, "bold")
+        sheet.text(24, y + 44, detail, 11, MUTED)
+    parent = (
+        (140, 104, "group, limits", "control group"),
+        (252, 104, "unshare pid", "fork"),
+        (500, 104, "the cable", "ip, nft"),
+        (690, 190, "wait, clean up", "exit status"),
+    )
+    for x, width, name, detail in parent:
+        _block(sheet, x, 30, width, 58, name, detail, BUILT, BUILT_EDGE)
+    child = (
+        (300, "namespaces", "private"),
+        (402, "root", "volumes, limits"),
+        (504, "network", "waits"),
+        (606, "pivot", "system, hide"),
+        (708, "exec", "the command"),
+    )
+    for x, name, detail in child:
+        _block(sheet, x, 172, 94, 58, name, detail, "#fff7ed", LIT)
+    sheet.arrow(304, 92, 340, 168, LIT_EDGE)
+    sheet.arrow(526, 168, 540, 92, LIT_EDGE)
+    sheet.arrow(586, 92, 570, 168, LIT_EDGE)
+    sheet.arrow(752, 168, 752, 92, MUTED)
+    sheet.text(262, 130, "fork", 11, LIT_EDGE, "bold")
+    sheet.text(448, 130, "I am in", 11, LIT_EDGE, "bold")
+    sheet.text(590, 130, "plugged in", 11, LIT_EDGE, "bold")
+    sheet.text(762, 130, "its end of the line closes", 11, MUTED)
+
+    sheet.text(
+        300, 254, "left of pivot: files and programs of the host are in reach; right of it: the container's", 11, MUTED
+    )
+    return sheet.picture(
+        "the parent makes the control group and forks; the child takes its namespaces, root, volumes and limits, says "
+        "that it is in, and waits while the parent plugs the cable in; then come pivot, system and hide, and the exec "
+        "closes its end of the line, so that the parent knows; the parent waits for its end and cleans up"
     )

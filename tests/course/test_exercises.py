@@ -32,8 +32,8 @@ _GENERIC = {  # wrong answers to anything, and what the feedback should say
 }
 
 _NEVER_RETURN = {"init-3"}  # the right answers end the process that calls them
-# what the package does without, or does in another language, or what is an engine's work
-_THE_LABS = {"net-2", "oci-1", "apps-1", "apps-2"}
+# what the package does without, or does in another language; an engine's work; parts of mini_docker.py
+_THE_LABS = {"net-2", "oci-1", "apps-1", "apps-2", "own-1", "own-2", "own-3"}
 
 
 def answer(task, source, seconds=None):

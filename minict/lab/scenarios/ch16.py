@@ -1,0 +1,89 @@
+"""Chapter 16: a mini_docker.py whose exec finds nothing, though the container is there."""
+
+from __future__ import annotations
+
+from .. import assembly, witnesses
+from ..feedback import Feedback
+from ..scenario import Scenario
+
+_SORTED = (
+    "FLAGS = dict(mount=1 << 17, cgroup=1 << 25, uts=1 << 26, ipc=1 << 27, user=1 << 28, pid=1 << 29, network=1 << 30)"
+)
+
+
+class Workshop:
+    """A mini_docker.py that somebody has tidied up: ``text`` is the file, and replace(old, new) edits it."""
+
+    def __init__(self):
+        self.text = assembly.assemble({}).text
+        first = next(line for line in self.text.splitlines() if line.startswith("FLAGS = "))
+        comment = next(line for line in self.text.splitlines() if line.startswith("# the mount namespace is the last"))
+        self.text = self.text.replace(first, _SORTED).replace(f"{comment}\n", "")
+
+    def __repr__(self):
+        return f"<a mini_docker.py of {assembly.lines_of_code(self.text)} lines, in its attribute text>"
+
+    def show(self, name: str) -> None:
+        """Print the function or the constant *name* of the file."""
+        lines = self.text.splitlines()
+        first = next((n for n, line in enumerate(lines) if line.startswith((f"def {name}(", f"{name} = "))), None)
+        if first is None:
+            print(f"there is no {name} in the file")
+            return
+        last = first + 1
+        while last < len(lines) and lines[last].startswith(" "):
+            last += 1
+        print("\n".join(lines[first:last]))
+
+    def replace(self, old: str, new: str) -> None:
+        """Put the text *new* in the place of *old*.  Raises :class:`ValueError` unless *old* is there once."""
+        if self.text.count(old) != 1:
+            raise ValueError(f"{old!r} is {self.text.count(old)} times in the file, and has to be there once")
+        self.text = self.text.replace(old, new)
+
+
+def check(shop) -> None:
+    """Of the twelve checks, the one about exec, and the one about statuses."""
+    found = witnesses.examine(shop.text, ["status", "exec"])
+    if found.failed:
+        raise Feedback(f"The check {found.failed[0]} says: {found[found.failed[0]]}.")
+
+
+def repair(shop):
+    """Enter the mount namespace last: put its entry at the end."""
+    shop.replace("dict(mount=1 << 17, ", "dict(")
+    shop.replace("network=1 << 30)", "network=1 << 30, mount=1 << 17)")
+
+
+def _leaves_it_out(shop):
+    shop.replace("if there[kind] != here[kind]", 'if there[kind] != here[kind] and kind != "mount"')
+
+
+def _looks_away(shop):
+    shop.replace(
+        "enter(f\"/proc/{state['pid']}/ns/{FILES[kind]}\", kind)",
+        "enter(f\"/proc/{state['pid']}/ns/mnt\", kind) if kind == 'mount' else None",
+    )
+
+
+Scenario(
+    "locked-out",
+    "A colleague has put a table of your mini_docker.py into a nicer order. Since then exec says: No such file or "
+    "directory. But the container is running, and its process is in /proc.",
+    minutes=8,
+    start=Workshop,
+    check=check,
+    clues=[
+        'shop.show("exec_in") shows where it goes in. Which file does it not find, and in whose /proc does it look at '
+        "that moment?",
+        "A path leads through the mount namespace of the process that opens it. Which of the namespaces does exec_in "
+        'enter first? shop.show("FLAGS")',
+        'shop.replace("mount=1 << 17, ", "") takes the entry out; a second replace puts it at the end.',
+    ],
+    solution=repair,
+    wrong={
+        "leaves the mount namespace out": (_leaves_it_out, "another mnt namespace"),
+        "enters that one alone": (_looks_away, "The check exec says"),
+    },
+    end=lambda shop: None,
+)
