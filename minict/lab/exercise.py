@@ -393,7 +393,10 @@ def _explain(task: Exercise, outcome, seconds: float, stray: bool) -> str:
     if outcome.status < 0:
         return f"the process that called {call} was killed by {signal.Signals(-outcome.status).name}"
     if outcome.value is not True:
-        return f"{call} never came back: it ended the process that called it, or replaced its program"
+        return (
+            f"{call} never came back: it ended the process that called it, replaced its program, or closed its "
+            "caller's descriptors"
+        )
     return ""
 
 

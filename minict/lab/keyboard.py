@@ -121,17 +121,19 @@ class Press:
     """One key: the bytes at each of :data:`STATIONS`; ``program`` is None where it has got a signal instead."""
 
     def __init__(self, key: str, client: bytes, master: bytes, program: bytes | None, screen: bytes):
-        self.key, self.name = key, _NAMES.get(key, key)
+        control = f"Ctrl-{chr(ord(key) + 64)}" if key < " " else key
+        self.key, self.name = key, _NAMES.get(key, control)
         self.bytes = dict(zip(STATIONS, (key.encode(), client, master, program, screen)))
 
 
-def keystrokes(keys: str = "ls\r\x03") -> Keystrokes:
+def keystrokes(keys: str | bytes = "ls\r\x03") -> Keystrokes:
     """Press *keys* at a terminal whose client runs ``tee`` in a container, and record what passes where.
 
     Your terminal is one pseudo terminal, made raw by :func:`minict.runtime.terminal.raw`; the container's is another.
     What ``tee`` reads it writes to a file as well, which we look into. Keys that end the program come last.
     """
     recorded = []
+    keys = keys.decode() if isinstance(keys, bytes) else keys
     with tempfile.TemporaryDirectory(prefix="keystrokes-") as directory:
         hands, yours = os.openpty()  # hands: the side of your keyboard and your screen
         before = terminal.raw(yours)

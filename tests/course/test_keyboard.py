@@ -31,6 +31,11 @@ def test_a_line_is_edited_before_the_program_sees_it(tiny):
     assert way.pressed[1].bytes["screen"] == b"\x08 \x08"
 
 
+def test_other_keys_have_their_names_and_bytes_are_keys_too(tiny):
+    way = keyboard.keystrokes(b"\x1a")
+    assert [each.name for each in way.pressed] == ["Ctrl-Z"] and way.pressed[0].bytes["screen"] == b"^Z"
+
+
 def test_what_never_appears_is_told_with_what_did(monkeypatch):
     monkeypatch.setattr(keyboard, "_LIMIT", 0.1)
     master, slave = os.openpty()

@@ -71,7 +71,7 @@ Quiz(
         "helps without `-t`?",
         right(
             "Let it flush: `PYTHONUNBUFFERED=1`, `flush=True`, `stdbuf -oL`",
-            "Yes: into a pipe the program's library collects some thousand bytes before it writes.",
+            "Yes: into a pipe the program's library collects several thousand bytes before it writes.",
         ),
         wrong(
             "A larger pipe",

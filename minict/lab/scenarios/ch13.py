@@ -17,6 +17,7 @@ from ..flag import Flag, prepared_file
 from ..scenario import Scenario
 
 _PATIENCE = 30.0  # seconds for anything that should be there at once, on a very busy machine
+_LOOKS = 50  # so often at rest, one after the other: nobody is on the way any more
 
 # ---- the flag ----------------------------------------------------------------------------------------------------
 
@@ -86,7 +87,7 @@ def remove(room: Sentry) -> None:
 
 Flag(
     "13",
-    "You are user 1000 in a container, room.sh('…') runs a line of shell there, and says what it has said. At the "
+    "You are user 1000 in a container, room.sh('…') runs a line of shell there, and returns what it prints. At the "
     "terminal of this container, /dev/console, another program of the same user asks for a password, and has "
     "switched off the echo. room.relief(): a sentry comes, types the word, and you get what the screen has shown. Make "
     "the screen show the word. Whose setting is the echo: the program's, or the terminal's?",
@@ -119,8 +120,9 @@ class Kiosk:
         options = "".join(f", {name}={value!r}" for name, value in self.options.items())
         return f"a kiosk: its container was started by open({self.command}{options})"
 
-    def open(self, command: list[str], **options) -> None:
-        """Replace the container by a new one that runs *command*, with *options* of ``minict.run``."""
+    def open(self, command: list[str] = _COMMAND, **options) -> None:
+        """Replace the container by a new one that runs *command*, with *options* of ``minict.run``; without a command,
+        as in the beginning."""
         if "box" in vars(self):
             self.box.stop(timeout=0)
         self.command, self.options = command, options
@@ -139,12 +141,14 @@ def end(kiosk) -> None:
 
 
 def _serves(box) -> bool:
-    """Whether the server has begun: its sleep runs; waits a moment for it."""
-    end = time.monotonic() + _PATIENCE
-    while box.status == "running" and time.monotonic() < end:
+    """Whether the server has begun: its sleep runs. Waits until it does, or until everybody in there only waits."""
+    end, at_rest = time.monotonic() + _PATIENCE, 0
+    while box.status == "running" and time.monotonic() < end and at_rest < _LOOKS:
         table = host.process_table()
-        if any(table[pid].name == "sleep" for pid in host.descendants(table, box.pid) if pid in table):
+        family = [table[pid] for pid in {box.pid, *host.descendants(table, box.pid)} if pid in table]
+        if any(each.name == "sleep" and each.pid != box.pid for each in family):
             return True
+        at_rest = at_rest + 1 if all(each.state == "S" for each in family) else 0
         time.sleep(0.02)
     return False
 
@@ -192,6 +196,10 @@ def _open_again(kiosk):
     kiosk.open(kiosk.command)
 
 
+def _open_something_else(kiosk):
+    kiosk.open(["sleep", "1000"])
+
+
 def _close(kiosk):
     kiosk.box.stop(timeout=0)
 
@@ -203,7 +211,7 @@ def _write_the_book(kiosk):
 
 Scenario(
     "stubborn",
-    "Whenever the kiosk is to close, stop takes ten seconds, and in the morning its book was not closed.",
+    "When the kiosk closes, stop takes ten seconds, and the next morning its book has not been closed.",
     minutes=7,
     start=Kiosk,
     check=check,
@@ -219,6 +227,7 @@ Scenario(
         "opens it again": (_open_again, "has no handler for SIGTERM"),
         "adds an init": (_add_an_init, "the server has not heard of it"),
         "closes": (_close, "does not run"),
+        "opens something else": (_open_something_else, "does not run"),
         "writes the book": (_write_the_book, "has no handler"),
     },
     end=end,
