@@ -237,7 +237,10 @@ Exercise(
             "a dictionary in a dictionary",
         ),
         "the machine's /proc": (
-            edited(_SMALLEST, ('"type": "proc", "source": "proc"', '"type": "bind", "source": "/proc", "options": ["rbind"]')),
+            edited(
+                _SMALLEST,
+                ('"type": "proc", "source": "proc"', '"type": "bind", "source": "/proc", "options": ["rbind"]'),
+            ),
             "a /proc from outside",
         ),
         "no variables": (edited(_SMALLEST, (', "env": ["PATH=/usr/bin:/bin"]', "")), "Without PATH"),
@@ -390,7 +393,10 @@ Exercise(
         "no labels": (edited(_CHECK_VERSION, ('.split("-")[0].split("+")[0]', "")), "does not matter"),
         "no plus": (edited(_CHECK_VERSION, ('.split("+")[0]', "")), "does not matter"),
         "no None": (edited(_CHECK_VERSION, ("str(version)", "version")), "Anything may stand in the file"),
-        "another exception": (edited(_CHECK_VERSION, ("raise ContainerError", "raise ValueError")), "The way to refuse"),
+        "another exception": (
+            edited(_CHECK_VERSION, ("raise ContainerError", "raise ValueError")),
+            "The way to refuse",
+        ),
         "no sentence": (edited(_CHECK_VERSION, ('f"{version!r} is not a version 1"', '""')), "without a sentence"),
         "no argument": (edited(_CHECK_VERSION, ('f"{version!r} is not a version 1"', "")), "The way to refuse"),
         "a text and a number": (edited(_CHECK_VERSION, ('numbers[0] != "1"', "numbers[0] != 1")), '"1" == 1'),

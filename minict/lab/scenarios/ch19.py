@@ -37,8 +37,8 @@ class Office:
             done = self.oci(" ".join([*words, *bundle, _ID]))
             if done.status:
                 return done.output.strip()
-            if words[0] in ("start", "run"):
-                said = self.runtime.wait(_ID).strip()
+            if words[0] in ("start", "run"):  # run has waited for the end, and deleted the container
+                said = (self.runtime.wait(_ID) if words[0] == "start" else self.runtime.output()).strip()
         return said
 
     @property
