@@ -170,8 +170,6 @@ def handed_over(specs: dict[str, dict]) -> Picture:
 
 def _summary(spec: dict) -> dict[str, int]:
     """How much of what is in a specification."""
-    from minict.runtime import jsonfile
-
     linux, process = spec.get("linux") or {}, spec.get("process") or {}
     seccomp = linux.get("seccomp") or {}
     allowed = {
@@ -188,7 +186,7 @@ def _summary(spec: dict) -> dict[str, int]:
         "system calls allowed": len(allowed),
         "masked paths": len(linux.get("maskedPaths") or []),
         "environment variables": len(process.get("env") or []),
-        "characters in all": len(jsonfile.dumps(spec, compact=True)),
+        "bytes in all": len(json.dumps(spec)),
     }
 
 
@@ -219,7 +217,7 @@ def verdicts(bundle: Bundle, podman: Podman | Absent) -> Picture:
     """Let each runtime of this machine run specifications with one mistake each: who refuses which?"""
     with open(f"{bundle}/config.json") as file:
         original = file.read()
-    table: dict[str, list[bool]] = {}
+    table: dict[str, list[str]] = {}
     with tempfile.TemporaryDirectory(prefix="minict-verdicts-") as place:
         programs = _programs(place, podman)
         for mistake, make in _MISTAKES.items():
@@ -227,30 +225,35 @@ def verdicts(bundle: Bundle, podman: Podman | Absent) -> Picture:
             make(spec)
             with open(f"{bundle}/config.json", "w") as file:
                 json.dump(spec, file)
-            table[mistake] = [_takes(words, bundle) for words in programs.values()]
+            table[mistake] = [_verdict(words, bundle) for words in programs.values()]
     with open(f"{bundle}/config.json", "w") as file:
         file.write(original)
     return _draw_verdicts(list(programs), table)
 
 
-def _takes(program: list[str], bundle: Bundle) -> bool:
+_VERDICTS = {"refuses it": HUES[2], "warns, and runs it": "#b45309", "runs it": "#475569"}
+
+
+def _verdict(program: list[str], bundle: Bundle) -> str:
     words = [*program, "run", "--bundle", str(bundle), "verdict"]
-    return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True).returncode == 0
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True)
+    if done.returncode:
+        return "refuses it"
+    return "warns, and runs it" if b"warning" in done.stderr.lower() else "runs it"
 
 
-def _draw_verdicts(names: list[str], table: dict[str, list[bool]]) -> Picture:
+def _draw_verdicts(names: list[str], table: dict[str, list[str]]) -> Picture:
     left, width = 330, 186
     sheet = _Sheet(left + width * len(names) + 24, 62 + 40 * len(table))
     for column, name in enumerate(names):
         sheet.text(left + width * (column + 0.5), 28, name, 12.5, INK, "bold", "center", True)
-    for number, (mistake, takes) in enumerate(table.items()):
+    for number, (mistake, verdicts) in enumerate(table.items()):
         y = 46 + 40 * number
         sheet.text(24, y + 17, mistake, 12, INK)
-        for column, takes_it in enumerate(takes):
+        for column, verdict in enumerate(verdicts):
             x = left + width * column
-            sheet.box(x + 6, y, width - 12, 32, "#475569" if takes_it else HUES[2], "none", 6)
-            word = "runs it" if takes_it else "refuses it"
-            sheet.text(x + width / 2, y + 16, word, 11.5, CARD, "bold", "center")
+            sheet.box(x + 6, y, width - 12, 32, _VERDICTS[verdict], "none", 6)
+            sheet.text(x + width / 2, y + 16, verdict, 11.5, CARD, "bold", "center")
     return sheet.picture("seven faulty specifications, and which runtimes of this machine refuse them")
 
 
@@ -321,7 +324,8 @@ def _draw_times(times: dict[str, dict[str, float]], python: float) -> Picture:
             x += width
         sheet.text(x + 10, y + 20, f"{sum(steps.values()):.0f} ms", 12.5, INK, "bold")
     place, y = 130, sheet.height - 44
-    for words, colour in ({**_STEPS, "Python starts and loads the command line": INK}).items():
+    start = f"Python starts and loads the command line: {python:.0f} ms each time"
+    for words, colour in {**_STEPS, start: INK}.items():
         sheet.box(place, y, 14, 14, colour, "none", 3)
         sheet.text(place + 22, y + 7, words, 11.5, INK)
         place += 60 + 7 * len(words)

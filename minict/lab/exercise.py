@@ -328,14 +328,23 @@ def _call_check(task: Exercise, function, scratch: str, learners: types.Function
     return True
 
 
-def same_fate(function):
+def same_fate(function, call: str = "", seconds: float = 1000):
     """For checks: call ``function()`` in one more child and return what it returns; this process then ends as the child
     did.
 
     For a check that needs two processes in different places.  Its exception is raised here too, and a signal that kills
-    it kills this process.
+    it kills this process.  After *seconds*, Feedback tells in which line of the learner's the *call* still waits.
     """
-    outcome = supervise(function, timeout=1000, show=_print, filename=_learners_file)
+    begin = time.monotonic()
+    outcome = supervise(
+        function,
+        timeout=seconds,
+        show=_print,
+        filename=_learners_file,
+        ask=lambda frame, is_caller: stuck_at(frame, _learners_file, is_caller, begin),
+    )
+    if outcome.timed_out:
+        raise Feedback(no_answer(call, seconds, outcome.stuck))
     _share(outcome)
     if outcome.value is None:
         os._exit(outcome.status)

@@ -12,6 +12,7 @@ from minict.lab import podman as engine
 from minict.lab.exercise import exercises
 from minict.lab.ociruntime import Bundle, MyRuntime, smallest
 from minict.lab.podman import Absent, Podman
+from minict.lab.scenario import judge, scenarios
 from tests.support.notebook_kernel import Kernel
 from tests.support.notebook_rules import Page
 from tests.support.paths import ROOT
@@ -162,11 +163,26 @@ def test_the_verdicts_and_the_stopwatch(bundle, monkeypatch):
     monkeypatch.setattr(callers, "_TRIES", 1)
     bundle.write(smallest(["true"]))
     callers.verdicts(bundle, Absent())
-    refused = [mistake for mistake, takes in seen.items() if not takes[-1]]  # minict-oci is the last
+    refused = [mistake for mistake, verdicts in seen.items() if verdicts[-1] == "refuses it"]  # minict-oci is the last
     assert refused == ["ociVersion 9.0.0", "no ociVersion", "no root", 'a memory limit of "64m"']
+    assert seen["an unknown capability, CAP_FLY"][-1] == "warns, and runs it"
     assert callers.stopwatch(bundle, Absent()).width
     assert callers.run_by("nosuch", bundle, Absent()) == "is not on this machine"
     assert callers.run_by("minict-oci", bundle, Absent()) == ""
+
+
+@pytest.mark.parametrize("last", ["delete", "delete night-job", "delete --force"])
+def test_the_night_job_may_be_repaired_with_or_without_its_name(tiny, last):
+    task = scenarios()["night"]
+    office = task.start()
+    try:
+        office.oci("delete night-job")
+        office.calls.append(last)
+        assert judge(task, office) == ""
+        office.calls = ["run"]
+        assert judge(task, office) == ""
+    finally:
+        task.end(office)
 
 
 def test_a_machine_without_podman_says_so_once(monkeypatch, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import select
 import shutil
@@ -36,11 +37,11 @@ def _call(*words: str, **options) -> subprocess.CompletedProcess:
     return subprocess.run(command, stdin=subprocess.DEVNULL, text=True, timeout=_PATIENCE, **options)
 
 
-def _make_bundle(spec: dict, name: str = "bundle") -> str:
-    """A bundle in the working directory; its path."""
+def _make_bundle(spec: dict, name: str = "bundle", programs: tuple[str, ...] = ("sh", "readlink", "echo")) -> str:
+    """A bundle in the working directory, with *programs*; its path."""
     for directory in ("bin", "proc"):
         os.makedirs(f"{name}/rootfs/{directory}", exist_ok=True)
-    for program in ("sh", "readlink", "echo"):
+    for program in programs:
         shutil.copy(shutil.which("busybox") or "busybox", f"{name}/rootfs/bin/{program}")
     group = f"/{paths.cgroup_parent()}/exercise-{os.path.basename(os.getcwd())}"
     linux = spec.get("linux", {})
@@ -52,7 +53,11 @@ def _make_bundle(spec: dict, name: str = "bundle") -> str:
 
 # ---- oci-1 -----------------------------------------------------------------------------------------------------------
 
-_LOOK = 'echo "$0"; for kind in pid mnt net uts ipc; do echo $kind $(readlink /proc/self/ns/$kind); done'
+_LOOK = (
+    'echo "$0"; for kind in pid mnt net uts ipc; do echo $kind $(readlink /proc/self/ns/$kind); done; '
+    "echo first $(readlink /proc/1/ns/pid)"
+)
+_PLACES = {"args": "process", "cwd": "process", "env": "process", "namespaces": "linux", "mounts": ""}  # key -> of what
 
 
 def check_smallest(smallest):
@@ -64,21 +69,25 @@ def check_smallest(smallest):
         raise Feedback(f"{call} returned a text. Expected: a dictionary; the lab writes it into config.json.")
     if not isinstance(spec, dict):
         raise Feedback(f"{call} returned {spec!r}. Expected: a dictionary.")
+    _judge_keys(spec)
     try:
-        place = _make_bundle(spec)
-        jsonfile.loads(jsonfile.dumps(spec))
-    except (TypeError, ValueError, AttributeError) as error:
+        json.dumps(spec)
+    except (TypeError, ValueError) as error:
         raise Feedback(f"{call} returned something that JSON does not have: {error}. A set, for one.") from None
+    place = _make_bundle(spec)
     done = _call("run", "--bundle", place, "box", capture_output=True)
     lines = done.stdout.splitlines()
-    if done.returncode and not lines:
+    process = spec.get("process")
+    args = process.get("args") if isinstance(process, dict) else None
+    if not lines and (args is None or args in (words, tuple(words))):
         raise Feedback(
             f"minict-oci refuses what {call} returned: {done.stderr.strip()}. {_why_refused(done.stderr, spec)}"
         )
     if not lines or lines[0] != "two words":
+        told = repr(args).replace(_LOOK, "…")
         raise Feedback(
-            f"with words = {words[:2] + ['…', 'two words']} the container printed {done.stdout.strip()[:80]!r}, and not "
-            "what these words print. process.args is that list itself, word by word."
+            f"words was ['sh', '-c', '…', 'two words'], and process.args is {told}. It must be that list itself, word by "
+            "word: no text, and no other words."
         )
     seen = dict(line.split(" ", 1) for line in lines[1:] if " " in line)
     seen = {kind: link for kind, link in seen.items() if link}
@@ -87,17 +96,55 @@ def check_smallest(smallest):
             "the container finds no /proc: ps, and much else, can't work. It takes a mount with the destination /proc, "
             'the type "proc" and the source "proc", and for that a mount namespace.'
         )
-    cwd = spec["process"].get("cwd")
-    if not isinstance(cwd, str) or not cwd.startswith("/"):
-        raise Feedback(
-            f"process.cwd is {cwd!r}. minict-oci takes / then, but the specification demands an absolute path, and runc "
-            "refuses a container without one."
-        )
     for kind, name in _KINDS.items():
         if seen.get(kind) == os.readlink(f"/proc/self/ns/{kind}"):
             raise Feedback(
                 f"the container is in the {name} namespace of this machine. What linux.namespaces does not list is not "
                 f'made: {{"type": "{name}"}} is missing.'
+            )
+    if seen.get("first") != seen["pid"]:
+        raise Feedback(
+            "process 1 in the container's /proc is not the container's process 1: that is a /proc from outside. A new one, "
+            'for its own pid namespace, takes the type "proc".'
+        )
+    _judge_portability(spec)
+
+
+def _judge_keys(spec: dict) -> None:
+    """Refuse the known keys at other places, which all runtimes ignore."""
+    for dotted in (key for key in spec if "." in str(key)):
+        outer, _, inner = dotted.partition(".")
+        raise Feedback(
+            f"{dotted!r} is one key here, which no runtime knows. The dot in the table stands for a dictionary in a "
+            f'dictionary: spec["{outer}"] = {{"{inner}": …}}.'
+        )
+    for place, keys in {"": spec, **{key: value for key, value in spec.items() if isinstance(value, dict)}}.items():
+        for key in keys:
+            if _PLACES.get(key, place) != place:
+                wanted = f'spec["{_PLACES[key]}"]' if _PLACES[key] else "spec"
+                raise Feedback(
+                    f"{key!r} stands in {place or 'spec'}, where every runtime ignores it: it belongs into {wanted}."
+                )
+
+
+def _judge_portability(spec: dict) -> None:
+    """Refuse what minict-oci takes, and runc or crun do not: one bundle is for any runtime."""
+    cwd, env = spec["process"].get("cwd"), spec["process"].get("env") or []
+    if not isinstance(cwd, str) or not cwd.startswith("/"):
+        raise Feedback(
+            f"process.cwd is {cwd!r}. minict-oci takes / then, but the specification demands an absolute path, and runc "
+            "refuses a container without one."
+        )
+    if not any(each.startswith("PATH=") for each in env):
+        raise Feedback(
+            f"process.env is {env!r}. Without PATH, minict-oci looks in the usual directories, but runc and crun do not "
+            "find a program such as sh."
+        )
+    for each in spec["mounts"]:
+        if not each["destination"].startswith("/"):
+            raise Feedback(
+                f"a mount has the destination {each['destination']!r}. minict-oci takes it for /{each['destination']}, "
+                "but the specification demands an absolute path."
             )
 
 
@@ -135,7 +182,7 @@ Exercise(
     ''',
     hints=[
         "Three keys are missing: process, mounts and linux. The table above shows one value of each.",
-        'spec["process"] = {"args": words, "cwd": "/", "env": [...]}: without PATH in env, sh is not found.',
+        'spec["process"] = {"args": words, "cwd": "/", "env": [...]}: without PATH in env, runc and crun do not find sh.',
         'linux.namespaces is a list of dictionaries: [{"type": kind} for kind in ("pid", "mount", …)]',
     ],
     right={
@@ -165,17 +212,40 @@ Exercise(
         """,
     },
     wrong={
-        "no namespaces": (edited(_SMALLEST, ('        spec["linux"]', '        spec["nothing"]')), "a mount namespace"),
+        "no namespaces": (edited(_SMALLEST, ('        spec["linux"]', "        linux")), "a mount namespace"),
         "not the network": (edited(_SMALLEST, ('"network", ', "")), "network namespace of this machine"),
         "not the messages": (edited(_SMALLEST, ('"uts", "ipc"', '"uts"')), "ipc namespace of this machine"),
         "not the host name": (edited(_SMALLEST, ('"uts", ', "")), "uts namespace of this machine"),
         "not the processes": (edited(_SMALLEST, ('"pid", ', "")), "pid namespace of this machine"),
         "the kernel's names": (edited(_SMALLEST, ('"mount", "network"', '"mnt", "net"')), "names of its own"),
         "names without a dictionary": (edited(_SMALLEST, ('{"type": kind}', "kind")), "refuses what smallest(words)"),
-        "one text": (edited(_SMALLEST, ('"args": words', '"args": " ".join(words)')), "refuses what smallest(words)"),
-        "a list in a list": (edited(_SMALLEST, ('"args": words', '"args": [words]')), "refuses what smallest(words)"),
+        "one text": (edited(_SMALLEST, ('"args": words', '"args": " ".join(words)')), "word by word"),
+        "a list in a list": (edited(_SMALLEST, ('"args": words', '"args": [words]')), "word by word"),
         "other words": (edited(_SMALLEST, ('"args": words', '"args": ["echo", "hello"]')), "word by word"),
-        "no /proc": (edited(_SMALLEST, ('        spec["mounts"]', '        spec["nothing"]')), "finds no /proc"),
+        "no /proc": (edited(_SMALLEST, ('        spec["mounts"]', "        mounts")), "finds no /proc"),
+        "words of the table": (edited(_SMALLEST, ('"args": words', '"args": ["sleep", "9"]')), "word by word"),
+        "namespaces at the top": (
+            edited(_SMALLEST, ('spec["linux"] = {"namespaces":', 'spec["namespaces"] = ('), (")]}", ")])")),
+            'belongs into spec["linux"]',
+        ),
+        "mounts of the process": (
+            edited(_SMALLEST, ('spec["mounts"] =', 'spec["process"]["mounts"] =')),
+            "belongs into spec.",
+        ),
+        "dots": (
+            edited(_SMALLEST, ('spec["linux"] = {"namespaces":', 'spec["linux.namespaces"] = ('), (")]}", ")])")),
+            "a dictionary in a dictionary",
+        ),
+        "the machine's /proc": (
+            edited(
+                _SMALLEST,
+                ('"type": "proc", "source": "proc"', '"type": "bind", "source": "/proc", "options": ["rbind"]'),
+            ),
+            "a /proc from outside",
+        ),
+        "no variables": (edited(_SMALLEST, (', "env": ["PATH=/usr/bin:/bin"]', "")), "Without PATH"),
+        "no PATH": (edited(_SMALLEST, ("PATH=/usr/bin:/bin", "TERM=xterm")), "Without PATH"),
+        "a relative destination": (edited(_SMALLEST, ('"/proc"', '"proc"')), "demands an absolute path"),
         "another root": (edited(_SMALLEST, ('"path": "rootfs"', '"path": "/nowhere"')), "refuses what smallest(words)"),
         "no directory": (edited(_SMALLEST, ('"cwd": "/", ', "")), "demands an absolute path"),
         "text": (edited(_SMALLEST, ("return spec", "return json.dumps(spec)")), "returned a text"),
@@ -187,7 +257,8 @@ Exercise(
 # ---- oci-2 -----------------------------------------------------------------------------------------------------------
 
 _OURS = ("1.0.0", "1.3.0", "1.0.2-dev", "1.12.40", "1.1.0-rc.1", "1.2.0+build.5")
-_OTHERS = ("9.0.0", "2.0.0", "0.9.0", "10.1.0", "1", "1.3", "1.x.0", "one", "", None, 1.3)
+_MAJORS = ("9.0.0", "2.0.0", "0.9.0", "10.1.0")  # of other major versions
+_OTHERS = (*_MAJORS, "1", "1.3", "1.x.0", "one", "", None, 1.3)
 
 
 def check_check_version(check_version):
@@ -199,25 +270,38 @@ def check_check_version(check_version):
         except ContainerError as error:
             if version in _OURS:
                 raise Feedback(f"{call} raised ContainerError: {error}. {_why_ours(version)}") from None
+            if not str(error).strip():
+                raise Feedback(f"{call} raised ContainerError without a sentence: what does its caller read?") from None
             continue
         except (TypeError, AttributeError, ValueError, IndexError) as error:
-            why = "Nobody has promised a text of three numbers: str(version) makes one of anything, and isdigit() tells"
-            if version in _OURS:
-                why = "The dash begins a label, such as dev or rc.1, and the plus as well: cut it off first. int() can't read it"
-            raise Feedback(f"{call} raised {type(error).__name__}: {error}. {why}.") from None
+            raise Feedback(f"{call} raised {type(error).__name__}: {error}. {_why_error(version)}") from None
         if version in _OTHERS:
             told = f" It returned {result!r}, which nobody looks at: raise." if result is not None else ""
             raise Feedback(f"{call} raised nothing.{told} {_why_others(version)}")
 
 
+def _why_error(version: object) -> str:
+    if version in _OURS:
+        return "A dash or a plus begins a label, such as dev or rc.1: cut it off first. int() can't read it."
+    if version in _MAJORS:
+        return 'The way to refuse a bundle is ContainerError("…") with a sentence: that is what minict-oci expects.'
+    return (
+        "Anything may stand in the file: the version may be missing (None), a number, or one word. str(version) makes a "
+        "text of it, and isdigit() tells which parts are numbers."
+    )
+
+
 def _why_ours(version: str) -> str:
     if "-" in version or "+" in version:
-        return "A label behind a dash, or a plus, does not matter: every engine of Debian 12 says 1.0.2-dev."
-    return "Version 1 promises: what was right in 1.0 stays right. So each 1.x.y must be taken."
+        return "A label after a dash, or a plus, does not matter: every engine of Debian 12 says 1.0.2-dev."
+    return (
+        "Version 1 promises: what was right in 1.0 stays right. So every 1.x.y must be taken. (A part of a text is a "
+        'text: "1" == 1 is False.)'
+    )
 
 
 def _why_others(version: object) -> str:
-    if version in ("9.0.0", "2.0.0", "0.9.0", "10.1.0"):
+    if version in _MAJORS:
         return "Only the first number counts, and it must be 1, and not just begin with that digit."
     return "Expected: ContainerError, because this is not three numbers with dots between them."
 
@@ -296,7 +380,7 @@ Exercise(
                 if version != "1.0.0":
                     raise ContainerError("no")
         """,
-            "each 1.x.y must be taken",
+            "every 1.x.y must be taken",
         ),
         "a number of two parts": (
             """
@@ -308,7 +392,14 @@ Exercise(
         ),
         "no labels": (edited(_CHECK_VERSION, ('.split("-")[0].split("+")[0]', "")), "does not matter"),
         "no plus": (edited(_CHECK_VERSION, ('.split("+")[0]', "")), "does not matter"),
-        "no None": (edited(_CHECK_VERSION, ("str(version)", "version")), "Nobody has promised"),
+        "no None": (edited(_CHECK_VERSION, ("str(version)", "version")), "Anything may stand in the file"),
+        "another exception": (
+            edited(_CHECK_VERSION, ("raise ContainerError", "raise ValueError")),
+            "The way to refuse",
+        ),
+        "no sentence": (edited(_CHECK_VERSION, ('f"{version!r} is not a version 1"', '""')), "without a sentence"),
+        "no argument": (edited(_CHECK_VERSION, ('f"{version!r} is not a version 1"', "")), "The way to refuse"),
+        "a text and a number": (edited(_CHECK_VERSION, ('numbers[0] != "1"', "numbers[0] != 1")), '"1" == 1'),
         "returns": (edited(_CHECK_VERSION, ("raise ContainerError", "return print")), "raised nothing"),
         "true or false": (
             """
@@ -330,7 +421,14 @@ def check_let_go(let_go):
     call = "let_go(fifo)"
     os.mkfifo("door")
     reader = os.open("door", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    result = let_go("door")
+    try:
+        result = let_go("door")
+    except OSError as error:
+        if error.errno != errno.EBADF:
+            raise
+        raise Feedback(
+            f"{call} raised {error}: the fifo is not open for writing. Without os.O_WRONLY, os.open opens for reading."
+        ) from None
     try:
         told = os.read(reader, 16)
     except BlockingIOError:
@@ -458,6 +556,7 @@ Exercise(
     wrong={
         "waits": (edited(_LET_GO, (" | os.O_NONBLOCK", "")), "gave no answer within"),
         "both ways": (edited(_LET_GO, ("os.O_WRONLY", "os.O_RDWR")), "With O_RDWR"),
+        "opens it for reading": (edited(_LET_GO, ("os.O_WRONLY | ", "")), "Without os.O_WRONLY"),
         "leaves it": (edited(_LET_GO, ("        os.unlink(fifo)\n", "")), "has left the fifo"),
         "says nothing": (edited(_LET_GO, ('        os.write(door, b"!")\n', "")), "there is none to read"),
         "raises": (
@@ -487,21 +586,27 @@ Exercise(
 
 # ---- the challenge ---------------------------------------------------------------------------------------------------
 
-_STATUSES = (0, 7)
+_ENDS = {0: "exit 0", 7: "sleep 1; exit 7"}  # status -> the program: one is quick, one is not
 
 
 def check_stay(stay):
     """Two containers that end with different statuses: are these returned, and is nothing left?"""
-    same_fate(lambda: _check_stay(stay))  # not in process 1 of the check, to which all orphans come by themselves
+    # not in process 1 of the check, to which all orphans come by themselves
+    same_fate(lambda: _check_stay(stay), "stay()", seconds=30)
 
 
 def _check_stay(stay) -> bool:
-    for status in _STATUSES:
-        place = _make_bundle(ociruntime.smallest(["sh", "-c", f"exit {status}"]), f"bundle-{status}")
+    for status, program in _ENDS.items():
+        place = _make_bundle(ociruntime.smallest(["sh", "-c", program]), f"bundle-{status}", ("sh", "sleep"))
         called: list[str] = []
 
         def runtime(*words: str, called: list[str] = called) -> str:
             called.append(next((word for word in words if not word.startswith("-")), ""))
+            if called[-2:] == ["start", "delete"] and "--force" in words and _alive():
+                raise Feedback(
+                    f"stay() called {', '.join(called)} --force while the program was still running: that kills it. "
+                    "Wait for its end first."
+                )
             with open("streams", "w") as streams, open("said", "w") as said:
                 own = called[-1] in ("create", "run")  # the streams are the container's
                 done = _call(*map(str, words), stdout=streams if own else said, stderr=streams if own else said)
@@ -522,6 +627,17 @@ def _check_stay(stay) -> bool:
     return True
 
 
+def _alive() -> bool:
+    """Whether the first process of the container is there, and not a zombie."""
+    try:
+        for id in os.listdir("state/containers"):
+            with open(f"state/containers/{id}/pid") as pid, open(f"/proc/{pid.read().split()[0]}/stat") as status:
+                return status.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        pass
+    return False
+
+
 def _judge_stay(status: int, result: object, called: list[str]) -> None:
     told = f"stay() called {', '.join(called) or 'nothing'} for a container that ends with status {status}"
     if "run" in called:
@@ -538,7 +654,6 @@ def _judge_stay(status: int, result: object, called: list[str]) -> None:
         )
     if result != status:
         why = " That is what wait returns, undecoded." if result == status << 8 else ""
-        why = " It was killed by delete --force: wait first." if result in (-9, 137) else why
         raise Feedback(f"{told}, and returned {result!r}. Expected: {status}.{why}")
 
 
@@ -563,7 +678,7 @@ Challenge(
     check=check_stay,
     imports=_IMPORTS,
     hints=[
-        "Four calls of runtime(…), and a wait before the last. --pid-file FILE makes create write the pid into FILE.",
+        "Three calls of runtime(…): create, start, delete, and a wait before the last. --pid-file FILE makes create write the pid into FILE.",
         "kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1), before create: from then on, orphans below you become your "
         "children.",
         "os.waitpid(pid, 0) returns (pid, status); os.waitstatus_to_exitcode(status) decodes it.",
@@ -606,6 +721,14 @@ Challenge(
             "who gets the orphan?",
         ),
         "leaves it": (edited(_STAY, ('        runtime("delete", "box")\n', "")), "is still there"),
+        "deletes it too early": (
+            edited(
+                _STAY,
+                ('        runtime("delete", "box")\n', ""),
+                ('        with open("pid")', '        runtime("delete", "--force", "box")\n        with open("pid")'),
+            ),
+            "Wait for its end first",
+        ),
         "undecoded": (edited(_STAY, ("os.waitstatus_to_exitcode(status)", "status")), "undecoded"),
         "never starts": (
             edited(_STAY, ('        runtime("start", "box")\n', '        runtime("kill", "box", "KILL")\n')),

@@ -32,11 +32,13 @@ class Office:
         """One night: make the engine's calls, and wait for the job's end; what the job says, or the error of a call."""
         said = ""
         for call in self.calls:
-            done = self.oci(f"create --bundle {self.bundle} {_ID}" if call == "create" else f"{call} {_ID}")
+            words = [word for word in call.split() if word != _ID]  # with or without the name
+            bundle = ["--bundle", str(self.bundle)] if words[0] in ("create", "run") and "--bundle" not in words else []
+            done = self.oci(" ".join([*words, *bundle, _ID]))
             if done.status:
                 return done.output.strip()
-            if call == "start":
-                said = self.runtime.wait(_ID).strip()
+            if words[0] in ("start", "run"):  # run has waited for the end, and deleted the container
+                said = (self.runtime.wait(_ID) if words[0] == "start" else self.runtime.output()).strip()
         return said
 
     @property
