@@ -22,7 +22,7 @@ _DAY = 86400 * 10**9  # nanoseconds
 
 
 def ready(address, port, seconds=1):
-    """Whether a server at address:port says something within so many seconds of silence. It never raises OSError."""
+    """Whether a server at address:port says something within so many seconds. It never raises OSError."""
     try:
         with socket.create_connection((address, port), timeout=seconds) as connection:
             return connection.recv(1) != b""
@@ -33,7 +33,7 @@ def ready(address, port, seconds=1):
 def until(question, seconds):
     """The first true answer of question(), asked after pauses of 0.01, 0.02, 0.04 … s, at most 1 s.
 
-    Raises TimeoutError instead of waiting for longer than so many seconds.
+    Raises TimeoutError instead of a pause that would end after so many seconds.
     """
     pause, end = 0.01, time.monotonic() + seconds
     while not (answer := question()):

@@ -55,7 +55,7 @@ def start_menu(inside=None, *, port: int = 8000, listen: str = "0.0.0.0") -> Ser
 def visit(url: str) -> str:
     """The page at *url*, or the error with which somebody answers, or why nobody does, in a line."""
     try:
-        with urllib.request.urlopen(url, timeout=10) as page:
+        with urllib.request.urlopen(url, timeout=30) as page:
             return page.read().decode(errors="replace").strip()
     except urllib.error.HTTPError as error:
         error.close()

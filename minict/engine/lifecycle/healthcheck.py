@@ -156,7 +156,7 @@ class Health:
 
 
 def next_health(status: str, failures: int, passed: bool, retries: int) -> tuple[str, int]:
-    """The status after one more check, and the number of failures in a row: only so many as retries change it."""
+    """The status after one more check, and the number of failures in a row: at retries of them it is unhealthy."""
     if passed:
         return "healthy", 0
     if failures + 1 >= retries:

@@ -89,10 +89,9 @@ def check_ready(ready):
     closed.socket.close()
     _demand(ready, closed.port, False, "a port where nobody listens", "OSError is the answer no, too: catch it.")
     late = _Listener(_greet_when_released)
-    threading.Timer(0.3, late.left.set).start()
-    _demand(
-        ready, late.port, True, "a server that needs a third of a second before it greets", "Was there time left?", 8
-    )
+    threading.Timer(1.5, late.left.set).start()
+    why = "You were given 8 seconds: does the connection have them?"
+    _demand(ready, late.port, True, "a server that needs a second and a half before it greets", why, 8)
 
 
 def _demand(ready, port: int, expected: bool, what: str, why: str, seconds: float = 0.5) -> None:
@@ -111,13 +110,17 @@ def _demand(ready, port: int, expected: bool, what: str, why: str, seconds: floa
     if not answer:
         raise Feedback(
             f"{call} still waits, at {what}. Give the connection a time limit: create_connection(…, timeout=seconds) "
-            "holds for recv(), too."
+            "holds for recv(), too. If it has one: ask once, and not in a loop."
         )
     if isinstance(answer[0], OSError):
         raise Feedback(f"{call} raised {answer[0]!r}, at {what}. Expected: {expected}. {why}")
     if isinstance(answer[0], BaseException):
         raise answer[0]
     if answer[0] is not expected:
+        if answer[0] is None:
+            why = "One way through your function ends without return."
+        elif isinstance(answer[0], (bytes, str)):
+            why = "That is what was said. Return whether something was said."
         raise Feedback(f"{call} returned {answer[0]!r}, at {what}. Expected: {expected}. {why}")
 
 
@@ -141,7 +144,7 @@ Exercise(
     imports=_IMPORTS,
     starter='''
         def ready(address, port, seconds=1):
-            """Whether a server at address:port says something within so many seconds of silence. It never raises OSError."""
+            """Whether a server at address:port says something within so many seconds. It never raises OSError."""
             try:
                 ...
             except OSError:
@@ -212,7 +215,22 @@ Exercise(
         """,
             "catch it",
         ),
-        "the byte itself": (edited(_READY, (' != b""', "")), "Expected: True"),
+        "the byte itself": (edited(_READY, (' != b""', "")), "Return whether something was said"),
+        "forgets to return": (edited(_READY, ("return connection.recv", "connection.recv")), "ends without return"),
+        "a fixed time limit": (edited(_READY, ("timeout=seconds)", "timeout=1)")), "does the connection have them"),
+        "asks in a loop": (
+            """
+            def ready(address, port, seconds=1):
+                while True:
+                    try:
+                        with socket.create_connection((address, port), timeout=seconds) as connection:
+                            if connection.recv(1) != b"":
+                                return True
+                    except OSError:
+                        time.sleep(0.1)
+        """,
+            "not in a loop",
+        ),
     },
 )
 
@@ -221,10 +239,11 @@ Exercise(
 
 
 class _Clock:
-    """A clock that goes on only when somebody sleeps, or asks the question; it notes the ``pauses``."""
+    """A clock that goes on only when somebody sleeps, or asks the question, which *takes* so many seconds; it notes the
+    ``pauses``."""
 
-    def __init__(self, answers):
-        self.now, self.pauses, self.asked, self.answers = 1000.0, [], 0, answers
+    def __init__(self, answers, takes=0.001):
+        self.now, self.pauses, self.asked, self.answers, self.takes = 1000.0, [], 0, answers, takes
 
     def sleep(self, seconds):
         if seconds < 0:
@@ -239,7 +258,7 @@ class _Clock:
 
     def question(self):
         self.asked += 1
-        self.now += 0.001
+        self.now += self.takes
         if self.asked > 2000:
             raise Feedback(
                 f"until(question, …) has asked {self.asked} times within {self.now - 1000:.0f} s, and goes on. Between "
@@ -249,15 +268,15 @@ class _Clock:
 
 
 def _with_clock(until, clock: _Clock, seconds: float):
-    """What until(…) returns, or the exception that it raises, while *clock* is everybody's clock."""
+    """What until(…) returns, and the TimeoutError that it raises, while *clock* is everybody's clock."""
     names = {"sleep": clock.sleep, "monotonic": clock.time, "time": clock.time, "perf_counter": clock.time}
     before = {name: vars(time)[name] for name in names}
     clock.really_sleep = before["sleep"]
     vars(time).update(names)
     try:
-        return until(clock.question, seconds)
+        return until(clock.question, seconds), None
     except TimeoutError as error:
-        return error
+        return None, error
     finally:
         vars(time).update(before)
 
@@ -265,18 +284,20 @@ def _with_clock(until, clock: _Clock, seconds: float):
 def check_until(until):
     """The check has a clock of its own, so that no time is lost: it sees each pause and each question."""
     clock = _Clock(lambda clock: "at once")
-    got = _with_clock(until, clock, 5)
+    got, late = _with_clock(until, clock, 5)
     if got != "at once" or clock.pauses:
+        why = "Ask first, then sleep." if clock.pauses else "Return what question() has returned."
         raise Feedback(
-            f'until(question, 5) returned {got!r} after the pauses {clock.pauses}, and question() returns "at once". '
-            "Expected: that answer, without any pause. Ask first, then sleep."
+            f'until(question, 5) gave {late or got!r} after the pauses {clock.pauses}, and question() returns "at once". '
+            f"Expected: that answer, without any pause. {why}"
         )
-    clock = _Clock(lambda clock: 42 if clock.now >= 1000.5 else 0)
-    got = _with_clock(until, clock, 60)
+    clock = _Clock(_says_yes_once)
+    got, late = _with_clock(until, clock, 60)
     if got != 42:
+        why = "It was asked again after that. A yes may not come twice: keep the answer." if clock.said > 1 else ""
         raise Feedback(
-            f"until(question, 60) returned {got!r}. From half a second on question() returns 42. Expected: 42, the answer "
-            "itself."
+            f"until(question, 60) gave {late or got!r}. After half a second question() returned 42. Expected: 42, the "
+            f"answer itself. {why}"
         )
     if not clock.pauses:
         raise Feedback(
@@ -284,17 +305,32 @@ def check_until(until):
         )
     _look_at_pauses(clock.pauses)
     clock = _Clock(lambda clock: clock.now >= 1020)
-    got = _with_clock(until, clock, 60)
+    got, late = _with_clock(until, clock, 60)
     if got is not True:
-        raise Feedback(f"until(question, 60) gave {got!r}; question() is true after 20 s. It must not give up before.")
+        raise Feedback(
+            f"until(question, 60) gave {late or got!r}; question() is true after 20 s. It must not give up before."
+        )
     if max(clock.pauses) > 1.0001:
         raise Feedback(
             f"until(question, 60) slept for {max(clock.pauses):.2f} s at once. Expected: at most 1 s, or a server that "
             "is ready waits for its caller."
         )
+    _look_at_the_end(until)
+
+
+def _says_yes_once(clock):
+    """From half a second on: 42 for the first one who asks, and then 0."""
+    if clock.now < 1000.5:
+        return 0
+    clock.said = getattr(clock, "said", 0) + 1
+    return 42 if clock.said == 1 else 0
+
+
+def _look_at_the_end(until) -> None:
+    """Nobody ever says yes."""
     clock = _Clock(lambda clock: None)
-    got = _with_clock(until, clock, 3)
-    if not isinstance(got, TimeoutError):
+    got, late = _with_clock(until, clock, 3)
+    if not late:
         raise Feedback(
             f"until(question, 3) returned {got!r} when no answer had come. Expected: raise TimeoutError(…), so that nobody "
             "takes it for a success."
@@ -302,7 +338,14 @@ def check_until(until):
     if not 2.0 <= clock.now - 1000 <= 3.1:
         raise Feedback(
             f"until(question, 3) gave up after {clock.now - 1000:.2f} s. Expected: not later than after 3 s, and at most a "
-            "pause earlier."
+            "pause earlier. Would the next pause end too late?"
+        )
+    clock = _Clock(lambda clock: None, takes=1)
+    _with_clock(until, clock, 5)
+    if clock.now - 1000 > 6.1:
+        raise Feedback(
+            f"until(question, 5) gave up after {clock.now - 1000:.1f} s, as each question took a second here. The time that "
+            "a question takes counts, too: look at time.monotonic()."
         )
 
 
@@ -345,7 +388,7 @@ Exercise(
         def until(question, seconds):
             """The first true answer of question(), asked after pauses of 0.01, 0.02, 0.04 … s, at most 1 s.
 
-            Raises TimeoutError instead of waiting for longer than so many seconds.
+            Raises TimeoutError instead of a pause that would end after so many seconds.
             """
             pause, end = 0.01, time.monotonic() + seconds
             while not (answer := question()):
@@ -376,24 +419,27 @@ Exercise(
         """,
         "by recursion": """
             def until(question, seconds, pause=0.01):
+                end = time.monotonic() + seconds
                 answer = question()
                 if answer:
                     return answer
-                if pause > seconds:
-                    raise TimeoutError(f"{seconds} s are left")
+                left = end - time.monotonic()
+                if pause > left:
+                    raise TimeoutError(f"{left} s are left")
                 time.sleep(pause)
-                return until(question, seconds - pause, min(2 * pause, 1))
+                return until(question, left - pause, min(2 * pause, 1))
         """,
-        "counts its pauses": """
+        "cuts the last pause": """
             def until(question, seconds):
-                slept, pause = 0, 0.01
+                end, pause = time.monotonic() + seconds, 0.01
                 while True:
                     if answer := question():
                         return answer
-                    if slept + pause > seconds:
+                    left = end - time.monotonic()
+                    if left <= 0:
                         raise TimeoutError
-                    time.sleep(pause)
-                    slept, pause = slept + pause, min(1, pause + pause)
+                    time.sleep(min(pause, left))
+                    pause = min(1, pause + pause)
         """,
     },
     wrong={
@@ -418,6 +464,28 @@ Exercise(
         "without an upper limit": (edited(_UNTIL, ("min(2 * pause, 1)", "2 * pause")), "at most 1 s"),
         "returns False": (edited(_UNTIL, ('raise TimeoutError("too late")', "return False")), "takes it for a success"),
         "only yes": (edited(_UNTIL, ("return answer", "return True")), "Expected: that"),
+        "returns the error": (edited(_UNTIL, ("raise TimeoutError", "return TimeoutError")), "takes it for a success"),
+        "asks again": (
+            edited(_UNTIL, ("(answer := question())", "question()"), ("return answer", "return question()")),
+            "A yes may not come twice",
+        ),
+        "a pause too late": (
+            edited(_UNTIL, ("monotonic() + pause > end", "monotonic() > end")),
+            "Would the next pause",
+        ),
+        "counts its pauses": (
+            """
+            def until(question, seconds):
+                slept, pause = 0, 0.01
+                while not (answer := question()):
+                    if slept + pause > seconds:
+                        raise TimeoutError
+                    time.sleep(pause)
+                    slept, pause = slept + pause, min(1, pause + pause)
+                return answer
+        """,
+            "each question took a second",
+        ),
         "sleeps first": (
             edited(_UNTIL, ("        while not", "        time.sleep(pause)\n        while not")),
             "Ask first",
@@ -428,36 +496,46 @@ Exercise(
 
 # ---- apps-3 ------------------------------------------------------------------------------------------------------
 
-_HISTORIES = (  # retries, the checks: . passed, x failed
-    (3, ".xx.xx.", "Failures count in a row: one check that passes begins to count anew."),
-    (3, "xxx", "Before the first check that passes it is starting, and after so many failures unhealthy."),
-    (2, ".xxx.", "It stays unhealthy until a check passes, and one is enough."),
-    (1, ".x.x", "With one retry, each failure is enough."),
-    (3, ".x", "A failure alone changes nothing: the status stays as it was."),
-)
+_HISTORIES = ((3, ".xx.xx."), (3, "xxx"), (2, ".xxx."), (1, ".x.x"))  # retries, the checks: . passed, x failed
 
 
 def check_next_health(next_health):
     """Whole histories of checks, beside a table by which each status can be counted."""
-    for retries, checks, why in _HISTORIES:
+    for retries, checks in _HISTORIES:
         status, failures, row = "starting", 0, 0
         for place, sign in enumerate(checks):
             call = f"next_health({status!r}, {failures}, {sign == '.'}, {retries})"
             row = 0 if sign == "." else row + 1
             expected = ("healthy" if sign == "." else "unhealthy" if row >= retries else status, row)
             got = next_health(status, failures, sign == ".", retries)
-            if got != expected:
+            if got != expected and got != list(expected):
                 raise Feedback(
                     f"{call} returned {got!r}. Expected: {expected!r}, after the checks {checks[: place + 1]} "
-                    f"(. is passed, x is failed; retries is {retries}). {_advice(got, why)}"
+                    f"(. is passed, x is failed; retries is {retries}). {_advice(got, expected, retries)}"
                 )
             status, failures = expected
 
 
-def _advice(got, why: str) -> str:
-    if not isinstance(got, tuple):
+def _advice(got, expected: tuple[str, int], retries: int) -> str:
+    """The likely cause of a wrong result."""
+    status, row = expected
+    if not isinstance(got, (tuple, list)) or len(got) != 2:
         return "Return both, the status and the number of failures: return status, failures"
-    return why
+    if isinstance(got[1], str):
+        return "The status comes first, then the number."
+    if got[0] == status:
+        return (
+            "The number counts the failures in a row, this one too."
+            if row
+            else "A check that passes resets the number."
+        )
+    if str(got[0]).lower() == status:
+        return f"The word is {status!r}, in small letters."
+    if not row:
+        return "One check that passes is enough, whatever the status was."
+    if row >= retries:
+        return f"This is failure number {row} in a row, and {retries} are enough to be unhealthy."
+    return f"One failure is not enough: with fewer than {retries} in a row the status stays as it was."
 
 
 Exercise(
@@ -470,7 +548,7 @@ Exercise(
     imports=_IMPORTS,
     starter='''
         def next_health(status, failures, passed, retries):
-            """The status after one more check, and the number of failures in a row: only so many as retries change it."""
+            """The status after one more check, and the number of failures in a row: at retries of them it is unhealthy."""
             ...
             return status, failures
     ''',
@@ -494,6 +572,11 @@ Exercise(
                         return "unhealthy", failures + 1
                 return status, failures + 1
         """,
+        "a list": """
+            def next_health(status, failures, passed, retries):
+                row = 0 if passed else failures + 1
+                return ["healthy" if passed else "unhealthy" if row >= retries else status, row]
+        """,
         "from a table": """
             def next_health(status, failures, passed, retries):
                 failures = (failures + 1) * (not passed)
@@ -507,7 +590,7 @@ Exercise(
             def next_health(status, failures, passed, retries):
                 return ("healthy", 0) if passed else ("unhealthy", failures + 1)
         """,
-            "Failures count in a row",
+            "the status stays as it was",
         ),
         "one too late": (
             """
@@ -516,7 +599,7 @@ Exercise(
                     return "healthy", 0
                 return "unhealthy" if failures >= retries else status, failures + 1
         """,
-            "after so many failures unhealthy",
+            "3 are enough to be unhealthy",
         ),
         "counts all failures": (
             """
@@ -526,7 +609,7 @@ Exercise(
                 failures += 1
                 return "unhealthy" if failures >= retries else status, failures
         """,
-            "begins to count anew",
+            "resets the number",
         ),
         "healthy until proven otherwise": (
             """
@@ -534,7 +617,7 @@ Exercise(
                 failures = 0 if passed else failures + 1
                 return "unhealthy" if failures >= retries else "healthy", failures
         """,
-            "it is starting",
+            "the status stays as it was",
         ),
         "the status alone": (
             """
@@ -552,7 +635,33 @@ Exercise(
                     return "unhealthy", failures
                 return status, failures
         """,
-            "begins to count anew",
+            "this one too",
+        ),
+        "the number first": (
+            """
+            def next_health(status, failures, passed, retries):
+                failures = 0 if passed else failures + 1
+                return failures, "healthy" if passed else "unhealthy" if failures >= retries else status
+        """,
+            "The status comes first",
+        ),
+        "a capital letter": (
+            """
+            def next_health(status, failures, passed, retries):
+                failures = 0 if passed else failures + 1
+                return "Healthy" if passed else "Unhealthy" if failures >= retries else status, failures
+        """,
+            "in small letters",
+        ),
+        "unhealthy forever": (
+            """
+            def next_health(status, failures, passed, retries):
+                failures = 0 if passed else failures + 1
+                return status if status == "unhealthy" else (
+                    "healthy" if passed else "unhealthy" if failures >= retries else status
+                ), failures
+        """,
+            "whatever the status was",
         ),
     },
 )
@@ -580,13 +689,13 @@ class _App:
             connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\npie!\n")
 
 
-def _ask(address: str, path: str) -> tuple[int, str]:
-    """The status and the body that a visitor at 127.0.0.9 gets."""
+def _ask(address: str, path: str) -> tuple[str, str]:
+    """The head and the body of what a visitor at 127.0.0.9 gets."""
     with socket.create_connection((address, 80), timeout=10, source_address=(_VISITOR, 0)) as connection:
         connection.sendall(f"GET {path} HTTP/1.0\r\nHost: cafe.example\r\n\r\n".encode())
         with connection.makefile("rb") as answer:
             head, _, body = answer.read().decode(errors="replace").partition("\r\n\r\n")
-    return int(head.split()[1]), body
+    return head, body
 
 
 def check_proxy(proxy):
@@ -594,7 +703,7 @@ def check_proxy(proxy):
     app = _App()
     text = proxy(app.address)
     if not isinstance(text, str):
-        raise Feedback(f"proxy({app.address!r}) returned {text!r}. Expected: the configuration, as a text.")
+        raise Feedback(f"proxy({app.address!r}) returned {text!r}. Expected: the configuration, as a text: return it.")
     os.mkdir("conf.d")
     with open("conf.d/default.conf", "w") as file:
         file.write(text)
@@ -607,8 +716,8 @@ def check_proxy(proxy):
         if 80 not in ports:
             where = f"at port {ports[0]}" if ports else "nowhere"
             raise Feedback(f"nginx runs and listens {where}. Expected: port 80, with listen 80;")
-        status, body = _ask(_HERE, _PATH)
-    _judge(app, status, body)
+        head, body = _ask(_HERE, _PATH)
+    _judge(app, head, body)
 
 
 def _read(path: str) -> str:
@@ -618,17 +727,33 @@ def _read(path: str) -> str:
 
 def _wait_for_workers(web) -> None:
     """Wait until nginx has read its configuration: it listens first, and then makes its workers.  Raises
-    :class:`Feedback` with its own words when it ends."""
+    :class:`Feedback` with its own words when it ends, or when it does not come so far in a minute: the time limit of
+    the whole check would leave the container."""
+    end = time.monotonic() + 60
     while web.status == "running":
+        if time.monotonic() > end:
+            raise Feedback("nginx has read your configuration for a minute, and serves nobody.")
         with contextlib.suppress(OSError):
             if _read(f"/proc/{web.pid}/comm") == "nginx" and _read(f"/proc/{web.pid}/task/{web.pid}/children"):
                 return
         time.sleep(0.02)
     said = [line.partition("[emerg] ")[2] for line in web.logs().splitlines() if "[emerg]" in line]
-    raise Feedback(f"nginx does not start with your configuration: {(said or [web.logs()])[0]}")
+    words = (said or [web.logs()])[0]
+    why = next((why for sign, why in _CAUSES.items() if sign in words), "")
+    raise Feedback(f"nginx does not start with your configuration: {words} {why}".rstrip())
 
 
-def _judge(app: _App, status: int, body: str) -> None:
+_CAUSES = {  # what nginx says -> the likely cause
+    "unexpected": "Does each directive end with ; and each { have its }?",
+    "invalid number of arguments": "Does each directive end with ;?",
+    "directive is not allowed here": "nginx includes this file in its http { … }: begin with server { … }.",
+    "invalid URL prefix": "proxy_pass wants http:// before the address.",
+    "host not found in upstream": "Pass requests on to the address that proxy() is given.",
+}
+
+
+def _judge(app: _App, head: str, body: str) -> None:
+    status = int(head.split()[1])
     call = f"A visitor asked nginx for {_PATH}"
     if not app.requests:
         raise Feedback(
@@ -647,10 +772,10 @@ def _judge(app: _App, status: int, body: str) -> None:
     ]
     if seen != [_VISITOR]:
         what = f"X-Real-IP: {seen[0]}" if seen else "no header X-Real-IP"
-        raise Feedback(
-            f"{call}, from {_VISITOR}, and the app got {what}. To the app every visitor is nginx: tell it the visitor's "
-            "address, which nginx has in $remote_addr."
-        )
+        why = "To the app every visitor is nginx: tell it the visitor's address, which nginx has in $remote_addr."
+        if not seen and "x-real-ip:" in head.lower():
+            why = "The visitor got it: add_header is for answers, and proxy_set_header for requests."
+        raise Feedback(f"{call}, from {_VISITOR}, and the app got {what}. {why}")
 
 
 _PROXY = """
@@ -673,7 +798,7 @@ Challenge(
     minutes=10,
     difficulty=2,
     check=check_proxy,
-    seconds=180,  # of which none is needed where the images are there
+    seconds=180,  # of which few are needed where the images are there
     hints=[
         "server { … } holds two things: listen 80; and location / { … }. In the latter there are two lines.",
         "proxy_pass http://ADDRESS; passes a request on. proxy_set_header NAME VALUE; adds a header to it.",
@@ -711,7 +836,10 @@ Challenge(
             "To the app every visitor is nginx",
         ),
         "the wrong header": (edited(_PROXY, ("$remote_addr", "$host")), "X-Real-IP: cafe.example"),
-        "a semicolon is missing": (edited(_PROXY, ("http://{app};", "http://{app}")), "nginx does not start"),
+        "a semicolon is missing": (edited(_PROXY, ("http://{app};", "http://{app}")), "end with ;"),
+        "for the answer": (edited(_PROXY, ("proxy_set_header", "add_header")), "proxy_set_header for requests"),
+        "without http": (edited(_PROXY, ("http://{app}", "{app}")), "wants http://"),
+        "another app": (edited(_PROXY, ("http://{app}", "http://app:8000")), "that proxy() is given"),
         "a path": (edited(_PROXY, ("http://{app};", "http://{app}/app/;")), "name the address alone"),
         "another port": (edited(_PROXY, ("listen 80", "listen 8000")), "listens at port 8000"),
         "files": (edited(_PROXY, ("proxy_pass http://{app};", "root /usr/share/nginx/html;")), "was asked nothing"),

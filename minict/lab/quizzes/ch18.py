@@ -24,14 +24,14 @@ Quiz(
     Question(
         "A container's script ends with the line `mariadbd`. What should be different?",
         right(
-            "`exec mariadbd`: then MariaDB itself is process 1, and gets the SIGTERM of a stop",
+            "`exec mariadbd`: then MariaDB itself is process 1, and gets the signal of a stop",
             "Yes. Otherwise the shell gets it, does nothing, and after the timeout everybody is killed.",
         ),
         wrong(
-            "`mariadbd &`: a server belongs into the background",
+            "`mariadbd &`: a server belongs in the background",
             "Then the script ends, and with it process 1, and the whole container.",
         ),
-        wrong("Nothing: the kernel sends SIGTERM to all processes of a container", "It goes to process 1 alone."),
+        wrong("Nothing: a stop sends SIGTERM to all processes of a container", "It goes to process 1 alone."),
     ),
     Question(
         "A connection to port 3306 succeeds. What is certain?",
@@ -57,7 +57,7 @@ Quiz(
         wrong("It restarts the container", "A restart policy looks at the end of the process, and not at its health."),
         wrong("It stops sending requests to it", "Published ports do not know of health checks."),
         right(
-            "It writes the word into the list",
+            "It shows the word in `docker ps`, and that is all",
             "Yes. Acting on it is the business of others: Swarm, Kubernetes, or you.",
         ),
     ),
@@ -81,7 +81,7 @@ Quiz(
     ),
     Question(
         "The database was away for a minute, and is back. The app shows errors until it is restarted. Whose fault?",
-        wrong("The database's: it must not be away", "Each part is away one day. The others have to cope."),
+        wrong("The database's: it must not be away", "Every part fails one day. The others have to cope."),
         wrong("The runtime's: it started them in the wrong order", "Order matters at the start alone."),
         right(
             "The app's: it connected once, and never again",
