@@ -11,11 +11,13 @@ import ast
 import builtins
 import inspect
 import linecache
+import re
 import textwrap
 import time
 
 from .feedback import Feedback
 
+_NOT_A_SEQUENCE = re.compile(r"'(\w+)' object is not subscriptable|cannot unpack non-iterable (\w+) object")
 _LONGEST = 60  # characters of a value that is shown
 
 
@@ -158,7 +160,20 @@ def failing_line(error: BaseException, filename: str) -> str:
     if last is None:
         return ""
     line = linecache.getline(filename, last.tb_lineno).strip()
-    return "\n  ".join([line, *_call_in_words(last, filename, error)])
+    return "\n  ".join([line, *_fields_in_words(last, error), *_call_in_words(last, filename, error)])
+
+
+def _fields_in_words(trace, error: BaseException):
+    """The names of the fields of an object that the learner has used as if it were a list or a dictionary."""
+    found = isinstance(error, TypeError) and _NOT_A_SEQUENCE.search(str(error))
+    if not found:
+        return
+    values = list(trace.tb_frame.f_locals.values())
+    for value in values + [each for some in values if isinstance(some, (list, tuple)) for each in some]:
+        names = list(getattr(value, "__dict__", ()))
+        if type(value).__name__ in found.groups() and names:
+            yield f"it has no places and no keys: its fields are {', '.join('.' + name for name in names)}"
+            return
 
 
 def _call_in_words(trace, filename: str, error: BaseException):

@@ -52,6 +52,13 @@ def test_what_is_broken_fails_its_check_and_the_solution_repairs_it(broken):
     assert scenario.judge(task, box) == ""
 
 
+@pytest.mark.parametrize("broken", ["shut-out"], indirect=True)  # its first container makes an image, which is told
+def test_a_repair_is_right_at_the_first_look_too(broken):
+    task, box = broken
+    task.solution(box)
+    assert scenario.judge(task, box) == ""
+
+
 @pytest.mark.parametrize(
     "broken, name", [(id, name) for id, task in SCENARIOS.items() for name in task.wrong], indirect=["broken"]
 )

@@ -4,6 +4,7 @@ that an ordinary user starts."""
 from __future__ import annotations
 
 import errno
+import io
 import os
 
 from minict.kernel.process import prctl
@@ -44,6 +45,7 @@ _MAPS = (
 )
 # with this bit of capabilities(7), "The securebits flags", a process that becomes another user keeps its capabilities
 _PR_SET_SECUREBITS, _NO_SETUID_FIXUP = 28, 1 << 2
+_OVERFLOW = 65_534
 _IDS = (0, 1, 2, 4, 5, 7, 8, 9, 10, 33, 65_536, 65_537)
 
 
@@ -87,6 +89,11 @@ def _compare_id(call: str, id: int, lines, found, owner: int | None) -> None:
     if found == owner and not isinstance(found, bool):
         return
     told = f"{call} returned {found!r}."
+    if owner is None and found == _OVERFLOW:
+        raise Feedback(
+            f"{told} The kernel shows {_OVERFLOW} where an id has no translation, and no id outside belongs to it. "
+            "Expected: None."
+        )
     if owner is None:
         raise Feedback(
             f"{told} The kernel says: there is no user {id} in there, setresuid fails with EINVAL. A line has places for "
@@ -104,10 +111,18 @@ def _compare_id(call: str, id: int, lines, found, owner: int | None) -> None:
             f"{told} {truth} It is the first id of the first line, {_text([place])}: containerID is the side inside, "
             "hostID the side outside, and the first id has its place in the line too."
         )
+    last = place[0] + place[2] - 1
+    if found is None and id == last:
+        raise Feedback(
+            f"{told} {truth} The last id that the line {_text([place])} translates is containerID + size - 1, here {last}."
+        )
+    if found is None and place == lines[0]:
+        raise Feedback(
+            f"{told} {truth} The line {_text([place])} translates more than its first id: all from {place[0]} to {last}."
+        )
     if found is None:
         raise Feedback(
-            f"{told} {truth} The line that has a place for it is one of several, or {id} is its last id. Look at all "
-            "lines before you give up."
+            f"{told} {truth} The line that translates it is one of several. Look at all lines before you give up."
         )
     if found in [host for _, host, _ in lines] or found in [host + id for _, host, _ in lines]:
         raise Feedback(
@@ -171,7 +186,7 @@ Exercise(
     wrong={
         "one too many": (edited(_HOST_ID, ("each.size:", "each.size + 1:")), "containerID + size - 1"),
         "up to and with": (edited(_HOST_ID, ("<= id < each", "<= id <= each")), "containerID + size - 1"),
-        "one too few": (edited(_HOST_ID, ("each.size:", "each.size - 1:")), "is its last id"),
+        "one too few": (edited(_HOST_ID, ("each.size:", "each.size - 1:")), "size - 1, here 9"),
         "the wrong way round": (
             """
             def host_id(id, mappings):
@@ -197,7 +212,29 @@ Exercise(
             "Look at all lines",
         ),
         "itself without a place": (edited(_HOST_ID, ("return None", "return id")), "Expected: None"),
-        "nobody without a place": (edited(_HOST_ID, ("return None", "return 65534")), "Expected: None"),
+        "the first id alone": (edited(_HOST_ID, ("<= id < each.containerID + each.size", "== id")), "more than its first id"),
+        "size for the end": (edited(_HOST_ID, ("< each.containerID + each.size", "< each.size")), "size - 1, here 65536"),
+        "a mapping as a list": (
+            """
+            def host_id(id, mappings):
+                for each in mappings:
+                    if each[0] <= id < each[0] + each[2]:
+                        return each[1] + id - each[0]
+                return None
+        """,
+            "its fields are .containerID",
+        ),
+        "a mapping taken apart": (
+            """
+            def host_id(id, mappings):
+                for first, host, size in mappings:
+                    if first <= id < first + size:
+                        return host + id - first
+                return None
+        """,
+            "its fields are .containerID",
+        ),
+        "nobody without a place": (edited(_HOST_ID, ("return None", "return 65534")), "where an id has no translation"),
     },
 )  # fmt: skip
 
@@ -216,7 +253,7 @@ def check_write_id_maps(write_id_maps):
             try:
                 write_id_maps(box.pid, _mappings(uids), _mappings(gids))
             except (OSError, ContainerError) as error:
-                raise Feedback(f"{call} raised {error}. {_why_refused(error, box.pid, uids)}") from None
+                raise Feedback(f"{call} raised {error}. {_why_refused(error, box.pid, uids)}".strip()) from None
             for file, wanted, other in (("uid_map", uids, gids), ("gid_map", gids, uids)):
                 _compare_map(call, file, _lines(box.pid, file), wanted, other)
             with open(f"/proc/{box.pid}/setgroups") as file:
@@ -233,6 +270,13 @@ def _lines(pid: int, file: str) -> list[tuple[int, ...]]:
 
 
 def _why_refused(error: OSError, pid: int, uids) -> str:
+    if isinstance(error, io.UnsupportedOperation):
+        return 'open(path) opens a file for reading. To write, it wants "w": open(path, "w").'
+    if error.errno == errno.EPERM and not _lines(pid, "uid_map"):
+        return (
+            f"The map of the process pid, {pid}, is still empty: another file was written. /proc/self is the process "
+            "that writes; the one that waits for its map is /proc/PID, with the number pid."
+        )
     if error.errno in (errno.EPERM, errno.EINVAL) and len(_lines(pid, "uid_map")) == 1 and len(uids) > 1:
         return (
             "After the first line the map is finished: each write() is a whole map, and the kernel takes one. Join the "
@@ -251,7 +295,7 @@ def _why_refused(error: OSError, pid: int, uids) -> str:
 
 
 def _compare_map(call: str, file: str, found, wanted, other) -> None:
-    if found == wanted:
+    if sorted(found) == sorted(wanted):  # the order of the lines means nothing
         return
     told = f"after {call} the kernel shows in {file}: {_text(found) or 'nothing'}."
     if not found:
@@ -294,6 +338,7 @@ Exercise(
         'with open(f"/proc/{pid}/{file}", "w") as map_file: map_file.write(text), once for each file.',
     ],
     right={
+        "the lines in another order": edited(_WRITE_MAPS, ("for each in mappings", "for each in reversed(mappings)")),
         "with os.write": """
             def write_id_maps(pid, uids, gids):
                 for file, mappings in (("uid_map", uids), ("gid_map", gids)):
@@ -358,7 +403,8 @@ Exercise(
             edited(_WRITE_MAPS, ("for file, mappings", "open(f'/proc/{pid}/setgroups', 'w').write('deny')\n        for file, mappings")),
             "Only an ordinary user has to",
         ),
-        "its own map": (edited(_WRITE_MAPS, ("/proc/{pid}/", "/proc/self/")), "Was the file written twice?"),
+        "its own map": (edited(_WRITE_MAPS, ("/proc/{pid}/", "/proc/self/")), "another file was written"),
+        "opened for reading": (edited(_WRITE_MAPS, (', "w")', ")")), "opens a file for reading"),
         "an end instead of a size": (
             edited(_WRITE_MAPS, ("{each.size}", "{each.hostID + each.size}")),
             "first id inside, first id outside, how many",
@@ -388,7 +434,7 @@ def _become(set_user, user: User, call: str) -> dict[str, list[int]]:
     except PermissionError as error:
         raise Feedback(
             f"{call} raised {error}. The process is user {os.geteuid()} by then, and has no right left to change its "
-            "groups. What takes root's rights comes before what gives them away."
+            "groups. The calls that need root's rights come first, and the call that gives them up comes last."
         ) from None
     with open("/proc/self/status") as file:
         fields = (line.split(":\t", 1) for line in file if ":\t" in line)
@@ -404,7 +450,13 @@ def _compare_user(call: str, status: dict[str, list[int]], uid: int, gid: int, g
         if ids[1] == id and ids != [id] * 4:
             raise Feedback(
                 f"{told} {field}: {' '.join(map(str, ids))} (real, effective, saved, for files). Only a part of them is "
-                f"{id}: the process can go back to the old {what}. os.setres{what[0]}id() sets all."
+                f"{id}: the process can go back to the old {what}. os.setres{what[0]}id() sets all, and "
+                "leaves one as it was where its argument is -1."
+            )
+        if uid != gid and ids == [gid if field == "Uid" else uid] * 4:
+            raise Feedback(
+                f"{told} {field}: {' '.join(map(str, ids))}. Expected: the {what} {id}. user.uid and user.gid have "
+                "changed places."
             )
         if ids != [id] * 4:
             raise Feedback(f"{told} {field}: {' '.join(map(str, ids))}. Expected: the {what} {id}.")
@@ -482,8 +534,8 @@ Exercise(
         """,
     },
     wrong={
-        "the user first": (_in_order(_THE_USER, _THE_GROUP, _THE_GROUPS), "What takes root's rights comes before"),
-        "the groups last": (_in_order(_THE_GROUP, _THE_USER, _THE_GROUPS), "What takes root's rights comes before"),
+        "the user first": (_in_order(_THE_USER, _THE_GROUP, _THE_GROUPS), "the call that gives them up comes last"),
+        "the groups last": (_in_order(_THE_GROUP, _THE_USER, _THE_GROUPS), "the call that gives them up comes last"),
         "keeps root's groups": (_in_order(_THE_GROUP, _THE_USER), "are those that root was in"),
         "adds to root's groups": (
             _in_order("os.setgroups(os.getgroups() + user.additionalGids)", _THE_GROUP, _THE_USER),
@@ -503,6 +555,14 @@ Exercise(
             _in_order(_THE_GROUPS, "os.setgid(user.uid)", "os.setuid(user.uid)"),
             "Expected: the group 1816",
         ),
+        "the user and the group exchanged": (
+            _in_order(_THE_GROUPS, "os.setgid(user.uid)", "os.setuid(user.gid)"),
+            "have changed places",
+        ),
+        "the saved one as it was": (
+            _in_order(_THE_GROUPS, _THE_GROUP, "os.setresuid(user.uid, user.uid, -1)"),
+            "where its argument is -1",
+        ),
     },
 )
 
@@ -518,7 +578,7 @@ def check_as_root(as_root):
         told = _as_ada(as_root, status)
         call = "as_root(function), called by Ada,"
         if told is None:
-            raise Feedback(f"{call} has not called the function: a child has ended before. {_HURDLES}")
+            raise Feedback(f"{call} has not called the function: a child has ended before. {_obstacle(home)}")
         returned, found = told
         for kind, what in (("user", "user"), ("mnt", "mount"), ("pid", "pid"), ("uts", "host name")):
             if found[kind] == home[kind]:
@@ -542,7 +602,16 @@ def check_as_root(as_root):
                 "/proc, mounted by the process that is number 1."
             )
         if returned != status:
-            raise Feedback(f"the function ended its process with status {status}, and as_root() returned {returned!r}.")
+            why = ""
+            if returned == status << 8:
+                why = " That is the wait status: exit_status() finds the exit status in it."
+            elif returned == 0:
+                why = (
+                    " Each process in between ends with a status of its own, 0, unless it hands on what it waited for."
+                )
+            raise Feedback(
+                f"the function ended its process with status {status}, and as_root() returned {returned!r}.{why}"
+            )
 
 
 def _as_ada(as_root, status: int):
@@ -559,6 +628,9 @@ def _as_ada(as_root, status: int):
 
     def call():
         become_ada()
+        names = as_root.function.__globals__
+        if names.get("spawn") is process.spawn:
+            names["spawn"] = lambda function: process.spawn(lambda: _witnessed(function))
         try:
             return ("returned", as_root(function))
         except OSError as error:
@@ -574,9 +646,57 @@ def _as_ada(as_root, status: int):
     return returned, found
 
 
+def _witnessed(function) -> None:
+    """Call *function*; where the kernel refuses something, write down where this process is."""
+    try:
+        function()
+    except OSError as error:
+        trace, ada_again = error.__traceback__, False
+        while trace:
+            ada_again |= trace.tb_frame.f_code is become_ada.__code__
+            trace = trace.tb_next
+        where = {kind: os.stat(f"/proc/self/ns/{kind}").st_ino for kind in ("user", "mnt", "uts")}
+        for name in ("uid_map", "gid_map", "setgroups"):
+            with open(f"/proc/self/{name}") as file:
+                where[name] = file.read().strip()
+        with open("refused", "w") as file:
+            file.write(repr(where | {"me": os.getpid(), "ada_again": ada_again, "error": str(error)}))
+        raise
+
+
+def _obstacle(home: dict[str, int]) -> str:
+    """Why the kernel has refused something to a child, told from where the child was; else all that it may be."""
+    try:
+        with open("refused") as file:
+            where = eval(file.read(), {"__builtins__": {}})  # our own repr
+    except FileNotFoundError:
+        return _HURDLES
+    if where["ada_again"]:
+        return "Ada calls as_root(): become_ada(), which new_root() calls too, needs root's rights, and she has none."
+    if where["user"] == home["user"]:
+        return "An ordinary user gets the other namespaces only together with, or after, a new user namespace."
+    if where["uid_map"] and not where["gid_map"] and where["setgroups"] == "allow":
+        return 'The kernel has refused gid_map: an ordinary user writes "deny" into setgroups first.'
+    if not where["uid_map"] or not where["gid_map"]:
+        return (
+            "The kernel has refused a map. Ada may map her own number alone, and that is what os.getuid() says before "
+            'unshare(): afterwards it says 65534. And gid_map wants "deny" in setgroups first.'
+        )
+    if "sethostname" in where["error"] and where["uts"] == home["uts"]:
+        return "The host name is still the host's: a new host name namespace, CLONE_NEWUTS, is missing."
+    if where["mnt"] == home["mnt"]:
+        return "The mounts are still the host's: a new mount namespace, CLONE_NEWNS, is missing."
+    if where["me"] != 1:
+        return (
+            "A new /proc is mounted by a process that is in the new pid namespace itself: CLONE_NEWPID, and then one more "
+            "child, which is number 1."
+        )
+    return _HURDLES
+
+
 _HURDLES = (
-    "An ordinary user gets the other namespaces only together with, or after, a new user namespace; may map the own "
-    "number alone, which after unshare() is not to be asked for any more; and has to give up setgroups before gid_map. "
+    "An ordinary user gets the other namespaces only together with, or after, a new user namespace; may map no "
+    "number but their own, which os.getuid() tells only before unshare(); and has to give up setgroups before gid_map. "
     "A new /proc is mounted by a process that is in the new pid namespace itself."
 )
 
@@ -679,10 +799,10 @@ Challenge(
         """,
     },
     wrong={
-        "no word about setgroups": (edited(_AS_ROOT, ('("setgroups", "deny"), ', "")), "a child has ended before"),
+        "no word about setgroups": (edited(_AS_ROOT, ('("setgroups", "deny"), ', "")), 'writes "deny" into setgroups first'),
         "asks too late": (
             edited(_AS_ROOT, ('f"0 {uid} 1"', 'f"0 {os.getuid()} 1"')),
-            "not to be asked for any more",
+            "afterwards it says 65534",
         ),
         "no user namespace": (edited(_AS_ROOT, ("CLONE_NEWUSER | ", "")), "only together with, or after"),
         "no group": (edited(_AS_ROOT, (', ("gid_map", f"0 {gid} 1")', "")), "Both maps are needed"),
@@ -691,7 +811,15 @@ Challenge(
             "Only children of the process that called unshare()",
         ),
         "the host's /proc": (edited(_AS_ROOT, ('k.mount("proc", "/proc", "proc")', "pass")), "number 1 alone"),
-        "the host's mounts": (edited(_AS_ROOT, ("CLONE_NEWNS | ", "")), "a child has ended before"),
+        "the host's mounts": (edited(_AS_ROOT, ("CLONE_NEWNS | ", "")), "CLONE_NEWNS, is missing"),
+        "the host's name": (edited(_AS_ROOT, (" | CLONE_NEWUTS", "")), "CLONE_NEWUTS, is missing"),
+        "the host's processes": (edited(_AS_ROOT, ("CLONE_NEWPID | ", "")), "which is number 1"),
+        "Ada once more": (
+            edited(_AS_ROOT, ("            unshare(", "            become_ada()\n            unshare(")).replace(
+                "def as_root", "from minict.lab.ordinary import become_ada\n    def as_root", 1
+            ),
+            "needs root's rights",
+        ),
         "nameless": (edited(_AS_ROOT, ('sethostname("box")', "pass")), "Expected: 'box'"),
         "the /proc of the parent": (
             edited(
@@ -703,11 +831,11 @@ Challenge(
         ),
         "the wait status": (
             edited(_AS_ROOT, ("return exit_status(os.waitpid(spawn(box), 0)[1])", "return os.waitpid(spawn(box), 0)[1]")),
-            "and as_root() returned 1792",
+            "That is the wait status",
         ),
         "the outer child's own status": (
             edited(_AS_ROOT, ("os._exit(exit_status(os.waitpid(spawn(inside), 0)[1]))", "os.waitpid(spawn(inside), 0)")),
-            "and as_root() returned 0",
+            "unless it hands on",
         ),
         "moves Ada": (
             """

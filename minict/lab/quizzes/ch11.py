@@ -9,7 +9,7 @@ Quiz(
     "users",
     Question(
         "A process of an ordinary user calls `unshare` for a new user namespace, and no map is written. Which "
-        "capabilities has it then, and after an exec?",
+        "capabilities does it have then, and after an exec?",
         right(
             "All of them, and after the exec none",
             "Yes. The creator of a user namespace gets all capabilities in it. At the exec the kernel asks for the "
@@ -25,11 +25,11 @@ Quiz(
         ),
     ),
     Question(
-        "Root in a user namespace of Ada's has all forty capabilities, and calls `sethostname`. Nothing else is new. "
+        "Root in a user namespace of Ada's has all capabilities, and calls `sethostname`. Nothing else is new. "
         "Why does it fail?",
         wrong(
             "`sethostname` is the one call that no capability allows",
-            "`CAP_SYS_ADMIN` allows it. The question is against what it is held.",
+            "`CAP_SYS_ADMIN` allows it. The question is over what she holds it.",
         ),
         wrong(
             "These capabilities are only shown, and the kernel does not count them",
@@ -48,8 +48,8 @@ Quiz(
         wrong("65534's", "This is shown for owners without a place in the map. 10 has one."),
     ),
     Question(
-        "In a container that Ada has started, `/etc/passwd` of the host is seen to belong to 65534. What has changed "
-        "on the disk?",
+        "In a container that Ada has started, `stat` says that `/etc/passwd` of the host belongs to 65534. What has "
+        "changed on the disk?",
         right(
             "Nothing: it belongs to 0, and 0 of the host has no place in the map",
             "Yes. A map changes how owners are shown, and never a file.",
@@ -103,7 +103,7 @@ Quiz(
         ),
         wrong(
             "None at all",
-            "Almost: her own number she may map alone, but not 65,536 others.",
+            "Almost: she may map her own number without help, but not 65,536 others.",
         ),
         right(
             "`newuidmap` and `newgidmap`, for a moment, to write the maps",
