@@ -351,7 +351,12 @@ def create(image: str, command: str | Sequence[str] = (), **options) -> Containe
 
 def container(name: str) -> Container:
     """The container with this name, or whose id begins with it. Raises :class:`ContainerError`."""
-    return Container(Record.find(name))
+    return _handle(Record.find(name))
+
+
+def _handle(record: Record) -> Container:
+    """For a container whose monitor is this Python: the object that :func:`run` has returned, which sees its end."""
+    return next((each for each in running if each.id == record.id), None) or Container(record)
 
 
 class List(list):
@@ -387,7 +392,7 @@ def _row(thing) -> dict:
 
 def containers(all: bool = True) -> List:
     """The containers, the newest first; only the running ones unless *all*."""
-    return List(Container(record) for record in records() if all or record.pid is not None)
+    return List(_handle(record) for record in records() if all or record.pid is not None)
 
 
 def images() -> List:

@@ -206,6 +206,14 @@ def test_a_container_is_seen_from_outside_piece_by_piece(image):
             getattr(web, question)
 
 
+def test_a_container_of_this_python_is_found_as_it_was_given(image):
+    """Only this Python sees its end: another object of the same container would wait for a monitor that does not come."""
+    with run(image, "sleep 1000", detach=True) as box:
+        assert minict.container(box.id) is box and box in list(minict.containers())
+        minict.container(box.name).remove(force=True)
+        assert box.id not in [each.id for each in minict.containers()]
+
+
 def test_a_container_that_ignores_sigterm_is_killed(image):
     deaf = run(image, "sleep 1000", detach=True)
     assert deaf.stop(timeout=0.2) == 137
