@@ -401,26 +401,26 @@ def watchman() -> Picture:
     sheet.box(332, 24, 240, 238, "#fff7ed", LIT, 12, 2)
     sheet.text(452, 50, "the monitor", 14, LIT_EDGE, "bold", "center")
     duties = (
-        "parent: waits for the end",
-        "reader: empties the pipes",
-        "clerk: keeps the exit status",
-        "keeper: starts it again",
+        "1  waits for the end",
+        "2  keeps the exit status",
+        "3  reads the output",
+        "4  starts it again",
     )
     for number, text in enumerate(duties):
         _block(sheet, 350, 74 + 46 * number, 204, 36, text, "", CARD, LIT)
-    _block(sheet, 690, 74, 206, 82, "the container", "its first process", BUILT, BUILT_EDGE)
+    _block(sheet, 690, 74, 206, 128, "the container", "its first process", BUILT, BUILT_EDGE)
     sheet.arrow(574, 92, 688, 92, LIT_EDGE)
-    sheet.arrow(688, 138, 574, 138, _BLUE)
+    sheet.arrow(688, 184, 574, 184, _BLUE)
     sheet.text(631, 80, "fork, signals", 11, LIT_EDGE, align="center")
-    sheet.text(631, 152, "output", 11, _BLUE, align="center")
-    for y, name, detail in ((116, "log", "what it printed"), (163, "life.json", "when and how it ended")):
+    sheet.text(631, 198, "output", 11, _BLUE, align="center")
+    for y, name, detail in ((116, "life.json", "when and how it ended"), (163, "log", "what it printed")):
         _block(sheet, 24, y, 190, 43, name, detail, CARD, _GREEN)
         sheet.arrow(330, y + 21, 216, y + 21, _GREEN)
-    sheet.text(690, 200, "A month later, ps, logs and wait", 11.5, MUTED)
-    sheet.text(690, 218, "read what the monitor has kept.", 11.5, MUTED)
+    sheet.text(690, 230, "A month later, ps, logs and wait", 11.5, MUTED)
+    sheet.text(690, 248, "read what the monitor has kept.", 11.5, MUTED)
     return sheet.picture(
-        "the command that started a container has ended; its monitor is the parent, reads the output into a log, keeps "
-        "the exit status, and starts it again"
+        "the command that started a container has ended; its monitor is the parent, keeps the exit status, reads the "
+        "output into a log, and starts it again"
     )
 
 

@@ -4,13 +4,15 @@ containers."""
 from __future__ import annotations
 
 import os
+import signal
 import time
 
 import pytest
 
 import minict
 from minict.engine.containers import names
-from minict.lab.exercise import exercises
+from minict.lab.challenge import challenges
+from minict.lab.exercise import exercises, judge
 from minict.lab.fleet import Lifelines, colour_of, lifelines, race
 from tests.support.notebook_kernel import Kernel
 
@@ -89,3 +91,13 @@ def test_a_container_goes_through_the_learners_function(id, cell, tiny, tmp_path
             assert os.path.exists(tmp_path / "mark")
         finally:
             kernel.run("box.remove(force=True)")
+
+
+def test_a_monitor_that_stays_in_the_session_is_found_under_nohup_too():
+    task = challenges()["watch-over"]
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        state, why = judge(task, task.function(task.wrong["stays in the session"][0]))
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert state == "failing" and "its terminal was closed" in why

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import fcntl
 import json
 import linecache
 import os
@@ -17,6 +18,7 @@ from minict.engine.util import daemonize
 
 from .. import host
 from ..challenge import Challenge
+from ..diagnosis import failing_line
 from ..exercise import Exercise
 from ..feedback import Feedback
 
@@ -38,13 +40,14 @@ def check_leave(leave):
     """Call it in a fork that has a pipe and two files open, and let that process say where it is afterwards."""
     for low in (True, False):
         told, tell = os.pipe()
-        keep = [tell, _moved(os.open("/dev/null", os.O_RDONLY), 40 if low else 200)]
+        other = _moved(os.open("/dev/null", os.O_RDONLY), 40 if low else 200)
+        keep = sorted([tell, other], reverse=low)
         loose = [_moved(os.open("/dev/null", os.O_RDONLY), 90), *os.pipe()]
         call = f"leave({keep!r})"
         pid = os.fork()
         if not pid:
             _leave_and_tell(leave, keep, tell)
-        for fd in {tell, keep[1], *loose}:
+        for fd in {*keep, *loose}:
             os.close(fd)
         with open(told, "rb") as pipe:
             data = pipe.read()
@@ -55,7 +58,8 @@ def check_leave(leave):
             os._exit(status)
         if not data:
             raise Feedback(
-                f"after {call} the descriptor {tell} is closed: nothing arrived through it. Those in keep stay open."
+                f"after {call} the descriptor {tell} is closed: nothing arrived through it. Those in keep stay open. They "
+                "are numbers, in any order; a name in /proc/self/fd is text, and never equal to a number."
             )
         _judge_place(json.loads(data), call, keep, pid)
 
@@ -87,7 +91,8 @@ def _leave_and_tell(leave, keep: list[int], tell: int) -> None:
                 open_now[int(name)] = os.readlink(f"/proc/self/fd/{name}")
             except OSError:
                 pass  # that of the listing itself
-        place |= {"session": os.getsid(0), "directory": os.getcwd(), "open": open_now, "own": own}
+        modes = [fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE if fd in open_now else None for fd in range(3)]
+        place |= {"session": os.getsid(0), "directory": os.getcwd(), "open": open_now, "own": own, "modes": modes}
         os.write(tell, json.dumps(place).encode())
     finally:
         os._exit(status)
@@ -129,6 +134,11 @@ def _judge_place(place: dict, call: str, keep: list[int], pid: int) -> None:
                     "written into it. os.dup2(null, fd) opens /dev/null there."
                 )
             )
+        if place["modes"][fd] == (os.O_WRONLY if fd == 0 else os.O_RDONLY):
+            raise Feedback(
+                f"after {call} the descriptor {fd} is /dev/null, opened for {'writing' if fd == 0 else 'reading'} only: "
+                f"a program that {'reads from' if fd == 0 else 'writes into'} it gets an error. Open it with os.O_RDWR."
+            )
     if missing := [fd for fd in keep if fd not in open_now]:
         raise Feedback(f"after {call} the descriptor {missing[0]} is closed, and keep has it.")
     if left := sorted(set(open_now) - {0, 1, 2, *keep, *place["own"]}):
@@ -144,7 +154,7 @@ def _judge_place(place: dict, call: str, keep: list[int], pid: int) -> None:
 Exercise(
     "many-1",
     "Leave, and take nothing along",
-    minutes=9,
+    minutes=10,
     difficulty=2,
     reference=daemonize.leave,
     check=check_leave,
@@ -164,15 +174,28 @@ Exercise(
         "The open ones are the names in /proc/self/fd. Make a list of numbers first, and close those above 2 that are "
         "not in keep; that of the listing itself is closed already, so use suppress(OSError) or os.closerange(fd, fd + 1).",
     ],
+    plain="""
+        def leave(keep):
+            os.setsid()
+            os.chdir("/")
+            null = os.open(os.devnull, os.O_RDWR)
+            for fd in (0, 1, 2):
+                os.dup2(null, fd)
+            for fd in [int(name) for name in os.listdir("/proc/self/fd")]:
+                if fd > 2 and fd not in keep:
+                    os.closerange(fd, fd + 1)
+    """,
     right={
-        "by a list of what is open": """
+        "one mode for each": """
             def leave(keep):
                 os.setsid()
                 os.chdir("/")
-                null = os.open(os.devnull, os.O_RDWR)
-                for fd in range(3):
+                for fd, mode in enumerate((os.O_RDONLY, os.O_WRONLY, os.O_WRONLY)):
+                    null = os.open("/dev/null", mode)
                     os.dup2(null, fd)
-                for fd in [int(name) for name in os.listdir("/proc/self/fd")]:
+                    if null > 2 and null not in keep:
+                        os.close(null)
+                for fd in map(int, os.listdir("/proc/self/fd")):
                     if fd > 2 and fd not in keep:
                         os.closerange(fd, fd + 1)
         """,
@@ -277,6 +300,49 @@ Exercise(
         """,
             "nothing arrived through it",
         ),
+        "names and numbers": (
+            """
+            def leave(keep):
+                os.setsid()
+                os.chdir("/")
+                null = os.open("/dev/null", os.O_RDWR)
+                for fd in range(3):
+                    os.dup2(null, fd)
+                for fd in os.listdir("/proc/self/fd"):
+                    if fd not in keep and int(fd) > 2:
+                        os.closerange(int(fd), int(fd) + 1)
+        """,
+            "never equal to a number",
+        ),
+        "gaps in the order of keep": (
+            """
+            def leave(keep):
+                os.setsid()
+                os.chdir("/")
+                for fd in range(3):
+                    os.dup2(os.open("/dev/null", os.O_RDWR), fd)
+                lowest = 3
+                for fd in keep:
+                    os.closerange(lowest, fd)
+                    lowest = fd + 1
+                os.closerange(lowest, 1024)
+        """,
+            "in any order",
+        ),
+        "for reading only": (
+            """
+            def leave(keep):
+                os.setsid()
+                os.chdir("/")
+                null = os.open("/dev/null", os.O_RDONLY)
+                for fd in range(3):
+                    os.dup2(null, fd)
+                for fd in range(3, 1024):
+                    if fd not in keep:
+                        os.closerange(fd, fd + 1)
+        """,
+            "opened for reading only",
+        ),
         "stumbles over a closed one": (
             """
             def leave(keep):
@@ -299,7 +365,7 @@ def check_whole_lines(whole_lines):
     pieces = (
         (b"one\ntw", False, [b"one"], ""),
         (b"o\nthree\n\n  indented ", False, [b"two", b"three", b""], ""),
-        (b"\n10%\r20%\nhalf", False, [b"  indented ", b"10%\r20%"], ""),
+        (b"\n10%\r20%\nend\r\nhalf", False, [b"  indented ", b"10%\r20%", b"end\r"], ""),
         (b"", False, [], ""),
         (b" a line", False, [], ""),
         (b"", True, [b"half a line"], "to_the_end is true: nothing more will come. "),
@@ -311,11 +377,15 @@ def check_whole_lines(whole_lines):
             written += piece
             call = f"whole_lines(file, {to_the_end})"
             found = whole_lines(file, to_the_end)
+            if not hasattr(found, "__iter__"):
+                raise Feedback(f"{call} returned {found!r}. Expected: a list of lines, or yield each of them.")
             try:
                 found = list(found)
-            except TypeError:
+            except TypeError as error:
+                line = failing_line(error, whole_lines.function.__code__.co_filename)
                 raise Feedback(
-                    f"{call} returned {found!r}. Expected: a list of lines, or yield each of them."
+                    f"{call} raised TypeError: {error}\n  in your line: {line}\n"
+                    'A line is bytes here, not text: its newline is b"\\n".'
                 ) from None
             if found == wanted:
                 seen += found
@@ -334,14 +404,23 @@ def _why_lines(found: list, wanted: list) -> str:
         return "The newline at the end of a line is not a part of it."
     if b"".join(found).replace(b"\r", b"") == b"".join(wanted).replace(b"\r", b"") and len(found) > len(wanted):
         return "Only \\n ends a line; splitlines() breaks at \\r and others too."
-    if [line.strip() for line in wanted] == found:
-        return "strip() takes blanks away that belong to the line: remove the newline alone."
+    if [line.split(b"\r")[0] for line in wanted] == found != [line.rstrip(b"\r") for line in wanted]:
+        return "Only \\n ends a line; splitlines() breaks at \\r and others too."
+    if found in ([line.strip() for line in wanted], [line.rstrip(b"\r") for line in wanted]):
+        return "A blank or a \\r at the end of a line belongs to it: remove the newline alone."
+    if found and wanted and found[:-1] == wanted[:-1] and found[-1] == wanted[-1][:-1]:
+        return "Its last byte is missing: this line has no newline at its end that [:-1] could cut off."
     if [line for line in wanted if line] == found:
         return "An empty line is a line too; at the end of the file readline() gives b'', without a newline."
     if not found and wanted:
         return (
             "Has an earlier call read too much? Where an unfinished line begins, file.seek() has to go back to, or the "
             "next call can't read it."
+        )
+    if found and found == wanted[1:]:
+        return (
+            "The line that was unfinished before is lost: file.seek(-n, os.SEEK_CUR) goes back by n bytes, and without "
+            "the minus it goes forward."
         )
     if found and wanted and found[0] != wanted[0] and wanted[0].endswith(found[0]):
         return "Its beginning was read before, and given to nobody: go back to where the unfinished line begins."
@@ -468,6 +547,62 @@ Exercise(
         """,
             "stay bytes",
         ),
+        "compares with text": (
+            """
+            def whole_lines(file, to_the_end):
+                while line := file.readline():
+                    if not line.endswith("\\n") and not to_the_end:
+                        file.seek(-len(line), os.SEEK_CUR)
+                        return
+                    yield line.rstrip(b"\\n")
+        """,
+            "bytes here, not text",
+        ),
+        "cuts the last byte": (
+            """
+            def whole_lines(file, to_the_end):
+                while line := file.readline():
+                    if line.endswith(b"\\n") or to_the_end:
+                        yield line[:-1]
+                    else:
+                        file.seek(-len(line), os.SEEK_CUR)
+                        return
+        """,
+            "last byte is missing",
+        ),
+        "forward": (
+            """
+            def whole_lines(file, to_the_end):
+                while line := file.readline():
+                    if not line.endswith(b"\\n") and not to_the_end:
+                        file.seek(len(line), os.SEEK_CUR)
+                        return
+                    yield line.rstrip(b"\\n")
+        """,
+            "without the minus",
+        ),
+        "both ends of a line": (
+            """
+            def whole_lines(file, to_the_end):
+                while line := file.readline():
+                    if not line.endswith(b"\\n") and not to_the_end:
+                        file.seek(-len(line), os.SEEK_CUR)
+                        return
+                    yield line.rstrip(b"\\r\\n")
+        """,
+            "remove the newline alone",
+        ),
+        "splits each line": (
+            """
+            def whole_lines(file, to_the_end):
+                while line := file.readline():
+                    if not line.endswith(b"\\n") and not to_the_end:
+                        file.seek(-len(line), os.SEEK_CUR)
+                        return
+                    yield line.splitlines()[0]
+        """,
+            "breaks at",
+        ),
         "splitlines": (
             """
             def whole_lines(file, to_the_end):
@@ -511,11 +646,15 @@ def check_claim(claim):
     call = f"claim({path!r}, 'first')"
     _expect(claim(path, "first"), True, call, "nobody has had the path before")
     if not os.path.islink(path):
-        where = " The link is at the other end: " if os.path.islink("first") else " "
-        raise Feedback(
-            f"after {call} there is no symbolic link at the path.{where}The first argument of os.symlink() is what the "
-            "link contains, the second is where it is."
-        )
+        why = "The first argument of os.symlink() is what the link contains, the second is where it is."
+        if os.path.islink("first"):
+            why = f"The link is at the other end: {why}"
+        elif os.path.isfile(path):
+            why = (
+                "It is an ordinary file. To create one is a single step too, but a process that reads it before it is "
+                "written finds it empty; a link has its contents from the beginning."
+            )
+        raise Feedback(f"after {call} there is no symbolic link at the path. {why}")
     if (held := os.readlink(path)) != "first":
         raise Feedback(f"after {call} the link contains {held!r}.")
     call = f"claim({path!r}, 'second')"
@@ -528,6 +667,8 @@ def check_claim(claim):
         ) from None
     if os.readlink(path) != "first":
         raise Feedback(f"{call} returned False, and yet the link contains {os.readlink(path)!r} afterwards.")
+    call = f"claim({path!r}, 'first')"
+    _expect(claim(path, "first"), False, f"the second {call}", "the path exists, whatever it contains")
     _expect_an_error(claim)
     for number in range(100):
         if not _interrupted(claim, f"{path}-{number}", number):
@@ -621,13 +762,13 @@ def _judge_race(path: str, line: str, mine, error: OSError | None, theirs: bool 
     if error or theirs is None:
         who = f"yours raised {type(error).__name__}: {error}" if error else "that one's call raised an error"
         raise Feedback(
-            f"{story}Then {who}. Between a look and a deed there is a gap: let the deed itself tell, and catch "
-            "FileExistsError."
+            f"{story}Then {who}. Between a check and the next step there is always a gap: make the link without a check, "
+            "and catch FileExistsError."
         )
     if mine and theirs:
         raise Feedback(
-            f"{story}Both got True: two containers have one name. Between a look and a deed there is a gap; the call "
-            "that makes the link must be the one that looks."
+            f"{story}Both got True: two containers have one name. Between a check and the next step there is always a "
+            "gap; the call that makes the link must be the one that checks."
         )
     held = os.readlink(path) if os.path.islink(path) else None
     if held != ("first" if mine else "rival" if theirs else None) or held is None:
@@ -651,7 +792,7 @@ Exercise(
             ...
     ''',
     hints=[
-        "Do not look first. Try it, and see whether the kernel refuses.",
+        "Don't check first. Try to make the link, and see whether the kernel refuses.",
         "os.symlink(id, path) raises FileExistsError when path exists.",
         "try: os.symlink(…), except FileExistsError: return False. And after it, return True.",
     ],
@@ -716,7 +857,7 @@ Exercise(
                 os.symlink(id, path)
                 return True
         """,
-            "let the deed itself tell",
+            "make the link without a check",
         ),
         "looks, then renames": (
             """
@@ -760,7 +901,18 @@ Exercise(
                     return False
                 return True
         """,
-            "no symbolic link at the path",
+            "finds it empty",
+        ),
+        "owns it already": (
+            """
+            def claim(path, id):
+                try:
+                    os.symlink(id, path)
+                except FileExistsError:
+                    return os.readlink(path) == id
+                return True
+        """,
+            "whatever it contains",
         ),
         "steals": (
             """
@@ -812,7 +964,8 @@ def check_watch_over(watch_over):
     os.mkfifo("go")
     words = ["sh", "-c", f"echo begun; read word < {os.getcwd()}/go; head -c {_PRINTS} /dev/zero; echo oh >&2; exit 3"]
     call = "watch_over(['sh', '-c', …], directory)"
-    caller = _in_a_session(lambda: watch_over(words, here))
+    errors = os.path.abspath("errors")
+    caller = _in_a_session(lambda: _noting_errors(watch_over, errors)(words, here))
     if not _until(lambda: _has_ended(caller)):
         raise Feedback(
             f"{call} has not returned while the program runs. It must return at once: what waits for the program has to "
@@ -824,7 +977,7 @@ def check_watch_over(watch_over):
     if not _until(lambda: b"begun" in _read(f"{here}/log")):
         raise Feedback(
             f"after {call} the program has printed 'begun', and directory/log has {_read(f'{here}/log')[:60]!r}. Does it "
-            "run, and is the log its descriptor 1?"
+            f"run, and is the log its descriptor 1?{_first_error(errors)}"
         )
     try:
         os.killpg(caller, signal.SIGHUP)
@@ -843,15 +996,15 @@ def check_watch_over(watch_over):
         printed = len(_read(f"{here}/log"))
         raise Feedback(
             f"the program ended after {printed} bytes of {_PRINTS + 9} were in the log, and directory/status is "
-            "empty or missing. Somebody has to wait for the program, after the caller has ended too, and to write the "
-            "status down."
+            "empty or missing. A process of yours has to wait for the program, when the caller has ended too, and to "
+            f"write the status down.{_first_error(errors)}"
         )
     _expect_status(here, 3)
     log = _read(f"{here}/log")
     if len(log) != _PRINTS + 9 or not log.endswith(b"oh\n"):
         raise Feedback(
             f"the program printed {_PRINTS + 9} bytes, 'oh' last, on descriptor 2; directory/log has {len(log)} and "
-            f"ends with {log[-3:]!r}."
+            f"ends with {log[-3:]!r}. Is the log the program's descriptor 2 too?"
         )
     again = os.path.abspath("killed")
     os.mkdir(again)
@@ -872,17 +1025,51 @@ def _expect_status(directory: str, wanted: int) -> None:
 
 
 def _in_a_session(function) -> int:
-    """Call *function* in a fork with a session of its own, which ends then; its pid."""
+    """Call *function* in a fork with a session of its own, which ends then; its pid.
+
+    It does not ignore SIGHUP, even where the whole notebook does, as under nohup.
+    """
     pid = os.fork()
     if pid:
         return pid
     status = 1
     try:
         os.setsid()
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
         function()
         status = 0
     finally:
         os._exit(status)
+
+
+def _noting_errors(function, path: str):
+    """*function*, with each error that a line of the learner's raises noted in the file *path*, in its forks too: there
+    the standard error is /dev/null, and a ``finally`` with ``os._exit()`` shows nothing."""
+    file = function.function.__code__.co_filename
+
+    def trace(frame, event, argument):
+        if frame.f_code.co_filename != file:
+            return None
+        if event == "exception":
+            line = linecache.getline(file, frame.f_lineno).strip()
+            with open(path, "a") as note:
+                note.write(f"{argument[0].__name__}: {argument[1]}\n  in your line: {line}\0")
+        return trace
+
+    def call(*arguments):
+        sys.settrace(trace)
+        try:
+            return function(*arguments)
+        finally:
+            sys.settrace(None)
+
+    return call
+
+
+def _first_error(path: str) -> str:
+    """The first error in the file of :func:`_noting_errors`, as a sentence to add; empty if there is none."""
+    first = _read(path).decode(errors="replace").partition("\0")[0]
+    return f"\nOne of your processes raised {first}" if first else ""
 
 
 def _has_ended(pid: int) -> bool:
@@ -911,7 +1098,7 @@ Challenge(
     "watch-over",
     "Your own monitor",
     name="watch_over",
-    minutes=14,
+    minutes=16,
     difficulty=3,
     check=check_watch_over,
     seconds=20.0,
@@ -1004,7 +1191,7 @@ Challenge(
                 log = open(f"{directory}/log", "wb")
                 subprocess.Popen(words, stdout=log, stderr=log, start_new_session=True)
         """,
-            "Somebody has to wait",
+            "has to wait for the program",
         ),
         "a thread waits": (
             """
@@ -1018,7 +1205,7 @@ Challenge(
                 threading.Thread(target=work, daemon=True).start()
                 import time; time.sleep(0.3)
         """,
-            "Somebody has to wait",
+            "has to wait for the program",
         ),
         "stays in the session": (
             """
@@ -1054,6 +1241,43 @@ Challenge(
                     os._exit(0)
         """,
             "exit_status() makes this number",
+        ),
+        "an error in the monitor": (
+            """
+            def watch_over(words, directory):
+                if os.fork():
+                    return
+                try:
+                    leave([])
+                    log = os.open(f"{directory}/log", os.O_WRONLY | os.O_CREAT)
+                    pid = os.fork()
+                    if not pid:
+                        os.dup2(log, 1)
+                        os.dup2(log, 2)
+                        os.execvp(words[0], words)
+                    status = os.waitpid(pid, 0)[1]
+                    with open(f"{directory}/status", "w") as file:
+                        file.write(exit_status(status))
+                finally:
+                    os._exit(0)
+        """,
+            "raised TypeError",
+        ),
+        "an error in the program's process": (
+            """
+            def watch_over(words, directory):
+                if os.fork():
+                    return
+                leave([])
+                log = open(f"{directory}/log", "wb")
+                pid = os.fork()
+                if not pid:
+                    os.dup2(log, 1)
+                    os.execvp(words[0], words)
+                os.waitpid(pid, 0)
+                os._exit(0)
+        """,
+            "raised TypeError",
         ),
         "a full pipe": (
             """

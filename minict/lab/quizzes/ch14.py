@@ -18,7 +18,7 @@ Quiz(
             "Yes: the monitor was the parent, it asked once, and it wrote the answer down.",
         ),
         wrong(
-            "From the shell in which you had started it",
+            "From the shell in which you started it",
             "Your shell was not the parent of the container's first process, and it ended when you logged out.",
         ),
     ),
@@ -55,23 +55,23 @@ Quiz(
     Question(
         "Twenty processes want to be the only one that has the name `web`. Which of these is safe?",
         wrong(
-            "Each looks whether the file `web` exists, and makes it if it does not",
-            "Between the look and the deed another process can do the same. Both then believe that they have it.",
+            "Each checks whether the file `web` exists, and creates it if not",
+            "Between the two steps another process can do the same. Then both believe that they have the name.",
         ),
         wrong(
             "Each writes its own name into the file `web`, and the last one wins",
-            "Then nineteen of them have already begun to work with a name that they lose.",
+            "Then nineteen of them have already used a name that they lose.",
         ),
         right(
-            "Each calls `os.symlink()` for it, and takes FileExistsError for a no",
-            "Yes: to look and to make is one step of the kernel, so exactly one of them succeeds.",
+            "Each calls `os.symlink()`, and gives up at FileExistsError",
+            "Yes: the kernel checks and creates in one step, so exactly one of them succeeds.",
         ),
     ),
     Question(
         '`subprocess.run("sleep 60 & echo done", shell=True, capture_output=True)` prints nothing for a minute. Why?',
         wrong(
             "The shell waits for its child",
-            "The & is there so that it does not. The shell ended at once.",
+            "With & it does not: the shell ended at once.",
         ),
         right(
             "`sleep` has inherited the pipe, and Python waits for its end",
@@ -79,7 +79,7 @@ Quiz(
         ),
         wrong(
             "Python runs one process at a time",
-            "Python waits for an end of file here, and not for its turn.",
+            "It runs both at the same time. Here Python waits for the end of the pipe.",
         ),
     ),
     Question(

@@ -119,11 +119,11 @@ Scenario(
     start=start,
     check=check,
     clues=[
-        'Up for a second, each time: it is started again and again. kiosk.container.inspect()["RestartCount"] '
+        'Up for a second, each time: it is started again and again. restless.container.inspect()["RestartCount"] '
         "counts that. Who started it again, and why did it end?",
-        "The output of all its runs is in one log: print(kiosk.container.logs(tail=3)).",
-        "It wants a file that is not empty: write kiosk.directory + '/menu' on the host, and don't wait for the next "
-        "start: kiosk.container.restart(timeout=0).",
+        "The output of all its runs is in one log: print(restless.container.logs(tail=3)).",
+        "It wants a file that is not empty: write restless.directory + '/menu' on the host, and don't wait for the "
+        "next start: restless.container.restart(timeout=0).",
     ],
     solution=repair,
     wrong={
