@@ -94,6 +94,11 @@ _MUST_DIFFER = (
         "One word with a blank in it is not two words. repr() and json.dumps() show the difference; join and str.split "
         "lose it.",
     ),
+    (
+        ("4f1d", "RUN", 4, 2),
+        ("4f1d", "RUN", 42),
+        "Quotes do not separate numbers. Something has to show where one part ends and the next one begins.",
+    ),
     *(
         (
             ("4f1d", "COPY", f"soup{mark}cake", "tea"),
@@ -298,6 +303,10 @@ Exercise(
                 return "|".join(map(repr, parts)).replace("/", "_")
         """,
             "the same length for everything",
+        ),
+        "shown and glued together": (
+            edited(_KEY, ("repr(parts)", '"".join(map(repr, parts))')),
+            "Quotes do not separate numbers",
         ),
         "joined with blanks": (edited(_KEY, ("repr(parts)", '" ".join(map(str, parts))')), "Joined with ' '"),
         "joined with newlines": (
