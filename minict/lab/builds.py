@@ -7,6 +7,7 @@ earlier build has left anything in the cache for it.
 from __future__ import annotations
 
 import base64
+import contextlib
 import html
 import http.server
 import os
@@ -194,18 +195,37 @@ def layer_sizes(image: images.Image, base: images.Image) -> list[int]:
 def beads(kitchen: Kitchen, changes: dict[str, str], guesses: dict[str, int | str] | None = None) -> Beads:
     """Build a copy of the *kitchen* after each of the *changes*, titles with shell commands; each begins as it is now.
 
-    *guesses*: for each title the number of the first step that is executed again, 0 for none; ``?`` does not count.
-    Raises :class:`ValueError` for others, and :class:`ContainerError`.
+    *guesses*: for each title the number of the first step that is executed again, 0 for none, as a number or a text;
+    ``?`` does not count. What was built earlier does not count either: beads that are made twice are the same.
+    Raises :class:`ValueError` for other guesses, and :class:`ContainerError`.
     """
-    first = kitchen.build()
-    count = len(first.states)
-    guesses = guesses or {}
-    for title, guess in guesses.items():
-        if title not in changes:
-            raise ValueError(f"there is no change {title!r}: there are {', '.join(changes)}")
-        if guess != "?" and guess not in range(count + 1):
-            raise ValueError(f"the guess for {title!r} is {guess!r}: use a number from 0 (none) to {count}, or '?'")
-    return Beads(first, {title: _after(kitchen, command) for title, command in changes.items()}, guesses)
+    if unknown := [title for title in guesses or {} if title not in changes]:
+        raise ValueError(f"there is no change {unknown[0]!r}: there are {', '.join(changes)}")
+    with _an_empty_cache():
+        first = kitchen.build()
+        numbers = {title: _number(title, guess, len(first.states)) for title, guess in (guesses or {}).items()}
+        return Beads(first, {title: _after(kitchen, command) for title, command in changes.items()}, numbers)
+
+
+def _number(title: str, guess: int | str, count: int) -> int | str:
+    """A *guess* as a number, or ``?``.  A reader who leaves the quotes around it is right, too."""
+    text = str(guess).strip()
+    if text == "?":
+        return text
+    if not text.isdecimal() or int(text) > count:
+        raise ValueError(f"the guess for {title!r} is {guess!r}: use a number from 0 (none) to {count}, or '?'")
+    return int(text)
+
+
+@contextlib.contextmanager
+def _an_empty_cache():
+    """In a ``with`` statement: the keys of all steps differ from those of every other build, as in an empty cache."""
+    own, new = buildcache.key, os.urandom(16).hex()
+    buildcache.key = lambda *parts: own(new, *parts)
+    try:
+        yield
+    finally:
+        buildcache.key = own
 
 
 def _after(kitchen: Kitchen, command: str) -> Built:
@@ -249,10 +269,8 @@ class Beads:
         picture = self.picture(changes)
         words = html.escape(picture.sentence, quote=True)
         data = base64.b64encode(picture.png).decode()
-        return (
-            f"<img style='margin:-10px;display:block' width='{picture.width}' alt='{words}' "
-            f"src='data:image/png;base64,{data}'>"
-        )
+        style = "margin:-10px;display:block;max-width:calc(100% + 20px);height:auto"
+        return f"<img style='{style}' width='{picture.width}' alt='{words}' src='data:image/png;base64,{data}'>"
 
     def picture(self, changes: int | None = None) -> Picture:
         """The first *changes* rows as a picture; all of them without a number."""

@@ -53,7 +53,26 @@ def test_the_beads_say_what_was_executed(kitchen):
         assert file.read() == "leek\n", "a change was made in the kitchen itself"
 
 
-@pytest.mark.parametrize("guesses, words", [({"nap": 1}, "no change 'nap'"), ({"touch": 9}, "a number from 0")])
+def test_beads_that_are_made_again_say_the_same(kitchen):
+    changes = {"edit": "echo leak > soup", "chmod": "chmod 600 cake"}
+    for guess in ("?", "1", 1):
+        strings = beads(kitchen, changes, {"edit": guess})
+        assert [strings.first_executed(title) for title in changes] == [1, 3]
+        assert strings.score == ((0, 0) if guess == "?" else (1, 1))
+    assert kitchen.build().states == [EXECUTED] * 3, "the kitchen's own cache knows what the beads have built"
+    assert kitchen.build().states == [CACHED] * 3
+
+
+@pytest.mark.parametrize(
+    "guesses, words",
+    [
+        ({"nap": 1}, "no change 'nap'"),
+        ({"touch": 9}, "a number from 0"),
+        ({"touch": "9"}, "a number from 0"),
+        ({"touch": "one"}, "a number from 0"),
+        ({"touch": None}, "a number from 0"),
+    ],
+)
 def test_a_guess_that_is_none_gets_a_reason(kitchen, guesses, words):
     with pytest.raises(ValueError, match=words):
         beads(kitchen, {"touch": "touch soup"}, guesses)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import errno
 import os
+import stat
 import tarfile
 
 from minict.engine.builder import copy_archive, patterns
@@ -62,6 +64,8 @@ def _in_words(states: list[str]) -> str:
 
 # ---- build-1 ---------------------------------------------------------------------------------------------------------
 
+_DIGESTS_STAY = "A digest of hashlib is the same everywhere, forever."
+_MANY = 2000
 _MUST_DIFFER = (
     (
         ("4f1d", "RUN", ["cat", "/menu"]),
@@ -89,6 +93,31 @@ _MUST_DIFFER = (
         ("4f1d", "RUN", ["echo", "a", "b"]),
         "One word with a blank in it is not two words. repr() and json.dumps() show the difference; join and str.split "
         "lose it.",
+    ),
+    (
+        ("4f1d", "RUN", 4, 2),
+        ("4f1d", "RUN", 42),
+        "Quotes do not separate numbers. Something has to show where one part ends and the next one begins.",
+    ),
+    *(
+        (
+            ("4f1d", "COPY", f"soup{mark}cake", "tea"),
+            ("4f1d", "COPY", "soup", f"cake{mark}tea"),
+            f"Joined with {mark!r}, both are the same text, for a part may have {mark!r} in it. repr() and json.dumps() "
+            "put each part in quotes.",
+        )
+        for mark in (" ", "\n", ",", ", ", ":", "|", "-", "_", "/", ";", "\0")
+    ),
+    (
+        ("4f1d", "RUN", "rm a b"),
+        ("4f1d", "RUN", "rm ab"),
+        "A blank counts: take the text as it is.",
+    ),
+    (
+        ("4f1d", "RUN", ["cat"]),
+        ("4f1d", "RUN", "['cat']"),
+        "One is a list, the other a text that looks like it: section 1 has shown that they do different things. str() "
+        "of both is the same; repr() puts quotes around the text.",
     ),
     (
         ("4f1d" * 50, "RUN", ["make"]),
@@ -144,6 +173,12 @@ def _calls_hash(function, *arguments) -> tuple:
     builtins.hash = watched
     try:
         return function(*arguments), bool(used)
+    except TypeError:
+        if used:
+            raise Feedback(
+                f"hash() takes no list. And for a text it gives another number in each Python process. {_DIGESTS_STAY}"
+            ) from None
+        raise
     finally:
         builtins.hash = own
 
@@ -159,7 +194,7 @@ def _check_keys(key) -> None:
     if hashes:
         raise Feedback(
             f"{call} uses hash(), and for the same text that gives another number in each Python process: tomorrow's "
-            "build would find nothing. A digest of hashlib is the same everywhere, forever."
+            f"build would find nothing. {_DIGESTS_STAY}"
         )
     for text, parts in ((first, call), (key("4f1d", "RUN", ["leek"] * 99), "key('4f1d', 'RUN', ['leek'] * 99)")):
         if not text or "/" in text or len(text.encode()) > 200:
@@ -177,6 +212,11 @@ def _check_keys(key) -> None:
         if key(*one) == key(*other):
             shown = [", ".join(map(repr, parts)) for parts in (one, other)]
             raise Feedback(f"key({shown[0]}) and key({shown[1]}) are equal. {why}")
+    if (left := len({key("4f1d", "RUN", f"make {number}") for number in range(_MANY)})) < _MANY:
+        raise Feedback(
+            f"Of {_MANY} different steps, {_MANY - left} have the key of another step: the key is too short. Take the "
+            "whole digest, or at least 16 of its characters."
+        )
 
 
 _KEY = """
@@ -215,6 +255,10 @@ Exercise(
                 for part in parts:
                     digest.update(hashlib.sha256(repr(part).encode()).digest())
                 return digest.hexdigest()
+        """,
+        "sixteen characters": """
+            def key(*parts):
+                return "step-" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
         """,
         "with lengths": """
             def key(*parts):
@@ -259,6 +303,22 @@ Exercise(
                 return "|".join(map(repr, parts)).replace("/", "_")
         """,
             "the same length for everything",
+        ),
+        "shown and glued together": (
+            edited(_KEY, ("repr(parts)", '"".join(map(repr, parts))')),
+            "Quotes do not separate numbers",
+        ),
+        "joined with blanks": (edited(_KEY, ("repr(parts)", '" ".join(map(str, parts))')), "Joined with ' '"),
+        "joined with newlines": (
+            edited(_KEY, ("repr(parts)", '"\\n".join(str(part) for part in parts)')),
+            "Joined with '\\n'",
+        ),
+        "texts of the parts": (edited(_KEY, ("repr(parts)", "repr([str(part) for part in parts])")), "looks like it"),
+        "without blanks": (edited(_KEY, ("repr(parts)", 'repr(parts).replace(" ", "")')), "A blank counts"),
+        "four characters": (edited(_KEY, ("hexdigest()", "hexdigest()[:4]")), "the key is too short"),
+        "the hash of a tuple": (
+            edited(_KEY, ("hashlib.sha256(repr(parts).encode()).hexdigest()", "str(hash(parts))")),
+            "takes no list",
         ),
         "bytes": (edited(_KEY, ("hexdigest", "digest")), "hexdigest() gives one"),
         "with the time": (
@@ -318,6 +378,10 @@ def _rename(place: str) -> None:
     os.rename(f"{place}/dishes/soup", f"{place}/dishes/stew")
 
 
+def _move_up(place: str) -> None:
+    os.rename(f"{place}/dishes/cold/dip", f"{place}/dishes/dip")
+
+
 def _point_elsewhere(place: str) -> None:
     os.remove(f"{place}/dishes/today")
     os.symlink("cake", f"{place}/dishes/today")
@@ -345,24 +409,30 @@ _CHANGES = (
     (_edit, "one letter of dishes/soup was changed", False, "The content is read after the member: do not empty it."),
     (_rename, "mv dishes/soup dishes/stew", False, "The name has to count."),
     (
+        _move_up,
+        "mv dishes/cold/dip dishes/dip",
+        False,
+        "The last name of the path is the same, the directory is another one: the whole name has to count.",
+    ),
+    (
         _point_elsewhere,
-        "the link dishes/today now leads to cake and no longer to soup",
+        "the link dishes/today was made to lead to cake instead of soup",
         False,
         "A link has no content: its target is in member.linkname.",
     ),
     (
         _directory_for_file,
-        "in the place of the empty file dishes/empty there is an empty directory",
+        "the empty file dishes/empty was replaced by an empty directory",
         False,
         "Name, mode and size are the same. What a member is, is its type.",
     ),
-    (_other_owner, "the files come from another stage, and there they have another owner", False, "Is uid in it?"),
-    (_other_group, "the files come from another stage, and there they have another group", False, "Is gid in it?"),
+    (_other_owner, "in the stage that they come from, the files got another owner", False, "Is uid in it?"),
+    (_other_group, "in the stage that they come from, the files got another group", False, "Is gid in it?"),
 )
 
 
 def check_identity(identity):
-    """Ten changes of a directory, each between two real builds: does the last COPY come from the cache?"""
+    """Eleven changes of a directory, each between two real builds: does the last COPY come from the cache?"""
     os.umask(0o022)
     _check_one(identity)
     with _instead(copy_archive, "identity", identity):
@@ -381,7 +451,7 @@ def check_identity(identity):
 
 def _prepare(place: str, dockerfile: str) -> None:
     _write(f"{place}/Dockerfile", dockerfile)
-    for name, text in (("soup", "leek"), ("cake", "plum"), ("empty", "")):
+    for name, text in (("soup", "leek"), ("cake", "plum"), ("empty", ""), ("cold/dip", "dill")):
         _write(f"{place}/dishes/{name}", text)
     os.chmod(f"{place}/dishes/cake", 0o755)
     os.chmod(f"{place}/dishes/empty", 0o755)
@@ -464,6 +534,10 @@ Exercise(
         "without the mode": (edited(_IDENTITY, ("member.mode, ", "")), "The mode lands in the image"),
         "three digits of the mode": (edited(_IDENTITY, ("member.mode", "member.mode & 0o777")), "The first digit"),
         "without the name": (edited(_IDENTITY, ("member.name, ", "")), "The name has to count"),
+        "the last name of the path": (
+            edited(_IDENTITY, ("member.name,", "os.path.basename(member.name),")),
+            "the whole name has to count",
+        ),
         "without the target": (edited(_IDENTITY, (", member.linkname", "")), "its target is in member.linkname"),
         "without the type": (edited(_IDENTITY, ("member.type, ", "")), "is its type"),
         "without the owner": (edited(_IDENTITY, ("member.uid, ", "")), "Is uid in it?"),
@@ -530,20 +604,20 @@ photos/menu/draft
 !cellar/wine
 cellar
 """
-_FILES = {
+_FILES = {  # the simple ones first: the first surprise is what the learner reads
     "menu": "No line matches it.",
-    "cake.tmp": "*.tmp matches it.",
+    "cake.tmp": "*.tmp matches it, and has no !, so keeps is False.",
+    "secrets/key": "secrets/* matches it.",
     "notes/monday": "notes matches the directory above it, and with it all that is inside.",
     "notes/old/sunday": "notes matches a directory above it, two steps up.",
     "notes/today": "notes excludes it, and the later line !notes/today brings it back: the last line that matches "
     "decides.",
-    "secrets/key": "secrets/* matches it.",
     "secrets/public": "!secrets/public comes after secrets/*: the last line that matches decides.",
     "photos/soup": "photos matches the directory above it.",
     "photos/menu/front": "!photos/menu matches the directory above it, and comes later than photos.",
+    "photos/menu/draft": "photos/menu/draft comes after !photos/menu: the last line that matches decides.",
     "cellar/wine": "!cellar/wine matches it. But cellar matches the directory above it, and comes later: the last line "
     "that matches decides, however deep its path is.",
-    "photos/menu/draft": "photos/menu/draft comes after !photos/menu: the last line that matches decides.",
 }
 _ARRIVE = {"menu", "notes/today", "secrets/public", "photos/menu/front"}
 
@@ -556,9 +630,10 @@ def check_is_ignored(is_ignored):
         answer = is_ignored(path, [(_asked_for(match, asked), keeps) for match, keeps in rules])
         for each in asked:
             if each and each != path and not path.startswith(f"{each}/"):
+                dot = " (The last of pathlib's parents is '.': leave it out.)" if each == "." else ""
                 raise Feedback(
                     f"is_ignored({path!r}, rules) asked match({each!r}). Lines are about whole paths from the context "
-                    f"on, without a slash at their end: {path!r}, and the directories above it."
+                    f"on, without a slash at their end: {path!r}, and the directories above it.{dot}"
                 )
         if not isinstance(answer, bool) and answer not in (0, 1):
             raise Feedback(f"is_ignored({path!r}, rules) returned {answer!r}. Expected: True or False.")
@@ -569,12 +644,11 @@ def check_is_ignored(is_ignored):
     with _instead(patterns, "is_ignored", is_ignored):
         built = _built("is_ignored(path, rules)", "kitchen")
         arrived = {path for path in _FILES if diff.find(built.image.layers, f"/{path}")}
-    for path in sorted(_FILES):
+    for path, why in _FILES.items():
         if (path in arrived) != (path in _ARRIVE):
             seen = "is in the image" if path in arrived else "is missing"
             raise Feedback(
-                f"COPY . / with the .dockerignore\n{_IGNORE.strip()}\nis built with your is_ignored(), and {path} {seen}. "
-                f"{_FILES[path]}"
+                f"After COPY . / with your is_ignored(), {path} {seen}. {why}\nThe .dockerignore:\n{_IGNORE.strip()}"
             )
 
 
@@ -672,7 +746,7 @@ Exercise(
         """,
             "the directory above it",
         ),
-        "the other way round": (edited(_IS_IGNORED, ("return ignored", "return not ignored")), "is in the image"),
+        "the other way round": (edited(_IS_IGNORED, ("return ignored", "return not ignored")), "No line matches it"),
         "names instead of paths": (
             edited(_IS_IGNORED, ('"/".join(parts[:count])', "parts[count - 1]")),
             "whole paths from the context",
@@ -688,6 +762,33 @@ Exercise(
                 return ignored
         """,
             "however deep its path is",
+        ),
+        "once excluded, always excluded": (
+            """
+            def is_ignored(path, rules):
+                parts = path.split("/")
+                for count in range(1, len(parts) + 1):
+                    ignored = False
+                    for match, keeps in rules:
+                        if match("/".join(parts[:count])):
+                            ignored = not keeps
+                    if ignored:
+                        return True
+                return False
+        """,
+            "the later line !notes/today brings it back",
+        ),
+        "pathlib's parents": (
+            """
+            def is_ignored(path, rules):
+                from pathlib import PurePosixPath
+                ignored = False
+                for match, keeps in rules:
+                    if match(path) or any(match(str(each)) for each in PurePosixPath(path).parents):
+                        ignored = not keeps
+                return ignored
+        """,
+            "leave it out",
         ),
         "the pair": (edited(_IS_IGNORED, ("return ignored", "return path, ignored")), "True or False"),
     },
@@ -717,6 +818,18 @@ _IMAGES = (
         "An ENV is in image.config, and its line is in the history too.",
     ),
     (
+        "command",
+        f'FROM scratch\nCOPY menu /menu\nCMD ["/log-in", "{_SECRET}"]\n',
+        {"history", "config"},
+        "The config has more than variables: here the CMD tells it.",
+    ),
+    (
+        "deleted",
+        "FROM scratch\nCOPY shop /shop\nCOPY menu /menu\n",
+        {"/shop/door/key"},
+        "Files can be deleted in a later layer, and the first one still has them.",
+    ),
+    (
         "stages",
         "FROM scratch AS first\nCOPY shop /shop\nCOPY menu /menu\nFROM scratch\nCOPY --from=first /menu /menu\n",
         set(),
@@ -726,17 +839,22 @@ _IMAGES = (
 
 
 def check_leaks(leaks):
-    """Four real images: an ARG, a file that was overwritten, a variable, and a clean one of two stages."""
+    """Six real images: an ARG, a variable, a command, a file that was overwritten, one that was deleted, two stages."""
     os.environ["MINICT_ROOT"] = os.path.abspath("store")  # of this process, which ends with the check
     _write("kitchen/menu", "soup\n")
     _write("kitchen/shop/door/key", f"the word is {_SECRET}\n")
     _write("kitchen/shop/door/cake", "plum\n")
     os.symlink("nowhere", "kitchen/shop/door/lost")
+    _write("host/diary", f"the host's own word is {_SECRET}\n")
+    os.symlink(os.path.abspath("host/diary"), "kitchen/shop/door/host")
     with open("kitchen/shop/picture", "wb") as file:
         file.write(bytes(range(256)))
     for name, dockerfile, expected, why in _IMAGES:
         _write("kitchen/Dockerfile", dockerfile)
-        build("kitchen", tag=[name], args={"TOKEN": _SECRET})
+        image = build("kitchen", tag=[name], args={"TOKEN": _SECRET}).image
+        if name == "deleted":  # what RUN rm leaves; a RUN would need an image with a shell
+            os.makedirs(f"{image.layers[0]}/shop/door")
+            os.mknod(f"{image.layers[0]}/shop/door/key", stat.S_IFCHR, 0)
         call = f"leaks({name!r}, {_SECRET!r})"
         shown = "\n".join(dockerfile.strip().split("\n"))
         try:
@@ -748,6 +866,13 @@ def check_leaks(leaks):
                 f"{call} raised {error}. The layer has a link that leads nowhere: os.path.isfile() and os.path.islink() "
                 "tell."
             ) from None
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            raise Feedback(
+                f"{call} raised {error}. It is a whiteout of chapter 06: a device with the number 0:0, which nothing can "
+                "open. Open plain files only: os.path.isfile() tells."
+            ) from None
         except UnicodeDecodeError as error:
             raise Feedback(
                 f"{call} raised UnicodeDecodeError: {error}. A file need not be text: open it with 'rb', and look for "
@@ -758,6 +883,11 @@ def check_leaks(leaks):
                 f"{call} returned {found!r}. Expected: a set, such as {{'history', '/key'}}; empty for none."
             )
         for place in sorted(set(map(str, found)) - expected):
+            if place.endswith("/host"):
+                raise Feedback(
+                    f"{call} has {place!r} in it. That is a link, open() followed it, and in a layer it leads to a file "
+                    "of the HOST. The image's maker chose the target: leave links out, os.path.islink() tells."
+                )
             long = place.endswith("/key") and not place.startswith("/etc/shop")
             kind = " Paths are those of the container: without the layer's own directory." if long else ""
             raise Feedback(
@@ -835,9 +965,11 @@ Challenge(
                     for directory, _, names in os.walk(layer):
                         for each in names:
                             try:
-                                data = open(os.path.join(directory, each), "rb").read()
+                                place = os.open(os.path.join(directory, each), os.O_RDONLY | os.O_NOFOLLOW)
                             except OSError:
                                 continue
+                            with open(place, "rb") as file:
+                                data = file.read()
                             if secret.encode() in data:
                                 found.add(os.path.join(directory, each)[len(layer):])
                 return found
@@ -858,9 +990,15 @@ Challenge(
             edited(_LEAKS, ('open(path, "rb")', 'open(path, encoding="utf-8")'), ("secret.encode()", "secret")),
             "A file need not be text",
         ),
-        "follows links": (
+        "opens everything": (
             edited(_LEAKS, ("os.path.isfile(path) and not os.path.islink(path)", "True")),
             "a link that leads nowhere",
+        ),
+        "follows links": (edited(_LEAKS, (" and not os.path.islink(path)", "")), "a file of the HOST"),
+        "opens whiteouts": (edited(_LEAKS, ("os.path.isfile(path) and ", "")), "It is a whiteout"),
+        "variables alone": (
+            edited(_LEAKS, ("str(image.config)", 'str(image.config.get("Env"))')),
+            "more than variables",
         ),
         "yes or no": (edited(_LEAKS, ("return found", "return bool(found)")), "a set, such as"),
     },

@@ -22,7 +22,7 @@ Quiz(
             "The time is not in the key. `make` looks at times; this cache does not.",
         ),
         right("It comes from the cache", "Yes: name, mode, owner and content are the same, and so is the key."),
-        wrong("It is executed, and its result is thrown away", "Equal keys: nobody has to execute anything."),
+        wrong("It is executed, and its result is thrown away", "The keys are equal, so nothing has to be executed."),
     ),
     Question(
         "The first `COPY` of ten steps has changed. Nothing else has. How many steps are executed?",
@@ -37,10 +37,10 @@ Quiz(
         "`RUN apt-get install …`. Which package lists are used?",
         right(
             "Those of a year ago",
-            "Yes: the line is unchanged, so it is a hit. Both commands belong into one RUN.",
+            "Yes: the line is unchanged, so it is a hit. Both commands belong in one RUN.",
         ),
-        wrong("Those of today", "Nobody looks at the network. The text and the step before are the same: a hit."),
-        wrong("None: lists do not outlive a step", "They are files, and files are just what does survive."),
+        wrong("Those of today", "Nothing looks at the network. The text and the step before are the same: a hit."),
+        wrong("None: lists do not outlive a step", "They are files, and files are exactly what survives."),
     ),
     Question(
         "`COPY data /data` (1 GB), then `RUN chmod -R g+w /data`. How large are the two layers together?",
@@ -61,9 +61,10 @@ Quiz(
         wrong("None: the lines cancel each other out", "The second one is about `photos/menu` alone."),
     ),
     Question(
-        "A token came as `--build-arg TOKEN=…` and was used in one RUN. Where can somebody read it who has the image?",
+        "A token came as `--build-arg TOKEN=…` and was used in one RUN. Where can anyone with the image read it?",
         wrong(
-            "Nowhere: an ARG exists only while the image is built", "No program sees it later. But it was written down."
+            "Nowhere: an ARG exists only while the image is built",
+            "No program sees it later, but it was written down.",
         ),
         right(
             "In the history of the image",

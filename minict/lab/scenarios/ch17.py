@@ -74,7 +74,7 @@ def check(board: Board) -> None:
         board.cook(today)
         board.build()
     if _ALWAYS not in shown:
-        raise Feedback(f"The bread is not on the menu any more, which is there every day. It says {shown!r}.")
+        raise Feedback(f"The bread, which belongs on the menu every day, is gone. The menu says {shown!r}.")
     if _TOMORROW not in shown:
         raise Feedback(
             f"Another day: the cook wrote {_TOMORROW!r} into the file today, and built. The menu says {shown!r}."
@@ -115,8 +115,7 @@ Scenario(
     check=check,
     end=end,
     clues=[
-        "print(stuck.dockerfile), and read it from top to bottom. What is in /dishes at the moment at which /menu is "
-        "made?",
+        "print(stuck.dockerfile), and read it from top to bottom. What is in /dishes when /menu is made?",
         "Each line sees what the lines above it have made. The cache has nothing to do with it: without it, the order "
         "is the same.",
         "Everything that a RUN reads has to be copied before it. stuck.build(text) builds with another Dockerfile.",
@@ -126,6 +125,6 @@ Scenario(
         "builds without the cache": (_without_cache, "Another day"),
         "makes the menu by hand": (_by_hand, "Another day"),
         "writes the dish into the Dockerfile": (_in_the_dockerfile, "Another day"),
-        "leaves out the bread": (_today_alone, "The bread is not on the menu"),
+        "leaves out the bread": (_today_alone, "is gone"),
     },
 )
