@@ -463,6 +463,12 @@ def problems_of_the_course(pages: list[Page]) -> list[str]:
         for term in glossary()
         if term.chapter in texts and not term.is_in(texts[term.chapter])
     ]
+    names = {page.chapter: page.name for page in pages}
+    found += [
+        f"{page.name}: its last text does not link {names[page.chapter + 1]}"
+        for page in pages
+        if page.chapter + 1 in names and f"({names[page.chapter + 1]})" not in page.text.split("## Next")[-1]
+    ]
     keys = {page.key(cell) for page in pages for cell in page.code}
     found += [
         f"no cell any more needs the reason for {key!r}"
