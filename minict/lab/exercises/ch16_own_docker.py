@@ -684,7 +684,7 @@ Exercise(
         ),
         "forgets the cable": (
             edited(_CLEAN_UP, ("    unplug(state)\n", "")),
-            "its table of rules is still there",
+            "unplug(state) removes it",  # the kernel removes the cable itself, soon after the process has ended
         ),
         "does not save": (
             edited(_CLEAN_UP, ("    save(state)\n", "    return None\n")),
