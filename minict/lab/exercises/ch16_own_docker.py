@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import select
 import signal
@@ -26,6 +27,7 @@ _IMPORTS = """
     from minict.lab.mini_docker import COMMANDS, ContainerError, Group, launch, options, save, unplug
     from minict.runtime.namespaces import identify
 """
+_IFF_UP = 1
 _PATIENCE = 2  # seconds for a group to become empty: a wrong answer that kills nobody is not to cost half a minute
 
 
@@ -37,7 +39,10 @@ def _home_in_memory() -> None:
 
 # ---- own-1 -----------------------------------------------------------------------------------------------------------
 
-_LOOK = "echo /proc/[0-9]*; cat /proc/timer_list /proc/keys 2> /dev/null | wc -c; ls /here; hostname"
+_LOOK = (
+    "echo /proc/[0-9]*; cat /proc/timer_list /proc/keys 2> /dev/null | wc -c; cat /sys/class/net/lo/flags; "
+    "ls /here; hostname; read word"
+)
 
 
 def check_order(order):
@@ -64,7 +69,7 @@ def check_order(order):
     before = _mounts()
     volume = ["run", "--name", "born", "--network", "none", "-v", f"{os.getcwd()}/volume:/here", ""]
     words = [sys.executable, "-I", "mini_docker.py", *volume, "sh", "-c", _LOOK]
-    done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "MINICT_CGROUP": "minict-own-1"})
+    done, idle = _watched(words)
     told = f"in the order {' '.join(steps)}"
     if new := [entry for entry in _mounts() if entry not in before]:
         shared = any(new[0][0] == point for point, _ in before)
@@ -74,12 +79,14 @@ def check_order(order):
             "mount table of its own, and then is kept from the host?"
         )
     if done.returncode:
-        why = done.stderr.strip().removeprefix("mini_docker: ") or f"the exit status is {done.returncode}"
-        step = why.partition(":")[0]
-        raise Feedback(
-            f"{told}, the step {step!r} failed: {why.partition(': ')[2] or why}. {_WHY.get(step, '')}".strip()
-        )
-    processes, size, *files, name = done.stdout.split("\n")[:-1]
+        step, _, why = done.stderr.strip().removeprefix("mini_docker: ").partition(": ")
+        if step not in names:  # Python itself has failed, and the child says nothing: see spawn
+            raise Feedback(
+                f"{told}, the birth ends half-way, with status {done.returncode}. A step needed something of the host "
+                "when it was out of reach: Python loads modules from the host's files, too. Which steps need the host?"
+            )
+        raise Feedback(f"{told}, the step {step!r} failed: {why}. {_WHY.get(step, '')}".strip())
+    processes, size, loopback, *files, name = done.stdout.split("\n")[:-1]
     if "present" not in files:
         raise Feedback(
             f"{told}, the volume is not to be seen: what was mounted later covers it. First the root, then on it."
@@ -88,6 +95,37 @@ def check_order(order):
         raise Feedback(f"{told}, /proc/timer_list can be read. A file that is not there yet can't be hidden.")
     if name != "born" or len(processes.split()) > 4:
         raise Feedback(f"{told}, it is called {name!r} and sees {processes}.")
+    if idle:
+        raise Feedback(
+            f"{told}, nothing is limited: the container runs, and its control group {idle} has no process. "
+            "limits has found no control groups to join. Where are their files, and until when can they be seen?"
+        )
+    if not int(loopback, 16) & _IFF_UP:
+        raise Feedback(
+            f"{told}, lo is off in the container: network has switched on the interfaces of the network namespace in "
+            "which it was. Whose was that?"
+        )
+
+
+def _watched(words: list[str]) -> tuple[subprocess.CompletedProcess, str]:
+    """Run the container until it waits for a word; with its end, a control group of it that had no process then."""
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    environment = {**os.environ, "MINICT_CGROUP": "minict-own-1"}
+    with subprocess.Popen(words, text=True, env=environment, **pipes) as running:
+        said = []
+        while line := running.stdout.readline():
+            said.append(line)
+            if line == "born\n":  # the host name is the last line
+                break
+        places = mini_docker.Group(f"/minict-own-1/born-{running.pid}").places.values() if line else ()
+        idle = next((place for place in places if not _members(place)), "")
+        more, errors = running.communicate("go\n")
+    return subprocess.CompletedProcess(words, running.returncode, "".join(said) + more, errors), idle
+
+
+def _members(place: str) -> list[str]:
+    with open(f"{place}/cgroup.procs") as file:
+        return file.read().split()
 
 
 def _mounts() -> list[tuple[str, str]]:
@@ -163,6 +201,18 @@ Exercise(
             edited(_ORDER, ('"limits", "network", "pivot"', '"network", "pivot", "limits"')),
             "the step 'limits' failed",
         ),
+        "limits at the end": (
+            edited(_ORDER, ('"limits", ', ""), ('"hide"', '"hide", "limits"')),
+            "nothing is limited",
+        ),
+        "the host's network": (
+            edited(_ORDER, ('"limits", "network"', '"limits"'), ('["namespaces"', '["network", "namespaces"')),
+            "lo is off in the container",
+        ),
+        "network after pivot": (
+            edited(_ORDER, ('"network", "pivot"', '"pivot", "network"')),
+            "Which steps need the host?",
+        ),
         "system before pivot": (
             edited(_ORDER, ('"pivot", "system"', '"system", "pivot"')),
             "the step 'system' failed",
@@ -197,7 +247,12 @@ _LINES = (
     (["/bin/sh", "-c", "kill -9 $$"], 137, "launch(…) returns it."),
     (["no-such-command"], 127, "launch(…) returns it."),
     (["ps"], 0, "The functions in COMMANDS return nothing when all is well: a shell knows no None."),
-    (["logs", "nobody"], 125, "A mistake of the caller's is a sentence, and status 125: catch OSError too."),
+    (
+        ["exec", "home", "sh", "-c", "exit 5"],
+        5,
+        "The function for exec returns its command's status. main() has to return that, and not to go on to launch(…).",
+    ),
+    (["logs", "nobody"], 125, "An error is a sentence and the status 125, returned by `except`; an OSError has none."),
     (["exec", "nobody", "true"], 125, "Its other words are arguments: COMMANDS[word](*words)."),
     (["run", "no-such-image", "true"], 125, "It takes options(words) without the word run."),
 )
@@ -206,10 +261,15 @@ _LINES = (
 def check_main(main):
     """The program's main() with seven command lines: which exit status comes of each?"""
     _home_in_memory()
-    for words, wanted, why in _LINES:
-        status = same_fate(lambda: _called(main, words))
-        if status != wanted:
-            raise Feedback(f"main({words!r}) returned {status}. Expected: {wanted}. {why}")
+    with contextlib.redirect_stdout(io.StringIO()):
+        same_fate(lambda: mini_docker.main(["run", "-d", "--name", "home", "--network", "none", "", "sleep", "1000"]))
+    try:
+        for words, wanted, why in _LINES:
+            status = same_fate(lambda: _called(main, words))
+            if status != wanted:
+                raise Feedback(f"main({words!r}) returned {status}. Expected: {wanted}. {why}")
+    finally:
+        mini_docker.rm("home")
 
 
 def _called(main, words: list[str]):
@@ -316,6 +376,31 @@ Exercise(
         """,
             "That is the status of the command",
         ),
+        "goes on to launch": (
+            """
+            def main(words):
+                try:
+                    if words[0] in COMMANDS:
+                        COMMANDS[words[0]](*words[1:])
+                    return launch(options(words[1:] if words[0] == "run" else ["", *words])) or 0
+                except (OSError, ContainerError) as error:
+                    return getattr(error, "status", 125)
+        """,
+            "not to go on to launch",
+        ),
+        "0 for every exec": (
+            """
+            def main(words):
+                try:
+                    if words[0] in COMMANDS:
+                        COMMANDS[words[0]](*words[1:])
+                        return 0
+                    return launch(options(words[1:] if words[0] == "run" else ["", *words])) or 0
+                except (OSError, ContainerError) as error:
+                    return getattr(error, "status", 125)
+        """,
+            "exec returns its command's status",
+        ),
         "catches one of the two": (
             """
             def main(words):
@@ -384,6 +469,8 @@ def check_clean_up(clean_up):
     ):
         call = f"clean_up(state), for {words},"
         state = _container(has_process, has_cable)
+        if not state["pid"]:
+            _spares_its_caller(clean_up, state, call)
         _called_well(clean_up, state, call)
         _nothing_of(state, call)
         if state["status"] != 125:
@@ -393,18 +480,37 @@ def check_clean_up(clean_up):
                 f"{call} has changed state, and not saved it: ps and stop read what save(state) has written."
             )
         _called_well(clean_up, state, f"{call} a second time")
+    for status in (7, 0):
+        _respects_an_end(clean_up, status)
+
+
+def _spares_its_caller(clean_up, state: dict, call: str) -> None:
+    """Call it in a process group of its own: the pid 0 means the whole group of the caller."""
+    pid = process.spawn(lambda: (os.setpgid(0, 0), clean_up(dict(state))))
+    if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) in (-signal.SIGKILL, -signal.SIGTERM):
+        raise Feedback(
+            f"{call} has killed its own caller. There, state['pid'] is 0, and os.kill(0, …) signals every process of "
+            "the caller's process group."
+        )
+
+
+def _respects_an_end(clean_up, status: int) -> None:
+    """A container that has ended by itself: its pid may be somebody else's, and its status is known."""
     state, innocent = _container(False, False), process.spawn(signal.pause)
-    state.update(pid=innocent, status=7)
-    _called_well(clean_up, state, "clean_up(state), for a container that has ended with status 7,")
+    state.update(pid=innocent, status=status)
+    _called_well(clean_up, state, f"clean_up(state), for a container that has ended with status {status},")
     if os.waitpid(innocent, os.WNOHANG)[0]:
         raise Feedback(
-            "clean_up(state) has killed a process that it does not own. The container had ended (its status is 7), and "
-            "the kernel had given its pid to somebody else."
+            f"clean_up(state) has killed a process that it does not own. The container had ended (its status is {status}), "
+            "and the kernel had given its pid to somebody else."
         )
     os.kill(innocent, 9)
     os.waitpid(innocent, 0)
-    if state["status"] != 7:
-        raise Feedback(f"the container had ended with status 7, and after clean_up(state) it is {state['status']!r}.")
+    if state["status"] != status:
+        raise Feedback(
+            f"the container had ended with status {status}, and after clean_up(state) it is {state['status']!r}. "
+            "None means that nobody knows it; 0 is a status like any other."
+        )
 
 
 def _container(has_process: bool, has_cable: bool) -> dict:
@@ -446,7 +552,11 @@ def _called_well(clean_up, state: dict, call: str) -> None:
     try:
         clean_up(state)
     except (OSError, KeyError, mini_docker.ContainerError) as error:
-        why = "What is gone already does not matter." if not isinstance(error, KeyError) else "Look at the table above."
+        why = "What is gone already does not matter."
+        if isinstance(error, KeyError):
+            why = "Look at the table above."
+        if isinstance(error, FileNotFoundError) and error.filename == state["group"]:
+            why = "That is its path below the mounts of the control groups, which Group(path) knows."
         raise Feedback(f"{call} raised {type(error).__name__}: {error}. {why}") from None
 
 
@@ -485,7 +595,7 @@ def clean_up(state):
 
 Exercise(
     "own-3",
-    "The last one switches off the light",
+    "The last one out turns off the light",
     minutes=8,
     difficulty=2,
     reference=mini_docker.clean_up,
@@ -568,9 +678,13 @@ Exercise(
             edited(_CLEAN_UP, ('    Group(state["group"]).remove()\n', "")),
             "its control group is still there",
         ),
+        "removes a path": (
+            edited(_CLEAN_UP, ('Group(state["group"]).remove()', 'os.rmdir(state["group"])')),
+            "below the mounts of the control groups",
+        ),
         "forgets the cable": (
             edited(_CLEAN_UP, ("    unplug(state)\n", "")),
-            "its table of rules is still there",
+            "unplug(state) removes it",  # the kernel removes the cable itself, soon after the process has ended
         ),
         "does not save": (
             edited(_CLEAN_UP, ("    save(state)\n", "    return None\n")),
@@ -579,6 +693,14 @@ Exercise(
         "always 125": (
             edited(_CLEAN_UP, ('125 if state["status"] is None else state["status"]', "125")),
             "had ended with status 7, and",
+        ),
+        "takes 0 for unknown": (
+            edited(_CLEAN_UP, ('125 if state["status"] is None else state["status"]', 'state["status"] or 125')),
+            "0 is a status like any other",
+        ),
+        "kills whatever the pid is": (
+            edited(_CLEAN_UP, ('    if state["status"] is None and state["pid"]:', "    if True:")),
+            "has killed its own caller",
         ),
         "leaves the status open": (
             edited(_CLEAN_UP, ('    state["status"] = 125 if state["status"] is None else state["status"]\n', "")),
