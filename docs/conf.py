@@ -25,7 +25,7 @@ apidoc_modules = [
     {
         "path": os.path.dirname(minict.__file__),
         "destination": "api",
-        "exclude_patterns": ["**/__main__.py", "**/lab/exercises/*", "**/lab/quizzes/*"],
+        "exclude_patterns": ["**/__main__.py", "**/lab/exercises/*", "**/lab/quizzes/*", "**/lab/mini_docker.py"],
         "separate_modules": True,
         "module_first": True,
     }
