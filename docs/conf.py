@@ -25,7 +25,7 @@ apidoc_modules = [
     {
         "path": os.path.dirname(minict.__file__),
         "destination": "api",
-        "exclude_patterns": ["**/__main__.py", "**/lab/exercises/*", "**/lab/quizzes/*", "**/lab/mini_docker.py"],
+        "exclude_patterns": ["**/__main__.py", "**/lab/exercises/*", "**/lab/quizzes/*"],
         "separate_modules": True,
         "module_first": True,
     }

@@ -1,4 +1,4 @@
-"""Containers in one file.
+"""Containers in one file::
 
     mini_docker.py /bin/bash                       a program of this machine, in a root made of copies of its files
     mini_docker.py run [OPTION…] IMAGE [COMMAND…]  -d  --name NAME  -m 64m  --cpus 0.5  --pids 100  -p HOST:CONTAINER
