@@ -5,8 +5,8 @@ from __future__ import annotations
 #: The class of a widget that says so.  JupyterLab marks each widget that has lost its kernel; this is style alone.
 CLASS = "minict-alive"
 
-# The last rule is for source(), whose long lines were broken in the middle of a word: they scroll.  It names enough
-# classes to outweigh JupyterLab's ".jp-ThemedContainer .jp-RenderedHTMLCommon pre".
+# The last two rules are against JupyterLab's own, which break long lines in the middle of a word, and name enough
+# classes to outweigh them: printed lines break between words, and those of source() scroll.
 STYLE = f"""<style>
 .{CLASS}.jupyter-widgets-disconnected::after {{
   content: "The kernel of this notebook was restarted: run this cell again.";
@@ -14,6 +14,7 @@ STYLE = f"""<style>
 .{CLASS}.jupyter-widgets-disconnected::before, .{CLASS} .jupyter-widgets-disconnected::before {{ content: none }}
 .{CLASS}.jupyter-widgets-disconnected button, .{CLASS} .jupyter-widgets-disconnected.widget-button {{ opacity: .45;
   pointer-events: none }}
+.jp-Cell .jp-OutputArea-output pre {{ word-break: normal; overflow-wrap: anywhere }}
 .jp-Cell .jp-RenderedHTMLCommon.jp-RenderedMarkdown pre, .jp-Cell .jp-RenderedHTMLCommon.jp-RenderedMarkdown pre code {{
   white-space: pre; overflow-x: auto }}
 </style>"""
