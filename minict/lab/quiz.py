@@ -18,6 +18,7 @@ from __future__ import annotations
 import html
 import importlib
 import pkgutil
+import re
 import sys
 import textwrap
 
@@ -214,6 +215,9 @@ def _question(widgets, quiz: Quiz, number: int, question: Question, solved: dict
 
 
 def _html(text: str) -> str:
-    """*text* with what is between backticks as code."""
+    """*text* with what is between backticks as code, and what is between asterisks emphasized."""
     parts = html.escape(text).split("`")
-    return "".join(f"<code>{part}</code>" if number % 2 else part for number, part in enumerate(parts))
+    return "".join(
+        f"<code>{part}</code>" if number % 2 else re.sub(r"\*([^*]+)\*", r"<em>\1</em>", part)
+        for number, part in enumerate(parts)
+    )

@@ -427,13 +427,18 @@ def pull_cables(places: dict, port: int = 80) -> Pulled:
 
 
 def _svg(sheet: _Sheet) -> str:
+    """The drawing of *sheet* without its card: :func:`live` puts it on one."""
     import io
 
     import matplotlib
 
-    stream = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none"}):
-        sheet.figure.savefig(stream, format="svg", facecolor="none", metadata={"Date": None})
+    stream, card = io.StringIO(), sheet.axes.patches[0]
+    card.set_visible(False)
+    try:
+        with matplotlib.rc_context({"svg.fonttype": "none"}):
+            sheet.figure.savefig(stream, format="svg", facecolor="none", metadata={"Date": None})
+    finally:
+        card.set_visible(True)
     drawing = stream.getvalue()
     head, rest = drawing[drawing.index("<svg") :].split(">", 1)
     box = head[head.index("viewBox") :].split('"')[1]
