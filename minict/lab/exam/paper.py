@@ -1,0 +1,65 @@
+"""A file of the exam, beside the learner's notebooks: written once, and then the learner's own to repair."""
+
+from __future__ import annotations
+
+import os
+
+from minict.runtime import paths
+
+from .. import copies, record
+from ..scenarios.ch16 import Workshop
+
+SECTION = "exam"  # of the learner's record
+
+
+class Paper(Workshop):
+    """A file of the exam.  ``path``: where it is; ``text``: what it says, read and written with each use.
+
+    ``show("name")`` prints a function of it, and ``replace("old", "new")`` edits it; an editor does as well.  *start*
+    is what it said when the exam *seed* began.  A file of the same exam is kept as the learner has left it.
+    """
+
+    def __init__(self, name: str, seed: int, start: str):
+        self.name, self.seed, self.start = name, seed, f"# exam {seed}\n{start}"
+        is_copy = os.path.realpath(os.getcwd()) == os.path.realpath(copies.folder())
+        self.path = f"{copies.folder() if is_copy else paths.data_root()}/{name}"
+        if not self._is_begun():
+            self.start_again()
+
+    def _is_begun(self) -> bool:
+        is_there = os.path.exists(self.path) and not os.environ.get("CI")
+        return is_there and self.text.startswith(f"# exam {self.seed}\n")
+
+    def start_again(self) -> None:
+        """Write the file as it was at the beginning."""
+        self.text = self.start
+
+    def remove(self) -> None:
+        """Delete the file."""
+        if os.path.exists(self.path):
+            os.remove(self.path)
+
+    @property
+    def text(self) -> str:
+        with open(self.path, encoding="utf-8") as file:
+            return file.read()
+
+    @text.setter
+    def text(self, text: str) -> None:
+        with open(self.path, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nothing in it was changed."""
+        return self.text == self.start
+
+    def __repr__(self):
+        return f"<{self.name} of exam {self.seed}>"
+
+
+def note(part: str, seed: int, points: int, most: int) -> None:
+    """Record that *points* of *most* were reached in a part of the exam; the best result stays."""
+    before = record.section(SECTION).get(part, {})
+    if points > before.get("points", -1):
+        record.note(SECTION, part, seed=seed, points=points, most=most)
