@@ -15,26 +15,29 @@
 :mod:`.stranger`    part three: the container
 :mod:`.questions`   part three: the questions, and where the kernel shows their answers
 :mod:`.paper`       a file of the exam, kept as the learner has left it
-:mod:`.certificate` the belts and the results
+:mod:`.belts`       the belts of the chapters, and the certificate
 ==================  ==========================================================================
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 
-from .. import record
+from minict.runtime import paths
+
+from .. import course, record
+from .belts import certificate
 from .bodies import Bodies
-from .certificate import certificate
-from .paper import SECTION
+from .paper import SECTION, Paper
 from .repair import Repair
 from .stranger import Stranger
 
 __all__ = ["Exam", "certificate", "exam"]
 
 _FIXED = 10  # the number of the exam where CI is set: what the notebook shows is then always the same
-_running: list[Stranger] = []
+_strangers: list[Stranger] = []
 
 
 class Exam:
@@ -42,28 +45,43 @@ class Exam:
 
     def __init__(self, seed: int):
         self.seed = seed
+        self._papers: list[Paper] = []
+        course.open_chapter(20)
 
     def __repr__(self):
         return f"<exam {self.seed}: five faults, six empty bodies, fifteen questions>"
 
     def faults(self) -> Repair:
         """Part one: write the file with five faults, unless it is there already."""
-        return Repair(self.seed)
+        return self._handed_out(Repair(self.seed))
 
     def bodies(self) -> Bodies:
         """Part two: write the file with six empty bodies, unless it is there already."""
-        return Bodies(self.seed)
+        return self._handed_out(Bodies(self.seed))
+
+    def _handed_out(self, paper):
+        self._papers.append(paper)
+        return paper
 
     def stranger(self) -> Stranger:
         """Part three: start the container.  One that was started before ends."""
-        self.end()
-        _running.append(Stranger(self.seed))
-        return _running[-1]
+        _end_strangers()
+        _strangers.append(Stranger(self.seed))
+        return _strangers[-1]
 
     def end(self) -> None:
-        """End the container of part three.  The files stay: they are the learner's."""
-        while _running:
-            _running.pop().end()
+        """End the container of part three.  The files stay if they are beside the learner's own notebooks."""
+        _end_strangers()
+        for paper in self._papers:
+            if not paper.is_kept:
+                paper.remove()
+        with contextlib.suppress(OSError):
+            os.rmdir(f"{paths.data_root()}/mini_docker")  # the checks have made it; it is not empty if others use it
+
+
+def _end_strangers() -> None:
+    while _strangers:
+        _strangers.pop().end()
 
 
 def exam(seed: int | None = None) -> Exam:

@@ -17,12 +17,13 @@ class Paper(Workshop):
 
     ``show("name")`` prints a function of it, and ``replace("old", "new")`` edits it; an editor does as well.  *start*
     is what it said when the exam *seed* began.  A file of the same exam is kept as the learner has left it.
+    *is_kept*: it is beside the learner's own notebooks, and stays when the exam ends.
     """
 
     def __init__(self, name: str, seed: int, start: str):
         self.name, self.seed, self.start = name, seed, f"# exam {seed}\n{start}"
-        is_copy = os.path.realpath(os.getcwd()) == os.path.realpath(copies.folder())
-        self.path = f"{copies.folder() if is_copy else paths.data_root()}/{name}"
+        self.is_kept = os.path.realpath(os.getcwd()) == os.path.realpath(copies.folder())
+        self.path = f"{copies.folder() if self.is_kept else paths.data_root()}/{name}"
         if not self._is_begun():
             self.start_again()
 

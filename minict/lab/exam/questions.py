@@ -57,9 +57,12 @@ def read(kind: type, answer: object) -> object:
 
 
 def status(pid: int, name: str) -> str:
-    """The value of the line *name* in /proc/PID/status.  Source: proc_pid_status(5)."""
-    with open(f"/proc/{pid}/status") as file:
-        return next(line.split(":", 1)[1].strip() for line in file if line.startswith(f"{name}:"))
+    """The value of the line *name* in /proc/PID/status, or "" if the process is gone.  Source: proc_pid_status(5)."""
+    try:
+        with open(f"/proc/{pid}/status") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith(f"{name}:"))
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def members(pid: int) -> list[int]:

@@ -38,7 +38,11 @@ class Stranger:
         self.options = _options(chance, self.directory)
         self._box = minict.run("tiny", ["sh", "-c", command], detach=True, **self.options)
         self.pid = self._box.pid
-        self._wait()
+        try:
+            self._wait()
+        except BaseException:
+            self.end()
+            raise
 
     def _wait(self) -> None:
         """Until its process 1 has become what it is to be, and all that was to end has ended."""
@@ -66,6 +70,9 @@ class Stranger:
     def check(self, answers: dict[int, object]) -> None:
         """Compare each answer, by the number of its question, with what the kernel shows now; record how many hold."""
         answers = {number: answer for number, answer in answers.items() if answer not in (None, ...)}
+        if self._box.status != "running":
+            tell("○ stranger: the container has ended. Start it again: stranger = paper.stranger()")
+            return
         wrong, points = self.judge(answers)
         note(self.part, self.seed, points, len(self.questions))
         sign = "●" if points == len(self.questions) else "✗" if wrong else "○"

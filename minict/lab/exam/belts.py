@@ -11,8 +11,31 @@ from .paper import SECTION
 
 NAME = "certificate.md"
 BELTS = {"white": range(6), "green": range(6, 11), "brown": range(11, 16), "black": range(16, 20)}
-PARTS = {"faults": "faults repaired", "bodies": "functions from memory", "stranger": "questions answered by looking"}
 _ENOUGH = 2 / 3  # of the points of a part
+
+
+class Part:
+    """A part of the exam: its *id*, what its points are in words, and the *minutes* that it should take."""
+
+    def __init__(self, id: str, title: str, minutes: int):
+        self.id, self.title, self.minutes = id, title, minutes
+
+    @property
+    def best(self) -> dict:
+        """The best result so far: ``points``, ``most`` and the ``seed`` of that exam; empty before the first."""
+        return record.section(SECTION).get(self.id, {})
+
+    @property
+    def is_passed(self) -> bool:
+        """Whether two thirds of its points were reached once."""
+        return bool(self.best) and self.best["points"] >= _ENOUGH * self.best["most"]
+
+
+PARTS = (
+    Part("faults", "faults repaired", 60),
+    Part("bodies", "functions written from memory", 40),
+    Part("stranger", "questions answered by looking", 40),
+)
 
 
 def certificate(name: str = "") -> course.Page:
@@ -42,15 +65,9 @@ def belts() -> dict[str, tuple[int, int]]:
     for belt, chapters in BELTS.items():
         done = [thing.is_done for chapter, thing in tasks if chapter in chapters]
         found[belt] = (sum(done), len(done))
-    passed = sum(is_passed(part) for part in PARTS)
+    passed = sum(part.is_passed for part in PARTS)
     found["black"] = (found["black"][0] + passed, found["black"][1] + len(PARTS))
     return found
-
-
-def is_passed(part: str) -> bool:
-    """Whether two thirds of the points of a part of the exam were reached once."""
-    best = record.section(SECTION).get(part, {})
-    return bool(best.get("most")) and best["points"] >= _ENOUGH * best["most"]
 
 
 def _text(name: str) -> str:
@@ -61,11 +78,8 @@ def _text(name: str) -> str:
         more = " and the exam" if belt == "black" else ""
         lines.append(f"* {belt} belt, chapters {chapters[0]:02} to {chapters[-1]:02}{more}: {state}")
     lines += ["", "In the exam:", ""]
-    for part, words in PARTS.items():
-        best = record.section(SECTION).get(part)
-        lines.append(
-            f"* {words}: {best['points']} of {best['most']} (exam {best['seed']})"
-            if best
-            else f"* {words}: not tried yet"
-        )
+    for part in PARTS:
+        best = part.best
+        result = f"{best['points']} of {best['most']} (exam {best['seed']})" if best else "not tried yet"
+        lines.append(f"* {part.title}: {result}")
     return "\n".join(lines) + "\n"
