@@ -69,7 +69,7 @@ FAULTS = [
     # ---- process 1
     Fault("process 1", "orphans are not ours", "child, status = os.wait()", "child, status = os.waitpid(pid, 0)"),
     Fault("process 1", "every signal is the last", "try: os.kill(pid, number)", "try: os.kill(pid, signal.SIGKILL)"),
-    Fault("process 1", "stop does not ask", "in (signal.SIGTERM, signal.SIGKILL)", "in (signal.SIGKILL,)"),
+    Fault("process 1", "stop does not ask", "or (signal.SIGTERM, signal.SIGKILL)", "or (signal.SIGKILL,)"),
     # ---- the root
     Fault("root", "the old root stays", 'k.umount2("/", flags=k.MNT_DETACH)', "pass"),
     Fault("root", "programs without libraries", "for path in [program, *libraries(program)]", "for path in [program]"),
