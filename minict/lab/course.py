@@ -59,7 +59,7 @@ def chapters() -> list[Chapter]:
 def things() -> list[tuple[int, Thing]]:
     """(chapter, thing) for every task of the course."""
     from .challenge import challenges
-    from .exam.belts import PARTS
+    from .exam.results import PARTS
     from .exercise import exercises
     from .flag import flags
     from .quiz import quizzes

@@ -11,12 +11,11 @@ import minict
 from minict.lab import record, witnesses
 from minict.lab.assembly import assemble
 from minict.lab.exam import certificate, exam
-from minict.lab.exam.belts import PARTS
 from minict.lab.exam.bodies import GROUPS, Bodies
 from minict.lab.exam.faults import FAULTS, HOW_MANY, choose, plant, whole
-from minict.lab.exam.paper import note
 from minict.lab.exam.questions import QUESTIONS, members, read
 from minict.lab.exam.repair import Repair
+from minict.lab.exam.results import PARTS, note
 from minict.lab.exam.stranger import HOW_MANY as QUESTIONS_ASKED
 from minict.lab.exam.stranger import Stranger
 from minict.lab.exercise import exercises
@@ -175,12 +174,10 @@ def answers(stranger) -> dict[int, object]:
 def test_fifteen_questions_unanswered_wrong_and_right(stranger, capsys):
     assert len(stranger.questions) == QUESTIONS_ASKED == str(stranger).count("?")
     stranger.check({})
-    assert capsys.readouterr().out.startswith(
-        "○ stranger: 0 of 15 answers are what the kernel shows.\n  Not answered yet: 1, 2,"
-    )
+    assert capsys.readouterr().out.startswith("○ stranger: 0 of 15 answers are right.\n  Not answered yet: 1, 2,")
     right = answers(stranger)
     stranger.check(right)
-    assert capsys.readouterr().out == "● stranger: 15 of 15 answers are what the kernel shows.\n"
+    assert capsys.readouterr().out == "● stranger: 15 of 15 answers are right.\n"
     for number, value in right.items():
         wrong = {"yes": "no", "no": "yes"}.get(value, "time" if isinstance(value, str) else value + 1)
         told, points = stranger.judge({**right, number: wrong})

@@ -15,6 +15,7 @@
 :mod:`.stranger`    part three: the container
 :mod:`.questions`   part three: the questions, and where the kernel shows their answers
 :mod:`.paper`       a file of the exam, kept as the learner has left it
+:mod:`.results`     the best result of each part
 :mod:`.belts`       the belts of the chapters, and the certificate
 ==================  ==========================================================================
 """
@@ -30,8 +31,9 @@ from minict.runtime import paths
 from .. import course, record
 from .belts import certificate
 from .bodies import Bodies
-from .paper import SECTION, Paper
+from .paper import Paper
 from .repair import Repair
+from .results import SECTION
 from .stranger import Stranger
 
 __all__ = ["Exam", "certificate", "exam"]

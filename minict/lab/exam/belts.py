@@ -7,35 +7,10 @@ import html
 import os
 
 from .. import course, record
-from .paper import SECTION
+from .results import PARTS
 
 NAME = "certificate.md"
 BELTS = {"white": range(6), "green": range(6, 11), "brown": range(11, 16), "black": range(16, 20)}
-_ENOUGH = 2 / 3  # of the points of a part
-
-
-class Part:
-    """A part of the exam: its *id*, what its points are in words, and the *minutes* that it should take."""
-
-    def __init__(self, id: str, title: str, minutes: int):
-        self.id, self.title, self.minutes = id, title, minutes
-
-    @property
-    def best(self) -> dict:
-        """The best result so far: ``points``, ``most`` and the ``seed`` of that exam; empty before the first."""
-        return record.section(SECTION).get(self.id, {})
-
-    @property
-    def is_passed(self) -> bool:
-        """Whether two thirds of its points were reached once."""
-        return bool(self.best) and self.best["points"] >= _ENOUGH * self.best["most"]
-
-
-PARTS = (
-    Part("faults", "faults repaired", 60),
-    Part("bodies", "functions written from memory", 40),
-    Part("stranger", "questions answered by looking", 40),
-)
 
 
 def certificate(name: str = "") -> course.Page:

@@ -8,7 +8,8 @@ import random
 from .. import assembly, witnesses
 from ..exercise import exercises, judge
 from ..verdict import readable, tell
-from .paper import Paper, note
+from .paper import Paper
+from .results import note
 
 # Of each row one function.  Two of a row may need each other; two of different rows never do.
 GROUPS = (

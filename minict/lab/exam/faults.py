@@ -67,7 +67,7 @@ FAULTS = [
     Fault("namespaces", "the host's tree of groups", 'unshare(flags(["cgroup"]))', "pass"),
     Fault("namespaces", "all have one name", 'socket.sethostname(self.state["name"])', 'socket.sethostname("mini")'),
     # ---- process 1
-    Fault("process 1", "orphans are not ours", "child, status = os.wait()", "child, status = os.waitpid(pid, 0)"),
+    Fault("process 1", "only one child counts", "child, status = os.wait()", "child, status = os.waitpid(pid, 0)"),
     Fault("process 1", "every signal is the last", "try: os.kill(pid, number)", "try: os.kill(pid, signal.SIGKILL)"),
     Fault("process 1", "stop does not ask", "or (signal.SIGTERM, signal.SIGKILL)", "or (signal.SIGKILL,)"),
     # ---- the root

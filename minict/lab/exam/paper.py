@@ -6,10 +6,8 @@ import os
 
 from minict.runtime import paths
 
-from .. import copies, record
+from .. import copies
 from ..scenarios.ch16 import Workshop
-
-SECTION = "exam"  # of the learner's record
 
 
 class Paper(Workshop):
@@ -56,10 +54,3 @@ class Paper(Workshop):
 
     def __repr__(self):
         return f"<{self.name} of exam {self.seed}>"
-
-
-def note(part: str, seed: int, points: int, most: int) -> None:
-    """Record that *points* of *most* were reached in a part of the exam; the best result stays."""
-    before = record.section(SECTION).get(part, {})
-    if points > before.get("points", -1):
-        record.note(SECTION, part, seed=seed, points=points, most=most)

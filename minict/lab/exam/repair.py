@@ -8,7 +8,8 @@ from __future__ import annotations
 from .. import witnesses
 from ..verdict import readable, tell
 from . import faults
-from .paper import Paper, note
+from .paper import Paper
+from .results import note
 
 
 class Repair(Paper):

@@ -11,7 +11,7 @@ import minict
 
 from ..verdict import readable, tell
 from . import questions
-from .paper import note
+from .results import note
 
 HOW_MANY = 15
 _WORDS = "anchor basalt cedar dune ember fjord grove heron iris juniper kelp lagoon meadow nectar otter".split()
@@ -77,7 +77,7 @@ class Stranger:
         note(self.part, self.seed, points, len(self.questions))
         sign = "●" if points == len(self.questions) else "✗" if wrong else "○"
         missing = [str(number) for number in range(1, len(self.questions) + 1) if number not in answers]
-        lines = [f"{sign} stranger: {points} of {len(self.questions)} answers are what the kernel shows.", *wrong]
+        lines = [f"{sign} stranger: {points} of {len(self.questions)} answers are right.", *wrong]
         if missing:
             lines.append(f"Not answered yet: {', '.join(missing)}.")
         tell(readable("\n".join(lines)))
