@@ -101,12 +101,15 @@ def test_faults_untouched_half_repaired_spoiled_and_repaired(paper, tiny, capsys
     assert "✗ faults: 0 of 5 faults are repaired. The file is not Python any more: " in told and "line 1" in told
 
 
-def test_the_file_is_kept_as_the_learner_has_left_it_until_they_start_again(paper, own_record):
+def test_the_file_is_kept_as_the_learner_has_left_it_until_they_start_again(paper, own_record, capsys):
     repair = paper(Repair, 7)
     repair.text += "# mine\n"
     assert paper(Repair, 7).text.endswith("# mine\n") and not repair.is_untouched
     repair.start_again()
     assert paper(Repair, 7).is_untouched
+    repair.remove()
+    repair.check()
+    assert "exam_faults.py: the file is gone" in capsys.readouterr().out
     assert paper(Repair, 8).text.startswith("# exam 8\n")
 
 
@@ -133,6 +136,16 @@ def test_bodies_untouched_wrong_and_right(paper, tiny, capsys):
     assert told.startswith("● bodies: 6 of 6 functions are right.") and "The file works: all 12 checks pass." in told
     bodies.text = "def main(:\n"
     assert "the file is not Python: " in bodies.judge(bodies.ids[0])[1]
+
+
+def test_an_answer_may_use_what_the_file_defines(paper, tiny):
+    bodies = paper(Bodies)
+    own = "def read_flat_keyed(path):\n    if not os.path.exists(path): return {}\n"
+    own += "    return {name: int(number) for name, number in map(str.split, read(path).splitlines())}\n"
+    bodies.text = own
+    assert bodies.judge("cgroups-1") == ("mine", "")
+    bodies.text = "def reap(pid=nobody):\n    return 1\n"
+    assert bodies.judge("init-1") == ("failing", "Python can't define it: NameError: name 'nobody' is not defined")
 
 
 @pytest.mark.parametrize("id", [id for group in GROUPS for id in group])
@@ -188,7 +201,7 @@ def test_fifteen_questions_unanswered_wrong_and_right(stranger, capsys):
 
 @pytest.mark.parametrize("stranger", [2, 3, 4, 6], indirect=True)
 def test_the_kernel_shows_what_was_asked_for(stranger):
-    options = stranger.options
+    options = stranger._options
     shown = {question.text.partition("?")[0]: question.look(stranger) for question in QUESTIONS}
     for text, wanted in {
         "How many bytes of memory may it use": int(options["memory"][:-1]) << 20,

@@ -8,6 +8,7 @@ from minict.runtime import paths
 
 from .. import copies
 from ..scenarios.ch16 import Workshop
+from ..verdict import tell
 
 
 class Paper(Workshop):
@@ -37,6 +38,13 @@ class Paper(Workshop):
         """Delete the file."""
         if os.path.exists(self.path):
             os.remove(self.path)
+
+    def tell_if_missing(self) -> bool:
+        """Whether somebody has deleted the file; then say how to get it again."""
+        if os.path.exists(self.path):
+            return False
+        tell(f"○ {self.name}: the file is gone. Its method start_again() writes it as it was at the beginning.")
+        return True
 
     @property
     def text(self) -> str:

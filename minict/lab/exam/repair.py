@@ -23,6 +23,8 @@ class Repair(Paper):
 
     def check(self) -> None:
         """Show which of the dozen checks fall and what each saw; record how many faults are repaired."""
+        if self.tell_if_missing():
+            return
         examination = self.examine()
         points = self.points(examination)
         note(self.part, self.seed, points, len(self.faults))

@@ -35,8 +35,8 @@ class Stranger:
         self.directory = tempfile.mkdtemp(prefix="minict-exam-")
         self._zombies = chance.randrange(1, 4)
         command = _command(chance, self.nap, self._zombies)
-        self.options = _options(chance, self.directory)
-        self._box = minict.run("tiny", ["sh", "-c", command], detach=True, **self.options)
+        self._options = _options(chance, self.directory)
+        self._box = minict.run("tiny", ["sh", "-c", command], detach=True, **self._options)
         self.pid = self._box.pid
         try:
             self._wait()
@@ -69,7 +69,7 @@ class Stranger:
 
     def check(self, answers: dict[int, object]) -> None:
         """Compare each answer, by the number of its question, with what the kernel shows now; record how many hold."""
-        answers = {number: answer for number, answer in answers.items() if answer not in (None, ...)}
+        answers = {int(number): answer for number, answer in answers.items() if answer not in (None, ...)}
         if self._box.status != "running":
             tell("○ stranger: the container has ended. Start it again: stranger = paper.stranger()")
             return
