@@ -60,18 +60,16 @@ class Bodies(Paper):
         if self.tell_if_missing():
             return
         verdicts = {id: self.judge(id) for id in self.ids}
-        points = sum(state == "mine" for state, _ in verdicts.values())
-        note(self.part, self.seed, points, len(verdicts))
+        points, most = sum(state == "mine" for state, _ in verdicts.values()), len(verdicts)
+        note(self.part, self.seed, points, most)
         lines = [self._line(id, *verdict) for id, verdict in verdicts.items()]
-        if points == len(verdicts):
-            failed = witnesses.examine(self.text).failed
-            lines.append(
-                f"In the file, these checks fall: {', '.join(failed)}"
-                if failed
-                else "The file works: all 12 checks pass."
-            )
-        sign = "●" if points == len(verdicts) else "○" if self.is_untouched else "✗"
-        tell(readable("\n".join([f"{sign} bodies: {points} of {len(verdicts)} functions are right.", *lines])))
+        is_whole = points == most and not (failed := witnesses.examine(self.text).failed)
+        if is_whole:
+            lines.append("The file works: all 12 checks pass.")
+        elif points == most:
+            lines.append(f"But in the file, these checks fall: {', '.join(failed)}. Was something else changed?")
+        sign = "●" if is_whole else "○" if self.is_untouched else "✗"
+        tell(readable("\n".join([f"{sign} bodies: {points} of {most} functions are right.", *lines])))
 
     def judge(self, id: str) -> tuple[str, str]:
         """The verdict on the function of the exercise *id*, as in its chapter: (todo, mine or failing; why)."""

@@ -25,6 +25,9 @@ class Repair(Paper):
         """Show which of the dozen checks fall and what each saw; record how many faults are repaired."""
         if self.tell_if_missing():
             return
+        if broken := self.is_no_python():
+            tell(f"✗ faults: the file is not Python any more: {broken}.")
+            return
         examination = self.examine()
         points = self.points(examination)
         note(self.part, self.seed, points, len(self.faults))
@@ -45,13 +48,11 @@ class Repair(Paper):
         most, failed = len(self.faults), examination.failed
         if not failed:
             return f"● faults: all {most} are repaired, and all {len(examination)} checks pass."
-        state = "nothing is changed yet" if self.is_untouched else f"{points} of {most} faults are repaired"
-        lines = [
-            f"{'○' if self.is_untouched else '✗'} faults: {state}. {len(failed)} of {len(examination)} checks fall:"
-        ]
-        if broken := self.is_no_python():
-            return f"{lines[0].partition('.')[0]}. The file is not Python any more: {broken}"
-        return "\n".join([*lines, *(f"The check {name!r} says: {examination[name].strip()}" for name in failed)])
+        state = "○ faults: nothing is changed yet"
+        if not self.is_untouched:
+            state = f"✗ faults: {points} of {most} faults are repaired"
+        reasons = [f"The check {name!r} says: {examination[name].strip()}" for name in failed]
+        return "\n".join([f"{state}. {len(failed)} of {len(examination)} checks fall:", *reasons])
 
     def is_no_python(self) -> str:
         """Why Python can't read the file; an empty text if it can."""
