@@ -236,7 +236,7 @@ def test_a_word_of_a_later_chapter_is_found_unless_it_is_linked():
     assert "'zombie' is in the glossary as a word of chapter 01, and does not occur there" in problems_of_the_course(
         [page(good(), "01-x.ipynb")]
     )
-    assert "chapter 20 has no word in notebooks/glossary.md" in problems_of_the_course([page(good(), "20-x.ipynb")])
+    assert "chapter 21 has no word in notebooks/glossary.md" in problems_of_the_course([page(good(), "21-x.ipynb")])
 
 
 def test_a_short_path_is_whole():
