@@ -51,16 +51,17 @@ def paper(monkeypatch):
 
 def test_there_are_forty_and_each_changes_one_place():
     text = whole()
+    tree = ast.dump(ast.parse(text))
     assert len(FAULTS) == len({fault.name for fault in FAULTS}) == len({fault.apply(text) for fault in FAULTS}) == 40
     for fault in FAULTS:
         assert fault.check in witnesses.CHECKS
-        assert ast.dump(ast.parse(fault.apply(text))) != ast.dump(ast.parse(text)), fault
+        assert ast.dump(ast.parse(fault.apply(text))) != tree, fault
         with pytest.raises(ValueError, match="times in the file"):
             fault.apply(fault.apply(text).replace(fault.old, ""))
 
 
 def test_every_exam_has_five_that_fit_together_and_not_always_the_same():
-    chosen, text = [choose(seed) for seed in range(500)], whole()
+    chosen, text = [choose(seed) for seed in range(100)], whole()
     for faults in chosen:
         assert len({fault.check for fault in faults}) == len(faults) == HOW_MANY
         compile(plant(faults, text), "exam", "exec")
