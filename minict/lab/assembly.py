@@ -125,7 +125,7 @@ def assemble(sources: dict[str, str] | None = None) -> Program:
 
     text = compact(text)
     for id in _OF_THIS_CHAPTER:
-        course = _definition(text, exercises()[id].name)
+        course = definition(text, exercises()[id].name)
         parts[id] = _part(id, sources.get(id), known, course)
         text = text.replace(course, f"{parts[id].label}\n{parts[id].source}")
     text = re.sub(r"^# \+ (.*)$", paste, text, flags=re.M)
@@ -135,7 +135,7 @@ def assemble(sources: dict[str, str] | None = None) -> Program:
 _OF_THIS_CHAPTER = ("own-1", "own-2", "own-3")  # what they replace stands in the text itself
 
 
-def _definition(text: str, name: str) -> str:
+def definition(text: str, name: str) -> str:
     """The lines of *text* that define the function *name*."""
     node = next(node for node in ast.parse(text).body if getattr(node, "name", "") == name)
     return "\n".join(text.splitlines()[node.lineno - 1 : node.end_lineno])

@@ -55,7 +55,7 @@ class Copy:
         for cell in notebook["cells"]:
             if cell["cell_type"] == "code":
                 cell["outputs"], cell["execution_count"] = [], None
-        _write(self.path, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
+        write(self.path, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
         _trust(self.path)
 
     def set_aside(self) -> str:
@@ -77,7 +77,7 @@ def prepare() -> list[Copy]:
     os.makedirs(folder(), exist_ok=True)
     for name in _BESIDE:
         with open(f"{CHECKOUT}/notebooks/{name}", encoding="utf-8") as file:
-            _write(f"{folder()}/{name}", file.read())
+            write(f"{folder()}/{name}", file.read())
     changed = []
     for copy in copies():
         try:
@@ -148,7 +148,7 @@ def _fingerprint(notebook: dict) -> str:
     return hashlib.sha256(json.dumps(words).encode()).hexdigest()[:16]
 
 
-def _write(path: str, text: str) -> None:
+def write(path: str, text: str) -> None:
     """Write a file completely or not at all, and give it to the owner of its directory: root may do this for the
     learner."""
     with open(f"{path}.new", "w", encoding="utf-8") as file:

@@ -14,7 +14,7 @@ import os
 from . import record
 
 _CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-_KINDS = ("exercise", "challenge", "quiz", "repair", "flag")
+_KINDS = ("exercise", "challenge", "quiz", "repair", "flag", "exam")
 
 
 class Thing:
@@ -59,6 +59,7 @@ def chapters() -> list[Chapter]:
 def things() -> list[tuple[int, Thing]]:
     """(chapter, thing) for every task of the course."""
     from .challenge import challenges
+    from .exam.results import PARTS
     from .exercise import exercises
     from .flag import flags
     from .quiz import quizzes
@@ -81,6 +82,8 @@ def things() -> list[tuple[int, Thing]]:
         add("repair", scenario, scenario.symptom, scenario.minutes, scenario.id in solved["scenarios"])
     for flag in flags().values():
         add("flag", flag, "capture the flag", 10, bool(solved["flags"].get(flag.id, {}).get("captured")))
+    for part in PARTS:
+        found.append((20, Thing("exam", part.id, part.title, part.minutes, part.is_passed)))
     return found
 
 
@@ -138,7 +141,7 @@ def course_map() -> Page:
     page = (
         f"{_STYLE}<table class='minict-course'>{''.join(rows)}</table><p class='minict-next'>{ahead[0]}</p>"
         "<p class='minict-legend'>● all done · ◐ some · ◦ opened · ○ not opened yet; a dot for each exercise, "
-        "challenge, quiz, repair and flag</p>"
+        "challenge, quiz, repair, flag and part of the exam</p>"
     )
     return Page(
         page, "\n".join([*lines, "", ahead[1]]), "The course map: every chapter, what is done in it, and where to go on"

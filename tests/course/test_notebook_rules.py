@@ -185,6 +185,37 @@ def test_chapter_00_has_no_form_to_keep():
     assert problems(page([text("# Hello"), code("1")], "01-x.ipynb")) != []
 
 
+EXAM = """paper = exam()
+repair = paper.faults()
+repair.check()
+bodies = paper.bodies()
+bodies.check()
+stranger = paper.stranger()
+stranger.check({})
+certificate()
+course_map()"""
+
+
+@pytest.mark.parametrize(
+    "words, fault",
+    [
+        ("", ""),
+        ("paper.faults()", "lacks .faults()"),
+        ("certificate()", "lacks certificate("),
+        ("bodies.check()", "does not check each"),
+        ("## Part two: bodies · 40 min", "no heading with the minutes"),
+        ("left no trace", "leaves traces"),
+    ],
+)
+def test_the_exam_has_a_form_of_its_own(words, fault):
+    headings = "## Part one: faults · 60 min\n\n## Part two: bodies · 40 min\n\n## Part three: a stranger · 40 min"
+    ended = printed("This notebook left no trace on the host.".replace(words or "-", "1"))
+    cells = [code(line) for line in EXAM.replace(words or "-", "1").splitlines()]
+    cells += [text(headings.replace(words or "-", "1")), code("leave_no_trace()", outputs=[ended])]
+    found = problems(page(cells, "20-x.ipynb"))
+    assert any(fault in problem for problem in found) if fault else found == [], found
+
+
 def test_an_exercise_and_a_quiz_have_one_place():
     words = " ".join(problems_of_the_course([page(good()), page(good())]))
     assert (
@@ -205,7 +236,7 @@ def test_a_word_of_a_later_chapter_is_found_unless_it_is_linked():
     assert "'zombie' is in the glossary as a word of chapter 01, and does not occur there" in problems_of_the_course(
         [page(good(), "01-x.ipynb")]
     )
-    assert "chapter 20 has no word in notebooks/glossary.md" in problems_of_the_course([page(good(), "20-x.ipynb")])
+    assert "chapter 21 has no word in notebooks/glossary.md" in problems_of_the_course([page(good(), "21-x.ipynb")])
 
 
 def test_a_short_path_is_whole():

@@ -424,12 +424,31 @@ FOR_ALL = (
     starters_are_the_registrys,
     no_word_before_its_explanation,
 )
+EXAM = 20
+
+
+def an_exam(page):
+    """The exam has no exercises, quiz and sections of a chapter: it has three parts, and leaves no trace either."""
+    calls = ("exam()", ".faults()", ".bodies()", ".stranger()", "certificate(", "course_map()")
+    for call in calls:
+        if not any(call in cell.source for cell in page.code):
+            yield f"the exam lacks {call}"
+    if sum(".check(" in cell.source for cell in page.code) < 3:
+        yield "the exam does not check each of its three parts"
+    if sum(bool(re.match(r"Part .* · \d+ min$", heading)) for heading in page.headings()) != 3:
+        yield "the exam has no heading with the minutes for each of its three parts"
+    traces = [str(cell.outputs) for cell in page.code if cell.source.strip() == "leave_no_trace()"]
+    if not traces or "left no trace on the host" not in traces[0]:
+        yield "the exam leaves traces on the host"
+
+
 FOR_CHAPTERS = (opening_and_closing, a_short_path, recall_and_challenge, enough_to_do, short_cells)
 
 
 def problems(page: Page) -> list[str]:
-    """All that is wrong with one notebook.  Chapter 00 is a look ahead, and has no form to keep."""
-    rules = FOR_ALL + (FOR_CHAPTERS if page.chapter >= 1 else ())
+    """All that is wrong with one notebook.  Chapter 00 is a look ahead, and has no form to keep; the exam has its own."""
+    form = {0: (), -1: (), EXAM: (an_exam, short_cells)}.get(page.chapter, FOR_CHAPTERS)
+    rules = FOR_ALL + form
     return [f"{page.name}: {words}" for rule in rules for words in rule(page)]
 
 
