@@ -23,12 +23,13 @@ def test_every_notebook():
     assert [words for page in pages for words in problems(page)] + problems_of_the_course(pages) == []
 
 
-def test_the_readmes_table_lists_the_chapters_without_a_gap_and_says_which_are_ready():
+def test_the_readmes_table_links_each_chapter_in_order():
     with open(f"{notebook_rules.ROOT}/README.md", encoding="utf-8") as file:
-        rows = re.findall(r"^\| (\d\d) \| ([^|]+) \| [^|]+ \| (\*\*ready\*\*|planned) \|$", file.read(), re.MULTILINE)
-    assert [number for number, _, _ in rows] == [f"{number:02}" for number in range(len(rows))]
-    ready = [f"{number} {title}".lower() for number, title, state in rows if state != "planned"]
-    assert ready == [os.path.basename(path).removesuffix(".ipynb").replace("-", " ") for path in PATHS]
+        rows = re.findall(
+            r"^\| (\d\d) \| \[([^]]+)\]\(notebooks/(\S+)\.ipynb\) \| [^|]+ \|$", file.read(), re.MULTILINE
+        )
+    assert [name for _, _, name in rows] == [os.path.basename(path).removesuffix(".ipynb") for path in PATHS]
+    assert [f"{number} {title}".lower() for number, title, _ in rows] == [name.replace("-", " ") for _, _, name in rows]
 
 
 # ---- each rule can fail ----------------------------------------------------------------------------------------
