@@ -48,8 +48,9 @@ def _enter_own_world() -> str:
 
     Namespaces belong to threads: this runs while pytest loads, in the main thread, before there is another.
     """
-    # a caller that starts us in the background makes us ignore it, and our children would inherit that
+    # a caller that starts us in the background, or nohup, makes us ignore them, and our children would inherit that
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     global _machines_network
     _machines_network = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     namespaces.unshare(namespaces.CLONE_NEWNS | namespaces.CLONE_NEWNET)
