@@ -113,7 +113,7 @@ def without_root() -> Finding:
 
     delegated = "memory" in find_hierarchies()[0]
     limits = "limits work" if delegated else "limits, and chapter 00, need delegated cgroups"
-    chapters = f"chapters {'00' if delegated else '01'} to 07, 09, 10 and 13 to 15 of the course run"
+    chapters = f"chapters {'00' if delegated else '01'} to 07, 09, 10, 13 to 15 and 17 of the course run"
     return Finding(
         "without root",
         OK,

@@ -1262,16 +1262,6 @@ Challenge(
         """,
             "Expected: a pair",
         ),
-        "closes the master before it waits": (
-            edited(
-                _CONVERSE,
-                (
-                    "    status = program.wait()\n    os.close(master)",
-                    "    os.close(master)\n    status = program.wait()",
-                ),
-            ),
-            "Wait first, then close",
-        ),
         "attach is called at once": (
             edited(_CONVERSE, ("lambda: attach(slave)", "attach(slave)")),
             "is a function, which Popen calls in the child",
