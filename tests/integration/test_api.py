@@ -545,3 +545,13 @@ def test_the_caller_stays_as_it_was(image):
         process.prctl(process.PR_GET_NO_NEW_PRIVS),
         signal.getsignal(signal.SIGTERM),
     )
+
+
+def test_after_wait_the_log_is_whole_and_the_container_can_be_removed(image):
+    """The monitor may still be reading the pipe when the first process has ended."""
+    for _ in range(10):
+        box = minict.create(image, "seq 1 20000", network="none", log_opt=["max-size=20k", "max-file=3"])
+        box.start()
+        box.wait()
+        assert box.logs().split()[-1] == "20000"
+        box.remove()

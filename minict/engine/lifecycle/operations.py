@@ -134,6 +134,7 @@ def wait(record: Record) -> int:
             time.sleep(0.02)
             continue
         status = attach.wait(channel)
+    wait_for_monitor(record)  # until then, the end of the output is on its way into the log
     return record.exit_code if status is None or os.path.exists(f"{record.data}/life.json") else status
 
 
