@@ -356,7 +356,7 @@ def container(name: str) -> Container:
 
 def _handle(record: Record) -> Container:
     """For a container whose monitor is this Python: the object that :func:`run` has returned, which sees its end."""
-    return next((each for each in running if each.id == record.id), None) or Container(record)
+    return next((each for each in tuple(running) if each.id == record.id), None) or Container(record)
 
 
 class List(list):

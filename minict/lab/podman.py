@@ -14,6 +14,7 @@ On a machine without Podman, :func:`open_podman` says so in one line, and what i
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import re
 import resource
@@ -129,6 +130,9 @@ class Podman:
         os.remove(self.configuration)
         os.rmdir(self.place)
         host.remove_cgroups([f"{tree}/libpod-{id}" for tree in host.cgroup_trees() for id in ids])
+        for tree in host.cgroup_trees():  # runc and crun also make one where minict has none, and leave the parent
+            with contextlib.suppress(OSError):
+                os.rmdir(tree)
         for path in self._made:
             os.rmdir(path)
 

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from minict.lab import callers, ociruntime
+from minict.lab import callers, host, ociruntime
 from minict.lab import podman as engine
 from minict.lab.exercise import exercises
 from minict.lab.ociruntime import Bundle, MyRuntime, smallest
@@ -120,6 +120,7 @@ def test_podman_leaves_nothing(tiny):
     podman.close()
     assert {place: sorted(os.listdir(place)) for place in places} == before
     assert not os.path.exists(podman.place) and podman.closed
+    assert host.cgroup_trees() == []
 
 
 def test_the_notebook_runs_without_podman(tiny):

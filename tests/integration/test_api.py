@@ -17,7 +17,7 @@ import minict
 from minict.kernel import process
 from minict.lab import host
 from minict.runtime import launch, namespaces, rootfs, state
-from tests.support.command_line import comes_to_rest, containers, wait_until
+from tests.support.command_line import PATIENCE, comes_to_rest, containers, wait_until
 from tests.support.in_child import forked
 
 
@@ -555,3 +555,20 @@ def test_after_wait_the_log_is_whole_and_the_container_can_be_removed(image):
         box.wait()
         assert box.logs().split()[-1] == "20000"
         box.remove()
+
+
+def test_a_python_that_does_not_ask_for_the_end_is_left_alone(image):
+    """``minict wait`` waits for the last output, but ends no monitor: it may be the kernel of a notebook."""
+    code = f"""import minict, sys
+box = minict.run({image!r}, "true", network="none", detach=True)
+print(box.id, flush=True)
+sys.stdin.read()
+box.wait()"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as owner:
+        words = [sys.executable, "-m", "minict", "wait", owner.stdout.readline().strip()]
+        subprocess.run(words, capture_output=True, timeout=PATIENCE)
+        assert owner.poll() is None
+        owner.stdin.close()
+        assert owner.wait() == 0

@@ -15,6 +15,7 @@ from minict.engine.util import units
 from minict.kernel import process as kernel
 from minict.runtime.container import RuntimeContainer
 from minict.runtime.errors import ContainerError
+from minict.runtime.wait import wait_until
 
 from . import insist, recovery, run, task
 
@@ -134,8 +135,18 @@ def wait(record: Record) -> int:
             time.sleep(0.02)
             continue
         status = attach.wait(channel)
-    wait_for_monitor(record)  # until then, the end of the output is on its way into the log
+    # Until its monitor has released it, the end of the output is on its way into the log.  A monitor that takes longer
+    # is a Python program that has not asked for the end, and is left alone.
+    wait_until(lambda: _is_released(record), _LAST_WORDS)
     return record.exit_code if status is None or os.path.exists(f"{record.data}/life.json") else status
+
+
+_LAST_WORDS = 3.0  # seconds for a monitor to read what was written before the end: it takes milliseconds
+
+
+def _is_released(record: Record) -> bool:
+    """Whether nothing is left of the run that has ended, or the next one has begun."""
+    return not os.path.isdir(record.state.directory) or record.pid is not None or task.settle(record)
 
 
 def pause(record: Record) -> None:
@@ -276,9 +287,7 @@ def wake_monitor(record: Record) -> None:
 def wait_for_monitor(record: Record) -> None:
     """Wait until the run that has ended is cleaned up: by its monitor or, if that was killed, by us."""
     begin = time.monotonic()
-    while os.path.isdir(record.state.directory) and record.pid is None:
-        if task.settle(record):
-            return
+    while not _is_released(record):
         insist.continue_monitor(record)
         if time.monotonic() - begin > insist.PATIENCE:
             insist.end_monitor(record)
