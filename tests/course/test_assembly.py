@@ -120,6 +120,12 @@ def test_the_dozen_checks_pass(tiny):
     assert not examination.failed, examination
 
 
+def test_an_exec_that_stays_outside_of_the_group_is_seen(tiny):
+    before, function, after = read(COMMITTED).partition("def exec_in")
+    without = before + function + after.replace('    Group(state["group"]).join()\n', "", 1)
+    assert "exec is in another control group" in examine(without, ["exec"])["exec"]
+
+
 def test_bash_in_a_terminal(tiny):
     """The seed's step 5, as a person types it: `python mini_docker.py /bin/bash`, with job control and Ctrl-C."""
     with Terminal("/bin/bash") as bash:
