@@ -81,6 +81,7 @@ class Birth(Fields):
     init: bool = False  # run a small init as process 1
     die_with_parent: bool = False  # the kernel kills the container when our process ends
     traced: bool = False  # report how long each step took
+    programs_on_root: bool = False  # refuse a command on any other mount: see launch.shares_programs
     new_keyring: bool = True  # begin a session keyring
     preserved: list[int] = EMPTY  # descriptors of ours that the command gets as 3, 4, …
     hook_state: dict[str, Any] = EMPTY  # what hooks get on standard input, but for status and pid
@@ -314,7 +315,7 @@ def prepare_process(birth: Birth, user_process: Process, step: Trace) -> Callabl
             attributes.run_on(user_process.execCPUAffinity.final, "process.execCPUAffinity.final")
     process.enter_directory(user_process.cwd)
     command = process.find(user_process.args[0], user_process.env)
-    process.refuse_magic_link(command)
+    process.refuse_magic_link(command, birth.programs_on_root)
     environment = process.with_home(user_process.env, user_process.user.uid)
     allowed = user_process.capabilities or Capabilities()  # absent: none, as with runc and crun
     kernel.close_range(3 + len(birth.preserved), flags=kernel.CLOSE_RANGE_CLOEXEC)  # no descriptor of the host leaks in

@@ -16,6 +16,7 @@ raw clone3 from a process with threads would copy locks that no thread of the co
 from __future__ import annotations
 
 import os
+import stat
 
 from . import birth as births
 from . import messages, namespaces, stage
@@ -23,11 +24,14 @@ from .errors import ContainerError
 from .process import kill_child, reset_inherited
 from .trace import Trace
 
+_WITHOUT_PROGRAMS = {"proc", "sysfs", "cgroup", "cgroup2", "devpts", "mqueue"}  # their files are the kernel's
 _EXITING, _FORKED_WITHOUT_EXECVE = 0x4, 0x40
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from .spec import Mount
 
     Clone = Callable[[births.Birth], tuple[int, int]]
     Hook = Callable[[int], None]
@@ -43,24 +47,44 @@ def choose(birth: births.Birth) -> Clone:
     A passed exercise has replaced a function in this process and nowhere else: then the container must come from
     this process. Source: clone(2), fork(2).
     """
-    if not replaced and (stage.has_threads() or birth.init or shares_programs(birth)):
+    if replaced:
+        return stage.staged
+    if stage.has_threads() or birth.init or shares_programs(birth):
         from .zygote import clone  # few command lines need it
 
         return clone
-    return stage.staged if replaced or stage.needs_stage(birth) else stage.direct
+    birth.programs_on_root = True
+    return stage.staged if stage.needs_stage(birth) else stage.direct
 
 
 def shares_programs(birth: births.Birth) -> bool:
-    """Whether others may write where the container's programs are: in a directory or file of the host.
+    """Whether others may write where the container's programs are: on a mount, or in a mount namespace, of others.
 
     Before execve the runtime verifies that the command is not a link to ``/proc/self/exe``, nor a script for it. In a
     shared directory another container could exchange it after that. Then it must find the zygote's sealed interpreter
     and not the host's (CVE-2019-5736). Source: execve(2), proc_pid_exe(5).
     """
-    return any(
-        "noexec" not in mount.options and (mount.type == "bind" or {"bind", "rbind"} & set(mount.options))
-        for mount in birth.spec.mounts
-    )
+    joins_mounts = any(each.type == "mount" and each.path for each in birth.spec.linux.namespaces)
+    return joins_mounts or any(may_hold_programs(mount, birth.bundle) for mount in birth.spec.mounts)
+
+
+def may_hold_programs(mount: Mount, bundle: str) -> bool:
+    """Whether a program could lie on this *mount*, which is not the root file system.
+
+    A file that nobody may execute, such as the ``/etc/hosts`` of every engine, is none. Should it become one before the
+    execve, then :func:`.process.refuse_mounted` finds it. Source: mount(2), MS_NOEXEC; execve(2), EACCES.
+    """
+    if mount.destination == "/" or "noexec" in mount.options or mount.type in _WITHOUT_PROGRAMS:
+        return False
+    if mount.type == "tmpfs":
+        return "tmpcopyup" in mount.options
+    if not mount.source or not (mount.type == "bind" or {"bind", "rbind"} & set(mount.options)):
+        return True
+    try:
+        mode = os.stat(os.path.join(bundle, mount.source)).st_mode
+    except OSError:
+        return True
+    return stat.S_ISDIR(mode) or (stat.S_ISREG(mode) and mode & 0o111 != 0)
 
 
 def create_process(

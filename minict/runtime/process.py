@@ -249,12 +249,13 @@ def candidates(command: str, env: list[str]) -> list[str]:
     return [os.path.join(directory or ".", command) for directory in path.split(":")]
 
 
-def refuse_magic_link(path: str) -> None:
+def refuse_magic_link(path: str, on_root: bool) -> None:
     """Refuse a command, or an interpreter that it needs, that is a magic link of /proc, such as ``/proc/self/exe``.
 
     Until execve is done, that link leads to our own interpreter, a file of the host. A hostile image could
     execute it inside and then write to it (CVE-2019-5736). The container owns these files: so they are opened without
-    waiting for them, and only a regular file is read. Raises :class:`ContainerError`.
+    waiting for them, and only a regular file is read. *on_root*: refuse what is not on the root file system, too.
+    Raises :class:`ContainerError`.
     Source: execve(2), "Interpreter scripts"; elf(5), PT_INTERP; openat2(2), RESOLVE_NO_MAGICLINKS.
     """
     for _ in range(6):  # the kernel follows at most five interpreters
@@ -275,12 +276,29 @@ def refuse_magic_link(path: str) -> None:
         try:
             if os.fstat(fd).st_mode & 0o170000 != 0o100000:
                 return  # execve refuses what is not a regular file
+            if on_root:
+                refuse_mounted(path)
             interpreter = _script_interpreter(fd) or _elf_interpreter(fd)
         finally:
             os.close(fd)
         if not interpreter:
             return
         path = os.fsdecode(interpreter)
+
+
+def refuse_mounted(path: str) -> None:
+    """Refuse a program that is reached through a mount, where another container could exchange it after this check.
+
+    The parent has seen none there: see :func:`.launch.may_hold_programs`. Raises :class:`ContainerError`.
+    Source: openat2(2), RESOLVE_NO_XDEV.
+    """
+    try:
+        os.close(k.openat2(k.AT_FDCWD, path, os.O_PATH, 0, k.RESOLVE_NO_XDEV | k.RESOLVE_NO_MAGICLINKS))
+    except OSError:
+        raise ContainerError(
+            f"{path} became a program while the container started, and others may write to it: try again",
+            status=NOT_EXECUTABLE,
+        ) from None
 
 
 def _script_interpreter(fd: int) -> bytes | None:

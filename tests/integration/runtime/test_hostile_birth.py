@@ -88,6 +88,39 @@ def test_a_program_with_a_lease_on_it_is_refused(bundle):
         signal.signal(signal.SIGIO, before)
 
 
+@pytest.mark.parametrize(("mode", "source"), [(0o644, "direct"), (0o755, "zygote")])
+def test_only_a_mount_with_programs_needs_the_sealed_interpreter(bundle, monkeypatch, mode, source):
+    """Every engine mounts its /etc/hosts, and a second interpreter at each create would cost more than the create."""
+    executable(f"{bundle.path}/shared", b"#!/bin/sh\n")
+    os.chmod(f"{bundle.path}/shared", mode)
+    bundle.config["mounts"].append(
+        {"destination": "/shared", "type": "bind", "source": f"{bundle.path}/shared", "options": ["bind"]}
+    )
+    chosen = []
+    choose = launch.choose
+    monkeypatch.setattr(launch, "choose", lambda birth: chosen.append(choose(birth)) or chosen[0])
+    assert bundle.run("echo hello") == "hello"
+    assert [each.__module__ + "." + each.__name__ for each in chosen] == [
+        {"direct": "minict.runtime.stage.direct", "zygote": "minict.runtime.zygote.clone"}[source]
+    ]
+
+
+@pytest.mark.parametrize("way", ["the command", "a link to it", "the interpreter of a script"])
+def test_a_mounted_file_that_becomes_a_program_during_the_start_is_refused(bundle, monkeypatch, way):
+    """CVE-2019-5736 by a race: the file could become a link to our interpreter between the check and execve."""
+    executable(f"{bundle.path}/shared", b"#!/bin/sh\n")
+    bundle.config["mounts"].append(
+        {"destination": "/shared", "type": "bind", "source": f"{bundle.path}/shared", "options": ["bind"]}
+    )
+    os.symlink("/shared", f"{bundle.rootfs}/link")
+    executable(f"{bundle.rootfs}/script", b"#!/link\n")
+    bundle.process["args"] = [
+        {"the command": "/shared", "a link to it": "/link", "the interpreter of a script": "/script"}[way]
+    ]
+    monkeypatch.setattr(launch, "may_hold_programs", lambda mount, bundle: False)  # as it was not executable yet
+    bundle.refused("became a program while the container started", status=126)
+
+
 def use_volume_as_dev(bundle) -> str:
     """A directory of the host on /dev, to which another container could write; return its path."""
     path = f"{bundle.path}/dev"
