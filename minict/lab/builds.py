@@ -192,8 +192,11 @@ def layer_sizes(image: images.Image, base: images.Image) -> list[int]:
 # ---- the string of beads -----------------------------------------------------------------------------------------
 
 
-def beads(kitchen: Kitchen, changes: dict[str, str], guesses: dict[str, int | str] | None = None) -> Beads:
-    """Build a copy of the *kitchen* after each of the *changes*, titles with shell commands; each begins as it is now.
+def beads(
+    kitchen: Kitchen, dockerfile: str, changes: dict[str, str], guesses: dict[str, int | str] | None = None
+) -> Beads:
+    """Build the *dockerfile* in copies of the *kitchen*, without its .dockerignore, one after each of the *changes*,
+    titles with shell commands.
 
     *guesses*: for each title the number of the first step that is executed again, 0 for none, as a number or a text;
     ``?`` does not count. What was built earlier does not count either: beads that are made twice are the same.
@@ -202,9 +205,9 @@ def beads(kitchen: Kitchen, changes: dict[str, str], guesses: dict[str, int | st
     if unknown := [title for title in guesses or {} if title not in changes]:
         raise ValueError(f"there is no change {unknown[0]!r}: there are {', '.join(changes)}")
     with _an_empty_cache():
-        first = kitchen.build()
+        first = _after(kitchen, dockerfile)
         numbers = {title: _number(title, guess, len(first.states)) for title, guess in (guesses or {}).items()}
-        return Beads(first, {title: _after(kitchen, command) for title, command in changes.items()}, numbers)
+        return Beads(first, {title: _after(kitchen, dockerfile, each) for title, each in changes.items()}, numbers)
 
 
 def _number(title: str, guess: int | str, count: int) -> int | str:
@@ -228,10 +231,13 @@ def _an_empty_cache():
         buildcache.key = own
 
 
-def _after(kitchen: Kitchen, command: str) -> Built:
+def _after(kitchen: Kitchen, dockerfile: str, command: str = ":") -> Built:
+    """Build a copy of the *kitchen* in which the shell *command* has changed something."""
     with tempfile.TemporaryDirectory(prefix="minict-kitchen-") as place:
         copy = f"{place}/copy"
-        shutil.copytree(kitchen.directory, copy, symlinks=True)
+        shutil.copytree(kitchen.directory, copy, symlinks=True, ignore=shutil.ignore_patterns(".dockerignore"))
+        with open(f"{copy}/Dockerfile", "w") as file:
+            file.write(dockerfile)
         subprocess.run(command, shell=True, check=True, cwd=copy)
         built = build(copy)
         kitchen.built.append(built.image.id)

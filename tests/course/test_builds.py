@@ -42,7 +42,7 @@ def test_the_beads_say_what_was_executed(kitchen):
         "edit": "echo leak > soup",
         "none": "true",
     }
-    strings = beads(kitchen, changes, {"touch": 0, "chmod": 1, "edit": "?"})
+    strings = beads(kitchen, RECIPE, changes, {"touch": 0, "chmod": 1, "edit": "?"})
     assert strings.first.states == [EXECUTED] * 3
     assert [strings.first_executed(title) for title in changes] == [0, 3, 1, 0]
     assert strings.builds["chmod"].states == [CACHED, CACHED, EXECUTED]
@@ -55,11 +55,14 @@ def test_the_beads_say_what_was_executed(kitchen):
 
 def test_beads_that_are_made_again_say_the_same(kitchen):
     changes = {"edit": "echo leak > soup", "chmod": "chmod 600 cake"}
+    kitchen.write("Dockerfile", "FROM pantry\nCOPY soup /elsewhere")  # a reader has gone on, and comes back
+    kitchen.write(".dockerignore", "*")
     for guess in ("?", "1", 1):
-        strings = beads(kitchen, changes, {"edit": guess})
+        strings = beads(kitchen, RECIPE, changes, {"edit": guess})
         assert [strings.first_executed(title) for title in changes] == [1, 3]
         assert strings.score == ((0, 0) if guess == "?" else (1, 1))
-    assert kitchen.build().states == [EXECUTED] * 3, "the kitchen's own cache knows what the beads have built"
+    kitchen.write(".dockerignore", "")
+    assert kitchen.build(RECIPE).states == [EXECUTED] * 3, "the kitchen's own cache knows what the beads have built"
     assert kitchen.build().states == [CACHED] * 3
 
 
@@ -75,7 +78,7 @@ def test_beads_that_are_made_again_say_the_same(kitchen):
 )
 def test_a_guess_that_is_none_gets_a_reason(kitchen, guesses, words):
     with pytest.raises(ValueError, match=words):
-        beads(kitchen, {"touch": "touch soup"}, guesses)
+        beads(kitchen, RECIPE, {"touch": "touch soup"}, guesses)
 
 
 def test_a_kitchen_removes_what_was_built_in_it_and_nothing_else(tiny):

@@ -9,7 +9,7 @@ import stat
 import tarfile
 
 from minict.engine.builder import copy_archive, patterns
-from minict.engine.images import buildcache, diff
+from minict.engine.images import buildcache, diff, importer
 from minict.runtime.errors import ContainerError
 
 from ..answers import edited
@@ -124,6 +124,12 @@ _MUST_DIFFER = (
         ("4f1d" * 50, "RUN", ["bake"]),
         "They begin alike for 200 characters. A text that is cut off does not show the end; a digest takes all of it in.",
     ),
+    (
+        ("4f1d", "COPY", "plumless"),
+        ("4f1d", "COPY", "buckeroo"),
+        "A checksum such as CRC-32 finds errors of a wire. It has 32 bits, and two texts with the same one are easy to "
+        "make. A digest of hashlib withstands that.",
+    ),
 )
 _COPIES = "FROM scratch\nCOPY soup /soup\nCOPY cake /cake\nCOPY tea /tea\n"
 # what happens to the context -> how many of its three steps still come from the cache
@@ -197,10 +203,15 @@ def _check_keys(key) -> None:
             f"build would find nothing. {_DIGESTS_STAY}"
         )
     for text, parts in ((first, call), (key("4f1d", "RUN", ["leek"] * 99), "key('4f1d', 'RUN', ['leek'] * 99)")):
-        if not text or "/" in text or len(text.encode()) > 200:
+        if "/" in text:
             raise Feedback(
-                f"{parts} returned {text[:70]!r}, {len(text)} characters. It becomes the name of a file: at most 200 "
-                "characters, and no slash. A digest has the same length for everything."
+                f"{parts} returned {text[:70]!r}, with a slash in it. It becomes the name of a file, so it can have no "
+                "slash. hexdigest() has only 0 to 9 and a to f."
+            )
+        if not text or len(text.encode()) > 200:
+            raise Feedback(
+                f"{parts} returned {text[:70]!r}, {len(text)} characters. It becomes the name of a file: at least one "
+                "character, at most 200. A digest has the same length for everything."
             )
     word, its_twin = "soup", b"soup".decode()  # equal, and not the same object
     if key(word, word, ["a", "b"]) != key(word, its_twin, list("ab")):
@@ -235,7 +246,7 @@ Exercise(
     imports=_IMPORTS,
     starter='''
         def key(*parts):
-            """Return a short text that is the same for equal parts, today and tomorrow, and different for others."""
+            """Return a short text: equal for equal parts, today and tomorrow, different for others."""
             ...
     ''',
     hints=[
@@ -288,7 +299,23 @@ Exercise(
             def key(*parts):
                 return repr(parts)
         """,
-            "no slash",
+            "with a slash in it",
+        ),
+        "base64": (
+            """
+            def key(*parts):
+                import base64
+                return base64.b64encode(hashlib.sha256(repr(parts).encode()).digest()).decode() + "/"
+        """,
+            "with a slash in it",
+        ),
+        "a checksum": (
+            """
+            def key(*parts):
+                import zlib
+                return f"{zlib.crc32(repr(parts).encode()):08x}"
+        """,
+            "easy to make",
         ),
         "cut off": (
             """
@@ -348,7 +375,7 @@ _LOOKS_ELSEWHERE = (
     "identity(member), where only the member is known: its name is one in the archive, and no path that can be opened"
 )
 _TREE = "FROM scratch\nCOPY dishes /dishes\n"
-_TAKEN = "FROM scratch AS first\nCOPY --chown=7:7 dishes /dishes\nFROM scratch\nCOPY --from=first /dishes /dishes\n"
+_TAKEN = "FROM scratch AS first\nCOPY --chown=1:17 dishes /dishes\nFROM scratch\nCOPY --from=first /dishes /dishes\n"
 
 
 def _touch(place: str) -> None:
@@ -393,12 +420,26 @@ def _directory_for_file(place: str) -> None:
     os.chmod(f"{place}/dishes/empty", 0o755)
 
 
+def _fifo_for_file(place: str) -> None:
+    os.remove(f"{place}/dishes/empty")
+    os.mkfifo(f"{place}/dishes/empty", 0o755)
+
+
+def _fifo_for_directory(place: str) -> None:
+    os.rmdir(f"{place}/dishes/none")
+    os.mkfifo(f"{place}/dishes/none", 0o755)
+
+
 def _other_owner(place: str) -> None:
-    _write(f"{place}/Dockerfile", _TAKEN.replace("7:7", "8:7"))
+    _write(f"{place}/Dockerfile", _TAKEN.replace("1:17", "2:17"))
 
 
 def _other_group(place: str) -> None:
-    _write(f"{place}/Dockerfile", _TAKEN.replace("7:7", "7:8"))
+    _write(f"{place}/Dockerfile", _TAKEN.replace("1:17", "1:18"))
+
+
+def _other_pair(place: str) -> None:
+    _write(f"{place}/Dockerfile", _TAKEN.replace("1:17", "11:7"))
 
 
 _CHANGES = (
@@ -426,13 +467,33 @@ _CHANGES = (
         False,
         "Name, mode and size are the same. What a member is, is its type.",
     ),
+    (
+        _fifo_for_directory,
+        "the empty directory dishes/none was replaced by a named pipe (mkfifo)",
+        False,
+        "Neither is a file, so isfile() is False for both. The field member.type tells all kinds apart.",
+    ),
+    (
+        _fifo_for_file,
+        "the empty file dishes/empty was replaced by a named pipe (mkfifo)",
+        False,
+        "A member is a file, a directory, a link, a pipe, a device …: isdir() or issym() tells one kind from all others. "
+        "The field member.type tells all of them apart.",
+    ),
     (_other_owner, "in the stage that they come from, the files got another owner", False, "Is uid in it?"),
     (_other_group, "in the stage that they come from, the files got another group", False, "Is gid in it?"),
+    (
+        _other_pair,
+        "in the stage that they come from, the files got the owner 11 and the group 7, and no longer 1 and 17",
+        False,
+        "Glued together, or added up, both are the same. Return each field for itself, as a tuple.",
+    ),
 )
+_TAKES = (_other_owner, _other_group, _other_pair)
 
 
 def check_identity(identity):
-    """Eleven changes of a directory, each between two real builds: does the last COPY come from the cache?"""
+    """Fourteen changes of a directory, each between two real builds: does the last COPY come from the cache?"""
     os.umask(0o022)
     _check_one(identity)
     with _instead(copy_archive, "identity", identity):
@@ -441,7 +502,7 @@ def check_identity(identity):
             _built(_LOOKS_ELSEWHERE, name)
         for number, (change, what, cached, why) in enumerate(_CHANGES):
             place = f"kitchen-{number}"
-            _prepare(place, _TAKEN if change in (_other_owner, _other_group) else _TREE)
+            _prepare(place, _TAKEN if change in _TAKES else _TREE)
             change(place)
             state = _built(_LOOKS_ELSEWHERE, place).states[-1]
             if (state == CACHED) != cached:
@@ -455,6 +516,8 @@ def _prepare(place: str, dockerfile: str) -> None:
         _write(f"{place}/dishes/{name}", text)
     os.chmod(f"{place}/dishes/cake", 0o755)
     os.chmod(f"{place}/dishes/empty", 0o755)
+    os.mkdir(f"{place}/dishes/none")
+    os.chmod(f"{place}/dishes/none", 0o755)
     os.symlink("soup", f"{place}/dishes/today")
 
 
@@ -501,7 +564,7 @@ Exercise(
     imports=_IMPORTS,
     starter='''
         def identity(member):
-            """Return what counts of a file that COPY copies, beside its content, as a tuple; member: a TarInfo."""
+            """Return what counts of a file, beside its content, as a tuple; member: a TarInfo."""
             ...
     ''',
     hints=[
@@ -540,6 +603,19 @@ Exercise(
         ),
         "without the target": (edited(_IDENTITY, (", member.linkname", "")), "its target is in member.linkname"),
         "without the type": (edited(_IDENTITY, ("member.type, ", "")), "is its type"),
+        "whether it is a file": (edited(_IDENTITY, ("member.type", "member.isfile()")), "isfile() is False for both"),
+        "whether it is a directory": (edited(_IDENTITY, ("member.type", "member.isdir()")), "one kind from all others"),
+        "a file or a link": (
+            edited(_IDENTITY, ("member.type", "member.isreg(), member.issym()")),
+            "isfile() is False for both",
+        ),
+        "glued together": (
+            """
+            def identity(member):
+                return f"{member.name}{member.mode}{member.type}{member.linkname}{member.uid}{member.gid}"
+        """,
+            "Glued together",
+        ),
         "without the owner": (edited(_IDENTITY, ("member.uid, ", "")), "Is uid in it?"),
         "without the group": (edited(_IDENTITY, ("member.gid, ", "")), "Is gid in it?"),
         "the member": (
@@ -684,7 +760,7 @@ Exercise(
     imports=_IMPORTS,
     starter='''
         def is_ignored(path, rules):
-            """Whether the last rule that matches path, or a directory above it, has no "!". rules: pairs (match, keeps)."""
+            """Whether the last rule that matches path, or a directory above it, has no "!"."""
             ...
     ''',
     hints=[
@@ -824,6 +900,13 @@ _IMAGES = (
         "The config has more than variables: here the CMD tells it.",
     ),
     (
+        "picture",
+        "FROM scratch\nCOPY picture /picture\n",
+        {"/picture"},
+        "The word stands between bytes that are not text. To read it as text raises an error, and an except that passes "
+        "over the error passes over the file: open it with 'rb', and look for secret.encode().",
+    ),
+    (
         "deleted",
         "FROM scratch\nCOPY shop /shop\nCOPY menu /menu\n",
         {"/shop/door/key"},
@@ -836,10 +919,12 @@ _IMAGES = (
         "Nothing of the first stage is in this image but the menu.",
     ),
 )
+_IMPORTED = f"ENV PASSWORD={_SECRET}"
 
 
 def check_leaks(leaks):
-    """Six real images: an ARG, a variable, a command, a file that was overwritten, one that was deleted, two stages."""
+    """Eight real images: an ARG, a variable, a command, a picture, a file that was overwritten, one that was deleted,
+    two stages; and one that was imported, whose history says nothing."""
     os.environ["MINICT_ROOT"] = os.path.abspath("store")  # of this process, which ends with the check
     _write("kitchen/menu", "soup\n")
     _write("kitchen/shop/door/key", f"the word is {_SECRET}\n")
@@ -847,54 +932,65 @@ def check_leaks(leaks):
     os.symlink("nowhere", "kitchen/shop/door/lost")
     _write("host/diary", f"the host's own word is {_SECRET}\n")
     os.symlink(os.path.abspath("host/diary"), "kitchen/shop/door/host")
-    with open("kitchen/shop/picture", "wb") as file:
-        file.write(bytes(range(256)))
+    for place, data in (("shop/picture", bytes(range(256))), ("picture", bytes(range(256)) + _SECRET.encode())):
+        with open(f"kitchen/{place}", "wb") as file:
+            file.write(data)
     for name, dockerfile, expected, why in _IMAGES:
         _write("kitchen/Dockerfile", dockerfile)
         image = build("kitchen", tag=[name], args={"TOKEN": _SECRET}).image
         if name == "deleted":  # what RUN rm leaves; a RUN would need an image with a shell
             os.makedirs(f"{image.layers[0]}/shop/door")
             os.mknod(f"{image.layers[0]}/shop/door/key", stat.S_IFCHR, 0)
-        call = f"leaks({name!r}, {_SECRET!r})"
-        shown = "\n".join(dockerfile.strip().split("\n"))
-        try:
-            found = leaks(name, _SECRET)
-        except FileNotFoundError as error:
-            if "lost" not in str(error):
-                raise
+        _look(leaks, name, dockerfile.strip(), expected, why)
+    with tarfile.open("menu.tar", "w") as tar:
+        tar.add("kitchen/menu", "menu")
+    importer.import_archive("menu.tar", "imported", "a tar archive", [_IMPORTED])
+    _look(
+        leaks,
+        "imported",
+        f"docker import --change '{_IMPORTED}' menu.tar",
+        {"config"},
+        "Its history says nothing. str(image.document) is more than the history: the config is in it, too.",
+    )
+
+
+def _look(leaks, name: str, shown: str, expected: set[str], why: str) -> None:
+    """Call *leaks* with one image; *shown*: how it was made."""
+    call = f"leaks({name!r}, {_SECRET!r})"
+    try:
+        found = leaks(name, _SECRET)
+    except FileNotFoundError as error:
+        if "lost" not in str(error):
+            raise
+        raise Feedback(
+            f"{call} raised {error}. The layer has a link that leads nowhere: os.path.isfile() and os.path.islink() "
+            "tell."
+        ) from None
+    except OSError as error:
+        if not (isinstance(error.filename, str) and stat.S_ISCHR(os.lstat(error.filename).st_mode)):
+            raise  # ENXIO; or EACCES, where the mount has nodev
+        raise Feedback(
+            f"{call} raised {error}. It is a whiteout of chapter 06: a device with the number 0:0, which nothing can "
+            "open. Open plain files only: os.path.isfile() tells."
+        ) from None
+    except UnicodeDecodeError as error:
+        raise Feedback(
+            f"{call} raised UnicodeDecodeError: {error}. A file need not be text: open it with 'rb', and look for "
+            "secret.encode()."
+        ) from None
+    if not isinstance(found, (set, frozenset, list, tuple)):
+        raise Feedback(f"{call} returned {found!r}. Expected: a set, such as {{'history', '/key'}}; empty for none.")
+    for place in sorted(set(map(str, found)) - expected):
+        if place.endswith("/host"):
             raise Feedback(
-                f"{call} raised {error}. The layer has a link that leads nowhere: os.path.isfile() and os.path.islink() "
-                "tell."
-            ) from None
-        except OSError as error:
-            if not (isinstance(error.filename, str) and stat.S_ISCHR(os.lstat(error.filename).st_mode)):
-                raise  # ENXIO; or EACCES, where the mount has nodev
-            raise Feedback(
-                f"{call} raised {error}. It is a whiteout of chapter 06: a device with the number 0:0, which nothing can "
-                "open. Open plain files only: os.path.isfile() tells."
-            ) from None
-        except UnicodeDecodeError as error:
-            raise Feedback(
-                f"{call} raised UnicodeDecodeError: {error}. A file need not be text: open it with 'rb', and look for "
-                "secret.encode()."
-            ) from None
-        if not isinstance(found, (set, frozenset, list, tuple)):
-            raise Feedback(
-                f"{call} returned {found!r}. Expected: a set, such as {{'history', '/key'}}; empty for none."
+                f"{call} has {place!r} in it. That is a link, open() followed it, and in a layer it leads to a file "
+                "of the HOST. The image's maker chose the target: leave links out, os.path.islink() tells."
             )
-        for place in sorted(set(map(str, found)) - expected):
-            if place.endswith("/host"):
-                raise Feedback(
-                    f"{call} has {place!r} in it. That is a link, open() followed it, and in a layer it leads to a file "
-                    "of the HOST. The image's maker chose the target: leave links out, os.path.islink() tells."
-                )
-            long = place.endswith("/key") and not place.startswith("/etc/shop")
-            kind = " Paths are those of the container: without the layer's own directory." if long else ""
-            raise Feedback(
-                f"{call} has {place!r} in it. Expected: {sorted(expected)}. {why}{kind}\nThe image is\n{shown}"
-            )
-        for place in sorted(expected - set(found)):
-            raise Feedback(f"{call} lacks {place!r}. {why}\nThe image is\n{shown}")
+        long = place.endswith("/key") and not place.startswith("/etc/shop")
+        kind = " Paths are those of the container: without the layer's own directory." if long else ""
+        raise Feedback(f"{call} has {place!r} in it. Expected: {sorted(expected)}. {why}{kind}\nThe image is\n{shown}")
+    for place in sorted(expected - set(found)):
+        raise Feedback(f"{call} lacks {place!r}. {why}\nThe image is\n{shown}")
 
 
 _LEAKS = '''
@@ -999,6 +1095,29 @@ Challenge(
         "variables alone": (
             edited(_LEAKS, ("str(image.config)", 'str(image.config.get("Env"))')),
             "more than variables",
+        ),
+        "the whole document": (
+            edited(_LEAKS, ('str(image.document["history"])', "str(image.document)")),
+            "the config is in it, too",
+        ),
+        "passes over what is not text": (
+            """
+            def leaks(name, secret):
+                image = Image.find(name)
+                found = {"history"} if secret in str(image.document["history"]) else set()
+                found |= {"config"} if secret in str(image.config) else set()
+                for layer in image.layers:
+                    for directory, _, names in os.walk(layer):
+                        for each in names:
+                            path = f"{directory}/{each}"
+                            try:
+                                if not os.path.islink(path) and secret in open(path, encoding="utf-8").read():
+                                    found.add(path.removeprefix(layer))
+                            except (OSError, UnicodeDecodeError):
+                                pass
+                return found
+        """,
+            "passes over the file",
         ),
         "yes or no": (edited(_LEAKS, ("return found", "return bool(found)")), "a set, such as"),
     },

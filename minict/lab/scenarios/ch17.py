@@ -109,7 +109,7 @@ def _today_alone(board):
 Scenario(
     "stuck",
     "Every day the cook writes the dish of the day into a file and builds the menu anew, and no menu has ever shown "
-    "one, with the cache or without it.",
+    "that dish, with the cache or without it.",
     minutes=6,
     start=start,
     check=check,
