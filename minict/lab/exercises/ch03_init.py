@@ -922,13 +922,13 @@ Exercise(
     """,
     starter='''
         def run(command):
-            """Be process 1: start command in a child, care for it to its end, and end with its status.
+            """Be process 1: start command in a child, supervise it, and end with its status.
 
             The child calls begin(command). This function does not return.
             """
             ...                       # start the command
             os.closerange(3, 1024)    # what is open here and not needed, such as the command's pipes
-            ...                       # care for it, and end
+            ...                       # supervise it, and end
     ''',
     hints=[
         "You have a function for each step: start the child, forward signals to it, wait for everybody, end.",
@@ -1160,7 +1160,7 @@ Challenge(
     "first",
     "Number 1, made right",
     name="first",
-    minutes=8,
+    minutes=10,
     difficulty=3,
     check=check_first,
     seconds=20,

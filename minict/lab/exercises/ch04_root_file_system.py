@@ -927,7 +927,7 @@ Challenge(
     "lock-in",
     "Lock the door, and the window",
     name="lock_in",
-    minutes=8,
+    minutes=10,
     difficulty=2,
     check=check_lock_in,
     imports="""
