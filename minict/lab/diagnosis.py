@@ -102,7 +102,7 @@ def _returns_too_early(tree: ast.FunctionDef):
             and any(isinstance(each, ast.Return) for each in node.body)
             and not any(isinstance(each, ast.Continue) for each in ast.walk(node))
         ):
-            yield "And the return stands inside of the loop: the loop ends in its first round."
+            yield "And the return stands inside the loop, which therefore ends in its first round."
             return
 
 

@@ -587,7 +587,13 @@ def live(draw, label: str, values: range | list, start=None, play: float | None 
     slider.observe(moved, "value")
     controls = [slider]
     if play:
-        button = ipywidgets.Play(min=0, max=len(values) - 1, value=first, interval=int(play * 1000))
+        button = ipywidgets.Play(
+            min=0,
+            max=len(values) - 1,
+            value=first,
+            interval=int(play * 1000),
+            layout=ipywidgets.Layout(margin="2px 8px"),
+        )
         ipywidgets.jslink((button, "value"), (slider, "index"))
         controls.insert(0, button)
     return _Shown(ipywidgets.VBox([ipywidgets.HBox(controls), page]), f"A drawing with a slider: {label}")

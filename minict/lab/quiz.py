@@ -160,7 +160,7 @@ _STYLE = """<style>
 .minict-quiz { max-width: 52em }
 .minict-quiz .minict-option { height: auto; min-height: 2.2em; line-height: 1.35; padding: .35em .9em; text-align: left;
   white-space: normal; width: 100%; margin: 2px 0; border-radius: 6px }
-.minict-quiz .minict-question { font-weight: 600; margin: .9em 0 .2em }
+.minict-quiz .minict-question { font-weight: 600; margin: .9em 0 .2em; line-height: 1.4 }
 .minict-quiz .minict-feedback { border-left: 4px solid; padding: .25em .8em; margin: .2em 0 .4em; line-height: 1.4 }
 .minict-quiz .minict-yes { border-color: var(--jp-success-color1, #388e3c) }
 .minict-quiz .minict-no { border-color: var(--jp-error-color1, #d32f2f) }

@@ -135,7 +135,7 @@ class TestEveryChallenge:
         ("ns-1", "def identify(pid):\n    print({})", "identify() prints and returns None"),
         ("ns-1", "def identify(pid):\n    x = {}", "identify(PID) returned None"),
         ("ns-1", "def identify(pid):\n    for each in ['uts', 'pid']:\n        return {each: 1}",
-         "the return stands inside of the loop"),
+         "the return stands inside the loop"),
         ("init-1", "def reap(pid):\n    options = 'x'\n    return os.waitpid(options, pid)[1]",
          "that is os.waitpid('x', 3)\n  os.waitpid() wants (pid, options), in this order"),
         ("init-1", "def reap(pid):\n    return os.waitpid(pid, 0, 0)[1]", "that is os.waitpid("),
@@ -166,7 +166,7 @@ def test_what_is_wrong_in_all_exercises_alike_is_said_first(id, source, words):
         ("init-1", "def reap(pid):\n    return os.waitpid('x', 0)[1]", "in this order"),  # its type is wrong
         ("init-1", "def reap(pid):\n    return os.WEXITSTATUS(os.wait())", "in this order"),  # it has one parameter
         ("init-1", "def reap(pid):\n    while True:\n        child, status = os.waitpid(-1, 0)\n"
-         "        if child != pid:\n            continue\n        return 4711", "inside of the loop"),
+         "        if child != pid:\n            continue\n        return 4711", "inside the loop"),
     ],
 )  # fmt: skip
 def test_a_reason_is_given_once_and_only_when_true(id, source, words):

@@ -241,7 +241,7 @@ def make_skeleton(rootfs: str) -> None:
     os.chmod(rootfs, 0o755)
     for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):  # today mostly links into /usr
         if os.path.lexists("/" + name):
-            _copy_one("/" + name, f"{rootfs}/{name}")
+            copy_file("/" + name, rootfs)  # and where the link leads: nobody can make a directory at a dangling one
     for name, mode in _DIRECTORIES.items():
         os.makedirs(f"{rootfs}/{name}", exist_ok=True)
         os.chmod(f"{rootfs}/{name}", mode)

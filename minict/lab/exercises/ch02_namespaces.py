@@ -229,7 +229,7 @@ Exercise(
                     result[kind] = os.stat(f"/proc/{pid}/ns/{file}").st_ino
                     return result
         """,
-            "stands inside of the loop",
+            "stands inside the loop",
         ),
         "forgets to return": (
             """

@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 import traceback
+from contextlib import contextmanager
 
 from minict.kernel.mount import MS_REC, MS_SHARED, mount
 from minict.kernel.namespaces import CLONE_NEWPID, unshare
@@ -384,7 +385,8 @@ def check_forward_signals(forward_signals):
         signal.signal(number, signal.SIG_DFL)  # also what was not set by Python, such as faulthandler's and readline's
     told, tell = os.pipe()
     command = process.spawn(lambda: _report_signals(tell))
-    os.read(told, 1)  # from here on it listens
+    os.read(told, 1)  # from here on it listens, in a group of its own
+    bystander = _Bystander(command)
     _call_forward_signals(forward_signals, command)
     caught = _caught()
     for number in range(1, 32):
@@ -400,7 +402,14 @@ def check_forward_signals(forward_signals):
                 f"after forward_signals({command}) {_named(number)} is still not caught (SigCgt in "
                 f"/proc/self/status). Call signal.signal({number}, forward), and the same for each number."
             )
-        _expect(command, number, told)
+        with _no_end():
+            _expect(command, number, told)
+    if got := bystander.got():
+        raise Feedback(
+            f"init got {_named(got[0])}, and the command got it, but so did another process. The signal is for the process "
+            f"{command} alone: os.kill({command}, number) reaches no other. (A number below 0 stands for many processes, "
+            "and os.killpg() sends to a whole process group.)"
+        )
     os.kill(command, signal.SIGKILL)
     os.waitpid(command, 0)
     try:
@@ -417,10 +426,15 @@ def _call_forward_signals(forward_signals, command: int) -> None:
     try:
         forward_signals(command)
     except TypeError as error:
-        if "signal handler must be" not in str(error):
+        if "signal.signal(" not in getattr(error, "learners_line", ""):
             raise
+        if "interpreted as an integer" in str(error):
+            raise Feedback(
+                f"{call} raised TypeError: {error}. signal.signal() takes the number first, then the function: "
+                "signal.signal(number, forward)."
+            ) from None
         raise Feedback(
-            f"{call} raised TypeError: {error}. forward(number, …), with brackets, calls the function at once. Pass "
+            f"{call} raised TypeError: {error}. forward(…), with brackets, calls the function at once. Pass "
             "the function itself, and Python calls it when the signal comes: signal.signal(number, forward)."
         ) from None
     except OSError as error:
@@ -433,12 +447,61 @@ def _call_forward_signals(forward_signals, command: int) -> None:
 
 
 def _report_signals(tell: int) -> None:
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # in its own group nobody else ends it
+    os.setpgid(0, 0)  # as begin() does in a container
     for number in range(1, 32):
         if number not in (signal.SIGKILL, signal.SIGSTOP):
             signal.signal(number, lambda number, frame: os.write(tell, bytes([number])))
     os.write(tell, b"!")
     while True:
         signal.pause()
+
+
+class _Bystander:
+    """A process in the process group of the *command*.  It lets no signal through, and so keeps whatever comes."""
+
+    def __init__(self, command: int):
+        self.command = command
+        self.told, self.tell = os.pipe()
+        self.end, self.gate = os.pipe()
+        self.pid = process.spawn(self._wait)
+        os.read(self.told, 1)
+
+    def _wait(self) -> None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        os.close(self.gate)
+        os.setpgid(0, self.command)
+        signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32))
+        os.write(self.tell, b"!")
+        os.read(self.end, 1)
+        os.write(self.tell, bytes(sorted(signal.sigpending())) or b"\0")
+
+    def got(self) -> list[int]:
+        """The signals that have come; it ends."""
+        os.close(self.gate)
+        got = os.read(self.told, 64)
+        os.waitpid(self.pid, 0)
+        return [number for number in got if number]
+
+
+@contextmanager
+def _no_end():
+    """In a ``with`` statement: os._exit() says what is wrong with it in init's handler, whose process runs this check."""
+    init_itself, end = os.getpid(), os._exit
+
+    def watched(status: int) -> None:
+        if os.getpid() == init_itself:
+            raise Feedback(
+                f"os._exit({status}) ran in init itself, in the handler: its end is the end of the container, before the "
+                "command can close its files. Forward the signal, and go on."
+            )
+        end(status)
+
+    os._exit = watched
+    try:
+        yield
+    finally:
+        os._exit = end
 
 
 def _caught() -> set[int]:
@@ -457,6 +520,11 @@ def _expect(command: int, number: int, told: int) -> None:
     """Send us the signal *number*; the *command* must get the same."""
     try:
         os.kill(os.getpid(), number)
+    except RecursionError:
+        raise Feedback(
+            f"init got {_named(number)}, and its handler sent the signal to init itself, where the handler ran again, and "
+            f"so on without end. The command is process {command}: that is the argument pid."
+        ) from None
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
@@ -465,6 +533,12 @@ def _expect(command: int, number: int, told: int) -> None:
             "The pid comes first, then the signal: os.kill(pid, number)."
         ) from None
     if not select.select([told], [], [], _PATIENCE)[0]:
+        ended = os.waitid(os.P_PID, command, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if ended:
+            raise Feedback(
+                f"init got {_named(number)}, and then {_named(ended.si_status)} ended the command. Forward the number "
+                "that came: it is the handler's first argument."
+            )
         raise Feedback(
             f"init got {_named(number)}, and its handler ran, but the command, process {command}, got nothing. "
             "os.kill(pid, number) sends a signal: first the pid, then the signal."
@@ -476,6 +550,18 @@ def _expect(command: int, number: int, told: int) -> None:
             "the number that came: it is the handler's first argument."
         )
 
+
+_FORWARD = """
+def forward_signals(pid):
+    def forward(number, frame):
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            pass
+    for number in range(1, 32):
+        if number not in NOT_FORWARDED:
+            signal.signal(number, forward)
+"""
 
 Exercise(
     "init-2",
@@ -594,6 +680,34 @@ Exercise(
         """,
             "got nothing",
         ),
+        "kills it": (
+            edited(_FORWARD, ("os.kill(pid, number)", "os.kill(pid, signal.SIGKILL)")),
+            "SIGKILL (signal 9) ended the command",
+        ),
+        "to itself": (
+            edited(_FORWARD, ("os.kill(pid, number)", "os.kill(os.getpid(), number)")),
+            "sent the signal to init itself",
+        ),
+        "to everybody": (
+            edited(_FORWARD, ("os.kill(pid, number)", "os.kill(-1, number)")),
+            "so did another process",
+        ),
+        "to the process group": (
+            edited(_FORWARD, ("os.kill(pid, number)", "os.killpg(pid, number)")),
+            "so did another process",
+        ),
+        "ends in the handler": (
+            edited(_FORWARD, ("os.kill(pid, number)", "os.kill(pid, number)\n            os._exit(128 + number)")),
+            "Forward the signal, and go on",
+        ),
+        "calls the handler with nothing": (
+            edited(_FORWARD, ("signal.signal(number, forward)", "signal.signal(number, forward())")),
+            "with brackets, calls the function at once",
+        ),
+        "the function first": (
+            edited(_FORWARD, ("signal.signal(number, forward)", "signal.signal(forward, number)")),
+            "takes the number first",
+        ),
         "the last number": (
             """
             def forward_signals(pid):
@@ -656,7 +770,10 @@ class _Process1:
             if os.getpid() != 1:
                 os._exit(self.CAME_OUT)
             if isinstance(error, OSError) and traceback.extract_tb(error.__traceback__)[-1].filename == _GUARDS_FILE:
-                os._exit(self.RETURNED)  # the look for stray children needs files that run() has closed
+                # the look for stray children needs files that run() has closed
+                if not isinstance(error.__context__, Exception):
+                    os._exit(self.RETURNED)
+                error = error.__context__
             try:
                 os.write(self.writer, pickle.dumps(error))
             except OSError:  # run() has closed it, as it should
@@ -747,6 +864,11 @@ def _check_signal(run) -> bool:
             "call "
             "it before reap(), which does not return before the command's end."
         )
+    if status == _Process1.RAISED:
+        raise Feedback(
+            "process 1 got SIGTERM, and run(command) raised an exception then. forward_signals(pid) wants the pid of the "
+            "command, which spawn() returns: with that of process 1 itself the signal comes back again and again."
+        )
     if status != 143:
         raise Feedback(
             f"process 1 got SIGTERM, the command ended by it, and process 1 ended with status {status}. Expected: 143, "
@@ -800,13 +922,13 @@ Exercise(
     """,
     starter='''
         def run(command):
-            """Be process 1: start command in a child, care for it to its end, and end with its status.
+            """Be process 1: start command in a child, supervise it, and end with its status.
 
             The child calls begin(command). This function does not return.
             """
             ...                       # start the command
             os.closerange(3, 1024)    # what is open here and not needed, such as the command's pipes
-            ...                       # care for it, and end
+            ...                       # supervise it, and end
     ''',
     hints=[
         "You have a function for each step: start the child, forward signals to it, wait for everybody, end.",
@@ -857,6 +979,26 @@ Exercise(
         """,
     },
     wrong={
+        "signals for itself": (
+            """
+            def run(command):
+                pid = spawn(lambda: begin(command))
+                os.closerange(3, 1024)
+                forward_signals(os.getpid())
+                os._exit(exit_status(reap(pid)))
+        """,
+            "wants the pid of the command",
+        ),
+        "a name that is not there": (
+            """
+            def run(command):
+                pid = spawn(lambda: begin(command))
+                os.closerange(3, 1024)
+                forward_signals(pid)
+                sys.exit(exit_status(reap(pid)))
+        """,
+            "name 'sys' is not defined",
+        ),
         "no signals": (
             """
             def run(command):
@@ -978,6 +1120,8 @@ def check_first(first):
     has become of the caller."""
     mount(None, "/", None, MS_SHARED | MS_REC)
     mounted = len(host.mount_table())
+    ours = os.path.abspath("ours")
+    open(ours, "w").close()
     for words, expected, why in (
         (["sh", "-c", "exit 7"], 7, "It is the exit status of the command."),
         (
@@ -989,6 +1133,12 @@ def check_first(first):
             ["sh", "-c", 'cd /proc; test "$(echo [0-9]*)" = "1 2" || test "$(echo [0-9]*)" = 1'],
             0,
             "/proc shows other processes: number 1 has to mount its own, before exec.",
+        ),
+        (
+            ["sh", "-c", f"test -e {ours}"],
+            0,
+            "The command sees other files than you do. It needs namespaces for processes and for mounts, and no other "
+            "root: a whole container is too much.",
         ),
     ):
         call = f"first({words})"
@@ -1010,7 +1160,7 @@ Challenge(
     "first",
     "Number 1, made right",
     name="first",
-    minutes=8,
+    minutes=10,
     difficulty=3,
     check=check_first,
     seconds=20,
@@ -1076,6 +1226,14 @@ Challenge(
         """,
     },
     wrong={
+        "a whole container": (
+            """
+            def first(words):
+                import minict
+                return minict.run("tiny", words, network="none").status
+        """,
+            "a whole container is too much",
+        ),
         "one child": (
             """
             def first(words):

@@ -42,6 +42,11 @@ _FILES = (
         "The kernel passes all that follows the interpreter as ONE argument: split only once, text.split(maxsplit=1).",
     ),
     (b"#!/bin/sh -e \n", ["/bin/sh", "-e"], "The kernel drops blanks at the end."),
+    (
+        b"#!/bin/sh \t -e\n",
+        ["/bin/sh", "-e"],
+        "Several blanks and tabs count as one: text.split(maxsplit=1) knows that.",
+    ),
     (b"echo hello\n#!/bin/sh\n", [], _NO_SCRIPT),
     (b"# a note: #!/bin/sh\n", [], _NO_SCRIPT),
     (b"! #/bin/sh\n", [], _NO_SCRIPT),
@@ -79,7 +84,7 @@ def check_shebang(shebang):
                 f"{call} returned {answer!r}, which are bytes. Expected: text, {expected}. os.fsdecode() makes text of "
                 "bytes."
             )
-        if [word.strip() for word in answer] == expected:
+        if [word.strip() for word in answer] == expected and b"\t" not in beginning:
             why = "The kernel drops blanks and the end of the line: text.strip()."
         if answer and answer[0].startswith("#!"):
             why = "The first two bytes, #!, are not a part of the path: line[2:] is what follows them."
@@ -241,6 +246,15 @@ Exercise(
                 return line[2:].strip().split(maxsplit=1) if line.startswith("#!") else []
         """,
             "keep the line as bytes",
+        ),
+        "at the first single blank": (
+            """
+            def shebang(program):
+                with open(program, "rb") as file:
+                    line = file.readline(256)
+                return os.fsdecode(line[2:]).strip().split(" ", 1) if line.startswith(b"#!") else []
+        """,
+            "Several blanks and tabs count as one",
         ),
         "keeps the blanks": (
             """
@@ -573,6 +587,11 @@ def _call_copy_program(copy_program, program: str, root: str, call: str) -> None
     try:
         copy_program(program, root)
     except (AttributeError, TypeError) as error:
+        if "NoneType" in str(error) and hostimage.shebang(program):
+            raise Feedback(
+                f"{call} raised {type(error).__name__}: {error}. A script names no loader of its own: interpreter() returns "
+                "None for it. libraries(program) knows what scripts need, too."
+            ) from None
         if "list" not in str(error):
             raise
         raise Feedback(
@@ -586,7 +605,7 @@ def check_place(root: str, program: str, call: str) -> None:
     top = os.path.abspath(root)
     needed = [program, *hostimage.libraries(program)]
     if not os.listdir(root):
-        raise Feedback(f"after {call} rootfs is still empty.")
+        raise Feedback(f"after {call} rootfs is still empty: nothing called copy_file(path, rootfs).")
     contents = {path: _digest(path) for path in needed}
     found = same_fate(lambda: (os.chroot(top), os.chdir("/"), {path: _digest(path) for path in needed})[2])
     if [path for path in needed if not found[path]] == [program] != needed and not os.path.islink(f"{top}{program}"):
@@ -792,6 +811,23 @@ Exercise(
         """,
             "can't be started",
         ),
+        "asks the loader itself": (
+            """
+            def copy_program(program, rootfs):
+                from minict.engine.images.hostimage import ask_loader
+                for path in [program, interpreter(program), *ask_loader(interpreter(program), program)]:
+                    copy_file(path, rootfs)
+        """,
+            "A script names no loader of its own",
+        ),
+        "calls itself": (
+            """
+            def copy_program(program, rootfs):
+                for path in libraries(program):
+                    copy_program(path, rootfs)
+        """,
+            "nothing called copy_file",
+        ),
         "the first library": (
             """
             def copy_program(program, rootfs):
@@ -847,6 +883,12 @@ def check_lock_in(lock_in):
         ("test -d /inside", 0, "/inside is a directory of the room: os.chroot(rootfs) comes first."),
         ("test -e outside", 1, "The working directory is still outside of the room: os.chdir('/') after the chroot."),
         (
+            "test . -ef /",
+            0,
+            "The working directory is not the root of the room. Before os.chroot(), os.chdir('/') leads to the host's /, and "
+            "there the command still stands: it comes after.",
+        ),
+        (
             f"test -e /proc/self/fd/{door}",
             1,
             f"The caller has the host's / open, by the number {door}, and the command has inherited that: through it leads "
@@ -865,6 +907,8 @@ def check_lock_in(lock_in):
             raise Feedback(f"{call} returned None. Return the exit status.")
         if status != expected:
             raw = " That is the raw wait status." if isinstance(status, int) and status == expected << 8 else ""
+            if status == 128 + expected:
+                raw = " exit_status() wants the wait status that os.waitpid() returns; a returncode has been decoded already."
             raise Feedback(f"{call} returned {status!r}. Expected: {expected}. {why}{raw}")
 
 
@@ -883,7 +927,7 @@ Challenge(
     "lock-in",
     "Lock the door, and the window",
     name="lock_in",
-    minutes=8,
+    minutes=10,
     difficulty=2,
     check=check_lock_in,
     imports="""
@@ -936,6 +980,27 @@ Challenge(
         "no chdir": (
             edited(_LOCK_IN, ('        os.chdir("/")\n', "")),
             "working directory is still outside",
+        ),
+        "chdir too early": (
+            edited(
+                _LOCK_IN,
+                (
+                    '        os.chroot(rootfs)\n        os.chdir("/")',
+                    '        os.chdir("/")\n        os.chroot(rootfs)',
+                ),
+            ),
+            "the host's /",
+        ),
+        "decodes twice": (
+            """
+            def lock_in(rootfs, words):
+                import subprocess
+                def enter():
+                    os.chroot(rootfs)
+                    os.chdir("/")
+                return exit_status(subprocess.run(words, preexec_fn=enter).returncode)
+        """,
+            "has been decoded already",
         ),
         "the window": (
             edited(_LOCK_IN, ("        os.closerange(3, 1024)\n", "")),

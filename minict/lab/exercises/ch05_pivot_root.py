@@ -31,12 +31,18 @@ def check_make_private(make_private):
     k.mount("disk", "disk", "tmpfs")
     os.mkdir("disk/inner")
     k.mount(None, "/", None, k.MS_SHARED | k.MS_REC)
+    before = host.mount_table()
 
     def second():
         unshare(CLONE_NEWNS)
         try:
             make_private()
         except (TypeError, OSError) as error:
+            if getattr(error, "errno", 0) == errno.EINVAL:
+                raise Feedback(
+                    f"make_private() raised {error}. Only what is a mount point has a propagation, and the tree of all "
+                    "mounts begins at /."
+                ) from None
             if getattr(error, "errno", errno.EFAULT) not in (errno.EFAULT, errno.ENOENT):
                 raise
             raise Feedback(
@@ -49,6 +55,12 @@ def check_make_private(make_private):
         return _whom_it_hears("disk")
 
     hears = same_fate(second)
+    known = {entry["id"] for entry in before}
+    if made := [each["point"] for each in host.mount_table() if each["id"] not in known and each["source"] != "ours"]:
+        raise Feedback(
+            f"make_private() itself has mounted something on {made[0]}, and the host's mount table shows it too. It is to "
+            "change the mounts that are there, before the first new one."
+        )
     seen = [entry["point"] for entry in host.mount_table() if entry["source"] == "ours"]
     if "/mnt" in seen:
         raise Feedback(
@@ -157,7 +169,15 @@ Exercise(
             def make_private(propagation=k.MS_SLAVE | k.MS_REC):
                 k.mount(None, "/etc", None, propagation)
         """,
-            "Invalid argument",
+            "Only what is a mount point has a propagation",
+        ),
+        "mounts first": (
+            """
+            def make_private(propagation=k.MS_SLAVE | k.MS_REC):
+                k.mount("/", "/", None, k.MS_BIND)
+                k.mount(None, "/", None, propagation)
+        """,
+            "itself has mounted something",
         ),
         "private, whatever is asked": (
             """
@@ -464,9 +484,12 @@ def check_hide(hide):
     for path in secrets.values():
         with open(path, "w") as file:
             file.write("dear diary")
+    beneath = {covered: os.open(path, os.O_RDONLY) for covered, path in secrets.items()}
     _call_hide(hide, "letter")
+    _is_kept(beneath["letter"], "file")
     _is_covered_file("letter", "hide() was called with the path of a file")
     _call_hide(hide, "closet")
+    _is_kept(beneath["closet"], "directory")
     _is_covered_directory("closet", "hide() was called with the path of a directory")
     for covered, path in secrets.items():
         try:
@@ -476,26 +499,43 @@ def check_hide(hide):
         except OSError:
             kept = False
         if not kept:
-            raise Feedback(
-                f"hide() has changed the {'file' if covered == path else 'directory'} itself: without its "
-                "cover it is not what it was. An image is shared by many containers: mount something on "
-                "top, and leave what is beneath alone."
-            )
+            _has_changed("file" if covered == path else "directory")
+
+
+def _is_kept(descriptor: int, kind: str) -> None:
+    """The file behind *descriptor*, which lies beneath the cover, has a name and its old content."""
+    if not os.fstat(descriptor).st_nlink or os.pread(descriptor, 16, 0) != b"dear diary":
+        _has_changed(kind)
+
+
+def _has_changed(kind: str) -> None:
+    raise Feedback(
+        f"hide() has changed the {kind} itself: without its cover it is not what it was. An image is shared by many "
+        "containers: mount something on top, and leave what is beneath alone."
+    )
 
 
 def _call_hide(hide, path: str) -> None:
+    kind = "file" if path == "letter" else "directory"
     try:
         hide(os.path.abspath(path))
+    except TypeError as error:
+        if "not int" not in str(error):
+            raise
+        raise Feedback(
+            f"hide() with the path of a {kind} raised TypeError: {error}. The third argument of k.mount() is the type of "
+            "the file system, or None; the flags are the fourth."
+        ) from None
     except OSError as error:
         if error.errno == errno.ENODEV:
             why = "There is no file system of this type. A bind mount has no type: k.mount(source, target, None, k.MS_BIND)."
         elif error.errno == errno.ENOTDIR:
             why = "A directory needs a directory as its cover, a file needs a file."
+        elif error.errno == errno.EINVAL:
+            why = "Without the flag k.MS_BIND the kernel wants the type of a new file system."
         else:
             raise
-        raise Feedback(
-            f"hide() with the path of a {'file' if path == 'letter' else 'directory'} raised {error}. {why}"
-        ) from None
+        raise Feedback(f"hide() with the path of a {kind} raised {error}. {why}") from None
 
 
 def _is_covered_file(path: str, call: str) -> None:
@@ -590,7 +630,7 @@ Exercise(
                 import shutil
                 shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
         """,
-            "could not be opened",
+            "has changed the file itself",
         ),
         "empties it": (
             """
@@ -600,7 +640,39 @@ Exercise(
                 else:
                     open(path, "w").close()
         """,
-            "not /dev/null",
+            "has changed the file itself",
+        ),
+        "makes it anew": (
+            """
+            def hide(path):
+                import shutil
+                if os.path.isdir(path):
+                    shutil.rmtree(path)
+                    os.mkdir(path)
+                else:
+                    k.mount("/dev/null", path, None, k.MS_BIND)
+        """,
+            "has changed the directory itself",
+        ),
+        "the flags as the type": (
+            """
+            def hide(path):
+                if os.path.isdir(path):
+                    k.mount("tmpfs", path, k.MS_RDONLY)
+                else:
+                    k.mount("/dev/null", path, k.MS_BIND)
+        """,
+            "the flags are the fourth",
+        ),
+        "no flag at all": (
+            """
+            def hide(path):
+                if os.path.isdir(path):
+                    k.mount("tmpfs", path, "tmpfs", k.MS_RDONLY)
+                else:
+                    k.mount("/dev/null", path, None)
+        """,
+            "Without the flag k.MS_BIND",
         ),
         "takes the permissions": (
             """

@@ -120,7 +120,10 @@ def check(box) -> None:
     else:
         if told.output.strip() == "Good morning":
             return
-        words = words or f"it says {told.output.strip()!r}"
+        if not told.status:
+            raise Feedback(
+                f"/{_GREETER} runs now, but it says {told.output.strip()!r}. Customers expect 'Good morning'."
+            )
     with open(f"{box.root}/{_GREETER}", "rb") as file:
         first = file.readline().decode(errors="replace").strip()
     raise Feedback(
@@ -147,6 +150,11 @@ def _bring_an_empty_shell(box):
     os.chmod(f"{box.root}/opt/shells/bash", 0o755)
 
 
+def _greet_otherwise(box):
+    with open(f"{box.root}/{_GREETER}", "w") as file:
+        file.write("#!/bin/sh\necho Hello\n")
+
+
 def _remove_it(box):
     os.remove(f"{box.root}/{_GREETER}")
 
@@ -167,6 +175,7 @@ Scenario(
     wrong={
         "makes it executable": (_make_it_executable, "what the kernel does not find is"),
         "brings an interpreter that lacks its own": (_bring_an_empty_shell, "or what that file needs"),
+        "says something else": (_greet_otherwise, "Customers expect"),
         "removes it": (_remove_it, "call it by that name"),
     },
 )

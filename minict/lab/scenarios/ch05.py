@@ -99,7 +99,7 @@ Flag(
     "05",
     "In a %%child, call vault.enter() first: it moves you into an empty room with pivot_root, and the host is gone. "
     "But a directory "
-    "was left open, by a number above 2, and in there is a file with a word. Which number, you find out in a loop: "
+    "was left open, by a number above 2, and in there is a file with a word. Find the number in a loop: "
     "os.listdir(number) lists a directory by its descriptor, and raises OSError where there is none. "
     "os.open(name, os.O_RDONLY, dir_fd=number) opens a file in it. "
     "(where() knows another room: it is of no use here.)",

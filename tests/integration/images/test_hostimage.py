@@ -131,6 +131,12 @@ def test_a_root_file_system_of_commands_runs_them(tmp_path):
     assert programs <= {"sh", "dash", "bash", "ls", "cat", "head", "coreutils"}  # and nothing that was not asked for
 
 
+def test_a_directory_can_be_made_at_each_link_of_the_top(tmp_path):
+    hostimage.make_skeleton(str(tmp_path))
+    for name in os.listdir(tmp_path):  # /lib64, for one, is a link to /usr/lib64
+        os.makedirs(tmp_path / name, exist_ok=True)
+
+
 def test_a_strict_umask_of_the_caller_does_not_reach_the_image(tmp_path):
     (tmp_path / "rootfs").mkdir(mode=0o700)
     old = os.umask(0o077)
