@@ -26,6 +26,7 @@ STYLE = f"""<style>
 .jp-Cell .jp-OutputArea-output pre {{ word-break: normal; overflow-wrap: anywhere }}
 .jp-Cell .jp-RenderedHTMLCommon.jp-RenderedMarkdown pre, .jp-Cell .jp-RenderedHTMLCommon.jp-RenderedMarkdown pre code {{
   white-space: pre-wrap }}
+.jp-Cell .jp-RenderedHTMLCommon td:first-child code {{ white-space: nowrap }}
 .jp-Cell .jp-RenderedHTMLCommon.jp-RenderedMarkdown a code {{ color: inherit }}
 body[data-jp-theme-light="false"] .jp-Notebook {{
   --jp-mirror-editor-comment-color: #56acac; --jp-mirror-editor-meta-color: #c58aff }}
