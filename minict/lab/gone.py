@@ -9,9 +9,14 @@ from __future__ import annotations
 CLASS = "minict-alive"
 
 # A drawing is at most as wide as the page. The rules after that are against JupyterLab's own, and name enough classes
-# to outweigh them. Lines that are wider than the page go on below, and break between words: a line of code was cut off,
-# and a printed one broken inside a word. A link whose text is code looks like a link. Comments, such as those that
-# offer a hint, have the colour of the high-contrast theme in the dark one, too, and decorators a lighter one.
+# to outweigh them:
+# - Lines that are wider than the page go on below, and break between words. A line of code was cut off, and a printed
+#   one broken inside a word.
+# - Code in a sentence stays in one line, and so does a call in the first column of a table. Both were broken at hyphens
+#   and commas.
+# - A link whose text is code looks like a link.
+# - In the dark theme comments, such as those that offer a hint, have the colour of the high-contrast theme, and
+#   decorators a lighter one.
 STYLE = f"""<style>
 .{CLASS}.jupyter-widgets-disconnected::after {{
   content: "The kernel of this notebook was restarted: run this cell again.";
@@ -26,7 +31,7 @@ STYLE = f"""<style>
 .jp-Cell .jp-OutputArea-output pre {{ word-break: normal; overflow-wrap: anywhere }}
 .jp-Cell .jp-RenderedHTMLCommon.jp-RenderedMarkdown pre, .jp-Cell .jp-RenderedHTMLCommon.jp-RenderedMarkdown pre code {{
   white-space: pre-wrap }}
-.jp-Cell .jp-RenderedHTMLCommon td:first-child code {{ white-space: nowrap }}
+.jp-Cell .jp-RenderedHTMLCommon :is(p, li, td:first-child) > code {{ white-space: nowrap }}
 .jp-Cell .jp-RenderedHTMLCommon.jp-RenderedMarkdown a code {{ color: inherit }}
 body[data-jp-theme-light="false"] .jp-Notebook {{
   --jp-mirror-editor-comment-color: #56acac; --jp-mirror-editor-meta-color: #c58aff }}
