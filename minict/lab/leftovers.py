@@ -113,7 +113,7 @@ def _removed(path: str, inode: int) -> bool:
     if not os.path.lexists(path) or os.lstat(path).st_ino != inode:
         return True
     if any(entry["point"].startswith(f"{path}/") for entry in host.mount_table()):
-        return False  # what is mounted there is not ours to remove
+        return False  # the files of what is mounted there may be the learner's
     for name, function in _ENDINGS.items():
         if os.path.basename(path).startswith(name):
             module, _, function = function.rpartition(".")
