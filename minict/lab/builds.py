@@ -6,9 +6,7 @@ earlier build has left anything in the cache for it.
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import html
 import http.server
 import os
 import shutil
@@ -272,11 +270,7 @@ class Beads:
 
     def draw(self, changes: int) -> str:
         """HTML: the first so many *changes*, for :func:`minict.lab.live`."""
-        picture = self.picture(changes)
-        words = html.escape(picture.sentence, quote=True)
-        data = base64.b64encode(picture.png).decode()
-        style = "margin:-10px;display:block;max-width:calc(100% + 20px);height:auto"
-        return f"<img style='{style}' width='{picture.width}' alt='{words}' src='data:image/png;base64,{data}'>"
+        return self.picture(changes).as_html()
 
     def picture(self, changes: int | None = None) -> Picture:
         """The first *changes* rows as a picture; all of them without a number."""

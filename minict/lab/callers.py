@@ -6,8 +6,6 @@ and :func:`verdicts` what three runtimes say of faulty ones.
 
 from __future__ import annotations
 
-import base64
-import html
 import json
 import os
 import select
@@ -95,12 +93,7 @@ class Relay:
 
     def draw(self, moment: int) -> str:
         """HTML: who lives at *moment*, for :func:`minict.lab.live`."""
-        picture = self.picture(moment)
-        data, words = base64.b64encode(picture.png).decode(), html.escape(picture.sentence, quote=True)
-        return (
-            f"<img style='margin:-10px;display:block' width='{picture.width}' alt='{words}' "
-            f"src='data:image/png;base64,{data}'>"
-        )
+        return self.picture(moment).as_html()
 
     def picture(self, moment: float | None = None) -> Picture:
         """The lanes; at *moment*, those who do not live then are pale."""

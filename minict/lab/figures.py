@@ -16,6 +16,7 @@ still picture should follow.
 
 from __future__ import annotations
 
+import base64
 import html
 import io
 import os
@@ -38,12 +39,18 @@ class Picture:
         stream = io.BytesIO()
         figure.savefig(stream, format="png", dpi=_DOTS, facecolor="none", metadata={"Software": None})
         self.png, self.sentence, self.width = stream.getvalue(), sentence, width
+        self.height = width * figure.get_figheight() / figure.get_figwidth()
 
     def __repr__(self):
         return f"[Picture: {self.sentence}]"
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         return {"image/png": self.png, "text/plain": repr(self)}, {"image/png": {"width": self.width}}
+
+    def as_html(self) -> str:
+        """An ``<img>``, for :func:`live`."""
+        words, data = html.escape(self.sentence, quote=True), base64.b64encode(self.png).decode()
+        return f"<img width='{self.width}' alt='{words}' src='data:image/png;base64,{data}'>"
 
 
 _LEAST = 11  # pixels: smaller letters can't be read by everybody
@@ -186,22 +193,21 @@ class Map(Picture):
         return {**ipywidgets.HTML(self._page())._repr_mimebundle_(), **data}, metadata
 
     def _page(self) -> str:
-        import base64
-
         from .course import chapters, link_attributes
 
-        files, areas = {chapter.number: chapter for chapter in chapters()}, []
+        files, links = {chapter.number: chapter for chapter in chapters()}, []
         for x, y, width, height, number, name in self.areas:
             if number in files:
-                place = f"{x:.0f},{y:.0f},{x + width:.0f},{y + height:.0f}"
                 words = html.escape(f"{name}: chapter {number:02}, {files[number].title}", quote=True)
-                link = link_attributes(files[number].name)
-                areas.append(f"<area shape='rect' coords='{place}' alt='{words}' title='{words}' {link}>")
-        return (
-            f"<img width='{self.width}' alt='{html.escape(self.sentence, quote=True)}' usemap='#minict-map' "
-            f"src='data:image/png;base64,{base64.b64encode(self.png).decode()}'>"
-            f"<map name='minict-map'>{''.join(areas)}</map>{gone.STYLE}"
-        )
+                attributes = f"aria-label='{words}' title='{words}' {link_attributes(files[number].name)}"
+                links.append(f"<a style='position:absolute;{self._place(x, y, width, height)}' {attributes}></a>")
+        picture = f"{self.as_html()}{''.join(links)}"
+        return f"<div class='minict-card' style='position:relative'>{picture}</div>{gone.STYLE}"
+
+    def _place(self, x, y, width, height) -> str:
+        """Where this rectangle is, in CSS, and in percent: a narrow page shrinks the picture."""
+        across, down = self.width / 100, self.height / 100
+        return f"left:{x / across:.2f}%;top:{y / down:.2f}%;width:{width / across:.2f}%;height:{height / down:.2f}%"
 
 
 def runtime_map(chapter: int) -> Map:
@@ -633,15 +639,18 @@ def watch(
     return shown
 
 
-def _card(svg: str, title: str) -> str:
-    """HTML: *svg* on a white card; *title* is what a screen reader says."""
-    if svg.startswith("<svg"):
-        begin, rest = svg.split(">", 1)
-        svg = f"{begin} role='img'><title>{html.escape(title)}</title>{rest}"
-    return (
-        f"<div style='background:{CARD};border:1px solid {LINE};border-radius:12px;padding:10px;display:inline-block'>"
-        f"{svg}</div>{gone.STYLE}"
-    )
+def _card(drawing: str, title: str) -> str:
+    """HTML: an SVG on a white card, where *title* is what a screen reader says; a picture is a card already.
+
+    Either is at most as wide as the page (:mod:`.gone`).
+    """
+    if drawing.startswith("<img"):
+        return f"<div class='minict-card'>{drawing}</div>{gone.STYLE}"
+    if drawing.startswith("<svg"):
+        begin, rest = drawing.split(">", 1)
+        drawing = f"{begin} role='img'><title>{html.escape(title)}</title>{rest}"
+    look = f"background:{CARD};border:1px solid {LINE};border-radius:12px;padding:10px"
+    return f"<div class='minict-card' style='{look}'>{drawing}</div>{gone.STYLE}"
 
 
 def _curve(points: list[tuple[float, float]], label: str, unit: str, seconds: float, top: float | None) -> str:

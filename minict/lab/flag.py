@@ -16,7 +16,7 @@ import os
 import secrets
 import sys
 
-from . import record
+from . import leftovers, record
 from .verdict import readable, tell
 
 _flags: dict[str, Flag] = {}
@@ -105,6 +105,7 @@ def prepared_file(id: str, text: str) -> str:
     path = f"{directory}/{id}-{os.getpid()}"
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as file:
         file.write(text)
+    leftovers.note(path)
     return path
 
 

@@ -6,8 +6,6 @@ processes take one name at the same moment.
 
 from __future__ import annotations
 
-import base64
-import html
 import os
 import tempfile
 from collections import Counter
@@ -84,13 +82,7 @@ class Lifelines:
 
     def draw(self, step: int) -> str:
         """HTML: what had happened after *step* of ``len()`` steps, for :func:`minict.lab.live`."""
-        picture = self.picture(self.begin + (self.end - self.begin) * step / len(self))
-        words = html.escape(picture.sentence, quote=True)
-        data = base64.b64encode(picture.png).decode()
-        return (
-            f"<img style='margin:-10px;display:block' width='{picture.width}' alt='{words}' "
-            f"src='data:image/png;base64,{data}'>"
-        )
+        return self.picture(self.begin + (self.end - self.begin) * step / len(self)).as_html()
 
     def picture(self, until: float | None = None) -> Picture:
         """The lives up to the moment *until*, in seconds since 1970; the whole of them without it."""

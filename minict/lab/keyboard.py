@@ -14,8 +14,6 @@ A terminal is given by the descriptor of its master, such as ``box.terminal``.
 
 from __future__ import annotations
 
-import base64
-import html
 import os
 import re
 import select
@@ -207,12 +205,7 @@ class Keystrokes:
 
     def draw(self, count: int) -> str:
         """HTML: the picture after *count* keys, for :func:`minict.lab.live`."""
-        picture = self.picture(count)
-        data, words = base64.b64encode(picture.png).decode(), html.escape(picture.sentence, quote=True)
-        return (
-            f"<img style='margin:-10px;display:block' width='{picture.width}' alt='{words}' "
-            f"src='data:image/png;base64,{data}'>"
-        )
+        return self.picture(count).as_html()
 
     def picture(self, count: int | None = None) -> Picture:
         """The first *count* keys as a picture; all of them without a number."""

@@ -6,8 +6,6 @@ show what was found there.
 
 from __future__ import annotations
 
-import base64
-import html
 import os
 import subprocess
 import tempfile
@@ -148,14 +146,7 @@ class Table:
 
     def draw(self, step: int) -> str:
         """HTML: the picture of the look *step*, for :func:`minict.lab.live`."""
-        picture = self.picture(step)
-        words = html.escape(picture.sentence, quote=True)
-        data = base64.b64encode(picture.png).decode()
-        # the picture has a frame of its own, which covers that of the card around it
-        return (
-            f"<img style='margin:-10px;display:block' width='{picture.width}' alt='{words}' "
-            f"src='data:image/png;base64,{data}'>"
-        )
+        return self.picture(step).as_html()
 
     def picture(self, step: int = -1) -> Picture:
         """The look *step*, counted from 0, as a picture: a row for each layer, a column for each name."""

@@ -64,10 +64,10 @@ def close_all() -> None:
 
 
 class Account:
-    """A home for Ada in *directory*, and her shell: :meth:`sh`."""
+    """A home for Ada in *directory*, a new one by default, and her shell: :meth:`sh`."""
 
-    def __init__(self):
-        self.directory = tempfile.mkdtemp(prefix="minict-ada-", dir="/var/tmp")
+    def __init__(self, directory: str = ""):
+        self.directory = directory or tempfile.mkdtemp(prefix="minict-ada-", dir="/var/tmp")
         os.chmod(self.directory, 0o755)
         self.home = self._make("home", ADA)
         self.runtime = self._make("runtime", ADA)
@@ -141,6 +141,12 @@ class Account:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process.pid, signal.SIGKILL)
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def end_account(directory: str) -> None:
+    """End the account in this *directory*, of a notebook that was killed: see :mod:`.leftovers`."""
+    if not in_user_namespace():
+        Account(directory).close()
 
 
 def _library() -> str:

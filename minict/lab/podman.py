@@ -30,7 +30,7 @@ from minict.kernel import mount as k
 from minict.kernel import namespaces
 from minict.runtime import mounts, paths
 
-from . import host
+from . import host, leftovers
 
 _PATIENCE = 120  # seconds for one command, on a busy machine
 _PRIVATE = ("/run", "/dev/shm", "/var/lib/containers")
@@ -65,7 +65,7 @@ class Podman:
     """Podman's command line, with a storage of its own, until :meth:`close`. Raises :class:`OSError`."""
 
     def __init__(self) -> None:
-        self.place = tempfile.mkdtemp(prefix="pod")  # it takes no path of more than 50 letters
+        self.place = tempfile.mkdtemp(prefix="minict-")  # it takes no path of more than 50 letters
         self.closed, self._made = False, [path for path in _PRIVATE if not os.path.isdir(path)]
         for path in self._made:
             os.mkdir(path)
@@ -74,6 +74,7 @@ class Podman:
         self.configuration = f"{self.place}.conf"
         with open(self.configuration, "w") as file:
             file.write(_CONFIGURATION.format(**_limits()))
+        leftovers.note(self.configuration)
 
     def enter(self) -> list[str]:
         """The words in front of a command that is to run in the namespace."""

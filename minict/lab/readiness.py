@@ -7,8 +7,6 @@ asks several questions again and again while a server starts, and draws when eac
 
 from __future__ import annotations
 
-import base64
-import html
 import select
 import socket
 import time
@@ -124,12 +122,7 @@ class Lanes:
 
     def draw(self, until_second: float) -> str:
         """HTML: the lanes up to this second, for :func:`minict.lab.live`."""
-        picture = self.picture(until_second)
-        data, words = base64.b64encode(picture.png).decode(), html.escape(picture.sentence, quote=True)
-        return (
-            f"<img style='margin:-10px;display:block' width='{picture.width}' alt='{words}' "
-            f"src='data:image/png;base64,{data}'>"
-        )
+        return self.picture(until_second).as_html()
 
     def __repr__(self):
         return repr(self.picture())

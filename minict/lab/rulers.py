@@ -161,16 +161,7 @@ class Rulers:
 
     def draw(self) -> str:
         """HTML: the picture, for :func:`minict.lab.live`."""
-        import base64
-        import html
-
-        picture = self.picture()
-        words = html.escape(picture.sentence, quote=True)
-        data = base64.b64encode(picture.png).decode()
-        return (
-            f"<img style='margin:-10px;display:block' width='{picture.width}' alt='{words}' "
-            f"src='data:image/png;base64,{data}'>"
-        )
+        return self.picture().as_html()
 
 
 def rulers(maps) -> Rulers:

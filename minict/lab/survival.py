@@ -6,8 +6,6 @@ each place is looked into.
 
 from __future__ import annotations
 
-import base64
-import html
 import os
 import tempfile
 
@@ -131,13 +129,7 @@ class Survival:
 
     def draw(self, events: int) -> str:
         """HTML: the table after so many *events*, for :func:`minict.lab.live`."""
-        picture = self.picture(events)
-        words = html.escape(picture.sentence, quote=True)
-        data = base64.b64encode(picture.png).decode()
-        return (
-            f"<img style='margin:-10px;display:block' width='{picture.width}' alt='{words}' "
-            f"src='data:image/png;base64,{data}'>"
-        )
+        return self.picture(events).as_html()
 
     def picture(self, events: int | None = None) -> Picture:
         """The first *events* columns as a picture; all of them without a number."""

@@ -8,16 +8,13 @@ have disappeared do not count.
 from __future__ import annotations
 
 import atexit
-import functools
 import os
-import shutil
-import tempfile
 import time
 
 from minict.engine.containers.store import records
 from minict.runtime import paths
 
-from . import host
+from . import host, leftovers
 
 _PATIENCE = 3.0  # seconds for things that are just being removed
 
@@ -28,29 +25,9 @@ _temporary: list[str] = []  # the temporary directories that this process has cr
 def begin() -> None:
     """Remember how the host looks now, as the state that :func:`leave_no_trace` compares with."""
     host.mark_what_we_start()
+    leftovers.begin(_temporary.append)
     _beginning.update(look())
-    tempfile.mkdtemp = _remembering(tempfile.mkdtemp)
-    atexit.register(_remove_the_courses, os.getpid())
-
-
-def _remove_the_courses(kernel: int) -> None:
-    """At the end of the *kernel*: remove the directories of flags and broken containers, which no cell has removed."""
-    for path in _temporary:
-        if os.getpid() == kernel and os.path.basename(path).startswith("minict-"):
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _remembering(mkdtemp):
-    """A ``tempfile.mkdtemp`` that records the directories that a cell makes, also by TemporaryDirectory, which calls
-    it."""
-
-    @functools.wraps(mkdtemp)
-    def made(*arguments, **options):
-        path = mkdtemp(*arguments, **options)
-        _temporary.append(os.path.abspath(path))
-        return path
-
-    return made
+    atexit.register(leftovers.end)
 
 
 def look() -> dict:
@@ -79,6 +56,7 @@ def leave_no_trace() -> None:
 
     end_all()  # the course ends broken containers and flags itself: a chapter need not
     remove_all()
+    leftovers.remove()
     end, pause = time.monotonic() + _PATIENCE, 0.005
     while (left := traces(_beginning, look())) and time.monotonic() < end:
         time.sleep(pause)  # the kernel takes a dying network namespace apart in the background

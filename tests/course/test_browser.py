@@ -155,7 +155,7 @@ def test_a_copy_spoils_nothing_its_map_is_links_and_its_quiz_knows_when_the_kern
         )
         page.cell("process_tree()").replace("process_tree(", ["runtime_map(2)"])
         page.cell("runtime_map(").run()
-        page.tab.locator("area[alt*='chapter 01']").first.evaluate("area => area.click()")
+        page.tab.locator("a[aria-label*='chapter 01']").first.click()
         page.tab.wait_for_function(
             "window.jupyterapp.shell.currentWidget.title.label === '01-a-process-of-its-own.ipynb'"
         )

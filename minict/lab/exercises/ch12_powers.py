@@ -8,6 +8,7 @@ import errno
 import mmap
 import os
 import signal
+import time
 
 from minict.kernel import native
 from minict.kernel.capability import NAMES
@@ -466,7 +467,7 @@ def _try_filter(program: bytes) -> list[int]:
     """With the filter *program*: the errno of getppid, and of the calls before, at and after the newest, and far above.
 
     A child makes them, and writes each errno into memory that we share: with a wrong filter it may not even be able to
-    end, let alone to write to a pipe.
+    end, let alone to write to a pipe.  So it is killed as soon as it is done.
     """
     told = mmap.mmap(-1, mmap.PAGESIZE)
     told[:_ASKED] = bytes([_NOT_ASKED]) * _ASKED
@@ -481,7 +482,11 @@ def _try_filter(program: bytes) -> list[int]:
             os._exit(0)
         for place, number in enumerate(numbers):
             told[place] = native.get_errno() if libc.syscall(native.c_long(number), *_NONSENSE) == -1 else 0
+        told[_ASKED] = 1
         os._exit(0)
+    while not told[_ASKED] and not os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+        time.sleep(0.001)
+    os.kill(pid, signal.SIGKILL)
     status = os.waitpid(pid, 0)[1]
     if told[0] == _REFUSED:
         raise Feedback(_why_invalid(told[1], len(program) - len(_REST)))
