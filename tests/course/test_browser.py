@@ -65,6 +65,13 @@ def test_a_learner_works_through_chapter_05(lab):
     figure.place.locator(".jupyter-widgets.widget-play button").first.click()
     figure.shows("the table: 5 of 17 done")
 
+    # a narrow window, as beside another one: nothing is cut off on the right
+    page.tab.set_viewport_size({"width": 820, "height": 900})
+    page.tab.wait_for_function(
+        """() => ![...document.querySelectorAll('.jp-OutputArea-output, .jp-MarkdownOutput, .cm-scroller')].some(
+             each => each.scrollWidth > each.clientWidth + 1)"""
+    )
+
 
 def notebook(path, *cells: str) -> str:
     nbformat.write(
