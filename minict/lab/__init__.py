@@ -28,7 +28,8 @@ is the first cell of every notebook.  It prints nothing, takes a twentieth of a 
 
 It also guards the notebook and the machine (:mod:`.guard`): a process that a cell forks by hand ends with its cell; a
 call that would move or end the kernel, rename the machine, change its mounts or signal all its processes is refused
-with a sentence that names the remedy; tracebacks are short.
+with a sentence that names the remedy; tracebacks are short.  The directories of a kernel that was killed are removed by
+the next one (:mod:`.leftovers`).
 
 Learners work in copies of the chapters without outputs (:mod:`.copies`), and their record is one file (:mod:`.record`).
 Some chapters import more: ``minict.lab.registry`` (a real registry on loopback), ``minict.lab.attacks`` (the known ways
