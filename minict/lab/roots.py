@@ -161,7 +161,7 @@ class Furnishing:
             y = 30 + 19 * number
             if number == step:
                 parts.append(f"<rect x='4' y='{y - 14}' width='288' height='19' rx='5' fill='{LIT}'/>")
-            ink = CARD if number == step else INK if number < step else "#94a3b8"
+            ink = CARD if number == step else INK if number < step else "#64748b"
             parts.append(
                 _text(12, y, "✓" if number <= step else "", f"fill='{ink}' font-size='11'")
                 + _text(28, y, words, f"fill='{ink}' {_MONO}")
