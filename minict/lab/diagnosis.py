@@ -122,7 +122,7 @@ def _called_too_early(tree: ast.FunctionDef):
             name = getattr(each.func, "id", "") if isinstance(each, ast.Call) and not each.args else ""
             if name in inner and node.func.id in _TAKES_A_FUNCTION:
                 yield (
-                    f"{ast.unparse(node)} calls {name}() at once, in this very process. Hand the function over, without "
+                    f"{ast.unparse(node)} calls {name}() at once, in this process. Hand the function over, without "
                     f"the second parentheses: {node.func.id}({name})."
                 )
                 return

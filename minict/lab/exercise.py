@@ -415,8 +415,8 @@ _BROUGHT = 600  # bytes that are told of the exception of a child: less than a p
 class _Guarded:
     """The learner's function as a check calls it: a process that it forks can't return into the check.
 
-    It would go on with the check a second time, at the same time.  It is ended, and :attr:`stray` tells how it came.  With *stays*
-    the call may not move the caller, where the check's own looks at the kernel would fail.
+    It would go on with the check a second time, at the same time.  It is ended, and :attr:`stray` tells how it came.
+    With *stays* the call may not move the caller, where the check's own looks at the kernel would fail.
     """
 
     def __init__(self, function, name: str, stays: bool = False):
