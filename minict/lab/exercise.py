@@ -409,7 +409,7 @@ def _explain(task: Exercise, outcome, seconds: float, stray: str) -> str:
     return ""
 
 
-_BROUGHT = 600  # bytes that are told of the exception of a child: less than a pipe takes at once
+_BROUGHT = 600  # bytes of a report on a child's exception: less than a pipe takes at once
 
 
 class _Guarded:
