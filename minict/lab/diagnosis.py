@@ -86,7 +86,7 @@ def _not_returned(task, tree: ast.FunctionDef, why: str):
         return
     prints = any(isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print" for node in ast.walk(tree))
     if prints:
-        yield f"{task.name}() prints what it has found, and returns None: return it."
+        yield f"{task.name}() prints what it has found: it must be returned, with return."
     elif "returned None" not in why:
         yield f"{task.name}() returned None: it has no return with a value."
 

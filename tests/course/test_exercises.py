@@ -132,7 +132,7 @@ class TestEveryChallenge:
     [
         ("init-1", "def reap(pid):\n    while True:\n        child, status = ...\n        return status",
          "a ... is still there: `child, status = ...`"),
-        ("ns-1", "def identify(pid):\n    print({})", "identify() prints what it has found, and returns None"),
+        ("ns-1", "def identify(pid):\n    print({})", "identify() prints what it has found: it must be returned"),
         ("ns-1", "def identify(pid):\n    x = {}", "identify(PID) returned None"),
         ("ns-1", "def identify(pid):\n    for each in ['uts', 'pid']:\n        return {each: 1}",
          "the return stands inside the loop"),
