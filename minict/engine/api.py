@@ -121,6 +121,7 @@ def _bear(
     with _births:
         record = creation.create(image, command, settings, starting=True)
         try:
+            record.write_last_run(program=True)
             container = task.begin(record, streams=streams, console=console, trace=trace)
             sandbox.serve_in_background(record.id)
             return record, container

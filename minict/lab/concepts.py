@@ -107,21 +107,22 @@ def fork_exec_wait() -> Picture:
 def rooms() -> Picture:
     """One kernel that keeps two host names; processes in two rooms; unshare makes a room, setns enters one."""
     sheet = _Sheet(920, 320)
-    sheet.box(30, 24, 400, 180, FAINT, HOST, 12, 2)
-    sheet.box(490, 24, 400, 180, "#fff7ed", LIT, 12, 2)
-    for x, name, colour in ((50, "laptop", MUTED), (510, "box", LIT_EDGE)):
+    sheet.box(30, 24, 340, 180, FAINT, HOST, 12, 2)
+    sheet.box(550, 24, 340, 180, "#fff7ed", LIT, 12, 2)
+    for x, name, colour in ((50, "laptop", MUTED), (570, "box", LIT_EDGE)):
         sheet.text(x, 48, "uts namespace, with the host name", 11, MUTED)
         sheet.text(x, 72, name, 16, colour, "bold", mono=True)
     for x, y, name in ((50, 100, "browser"), (180, 100, "shell"), (50, 150, "this notebook")):
         _block(sheet, x, y, 120 if len(name) < 9 else 160, 36, name, "", CARD, HOST)
-    for x, y, name in ((640, 100, "sleep"), (640, 150, "its child")):
+    for x, y, name in ((640, 100, "sleep"), (640, 150, "a visitor")):
         _block(sheet, x, y, 130, 36, name, "", CARD, LIT)
-    sheet.arrow(302, 110, 638, 110, LIT_EDGE)
-    sheet.box(376, 84, 180, 22, CARD, LIT, 6)
-    sheet.text(466, 95, "unshare: a new room", 12, LIT_EDGE, "bold", "center")
-    sheet.arrow(212, 178, 638, 178, _BLUE)
-    sheet.box(356, 184, 220, 22, CARD, _BLUE, 6)
-    sheet.text(466, 195, "setns: into an existing room", 12, _BLUE, "bold", "center")
+    for x, y, name, words, colour in (
+        (302, 118, "unshare", "to a new room", LIT_EDGE),
+        (212, 168, "setns", "to an existing room", _BLUE),
+    ):
+        sheet.arrow(x, y, 638, y, colour)
+        sheet.text(460, y - 12, name, 12, colour, "bold", "center", mono=True)
+        sheet.text(460, y + 14, words, 11.5, colour, align="center")
     sheet.box(30, 224, 860, 66, _KERNEL, "none", 9)
     sheet.text(50, 246, "one kernel", 13, "#f8fafc", "bold")
     sheet.text(

@@ -40,7 +40,13 @@ def first_layer(task, function, why: str) -> str:
     tree = _tree(function)
     if tree is None:
         return why
-    found = [*_left_over(tree), *_swapped_parameters(task, tree), *_not_returned(task, tree, why)]
+    found = [
+        *_left_over(tree),
+        *_swapped_parameters(task, tree),
+        *_not_returned(task, tree, why),
+        *_called_too_early(tree),
+        *_without_f(tree),
+    ]
     return "\n".join([*found, why, *_returns_too_early(tree)])
 
 
@@ -80,7 +86,7 @@ def _not_returned(task, tree: ast.FunctionDef, why: str):
         return
     prints = any(isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print" for node in ast.walk(tree))
     if prints:
-        yield f"{task.name}() prints and returns None: what it has found must be returned, with return."
+        yield f"{task.name}() prints what it has found: it must be returned, with return."
     elif "returned None" not in why:
         yield f"{task.name}() returned None: it has no return with a value."
 
@@ -104,6 +110,46 @@ def _returns_too_early(tree: ast.FunctionDef):
         ):
             yield "And the return stands inside the loop, which therefore ends in its first round."
             return
+
+
+def _called_too_early(tree: ast.FunctionDef):
+    """``spawn(work())`` for an inner function that is to be handed over."""
+    inner = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node is not tree}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+            continue
+        for each in node.args:
+            name = getattr(each.func, "id", "") if isinstance(each, ast.Call) and not each.args else ""
+            if name in inner and node.func.id in _TAKES_A_FUNCTION:
+                yield (
+                    f"{ast.unparse(node)} calls {name}() at once, in this process. Hand the function over, without "
+                    f"the second parentheses: {node.func.id}({name})."
+                )
+                return
+
+
+_TAKES_A_FUNCTION = ("spawn", "run_in_child")
+
+
+def _without_f(tree: ast.FunctionDef):
+    """A text with ``{name}`` of a variable, but without the f that puts its value there."""
+    if any(isinstance(node, ast.Attribute) and node.attr in ("format", "format_map") for node in ast.walk(tree)):
+        return
+    names = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    names |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    parts = {
+        id(each)
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.JoinedStr, ast.Expr))  # what has its f; and docstrings
+        for each in ast.walk(node)
+        if isinstance(node, ast.JoinedStr) or each is getattr(node, "value", None)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts:
+            for name in re.findall(r"\{(\w+)[}!.:]", node.value):
+                if name in names:
+                    yield f"put an f before the text {_short(node.value)}: without it {{{name}}} stays as it is."
+                    return
 
 
 # ---- delegation --------------------------------------------------------------------------------------------------
@@ -160,7 +206,8 @@ def failing_line(error: BaseException, filename: str) -> str:
     if last is None:
         return ""
     line = linecache.getline(filename, last.tb_lineno).strip()
-    return "\n  ".join([line, *_fields_in_words(last, error), *_call_in_words(last, filename, error)])
+    more = (*_fields_in_words(last, error), *_value_in_words(error), *_call_in_words(last, filename, error))
+    return "\n  ".join([line, *more])
 
 
 def _fields_in_words(trace, error: BaseException):
@@ -174,6 +221,15 @@ def _fields_in_words(trace, error: BaseException):
         if type(value).__name__ in found.groups() and names:
             yield f"it has no places and no keys: its fields are {', '.join('.' + name for name in names)}"
             return
+
+
+def _value_in_words(error: BaseException):
+    """What the value is whose attribute is missing: a number, say, where the learner expected an object."""
+    if isinstance(error, AttributeError) and type(error.obj) in _KINDS:
+        yield f"what stands before .{error.name} is {_KINDS[type(error.obj)]}: {_short(error.obj)}"
+
+
+_KINDS = {int: "a number", str: "a text", list: "a list", tuple: "a tuple", dict: "a dictionary"}
 
 
 def _call_in_words(trace, filename: str, error: BaseException):
@@ -196,7 +252,9 @@ def _call_in_words(trace, filename: str, error: BaseException):
     if len(parameters) > 1 and (_in_another_order(node, parameters) or not _fits(node, signature)):
         keywords = {name for name, each in signature.parameters.items() if each.kind is each.KEYWORD_ONLY}
         wanted = ", ".join(f"{name}=…" if name in keywords else name for name in parameters)
-        yield f"{ast.unparse(node.func)}() wants ({wanted}), in this order"
+        yield f"{ast.unparse(node.func)}() wants ({wanted})" + (
+            ": write the name of each value that has a = here" if keywords else ", in this order"
+        )
 
 
 def _fits(node: ast.Call, signature: inspect.Signature) -> bool:

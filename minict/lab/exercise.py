@@ -379,13 +379,13 @@ def _print(text: str) -> None:
     sys.stdout.write(text)
 
 
-def _explain(task: Exercise, outcome, seconds: float, stray: bool) -> str:
+def _explain(task: Exercise, outcome, seconds: float, stray: str) -> str:
     """Why the check did not pass, in words; nothing when it did."""
     call = f"{task.name}()"
     if stray or outcome.stray:
         return (
             f"a child process that you forked came back out of {call}: it must end inside, with os._exit() or an exec. "
-            "(return and sys.exit() only leave the function.)"
+            "(return and sys.exit() only leave the function.)" + stray[1:]
         )
     if isinstance(outcome.error, Feedback):
         return str(outcome.error)
@@ -409,15 +409,18 @@ def _explain(task: Exercise, outcome, seconds: float, stray: bool) -> str:
     return ""
 
 
+_BROUGHT = 600  # bytes of a report on a child's exception: less than a pipe takes at once
+
+
 class _Guarded:
     """The learner's function as a check calls it: a process that it forks can't return into the check.
 
-    It would go on with the check a second time, at the same time.  It is ended, and :attr:`stray` is set.  With *stays*
-    the call may not move the caller, where the check's own looks at the kernel would fail.
+    It would go on with the check a second time, at the same time.  It is ended, and :attr:`stray` tells how it came.
+    With *stays* the call may not move the caller, where the check's own looks at the kernel would fail.
     """
 
     def __init__(self, function, name: str, stays: bool = False):
-        self.function, self.name, self.stays, self.stray = function, name, stays, False
+        self.function, self.name, self.stays, self.stray = function, name, stays, ""
         self.reader, self.writer = os.pipe()
 
     def __call__(self, *arguments, **options):
@@ -431,7 +434,7 @@ class _Guarded:
             raise
         finally:
             if os.getpid() != caller:
-                os.write(self.writer, b"!")
+                os.write(self.writer, f"!{self._brought()}\0".encode())
                 os._exit(1)
             if self._somebody_comes_out():
                 raise Feedback("a child came back")  # the pipe says it too; but the check need not go on
@@ -440,6 +443,15 @@ class _Guarded:
                     f"{call_text(self.name, arguments, options)} moved the process that called it: it is in {moved} "
                     "now. unshare(), setns() and chroot() move their caller for good: call them in a child."
                 )
+
+    def _brought(self) -> str:
+        """The exception with which a child leaves the function, and the line of the answer that has raised it."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, Exception):
+            return ""
+        line = failing_line(error, self.function.__code__.co_filename)
+        told = f"\n  It left with {type(error).__name__}: {error}"
+        return (told + (f"\n  in your line: {line}" if line else ""))[:_BROUGHT]
 
     def _result(self, value):
         """*value*, unless that is the coroutine of a function that begins with ``async def``."""
@@ -467,7 +479,7 @@ class _Guarded:
     def close(self) -> None:
         """In the parent, at the end: find out whether a child returned."""
         os.close(self.writer)
-        self.stray = bool(os.read(self.reader, 1))
+        self.stray = os.read(self.reader, 2 * _BROUGHT).decode(errors="replace").partition("\0")[0]
         os.close(self.reader)
 
 

@@ -206,8 +206,13 @@ def _protect_from_shells(shell, guards: Guards) -> None:
     def look_first(run):
         @functools.wraps(run)
         def looked(command, *arguments, **options):
+            command = shell.var_expand(command, depth=1)  # now: run() would take this frame for that of the cell
             guards.refuse_words(command)
-            return run(command, *arguments, **options)
+            shell.var_expand = lambda words, *_, **__: words
+            try:
+                return run(command, *arguments, **options)
+            finally:
+                del shell.var_expand
 
         return looked
 

@@ -35,7 +35,7 @@ def run(words, prepare):
 
 # ---- lives -----------------------------------------------------------------------------------------------------
 
-_TRIES = 5  # the fastest is drawn: the others also show what else the machine was doing
+_TRIES = 12  # the fastest is drawn: the others also show what else the machine was doing
 _NAP = 0.002  # seconds before the parent waits for the ended child
 
 # How the steps of a container's birth begin -> the part of the course that builds them.  The first that fits counts.
@@ -45,7 +45,7 @@ _PARTS = (
     (("mask", "make /proc"), "hide and protect · 05", HUES[4]),
     (("set the host name", "set the domain name"), "host name · 02", HUES[8]),
     (("bring the loopback", "wait for the network", "sysctl"), "network · 09", HUES[6]),
-    (("set limits", "drop cap", "install the seccomp", "become user"), "fewer powers · 12", HUES[9]),
+    (("set limits", "drop cap", "install the seccomp", "become user"), "security · 12", HUES[9]),
     (("execve",), "exec · 01", LIT),
     (("",), "root file system · 04, 05", HUES[7]),
 )
@@ -127,11 +127,11 @@ def _end_of(pidfd: int) -> int:
 
 
 def _draw(lives: list[Life]) -> Picture:
-    sheet = _Sheet(920, 46 + 176 * len(lives) + 34)
+    sheet = _Sheet(920, 46 + 176 * len(lives) + 52)
     unit = 620 / max(life.waited - life.born for life in lives)
     for number, life in enumerate(lives):
         _draw_life(sheet, life, 40 + 176 * number, unit)
-    _legend(sheet, lives, sheet.height - 28)
+    _legend(sheet, lives, sheet.height - 48)
     return sheet.picture(
         "the lives of two processes from fork to wait, an ordinary command and the same in a "
         "container: there the gap between fork and execve is full of steps"
@@ -159,7 +159,10 @@ def _draw_life(sheet: _Sheet, life: Life, y: float, unit: float) -> None:
         sheet.box(x(begin), y + 84, max(1.4, x(end) - x(begin)), 28, colour, "none", 0)
     sheet.box(ended, y + 84, waited - ended, 28, FAINT, MUTED, 0, 1.4, "--")
     sheet.box(executed, y + 84, max(2, ended - executed), 28, _PROGRAM, "none", 0)
-    sheet.text((ended + waited) / 2, y + 98, "zombie", 10, MUTED, align="center")
+    if waited - ended > 44:
+        sheet.text((ended + waited) / 2, y + 98, "zombie", 10, MUTED, align="center")
+    else:  # too narrow for the word
+        sheet.text(waited + 6, y + 98, "zombie", 10, MUTED)
     sheet.line([(executed, y + 66), (executed, y + 116)], LIT_EDGE, 2)
     sheet.text(executed - 5, y + 72, "execve", 10, LIT_EDGE, "bold", "right")
     sheet.text(executed + 6, y + 72, "true", 10, _PROGRAM, "bold", mono=True)
@@ -171,7 +174,9 @@ def _legend(sheet: _Sheet, lives: list[Life], y: float) -> None:
     """A chip for each part of the gap, in order of appearance; the number is the chapter's."""
     place = 24
     for name, colour in dict.fromkeys((name, colour) for life in lives for name, colour, _, _ in life.parts):
-        width = 34 + 5 * len(name)
+        width = 44 + 5.4 * len(name)
+        if place + width > 900:
+            place, y = 24, y + 22
         sheet.box(place, y - 6, 12, 12, colour, "none", 2)
         sheet.text(place + 18, y, name, 9.5, INK)
         place += width

@@ -31,6 +31,11 @@ def still_alive(kernel):
     assert kernel.run("!echo $((6 * 7))").strip() == "42"
 
 
+def test_a_shell_line_in_a_function_sees_its_variables(kernel):
+    cell = "def f(word):\n    !echo {word}\n    told = !echo $word {{word}} $$HOME\n    return told\nprint(*f('here'))"
+    assert kernel.run(cell).split() == ["here", "here", "{word}", os.environ["HOME"]]
+
+
 # ---- %%child ---------------------------------------------------------------------------------------------------
 
 

@@ -132,7 +132,7 @@ class TestEveryChallenge:
     [
         ("init-1", "def reap(pid):\n    while True:\n        child, status = ...\n        return status",
          "a ... is still there: `child, status = ...`"),
-        ("ns-1", "def identify(pid):\n    print({})", "identify() prints and returns None"),
+        ("ns-1", "def identify(pid):\n    print({})", "identify() prints what it has found: it must be returned"),
         ("ns-1", "def identify(pid):\n    x = {}", "identify(PID) returned None"),
         ("ns-1", "def identify(pid):\n    for each in ['uts', 'pid']:\n        return {each: 1}",
          "the return stands inside the loop"),
@@ -144,7 +144,13 @@ class TestEveryChallenge:
         ("init-1", "def reap(pid):\n    many = bytes(16)\n    return len(many, pid)", "that is len(<16 bytes>, 3)"),
         ("ns-2", "def flags(kinds):\n    for kind in kinds:\n        if kind not in FLAGS:\n"
          "            raise ContainerError('unknown', kind)\n    return sum(map(FLAGS.get, set(kinds)))",
-         "ContainerError() wants (message, step=…, errno=…, status=…), in this order"),
+         "ContainerError() wants (message, step=…, errno=…, status=…): write the name"),
+        ("ns-2", "def flags(kinds):\n    for kind in kinds:\n        if kind not in FLAGS:\n"
+         "            raise ContainerError('unknown kind {kind!r}')\n    return sum(map(FLAGS.get, set(kinds)))",
+         "put an f before the text 'unknown kind {kind!r}'"),
+        ("ns-1", "def identify(pid):\n    return pid.namespaces", "what stands before .namespaces is a number: 3"),
+        ("proc-1", "def spawn(function):\n    pid = os.fork()\n    if pid == 0:\n        os._exit(function())\n"
+         "    return pid", "in your line: os._exit(function())"),
         ("ns-3", "def enter(kind, path):\n    setns(os.open(path, os.O_RDONLY), flags([kind]))",
          "it is called as enter(path, kind)"),
         ("proc-1", "def spawn(function):\n    function()\n    while True:\n        pass",
@@ -165,6 +171,8 @@ def test_what_is_wrong_in_all_exercises_alike_is_said_first(id, source, words):
     [
         ("init-1", "def reap(pid):\n    return os.waitpid('x', 0)[1]", "in this order"),  # its type is wrong
         ("init-1", "def reap(pid):\n    return os.WEXITSTATUS(os.wait())", "in this order"),  # it has one parameter
+        ("init-1", "def reap(pid):\n    return '{pid}'.format(pid=pid)", "put an f before"),
+        ("init-1", "def reap(pid):\n    return f'{pid}' + '{} {x}'", "put an f before"),
         ("init-1", "def reap(pid):\n    while True:\n        child, status = os.waitpid(-1, 0)\n"
          "        if child != pid:\n            continue\n        return 4711", "inside the loop"),
     ],

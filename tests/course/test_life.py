@@ -43,5 +43,5 @@ def test_a_life_goes_from_fork_to_wait(live, tiny):
 
 def test_the_gap_of_a_container_holds_the_course(tiny):
     parts = {name for name, *_ in life._contained(tiny).parts}
-    assert {"root file system · 04, 05", "host name · 02", "network · 09", "fewer powers · 12"} <= parts
+    assert {"root file system · 04, 05", "host name · 02", "network · 09", "security · 12"} <= parts
     assert life.lifelines(tiny).png.startswith(b"\x89PNG")

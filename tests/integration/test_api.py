@@ -557,18 +557,21 @@ def test_after_wait_the_log_is_whole_and_the_container_can_be_removed(image):
         box.remove()
 
 
-def test_a_python_that_does_not_ask_for_the_end_is_left_alone(image):
-    """``minict wait`` waits for the last output, but ends no monitor: it may be the kernel of a notebook."""
+@pytest.mark.parametrize(("verb", "command"), [("wait", "true"), ("rm -f", "sleep 1000")])
+def test_a_python_that_does_not_ask_for_the_end_is_left_alone(image, verb, command):
+    """No command ends a monitor that may be the kernel of a notebook; and after ``rm -f`` the name is free."""
     code = f"""import minict, sys
-box = minict.run({image!r}, "true", network="none", detach=True)
+box = minict.run({image!r}, {command!r}, name="lazy", network="none", detach=True)
 print(box.id, flush=True)
-sys.stdin.read()
+sys.stdin.readline()
+if {verb!r} == "rm -f":
+    minict.run({image!r}, "true", name="lazy", network="none")
 box.wait()"""
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as owner:
-        words = [sys.executable, "-m", "minict", "wait", owner.stdout.readline().strip()]
-        subprocess.run(words, capture_output=True, timeout=PATIENCE)
+        words = [sys.executable, "-m", "minict", *verb.split(), owner.stdout.readline().strip()]
+        assert subprocess.run(words, capture_output=True, timeout=PATIENCE).returncode == 0
         assert owner.poll() is None
         owner.stdin.close()
         assert owner.wait() == 0

@@ -108,8 +108,8 @@ class Record:
     @property
     def last_run(self) -> dict[str, Any]:
         """The last run: ``started`` and ``finished`` (seconds since 1970), ``exit_code``, ``oom_killed``,
-        ``error``, ``restarts``, ``health`` (State.Health in inspect), ``monitor`` (its pid and start time). Empty
-        before the first start."""
+        ``error``, ``restarts``, ``health`` (State.Health in inspect), ``monitor`` (its pid and start time),
+        ``program`` (see :attr:`belongs_to_program`). Empty before the first start."""
         try:
             found: dict[str, Any] = jsonfile.read(f"{self.data}/life.json")
             return found
@@ -177,6 +177,14 @@ class Record:
         """The pid of the container's monitor, if it is alive."""
         pid, begin = self.last_run.get("monitor") or (0, None)
         return pid if pid and begin_time(pid) == begin else None
+
+    @property
+    def belongs_to_program(self) -> bool:
+        """Whether the monitor is a Python program that uses minict, such as a notebook's kernel.
+
+        It releases the container when it asks for the end (:meth:`minict.engine.api.Running.wait`), perhaps much later.
+        """
+        return bool(self.last_run.get("program"))
 
     @property
     def exit_code(self) -> int:

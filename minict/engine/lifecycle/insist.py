@@ -61,9 +61,12 @@ def continue_monitor(record: Record) -> None:
 
 
 def end_monitor(record: Record) -> None:
-    """End the container's monitor: a minict process in the background at once, another program by SIGTERM."""
+    """End the container's monitor: a minict process in the background at once, ``minict run`` by SIGTERM.
+
+    A Python program that uses minict does other work too, and is left alone.
+    """
     monitor = record.monitor
-    if monitor and monitor != os.getpid():
+    if monitor and monitor != os.getpid() and not record.belongs_to_program:
         _send(monitor, _SIGKILL if _name(monitor) == "minict-monitor" else _SIGTERM)
 
 

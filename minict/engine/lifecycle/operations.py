@@ -71,7 +71,8 @@ def stop(record: Record, timeout: float | None = None, signal: str | int | None 
             send(record, 9)
             must_end(record)
         wait_for_monitor(record)
-    wait_for_monitor(record)  # of a start that was ended, too
+    if restarting or not was_active:
+        wait_for_monitor(record)  # of a start that was ended, too
     if was_active:
         record.event("stop")
 
@@ -285,14 +286,18 @@ def wake_monitor(record: Record) -> None:
 
 
 def wait_for_monitor(record: Record) -> None:
-    """Wait until the run that has ended is cleaned up: by its monitor or, if that was killed, by us."""
+    """Wait until the run that has ended is cleaned up: by its monitor or, if that was killed, by us.
+
+    A Python program that is the monitor may ask for the end much later: it cleans up then.
+    """
     begin = time.monotonic()
     while not _is_released(record):
         insist.continue_monitor(record)
-        if time.monotonic() - begin > insist.PATIENCE:
-            insist.end_monitor(record)
-        if time.monotonic() - begin > 2 * insist.PATIENCE:
+        waited = time.monotonic() - begin
+        if waited > (_LAST_WORDS if record.belongs_to_program else 2 * insist.PATIENCE):
             return
+        if waited > insist.PATIENCE:
+            insist.end_monitor(record)
         time.sleep(0.002)
 
 

@@ -6,7 +6,7 @@ import errno
 import os
 import select
 
-from minict.kernel import mount
+from minict.kernel import mount, namespaces
 from minict.runtime import process
 from minict.runtime.errors import ContainerError
 
@@ -17,10 +17,9 @@ _TEXT = "It was me.\nAnd no copy.\n"
 
 
 def check_leave_note(leave_note):
-    """A process whose root is another directory, and whose working directory is below that: what is in its /note?"""
+    """A process with a root file system and a mount namespace of its own, as a container has them: what is in its
+    /note?"""
     os.mkdir("room")
-    mount.mount("room", "room", "tmpfs")
-    os.mkdir("room/inside")
     mount.mount(
         None, "/", None, mount.MS_BIND | mount.MS_REMOUNT | mount.MS_RDONLY
     )  # nothing lands in the host's own /
@@ -40,12 +39,13 @@ def check_leave_note(leave_note):
         if error.errno == errno.EROFS:
             raise Feedback(
                 f"leave_note(PID, text) tried to write {error.filename}, and that is not below the root directory of "
-                "the process. "
-                "Which file in /proc/PID leads to its root directory?"
+                "the process. Which file in /proc/PID leads to its root directory? (Put it into the path. What "
+                "os.readlink() shows of it is the path that the process sees, /.)"
             ) from None
         if error.errno == errno.ENOENT:
             raise Feedback(f"leave_note(PID, text) raised {error}. {_why_nothing(error.filename, pid)}") from None
         raise
+    in_its_directory = os.path.exists(f"/proc/{pid}/cwd/note")
     os.write(order, b"!")
     select.select([told], [], [])
     found = os.read(told, 1000).decode()
@@ -53,7 +53,7 @@ def check_leave_note(leave_note):
     if found == _TEXT:
         return
     if found == "none":
-        elsewhere = " There is one in its working directory, /inside." if os.path.exists("room/inside/note") else ""
+        elsewhere = " There is one in its working directory, /inside." if in_its_directory else ""
         raise Feedback(
             f"after leave_note(PID, text) the process found no /note.{elsewhere} What it calls / is /proc/PID/root out "
             "here."
@@ -65,9 +65,9 @@ def _why_nothing(path: str, pid: int) -> str:
     """Why there is nothing at *path*, which the answer has tried to open."""
     if path == f"/proc/{pid}/root/note":
         return "The path is right, but the process has no note yet. open(path) only reads: open(path, 'w') writes."
-    if "/pid" in path or "{pid}" in path:
-        return 'The word pid stands in the path, where its number belongs: put an f before the text, f"/proc/{pid}/…".'
-    return "Process PID is there: look at the path."
+    if not path.startswith(f"/proc/{pid}"):
+        return "The path lacks the number of the process."
+    return "Process PID is there: look at the path. Its files are not in /proc/PID itself."
 
 
 def _call(leave_note, pid: int, root: int) -> None:
@@ -83,7 +83,13 @@ def _call(leave_note, pid: int, root: int) -> None:
 
 
 def _read_note(tell: int, orders: int) -> None:
-    os.chroot("room")
+    namespaces.unshare(namespaces.CLONE_NEWNS)
+    mount.mount(None, "/", None, mount.MS_REC | mount.MS_PRIVATE)
+    mount.mount("room", "room", "tmpfs")
+    os.chdir("room")
+    os.mkdir("inside")
+    mount.pivot_root(".", ".")
+    mount.umount2(".", mount.MNT_DETACH)
     os.chdir("/inside")
     os.write(tell, b"!")
     os.read(orders, 1)
@@ -120,6 +126,11 @@ Challenge(
         """,
         "a lambda": """
             leave_note = lambda pid, text: open(f"/proc/{pid}/root/note", "w").write(text)
+        """,
+        "by tee": """
+            def leave_note(pid, text):
+                import subprocess
+                subprocess.run(["tee", f"/proc/{pid}/root/note"], input=text, text=True, check=True)
         """,
         "by a descriptor": """
             def leave_note(pid, text):
@@ -180,6 +191,22 @@ Challenge(
                     file.write(text)
         """,
             "put an f before the text",
+        ),
+        "reads the link": (
+            """
+            def leave_note(pid, text):
+                with open(os.readlink(f"/proc/{pid}/root") + "/note", "w") as file:
+                    file.write(text)
+        """,
+            "is the path that the process sees",
+        ),
+        "of a container": (
+            """
+            def leave_note(pid, text):
+                with open(pid.root + "/note", "w") as file:
+                    file.write(text)
+        """,
+            "what stands before .root is a number",
         ),
         "reads": (
             """

@@ -106,6 +106,12 @@ def check_failing_child(spawn):
             "sys.exit() only raises SystemExit, which `except Exception` lets through. A finally "
             "block runs whatever was raised, and an os._exit() in it ends the child there."
         )
+    if _ending_of(spawn, lambda: sys.exit("the child gives up")) == _CAME_OUT:
+        raise Feedback(
+            'when function() called sys.exit("the child gives up"), a child process that you forked came back out of '
+            "spawn(): what sys.exit() gets may be a text or nothing, and os._exit() takes only a number. Report every "
+            "exception as 1, this one too."
+        )
     if _ending_of(spawn, _interrupted) == _CAME_OUT:
         raise Feedback(
             "when function() was interrupted (KeyboardInterrupt), a child process that you forked came back out of "
@@ -263,6 +269,32 @@ Exercise(
                 return pid
         """,
             "sys.exit() only raises SystemExit",
+        ),
+        "the code of SystemExit": (
+            """
+            def spawn(function):
+                pid = os.fork()
+                if pid == 0:
+                    try:
+                        function()
+                    except SystemExit as error:
+                        os._exit(error.code)
+                    except BaseException:
+                        os._exit(1)
+                    os._exit(0)
+                return pid
+        """,
+            "Report every exception as 1",
+        ),
+        "what function() returns": (
+            """
+            def spawn(function):
+                pid = os.fork()
+                if pid == 0:
+                    os._exit(function())
+                return pid
+        """,
+            "in your line: os._exit(function())",
         ),
         "except SystemExit too": (
             """
@@ -460,7 +492,7 @@ def _compare(exit_status, words: str, status: int, expected: int) -> None:
     elif signal_ended and told == (256 - number) % 256:
         why = f"That is {-number} in eight bits. A shell writes 128 + {number} instead."
     elif not signal_ended and told == 128 - expected:
-        why = "Subtract from 128 only when the code is below 0: this process called exit."
+        why = "128 comes in only when the code is below 0, and this process called exit."
     elif not signal_ended and told == expected + 128:
         why = "128 + n is for signals only, and no signal killed this process."
     raise Feedback(
@@ -837,8 +869,8 @@ def check_run(run):
             "prepare() changes the child's working directory before the command begins.",
         ),
         (["sh", "-c", "kill -9 $$"], 137, "Signal 9 has ended it: 128 + 9."),
-        (["no-such-thing"], 127, "find() raises a ContainerError: end the child with its status."),
-        (["/etc/passwd"], 126, "find() raises a ContainerError: end the child with its status."),
+        (["no-such-thing"], 127, _END_WITH_ITS_STATUS),
+        (["/etc/passwd"], 126, _END_WITH_ITS_STATUS),
     ):
         call = f"run({words}, prepare)"
         try:
@@ -862,6 +894,13 @@ def check_run(run):
                     "The child has not become the shell. With 1 spawn() ends a child whose function raised an exception: "
                     "is it prepare(), then os.execv(find(words[0], []), words)?"
                 )
+            if expected in (126, 127) and status == 1:
+                why += (
+                    " (1 is what spawn() makes of any exception, and sys.exit() raises one too. If you use os.execvp() "
+                    "instead of find(): it raises FileNotFoundError or PermissionError.)"
+                )
+            if _left_a_child():
+                why = "Its child has not been waited for: exit_status() translates what os.waitpid(pid, 0)[1] returns."
             raise Feedback(f"{call} returned {status!r}. Expected: {expected}. {why}{raw}")
         _check_prepared(told, call, here)
     _check_failing_prepare(getattr(run, "function", run))
@@ -907,11 +946,19 @@ def _check_prepared(told: int, call: str, here: str) -> None:
 
 def check_nothing_left() -> None:
     """Every child that was started must have been waited for."""
+    if _left_a_child():
+        raise Feedback("run() has returned, and a child that it started is still there: wait for it with os.waitpid().")
+
+
+def _left_a_child() -> bool:
     try:
         os.waitpid(-1, os.WNOHANG)
     except ChildProcessError:
-        return
-    raise Feedback("run() has returned, and a child that it started is still there: wait for it with os.waitpid().")
+        return False
+    return True
+
+
+_END_WITH_ITS_STATUS = "find() raises a ContainerError: end the child with its status, by os._exit(error.status)."
 
 
 _RUN = """
@@ -1057,7 +1104,33 @@ Challenge(
         ),
         "does not wait": (
             edited(_RUN, ("exit_status(os.waitpid(spawn(work), 0)[1])", "spawn(work)")),
-            "Expected: 7",
+            "has not been waited for",
+        ),
+        "translates the number of the child": (
+            edited(_RUN, ("os.waitpid(spawn(work), 0)[1]", "spawn(work)")),
+            "has not been waited for",
+        ),
+        "calls the child's work": (
+            edited(_RUN, ("spawn(work)", "spawn(work())")),
+            "Hand the function over",
+        ),
+        "sys.exit with its status": (
+            """
+            def run(words, prepare):
+                import sys
+                def work():
+                    prepare()
+                    try:
+                        os.execv(find(words[0], []), words)
+                    except ContainerError as error:
+                        sys.exit(error.status)
+                return exit_status(os.waitpid(spawn(work), 0)[1])
+        """,
+            "sys.exit() raises one too",
+        ),
+        "execvp alone": (
+            edited(_RUN, ("os.execv(find(words[0], []), words)", "os.execvp(words[0], words)")),
+            "FileNotFoundError or PermissionError",
         ),
     },
 )

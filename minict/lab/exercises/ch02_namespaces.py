@@ -5,10 +5,13 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 import resource
 import signal
+import sys
+import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 
 from minict.kernel import mount
 from minict.kernel.namespaces import (
@@ -25,6 +28,7 @@ from minict.runtime import namespaces
 from minict.runtime.errors import ContainerError
 from minict.runtime.namespaces import FILES, FLAGS
 
+from .. import host
 from ..answers import edited
 from ..challenge import Challenge
 from ..exercise import Exercise, same_fate
@@ -254,6 +258,13 @@ def check_flags(flags):
             number = flags(list(kinds))
         except ContainerError as error:
             raise Feedback(f"flags({kinds}) raised ContainerError: {error}. All of these kinds are in FLAGS.") from None
+        except (IndexError, TypeError) as error:
+            if kinds:
+                raise
+            raise Feedback(
+                f"flags([]) raised {type(error).__name__}: {error}. A container may share all its namespaces with the "
+                "host; then the list is empty. Expected: 0."
+            ) from None
         if number is None:
             raise Feedback(f"flags({kinds}) returned None: return the number at the end.")
         if not isinstance(number, int) or isinstance(number, bool):
@@ -325,8 +336,8 @@ def check_refusal(flags) -> None:
         raise  # a slip, and no refusal
     except Exception as error:
         raise Feedback(
-            f"flags(['uts', 'disk']) raised {type(error).__name__}. Refusing is right, but minict knows its own "
-            "exception alone as a mistake of the user: raise ContainerError(…)."
+            f"flags(['uts', 'disk']) raised {type(error).__name__}. Refusing is right, but minict takes only a "
+            "ContainerError for a mistake of the user: raise ContainerError(…)."
         ) from None
     raise Feedback(
         f"no kind of namespace is called disk, but flags(['uts', 'disk']) returned {number!r}. The container "
@@ -485,6 +496,18 @@ Exercise(
         """,
             "does the loop end too early",
         ),
+        "begins with the first": (
+            """
+            def flags(kinds):
+                result = FLAGS[kinds[0]]
+                for kind in kinds:
+                    if kind not in FLAGS:
+                        raise ContainerError(f"there is no namespace of kind {kind!r}")
+                    result |= FLAGS[kind]
+                return result
+        """,
+            "then the list is empty",
+        ),
         "speechless": (
             """
             def flags(kinds):
@@ -527,19 +550,24 @@ def check_enter(enter):
 
 def check_entered(enter, pid: int, kind: str) -> bool:
     call = f"enter('/proc/PID/ns/{FILES[kind]}', {kind!r})"
-    before, files = numbers("self"), open_files()
+    before, files, faults = numbers("self"), open_files(), _faults_of_children()
     try:
         enter(f"/proc/{pid}/ns/{FILES[kind]}", kind)
     except ContainerError as error:
         raise Feedback(
             f"{call} raised ContainerError: {error}. flags() takes a list of kinds: flags([kind])."
         ) from None
-    except (TypeError, ctypes.ArgumentError) as error:
+    except ctypes.ArgumentError as error:
         raise Feedback(
             f"{call} raised {type(error).__name__}: {error}. setns() takes two numbers: the descriptor, which os.open() "
             "returns (open() returns a file object), and the flag of the kind, which is flags([kind])."
         ) from None
     except OSError as error:
+        if error.errno == errno.EBADF:
+            raise Feedback(
+                f"{call} raised {error}. The kernel found no open file behind the first argument of setns(). That must "
+                "be the number that os.open() has returned, and not the path; the second one is the flag."
+            ) from None
         if error.errno != errno.EINVAL:
             raise
         raise Feedback(
@@ -549,7 +577,12 @@ def check_entered(enter, pid: int, kind: str) -> bool:
         ) from None
     mine, theirs = numbers("self"), numbers(pid)
     if mine[kind] == before[kind]:
-        raise Feedback(f"after {call} the process is in the same {kind} namespace as before. setns() would move it.")
+        why = "setns() would move it."
+        if _faults_of_children() != faults:
+            why = (
+                "A child that you started has moved, and it has ended: the process that calls enter() must move itself."
+            )
+        raise Feedback(f"after {call} the process is in the same {kind} namespace as before. {why}")
     if mine[kind] != theirs[kind]:
         raise Feedback(
             f"after {call} the process is in a new {kind} namespace, and not in that of PID. unshare() "
@@ -560,8 +593,8 @@ def check_entered(enter, pid: int, kind: str) -> bool:
         raise Feedback(f"{call} also changed the namespaces of these kinds: {listed(moved)}. Enter only {kind}.")
     if open_files() != files:
         raise Feedback(
-            f"after {call} the file is still open. An open file keeps the namespace alive, and a "
-            "container's program would inherit it: os.close(fd)."
+            f"after {call} the file is still open. It keeps the namespace alive, even when all processes in there "
+            "have ended: os.close(fd)."
         )
     return True
 
@@ -782,7 +815,7 @@ Exercise(
             def enter(path, kind):
                 setns(path, flags([kind]))
         """,
-            "Bad file descriptor",
+            "and not the path",
         ),
         "a file that is gone": (
             """
@@ -790,6 +823,27 @@ Exercise(
                 setns(open(path).fileno(), flags([kind]))
         """,
             "Bad file descriptor",
+        ),
+        "in a child": (
+            """
+            def enter(path, kind):
+                if os.fork() == 0:
+                    setns(os.open(path, os.O_RDONLY), flags([kind]))
+                    os._exit(0)
+                os.wait()
+        """,
+            "must move itself",
+        ),
+        "closes the path": (
+            """
+            def enter(path, kind):
+                fd = os.open(path, os.O_RDONLY)
+                try:
+                    setns(fd, flags([kind]))
+                finally:
+                    os.close(path)
+        """,
+            "in your line: os.close(path)",
         ),
         "swallows the refusal": (
             """
@@ -905,6 +959,11 @@ Challenge(
                 with open("/proc/sys/kernel/hostname", "w") as file:
                     file.write(name)
         """,
+        "by a command": """
+            def alone(name):
+                unshare(CLONE_NEWUTS | CLONE_NEWIPC)
+                os.system(f"hostname {name}")
+        """,
         "with a sum": """
             def alone(name):
                 import socket
@@ -1019,6 +1078,25 @@ def inhabitant():
         os.waitpid(between, 0)
 
 
+@contextmanager
+def errors():
+    """What children print on ``sys.stderr`` meanwhile, as the only item of a list; it is printed there afterwards."""
+    told: list[str] = []
+    with tempfile.TemporaryFile("w+") as file:
+        try:
+            with redirect_stderr(file):
+                yield told
+        finally:
+            file.seek(0)
+            told.append(file.read())
+            sys.stderr.write(told[0])
+
+
+def has_children(but: int = 0) -> bool:
+    """Whether this process has more children than *but*, ended or not."""
+    return sum(each.parent == os.getpid() for each in host.process_table().values()) > but
+
+
 def check_visit(visit):
     """A process with namespaces of its own: what a command finds in there, and what it leaves out here."""
     with inhabitant() as pid:
@@ -1044,18 +1122,40 @@ def check_visit(visit):
             ),
         ):
             call = f"visit(PID, {words})"
-            status = visit(pid, list(words))
+            with errors() as told:
+                status = visit(pid, list(words))
             if status is None:
                 raise Feedback(f"{call} returned None. Return the exit status.")
             if status != expected:
                 raw = " That is the raw wait status." if isinstance(status, int) and status == expected << 8 else ""
                 if expected == 7 and status == 1:
+                    why = "An exception ended the child before it became the command. " + _why_it_ended(told[0])
+                elif expected == 7 and status == 0:
                     why = (
-                        "An exception ended the child before it became the command. If a door was missing: its name is "
-                        "FILES[kind]; and the mount namespace of PID has another /proc, which does not know PID, so "
-                        "enter mount as the last one."
+                        "0 is how spawn() ends a child whose function has returned. It has not become the command: the "
+                        "last step is os.execvp(words[0], words)."
                     )
+                if has_children(but=1):
+                    why = "Its child has not been waited for: exit_status() translates what os.waitpid(pid, 0)[1] returns."
                 raise Feedback(f"{call} returned {status!r}. Expected: {expected}. {why}{raw}")
+
+
+def _why_it_ended(told: str) -> str:
+    """What the exception that the child has printed, in *told*, tells of the answer."""
+    if found := re.search(r"No such file or directory: '/proc/\d+/ns/(\w+)'", told):
+        if FILES.get(found[1], found[1]) != found[1]:
+            return f"There is no door called {found[1]}: its name is FILES[kind]."
+        return "In the mount namespace of PID there is another /proc, without PID: so enter mount as the last one."
+    if "unknown kind of namespace" in told:
+        return "enter() takes the kind, a key of FILES; only in the path it is FILES[kind]."
+    if "Invalid argument: setns" in told:
+        return (
+            "The kernel lets no process enter the user namespace that it is in already. Enter the four that were asked "
+            "for."
+        )
+    if "No such file or directory" in told:
+        return "os.execv() takes the path of a file: os.execvp() looks for the command in PATH, and so does find()."
+    return "What it printed is below."
 
 
 _VISIT = '''
@@ -1149,6 +1249,26 @@ Challenge(
         "the kinds as doors": (
             edited(_VISIT, ("ns/{FILES[kind]}", "ns/{kind}")),
             "its name is FILES[kind]",
+        ),
+        "the files as kinds": (
+            edited(_VISIT, ('"network", "mount"', '"net", "mnt"'), ("{FILES[kind]}", "{kind}")),
+            "enter() takes the kind",
+        ),
+        "all kinds": (
+            edited(_VISIT, ('("uts", "ipc", "network", "mount")', "FILES")),
+            "Enter the four that were asked for",
+        ),
+        "without PATH": (
+            edited(_VISIT, ("find(words[0], [])", "words[0]")),
+            "looks for the command in PATH",
+        ),
+        "a shell that is waited for": (
+            edited(_VISIT, ("os.execv(find(words[0], []), words)", "os.system(' '.join(words))")),
+            "It has not become the command",
+        ),
+        "translates the number of the child": (
+            edited(_VISIT, ("os.waitpid(spawn(work), 0)[1]", "spawn(work)")),
+            "has not been waited for",
         ),
         "no network": (
             edited(_VISIT, ('"network", ', "")),

@@ -91,7 +91,7 @@ Quiz(
         ),
     ),
     Question(
-        "A container has ended with status 143, and nothing is in its log. What is the most likely story?",
+        "A container has ended with status 143, and its log is empty. What is the most likely explanation?",
         wrong("Its command was not found", "That is 127."),
         right(
             "Somebody asked it to stop",

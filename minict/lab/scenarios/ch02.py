@@ -86,8 +86,8 @@ def _start_another(box):
 
 Scenario(
     "misnamed",
-    "The container says that it is the bakery, and it is the bookshop. Customers are waiting, so it can't be "
-    "restarted.",
+    "The container is called bakery, but it sells books: its host name must be bookshop. Customers are waiting, so it "
+    "can't be restarted.",
     minutes=5,
     start=start,
     check=check,
