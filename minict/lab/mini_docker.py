@@ -1,17 +1,18 @@
-"""Containers in one file::
+"""Containers in one file, on Linux, for root, with the commands ip and nft.  It neither pulls nor builds: minict does.
+The chapters of the course explain the functions with a mark such as proc-1; here they stand without docstrings::
 
     mini_docker.py /bin/bash                       a program of this machine, in a root made of copies of its files
     mini_docker.py run [OPTION…] IMAGE [COMMAND…]  -d  --name NAME  -m 64m  --cpus 0.5  --pids 100  -p HOST:CONTAINER
                                                    -v DIRECTORY-OR-NAME:TARGET[:ro]  --network none
-    mini_docker.py ps | exec NAME COMMAND… | logs NAME | stop NAME | rm NAME
-
-It needs Linux, root, and the commands ip and nft.  It neither pulls nor builds images: that is left to minict.
-"""
+    mini_docker.py ps | exec NAME [COMMAND…] | logs NAME | stop NAME | rm NAME"""
 
 import argparse
 import ctypes
+import glob
+import ipaddress
 import json
 import os
+import pathlib
 import re
 import shutil
 import signal
@@ -46,12 +47,9 @@ CGROUP = os.environ.get("MINICT_CGROUP", "minict")  # the parent of the containe
 
 # ---- what Python's standard library lacks of the kernel
 
-libc = ctypes.CDLL(None, use_errno=True)
 
-
-def call(name, *arguments):  # a number is one machine word, a text is a path
-    kinds = {int: ctypes.c_long, str: os.fsencode}
-    result = getattr(libc, name)(*(kinds.get(type(each), lambda it: it)(each) for each in arguments))
+def call(name, *arguments, libc=ctypes.CDLL(None, use_errno=True)):  # a text is a path
+    result = getattr(libc, name)(*(os.fsencode(each) if isinstance(each, str) else each for each in arguments))
     if result == -1:
         raise OSError(ctypes.get_errno(), f"{os.strerror(ctypes.get_errno())}: {name}()")
     return result
@@ -60,7 +58,7 @@ def call(name, *arguments):  # a number is one machine word, a text is a path
 class k:  # mounts; the calls with a number are younger than some C libraries
     MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC = 1, 2, 4, 8, 32, 4096, 16384
     MS_PRIVATE, MS_SLAVE, MNT_DETACH, RESOLVE_NO_MAGICLINKS, RESOLVE_IN_ROOT = 1 << 18, 1 << 19, 2, 2, 16
-    AT_FDCWD, AT_EMPTY_PATH, AT_RECURSIVE, OPEN_TREE_CLONE, MOUNT_ATTR_RDONLY = -100, 0x1000, 0x8000, 1, 1
+    AT_FDCWD, AT_EMPTY_PATH, AT_RECURSIVE, MOUNT_ATTR_RDONLY = -100, 0x1000, 0x8000, 1
 
     def mount(source, target, filesystemtype=None, mountflags=0, data=None):
         call("mount", source, target, filesystemtype, mountflags, data)
@@ -73,12 +71,6 @@ class k:  # mounts; the calls with a number are younger than some C libraries
 
     def openat2(dirfd, path, flags, mode=0, resolve=0):
         return call("syscall", 437, dirfd, path, struct.pack("QQQ", flags | os.O_CLOEXEC, mode, resolve), 24)
-
-    def open_tree(dirfd, path, flags):
-        return call("syscall", 428, dirfd, path, flags | os.O_CLOEXEC)
-
-    def move_mount(from_fd, to_fd):
-        call("syscall", 429, from_fd, b"", to_fd, b"", 0x44)
 
     def mount_setattr(dirfd, path, flags, attr_set=0, attr_clr=0):
         call("syscall", 442, dirfd, path, flags, struct.pack("QQQQ", attr_set, attr_clr, 0, 0), 32)
@@ -93,19 +85,21 @@ def setns(fd, nstype=0):
 
 
 def read(path):
-    with open(path) as file:
-        return file.read()
+    return pathlib.Path(path).read_text()
 
 
 def write(path, text):
-    with open(path, "w") as file:
-        file.write(str(text))
+    pathlib.Path(path).write_text(text)
 
 
-def sh(command, text=None):
+def sh(command, text=None):  # its complaint becomes an error of ours
     done = subprocess.run(command.split(), input=text, text=True, capture_output=True)
     if done.returncode:
-        raise ContainerError(f"{command}: {done.stderr.strip()}")
+        raise ContainerError(f"{command}: {done.stderr.strip().partition(chr(10))[0]}")
+
+
+def say(error):
+    print(f"mini_docker: {error}", file=sys.stderr, flush=True)
 
 
 class ContainerError(Exception):
@@ -118,15 +112,14 @@ from minict.runtime.errors import ContainerError  # noqa: E402, F811
 
 # package]
 
-# ---- processes, and process 1
-
+# ---- processes, process 1, namespaces
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NOT_FORWARDED = (4, 5, 6, 7, 8, 9, 11, 17, 19, 27)  # its own errors, news of children, and two that none can catch
 # + proc-1 proc-2 proc-3 init-1 init-2 init-3
 
 
-def candidates(command, env):
-    path = next((each[5:] for each in env if each.startswith("PATH=")), PATH)
+def candidates(command, env):  # the files that a command may mean
+    path = dict(each.split("=", 1) for each in env).get("PATH", PATH)
     return [command] if "/" in command else [f"{place or '.'}/{command}" for place in path.split(":")]
 
 
@@ -138,26 +131,22 @@ def begin(command):  # in a process group of its own, with the signals as they w
     command()
 
 
-def take_terminal():
+def take_terminal():  # its keys, such as Ctrl-C, are for our process group now
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     if os.isatty(0):
-        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
         os.tcsetpgrp(0, os.getpgrp())
 
 
-# ---- namespaces
-
-# the mount namespace is the last one to enter: in it, paths such as /proc/PID lead elsewhere
 FLAGS = dict(cgroup=1 << 25, uts=1 << 26, ipc=1 << 27, user=1 << 28, pid=1 << 29, network=1 << 30, mount=1 << 17)
 FILES = {kind: {"mount": "mnt", "network": "net"}.get(kind, kind) for kind in FLAGS}
 # + ns-1 ns-2 ns-3
 
-# ---- a root of copies
+# ---- root file systems: copies of this machine's programs, or an image's layers; mounts and volumes
+PROGRAMS = "/bin/sh bash ls cat ps id ip hostname mount env grep sleep kill touch mkdir rm mknod chroot wc head".split()
+# + root-1 root-2 root-3 images-1 layers-1 private-1 pivot-1 hide-1 lookup-1 volumes-1 volumes-3
 
-PROGRAMS = "sh bash ls cat ps id ip hostname mount env grep sleep kill touch mkdir rm mknod chroot wc head".split()
-# + root-1 root-2 root-3
 
-
-def libraries(program):
+def libraries(program):  # with the loader of a program, or the interpreter of a script
     if words := shebang(program):
         return [words[0], *libraries(words[0])]
     with open(program, "rb") as file:
@@ -165,23 +154,14 @@ def libraries(program):
     return [loader[0].decode(), *ask_loader(loader[0].decode(), program)] if loader else []
 
 
-def copy_file(path, rootfs):
+def copy_file(path, rootfs):  # to the same path below rootfs
     os.makedirs(os.path.dirname(rootfs + path), exist_ok=True)
     shutil.copy2(path, rootfs + path)
 
 
-def make_copies(program, root):
-    for name in ("bin", "sbin", "lib", "lib64"):  # on most machines links to directories in /usr
-        os.makedirs(root + os.path.realpath(f"/{name}"), exist_ok=True)
-        if os.path.islink(f"/{name}"):
-            os.symlink(os.readlink(f"/{name}"), f"{root}/{name}")
+def make_copies(program, root):  # of this program, and of some to look around with
     for path in filter(None, map(shutil.which, [program, *PROGRAMS])):
         copy_program(path, root)
-
-
-# ---- images, layers, mounts, volumes
-
-# + images-1 layers-1 private-1 pivot-1 hide-1 lookup-1 volumes-1 volumes-3
 
 
 def image_of(name):  # its layers, the top one first, and its configuration
@@ -200,107 +180,87 @@ def open_or_make(root, path):  # a directory below root; no link leads out of it
     return look_up(root, path)
 
 
-# ---- control groups, in all the trees of them that this machine has
-
-V1_NAMES = {"memory.max": "memory.limit_in_bytes", "memory.events": "memory.oom_control", "cpu.max": "cpu.cfs_quota_us"}
+# ---- control groups: one directory in version 2; in version 1, one in the tree of each controller
+LIMITS = {"memory": "memory.max memory.limit_in_bytes", "cpus": "cpu.max cpu.cfs_quota_us", "pids": "pids.max"}
 # + cgroups-1 cgroups-2
 
 
-class Group:
+class Group:  # its directories, and what is done with them
     def __init__(self, path):
-        root, found = "", {}
-        for _, point, kind, options, *_ in map(str.split, read("/proc/self/mounts").splitlines()):
-            root = root or (point if kind == "cgroup2" else "")
-            found.update((name, point) for name in options.split(",") if kind == "cgroup")
-        for name in read(f"{root}/cgroup.controllers").split() if root else ():
-            found.setdefault(name, root)
-        self.places = {name: found[name] + path for name in ("cpu", "memory", "pids") if name in found}
-        self.v2, self.path = root + path, path
+        trees = [os.path.realpath(f"/sys/fs/cgroup/{name}") for name in ("cpu", "memory", "pids")]
+        self.places = [tree + path for tree in trees if os.path.ismount(tree)] or [f"/sys/fs/cgroup{path}"]
 
-    def file(self, name):  # or the one of version 1 with the same content
-        if not (place := self.places.get(name.partition(".")[0])):
-            raise ContainerError(f"this machine has no control groups with {name}")
-        return f"{place}/{name if place == self.v2 else V1_NAMES.get(name, name)}"
+    def file(self, names):  # that of version 2, or that of version 1
+        files = [f"{place}/{name}" for place in self.places for name in names.split()]
+        return next(filter(os.path.exists, files), files[0])
 
-    def create(self, limits):
-        for place in set(self.places.values()):
+    def create(self, state):
+        for place in self.places:
             os.makedirs(place, exist_ok=True)
-        for name in [name for name, place in self.places.items() if place == self.v2]:
-            for parent in (self.v2.removesuffix(self.path), os.path.dirname(self.v2)):
-                write(f"{parent}/cgroup.subtree_control", f"+{name}")
-        for name, value in limits.items():
-            if value:  # version 1 has a file of its own for each of the two numbers of cpu.max
-                write(self.file(name), value if self.file(name).endswith(name) else value.split()[0])
+            for parent in ("/sys/fs/cgroup", os.path.dirname(place)):
+                if os.path.exists(switch := f"{parent}/cgroup.subtree_control"):
+                    write(switch, "+cpu +memory +pids")
+        for name in filter(state.get, LIMITS):
+            write(self.file(LIMITS[name]), str(state[name]))
 
     def join(self):
-        for place in set(self.places.values()):
-            write(f"{place}/{'cgroup.procs' if place == self.v2 else 'tasks'}", 0)
+        for place in self.places:
+            write(f"{place}/cgroup.procs", "0")
 
     def remove(self):
-        for place in set(self.places.values()):
+        for place in self.places:
             wait_until(lambda: is_removed(place))
-            is_removed(os.path.dirname(place))  # the parent, if this was its last group
 
 
-def is_removed(group):
+def is_removed(group):  # and its parent with it, if this was the last one
     with suppress(OSError):
-        os.rmdir(group)
+        os.removedirs(group)
     return not os.path.exists(group)
 
 
-def wait_until(condition, seconds=10):
+def wait_until(condition, seconds=10):  # but no longer
     end = time.monotonic() + seconds
-    while not (holds := condition()) and time.monotonic() < end:
+    while not condition() and time.monotonic() < end:
         time.sleep(0.01)
-    return holds
 
 
 # ---- the network: a cable for each container, and a table of rules with the same name
-
 TO_PORT_AT_ADDRESS = "meta l4proto { tcp, udp } dnat ip to ip daddr . meta l4proto . th dport map @ports-at"
 TO_PORT = "fib daddr type local meta l4proto { tcp, udp } dnat ip to meta l4proto . th dport map @ports"
 # + net-1 world-1 world-2 world-3
 
 
 def addresses(pid):  # of the host's end and the container's: no other process has this pid, so none has these
-    first = to_number("10.0.0.0") + pid * 4
-    return [socket.inet_ntoa((first + n).to_bytes(4, "big")) for n in range(3)]
+    return [str(ipaddress.ip_address(to_number("10.0.0.0") + pid * 4 + n)) for n in range(3)]
 
 
-def plug(state):
-    network, host, guest = addresses(state["pid"])
-    cable, table = f"mini{state['pid']}", f"inet mini{state['pid']}"
+def plug(state):  # lays the cable to the container, and writes the rules for what goes through it
+    cable, (network, host, guest) = f"mini{state['pid']}", addresses(state["pid"])
     pair = f"link add {cable} type veth peer name eth0 netns {state['pid']}"
     for words in (pair, f"addr add {host}/30 dev {cable}", f"link set {cable} up"):
         sh(f"ip {words}")
     for switch in ("ip_forward", f"conf/{cable}/route_localnet"):
-        write(f"/proc/sys/net/ipv4/{switch}", 1)
-    key = "inet_proto . inet_service : ipv4_addr . inet_service;"
-    rules = [f"add table {table}", f"add map {table} ports {{ type {key} }}"]
-    rules.append(f"add map {table} ports-at {{ type ipv4_addr . {key} }}")
-    for outside, inside in (each.split(":") for each in state["publish"]):
-        rules.append(f"add element {table} ports {{ tcp . {outside} : {guest} . {inside} }}")
+        write(f"/proc/sys/net/ipv4/{switch}", "1")
+    key = "inet_proto . inet_service : ipv4_addr . inet_service"
+    rules = [f"table inet {cable} {{ map ports {{ type {key}; }}", f"map ports-at {{ type ipv4_addr . {key}; }}"]
     local = f'ip saddr 127.0.0.0/8 oifname "{cable}" ct status dnat masquerade'
-    leaving = ("type nat hook postrouting priority srcnat;", (masquerade(cable, f"{network}/30"), local))
+    leaving = ("type nat hook postrouting priority srcnat;", [masquerade(cable, f"{network}/30"), local])
     for name, (hook, lines) in {**port_chains(), "leaving": leaving}.items():
-        rules += [f"add chain {table} {name} {{ {hook} }}", *(f"add rule {table} {name} {line}" for line in lines)]
-    sh("nft -f -", "\n".join(rules))
+        rules += [f"chain {name} {{ {hook}", *lines, "}"]
+    ports = [f"add element inet {cable} ports {{ tcp . {at} : {guest} . {to} }}" for at, to in state["publish"] or ()]
+    sh("nft -f -", "\n".join([*rules, "}", *ports]))
 
 
 def unplug(state):
-    for command in (f"ip link del mini{state['pid']}", f"nft delete table inet mini{state['pid']}"):
-        with suppress(ContainerError):
-            sh(command)
+    subprocess.getoutput("ip link del mini{pid}; nft delete table inet mini{pid}".format(**state))
 
 
-# ---- the birth of a container
-
+# ---- the birth of a container: how a new process becomes its process 1, and then a program
 HIDDEN = ("/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/sysrq-trigger", "/sys/firmware")
 DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
 LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2", "ptmx": "pts/ptmx"}
 MOUNTS = {"/proc": ("proc", 0, None), "/sys": ("sysfs", k.MS_RDONLY, None), "/dev": ("tmpfs", 0, "mode=0755")}
 MOUNTS["/dev/pts"] = ("devpts", 0, "newinstance,ptmxmode=0666")
-RESOLVERS = ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf")
 
 
 def order(steps):
@@ -308,53 +268,47 @@ def order(steps):
     return ["namespaces", "private", "root", "volumes", "limits", "network", "pivot", "system", "hide"]
 
 
-class Birth:  # how a new process becomes process 1 of a container: a method for each step
-    def __init__(self, state, parent):
-        self.state, self.parent, self.place = state, parent, f"{directory(state['name'])}/root"
-        self.servers = reachable("".join(map(read, filter(os.path.exists, RESOLVERS))))
-
-    def namespaces(self):
+class Birth:  # a function for each step
+    def namespaces(state):
         unshare(flags(["mount", "uts", "ipc", "network"]))
 
-    def private(self):
+    def private(state):
         make_private()
 
-    def root(self):  # in memory: the image's layers below an empty one, or copies of this machine's files
-        k.mount("tmpfs", self.place, "tmpfs", k.MS_NOSUID | k.MS_NODEV, "mode=0755")
-        if not self.state["layers"]:
-            return make_copies(self.state["command"][0], self.place)
-        for name in ("upper", "work", "merged"):
-            os.mkdir(f"{self.place}/{name}", 0o755)
-        options = overlay_options(self.state["layers"], f"{self.place}/upper", f"{self.place}/work")
-        self.place += "/merged"
-        k.mount("overlay", self.place, "overlay", 0, ",".join(options))
+    def root(state):  # in memory: the image's layers below an empty one, or copies of this machine's programs
+        root = state["root"]
+        k.mount("tmpfs", root, "tmpfs", k.MS_NOSUID | k.MS_NODEV, "mode=0755")
+        if not state["layers"]:
+            return make_copies(state["command"][0], root)
+        for name in ("upper", "work"):
+            os.mkdir(f"{root}/{name}", 0o755)
+        options = overlay_options(state["layers"], f"{root}/upper", f"{root}/work")
+        k.mount("overlay", root, "overlay", 0, ",".join(options))
 
-    def volumes(self):  # SOURCE:TARGET[:ro]; a source without / is a volume's name
-        volumes = {words[1]: words for words in (each.split(":") for each in self.state["volume"])}
+    def volumes(state):  # a source without / is a volume's name
+        volumes, root = {words[1]: words for words in state["volume"] or ()}, os.open(state["root"], os.O_PATH)
         for target in in_order(list(volumes)):
             source, _, *mode = volumes[target]
-            source = source if "/" in source else f"{HOME}/volumes/{source}"
-            os.makedirs(source, exist_ok=True)
-            tree = k.open_tree(k.AT_FDCWD, source, k.OPEN_TREE_CLONE | k.AT_RECURSIVE)
-            if mode == ["ro"]:
-                make_read_only(tree, True)
-            k.move_mount(tree, open_or_make(os.open(self.place, os.O_PATH), target))
+            os.makedirs(source := source if "/" in source else f"{HOME}/volumes/{source}", exist_ok=True)
+            k.mount(source, f"/proc/self/fd/{open_or_make(root, target)}", None, k.MS_BIND | k.MS_REC)
+            if mode:
+                make_read_only(look_up(root, target), True)
 
-    def limits(self):
-        Group(self.state["group"]).join()
+    def limits(state):
+        Group(state["group"]).join()
         unshare(flags(["cgroup"]))
 
-    def network(self):  # the parent has the other end of the cable, and knows our pid out there
-        self.parent.send(b"!")
-        _, host, guest = addresses(int(self.parent.recv(20)))
-        cable = (f"addr add {guest}/30 dev eth0", "link set eth0 up", f"route add default via {host}")
-        for words in ("link set lo up", *(cable if self.state["network"] != "none" else ())):
+    def network(state):  # the parent has the other end of the cable, and knows our pid out there
+        state["parent"].send(b"!")
+        _, host, guest = addresses(int(state["parent"].recv(20)))
+        cable = [f"addr add {guest}/30 dev eth0", "link set eth0 up", f"route add default via {host}"]
+        for words in ["link set lo up"] + cable * (state["network"] != "none"):
             sh(f"ip {words}")
 
-    def pivot(self):
-        pivot_root(self.place)
+    def pivot(state):
+        pivot_root(state["root"])
 
-    def system(self):  # what programs expect in /proc, /sys, /dev and /etc
+    def system(state):  # what programs expect in /proc, /sys, /dev and /etc
         if os.path.exists(HOME):
             raise ContainerError("/ is still the host's")
         for place, (kind, mode, data) in MOUNTS.items():
@@ -367,36 +321,34 @@ class Birth:  # how a new process becomes process 1 of a container: a method for
             os.symlink(target, f"/dev/{name}")
         for place in ("/etc", "/root", "/tmp"):
             os.makedirs(place, exist_ok=True)
-        socket.sethostname(self.state["name"])
-        write("/etc/hosts", f"127.0.0.1 localhost {self.state['name']}\n")
-        write("/etc/resolv.conf", "".join(f"nameserver {each}\n" for each in self.servers))
+        socket.sethostname(state["name"])
+        write("/etc/hosts", f"127.0.0.1 localhost {state['name']}\n")
+        write("/etc/resolv.conf", "".join(f"nameserver {each}\n" for each in state["servers"]))
         if not os.path.exists("/etc/passwd"):
             write("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
 
-    def hide(self):
+    def hide(state):
         for path in filter(os.path.exists, HIDDEN):
             hide(path)
 
 
-def be_born(state, parent):
-    birth = Birth(state, parent)
-    for step in order(sorted(name for name in vars(Birth) if not name.startswith("_"))):
-        attempt(step, getattr(birth, step))
-    run(lambda: become(state["command"], state))
+def be_born(state):  # in the child: the steps, and then process 1, whose child is the command
+    for step in order(sorted(filter(str.isalpha, vars(Birth)))):
+        attempt(step, getattr(Birth, step), state)
+    run(lambda: attempt("exec", become, state, state["command"]))
 
 
-def become(words, state):
-    attempt("cwd", os.chdir, state["cwd"])
-    program = attempt("find", find, words[0], state["env"])
-    attempt("execve", os.execve, program, words, dict(each.split("=", 1) for each in state["env"]))
+def become(state, words):  # the program of these words
+    os.chdir(state["cwd"])
+    os.execve(find(words[0], state["env"]), words, dict(each.split("=", 1) for each in state["env"]))
 
 
-def attempt(step, function, *arguments):
+def attempt(step, function, *arguments):  # or say what has failed, and end
     try:
-        return function(*arguments)
+        function(*arguments)
     except (OSError, ValueError, ContainerError) as error:
-        print(f"mini_docker: {step}: {error}", file=sys.stderr, flush=True)
-        os._exit(getattr(error, "status", 126))
+        say(f"{step}: {error}")
+        os._exit(getattr(error, "status", 126 if step == "exec" else 125))
 
 
 # ---- the life of a container, and its end
@@ -406,55 +358,52 @@ def directory(name):
     return f"{HOME}/containers/{name}"
 
 
-def save(state):
+def save(state):  # so that nobody ever reads half of it
     write(f"{directory(state['name'])}/new", json.dumps(state))
     os.rename(f"{directory(state['name'])}/new", f"{directory(state['name'])}/state")
 
 
-def load(name):
+def load(*words):  # the record of the container with this name
+    name = " ".join(words)
     if not os.path.exists(f"{directory(name)}/state"):
-        raise ContainerError(f"there is no container {name}")
+        raise ContainerError(f"there is no container {name!r}: see ps")
     return json.loads(read(f"{directory(name)}/state"))
 
 
-def launch(state):
-    """Start a container; return its exit status, or 0 when it goes on in the background."""
+def launch(state):  # returns the exit status, or nothing when the container goes on in the background
     name = state["name"] = state["name"] or f"mini-{os.getpid()}"
     state["layers"], image = image_of(state["image"]) if state["image"] else ([], {})
     state["command"] = (image.get("Entrypoint") or []) + (state["command"] or image.get("Cmd") or ["/bin/sh"])
     state["env"] = [f"PATH={PATH}", "HOME=/root", f"TERM={os.environ.get('TERM', 'dumb')}", *(image.get("Env") or [])]
-    state |= dict(cwd=image.get("WorkingDir") or "/", group=f"/{CGROUP}/{name}-{os.getpid()}", pid=0, status=None)
+    servers = glob.glob("/etc/resolv.conf") + glob.glob("/run/systemd/resolve/resolv.conf")
+    state["group"], state["servers"] = f"/{CGROUP}/{name}-{os.getpid()}", reachable("".join(map(read, servers)))
+    state |= dict(cwd=image.get("WorkingDir") or "/", root=f"{directory(name)}/root", pid=0, status=None)
     if os.path.exists(directory(name)):
         raise ContainerError(f"there is a container {name}: mini_docker.py rm {name}")
-    os.makedirs(f"{directory(name)}/root")
+    os.makedirs(state["root"])
     save(state)
+    mine, parent = socket.socketpair()
     if not state["detach"]:
-        live(state)
-        shutil.rmtree(directory(name))
-        return state["status"]
-    ready, state["told"] = os.pipe()
-    spawn(lambda: stay(state))
-    os.close(state["told"])
-    os.read(ready, 1)  # returns when nobody has the other end open
+        return live(state, mine, parent)
+    spawn(lambda: stay(state, mine, parent))
+    parent.close()  # so that mine ends when the last step is done
+    while mine.recv(1, socket.MSG_PEEK):
+        time.sleep(0.01)
     print(name)
 
 
-def stay(state):  # in the background, with a log in place of a terminal
+def stay(state, mine, parent):  # in the background, with a log in place of a terminal
     os.setsid()
     for fd, file in enumerate(("/dev/null", log := f"{directory(state['name'])}/log", log)):
         os.dup2(os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), fd)
-    live(state)
+    live(state, mine, parent)
 
 
-def live(state):
-    """Give birth to a container, wait for its end, and clean up."""
-    group = Group(state["group"])
+def live(state, mine, parent):  # give birth to a container, wait for its end, and clean up
     try:
-        cpus = state["cpus"] and cpu_max(int(float(state["cpus"]) * 100000), 100000)
-        group.create({"memory.max": state["memory"], "pids.max": state["pids"], "cpu.max": cpus})
-        mine, parent = socket.socketpair()
+        (group := Group(state["group"])).create(state)
         unshare(flags(["pid"]))
-        state["pid"] = spawn(lambda: (mine.close(), be_born(state, parent)))
+        state["pid"] = spawn(lambda: (mine.close(), be_born(state | {"parent": parent})))
         enter("/proc/self/ns/pid", "pid")  # the next children of this process are to be born where it is itself
         parent.close()
         save(state)  # before it takes a cable
@@ -463,17 +412,18 @@ def live(state):
                 plug(state)
             mine.send(str(state["pid"]).encode())
         mine.recv(1)  # returns when nobody has the other end: the last step is done
-        if "told" in state:
-            os.close(state.pop("told"))
         forward_signals(state["pid"])
         state["status"] = exit_status(os.waitpid(state["pid"], 0)[1])
-        if read_flat_keyed(group.file("memory.events")).get("oom_kill"):
-            print("out of memory", file=sys.stderr)
+        if read_flat_keyed(group.file("memory.events memory.oom_control")).get("oom_kill"):
+            say("out of memory")
     except (OSError, ContainerError) as error:
-        print(f"mini_docker: {error}", file=sys.stderr)
+        say(error)
     finally:
         clean_up(state)
         take_terminal()
+    if not state["detach"]:
+        shutil.rmtree(directory(state["name"]))
+    return state["status"]
 
 
 def clean_up(state):
@@ -487,57 +437,84 @@ def clean_up(state):
     save(state)
 
 
-# ---- the commands
+# ---- the commands, and the types of options: argparse makes a sentence of a ValueError and of the TypeError of None[0]
 
 
-def options(words):
-    parser = argparse.ArgumentParser("mini_docker.py run")
-    for names in ("--name", "--network", "--memory -m", "--cpus", "--pids"):
-        parser.add_argument(*names.split())
-    for names in ("--volume -v", "--publish -p"):
-        parser.add_argument(*names.split(), action="append", default=[])
-    parser.add_argument("--detach", "-d", action="store_true")
-    for name, count in (("image", None), ("command", argparse.REMAINDER)):
-        parser.add_argument(name, nargs=count)
+def word(text):
+    return re.fullmatch(r"\w[\w.-]{0,62}", text)[0]
+
+
+def size(text):
+    return re.fullmatch(r"\d+[kmg]?", text)[0]
+
+
+def cpus(text):
+    return cpu_max(int(float(re.fullmatch(r"[\d.]+", text)[0]) * 100000), 100000).split()[0]
+
+
+def volume(text):
+    return re.fullmatch(r"[^:]+:/[^:]*(:ro)?", text)[0].split(":")
+
+
+def ports(text):
+    return re.fullmatch(r"\d+:\d+", text)[0].split(":")
+
+
+# fmt: off
+OPTIONS = {"--name": dict(type=word), "--memory -m": dict(type=size), "--cpus": dict(type=cpus),
+           "--pids": dict(type=int), "--network": dict(choices=["none"]), "--detach -d": dict(action="store_true"),
+           "--volume -v": dict(type=volume, action="append"), "--publish -p": dict(type=ports, action="append"),
+           "image": {}, "command": dict(nargs=argparse.REMAINDER)}
+# fmt: on
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise ContainerError(message)
+
+
+def options(words):  # what stands after run, as the beginning of a container's record
+    parser = Parser("mini_docker.py run")
+    for names, kind in OPTIONS.items():
+        parser.add_argument(*names.split(), **kind)
     return vars(parser.parse_args(words))
 
 
-def ps():
-    for name in sorted(os.listdir(f"{HOME}/containers")) if os.path.isdir(f"{HOME}/containers") else ():
-        state = load(name)
+def ps(*_):  # lists all containers
+    for file in sorted(glob.glob(f"{HOME}/containers/*/state")):
+        state = json.loads(read(file))
         status = "up" if state["status"] is None else f"exited {state['status']}"
-        print(f"{name:<14}{status:<13}{' '.join(state['command'])}  (pid {state['pid']})")
+        print(f"{state['name']:<14}{status:<13}{' '.join(state['command'])}  (pid {state['pid']})")
 
 
-def exec_in(name, *words):
-    state, here = load(name), identify()
-    if state["status"] is not None:
+def exec_in(name="", word="/bin/sh", *more):  # in a running container: in its group and its namespaces
+    if (state := load(name))["status"] is not None:
         raise ContainerError(f"the container {name} has ended")
     Group(state["group"]).join()
-    there = identify(state["pid"])
-    for kind in [kind for kind in FILES if there[kind] != here[kind]]:
+    here, there = identify(), identify(state["pid"])
+    for kind in [kind for kind in FILES if there[kind] != here[kind]]:  # mount last: then /proc is another
         enter(f"/proc/{state['pid']}/ns/{FILES[kind]}", kind)
-    status = exit_status(os.waitpid(spawn(lambda: begin(lambda: become(words, state))), 0)[1])
+    status = exit_status(os.waitpid(spawn(lambda: begin(lambda: attempt("exec", become, state, [word, *more]))), 0)[1])
     take_terminal()
     return status
 
 
-def logs(name):
-    print(read(f"{directory(name)}/log"), end="")
+def logs(*name):
+    print(read(f"{directory(load(*name)['name'])}/log"), end="")
 
 
-def stop(name, *signals):
-    for number in signals or (signal.SIGTERM, signal.SIGKILL):
-        if (state := load(name))["status"] is None and state["pid"]:
+def stop(*name, signals=(signal.SIGTERM, signal.SIGKILL)):  # the second signal is for those that ignore the first
+    for number in signals:
+        if (state := load(*name))["status"] is None and state["pid"]:
             with suppress(ProcessLookupError):
                 os.kill(state["pid"], number)
-            wait_until(lambda: load(name)["status"] is not None)
+            wait_until(lambda: load(*name)["status"] is not None)
 
 
-def rm(name):
-    stop(name, signal.SIGKILL)  # then the process that waits for it cleans up, and writes the status
-    clean_up(load(name))
-    shutil.rmtree(directory(name))
+def rm(*name):  # even if its mini_docker.py was killed
+    stop(*name, signals=[signal.SIGKILL])  # then the process that waits for it cleans up, and writes the status
+    clean_up(load(*name))
+    shutil.rmtree(directory(*name))
 
 
 COMMANDS = {"ps": ps, "exec": exec_in, "logs": logs, "stop": stop, "rm": rm}

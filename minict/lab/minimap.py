@@ -26,7 +26,7 @@ def strokes(program: Program) -> list[Stroke]:
     """A stroke for each line of *program*."""
     found = [Stroke(line, "", 0) for line in program.text.splitlines()]
     for id, part in program.parts.items():
-        first = program.text[: program.text.index(f"{part.label}\n{part.source}")].count("\n") + 1
+        first = program.line_of(part) - 1
         chapter = int(exercises()[id].chapter.removeprefix("ch"))
         for number in range(first, first + len(part.source.splitlines())):
             found[number].whose, found[number].chapter = part.whose, chapter

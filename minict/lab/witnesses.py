@@ -345,9 +345,10 @@ def _clean(mini: _Mini) -> None:
     """when it has ended, or could not start, nothing of it is left on the host"""
     mini.start("short", _FOREVER, "-p", "8081:80", "-v", "some:/data")
     mini.start("second", _FOREVER)
-    status, output = mini("run", "--name", "never", "-m", "many", "tiny", "true")
+    status, output = mini("run", "--name", "never", "--cpus", "0.001", "tiny", "true")
     expect(
-        status == 125, f"with a limit that makes no sense, run ended with {status}, not 125: {output.strip()[-200:]}"
+        status == 125,
+        f"with a limit that the kernel refuses, run ended with {status}, not 125: {output.strip()[-200:]}",
     )
     mini("stop", "second"), mini.end("second"), mini.end("short")
     mini.sh("true")

@@ -9,15 +9,17 @@ import ast
 import os
 import pty
 import select
+import shutil
 import subprocess
 import sys
 import time
 
 import pytest
 
-from minict.lab.assembly import MOST_LINES, NAME, OURS, YOURS, assemble, lines_of_code, provenance
+from minict.lab.assembly import MOST_LINES, NAME, OURS, YOURS, assemble, provenance
 from minict.lab.exercise import exercises
 from minict.lab.witnesses import CHECKS, examine
+from minict.runtime import paths
 from tests.support.paths import ROOT
 
 COMMITTED = os.path.join(ROOT, "notebooks", NAME)
@@ -44,7 +46,7 @@ def test_the_committed_file_is_what_the_course_assembles():
 
 def test_it_has_at_most_400_lines_and_needs_nothing_but_python():
     text = read(COMMITTED)
-    assert lines_of_code(text) <= MOST_LINES
+    assert len(text.splitlines()) <= MOST_LINES and max(map(len, text.splitlines())) <= 120
     for node in ast.walk(ast.parse(text)):
         names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
         names += [node.module] if isinstance(node, ast.ImportFrom) else []
@@ -79,8 +81,9 @@ def test_an_own_function_is_taken_word_for_word_without_its_decorator():
     own = 'def exit_status(status):\n    """Mine."""\n    code = os.waitstatus_to_exitcode(status)\n'
     own += "    # a shell adds 128\n    return code if code >= 0 else 128 - code\n"
     program = assemble({"proc-2": f'@exercise("proc-2")\n{own}'})
-    assert f"# proc-2: yours\n{own}" in program.text
-    assert "proc-2" in str(provenance(program)) and "5 are yours" not in str(provenance(program))
+    first, _, rest = own.partition("\n")
+    assert f"{first}  # proc-2: yours\n{rest}" in program.text
+    assert "proc-2" in str(provenance(program)) and "5 are yours" in str(provenance(program))
     assert "1 of 29 functions are yours" in repr(program)
 
 
@@ -111,6 +114,18 @@ def test_a_line_can_be_taken_out_and_the_rest_is_still_python():
         program.without("return")
 
 
+def test_a_long_file_of_ones_own_says_how_long_it_is():
+    answers = {
+        id: exercises()[id].starter.replace("...", "...\n" + "    # a comment\n" * 20) for id in assemble({}).parts
+    }
+    program = assemble({id: f'@exercise("{id}")\n{source}' for id, source in answers.items()})
+    lines = program.text.count("\n")
+    assert lines > MOST_LINES
+    assert f"{lines} lines" in program.length and str(MOST_LINES) in program.length
+    assert program.length in str(provenance(program))
+    assert assemble({}).length == f"{assemble({}).text.count(chr(10))} lines, of at most {MOST_LINES}"
+
+
 # ---- what it does --------------------------------------------------------------------------------------------------
 
 
@@ -118,6 +133,59 @@ def test_the_dozen_checks_pass(tiny):
     assert len(CHECKS) == 12
     examination = examine(read(COMMITTED))
     assert not examination.failed, examination
+
+
+MISTAKES = [  # words, exit status, a part of the sentence
+    ("run -p 80 tiny true", 125, "argument --publish/-p: invalid ports value: '80'"),
+    ("run -p http:80 tiny true", 125, "argument --publish/-p: invalid ports value: 'http:80'"),
+    ("run --cpus much tiny true", 125, "argument --cpus: invalid cpus value: 'much'"),
+    ("run --cpus 0.001 tiny true", 125, "Invalid argument"),
+    ("run --memory many tiny true", 125, "argument --memory/-m: invalid size value: 'many'"),
+    ("run --pids few tiny true", 125, "argument --pids: invalid int value: 'few'"),
+    ("run --network mine tiny true", 125, "argument --network: invalid choice: 'mine'"),
+    ("run --name ../above tiny true", 125, "argument --name: invalid word value: '../above'"),
+    ("run -v data tiny true", 125, "argument --volume/-v: invalid volume value: 'data'"),
+    ("run -v data:inside tiny true", 125, "argument --volume/-v: invalid volume value: 'data:inside'"),
+    ("run -v data:/inside:rx tiny true", 125, "argument --volume/-v: invalid volume value: 'data:/inside:rx'"),
+    ("run -v /etc/passwd:/inside tiny true", 125, "File exists: '/etc/passwd'"),
+    ("run --colour red tiny true", 125, "unrecognized arguments: --colour"),
+    ("run --name", 125, "argument --name: expected one argument"),
+    ("run", 125, "the following arguments are required: image"),
+    ("run no-such-image true", 125, "there is no image no-such-image"),
+    ("run tiny no-such-command", 127, "cannot run no-such-command"),
+    ("run tiny /etc/passwd", 126, "cannot run /etc/passwd"),
+    ("run tiny /etc", 126, "cannot run /etc"),
+    ("no-such-program", 127, "cannot run no-such-program"),
+    *((f"{command} nobody", 125, "there is no container 'nobody'") for command in ("exec", "logs", "stop", "rm")),
+    *((command, 125, "there is no container ''") for command in ("exec", "logs", "stop", "rm")),
+    ("logs one two", 125, "there is no container 'one two'"),
+]
+
+
+def test_what_is_wrong_is_one_sentence(tiny):
+    for words, status, sentence in MISTAKES:
+        said = mini(*words.split())
+        assert (said.returncode, said.stdout) == (status, ""), said
+        assert said.stderr.startswith("mini_docker: ") and said.stderr.count("\n") == 1, said
+        assert sentence in said.stderr
+    assert mini("ps").stdout == ""
+
+
+def test_a_name_is_taken_once_and_an_end_is_told(tiny):
+    assert mini("run", "-d", "--name", "taken", "--network", "none", "tiny", "sleep", "1000").stdout == "taken\n"
+    again = mini("run", "--name", "taken", "tiny", "true")
+    assert (again.returncode, again.stderr.count("\n")) == (125, 1) and "rm taken" in again.stderr
+    assert mini("exec", "taken", "no-such-command").returncode == 127
+    assert mini("stop", "taken").returncode == 0
+    ended = mini("exec", "taken", "true")
+    assert (ended.returncode, ended.stderr) == (125, "mini_docker: the container taken has ended\n")
+    assert mini("rm", "taken").returncode == 0 and mini("ps").stdout == ""
+
+
+def test_layers_that_are_gone_are_one_sentence(tiny, tmp_path):
+    shutil.copytree(f"{paths.data_root()}/images", tmp_path / "images", ignore=shutil.ignore_patterns("layers"))
+    said = mini("run", "tiny", "true", env={**os.environ, "MINICT_ROOT": str(tmp_path)})
+    assert (said.returncode, said.stderr.count("\n")) == (125, 1) and "root: [Errno 2]" in said.stderr
 
 
 def test_an_exec_that_stays_outside_of_the_group_is_seen(tiny):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import random
 
 from .. import assembly, mini_docker, witnesses
@@ -33,7 +34,7 @@ def emptied(program: assembly.Program, ids: list[str]) -> str:
     text = program.text
     for id in ids:
         part = program.parts[id]
-        text = text.replace(f"{part.label}\n{part.source}", f"# {id}: write it from memory\n{_empty(id, part.source)}")
+        text = text.replace(part.text, f"# {id}: write it from memory\n{_empty(id, part.source)}")
     return text
 
 
@@ -96,9 +97,13 @@ class Bodies(Paper):
 
 
 def _helpers() -> dict[str, object]:
-    """What the file itself defines beside its functions of exercises: an answer may use it, as its own file does."""
-    own = mini_docker.__name__
-    return {name: value for name, value in vars(mini_docker).items() if getattr(value, "__module__", "") == own}
+    """What the file itself imports, and defines beside its functions of exercises: an answer may use it, too."""
+    own = (mini_docker.__name__, "contextlib")
+    return {
+        name: value
+        for name, value in vars(mini_docker).items()
+        if inspect.ismodule(value) or getattr(value, "__module__", "") in own
+    }
 
 
 def _is_empty(source: str) -> bool:

@@ -65,19 +65,19 @@ FAULTS = [
     # ---- namespaces
     Fault("namespaces", "the host's message queues", '"uts", "ipc", "network"', '"uts", "network"'),
     Fault("namespaces", "the host's tree of groups", 'unshare(flags(["cgroup"]))', "pass"),
-    Fault("namespaces", "all have one name", 'socket.sethostname(self.state["name"])', 'socket.sethostname("mini")'),
+    Fault("namespaces", "all have one name", 'socket.sethostname(state["name"])', 'socket.sethostname("mini")'),
     # ---- process 1
-    Fault("process 1", "only one child counts", "child, status = os.wait()", "child, status = os.waitpid(pid, 0)"),
-    Fault("process 1", "every signal is the last", "try: os.kill(pid, number)", "try: os.kill(pid, signal.SIGKILL)"),
-    Fault("process 1", "stop does not ask", "or (signal.SIGTERM, signal.SIGKILL)", "or (signal.SIGKILL,)"),
+    Fault("process 1", "only one child counts", "ended := os.wait()", "ended := os.waitpid(pid, 0)"),
+    Fault("process 1", "every signal is the last", "os.kill(pid, number)", "os.kill(pid, signal.SIGKILL)"),
+    Fault("process 1", "stop does not ask", "signals=(signal.SIGTERM, signal.SIGKILL)", "signals=(signal.SIGKILL,)"),
     # ---- the root
     Fault("root", "the old root stays", 'k.umount2("/", flags=k.MNT_DETACH)', "pass"),
     Fault("root", "programs without libraries", "for path in [program, *libraries(program)]", "for path in [program]"),
     Fault(
         "root",
         "copies in a directory",
-        'k.mount("tmpfs", self.place, "tmpfs", k.MS_NOSUID | k.MS_NODEV, "mode=0755")',
-        "os.chmod(self.place, 0o755)",
+        'k.mount("tmpfs", root, "tmpfs", k.MS_NOSUID | k.MS_NODEV, "mode=0755")',
+        "os.chmod(root, 0o755)",
     ),
     # ---- /proc, /sys, /dev, /etc
     Fault("places", "a list of timers", '"/proc/timer_list", ', ""),
@@ -89,41 +89,40 @@ FAULTS = [
     Fault(
         "layers",
         "one sheet of paper for all",
-        """for name in ("upper", "work", "merged"): os.mkdir(f"{self.place}/{name}", 0o755)
-        options = overlay_options(self.state["layers"], f"{self.place}/upper", f"{self.place}/work")""",
+        """for name in ("upper", "work"): os.mkdir(f"{root}/{name}", 0o755)
+        options = overlay_options(state["layers"], f"{root}/upper", f"{root}/work")""",
         """for name in ("upper", "work"): os.makedirs(f"{HOME}/{name}", 0o755, exist_ok=True)
-        os.mkdir(f"{self.place}/merged")
-        options = overlay_options(self.state["layers"], f"{HOME}/upper", f"{HOME}/work")""",
+        options = overlay_options(state["layers"], f"{HOME}/upper", f"{HOME}/work")""",
     ),
     # ---- limits
     Fault("limits", "ten times the processor", "* 100000), 100000)", "* 1000000), 100000)"),
     Fault(
         "limits",
         "two limits change places",
-        '"memory.max": state["memory"], "pids.max": state["pids"]',
-        '"memory.max": state["pids"], "pids.max": state["memory"]',
+        '{"memory": "memory.max memory.limit_in_bytes", "cpus": "cpu.max cpu.cfs_quota_us", "pids": "pids.max"}',
+        '{"pids": "memory.max memory.limit_in_bytes", "cpus": "cpu.max cpu.cfs_quota_us", "memory": "pids.max"}',
     ),
-    Fault("limits", "a group without members", 'Group(self.state["group"]).join()', 'Group(self.state["group"])'),
+    Fault(
+        "limits",
+        "a group without members",
+        'def limits(state):\n        Group(state["group"]).join()',
+        'def limits(state):\n        Group(state["group"])',
+    ),
     # ---- the network
-    Fault("network", "no way out", ', f"route add default via {host}")', ")"),
-    Fault("network", "another protocol", "{{ tcp . {outside}", "{{ udp . {outside}"),
+    Fault("network", "no way out", ', f"route add default via {host}"]', "]"),
+    Fault("network", "another protocol", "{{ tcp . {at}", "{{ udp . {at}"),
     Fault("network", "anybody is on the loopback", '"ip daddr != 127.0.0.0/8 "', '""'),
     Fault("network", "not for the host itself", '"), ("output", "")):', '"),):'),
     Fault("network", "ports of a broadcast", 'TO_PORT = "fib daddr type local', 'TO_PORT = "fib daddr type broadcast'),
     # ---- volumes
-    Fault(
-        "volumes",
-        "in the order of the command line",
-        "return sorted(destinations, key=",
-        "return min([destinations], key=",
-    ),
+    Fault("volumes", "in the order of the command line", '.rstrip("/").count("/")', '.rstrip("/").count("//")'),
     Fault(
         "volumes",
         "a volume in the container's drawer",
         'f"{HOME}/volumes/{source}"',
-        "f\"{directory(self.state['name'])}/{source}\"",
+        "f\"{directory(state['name'])}/{source}\"",
     ),
-    Fault("volumes", "another attribute", "-100, 0x1000, 0x8000, 1, 1", "-100, 0x1000, 0x8000, 1, 2"),
+    Fault("volumes", "another attribute", "-100, 0x1000, 0x8000, 1\n", "-100, 0x1000, 0x8000, 2\n"),
     Fault("volumes", "below, not in the root", "1 << 18, 1 << 19, 2, 2, 16", "1 << 18, 1 << 19, 2, 2, 8"),
     Fault("volumes", "volumes before the root", '"root", "volumes",', '"volumes", "root",'),
     # ---- exec
@@ -136,6 +135,6 @@ FAULTS = [
     # ---- the end
     Fault("clean", "an end that nobody knows", 'state["status"] = 125 if', 'state["status"] = 1 if'),
     Fault("clean", "groups stay", 'Group(state["group"]).remove()', 'Group(state["group"])'),
-    Fault("clean", "rules stay", ", f\"nft delete table inet mini{state['pid']}\")", ",)"),
-    Fault("clean", "run forgets the drawer", "live(state)\n        shutil.rmtree(directory(name))", "live(state)"),
+    Fault("clean", "rules stay", "; nft delete table inet mini{pid}", ""),
+    Fault("clean", "run forgets the drawer", 'shutil.rmtree(directory(state["name"]))', "pass"),
 ]

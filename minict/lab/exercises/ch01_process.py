@@ -185,6 +185,16 @@ Exercise(
         "was raised.",
     ],
     right={
+        "the parent goes first": """
+            def spawn(function):
+                if pid := os.fork():
+                    return pid
+                try:
+                    function()
+                except BaseException:
+                    os._exit(1)
+                os._exit(0)
+        """,
         "BaseException": """
             def spawn(function):
                 pid = os.fork()

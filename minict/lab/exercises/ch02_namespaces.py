@@ -154,6 +154,10 @@ Exercise(
         "result[kind] = os.stat(…).st_ino, with the path of the first hint.",
     ],
     right={
+        "by stat": """
+            def identify(pid="self"):
+                return {kind: os.stat(f"/proc/{pid}/ns/{file}").st_ino for kind, file in FILES.items()}
+        """,
         "by readlink": """
             def identify(pid="self"):
                 import re

@@ -262,6 +262,12 @@ Exercise(
         "child, status = os.wait(), and then: if child == pid, return status. Otherwise the loop goes on.",
     ],
     right={
+        "waits until it is the one": """
+            def reap(pid):
+                while (ended := os.wait())[0] != pid:
+                    pass
+                return ended[1]
+        """,
         "waitpid for any": """
             def reap(pid):
                 child = None
@@ -591,6 +597,15 @@ Exercise(
         "In the handler: os.kill(pid, number). In the loop: signal.signal(number, forward), without ( ) after forward.",
     ],
     right={
+        "a difference of sets": """
+            def forward_signals(pid):
+                from contextlib import suppress
+                def forward(number, frame):
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, number)
+                for number in set(range(1, 32)) - set(NOT_FORWARDED):
+                    signal.signal(number, forward)
+        """,
         "a lambda with the number": """
             def forward_signals(pid):
                 import contextlib

@@ -430,6 +430,14 @@ Exercise(
         'path = line.split(" (0x")[0].split(" => ")[-1].strip(), and paths.append(path) if path.startswith("/").',
     ],
     right={
+        "in one call": r"""
+            def ask_loader(loader, file):
+                import re
+                result = subprocess.run([loader, "--list", os.path.realpath(file)], env={}, capture_output=True, text=True)
+                if result.returncode:
+                    raise ContainerError(result.stderr)
+                return re.findall(r"(/\S+) \(0x", result.stdout)
+        """,
         "a regular expression": """
             def ask_loader(loader, file):
                 import re

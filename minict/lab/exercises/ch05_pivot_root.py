@@ -827,6 +827,10 @@ Exercise(
         "k.RESOLVE_IN_ROOT is the main one. Which other one is about /proc? Flags are joined by |.",
     ],
     right={
+        "two rules in one call": """
+            def look_up(root, path):
+                return k.openat2(root, path, os.O_PATH, resolve=k.RESOLVE_IN_ROOT | k.RESOLVE_NO_MAGICLINKS)
+        """,
         "one rule": """
             def look_up(root, path):
                 return k.openat2(root, path, os.O_PATH, 0, k.RESOLVE_IN_ROOT)

@@ -118,6 +118,17 @@ Exercise(
         'At the end: if host == "docker.io" and "/" not in path, path is f"library/{path}".',
     ],
     right={
+        "searches for signs": """
+            def complete(name):
+                import re
+                host, slash, rest = name.partition("/")
+                if not slash or not re.search("[.:]|^localhost$", host):
+                    host, rest = "docker.io", name
+                if host == "docker.io" and "/" not in rest:
+                    rest = f"library/{rest}"
+                rest = re.sub(":[^:]+@", "@", rest)
+                return f"{host}/{rest}" if re.search("[:@]", rest) else f"{host}/{rest}:latest"
+        """,
         "splits into words": """
             def complete(name):
                 name, at, digest = name.partition("@")

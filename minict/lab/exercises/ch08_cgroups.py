@@ -139,6 +139,13 @@ Exercise(
         "The number is still text. int(number) turns it into a number, which belongs in counters[name].",
     ],
     right={
+        "looks first": """
+            def read_flat_keyed(path):
+                if not os.path.exists(path):
+                    return {}
+                with open(path) as file:
+                    return {name: int(number) for name, number in map(str.split, file)}
+        """,
         "one expression": """
             def read_flat_keyed(path):
                 try:

@@ -609,6 +609,13 @@ Exercise(
         'The match compares the destination: "ip daddr != 127.0.0.0/8".',
     ],
     right={
+        "match and rule": """
+            def port_chains():
+                chains = {}
+                for hook, match in (("prerouting", "ip daddr != 127.0.0.0/8 "), ("output", "")):
+                    chains[hook] = (f"type nat hook {hook} priority -100;", [match + TO_PORT_AT_ADDRESS, match + TO_PORT])
+                return chains
+        """,
         "a loop over the hooks": """
             def port_chains():
                 chains = {}

@@ -136,6 +136,10 @@ Exercise(
         'k.mount_setattr(mount, "", k.AT_EMPTY_PATH | …, k.MOUNT_ATTR_RDONLY)',
     ],
     right={
+        "one call": """
+            def make_read_only(mount, inside):
+                k.mount_setattr(mount, "", k.AT_EMPTY_PATH | (k.AT_RECURSIVE if inside else 0), k.MOUNT_ATTR_RDONLY)
+        """,
         "in two calls": """
             def make_read_only(mount, inside):
                 if inside:
@@ -517,6 +521,10 @@ Exercise(
         "/data/cache before /data?",
     ],
     right={
+        "counts slashes": """
+            def in_order(destinations):
+                return sorted(destinations, key=lambda place: place.rstrip("/").count("/"))
+        """,
         "alphabetically": """
             def in_order(destinations):
                 return sorted(destinations)
