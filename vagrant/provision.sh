@@ -50,11 +50,11 @@ BIN=${MINICT_BIN-/usr/local/bin}
 IMAGE=${MINICT_IMAGE-tiny}
 CACHE=${MINICT_CACHE:-$SOURCE/vagrant/cache}
 
-# the registry and openssl are chapter 07's, the compiler is chapter 12's, for its attacks; Podman and two runtimes are
-# chapter 19's; uidmap and slirp4netns are for containers without root
+# the registry and openssl are chapter 07's, the compiler is chapter 12's, for its attacks; Podman and crun are chapter
+# 19's, with what lab_packages adds; uidmap and slirp4netns are for containers without root
 PACKAGES="python3 python3-venv ca-certificates util-linux procps gcc libc6-dev
     iproute2 nftables libnftables1 libseccomp2 busybox-static docker-registry openssl
-    uidmap slirp4netns podman runc crun"
+    uidmap slirp4netns podman crun"
 PACKAGES_SERVICE="sudo"
 # builds a Debian system, also on Ubuntu, which lacks Debian's keys
 DEBIAN="mmdebstrap debian-archive-keyring"
@@ -103,12 +103,28 @@ check_machine() {
 
 # For `make lab` without root: what only root can install must be there.
 ordinary_user() {
-    # shellcheck disable=SC2086 # a list of words
-    missing=$(for package in $PACKAGES; do
+    missing=$(for package in $(lab_packages); do
         dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null | grep -q '^.i' || echo "$package"
     done)
     [ -z "$missing" ] || die "an administrator has to install the packages first: sudo apt install $(echo $missing)"
     [ -w "$SOURCE" ] || die "$SOURCE is not yours: make a copy of the folder in your home directory, and run this there."
+}
+
+# What the course needs.  What is here from another source, such as Docker's own packages or Docker Desktop, stays: apt would
+# remove it for Debian's, with the containers that run there.
+lab_packages() {
+    docker="runc containerd docker.io"
+    # from Debian 13 on, the command line is a package of its own
+    ! grep -qs '^VERSION_CODENAME=trixie' /etc/os-release || docker="$docker docker-cli"
+    known=$docker
+    for program in docker containerd runc; do
+        [ -e /usr/bin/$program ] || [ -L /usr/bin/$program ] || continue
+        owner=$(dpkg-query -S /usr/bin/$program 2>/dev/null | cut -d: -f1)
+        case " $known " in *" ${owner:-nobody} "*) continue ;; esac
+        say "/usr/bin/$program belongs to ${owner:-no package} and stays, so Debian's Docker is not installed for chapter 19." >&2
+        case $program in docker) docker="runc containerd" ;; *) docker= ;; esac # containerd.io has a runc, too
+    done
+    echo $PACKAGES $docker
 }
 
 host_name() {
@@ -132,11 +148,15 @@ extra_certificates() {
 
 system_packages() {
     # Chapter 07 starts docker-registry when it needs it.  The package's own service listens to the network: it must not run.
-    # Chapter 19 calls Podman, which needs no service.
+    # Chapter 19 calls Podman, which needs no service, and starts a dockerd and a containerd of its own, in namespaces, when a
+    # cell asks for them.  The packages' own daemons would be root for all who reach their sockets, change the firewall that
+    # chapter 10 explains, and take memory from a machine with little.
     preset= units=
     dpkg-query -W docker-registry >/dev/null 2>&1 || units="docker-registry.service"
     dpkg-query -W podman >/dev/null 2>&1 ||
         units="$units podman.service podman.socket podman-restart.service podman-auto-update.service podman-auto-update.timer"
+    dpkg-query -W docker.io >/dev/null 2>&1 || units="$units docker.service docker.socket"
+    dpkg-query -W containerd >/dev/null 2>&1 || units="$units containerd.service"
     if [ -n "$units" ]; then
         preset=/etc/systemd/system-preset/00-minict.preset
         mkdir -p "$(dirname $preset)"
@@ -144,7 +164,7 @@ system_packages() {
         printf 'disable %s\n' $units > $preset
     fi
     # shellcheck disable=SC2086 # lists of words
-    install_packages $PACKAGES ${USER_:+$PACKAGES_SERVICE} ${MINICT_WITH_TESTS:+$PACKAGES_TESTS} \
+    install_packages $(lab_packages) ${USER_:+$PACKAGES_SERVICE} ${MINICT_WITH_TESTS:+$PACKAGES_TESTS} \
         ${MINICT_WITH_VM:+$PACKAGES_VM} ${MINICT_WITH_V2:+$PACKAGES_V2} \
         ${MINICT_WITH_ENGINES:+$PACKAGES_ENGINES} ${MINICT_WITH_BENCH:+$PACKAGES_BENCH}
     if [ -n "$preset" ]; then rm -f $preset; fi

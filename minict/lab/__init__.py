@@ -38,8 +38,9 @@ host and a box, made of network namespaces), ``minict.lab.packets`` (the way of 
 ``minict.lab.ordinary`` (an ordinary user), ``minict.lab.rulers`` (a map of ids, and files on both sides of it),
 ``minict.lab.fleet`` (the lives of many containers, and a race for one name), ``minict.lab.survival`` (what outlives a
 container), ``minict.lab.builds`` (builds that tell which steps were executed), ``minict.lab.keyboard`` (keys for a
-terminal, and their way), ``minict.lab.podman`` (an OCI runtime with the learner's functions, and an engine for it),
-``minict.lab.applications`` (images with nginx and MariaDB), ``minict.lab.exam`` (the final exam).
+terminal, and their way), ``minict.lab.podman`` and ``minict.lab.engines`` (an OCI runtime with the learner's functions,
+and three engines for it), ``minict.lab.applications`` (images with nginx and MariaDB), ``minict.lab.exam`` (the final
+exam).
 
 How a chapter is written
 ========================

@@ -1,24 +1,29 @@
 """Chapter 19's pictures: who lives when while an engine runs a container, what it hands over, how long each step takes.
 
-:func:`relay` and :func:`stopwatch` draw what they have just measured, :func:`handed_over` what is in specifications,
-and :func:`verdicts` what three runtimes say of faulty ones.
+:func:`relay` and :func:`stopwatch` draw what they have just measured, :func:`ancestors` the parents of running
+containers, :func:`handed_over` and :func:`look_into` what is in bundles, and :func:`verdicts` what three runtimes say
+of faulty ones.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import shutil
 import subprocess
 import tempfile
+import textwrap
 import time
 
 from minict.runtime.errors import ContainerError
 from minict.runtime.state import begin_time
 
+from . import host
+from .engines import Ctr, Docker
 from .figures import BUILT_EDGE, CARD, FAINT, HOST, HUES, INK, LIT, LIT_EDGE, MUTED, Picture, _Sheet
-from .ociruntime import Bundle, MyRuntime, plain_program
+from .ociruntime import Bundle, Call, MyRuntime, plain_program
 from .podman import Absent, Podman
 
 _COLOURS = {"podman": HUES[0], "conmon": HUES[3], "minict-oci": LIT, "your program": HUES[2]}
@@ -139,12 +144,66 @@ class Relay:
         sheet.text(24, 28, f"after {moment} ms: {', '.join(alive) or 'nobody'}", 13, INK, "bold")
 
 
+# ---- whose child a container is --------------------------------------------------------------------------------------
+
+
+def ancestors(engines: dict[str, Podman | Ctr | Docker | Absent], name: str = "box") -> Picture:
+    """The parents of the container *name* of each engine, up to the process 1 that has taken the orphans; and which
+    daemons run beside."""
+    table = host.process_table()
+    chains = {title: _chain(table, engine.pid(name)) for title, engine in engines.items()}
+    chains = {title: chain for title, chain in chains.items() if chain}
+    sheet, width = _Sheet(920, 344), 868 / max(1, len(chains))
+    for number, (title, chain) in enumerate(chains.items()):
+        x, wide = 26 + width * number, width - 20
+        sheet.text(x, 30, title, 13, INK, "bold")
+        for level, (process, colour) in enumerate(zip(chain, (HOST, LIT, HUES[2]))):
+            y = 52 + 62 * level
+            if level:
+                sheet.line([(x + 24, y - 24), (x + 24, y)], MUTED, 1.6)
+            sheet.box(x, y, wide, 38, CARD, colour, 7, 1.8)
+            sheet.text(x + 14, y + 19, _called(process), 12, INK, "bold", mono=True)
+            sheet.text(x + wide - 12, y + 19, f"pid {process.pid}", 11, MUTED, align="right")
+        beside = engines[title].daemons()
+        if beside:
+            sheet.box(x, 246, wide, 32, FAINT, MUTED, 7, 1.2, "--")
+            sheet.text(x + 14, 262, f"beside them: {', '.join(beside)}", 11.5, INK)
+        gone = [each for each in (_CLIENTS.get(title), "minict-oci") if each]
+        sheet.text(x + 2, 306, f"ended: {', '.join(gone)}", 11.5, MUTED)
+    told = ", ".join(f"{title}: {_called(chain[-2])}" for title, chain in chains.items())
+    return sheet.picture(f"the parent of each container, and never a daemon: {told or 'no engine is here'}")
+
+
+_CLIENTS = {"Podman": "podman", "containerd": "ctr", "Docker": "docker"}
+
+
+def _chain(table: dict, pid: int) -> list[host.Process]:
+    """The process *pid*, its parent, and that one's, from the oldest to the youngest; empty without a process."""
+    chain: list[host.Process] = []
+    while pid in table and len(chain) < 3:
+        chain.insert(0, table[pid])
+        pid = table[pid].parent
+    return chain if len(chain) == 3 else []
+
+
+def _called(process: host.Process) -> str:
+    """Its name; and which one is the first of a pid namespace."""
+    return "process 1" if host.numbers(process)[-1] == 1 and process.name != "sleep" else _whole_name(process)
+
+
+def _whole_name(process: host.Process) -> str:
+    """The name of its program: the kernel's has at most 15 letters. Source: proc_pid_comm(5)."""
+    path = process.read("cmdline").split(b"\0")[0].decode(errors="replace")
+    program = os.path.basename(path)
+    return program if program.startswith(process.name) else process.name
+
+
 # ---- what is handed over -------------------------------------------------------------------------------------------
 
 
-def handed_over(specs: dict[str, dict]) -> Picture:
-    """What specifications say, side by side: a column for each of *specs*, a name and a config.json."""
-    rows = [_summary(spec or {}) for spec in specs.values()]
+def handed_over(specs: dict[str, dict | Call]) -> Picture:
+    """What specifications say, side by side: a column for each of *specs*, a name and a config.json, or a call."""
+    rows = [_summary((each.spec if isinstance(each, Call) else each) or {}) for each in specs.values()]
     titles = list(rows[0])
     sheet, left = _Sheet(920, 66 + 34 * len(titles)), 250
     width = (890 - left) / len(specs)
@@ -159,6 +218,67 @@ def handed_over(specs: dict[str, dict]) -> Picture:
     for number, title in enumerate(titles):
         sheet.text(24, 64 + 34 * number, title, 12, INK)
     return sheet.picture(f"what specifications contain, counted: {', '.join(specs)}")
+
+
+def look_into(bundles: dict[str, Call]) -> Picture:
+    """What differs between the bundles of engines: a column for each of *bundles*, a name and the call."""
+    left = 168
+    width = (904 - left) / max(1, len(bundles))
+    letters = int((width - 14) / 7.1)
+    table = {
+        name: {title: _wrapped(text, letters) for title, text in _facts(call).items()} for name, call in bundles.items()
+    }
+    titles = list(next(iter(table.values()), {}))
+    heights = [16 + 14 * max(len(row[title]) for row in table.values()) for title in titles]
+    sheet = _Sheet(920, 62 + sum(heights) + 6 * len(titles))
+    for column, name in enumerate(table):
+        sheet.text(left + width * (column + 0.5), 28, name, 12.5, INK, "bold", "center")
+    y = 46.0
+    for title, height in zip(titles, heights):
+        sheet.text(24, y + height / 2, title, 12, INK)
+        for column, row in enumerate(table.values()):
+            x, lines = left + width * column, row[title]
+            nothing = lines == ["none"]
+            sheet.box(x + 3, y, width - 6, height, FAINT, HOST if nothing else BUILT_EDGE, 5)
+            for number, line in enumerate(lines):
+                place = y + height / 2 + 14 * (number - (len(lines) - 1) / 2)
+                sheet.text(x + 10, place, line, 11, MUTED if nothing else INK, mono=True)
+        y += height + 6
+    return sheet.picture(f"what the bundles of {', '.join(bundles) or 'no engine'} contain, side by side")
+
+
+def _facts(call: Call) -> dict[str, str]:
+    """What is worth a comparison in the bundle of a *call*. Long names and numbers are shortened."""
+    spec = call.spec or {}
+    linux, hooks = spec.get("linux") or {}, spec.get("hooks") or {}
+    asked = [f"{kind}: {' '.join([hook['path'], *hook.get('args', [])[:1]])}" for kind in hooks for hook in hooks[kind]]
+    notes = spec.get("annotations") or {}
+    facts = {
+        "called by": call.caller,
+        "the bundle": call.bundle,
+        "beside config.json": ", ".join(each for each in call.files if each != "config.json"),
+        "root.path": (spec.get("root") or {}).get("path", ""),
+        "cgroupsPath": linux.get("cgroupsPath", ""),
+        "new namespaces": ", ".join(each["type"] for each in linux.get("namespaces") or [] if not each.get("path")),
+        "hooks": ", ".join(asked),
+        "annotations": f"{len(notes)}, such as {next(iter(notes))}" if notes else "",
+    }
+    return {title: _short_names(text) or "none" for title, text in facts.items()}
+
+
+def _short_names(text: str) -> str:
+    """Without the digits of ids and of the lab's directories; only the end of a long path."""
+    text = re.sub(r"[0-9a-f]{12,}", "ID", text)
+    text = re.sub(r"(minict-daemons|minict-test|libpod)-\w+", r"\1-…", text)
+    return re.sub(r"/\S+?((?:/[^/\s,]+){3})(?=$|,|\s)", r"…\1", text)
+
+
+def _wrapped(text: str, letters: int, most: int = 4) -> list[str]:
+    """*text* in at most *most* lines of *letters* letters."""
+    lines = textwrap.wrap(text, letters, break_on_hyphens=False)
+    if len(lines) > most:
+        lines[most - 1 :] = [textwrap.shorten(" ".join(lines[most - 1 :]), letters, placeholder=" …")]
+    return lines
 
 
 def _summary(spec: dict) -> dict[str, int]:

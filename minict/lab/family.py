@@ -12,7 +12,7 @@ from minict.runtime.process import restore_signals, spawn
 
 from . import host
 from .child import ChildError, run_in_child
-from .figures import CARD, FAINT, HUES, INK, LINE, LIT, LIT_EDGE, MUTED, Picture, _numbers_of, _Sheet
+from .figures import CARD, FAINT, HUES, INK, LINE, LIT, LIT_EDGE, MUTED, Picture, _Sheet
 
 TYPE_CHECKING = False  # true for type checkers only: at run time these imports would cost start-up time
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _find(first: int, name: str) -> int | None:
 
 def _family(first: int) -> list[Person]:
     members = _members(first)
-    numbers = {each.pid: _numbers_of(each)[-1] for each in members}
+    numbers = {each.pid: host.numbers(each)[-1] for each in members}
     return [Person(numbers[each.pid], each.name, numbers.get(each.parent, 0), each.state == "Z") for each in members]
 
 

@@ -311,7 +311,7 @@ def process_tree(pid: int | None = None, names: dict[int, str] | None = None) ->
         sheet.text(x + 30, y + 15, _short(name, (right - 260 - x) / 7), 11, MUTED if zombie else INK, "bold")
         if zombie:
             sheet.text(right - 232, y + 15, "zombie", 9, MUTED, align="right")
-        numbers = _numbers_of(process)
+        numbers = host.numbers(process)
         sheet.text(right - 150, y + 15, str(process.pid), 11, INK, align="center", mono=True)
         sheet.text(
             right - 50, y + 15, str(numbers[-1]), 11, MUTED if colour == HOST else colour, "bold", "center", mono=True
@@ -343,14 +343,6 @@ def _command_of(process) -> str:
     if "ipykernel_launcher" in words or any(word.endswith("/lab/kernel.py") for word in words):
         return "this notebook"
     return " ".join([os.path.basename(words[0]), *words[1:]]) if words else process.name
-
-
-def _numbers_of(process) -> list[int]:
-    """The process's number in each pid namespace from the host's to its own.  Source: proc_pid_status(5), NSpid."""
-    for line in process.read("status").decode().splitlines():
-        if line.startswith("NSpid:"):
-            return [int(word) for word in line.split()[1:]]
-    return [process.pid]
 
 
 def _namespace(pid: int | str, file: str) -> str:

@@ -255,6 +255,14 @@ def process_table() -> dict[int, Process]:
     return table
 
 
+def numbers(process: Process) -> list[int]:
+    """The process's number in each pid namespace from ours to its own.  Source: proc_pid_status(5), NSpid."""
+    for line in process.read("status").decode().splitlines():
+        if line.startswith("NSpid:"):
+            return [int(word) for word in line.split()[1:]]
+    return [process.pid]
+
+
 def descendants(table: dict[int, Process], ancestor: int) -> set[int]:
     """The pids of all descendants of *ancestor* in *table*."""
     children: dict[str, Any] = {}

@@ -73,24 +73,37 @@ def my_runtime() -> MyRuntime:
 
 class Call:
     """One call of the command line: its *words*, the *caller*'s name and *caller_pid*, its exit *status*, when it
-    *began* and *ended* in nanoseconds of the monotonic clock, and for ``create`` the *spec* in the bundle and the *pid*
-    of the new process, or 0."""
+    *began* and *ended* in nanoseconds of the monotonic clock, and for ``create`` the *spec* in the bundle, the names of
+    the *files* there, and the *pid* of the new process, or 0."""
 
     def __init__(self, entry: dict):
         self.words, self.caller, self.status = entry["words"], entry["caller"], entry["status"]
         self.began, self.ended, self.spec = entry["began"], entry["ended"], entry["spec"]
-        self.caller_pid, self.pid = entry["caller_pid"], entry["pid"]
+        self.caller_pid, self.pid, self.files = entry["caller_pid"], entry["pid"], entry["files"]
 
     @property
     def command(self) -> str:
         """create, start, kill, …"""
         return next((word for word in self.words if word in _COMMANDS), "?")
 
+    @property
+    def bundle(self) -> str:
+        """The directory that was handed over; empty when there was none."""
+        words = dict(zip(self.words, self.words[1:]))
+        return words.get("--bundle") or words.get("-b") or ""
+
+    @property
+    def engine(self) -> str:
+        """Whose bundle it is, by its place: containerd keeps Docker's in a namespace of that name, moby."""
+        parts = self.bundle.split("/")
+        return next((name for part, name in _PLACES.items() if part in parts), "")
+
     def __repr__(self):
         words = ["…" if "/" in word else "ID" if len(word) == 64 else word for word in self.words]
         return f"{self.caller}: minict-oci {' '.join(words)}"
 
 
+_PLACES = {"overlay-containers": "Podman", "moby": "Docker", "default": "containerd"}
 _COMMANDS = ("create", "start", "run", "state", "kill", "delete", "exec", "pause", "resume", "update", "ps", "list")
 
 
@@ -210,6 +223,12 @@ class MyRuntime:
     def spec(self) -> dict:
         """The specification in the bundle that was handed over last; empty when there was none."""
         return next((call.spec for call in reversed(self.calls) if call.spec), {})
+
+    @property
+    def bundles(self) -> dict[str, Call]:
+        """By the name of the engine: the call with which it handed over its last bundle."""
+        found = {call.engine: call for call in self.calls if call.engine}
+        return {name: found[name] for name in ("Podman", "containerd", "Docker") if name in found}
 
     def forget_calls(self) -> None:
         """Begin the list of calls, and the counts, anew."""

@@ -23,6 +23,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
+import time
 
 from minict.engine.api import Finished
 from minict.engine.images.image import Image
@@ -117,8 +118,25 @@ class Podman:
 
     def monitor(self, name: str) -> int | None:
         """The pid of the process that stays with the container *name*: conmon."""
-        said = self(f"container inspect --format {{{{.State.ConmonPid}}}} {name}")
-        return int(said.output) if said.status == 0 and said.output.strip().isdigit() else None
+        return self._inspected(name, "ConmonPid") or None
+
+    def pid(self, name: str) -> int:
+        """The number of the first process of the container *name*; 0 when it does not run."""
+        return self._inspected(name, "Pid")
+
+    def daemons(self) -> list[str]:
+        """None: Podman has no daemon."""
+        return []
+
+    def _inspected(self, name: str, field: str) -> int:
+        said = self(f"container inspect --format {{{{.State.{field}}}}} {name}")
+        return int(said.output) if said.status == 0 and said.output.strip().isdigit() else 0
+
+    def _wait_for_the_others(self) -> None:
+        """Wait until nothing runs in the namespace: conmon calls Podman once more, which would make the place again."""
+        namespace, end = os.fstat(self.namespace).st_ino, time.monotonic() + _PATIENCE
+        while any(_mount_namespace_of(pid) == namespace for pid in host.process_table()) and time.monotonic() < end:
+            time.sleep(0.02)
 
     def close(self) -> None:
         """Remove its containers, and give its namespace up."""
@@ -127,6 +145,7 @@ class Podman:
         self.closed = True
         ids = self("ps --all --quiet --no-trunc").output.split()
         self("rm --force --time 0 --all")
+        self._wait_for_the_others()
         os.close(self.namespace)
         os.remove(self.configuration)
         os.rmdir(self.place)
@@ -139,7 +158,7 @@ class Podman:
 
 
 class Absent:
-    """What stands for Podman where it is not installed: it does nothing."""
+    """What stands for an engine that is not installed: it does nothing."""
 
     closed = False
 
@@ -151,6 +170,14 @@ class Absent:
         """Nobody."""
         return None
 
+    def pid(self, name: str) -> int:
+        """No process."""
+        return 0
+
+    def daemons(self) -> list[str]:
+        """None."""
+        return []
+
     def close(self) -> None:
         """Nothing to close."""
         self.closed = True
@@ -161,6 +188,14 @@ def _limits() -> dict[str, int]:
     pairs = {"files": resource.RLIMIT_NOFILE, "processes": resource.RLIMIT_NPROC}
     hard = {name: resource.getrlimit(number)[1] for name, number in pairs.items()}
     return {name: 1024 if value < 0 else min(value, 1024) for name, value in hard.items()}
+
+
+def _mount_namespace_of(pid: int) -> int:
+    """The inode of a process's mount namespace; 0 when it has ended, or is none of our business."""
+    try:
+        return os.stat(f"/proc/{pid}/ns/mnt").st_ino
+    except OSError:
+        return 0
 
 
 def _mount_namespace(in_memory: list[str]) -> int:

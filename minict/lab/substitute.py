@@ -100,7 +100,7 @@ def _note_the_end(directory: str, began: int) -> None:
 
     def note_and_exit(status: int) -> None:
         if os.getpid() == mine:
-            made = {"pid": _made(words), "spec": _specification(words)}
+            made = {"pid": _made(words), "spec": _specification(words), "files": _files(words)}
             entry = {**calls, **made, "status": status, "ended": monotonic_ns()}
             with open(f"{directory}/calls", "a") as file:
                 file.write(jsonfile.dumps(entry, compact=True) + "\n")
@@ -115,6 +115,14 @@ def _specification(words: list[str]):
         return jsonfile.read(f"{_value(words, '--bundle', '-b')}/config.json")
     except (OSError, ValueError):
         return None
+
+
+def _files(words: list[str]) -> list[str]:
+    """The names in the bundle's directory."""
+    try:
+        return sorted(os.listdir(_value(words, "--bundle", "-b")))
+    except OSError:
+        return []
 
 
 def _made(words: list[str]) -> int:

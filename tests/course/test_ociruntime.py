@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import tempfile
+import time
 
 import pytest
 
-from minict.lab import callers, host, ociruntime
+from minict.lab import callers, engines, host, ociruntime
 from minict.lab import podman as engine
+from minict.lab.daemons import Enclosure
 from minict.lab.exercise import exercises
 from minict.lab.ociruntime import Bundle, MyRuntime, smallest
 from minict.lab.podman import Absent, Podman
 from minict.lab.scenario import judge, scenarios
+from minict.runtime.errors import ContainerError
 from tests.support.notebook_kernel import Kernel
 from tests.support.notebook_rules import Page
 from tests.support.paths import ROOT
@@ -123,17 +128,117 @@ def test_podman_leaves_nothing(tiny):
     assert host.cgroup_trees() == []
 
 
-def test_the_notebook_runs_without_podman(tiny):
+def test_the_notebook_runs_without_engines(tiny):
     page = Page(f"{ROOT}/notebooks/19-the-real-thing.ipynb")
     hidden = "import shutil; which = shutil.which; shutil.which = lambda name, *more, **options: None if name in "
-    hidden += "('podman', 'runc', 'crun') else which(name, *more, **options)"
+    hidden += "('podman', 'runc', 'crun', 'dockerd') else which(name, *more, **options)"
     with Kernel(hello=None, time_limit=120) as kernel:
         assert kernel.cell(hidden).outputs == []
         outputs = [output for cell in page.code for output in kernel.cell(cell.source).outputs]
     assert not [output for output in outputs if output.output_type == "error"]
-    lines = [output.text for output in outputs if "Podman is not on this machine" in output.get("text", "")]
-    assert len(lines) == 1 and lines[0].count("\n") == 1
+    for told in ("Podman is not on this machine", "Docker or containerd is not on this machine"):
+        lines = [output.text for output in outputs if told in output.get("text", "")]
+        assert len(lines) == 1 and lines[0].count("\n") == 1
     assert "left no trace on the host" in str(outputs)
+
+
+# ---- containerd and Docker -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pair(mine):
+    ctr, docker = engines.open_engines(mine)
+    yield ctr, docker
+    ctr.close()
+
+
+def test_two_engines_share_a_containerd_and_go_through_the_functions(pair, mine):
+    ctr, docker = pair
+    again = engines.open_engines(mine)
+    assert again == pair and ctr.daemons() == ["containerd"] and docker.daemons() == ["dockerd", "containerd"]
+    lines = {ctr: f"run --rm --runc-binary {mine} tiny box", docker: "run --rm --runtime minict tiny"}
+    for call, line in lines.items():
+        told = call(f"{line} sh -c 'echo hello; exit 3'")
+        assert (told.status, told.output) == (3, "hello\n")
+        with mine.instead("oci-2", REFUSES):
+            told = call(f"{line} true")
+        assert told.status and "not on a Sunday" in told.output
+    found = mine.bundles
+    assert list(found) == ["containerd", "Docker"] and mine.counts["oci-3"] == 2
+    assert {call.caller for call in found.values()} == {"containerd-shim"}
+    assert {call.spec["root"]["path"] == "rootfs" for call in found.values()} == {True, False}
+    assert all("config.json" in call.files and call.bundle for call in found.values())
+    assert all(call.spec["linux"]["cgroupsPath"].startswith(f"/{ctr.enclosure.group}/") for call in found.values())
+
+
+def test_no_daemon_is_above_a_container(pair, mine, podman):
+    ctr, docker = pair
+    assert podman(f"--runtime {mine} run --detach --name box tiny sleep 1000").status == 0
+    assert ctr(f"run --detach --runc-binary {mine} tiny box sleep 1000").status == 0
+    assert docker("run --detach --runtime minict --name box tiny sleep 1000").status == 0
+    picture = callers.ancestors({"Podman": podman, "containerd": ctr, "Docker": docker})
+    shim = "containerd-shim-runc-v2"
+    assert picture.sentence.endswith(f"Podman: conmon, containerd: {shim}, Docker: {shim}")
+    table = host.process_table()
+    for each in (ctr, docker):
+        pid = each.pid("box")
+        assert table[pid].name == "sleep" and each.pid("nobody") == 0
+        assert table[table[pid].parent].parent == ctr.enclosure.init
+    assert list(mine.bundles) == ["Podman", "containerd", "Docker"]
+    facts = {name: callers._facts(call) for name, call in mine.bundles.items()}
+    assert facts["containerd"]["root.path"] == "rootfs" and facts["containerd"]["annotations"] == "none"
+    assert facts["Podman"]["the bundle"] == "…/overlay-containers/ID/userdata"
+    assert callers.look_into(mine.bundles).width == callers.look_into({}).width
+
+
+NOTEBOOK = """
+import os
+from minict.lab.ociruntime import my_runtime
+from minict.lab.engines import open_engines
+mine = my_runtime()
+ctr, docker = open_engines(mine)
+assert docker("run --detach --runtime minict tiny sleep 1000").status == 0
+assert ctr(f"run --detach --runc-binary {mine} tiny box sleep 1000").status == 0
+print(os.getpid(), ctr.enclosure.init, ctr.enclosure.place, ctr.enclosure.group)
+"""
+
+
+def test_the_daemons_end_with_a_kernel_that_is_killed(tiny):
+    with Kernel() as kernel:
+        pid, init, place, group = kernel.run(NOTEBOOK).split()
+        table = host.process_table()
+        names = {table[each].name for each in host.descendants(table, int(pid))}
+        assert {"dockerd", "containerd", "containerd-shim", "sleep"} <= names
+        os.kill(int(pid), signal.SIGKILL)
+    end = time.monotonic() + 60
+    while os.path.exists(place) or os.path.exists(f"/proc/{init}"):
+        assert time.monotonic() < end, "it is still there"
+        time.sleep(0.05)
+    assert not [tree for tree in host.cgroup_trees() if os.path.exists(f"{tree}/{os.path.basename(group)}")]
+
+
+def test_an_interrupt_leaves_no_daemon_that_is_half_started(mine, monkeypatch, tmp_path):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engines, "_opened", None)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(engines, "add_image", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        engines.open_engines(mine)
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_a_daemon_says_before_it_ends(tiny):
+    with Enclosure() as enclosure:
+        with pytest.raises(ContainerError, match="sh does not start: no luck"):
+            enclosure.start(["sh", "-c", "echo no luck; exit 1"], "/run/nothing")
+        assert enclosure.running() == [] and enclosure.on_the_host(10**6) == 0
+        assert enclosure.on_the_host(1) == enclosure.init
+        written = enclosure.write("file", "text")
+        assert enclosure.run("cat", written, stdin=None, capture_output=True).stdout == b"text"
+        enclosure.run("sh", "-c", "touch /etc/by-minict /run/by-minict", check=True)
+    assert not os.path.exists("/etc/by-minict") and not os.path.exists("/run/by-minict")
 
 
 # ---- the pictures ------------------------------------------------------------------------------------------------------

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import glob
 import os
+import shlex
 import shutil
-import subprocess
-import time
 
 import pytest
 
-from minict.engine.images.image import Image
-from minict.lab import host
+from minict.lab import engines
+from minict.lab.daemons import Enclosure
 from minict.lab.ociruntime import plain_program
 from minict.runtime import paths
-from tests.engines.comparison import RUNTIMES, Session, Undertaker, titles
-from tests.support.world import host_network
-
-PACKAGES = ["docker.io", "containerd", "tini"]
-PATIENCE = 60  # seconds
+from tests.engines.comparison import PATIENCE, RUNTIMES, Session, titles  # noqa: F401, other tests take the patience
 
 SCRIPT = """
 run --rm tiny sh -c 'echo hello; id; pwd; hostname | wc -c'
@@ -108,13 +101,13 @@ run -d --name hc --health-cmd 'test -e /ok' --health-interval 100ms --health-ret
 exec hc touch /ok
 * $ENGINE inspect --format '{{.State.Health.Status}}' hc | grep ^healthy
 rm -f hc
-run -d --name web -p 127.0.0.1:18080:80 -v /usr/bin/busybox:/bb:ro tiny sh -c 'mkdir /www; echo page > /www/index.html; exec /bb httpd -f -p 80 -h /www'
-* $curl -s http://127.0.0.1:18080/ | grep page
+run -d --name web -p 127.0.0.1:18080:80 -v /usr/bin/busybox:/busybox:ro tiny sh -c 'mkdir /www; echo page > /www/index.html; exec /busybox httpd -f -p 80 -h /www'
+* $INSIDE curl -s http://127.0.0.1:18080/ | grep page
 port web
 rm -f web
 network create other
 run -d --name n1 --network other tiny sleep 1000
-run --rm --network other -v /usr/bin/busybox:/bb:ro tiny sh -c '/bb ping -c 1 -w 5 n1 >/dev/null && echo reached'
+run --rm --network other -v /usr/bin/busybox:/busybox:ro tiny sh -c '/busybox ping -c 1 -w 5 n1 >/dev/null && echo reached'
 rm -f n1
 network rm other
 run --name oom -m 16m --memory-swap 16m tiny sh -c 'x=0123456789; while :; do x=$x$x; done'
@@ -149,60 +142,12 @@ rm -f box
 
 
 @pytest.fixture(scope="session")
-def programs(tmp_path_factory) -> str:
-    """A PATH with Docker's programs. Its package, if installed, would start a daemon for good: it is only unpacked."""
-    place = str(tmp_path_factory.mktemp("docker"))
-    if shutil.which("dockerd"):
-        return os.environ["PATH"]
-    with host_network():
-        words = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *PACKAGES]
-        subprocess.run(words, cwd=place, check=True, capture_output=True)
-    for package in glob.glob(f"{place}/*.deb"):
-        subprocess.run(["dpkg-deb", "--extract", package, place], check=True)
-        os.unlink(package)
-    return f"{place}/usr/sbin:{place}/usr/bin:{place}/usr/libexec:{os.environ['PATH']}"
+def programs() -> str:
+    """The PATH with Docker's programs, which provision.sh installs."""
+    return os.environ["PATH"]
 
 
-@contextlib.contextmanager
-def daemon(runtime: str, place: str, programs: str, *options: str):
-    """``with daemon(…) as words``: the *words* call it. Everything of it is in *place* and in a /run of its own."""
-    socket = f"unix://{place}/docker.sock"
-    words = [shutil.which("docker", path=programs), "--host", socket]
-    subprocess.run(["mount", "-t", "tmpfs", "docker", "/run"], check=True)
-    runtimes = ["--add-runtime", f"minict={plain_program(place)}", "--default-runtime", runtime]
-    with open(f"{place}/log", "w") as log, Undertaker():
-        process = subprocess.Popen(
-            [
-                *("dockerd", "--host", socket, "--data-root", f"{place}/data", "--exec-root", "/run/docker-test"),
-                *(
-                    "--pidfile",
-                    f"{place}/docker.pid",
-                    "--cgroup-parent",
-                    f"/{paths.cgroup_parent()}",
-                    *runtimes,
-                    *options,
-                ),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env={**os.environ, "PATH": programs},
-        )
-        try:
-            end = time.monotonic() + PATIENCE
-            while subprocess.run([*words, "version"], capture_output=True).returncode:
-                assert process.poll() is None and time.monotonic() < end, open(f"{place}/log").read()[-3000:]
-                time.sleep(0.1)
-            yield words
-            containers = subprocess.run([*words, "ps", "-aq"], capture_output=True, text=True).stdout.split()
-            subprocess.run([*words, "rm", "-f", *containers], capture_output=True)
-        finally:
-            process.terminate()
-            process.wait()
-            subprocess.run(["umount", "-R", "-l", "/run"], check=True)
-
-
-def outputs(script: str, image: str, programs: str) -> dict[str, dict[str, tuple[int, str]]]:
+def outputs(script: str, image: str) -> dict[str, dict[str, tuple[int, str]]]:
     """runtime -> line -> (exit status, output)."""
     found = {}
     for runtime in RUNTIMES:
@@ -210,29 +155,23 @@ def outputs(script: str, image: str, programs: str) -> dict[str, dict[str, tuple
         os.makedirs(f"{place}/volume")
         with open(f"{place}/volume/Dockerfile", "w") as file:
             file.write(DOCKERFILE)
-        archive = shutil.make_archive(f"{place}/image", "tar", Image.find(image).layers[0])
         try:
-            with daemon(runtime, place, programs) as words:
-                subprocess.run([*words, "import", archive, "tiny"], check=True, capture_output=True)
-                replaced = {"PLACE": place, "ENGINE": " ".join(words)}
-                found[runtime] = Session(words, replaced, {"DOCKER_BUILDKIT": "0"}).run(script)
+            with Enclosure() as enclosure:
+                engines.containerd(enclosure)
+                known = {"minict": plain_program(place)}
+                docker = engines.dockerd(enclosure, known, "--default-runtime", runtime, firewall=True)
+                engines.add_image(image, docker)
+                words = {"PLACE": place, "ENGINE": shlex.join(docker.words()), "INSIDE": shlex.join(enclosure.words())}
+                environment = {**enclosure.environment(), "DOCKER_BUILDKIT": "0"}
+                found[runtime] = Session(docker.words(), words, environment).run(script)
         finally:
             shutil.rmtree(place)
-            clean()
     return found
 
 
-def clean() -> None:
-    """Remove what the daemon leaves in the network namespace and the cgroups of the tests."""
-    subprocess.run(["ip", "link", "delete", "docker0"], capture_output=True)
-    for table in ("ip filter", "ip nat", "ip6 filter", "ip6 nat", "ip raw", "ip6 raw"):
-        subprocess.run(["nft", "delete", "table", *table.split()], capture_output=True)
-    host.remove_cgroups(host.cgroup_trees())
-
-
 @pytest.fixture(scope="module")
-def whole(image, programs):
-    return outputs(SCRIPT, image, programs)
+def whole(image):
+    return outputs(SCRIPT, image)
 
 
 @pytest.mark.parametrize("line", titles(SCRIPT))
@@ -240,7 +179,7 @@ def test_docker_prints_the_same(whole, line):
     assert whole["minict"][line] == whole["runc"][line]
 
 
-def test_docker_smoke(image, programs):
-    found = outputs(SMOKE, image, programs)
+def test_docker_smoke(image):
+    found = outputs(SMOKE, image)
     assert found["minict"] == found["runc"]
     assert [status for status, _ in found["runc"].values()] == [5, 127, 0, 4, 0]

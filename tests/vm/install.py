@@ -27,7 +27,8 @@ RELEASES = {"bookworm": [], "trixie": [], "noble": [UBUNTU.format(""), UBUNTU.fo
 
 TOOLS = "for tool in {}; do command -v $tool > /dev/null || {{ echo missing: $tool; exit 1; }}; done"
 TARGETS = {
-    "lab": "make lab LAB_BACKGROUND=1 && minict run --rm tiny true",
+    "lab": TOOLS.format("podman runc crun dockerd docker containerd ctr")
+    + " && make lab LAB_BACKGROUND=1 && minict run --rm tiny true",
     "vm": TOOLS.format("qemu-system-x86_64 mmdebstrap mke2fs setpriv"),
     "test": "make test TESTS='tests/unit tests/integration/runtime/test_uts.py tests/integration/images/test_push.py'",
     "test-v2": TOOLS.format("gcc make flex bison bc perl patch xz mmdebstrap mke2fs")
