@@ -15,7 +15,7 @@
 :mod:`.stranger`    part three: the container
 :mod:`.questions`   part three: the questions, and where the kernel shows their answers
 :mod:`.paper`       a file of the exam, kept as the learner has left it
-:mod:`.results`     the best result of each part
+:mod:`.results`     the number of an exam, and the best result of each part
 :mod:`.belts`       the belts of the chapters, and the certificate
 ==================  ==========================================================================
 """
@@ -24,21 +24,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 
 from minict.runtime import paths
 
-from .. import course, record
+from .. import course
 from .belts import certificate
 from .bodies import Bodies
 from .paper import Paper
 from .repair import Repair
-from .results import SECTION
+from .results import own_number
 from .stranger import Stranger
 
 __all__ = ["Exam", "certificate", "exam"]
 
-_FIXED = 10  # the number of the exam where CI is set: what the notebook shows is then always the same
 _strangers: list[Stranger] = []
 
 
@@ -88,14 +86,4 @@ def _end_strangers() -> None:
 
 def exam(seed: int | None = None) -> Exam:
     """The exam number *seed*; the default is the learner's own, which is drawn once and then stays."""
-    return Exam(_own() if seed is None else int(seed))
-
-
-def _own() -> int:
-    if os.environ.get("CI"):
-        return _FIXED
-    entry = record.section(SECTION).get("own")
-    if not entry:
-        record.note(SECTION, "own", seed=random.SystemRandom().randrange(1000, 10000))
-        entry = record.section(SECTION)["own"]
-    return entry["seed"]
+    return Exam(own_number() if seed is None else int(seed))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import html
 import os
+import re
 
 from .. import course, record
 from .results import PARTS
@@ -23,9 +24,19 @@ def certificate(name: str = "") -> course.Page:
         os.makedirs(os.path.dirname(path()), exist_ok=True)
         with open(path(), "w", encoding="utf-8") as file:
             file.write(text)
-    return course.Page(
-        f"<pre>{html.escape(text)}</pre>", text, "Your certificate: the belts of the chapters, and the exam"
-    )
+    return course.Page(_page(text), text, "Your certificate: the belts of the chapters, and the exam")
+
+
+def _page(text: str) -> str:
+    """The Markdown *text* of a certificate, which has a title, sentences and lists, as HTML."""
+    page = []
+    for line in text.splitlines():
+        mark, _, words = line.partition(" ")
+        kind = {"#": "h2", "*": "li"}.get(mark, "p")
+        if line:
+            page.append(f"<{kind}>{html.escape(line if kind == 'p' else words)}</{kind}>")
+    body = re.sub("(?:<li>.*?</li>)+", lambda items: f"<ul>{items[0]}</ul>", "".join(page))
+    return f"<div class='jp-RenderedHTMLCommon'>{body}</div>"
 
 
 def path() -> str:
@@ -46,9 +57,10 @@ def belts() -> dict[str, tuple[int, int]]:
 
 
 def _text(name: str) -> str:
-    lines = ["# Containers, from the kernel up", "", f"{name or 'The owner of this record'} has, on this machine,", ""]
+    who = " ".join(str(name).split()) or "the owner of this record"
+    lines = ["# Containers, from the kernel up", "", f"What {who} has done on this machine:", ""]
     for belt, (done, most) in belts().items():
-        state = "earned" if most and done == most else f"{done} of {most}"
+        state = "earned" if most and done == most else f"not yet ({done} of {most})"
         chapters = BELTS[belt]
         more = " and the exam" if belt == "black" else ""
         lines.append(f"* {belt} belt, chapters {chapters[0]:02} to {chapters[-1]:02}{more}: {state}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import random
+import textwrap
 
 from .. import assembly, mini_docker, witnesses
 from ..exercise import exercises, judge
@@ -21,6 +22,8 @@ GROUPS = (
     ("root-1", "root-2", "root-3", "images-1", "layers-1", "volumes-1", "volumes-3"),
     ("cgroups-1", "cgroups-2", "net-1", "world-1", "world-2", "world-3"),
 )
+# What the starter of an exercise gives away in code, in words.
+_GIVEN = {"init-3": "\nAfter spawn() it closes all that only the command needs: a pipe ends with its last writer."}
 
 
 def choose(seed: int) -> list[str]:
@@ -44,7 +47,9 @@ def _empty(id: str, source: str) -> str:
     function.body = [ast.Expr(ast.Constant(...))]
     head, _, _ = ast.unparse(function).rpartition("\n")
     told = ast.get_docstring(ast.parse(exercises()[id].starter).body[0]) or exercises()[id].title
-    return f'{head}\n    """{told}"""\n    ...'
+    told = textwrap.indent(f"{told}{_GIVEN.get(id, '')}", "    ", lambda line: bool(line.strip())).strip()
+    end = "\n    " if "\n" in told else ""
+    return f'{head}\n    """{told}{end}"""\n    ...'
 
 
 class Bodies(Paper):
@@ -54,11 +59,14 @@ class Bodies(Paper):
 
     def __init__(self, seed: int):
         self.ids = choose(seed)
-        super().__init__("exam_bodies.py", seed, emptied(assembly.assemble({}), self.ids))
+        super().__init__("exam_bodies", seed, emptied(assembly.assemble({}), self.ids))
 
     def check(self) -> None:
         """Show which of the six functions do what they should; with all six, whether the dozen checks pass as well."""
         if self.tell_if_missing():
+            return
+        if broken := self.is_no_python():
+            tell(f"✗ bodies: the file is not Python any more: {broken}.")
             return
         verdicts = {id: self.judge(id) for id in self.ids}
         points, most = sum(state == "mine" for state, _ in verdicts.values()), len(verdicts)
@@ -80,7 +88,7 @@ class Bodies(Paper):
         except SyntaxError as error:
             return "failing", f"the file is not Python: {error.msg}, line {error.lineno}"
         except StopIteration:
-            return "failing", f"the file has no function {task.name}() any more"
+            return "failing", f"the file has no function {task.name}() any more."
         if _is_empty(source):
             return "todo", ""
         try:

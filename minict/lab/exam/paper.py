@@ -9,20 +9,23 @@ from minict.runtime import paths
 from .. import copies
 from ..scenarios.ch16 import Workshop
 from ..verdict import tell
+from .results import own_number
 
 
 class Paper(Workshop):
     """A file of the exam.  ``path``: where it is; ``text``: what it says, read and written with each use.
 
     ``show("name")`` prints a function of it, and ``replace("old", "new")`` edits it; an editor does as well.  *start*
-    is what it said when the exam *seed* began.  A file of the same exam is kept as the learner has left it.
+    is what it said when the exam *seed* began.  A file of the same exam is kept as the learner has left it; that of
+    another number than the learner's own has the number in its name.
     *is_kept*: it is beside the learner's own notebooks, and stays when the exam ends.
     """
 
-    def __init__(self, name: str, seed: int, start: str):
-        self.name, self.seed, self.start = name, seed, f"# exam {seed}\n{start}"
+    def __init__(self, stem: str, seed: int, start: str):
+        self.name = f"{stem}.py" if seed == own_number() else f"{stem}_{seed}.py"
+        self.seed, self.start = seed, f"# exam {seed}\n{start}"
         self.is_kept = os.path.realpath(os.getcwd()) == os.path.realpath(copies.folder())
-        self.path = f"{copies.folder() if self.is_kept else paths.data_root()}/{name}"
+        self.path = f"{copies.folder() if self.is_kept else paths.data_root()}/{self.name}"
         if not self._is_begun():
             self.start_again()
 
@@ -33,6 +36,15 @@ class Paper(Workshop):
     def start_again(self) -> None:
         """Write the file as it was at the beginning."""
         self.text = self.start
+
+    def replace(self, old: str, new: str) -> None:
+        """Put *new* in the place of *old*, and print the lines as they are now.  Raises :class:`ValueError`."""
+        before = self.text.partition(old)[0]
+        super().replace(old, new)
+        first = before.count("\n")
+        last = first + new.count("\n")
+        for number, line in enumerate(self.text.splitlines()[first : last + 1], first + 1):
+            print(f"line {number}: {line}")
 
     def remove(self) -> None:
         """Delete the file."""
@@ -45,6 +57,14 @@ class Paper(Workshop):
             return False
         tell(f"○ {self.name}: the file is gone. Its method start_again() writes it as it was at the beginning.")
         return True
+
+    def is_no_python(self) -> str:
+        """Why Python can't read the file; an empty text if it can."""
+        try:
+            compile(self.text, self.name, "exec")
+        except SyntaxError as error:
+            return f"{error.msg}, line {error.lineno}"
+        return ""
 
     @property
     def text(self) -> str:

@@ -41,16 +41,20 @@ def read(kind: type, answer: object) -> object:
             raise ValueError(f"{answer!r} is not a text with words")
         words = answer.replace(",", " ").split() if isinstance(answer, str) else answer
         plain = [str(word).lower().removeprefix("sig") for word in words]
-        return {_LONG_NAMES.get(word, word) for word in plain} - {"none"}
+        return {_LONG_NAMES.get(word, word) for word in plain} - {"none", "and"}
     text = str(answer).strip()
+    if kind is str:  # as readlink, environ, or a shell that completes paths show it
+        text = text.removesuffix(" (deleted)").removeprefix("COLOUR=")
+        return text.rstrip("/") or text
     if kind is bool:
         if text.lower() not in ("yes", "no", "true", "false"):
             raise ValueError(f"{answer!r} is neither 'yes' nor 'no'")
         return text.lower() in ("yes", "true")
     try:
-        return kind(text)
+        number = float(text)
     except ValueError:
-        raise ValueError(f"{answer!r} is not a number") from None
+        raise ValueError(f"{answer!r} is not a number: leave out units and words") from None
+    return int(text) if kind is int and text.isdecimal() else number  # 3.0 is 3, too
 
 
 # ---- looking ---------------------------------------------------------------------------------------------------------
@@ -225,15 +229,15 @@ QUESTIONS = [
     ),
     Question(
         bool,
-        "May it write into that volume? (yes or no)",
+        "Is that volume mounted read-only? (yes or no)",
         "the options, the sixth field, of that line in /proc/PID/mountinfo",
-        lambda it: "rw" in _mounts_of(it)[_volume(it)],
+        lambda it: "ro" in _mounts_of(it)[_volume(it)],
     ),
     Question(
         bool,
-        "May it write into its root file system? (yes or no)",
+        "Is its root file system mounted read-only? (yes or no)",
         "the options of / in /proc/PID/mountinfo",
-        lambda it: "rw" in _mounts_of(it)["/"],
+        lambda it: "ro" in _mounts_of(it)["/"],
     ),
     Question(
         int,

@@ -69,7 +69,7 @@ class Stranger:
 
     def check(self, answers: dict[int, object]) -> None:
         """Compare each answer, by the number of its question, with what the kernel shows now; record how many hold."""
-        answers = {int(number): answer for number, answer in answers.items() if answer not in (None, ...)}
+        answers = _by_number(answers)
         if self._box.status != "running":
             tell("○ stranger: the container has ended. Start it again: stranger = paper.stranger()")
             return
@@ -98,6 +98,16 @@ class Stranger:
             if not holds:
                 wrong.append(f"Question {number}: {why}. Look at {question.place}.")
         return wrong, points
+
+
+def _by_number(answers: object) -> dict[int, object]:
+    """The *answers* that were given.  Raises :class:`ValueError`, with a sentence, for what are none."""
+    if not isinstance(answers, dict):
+        raise ValueError("answers are given by the number of their question: stranger.check({1: 'none', 2: 4096})")
+    for number in answers:
+        if not str(number).strip().isdecimal():
+            raise ValueError(f"{number!r} is not the number of a question")
+    return {int(number): answer for number, answer in answers.items() if answer not in (None, ..., "")}
 
 
 def _options(chance: random.Random, directory: str) -> dict:

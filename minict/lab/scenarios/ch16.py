@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import difflib
+
 from .. import assembly, witnesses
 from ..feedback import Feedback
 from ..scenario import Scenario
+from ..verdict import readable
 
 _SORTED = (
     "FLAGS = dict(mount=1 << 17, cgroup=1 << 25, uts=1 << 26, ipc=1 << 27, user=1 << 28, pid=1 << 29, network=1 << 30)"
@@ -25,23 +29,48 @@ class Workshop:
     def __repr__(self):
         return f"<a mini_docker.py of {len(self.text.splitlines())} lines, in its attribute text>"
 
-    def show(self, name: str) -> None:
-        """Print the function or the constant *name* of the file."""
-        lines = self.text.splitlines()
-        first = next((n for n, line in enumerate(lines) if line.startswith((f"def {name}(", f"{name} = "))), None)
-        if first is None:
-            print(f"there is no {name} in the file")
+    def show(self, name: str = "") -> None:
+        """Print the function, the class, the method or the constant *name* of the file; without a name all names."""
+        try:
+            places = _places(self.text)
+        except SyntaxError as error:
+            print(f"the file is not Python any more: {error.msg}, line {error.lineno}:")
+            places = {name: ((error.lineno or 1) - 2, (error.lineno or 1) + 1)}
+        found = name if name in places else next((each for each in places if each.endswith(f".{name}")), "")
+        if name and found:
+            first, last = places[found]
+            print("\n".join(self.text.splitlines()[max(first - 1, 0) : last]))
             return
-        last = first + 1
-        while last < len(lines) and lines[last].startswith(" "):
-            last += 1
-        print("\n".join(lines[first:last]))
+        near = difflib.get_close_matches(name, places, 3)
+        said = f"there is no {name} in the file; it has" if name else "the file has"
+        print(readable(f"{said} {', '.join(near or (each for each in places if '.' not in each))}"))
 
     def replace(self, old: str, new: str) -> None:
         """Put the text *new* in the place of *old*.  Raises :class:`ValueError` unless *old* is there once."""
-        if self.text.count(old) != 1:
-            raise ValueError(f"{old!r} is {self.text.count(old)} times in the file, and has to be there once")
+        if not (count := self.text.count(old)):
+            raise ValueError(f"{old!r} is not in the file")
+        if count > 1:
+            raise ValueError(f"{old!r} is in the file {count} times: add some of what stands before or after it")
         self.text = self.text.replace(old, new)
+
+
+def _places(text: str) -> dict[str, tuple[int, int]]:
+    """The first and the last line of all that *text* defines, by its name; what is in a class has that in front.
+
+    Raises :class:`SyntaxError`.
+    """
+    found: dict[str, tuple[int, int]] = {}
+    pending = [("", node) for node in ast.parse(text).body]
+    while pending:
+        prefix, node = pending.pop(0)
+        names = [node.name] if isinstance(node, (ast.FunctionDef, ast.ClassDef)) else []
+        if isinstance(node, ast.Assign):
+            targets = [each for target in node.targets for each in ast.walk(target)]
+            names = [each.id for each in targets if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)]
+        found.update((f"{prefix}{name}", (node.lineno, node.end_lineno or node.lineno)) for name in names)
+        if isinstance(node, ast.ClassDef):
+            pending += [(f"{node.name}.", each) for each in node.body]
+    return found
 
 
 def check(shop) -> None:
