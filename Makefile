@@ -54,9 +54,9 @@ test-vm: root ## run the tests in a virtual machine: Debian 13 with its own kern
 	@MINICT_WITH_VM=1 sh vagrant/provision.sh system_packages
 	MINICT_VM_SYSTEMD=1 tests/vm/qemu.sh python -m pytest --timeout=3600 --nbval-cell-timeout=1500 $(TESTS) tests/vm
 
-test-rootless: root ## test containers without root, as an ordinary user of this machine
+test-rootless: root ## test containers without root, and `make lab` in a clean clone, as an ordinary user of this machine
 	@MINICT_WITH_TESTS=1 sh vagrant/provision.sh
-	$(PYTHON) -m pytest tests/vm $(or $(TESTS),tests/integration/rootless)
+	$(PYTHON) -m pytest tests/vm $(or $(TESTS),tests/integration/rootless/clean_clone.py $(wildcard tests/integration/rootless/test_*.py))
 
 test-course: root ## test the virtual machine of `make vm` from outside: a browser, a terminal, a kernel that hangs
 	@MINICT_WITH_TESTS=1 MINICT_WITH_VM=1 sh vagrant/provision.sh

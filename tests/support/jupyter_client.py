@@ -159,6 +159,20 @@ class Kernel:
     def run(self, code: str) -> str:
         return self.finish(self.start(code))
 
+    def cell(self, code: str) -> tuple[str, str]:
+        """Run a cell as the page does, with its magics; what it has printed, and its exception, or an empty text."""
+        printed, error = "", ""
+        content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False}
+        number = self._send("execute_request", content)
+        while True:
+            kind, content = self._next(number)
+            if kind == "stream":
+                printed += content["text"]
+            elif kind == "error":
+                error = f"{content['ename']}: {content['evalue']}"
+            elif kind == "status" and content["execution_state"] == "idle":
+                return printed, error
+
     def interrupt(self) -> None:
         self.lab("POST", f"kernels/{self.id}/interrupt")
 

@@ -1,4 +1,4 @@
-"""A system call filter that makes mount(2) fail, as on a kernel without overlayfs."""
+"""System call filters that make mount(2) fail, as on a kernel without overlayfs, or under a security module."""
 
 from __future__ import annotations
 
@@ -28,6 +28,22 @@ def fail_mount_without_flags(errno: int) -> None:
         (0x06, 0, 0, 0x00050000 | errno),
         (0x06, 0, 0, 0x7FFF0000),
     ]
+    _install(program)
+
+
+def fail_every_mount(errno: int) -> None:
+    """From now on mount(2) fails with *errno*, in this process and its children."""
+    _install(
+        [
+            (0x20, 0, 0, 0),
+            (0x15, 0, 1, MOUNT[os.uname().machine]),
+            (0x06, 0, 0, 0x00050000 | errno),
+            (0x06, 0, 0, 0x7FFF0000),
+        ]
+    )
+
+
+def _install(program: list[tuple[int, int, int, int]]) -> None:
     code = ctypes.create_string_buffer(b"".join(struct.pack("<HBBI", *each) for each in program))
     head = ctypes.create_string_buffer(struct.pack("<HxxxxxxQ", len(program), ctypes.addressof(code)))
     process.prctl(22, 2, ctypes.addressof(head))  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER; root needs no no_new_privs

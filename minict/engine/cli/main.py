@@ -10,7 +10,7 @@ import gc
 import os
 import sys
 
-from .commands import INDEX, find, groups, load
+from .commands import INDEX, STARTING, find, groups, load
 
 HELP = ("-h", "--help", "help")
 
@@ -71,7 +71,7 @@ def dispatch(words: list[str]) -> int:
         if os.geteuid() != 0:
             from minict.engine.rootless.enter import enter
 
-            enter()
+            enter(to_start=name in STARTING)
     if command.needs_root and INDEX[name] != "inspect":  # those commands only read
         from . import caller
 

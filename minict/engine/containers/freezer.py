@@ -13,6 +13,7 @@ import os
 import time
 
 from minict.runtime import jsonfile
+from minict.runtime.errors import ContainerError
 from minict.runtime.state import State
 
 
@@ -22,7 +23,11 @@ def freeze(state: State) -> None:
 
     open(state.path("paused"), "w").close()
     _remove(state.path("thawed"))
-    RuntimeContainer(state.id).cgroup.freeze()
+    try:
+        RuntimeContainer(state.id).cgroup.freeze()
+    except ContainerError:
+        _remove(state.path("paused"))  # or its health would never be checked again
+        raise
 
 
 def thaw(state: State) -> None:

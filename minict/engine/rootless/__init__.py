@@ -19,7 +19,9 @@ user outside, and no more: the kernel checks every access to a file of the host 
 :mod:`.enter`      how a command gets inside
 :mod:`.outside`    what only the host's network has: sockets, and a way out
 :mod:`.wayout`     pasta and slirp4netns
+:mod:`.names`      the host's name server, where it is on loopback
 :mod:`.delegated`  the control groups that systemd has given to this user
+:mod:`.scope`      how a command gets among them
 =================  =====================================================================
 
 Sources: user_namespaces(7), newuidmap(1), subuid(5), pasta(1), slirp4netns(1); podman's pause process; rootlesskit.

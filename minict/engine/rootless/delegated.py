@@ -2,7 +2,7 @@
 
 systemd gives each user a group, ``user@UID.service``, in which the user's own service manager makes others. minict uses
 the highest group above this process that the user may write to, as if it were the root of the tree. A process can move
-another one only inside of that; so one outside, as in a login by ssh, has no control groups.
+another one only inside of that; so one outside, as in a login by ssh, first asks for a scope (:mod:`.scope`).
 
 Source: cgroup-v2.rst, "Delegation"; systemd, docs/CGROUP_DELEGATION.md.
 """
@@ -33,10 +33,14 @@ def is_ours(directory: str) -> bool:
     return all(os.access(f"{directory}/{file}", os.W_OK) for file in ("", "cgroup.procs", "cgroup.subtree_control"))
 
 
-def show() -> None:
-    """In the user's mount namespace: let the delegated group appear as the root of the tree. Raises :class:`OSError`.
+def show(group: str) -> None:
+    """In the user's mount namespace: let *group*, a path below the tree, appear as the root of the tree.
 
-    Source: mount(2), MS_BIND.
+    Nothing happens when it does so already, or when it is empty. Raises :class:`OSError`. Source: mount(2), MS_BIND.
     """
-    if found := root():
-        k.mount(TREE + found, TREE, None, k.MS_BIND)
+    if not group:
+        return
+    if not os.path.exists(f"{TREE}/cgroup.procs"):
+        k.umount2(TREE, k.MNT_DETACH)  # the group of a service manager that has ended
+    if os.path.isdir(TREE + group):
+        k.mount(TREE + group, TREE, None, k.MS_BIND)

@@ -17,17 +17,22 @@ from minict.runtime import place
 from minict.runtime.errors import ContainerError
 from minict.runtime.state import State, all_ids, begin_time
 
-from . import home
+from . import delegated, home, scope
 
 
-def enter() -> None:
+def enter(to_start: bool = True) -> None:
     """Enter this user's namespaces, which are made if there are none. Nothing happens for root.
 
+    *to_start*: this process will start others in containers, so it must be where control groups are delegated.
     This process must have one thread. Raises :class:`ContainerError`.
     """
     if os.geteuid() == 0:
         return
     home.settle(os.getuid())
+    group = delegated.root()
+    if to_start and not group and scope.socket_path():
+        scope.begin()
+        group = delegated.root()
     keeper, here = find_keeper(), _working_directory()
     if keeper < 0:
         keeper = _begin_keeper()
@@ -39,6 +44,7 @@ def enter() -> None:
         ) from None
     finally:
         os.close(keeper)
+    delegated.show(group)
     if here:
         os.chdir(here)  # setns has moved us to the root directory
     kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # or /proc/self would belong to the host's root

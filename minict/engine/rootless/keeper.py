@@ -24,7 +24,7 @@ from minict.runtime.init import set_title
 from minict.runtime.process import spawn
 from minict.runtime.state import begin_time
 
-from . import delegated, home, idmaps, wayout
+from . import home, idmaps, wayout
 
 _REQUEST = 64  # bytes: the longest request
 
@@ -88,7 +88,6 @@ def _make_namespaces(uid: int, gid: int) -> None:
         os.close(report)
         os.waitpid(pid, 0)
     k.mount(None, "/", None, k.MS_SLAVE | k.MS_REC)  # the host's later mounts arrive here; ours never go there
-    delegated.show()
     _make_network()
 
 

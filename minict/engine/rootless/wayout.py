@@ -15,7 +15,7 @@ from minict.kernel import namespaces as ns
 from minict.kernel import process as kernel
 from minict.runtime.process import spawn
 
-from . import home
+from . import home, names
 from .idmaps import find
 
 _PATIENCE = 20.0  # seconds that the program may take until the network has a route to the world
@@ -53,15 +53,18 @@ class WayOut:
 
     def __init__(self) -> None:
         self._pid = 0
+        self._servers: list[int] = []  # the processes of names
 
     def open(self) -> str:
         """Start the program unless it runs; return a sentence when there is no way out."""
         if self._pid and os.waitpid(self._pid, os.WNOHANG) == (0, 0):
             return ""
+        self._pid = 0
         words = command()
         if not words:
             return MISSING
         said = os.memfd_create("said")
+        self.close()
         self._pid = spawn(lambda: _execute(words, said))
         try:
             why = self._wait()
@@ -69,6 +72,8 @@ class WayOut:
             last = os.read(said, 4096).decode(errors="replace").strip().splitlines()[-1:] if why else []
         finally:
             os.close(said)
+        if not why:
+            self._servers = names.begin()
         return f"the containers have no way out: {' '.join([os.path.basename(words[0]), why, *last])}" if why else ""
 
     def _wait(self) -> str:
@@ -86,11 +91,12 @@ class WayOut:
         return ""
 
     def close(self) -> None:
-        """End the program. Source: kill(2)."""
-        if self._pid:
-            os.kill(self._pid, 9)
-            os.waitpid(self._pid, 0)
-            self._pid = 0
+        """End the program and those beside it. Source: kill(2)."""
+        for pid in [self._pid, *self._servers]:
+            if pid:
+                os.kill(pid, 9)
+                os.waitpid(pid, 0)
+        self._pid, self._servers = 0, []
 
 
 def _execute(words: list[str], said: int) -> None:

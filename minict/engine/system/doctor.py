@@ -14,6 +14,7 @@ from minict.kernel import mount as k
 from minict.kernel import namespaces as ns
 from minict.kernel import process as kernel
 from minict.runtime import cgroup, namespaces, paths, place
+from minict.runtime.cgroup.hierarchy import REMEDY
 from minict.runtime.errors import ContainerError
 from minict.runtime.process import exit_status, spawn
 
@@ -224,7 +225,7 @@ def cgroups() -> Finding:
             "cgroups",
             WARNING,
             "none is delegated to this user: containers run without limits, statistics and pause",
-            "with systemd and cgroup v2: systemd-run --user --scope --property Delegate=yes minict …",
+            f"have systemd delegate one: {REMEDY}",
         )
     words = {"v1": "version 1", "hybrid": "versions 1 and 2 side by side (hybrid)", "v2": "version 2"}
     try:

@@ -26,6 +26,9 @@ _V1_CONTROLLERS = {
     "misc",
 }
 
+#: What gives an ordinary user control groups: systemd, which minict asks where it runs for this user.
+REMEDY = "boot with cgroup v2, and log in as the user, not by su or sudo; or run loginctl enable-linger USER as root"
+
 _hierarchies: tuple[dict[str, str], str | None] | None = None  # of this process's mount namespace, read once
 
 
@@ -116,8 +119,7 @@ def missing(setting: str, controller: str) -> ContainerError:
     if place.in_user_namespace():
         return ContainerError(
             f"{setting} needs the cgroup controller {controller}, which is not delegated to this user: leave it out, "
-            "or start minict in a scope of its own, with systemd and cgroup v2: systemd-run --user --scope "
-            "--property Delegate=yes minict …"
+            f"or have systemd delegate it: {REMEDY}"
         )
     if kernel.get(v1_name) == "0":
         remedy = f"it was switched off at boot; boot with cgroup_enable={v1_name} on the kernel's command line"

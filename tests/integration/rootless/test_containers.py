@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import glob
 import os
 import stat
 
 import pytest
 
+from minict.kernel import mount
 from minict.runtime import cgroup
 from tests.support.command_line import Terminal, wait_until
 from tests.support.ordinary_user import COUNT, FIRST, UID
+from tests.support.seccomp_filter import fail_every_mount
 
 
 def refused(done, *words: str) -> None:
@@ -152,9 +156,10 @@ def test_what_needs_root_is_refused_by_name(ada, flags, words):
 def test_limits_without_delegation_are_refused_with_the_remedy(ada):
     """Each user of these tests is in a control group of root's."""
     for flags in (["--memory", "64m"], ["--pids-limit", "9"], ["--cpus", "1"]):
-        refused(ada.minict("run", "--rm", "--network", "none", *flags, "tiny", "true"), "not delegated", "systemd-run")
+        refused(ada.minict("run", "--rm", "--network", "none", *flags, "tiny", "true"), "not delegated", "loginctl")
     ada.output("run", "-d", "--name", "one", "--network", "none", "tiny", "sleep", "1000")
     refused(ada.minict("pause", "one"), "not delegated")
+    assert not glob.glob(f"{ada.runtime}/minict/containers/*/paused")  # its health goes on being checked
     refused(ada.minict("stats", "--no-stream"), "not delegated")
 
 
@@ -162,6 +167,28 @@ def test_doctor_of_an_ordinary_user(ada, lonely_account):
     done = ada.minict("doctor")
     assert done.returncode == 0 and "This machine can run containers." in done.stdout, done
     assert "ok   way out" in done.stdout and "containers, images, volumes and networks work" in done.stdout
+
+
+@pytest.fixture
+def ubuntu():
+    """Ubuntu's restriction: its setting, and a user namespace in which nothing may be mounted. The kernel of the tests
+    need not have it."""
+    setting = "apparmor_restrict_unprivileged_userns"
+    files = {name: open(f"/proc/sys/kernel/{name}").read() for name in ("cap_last_cap", "pid_max", "ngroups_max")}
+    mount.mount("ubuntu", "/proc/sys/kernel", "tmpfs", 0, "mode=755")
+    for name, text in {**files, setting: "1\n"}.items():
+        with open(f"/proc/sys/kernel/{name}", "w") as file:
+            file.write(text)
+    yield {"preexec_fn": lambda: fail_every_mount(errno.EPERM)}
+    mount.umount2("/proc/sys/kernel", mount.MNT_DETACH)
+
+
+def test_ubuntus_restriction_is_named_with_its_remedy(ada, ubuntu):
+    remedy = "an administrator runs sysctl kernel.apparmor_restrict_unprivileged_userns=0"
+    refused(ada.minict("run", "--rm", "tiny", "true", **ubuntu), "AppArmor forbids user namespaces", remedy)
+    done = ada.minict("doctor", **ubuntu)
+    line = next(line for line in done.stdout.splitlines() if line.startswith("no   root"))
+    assert done.returncode == 1 and "AppArmor" in line and remedy in line, done
 
 
 def test_what_is_on_the_disk_is_the_users_own(ada):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import socket
 import threading
 
+import dnslib.server
 import pytest
 
 from minict.kernel import mount
 from tests.support.command_line import wait_until
 from tests.support.network_world import HOST, WORLD, sh
-from tests.support.registry_server import free_port
+from tests.support.registry_server import RegistryServer, free_port
 
 SERVE = "while :; do echo served | nc -l -p 80; done"
 
@@ -150,3 +151,39 @@ def test_the_users_network_is_not_the_hosts(ada):
     assert "minict0" not in sh("ip", "-br", "link")
     assert "minict0" in ada.output("unshare", "--network", "ip", "-br", "link")
     assert ada.run("ip -o link | grep -c minict0 || true", "--network", "host") == "0"
+
+
+class Names(dnslib.server.BaseResolver):
+    """A server that knows the registry, and nothing else."""
+
+    def resolve(self, request, handler):
+        reply = request.reply()
+        if str(request.q.qname) == "registry.test." and request.q.qtype == dnslib.QTYPE.A:
+            reply.add_answer(dnslib.RR("registry.test", rdata=dnslib.A(HOST)))
+        return reply
+
+
+def test_a_kernel_pulls_where_the_name_server_is_on_the_hosts_loopback(ada, layout, tmp_path):
+    """As systemd-resolved is, which alone knows the name."""
+    server, file, port = "127.0.0.53", tmp_path / "resolv.conf", free_port()
+    file.write_text(f"nameserver {server}\n")
+    quiet = dnslib.server.DNSLogger("-log")
+    serving = [dnslib.server.DNSServer(Names(), server, 53, tcp=tcp, logger=quiet) for tcp in (False, True)]
+    layout.image("app", [{"word": "pulled"}])
+    name = f"registry.test:{port}/app"
+    kernel = ["unshare", "--network", "env", f"MINICT_INSECURE_REGISTRIES=registry.test:{port}"]
+    by_tcp = f"import dnslib; print(dnslib.DNSRecord.question('registry.test').send('{server}', tcp=True)[12:].hex())"
+    mount.mount(str(file), "/etc/resolv.conf", None, mount.MS_BIND)
+    try:
+        for each in serving:
+            each.start_thread()
+        with RegistryServer(tmp_path, address=f"{HOST}:{port}") as registry:
+            registry.push(layout, "app")
+            assert ada.output(*kernel, *ada.program, "pull", "-q", name) == f"{name}:latest"
+        assert ada.output(*kernel, ada.program[0], "-c", by_tcp).endswith(socket.inet_aton(HOST).hex())
+        assert "nameserver" not in ada.run("cat /etc/resolv.conf")  # a container has a loopback of its own
+    finally:
+        mount.umount2("/etc/resolv.conf", mount.MNT_DETACH)
+        for each in serving:
+            each.stop()
+            each.server.server_close()

@@ -57,6 +57,8 @@ MODULES = {
     "completion": ("completion", "__complete"),
 }
 INDEX = {name: module for module, names in MODULES.items() for name in names}
+# Commands that start processes in containers, or say what those may do.
+STARTING = {"run", "start", "restart", "exec", "build", "unshare", "doctor"}
 # Commands that also have a long name: `container start` is start.
 LONGER = {
     "container": (*MODULES["run"], *MODULES["containers"], *MODULES["files"], "ps", "logs", "stats", "top", "port"),
