@@ -127,7 +127,8 @@ class _Mini:
         expect(status == 0, f"run -d ended with {status}: {output.strip()[-300:]}")
         pid = self.row(name)[-1].strip(")")
         expect(
-            os.path.exists(f"/proc/{pid}"), f"after run -d, there is no process {pid}: {self('logs', name)[1][-300:]}"
+            os.path.exists(f"/proc/{pid}"),
+            f"after run -d, the container has no process 1: {self('logs', name)[1][-300:]}",
         )
         return int(pid)
 
@@ -223,7 +224,9 @@ def _places(mini: _Mini) -> None:
     )
     expect(mini.sh("head -c 3 /dev/zero | wc -c") == "3", "/dev/zero gives nothing")
     for path in ("/proc/kcore", "/proc/keys", "/proc/timer_list"):
-        expect(mini.sh(f"head -c 1 {path} 2> /dev/null | wc -c") == "0", f"{path}, which is the host's, can be read")
+        expect(
+            mini.sh(f"head -c 1 {path} 2> /dev/null | wc -c") == "0", f"{path} can be read, and should seem to be empty"
+        )
     expect(mini.sh("ls /sys/firmware | wc -l") == "0", "/sys/firmware is not hidden")
     mini.sh("! touch /sys/kernel/new 2> /dev/null; ! echo 0 > /sys/kernel/mm/ksm/run; test -d /sys/kernel")
     expect(
