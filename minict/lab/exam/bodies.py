@@ -49,7 +49,7 @@ def _empty(id: str, source: str) -> str:
     told = ast.get_docstring(ast.parse(exercises()[id].starter).body[0]) or exercises()[id].title
     told = textwrap.indent(f"{told}{_GIVEN.get(id, '')}", "    ", lambda line: bool(line.strip())).strip()
     end = "\n    " if "\n" in told else ""
-    return f'{head}\n    """{told}{end}"""\n    ...'
+    return f'{head}\n    """{told}{end}"""\n    ...\n'  # with room below it
 
 
 class Bodies(Paper):
