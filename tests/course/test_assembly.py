@@ -183,7 +183,8 @@ def test_a_name_is_taken_once_and_an_end_is_told(tiny):
 
 
 def test_layers_that_are_gone_are_one_sentence(tiny, tmp_path):
-    shutil.copytree(f"{paths.data_root()}/images", tmp_path / "images", ignore=shutil.ignore_patterns("layers"))
+    for name in ("names", "configs"):
+        shutil.copytree(f"{paths.data_root()}/images/{name}", tmp_path / "images" / name)
     said = mini("run", "tiny", "true", env={**os.environ, "MINICT_ROOT": str(tmp_path)})
     assert (said.returncode, said.stderr.count("\n")) == (125, 1) and "root: [Errno 2]" in said.stderr
 
