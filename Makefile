@@ -9,6 +9,8 @@ SIDE_BY_SIDE = python3 tests/support/side_by_side.py tests/weights.txt
 
 ROOT := $(filter 0,$(shell id -u))
 
+ROOTLESS := tests/integration/rootless
+
 # what the first container prints about itself
 FIRST = echo "  my host name is $$(hostname)"; \
         echo "  I am process $$$$"; \
@@ -54,9 +56,9 @@ test-vm: root ## run the tests in a virtual machine: Debian 13 with its own kern
 	@MINICT_WITH_VM=1 sh vagrant/provision.sh system_packages
 	MINICT_VM_SYSTEMD=1 tests/vm/qemu.sh python -m pytest --timeout=3600 --nbval-cell-timeout=1500 $(TESTS) tests/vm
 
-test-rootless: root ## test containers without root, and `make lab` in a clean clone, as an ordinary user of this machine
+test-rootless: root ## test everything without root, as an ordinary user of this machine (SMOKE=1: a few commands)
 	@MINICT_WITH_TESTS=1 sh vagrant/provision.sh
-	$(PYTHON) -m pytest tests/vm $(or $(TESTS),tests/integration/rootless/clean_clone.py $(wildcard tests/integration/rootless/test_*.py))
+	$(PYTHON) -m pytest tests/vm $(or $(TESTS),$(ROOTLESS)/behaviour.py $(if $(SMOKE),-k smoke,$(ROOTLESS)/clean_clone.py $(wildcard $(ROOTLESS)/test_*.py)))
 
 test-course: root ## test the virtual machine of `make vm` from outside: a browser, a terminal, a kernel that hangs
 	@MINICT_WITH_TESTS=1 MINICT_WITH_VM=1 sh vagrant/provision.sh

@@ -78,17 +78,17 @@ def difference(before: Snapshot, after: Snapshot) -> list[str]:
     return sentences
 
 
-def settle(before: Snapshot, seconds: float = 3.0, meanwhile=lambda: None) -> list[str]:
+def settle(before: Snapshot, seconds: float = 3.0, meanwhile=lambda: None, look=snapshot) -> list[str]:
     """The difference between *before* and now, after waiting at most *seconds* for things that are just being removed.
 
     The kernel takes a dying network namespace apart in the background, and a killed process needs a moment.
-    *meanwhile* is called before each look.
+    *meanwhile* is called before each *look*.
     """
     end = time.monotonic() + seconds
     pause = 0.005
     while True:
         meanwhile()
-        left = difference(before, snapshot())
+        left = difference(before, look())
         if not left or time.monotonic() > end:
             return left
         time.sleep(pause)

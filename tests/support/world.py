@@ -28,11 +28,13 @@ from tests.support.paths import ROOT
 sys.path.insert(0, ROOT)
 for name in [name for name in os.environ if name.startswith("PYTHON")]:
     del os.environ[name]  # PYTHONUNBUFFERED, for one, would hide output that is never flushed
-os.environ["PYTHONPATH"] = ROOT  # for the kernels of notebooks, and for `python -m minict`
+# for the kernels of notebooks, and for `python -m minict`; where pytest is not the interpreter's own, so are the others
+os.environ["PYTHONPATH"] = ":".join([ROOT, os.path.dirname(pytest.__path__[0])][: 1 + (sys.prefix == sys.base_prefix)])
 
 from minict.kernel import mount, namespaces, process  # noqa: E402
 from minict.lab import host  # noqa: E402
 from minict.runtime import locks  # noqa: E402
+from tests.support import users_world  # noqa: E402
 
 TINY = "tiny"  # the default image: a shell and the usual small tools, made from the host's own files
 _PREFIX = "minict-test-"
@@ -130,8 +132,11 @@ def _leave_own_world(world: str, owner: int) -> None:
     shutil.rmtree(world, ignore_errors=True)
 
 
-WORLD = _enter_own_world()
-atexit.register(_leave_own_world, WORLD, os.getpid())
+if os.geteuid() == 0:
+    WORLD = _enter_own_world()
+    atexit.register(_leave_own_world, WORLD, os.getpid())
+else:
+    WORLD = users_world.begin()
 
 
 # ---- each test leaves nothing ----------------------------------------------------------------------------------
@@ -140,9 +145,10 @@ atexit.register(_leave_own_world, WORLD, os.getpid())
 @pytest.fixture(autouse=True)
 def no_trace():
     """Fail a test that leaves the host in another state than before."""
-    before = host.snapshot()
+    look = host.snapshot if os.geteuid() == 0 else users_world.snapshot
+    before = look()
     yield
-    left = host.settle(before, _PATIENCE, _bury_orphans)
+    left = host.settle(before, _PATIENCE, _bury_orphans, look)
     if left:
         pytest.fail("the test left on the host:\n  " + "\n  ".join(left), pytrace=False)
 
@@ -177,7 +183,7 @@ def make_tiny() -> str:
     """Make the image ``tiny``, unless this session has it; return its name."""
     from minict.engine.images import importer
 
-    if not _made:
+    if not _made and os.geteuid() == 0:  # an ordinary user's first command has made it
         importer.default_image(TINY)
         _made.append(TINY)
     return TINY

@@ -57,7 +57,9 @@ def test_the_events_of_a_containers_life_cycle(image):
         "container destroy",
     ]
     (end,) = [each for each in found if each["Action"] == "die"]
-    assert end["Actor"]["Attributes"] == {"image": image, "name": "web", "a": "b", "exitCode": "3", "execDuration": "0"}
+    attributes = end["Actor"]["Attributes"]
+    assert 0 <= int(attributes.pop("execDuration")) <= (time.time_ns() - since) // 10**9  # a busy machine is slow
+    assert attributes == {"image": image, "name": "web", "a": "b", "exitCode": "3"}
     assert (end["status"], end["id"], end["from"]) == ("die", end["Actor"]["ID"], image)
     assert end["time"] == end["timeNano"] // 10**9 and since < end["timeNano"] < time.time_ns()
     minict("volume", "rm", "cache")
