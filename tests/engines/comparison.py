@@ -27,6 +27,7 @@ RUNTIMES = ("runc", "minict")
 _MASKS = [
     (r"[0-9a-f]{64}", "ID"),
     (r"\b[0-9a-f]{12}\b", "ID12"),
+    (r"\b[a-z0-9]{25}\b", "ID25"),  # Swarm's
     (r"\b[A-Z0-9]{26}\b", "LAYER"),
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[^ \"]*", "TIME"),
     (r"\b\d\d:\d\d(:\d\d)?\b", "TIME"),
