@@ -26,7 +26,7 @@ define engine
 $(PYTHON) -m pytest --timeout=1200 tests/vm tests/engines/$(@:test-%=%).py $(if $(SMOKE),-k smoke)
 endef
 
-.PHONY: help lab vm test test-unit test-podman test-docker test-containerd test-swarm test-dockerfiles test-v2 test-vm test-course test-guests test-install lint docs bench notebooks clean uninstall provision provision-user root test-rootless
+.PHONY: help lab vm test test-unit test-podman test-docker test-containerd test-cri test-swarm test-dockerfiles test-v2 test-vm test-course test-guests test-install lint docs bench notebooks clean uninstall provision provision-user root test-rootless
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -79,6 +79,9 @@ test-docker: root ## the same for Docker, in namespaces (SMOKE=1: a few commands
 	$(engine)
 
 test-containerd: root ## the same for containerd's ctr (SMOKE=1: a few commands)
+	$(engine)
+
+test-cri: root ## the same for the calls of a kubelet: pods, containers, exec, through containerd's CRI
 	$(engine)
 
 test-swarm: root ## the same for Docker Swarm on two nodes in namespaces: replicas, names, updates, drain (SMOKE=1: one service)

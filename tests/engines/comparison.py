@@ -13,6 +13,7 @@ engine defines are replaced. A line that begins with
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -77,8 +78,8 @@ class Undertaker(threading.Thread):
     def children() -> list[int]:
         found = []
         for task in os.listdir("/proc/self/task"):
-            with open(f"/proc/self/task/{task}/children") as file:
-                found += map(int, file.read().split())
+            with contextlib.suppress(FileNotFoundError), open(f"/proc/self/task/{task}/children") as file:
+                found += map(int, file.read().split())  # unless the thread has just ended
         return found
 
     def __enter__(self) -> None:
