@@ -26,7 +26,7 @@ define engine
 $(PYTHON) -m pytest --timeout=1200 tests/vm tests/engines/$(@:test-%=%).py $(if $(SMOKE),-k smoke)
 endef
 
-.PHONY: help lab vm test test-unit test-podman test-docker test-containerd test-cri test-swarm test-dockerfiles test-v2 test-vm test-course test-guests test-install lint docs bench notebooks clean uninstall provision provision-user root test-rootless
+.PHONY: help lab vm test test-unit test-podman test-docker test-containerd test-cri test-swarm test-slurm test-dockerfiles test-v2 test-vm test-course test-guests test-install lint docs bench notebooks clean uninstall provision provision-user root test-rootless
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -85,6 +85,9 @@ test-cri: root ## the same for the calls of a kubelet: pods, containers, exec, t
 	$(engine)
 
 test-swarm: root ## the same for Docker Swarm on two nodes in namespaces: replicas, names, updates, drain (SMOKE=1: one service)
+	$(engine)
+
+test-slurm: root ## the same for Slurm's jobs on two nodes in namespaces (SMOKE=1: one job)
 	$(engine)
 
 test-dockerfiles: root ## compare what Dockerfiles mean with Debian's Docker and BuildKit, in namespaces (DOCKERFILES=DIR: further files)

@@ -21,6 +21,7 @@ from minict.lab.ociruntime import plain_program
 from minict.runtime import paths
 from tests.engines.comparison import RUNTIMES, Session, Undertaker, titles
 from tests.engines.docker import PATIENCE, programs  # noqa: F401
+from tests.engines.nodes import Node, connect
 
 NODES = {"node1": "10.77.0.1", "node2": "10.77.0.2"}  # the first one is the manager
 
@@ -115,30 +116,12 @@ PLACES = (
     " | cut -d' ' -f1,2 | sort | uniq -c"
 )
 
-# The first line is told when the namespaces are there; the cable can come then.
-BEGIN = """
-hostname "$1"
-mount -t tmpfs docker /run
-mount --bind "$3/resolv.conf" /etc/resolv.conf
-echo ready
-read -r _
-ip link set lo up
-ip address add "$2/24" dev eth0
-ip link set eth0 up
-place=$3
-shift 3
-exec "$@" >"$place/log" 2>&1
-"""
 
-
-class Node:
+class DockerNode(Node):
     """One dockerd; ``words`` call its client."""
 
     def __init__(self, name: str, runtime: str, place: str, programs: str) -> None:
         os.mkdir(place)
-        with open(f"{place}/resolv.conf", "w") as file:
-            file.write("nameserver 127.0.0.1\n")  # nobody answers: the search for the image in a registry fails at once
-        self.name, self.place = name, place
         socket = f"unix://{place}/docker.sock"
         self.words = [shutil.which("docker", path=programs), "--host", socket]
         daemon = [
@@ -146,22 +129,13 @@ class Node:
             *("--pidfile", f"{place}/docker.pid", "--cgroup-parent", f"/{paths.cgroup_parent()}"),
             *("--add-runtime", f"minict={plain_program(place)}", "--default-runtime", runtime),
         ]
-        unshare = ["unshare", "--net", "--uts", "--mount", "--propagation", "private", "sh", "-ec", BEGIN, "sh"]
-        self.process = subprocess.Popen(
-            [*unshare, name, NODES[name], place, *daemon],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PATH": programs},
-        )
-        assert self.process.stdout.readline() == b"ready\n"
+        super().__init__(name, NODES[name], f"{place}/log", daemon, {"PATH": programs})
 
-    def connected(self, image: str) -> None:
-        """The cable is there: wait for the daemon, and give it the image."""
-        self.process.stdin.write(b"\n")
-        self.process.stdin.flush()
+    def wait(self, image: str) -> None:
+        """Wait for the daemon, and give it the image."""
         end = time.monotonic() + PATIENCE
         while subprocess.run([*self.words, "version"], capture_output=True).returncode:
-            assert self.process.poll() is None and time.monotonic() < end, open(f"{self.place}/log").read()[-3000:]
+            assert self.process.poll() is None and time.monotonic() < end, open(self.log).read()[-3000:]
             time.sleep(0.1)
         self.do("import", image, "tiny")
 
@@ -173,10 +147,7 @@ class Node:
     def end(self) -> None:
         left = subprocess.run([*self.words, "ps", "-aq"], capture_output=True, text=True).stdout.split()
         subprocess.run([*self.words, "rm", "-f", *left], capture_output=True)
-        self.process.terminate()
-        self.process.stdin.close()
-        self.process.stdout.close()
-        self.process.wait()
+        self.close()
 
 
 @contextlib.contextmanager
@@ -186,13 +157,11 @@ def swarm(runtime: str, place: str, image: str, programs: str):
         stack.enter_context(Undertaker())
         nodes = []
         for name in NODES:
-            nodes.append(Node(name, runtime, f"{place}/{name}", programs))
+            nodes.append(DockerNode(name, runtime, f"{place}/{name}", programs))
             stack.callback(nodes[-1].end)
-        first, second = (str(node.process.pid) for node in nodes)
-        cable = ["ip", "link", "add", "eth0", "netns", first, "type", "veth", "peer", "name", "eth0", "netns", second]
-        subprocess.run(cable, check=True)
+        connect(*nodes)
         for node in nodes:
-            node.connected(image)
+            node.wait(image)
         nodes[0].do("swarm", "init", "--advertise-addr", NODES["node1"], "--dispatcher-heartbeat", "1s")
         token = nodes[0].do("swarm", "join-token", "--quiet", "worker")
         nodes[1].do("swarm", "join", "--token", token, f"{NODES['node1']}:2377")
@@ -214,7 +183,7 @@ def outputs(script: str, image: str, programs: str) -> dict[str, dict[str, tuple
                     file.write(ASK.replace("CALL", " ".join(first.words)))
                 words = {"CREATE": CREATE, "UPDATE": "service update --detach --no-resolve-image", "SERVE": SERVE}
                 words |= {"ASK": f"sh {place}/ask", "PLACES": PLACES}
-                cable = f"nsenter --net --target {second.process.pid} ip link set eth0"
+                cable = " ".join([*second.inside(), "ip link set eth0"])
                 words |= {"CUT": f"{cable} down", "JOIN": f"{cable} up"}
                 words |= {"NODE1": " ".join(first.words), "NODE2": " ".join(second.words)}
                 found[runtime] = Session(first.words, words).run(script)
