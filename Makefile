@@ -26,7 +26,7 @@ define engine
 $(PYTHON) -m pytest --timeout=1200 tests/vm tests/engines/$(@:test-%=%).py $(if $(SMOKE),-k smoke)
 endef
 
-.PHONY: help lab vm test test-unit test-podman test-docker test-containerd test-dockerfiles test-v2 test-vm test-course test-guests test-install lint docs bench notebooks clean uninstall provision provision-user root test-rootless
+.PHONY: help lab vm test test-unit test-podman test-docker test-containerd test-cri test-swarm test-slurm test-systemd test-dockerfiles test-v2 test-vm test-course test-guests test-install lint docs bench notebooks clean uninstall provision provision-user root test-rootless
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -80,6 +80,19 @@ test-docker: root ## the same for Docker, in namespaces (SMOKE=1: a few commands
 
 test-containerd: root ## the same for containerd's ctr (SMOKE=1: a few commands)
 	$(engine)
+
+test-cri: root ## the same for the calls of a kubelet: pods, containers, exec, through containerd's CRI
+	$(engine)
+
+test-swarm: root ## the same for Docker Swarm on two nodes in namespaces: replicas, names, updates, drain (SMOKE=1: one service)
+	$(engine)
+
+test-slurm: root ## the same for Slurm's jobs on two nodes in namespaces (SMOKE=1: one job)
+	$(engine)
+
+test-systemd: root ## test control groups that systemd creates (minict-oci --systemd-cgroup), in User Mode Linux with systemd
+	@MINICT_WITH_V2=1 sh vagrant/provision.sh system_packages
+	MINICT_VM_SYSTEMD=1 tests/vm/uml.sh python -m pytest --timeout=300 tests/vm tests/engines/systemd.py
 
 test-dockerfiles: root ## compare what Dockerfiles mean with Debian's Docker and BuildKit, in namespaces (DOCKERFILES=DIR: further files)
 	@MINICT_WITH_TESTS=1 sh vagrant/provision.sh

@@ -60,11 +60,8 @@ def make(id: str, path: str, spec: Spec, options: dict[str, Any], console: int, 
     record.check_id(id)
     if options["no_pivot"]:
         raise ContainerError("--no-pivot is refused: by chroot alone, root in a container can return to the host")
-    if options["systemd_cgroup"] or options["cgroup_manager"] not in (None, "cgroupfs"):
-        raise ContainerError(
-            "minict-oci creates control groups itself, and not by systemd: set the engine's cgroup manager to cgroupfs "
-            "(Podman: cgroup_manager, Docker: native.cgroupdriver, containerd: SystemdCgroup)"
-        )
+    if options["cgroup_manager"] not in (None, "cgroupfs", "systemd"):
+        raise ContainerError(f"unknown cgroup manager {options['cgroup_manager']!r}: use cgroupfs or systemd")
     preserved = descriptors.preserved(options, spec.process)
     descriptors.pass_notify_socket(spec)
     container = RuntimeContainer(id)
@@ -77,6 +74,7 @@ def make(id: str, path: str, spec: Spec, options: dict[str, Any], console: int, 
             console=console,
             preserved=preserved,
             new_keyring=not options["no_new_keyring"],
+            systemd_cgroup=options["systemd_cgroup"] or options["cgroup_manager"] == "systemd",
         )
         descriptors.tell_pid(options, container.child, container.pidfd)
     except BaseException:

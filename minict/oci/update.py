@@ -53,6 +53,10 @@ def update(options: dict[str, Any], operands: list[str], log: Log) -> None:
         values = from_options(options)
     resources = Resources.from_dict(values)
     container.cgroup.limit(resources)
+    if "scope" in dict(container.state.ledger()):
+        from minict.runtime import systemd
+
+        systemd.keep_limits(container.cgroup)
     remember(container, values)
 
 

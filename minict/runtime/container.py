@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .delete import Handlers
+    from .systemd import Scope
 
 
 class Options(Fields):
@@ -53,6 +54,7 @@ class Options(Fields):
     die_with_parent: bool = False  # the kernel kills the container when this process ends
     new_keyring: bool = True  # begin a session keyring
     preserved: list[int] = EMPTY  # descriptors that the command gets as 3, 4, …
+    systemd_cgroup: bool = False  # let systemd create the cgroup, a scope
     trace: bool = False  # the child reports how long each of its steps took
 
 
@@ -68,6 +70,7 @@ class RuntimeContainer:
         self.handlers = handlers or delete.UNDO
         self.state = State(id)
         self._cgroup: Cgroup | None = None
+        self._scope: Scope | None = None  # the unit of systemd that the cgroup is, if any
         self.pidfd = -1
         self.child = -1  # the first process's pid, for the process that created it; it may have ended
         self.traces: list[Trace] = []
@@ -114,7 +117,7 @@ class RuntimeContainer:
         self.warnings += [f"unknown capability {name}: it is ignored" for name in unknown_capabilities(spec)]
         root = options.rootfs_path or os.path.join(options.bundle, spec.root.path)
         rootfs.check_rootfs(root)
-        self._cgroup = self._choose_cgroup(spec)
+        self._cgroup = self._choose_cgroup(spec, options)
         step("write the state")
         if self.state.lock_fd < 0:  # otherwise the engine has made the directory, for entries of its own
             self.state.make()
@@ -122,7 +125,8 @@ class RuntimeContainer:
         try:
             existed = self.cgroup.refuse_foreign_processes()
             kept = existed and spec.linux.cgroupsPath  # else it is named after the id, and left of an earlier run
-            self.state.add_to_ledger([("kept cgroup" if kept else "cgroup", self.cgroup.path)])
+            scope = [("scope", self._scope.path)] if self._scope else []
+            self.state.add_to_ledger([*scope, ("kept cgroup" if kept else "cgroup", self.cgroup.path)])
             self.state.write_spec(spec)
             self._keep_later_hooks(spec, options)
             fifos = self._make_fifos() if hold else {}
@@ -132,7 +136,7 @@ class RuntimeContainer:
                 birth,
                 launch.choose(birth),
                 created=self.state.write_pid,
-                prepare=options.prepare,
+                prepare=self._prepare(spec, options),
                 mounted=lambda pid: self._run_early_hooks(birth, pid),
                 step=step,
             )
@@ -143,6 +147,8 @@ class RuntimeContainer:
         finally:
             for fd in fifos.values():
                 os.close(fd)
+            if self._scope:
+                self._scope.release()
 
     def _make_fifos(self) -> dict[str, int]:
         """The two FIFOs between create and start, open for both directions: see birth.wait_for_start."""
@@ -155,12 +161,37 @@ class RuntimeContainer:
     def _limit(self, spec: Spec, step: Trace) -> None:
         """Create the cgroup, with its limits, before a process is in it."""
         step("create the cgroup")
+        if self._scope:
+            self._scope.start()
         self.cgroup.create()
         resources = spec.linux.resources or Resources()
         step("set its limits")
-        self.notes = list(filter(None, [self.cgroup.limit(resources)]))
+        # a scope has one more process now: see _prepare
+        now = resources
+        if self._scope:
+            now = Resources.from_dict({name: each for name, each in resources.to_dict().items() if name != "pids"})
+        self.notes = list(filter(None, [self.cgroup.limit(now)]))
         step("set its devices")
         devices.limit(self.cgroup, devices.with_defaults(resources.devices))
+
+    def _prepare(self, spec: Spec, options: Options) -> Callable[[int], None] | None:
+        """What to do while the first process waits; it gets the pid."""
+        scope, prepare = self._scope, options.prepare
+        if scope is None:
+            return prepare
+
+        def hand_over(pid: int) -> None:
+            """The first process is in the scope: end the one that kept it, and tell systemd the limits."""
+            from . import systemd
+
+            scope.release()
+            if spec.linux.resources and spec.linux.resources.pids:
+                self.cgroup.limit(Resources(pids=spec.linux.resources.pids))
+            systemd.keep_limits(self.cgroup)
+            if prepare:
+                prepare(pid)
+
+        return hand_over
 
     def _birth(self, spec: Spec, root: str, options: Options, fifos: dict[str, int], step: Trace) -> births.Birth:
         """What the child has to know."""
@@ -178,7 +209,7 @@ class RuntimeContainer:
             cgroup_v2=self.cgroup.v2_directory(),
             seccomp_filter=filter or b"",
             seccomp_flags=seccomp.flags(profile) if profile else 0,
-            wait_for_network=options.prepare is not None or bool(spec.linux.netDevices),
+            wait_for_network=bool(options.prepare or self._scope or spec.linux.netDevices),
             init=options.init,
             die_with_parent=options.die_with_parent,
             new_keyring=options.new_keyring,
@@ -188,19 +219,24 @@ class RuntimeContainer:
             descriptors=births.Descriptors(stdin=stdin, stdout=stdout, stderr=stderr, console=options.console, **fifos),
         )
 
-    def _choose_cgroup(self, spec: Spec) -> Cgroup:
+    def _choose_cgroup(self, spec: Spec, options: Options) -> Cgroup:
         """The group that the spec names; a relative path begins at the common parent, always.
 
-        Raises :class:`ContainerError` for systemd's notation, ``SLICE:PREFIX:NAME``. Source: config-linux.md,
-        "Cgroups Path"; runc(8), --systemd-cgroup.
+        Raises :class:`ContainerError` for systemd's notation, ``SLICE:PREFIX:NAME``, without the option for it.
+        Source: config-linux.md, "Cgroups Path"; runc(8), --systemd-cgroup.
         """
         path = spec.linux.cgroupsPath
+        if options.systemd_cgroup:
+            from .systemd import Scope
+
+            self._scope = Scope(path or "", self.id)
+            return Cgroup(self._scope.path)
         if not path:
             return self.cgroup
         if path.count(":") == 2:
             raise ContainerError(
-                f"the cgroup {path} is to be created by systemd (linux.cgroupsPath): set the engine's cgroup manager "
-                "to cgroupfs, or write a path that begins with /"
+                f"the cgroup {path} is to be created by systemd (linux.cgroupsPath): add --systemd-cgroup, or write "
+                "a path that begins with /"
             )
         return Cgroup(path.rstrip("/") if path.startswith("/") else f"/{paths.cgroup_parent()}/{path.rstrip('/')}")
 

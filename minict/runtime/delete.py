@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 UNDO: Handlers = {
     "cgroup": lambda path: Cgroup(path).remove(),
     "kept cgroup": lambda path: None,  # it was there before the container
+    "scope": lambda path: _stop_scope(path),
     "directory": remove_tree,
 }
 
@@ -63,6 +64,12 @@ def end_own_processes(state: State) -> bool:
     except (ContainerError, ProcessLookupError):
         pass
     return wait_until(state.is_ending) and state.has_pid_namespace()
+
+
+def _stop_scope(path: str) -> None:
+    from . import systemd  # few containers are in a scope
+
+    systemd.stop(path)
 
 
 def cgroup_path(state: State) -> str | None:

@@ -13,6 +13,7 @@ engine defines are replaced. A line that begins with
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -27,6 +28,7 @@ RUNTIMES = ("runc", "minict")
 _MASKS = [
     (r"[0-9a-f]{64}", "ID"),
     (r"\b[0-9a-f]{12}\b", "ID12"),
+    (r"\b[a-z0-9]{25}\b", "ID25"),  # Swarm's
     (r"\b[A-Z0-9]{26}\b", "LAYER"),
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[^ \"]*", "TIME"),
     (r"\b\d\d:\d\d(:\d\d)?\b", "TIME"),
@@ -76,8 +78,8 @@ class Undertaker(threading.Thread):
     def children() -> list[int]:
         found = []
         for task in os.listdir("/proc/self/task"):
-            with open(f"/proc/self/task/{task}/children") as file:
-                found += map(int, file.read().split())
+            with contextlib.suppress(FileNotFoundError), open(f"/proc/self/task/{task}/children") as file:
+                found += map(int, file.read().split())  # unless the thread has just ended
         return found
 
     def __enter__(self) -> None:

@@ -12,6 +12,7 @@
 #   MINICT_VM_MEMORY   of the guest, in MiB                       (2048)
 #   MINICT_VM_CPUS     of the guest                               (as many as here, at most 4)
 #   MINICT_VM_CACHE    where the kernel and the disk are kept     (~/.cache/minict)
+#   MINICT_VM_SYSTEMD=1  boot systemd, with the command as a service: as with qemu.sh
 #   MINICT_UML_KERNEL  a kernel to use instead of our own        (kernel/make.sh makes one)
 #
 # It needs neither KVM nor settings of this machine: each process of the guest is a process here, whose system calls are
@@ -53,6 +54,8 @@ find_kernel() {
 
 boot() {
     local status=0 began=$SECONDS seconds=${MINICT_VM_TIMEOUT:-3600}
+    local init=/sbin/minict-guest
+    [ -z "${MINICT_VM_SYSTEMD:-}" ] || init="/sbin/init systemd.mask=minict-lab.service systemd.show_status=false"
     local cpus=${MINICT_VM_CPUS:-$(nproc)} memory=${MINICT_VM_MEMORY:-2048}
     prepare_run tty1 ubdc "$@"
     mkdir "$run/disk" "$run/uml"
@@ -67,6 +70,7 @@ boot() {
     relay=$!
     exec {console}> "$run/console"
 
+    # shellcheck disable=SC2086 # $init has several words
     # pid 1 of the namespaces waits until the kernel has ended, and is killed with this script.  In them $run is /mnt,
     # because the user nobody may not enter root's TMPDIR. A change of user clears PDEATHSIG, so it is set again
     # afterwards.
@@ -81,7 +85,7 @@ boot() {
         env -i PATH="$PATH" HOME=/mnt TMPDIR="$(memory_folder "$memory")" /mnt/disk/kernel \
         mem="${memory}M" ncpus="$((cpus < 4 ? cpus : 4))" uml_dir=/mnt/uml seccomp=auto \
         ubd0=/mnt/cow,/mnt/disk/image ubd1r=/mnt/in ubd2=/mnt/out \
-        root=/dev/ubda rootfstype=ext4 rw init=/sbin/minict-guest panic=-1 noreboot audit=0 \
+        root=/dev/ubda rootfstype=ext4 rw init=$init panic=-1 noreboot audit=0 \
         con=null con0=null,fd:"$console" con1=null,fd:"$output" ssl=null \
         < /dev/null > "$run/early" 2>&1 || status=$?
     exec {output}>&- {console}>&-
