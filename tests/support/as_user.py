@@ -1,7 +1,7 @@
 """For a session of tests without root: which tests need the machine's root, and why.
 
-Such a test runs and has to fail; one that succeeds has lost its reason. The *LIMITS* are tested where a control group is
-delegated to the user.
+Such a test runs and has to fail; one that succeeds has lost its reason. What needs *LIMITS* runs only where a control
+group is delegated to the user, and passes there.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ REASONS_FOR_ROOT: dict[str, str] = {
             test_stats_without_a_limit_show_the_memory_of_the_host test_stats_redraw_the_screen_until_ctrl_c
         lifecycle/test_healthcheck.py: test_a_paused_container_is_not_checked
             test_a_check_that_a_pause_overtakes_does_not_count
+        lifecycle/test_commit.py: test_a_running_container_is_frozen_for_the_moment
         system/test_events.py: test_commands_on_a_container_are_events test_out_of_memory_and_health_have_events
         test_api.py: test_the_options_are_those_of_the_command_line test_a_limit_changes_while_it_runs
             test_a_container_in_the_background_is_looked_at_and_stopped test_a_paused_container_stands_still
@@ -33,6 +34,16 @@ REASONS_FOR_ROOT: dict[str, str] = {
     "the session itself mounts": """
         cli/test_run.py: test_a_read_only_volume_is_so_in_the_mounts_inside_it_too
         lifecycle/test_healthcheck.py: test_a_full_disk_does_not_end_the_container
+    """,
+    "the session itself gives files to others, and makes devices": """
+        archive/test_transfer.py: test_everything_of_a_file_is_kept test_an_id_is_the_one_that_the_container_knows
+            test_a_fifo_and_a_device_do_not_stop_it
+    """,
+    "the archive has the user's own id, which is beyond the map of these tests": """
+        archive/test_transfer.py: test_an_archive_comes_from_standard_input
+    """,
+    "the way into the user's namespaces is a setns, too": """
+        archive/test_transfer.py: test_no_library_of_a_container_is_loaded
     """,
     "it compares with the capabilities of the session": "cli/test_run.py: test_a_capability_is_dropped_and_added",
     "the user's containers have a user namespace": "cli/test_run.py: test_six_namespaces_are_its_own",

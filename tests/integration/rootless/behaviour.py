@@ -24,10 +24,12 @@ from tests.support.command_line import PATIENCE
 
 SMOKE = "system/test_events.py"
 OUTSIDE = """
-    cli/test_run.py lifecycle/test_healthcheck.py lifecycle/test_lifecycle.py lifecycle/test_listing.py
-    system/test_events.py
+    archive/test_transfer.py cli/test_run.py lifecycle/test_healthcheck.py lifecycle/test_lifecycle.py
+    lifecycle/test_listing.py system/test_events.py
 """.split()
-INSIDE = "networks/test_networks.py test_api.py util/test_streams.py".split()
+INSIDE = """
+    lifecycle/test_commit.py networks/test_networks.py networks/test_resolver.py test_api.py util/test_streams.py
+""".split()
 ROOTS_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
