@@ -15,6 +15,7 @@ from minict.runtime.cgroup.hierarchy import find_hierarchies
 LIMITS = "limits and pauses need a control group that is delegated to the user"
 REASONS_FOR_ROOT: dict[str, str] = {
     LIMITS: """
+        builder/test_build.py: test_what_run_steps_may_use
         cli/test_run.py: test_more_memory_than_allowed_ends_the_command test_the_limit_of_memory_is_a_file_inside
             test_half_a_processor_is_half_of_each_period test_a_fork_bomb_stops_at_the_limit_of_processes
         lifecycle/test_lifecycle.py: test_out_of_memory_is_known_as_the_cause test_paused_it_stands_still_and_can_be_stopped
@@ -39,11 +40,17 @@ REASONS_FOR_ROOT: dict[str, str] = {
         archive/test_transfer.py: test_everything_of_a_file_is_kept test_an_id_is_the_one_that_the_container_knows
             test_a_fifo_and_a_device_do_not_stop_it
     """,
+    "devices in an archive are left out": """
+        builder/test_build.py: test_a_device_in_an_archive_is_refused_as_dockerfile
+    """,
     "the archive has the user's own id, which is beyond the map of these tests": """
         archive/test_transfer.py: test_an_archive_comes_from_standard_input
     """,
     "the way into the user's namespaces is a setns, too": """
         archive/test_transfer.py: test_no_library_of_a_container_is_loaded
+    """,
+    "the second filter before loopback is a BPF program, which only the machine's root may load": """
+        networks/test_portmapper.py: test_the_hosts_own_loopback_stays_its_own
     """,
     "it compares with the capabilities of the session": "cli/test_run.py: test_a_capability_is_dropped_and_added",
     "the user's containers have a user namespace": "cli/test_run.py: test_six_namespaces_are_its_own",

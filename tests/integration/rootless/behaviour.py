@@ -28,7 +28,8 @@ OUTSIDE = """
     lifecycle/test_listing.py system/test_events.py
 """.split()
 INSIDE = """
-    lifecycle/test_commit.py networks/test_networks.py networks/test_resolver.py test_api.py util/test_streams.py
+    builder/test_build.py lifecycle/test_commit.py networks/test_networks.py networks/test_portmapper.py
+    networks/test_resolver.py test_api.py util/test_streams.py volumes/test_volumes.py
 """.split()
 ROOTS_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
