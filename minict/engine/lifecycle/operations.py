@@ -125,21 +125,29 @@ def remove(record: Record, *, force: bool = False, volumes: bool = False) -> Non
 
 
 def wait(record: Record) -> int:
-    """Wait until the container has ended; return its exit status."""
+    """Wait until the container has ended for good, after the last run of its restart policy; return its exit status."""
+    status = None
+    while True:
+        while record.status in ACTIVE:
+            told = _wait_for_run(record)
+            status = status if told is None else told
+        # Until its monitor has released it, the end of the output is on its way into the log.  A monitor that takes
+        # longer is a Python program that has not asked for the end, and is left alone.
+        wait_until(lambda: _is_released(record), _LAST_WORDS)
+        if record.status not in ACTIVE:  # else only now its monitor has written that there is another run
+            return record.exit_code if status is None or os.path.exists(f"{record.data}/life.json") else status
+
+
+def _wait_for_run(record: Record) -> int | None:
+    """Wait for the end of one run, or for a moment; return the exit status that the monitor tells, if it does."""
     from . import attach
 
-    status = None
-    while record.status in ACTIVE:
-        try:
-            channel = attach.open_channel(record)
-        except ContainerError:  # it is about to end or to start; or its monitor is a Python program
-            time.sleep(0.02)
-            continue
-        status = attach.wait(channel)
-    # Until its monitor has released it, the end of the output is on its way into the log.  A monitor that takes longer
-    # is a Python program that has not asked for the end, and is left alone.
-    wait_until(lambda: _is_released(record), _LAST_WORDS)
-    return record.exit_code if status is None or os.path.exists(f"{record.data}/life.json") else status
+    try:
+        channel = attach.open_channel(record)
+    except ContainerError:  # it is about to end or to start; or its monitor is a Python program
+        time.sleep(0.02)
+        return None
+    return attach.wait(channel)
 
 
 _LAST_WORDS = 3.0  # seconds for a monitor to read what was written before the end: it takes milliseconds

@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import termios
+import threading
 import time
 
 import pytest
@@ -240,6 +241,17 @@ def test_paused_it_stands_still_and_can_be_stopped(image):
     wait_until(lambda: len(words_of("box")) > size)
     minict("pause", "box")
     assert minict("stop", "-t", "0", "box").returncode == 0 and Record.find("box").status == "exited"
+
+
+def test_wait_waits_for_the_last_run_while_the_monitor_has_not_decided_yet(image):
+    """In the moment after the first run nothing says that there is another one."""
+    minict("run", "-d", "--name", "c", "--restart", "on-failure:2", image, "sh", "-c", "sleep 0.3; exit 7")
+    record = Record.find("c")
+    os.kill(record.monitor, signal.SIGSTOP)
+    wait_until(lambda: record.pid is None)
+    threading.Timer(0.5, os.kill, (record.monitor, signal.SIGCONT)).start()
+    assert minict("wait", "c").stdout == "7\n"
+    assert (record.status, record.last_run["restarts"]) == ("exited", 2)
 
 
 def test_wait_returns_the_status_of_an_ended_container_too(image):
