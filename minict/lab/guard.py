@@ -67,6 +67,8 @@ class Guards:
 
     def __init__(self, space: dict):
         self.space, self.kernel = space, os.getpid()
+        self.is_child = False  # a child in a pid namespace of its own may have the same number as the kernel
+        os.register_at_fork(after_in_child=functools.partial(setattr, self, "is_child", True))
         self.machines = {file: os.readlink(f"/proc/self/ns/{file}") for file in ("mnt", "uts", "pid", "net", "user")}
         self.proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)  # a cell may be in a root without /proc
 
@@ -116,11 +118,11 @@ class Guards:
 
     def in_the_kernel(self, *arguments, **options) -> bool:
         """Whether this is the notebook's own process."""
-        return os.getpid() == self.kernel
+        return not self.is_child and os.getpid() == self.kernel
 
     def reaches_all(self, pid, *arguments) -> bool:
         """Whether ``kill(pid, …)`` would reach every process, or the notebook's own group."""
-        return (pid == -1 and self.in_the_machines("pid")) or (pid == 0 and os.getpid() == self.kernel)
+        return (pid == -1 and self.in_the_machines("pid")) or (pid == 0 and self.in_the_kernel())
 
     def refuse_words(self, command) -> None:
         """Raise if a shell's *command* would rename the machine, change its mounts or network, or kill all."""

@@ -9,6 +9,8 @@ from itertools import groupby
 import pytest
 
 import minict.lab.child as child
+from minict.kernel.namespaces import CLONE_NEWPID, unshare
+from minict.lab.guard import Guards
 from tests.support.notebook_kernel import Kernel, text_of
 
 
@@ -166,6 +168,21 @@ print("signal", os.waitpid(pid, 0)[1])""")
 def test_moving_the_kernel_itself_is_refused(kernel):
     assert "start the cell with %%child" in kernel.run("import os; os.chroot('/tmp')")
     assert "start the cell with %%child" in kernel.run("from minict.kernel.namespaces import *; unshare(CLONE_NEWPID)")
+
+
+def test_a_child_with_the_number_of_the_kernel_is_not_the_kernel():
+    """In a container the kernel's number is small, and a check's children, in a pid namespace, may have the same one."""
+
+    def kernel():  # number 1 of its pid namespace, as its child is of the next one
+        guards = Guards({})
+        unshare(CLONE_NEWPID)
+        return os.getpid(), guards.in_the_kernel(), child.run_in_child(lambda: (os.getpid(), guards.in_the_kernel()))
+
+    def outside():
+        unshare(CLONE_NEWPID)
+        return child.run_in_child(kernel)
+
+    assert child.run_in_child(outside) == (1, True, (1, False))
 
 
 @pytest.mark.parametrize("where", ["minict.kernel.process", "socket"])

@@ -25,6 +25,7 @@ from ..feedback import Feedback
 
 _PATIENCE = 3  # seconds after which something that should happen at once is taken for something that never will
 _ORPHANS = 3
+_ORPHANS_STATUS = 3  # of the one that ends before the command: neither 0 nor a signal
 _GUARDS_FILE = sys.modules[Exercise.__module__].__file__
 
 
@@ -130,7 +131,7 @@ def check_reap(reap):
         os.setpgid(0, 0)  # as begin() does in a container
         if os.fork() == 0:
             if os.fork() == 0:
-                os._exit(0)  # the orphan: its parent ends without waiting for it
+                os._exit(_ORPHANS_STATUS)  # the orphan: its parent ends without waiting for it
             os._exit(0)
         os.wait()
         _wait_for_end_of(int(os.read(gate, 16)), 2)  # or even a right answer could meet us before the orphan
@@ -155,6 +156,11 @@ def _status_of(reap, command: int):
     try:
         return reap(command)
     except ChildProcessError:
+        if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
+            raise Feedback(
+                f"reap({command}) got ChildProcessError: while SIGCHLD is ignored, the kernel itself removes each child that "
+                "ends, and its status is lost. Leave SIGCHLD alone, and take the children with os.wait()."
+            ) from None
         if host.descendants(host.process_table(), os.getpid()):
             raise Feedback(
                 f"reap({command}) got ChildProcessError, although there are children. waitpid(0, …) takes only those of "
@@ -181,9 +187,9 @@ def _check_status(status, command: int) -> None:
             f"reap({command}) returned {status}, the pid itself. The status is the second of the two values "
             "that os.wait() returns."
         )
-    if status == 0:
+    if status == _ORPHANS_STATUS << 8:
         raise Feedback(
-            f"reap({command}) returned the status of another child: 0. An orphan had ended before. os.wait() "
+            f"reap({command}) returned the status of another child: {status}. An orphan had ended before. os.wait() "
             "returns whichever child has ended, so repeat it until pid is the one."
         )
     if status != 15:
@@ -327,6 +333,19 @@ Exercise(
         "decodes": (
             edited(_REAP, ("return status", "return os.waitstatus_to_exitcode(status)")),
             "without decoding",
+        ),
+        "decodes what is not there": (
+            edited(_REAP, ("return status", "return os.WEXITSTATUS(status)")),
+            "without decoding",
+        ),
+        "ignores SIGCHLD": (
+            """
+            def reap(pid):
+                import signal
+                signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+                return os.waitpid(pid, 0)[1]
+        """,
+            "while SIGCHLD is ignored",
         ),
         "the command first, the others later": (
             """
@@ -531,6 +550,13 @@ def _expect(command: int, number: int, told: int) -> None:
             f"init got {_named(number)}, and its handler sent the signal to init itself, where the handler ran again, and "
             f"so on without end. The command is process {command}: that is the argument pid."
         ) from None
+    except TypeError as error:
+        if "but 2 were given" not in str(error) and "required positional" not in str(error):
+            raise
+        raise Feedback(
+            f"init got {_named(number)}, and its handler raised TypeError: {error}. Python calls a handler with two "
+            "arguments, the number of the signal and a frame: it needs a parameter for each."
+        ) from None
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
@@ -547,7 +573,8 @@ def _expect(command: int, number: int, told: int) -> None:
             )
         raise Feedback(
             f"init got {_named(number)}, and its handler ran, but the command, process {command}, got nothing. "
-            "os.kill(pid, number) sends a signal: first the pid, then the signal."
+            f"os.kill(pid, number) sends a signal: first the pid, then the signal. Here pid is {command}, the argument of "
+            "forward_signals()."
         )
     got = os.read(told, 16)
     if got != bytes([number]):
@@ -652,6 +679,19 @@ Exercise(
                         signal.signal(number, forward)
         """,
             "Forward the number that came",
+        ),
+        "to the container's number 1": (
+            edited(_FORWARD, ("os.kill(pid, number)", "os.kill(1, number)")),
+            "the argument of forward_signals()",
+        ),
+        "a handler without parameters": (
+            """
+            def forward_signals(pid):
+                for number in range(1, 32):
+                    if number not in NOT_FORWARDED:
+                        signal.signal(number, lambda: os.kill(pid, number))
+        """,
+            "it needs a parameter for each",
         ),
         "only the polite one": (
             """
@@ -1138,7 +1178,11 @@ def check_first(first):
     ours = os.path.abspath("ours")
     open(ours, "w").close()
     for words, expected, why in (
-        (["sh", "-c", "exit 7"], 7, "It is the exit status of the command."),
+        (
+            ["sh", "-c", "exit 7"],
+            7,
+            "It is the exit status of the command. (A child's return value is lost: it ends with os._exit(status).)",
+        ),
         (
             ["sh", "-c", "test $$ = 1"],
             0,

@@ -41,7 +41,8 @@ def check_make_private(make_private):
             if getattr(error, "errno", 0) == errno.EINVAL:
                 raise Feedback(
                     f"make_private() raised {error}. Only what is a mount point has a propagation, and the tree of all "
-                    "mounts begins at /."
+                    "mounts begins at /. The flags are one propagation with k.MS_REC, and no other: k.MS_BIND, for one, "
+                    "asks for another kind of mount."
                 ) from None
             if getattr(error, "errno", errno.EFAULT) not in (errno.EFAULT, errno.ENOENT):
                 raise
@@ -171,6 +172,13 @@ Exercise(
         """,
             "Only what is a mount point has a propagation",
         ),
+        "two kinds at once": (
+            """
+            def make_private(propagation=k.MS_SLAVE | k.MS_REC):
+                k.mount(None, "/", None, propagation | k.MS_PRIVATE)
+        """,
+            "one propagation with k.MS_REC, and no other",
+        ),
         "mounts first": (
             """
             def make_private(propagation=k.MS_SLAVE | k.MS_REC):
@@ -283,19 +291,19 @@ def check_from_outside(pivot_root):
         if not os.read(ready, 1):
             return  # pivot_root() has failed: the look from the inside says why
         namespace = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY)
-        same_fate(lambda: _visit(namespace, marker))
+        same_fate(lambda: _visit(namespace, marker, "pivot_root(root)"))
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
 
 
-def _visit(namespace: int, marker: str) -> bool:
+def _visit(namespace: int, marker: str, call: str) -> bool:
     """Enter, take off whatever is mounted on /, and look again; three times, for there may be layers."""
     for taken_off in range(3):
         setns(namespace, CLONE_NEWNS)
         if os.path.exists(marker):
             raise Feedback(
-                "pivot_root(root) hides the host, and does not remove it: a visitor in this mount namespace "
+                f"{call} hides the host, and does not remove it: a visitor in this mount namespace "
                 + (
                     "finds the host's files."
                     if not taken_off
@@ -532,7 +540,11 @@ def _call_hide(hide, path: str) -> None:
         elif error.errno == errno.ENOTDIR:
             why = "A directory needs a directory as its cover, a file needs a file."
         elif error.errno == errno.EINVAL:
-            why = "Without the flag k.MS_BIND the kernel wants the type of a new file system."
+            why = (
+                "Without the flag k.MS_BIND the kernel wants the type of a new file system."
+                if kind == "file"
+                else "The cover of a directory is a new file system, and the kernel wants its type: 'tmpfs'."
+            )
         else:
             raise
         raise Feedback(f"hide() with the path of a {kind} raised {error}. {why}") from None
@@ -547,6 +559,11 @@ def _is_covered_file(path: str, call: str) -> None:
             f"{call}, and then it could not be opened any more ({error.strerror}). A process that looks there "
             "should find an empty file: bind /dev/null to its place."
         ) from None
+    if text and os.path.ismount("/dev/null"):
+        raise Feedback(
+            f"{call}, and now /dev/null shows that file, the other way round. k.mount(a, b, None, k.MS_BIND) shows a at b: "
+            "what covers comes first, then what is covered."
+        )
     if text:
         raise Feedback(f"{call}, and its text can still be read by root: {text!r}. Mount something on top of it.")
     if os.stat(path).st_rdev != os.makedev(1, 3):
@@ -674,6 +691,26 @@ Exercise(
         """,
             "Without the flag k.MS_BIND",
         ),
+        "the other way round": (
+            """
+            def hide(path):
+                if os.path.isdir(path):
+                    k.mount("tmpfs", path, "tmpfs", k.MS_RDONLY)
+                else:
+                    k.mount(path, "/dev/null", None, k.MS_BIND)
+        """,
+            "what covers comes first",
+        ),
+        "a directory without a type": (
+            """
+            def hide(path):
+                if os.path.isdir(path):
+                    k.mount(None, path, None, k.MS_RDONLY)
+                else:
+                    k.mount("/dev/null", path, None, k.MS_BIND)
+        """,
+            "the kernel wants its type",
+        ),
         "takes the permissions": (
             """
             def hide(path):
@@ -756,7 +793,8 @@ def check_look_up(look_up):
     expect(
         "/etc/inside",
         "/etc/inside",
-        "An absolute path begins at the host's /, whatever root is, unless RESOLVE_IN_ROOT says otherwise.",
+        "An absolute path begins at the host's /, whatever root is, unless RESOLVE_IN_ROOT says otherwise. (Rules are "
+        "joined with |. With & nothing is left of them.)",
     )
     expect(
         "/bin/inside",
@@ -871,6 +909,13 @@ Exercise(
                 return k.openat2(root, path, os.O_PATH)
         """,
             "begins at the host's /",
+        ),
+        "and for or": (
+            """
+            def look_up(root, path):
+                return k.openat2(root, path, os.O_PATH, 0, k.RESOLVE_IN_ROOT & k.RESOLVE_NO_MAGICLINKS)
+        """,
+            "joined with |",
         ),
         "relative to root": (
             """
@@ -987,6 +1032,23 @@ def check_contain(contain):
                 else ""
             )
             raise Feedback(f"{call} returned {status!r}. Expected: {expected}. {why}{bind}")
+    _visit_container(getattr(contain, "function", contain), shell)
+
+
+def _visit_container(contain, shell: str) -> None:
+    """While its command waits: can a visitor in the container's mount namespace still reach the host?"""
+    marker = os.path.abspath("marker")
+    open(marker, "w").close()
+    os.mkfifo("room/gate")
+    ours = os.stat("/proc/self/ns/mnt").st_ino
+    pid = process.spawn(lambda: contain(os.path.abspath("room"), [shell, "-c", "read word < /gate"]))
+    gate = os.open("room/gate", os.O_WRONLY)  # returns when the command has opened it, too
+    doors = [os.open(f"/proc/{each}/ns/mnt", os.O_RDONLY) for each in host.descendants(host.process_table(), pid)]
+    for door in doors:
+        if os.fstat(door).st_ino != ours:
+            same_fate(lambda door=door: _visit(door, marker, "contain(rootfs, words)"))
+    os.close(gate)
+    os.waitpid(pid, 0)
 
 
 _CONTAIN = '''
@@ -1111,6 +1173,10 @@ Challenge(
                 ("        k.mount(rootfs, rootfs, None, k.MS_BIND)\n", ""),
             ),
             "(a chroot?)",
+        ),
+        "chroot to a mount": (
+            edited(_CONTAIN, ("        pivot_root(rootfs)", '        os.chroot(rootfs)\n        os.chdir("/")')),
+            "finds the host's files",
         ),
         "not number 1": (
             """
