@@ -248,6 +248,15 @@ def test_the_three_banners(kernel):
     assert words.startswith("✗ pivot-1: ") and 'Stuck? hint("pivot-1")' in words
 
 
+def test_the_last_words_of_an_answers_child_explain_it_in_a_notebook_too(kernel):
+    """A child that is forked there gets a sys.stderr of its own, which the check must not depend on."""
+    task = CHALLENGES["visit"]
+    kernel.run(task.imports)
+    kernel.run(task.wrong["mount first"][0])
+    told = " ".join(kernel.run('challenge("visit")').split())
+    assert "so enter mount as the last one" in told and "No such file or directory: '/proc/" in told
+
+
 def test_a_right_answer_runs_in_the_containers_below(kernel):
     """The proof: the learner's function leaves a mark that only its own code could leave."""
     task = ALL["pivot-1"]
