@@ -149,6 +149,8 @@ class TestEveryChallenge:
          "            raise ContainerError('unknown kind {kind!r}')\n    return sum(map(FLAGS.get, set(kinds)))",
          "put an f before the text 'unknown kind {kind!r}'"),
         ("ns-1", "def identify(pid):\n    return pid.namespaces", "what stands before .namespaces is a number: 3"),
+        ("init-1", "def reap(pid):\n    return os.stat('/proc/' + pid)", "str(number) makes a text"),
+        ("init-1", "def reap(pid):\n    return pid + '/status'", "str(number) makes a text"),
         ("proc-1", "def spawn(function):\n    pid = os.fork()\n    if pid == 0:\n        os._exit(function())\n"
          "    return pid", "in your line: os._exit(function())"),
         ("ns-3", "def enter(kind, path):\n    setns(os.open(path, os.O_RDONLY), flags([kind]))",
