@@ -206,7 +206,12 @@ def failing_line(error: BaseException, filename: str) -> str:
     if last is None:
         return ""
     line = linecache.getline(filename, last.tb_lineno).strip()
-    more = (*_fields_in_words(last, error), *_value_in_words(error), *_call_in_words(last, filename, error))
+    more = (
+        *_fields_in_words(last, error),
+        *_value_in_words(error),
+        *_sum_in_words(error),
+        *_call_in_words(last, filename, error),
+    )
     return "\n  ".join([line, *more])
 
 
@@ -230,6 +235,15 @@ def _value_in_words(error: BaseException):
 
 
 _KINDS = {int: "a number", str: "a text", list: "a list", tuple: "a tuple", dict: "a dictionary"}
+
+
+def _sum_in_words(error: BaseException):
+    """A text and a number with a + between them."""
+    if isinstance(error, TypeError) and _TEXT_AND_NUMBER.search(str(error)):
+        yield '+ joins two texts or adds two numbers: str(number) makes a text, and so does f"{number}"'
+
+
+_TEXT_AND_NUMBER = re.compile(r"""only concatenate str \(not "int"\)|for \+=?: 'int' and 'str'""")
 
 
 def _call_in_words(trace, filename: str, error: BaseException):

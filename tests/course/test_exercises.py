@@ -149,6 +149,8 @@ class TestEveryChallenge:
          "            raise ContainerError('unknown kind {kind!r}')\n    return sum(map(FLAGS.get, set(kinds)))",
          "put an f before the text 'unknown kind {kind!r}'"),
         ("ns-1", "def identify(pid):\n    return pid.namespaces", "what stands before .namespaces is a number: 3"),
+        ("init-1", "def reap(pid):\n    return os.stat('/proc/' + pid)", "str(number) makes a text"),
+        ("init-1", "def reap(pid):\n    return pid + '/status'", "str(number) makes a text"),
         ("proc-1", "def spawn(function):\n    pid = os.fork()\n    if pid == 0:\n        os._exit(function())\n"
          "    return pid", "in your line: os._exit(function())"),
         ("ns-3", "def enter(kind, path):\n    setns(os.open(path, os.O_RDONLY), flags([kind]))",
@@ -246,6 +248,15 @@ def test_the_three_banners(kernel):
     assert kernel.run(cell(task, task.solution)) == "● pivot-1: correct. From here on minict uses YOUR pivot_root().\n"
     words = kernel.run(cell(task, task.wrong["chroot"][0]))
     assert words.startswith("✗ pivot-1: ") and 'Stuck? hint("pivot-1")' in words
+
+
+def test_the_last_words_of_an_answers_child_explain_it_in_a_notebook_too(kernel):
+    """A child that is forked there gets a sys.stderr of its own, which the check must not depend on."""
+    task = CHALLENGES["visit"]
+    kernel.run(task.imports)
+    kernel.run(task.wrong["mount first"][0])
+    told = " ".join(kernel.run('challenge("visit")').split())
+    assert "so enter mount as the last one" in told and "No such file or directory: '/proc/" in told
 
 
 def test_a_right_answer_runs_in_the_containers_below(kernel):

@@ -58,7 +58,23 @@ def check_leave_note(leave_note):
             f"after leave_note(PID, text) the process found no /note.{elsewhere} What it calls / is /proc/PID/root out "
             "here."
         )
-    raise Feedback(f"after leave_note(PID, text) the process read {found!r} in its /note. Expected: {_TEXT!r}.")
+    if found == "empty":
+        raise Feedback(
+            f"after leave_note(PID, text) the process has a /note, and it is empty. Expected: {_TEXT!r}. Did you write "
+            "the text, and close the file? Until then Python may keep the text: with closes the file in any case."
+        )
+    raise Feedback(
+        f"after leave_note(PID, text) the process read {found!r} in its /note. Expected: {_TEXT!r}.{_why_other(found)}"
+    )
+
+
+def _why_other(found: str) -> str:
+    """Why the note is *found*, and not the text."""
+    if found == _TEXT + "\n":
+        return " That is one line end more: print() and echo add one, write() does not."
+    if found == "text":
+        return ' That is the word between the quotes: the parameter is text, without quotes, and not "text".'
+    return ""
 
 
 def _why_nothing(path: str, pid: int) -> str:
@@ -95,7 +111,7 @@ def _read_note(tell: int, orders: int) -> None:
     os.read(orders, 1)
     try:
         with open("/note") as file:
-            os.write(tell, file.read().encode() or b"nothing")
+            os.write(tell, file.read().encode() or b"empty")
     except FileNotFoundError:
         os.write(tell, b"none")
 
@@ -174,7 +190,32 @@ Challenge(
             def leave_note(pid, text):
                 open(f"/proc/{pid}/root/note", "w").close()
         """,
-            "Expected:",
+            "it is empty",
+        ),
+        "does not close": (
+            """
+            kept = []
+            def leave_note(pid, text):
+                kept.append(open(f"/proc/{pid}/root/note", "w"))
+                kept[0].write(text)
+        """,
+            "close the file?",
+        ),
+        "prints into it": (
+            """
+            def leave_note(pid, text):
+                with open(f"/proc/{pid}/root/note", "w") as file:
+                    print(text, file=file)
+        """,
+            "one line end more",
+        ),
+        "the word text": (
+            """
+            def leave_note(pid, text):
+                with open(f"/proc/{pid}/root/note", "w") as file:
+                    file.write("text")
+        """,
+            "without quotes",
         ),
         "in /proc itself": (
             """

@@ -76,6 +76,12 @@ def check_spawn(spawn):
             f"function() ended without an error, but its process ended with {_ending(ends[child])}. Expected: status 0, "
             "whatever function() returns."
         )
+    ending = _ending_of(getattr(spawn, "function", spawn), lambda: 7)
+    if ending not in (0, _CAME_OUT):
+        raise Feedback(
+            f"function() returned 7, and its process ended with {_ending(ending)}. Expected: status 0, whatever "
+            "function() returns."
+        )
     check_failing_child(getattr(spawn, "function", spawn))
 
 
@@ -245,6 +251,19 @@ Exercise(
         """,
     },
     wrong={
+        "its result as the status": (
+            """
+            def spawn(function):
+                pid = os.fork()
+                if pid == 0:
+                    try:
+                        os._exit(function() or 0)
+                    finally:
+                        os._exit(1)
+                return pid
+        """,
+            "whatever function() returns",
+        ),
         "falls through": (
             """
             def spawn(function):

@@ -11,7 +11,7 @@ import signal
 import sys
 import tempfile
 import time
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager
 
 from minict.kernel import mount
 from minict.kernel.namespaces import (
@@ -99,6 +99,8 @@ def check_numbers(answer, pid, call: str) -> None:
         raise Feedback(f"{call} returned {answer!r}. Expected: a dictionary such as {{'uts': 4026531838, …}}.")
     if set(answer) != set(FILES):
         missing, unknown = set(FILES) - set(answer), set(map(str, answer)) - set(FILES)
+        if not answer:
+            raise Feedback(f"{call} returned an empty dictionary. Put each number into it: result[kind] = ….")
         if not unknown:
             raise Feedback(
                 f"{call} has nothing for {listed(missing)}: it returned after {len(answer)} of {len(FILES)} kinds."
@@ -180,6 +182,16 @@ Exercise(
         """,
     },
     wrong={
+        "keeps nothing": (
+            """
+            def identify(pid="self"):
+                result = {}
+                for kind, file in FILES.items():
+                    os.stat(f"/proc/{pid}/ns/{file}").st_ino
+                return result
+        """,
+            "Put each number into it",
+        ),
         "looks at itself": (
             """
             def identify(pid="self"):
@@ -263,6 +275,10 @@ def check_flags(flags):
         except ContainerError as error:
             raise Feedback(f"flags({kinds}) raised ContainerError: {error}. All of these kinds are in FLAGS.") from None
         except (IndexError, TypeError) as error:
+            if kinds and "'str'" in str(error):
+                raise Feedback(
+                    f"flags({kinds}) raised TypeError: {error}. A kind is a name, a text. Its number is FLAGS[kind]."
+                ) from None
             if kinds:
                 raise
             raise Feedback(
@@ -366,12 +382,10 @@ Exercise(
             ...
     ''',
     hints=[
-        "Begin with result = 0, and add one flag after the other in a loop. Which operator makes a number with the "
-        "bits "
-        "of both its sides?",
+        "Begin with result = 0, and bring in one flag after the other in a loop. Which operator makes a number with "
+        "the bits of both its sides?",
         "0b0100 | 0b1000 is 0b1100. So is the sum, until somebody asks for the same kind twice. And first: if kind not "
-        "in "
-        "FLAGS, raise ContainerError(…).",
+        "in FLAGS, raise ContainerError(…).",
         "In the loop: result |= FLAGS[kind], which means result = result | FLAGS[kind]. After it: return result.",
     ],
     right={
@@ -403,6 +417,18 @@ Exercise(
         """,
     },
     wrong={
+        "the name itself": (
+            """
+            def flags(kinds):
+                result = 0
+                for kind in kinds:
+                    if kind not in FLAGS:
+                        raise ContainerError(f"there is no namespace of kind {kind!r}")
+                    result |= kind
+                return result
+        """,
+            "Its number is FLAGS[kind]",
+        ),
         "only the last": (
             """
             def flags(kinds):
@@ -1084,16 +1110,24 @@ def inhabitant():
 
 @contextmanager
 def errors():
-    """What children print on ``sys.stderr`` meanwhile, as the only item of a list; it is printed there afterwards."""
+    """What is printed meanwhile, as the only item of a list; it is printed again afterwards.
+
+    It looks at the descriptors: in a notebook, a forked child gets a ``sys.stderr`` of its own (:mod:`..guard`).
+    """
     told: list[str] = []
-    with tempfile.TemporaryFile("w+") as file:
+    with tempfile.TemporaryFile("w+", errors="replace") as file:
+        kept = os.dup(1), os.dup(2)
         try:
-            with redirect_stderr(file):
-                yield told
+            for number in (1, 2):
+                os.dup2(file.fileno(), number)
+            yield told
         finally:
+            for number, copy in enumerate(kept, 1):
+                os.dup2(copy, number)
+                os.close(copy)
             file.seek(0)
             told.append(file.read())
-            sys.stderr.write(told[0])
+            sys.stdout.write(told[0])
 
 
 def has_children(but: int = 0) -> bool:
