@@ -10,6 +10,8 @@ It shows the learner's own copies of the notebooks (:mod:`.copies`), which are m
 In a virtual machine the server is a service (vagrant/provision.sh) of an ordinary user, and the kernels alone are
 root's. ``… server service`` becomes this server; ``… server address`` waits until it answers, and prints its address.
 
+In a container of JupyterHub (docs/jupyterhub.md), ``… server hub`` becomes the server of one user.
+
 Settings, as environment variables:
 
 * ``MINICT_PORT``: the port (8888).  When it is taken, ``make lab`` takes the next free one
@@ -47,6 +49,12 @@ from . import copies
 
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _EXTENSIONS = f"{os.path.dirname(os.path.abspath(__file__))}/labextension"  # the words that stand for pictures
+_OPTIONS = [
+    "--allow-root",
+    "--KernelManager.transport=ipc",
+    f"--LabApp.extra_labextensions_path={_EXTENSIONS}",
+    f"--ServerApp.root_dir={CHECKOUT}",  # the notebooks, and the package's source beside them
+]
 _LAST_MOMENTS = 20  # seconds that the server may take to end
 _LONGEST_SOCKET = 108  # bytes of a Unix socket's path, with the one that ends it
 PATIENCE = 300  # seconds until the server must answer: a cold start on a slow, emulated machine takes two minutes
@@ -54,7 +62,7 @@ PATIENCE = 300  # seconds until the server must answer: a cold start on a slow, 
 
 def main(words: list[str]) -> int:
     try:
-        return {(): lab, ("service",): service, ("address",): address}[tuple(words)]()
+        return {(): lab, ("service",): service, ("address",): address, ("hub",): hub}[tuple(words)]()
     except (ValueError, ChildProcessError, TimeoutError) as error:
         print(f"minict: {error}", file=sys.stderr)
         return 1
@@ -125,6 +133,14 @@ def service() -> int:
     os.execv(sys.executable, command(port(), os.environ.get("MINICT_BIND", "127.0.0.1"), retries=0))
 
 
+def hub() -> int:
+    """Become the server of one user of JupyterHub, whose environment variables say where it listens and for whom."""
+    os.chdir(CHECKOUT)
+    prepare_copies()
+    os.environ.update(environment())
+    os.execv(sys.executable, [sys.executable, "-m", "jupyterhub.singleuser", *_OPTIONS])
+
+
 def address() -> int:
     """Wait until the service answers; print its address.  Raises TimeoutError."""
     deadline = time.monotonic() + PATIENCE
@@ -148,19 +164,8 @@ def port() -> int:
 
 def command(port: int, listen: str, retries: int) -> list[str]:
     """JupyterLab at *port* of the address *listen*, or at one of the *retries* next ones."""
-    return [
-        sys.executable,
-        "-m",
-        "jupyterlab",
-        "--no-browser",
-        "--allow-root",
-        f"--ServerApp.ip={listen}",
-        f"--ServerApp.port={port}",
-        f"--ServerApp.port_retries={retries}",
-        "--KernelManager.transport=ipc",
-        f"--LabApp.extra_labextensions_path={_EXTENSIONS}",
-        f"--ServerApp.root_dir={CHECKOUT}",
-    ]  # the notebooks, and the package's source beside them
+    place = [f"--ServerApp.ip={listen}", f"--ServerApp.port={port}", f"--ServerApp.port_retries={retries}"]
+    return [sys.executable, "-m", "jupyterlab", "--no-browser", *place, *_OPTIONS]
 
 
 def environment() -> dict[str, str]:
