@@ -26,7 +26,7 @@ define engine
 $(PYTHON) -m pytest --timeout=1200 tests/vm tests/engines/$(@:test-%=%).py $(if $(SMOKE),-k smoke)
 endef
 
-.PHONY: help lab vm test test-unit test-podman test-docker test-containerd test-cri test-swarm test-slurm test-systemd test-dockerfiles test-v2 test-vm test-course test-guests test-install lint docs bench notebooks clean uninstall provision provision-user root test-rootless
+.PHONY: help lab vm test test-unit test-podman test-docker test-containerd test-cri test-swarm test-slurm test-hub test-systemd test-dockerfiles test-v2 test-vm test-course test-guests test-install lint docs bench notebooks clean uninstall provision provision-user root test-rootless
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -88,6 +88,10 @@ test-swarm: root ## the same for Docker Swarm on two nodes in namespaces: replic
 	$(engine)
 
 test-slurm: root ## the same for Slurm's jobs on two nodes in namespaces (SMOKE=1: one job)
+	$(engine)
+
+test-hub: root ## test JupyterHub, whose containers minict-oci makes: two learners run chapter 00 (downloads a gigabyte)
+	@command -v npm >/dev/null || { apt-get -qq update && apt-get -qq -y install --no-install-recommends npm; }
 	$(engine)
 
 test-systemd: root ## test control groups that systemd creates (minict-oci --systemd-cgroup), in User Mode Linux with systemd

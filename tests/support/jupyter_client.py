@@ -58,7 +58,7 @@ class Remote:
 
     def socket(self, path: str) -> websocket.WebSocket:
         url = f"{self.address.replace('http', 'ws', 1)}/{path}"
-        return websocket.create_connection(f"{url}?token={self.token}", timeout=PATIENCE)
+        return websocket.create_connection(url, header=[f"Authorization: token {self.token}"], timeout=PATIENCE)
 
     @staticmethod
     def receive(stream: websocket.WebSocket, end: float):
