@@ -134,7 +134,7 @@ def service() -> int:
 
 
 def hub() -> int:
-    """Become the server of one user of JupyterHub, whose environment variables say where it listens and for whom."""
+    """Become the server of one user of JupyterHub, whose environment variables say where it listens."""
     os.chdir(CHECKOUT)
     prepare_copies()
     os.environ.update(environment())
