@@ -104,7 +104,8 @@ def add_image(name: str, *engines: Ctr | Docker) -> None:
                 if done.returncode:
                     raise ContainerError(f"{words[0]} of {name}: {done.stdout.decode(errors='replace').strip()}")
     finally:
-        os.remove(archive)
+        if os.path.exists(archive):
+            os.remove(archive)
 
 
 class _Engine:

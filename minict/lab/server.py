@@ -42,6 +42,8 @@ from urllib.parse import quote
 
 from jupyter_core.paths import jupyter_runtime_dir
 
+from minict.engine.images import pull
+from minict.engine.images.image import DEFAULT
 from minict.engine.rootless import home
 from minict.runtime import paths
 
@@ -137,6 +139,7 @@ def hub() -> int:
     """Become the server of one user of JupyterHub, whose environment variables say where it listens."""
     os.chdir(CHECKOUT)
     prepare_copies()
+    pull.ensure(DEFAULT)  # made now, in the learner's own volume
     os.environ.update(environment())
     os.execv(sys.executable, [sys.executable, "-m", "jupyterhub.singleuser", *_OPTIONS])
 
