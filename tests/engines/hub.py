@@ -160,7 +160,7 @@ class Learner:
         """Run the chapter from its first cell to its last; those with an error that is not meant, and the errors."""
         cells = self.lab("GET", f"contents/{CHAPTER}")["content"]["cells"]
         code = [cell for cell in cells if cell["cell_type"] == "code"]
-        assert len(code) > 10
+        assert len(code) > 30
         kernel, wrong, told = self.kernel(), [], ""
         for cell in code:
             printed, error = kernel.cell(cell["source"])
