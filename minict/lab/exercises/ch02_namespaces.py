@@ -1112,7 +1112,8 @@ def inhabitant():
 def errors():
     """What is printed meanwhile, as the only item of a list; it is printed again afterwards.
 
-    It looks at the descriptors: in a notebook, a forked child gets a ``sys.stderr`` of its own (:mod:`..guard`).
+    It looks at the descriptors: in a notebook, a forked child gets a ``sys.stderr`` of its own: see
+    :mod:`minict.lab.guard`.
     """
     told: list[str] = []
     with tempfile.TemporaryFile("w+", errors="replace") as file:
