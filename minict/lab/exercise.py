@@ -470,7 +470,11 @@ class _Guarded:
         while _has_children():
             if select.select([self.reader], [], [], 0)[0]:
                 return True
-            children = [each for each in host.process_table().values() if each.parent == os.getpid()]
+            try:
+                me = int(os.readlink("/proc/self"))  # not getpid(): /proc may show the namespace above
+            except FileNotFoundError:
+                break  # a /proc of other processes
+            children = [each for each in host.process_table().values() if each.parent == me]
             if not any(each.state in "RD" for each in children) or time.monotonic() > end:
                 break
             time.sleep(0.001)
