@@ -288,7 +288,7 @@ def save(state):  # so that nobody ever reads half of it
     os.rename(f"{directory(state['name'])}/new", f"{directory(state['name'])}/state")
 def load(*words):  # the record of the container with this name
     name = " ".join(words)
-    if not os.path.exists(f"{directory(name)}/state"): raise ContainerError(f"there is no container {name!r}: see ps")
+    if not os.path.exists(f"{directory(name)}/state"): raise ContainerError(f"no such container: {name!r}; see ps")
     return json.loads(read(f"{directory(name)}/state"))
 
 def launch(state):  # returns the exit status, or nothing when the container goes on in the background

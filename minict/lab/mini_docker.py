@@ -366,7 +366,7 @@ def save(state):  # so that nobody ever reads half of it
 def load(*words):  # the record of the container with this name
     name = " ".join(words)
     if not os.path.exists(f"{directory(name)}/state"):
-        raise ContainerError(f"there is no container {name!r}: see ps")
+        raise ContainerError(f"no such container: {name!r}; see ps")
     return json.loads(read(f"{directory(name)}/state"))
 
 

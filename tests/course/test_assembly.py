@@ -156,9 +156,9 @@ MISTAKES = [  # words, exit status, a part of the sentence
     ("run tiny /etc/passwd", 126, "cannot run /etc/passwd"),
     ("run tiny /etc", 126, "cannot run /etc"),
     ("no-such-program", 127, "cannot run no-such-program"),
-    *((f"{command} nobody", 125, "there is no container 'nobody'") for command in ("exec", "logs", "stop", "rm")),
-    *((command, 125, "there is no container ''") for command in ("exec", "logs", "stop", "rm")),
-    ("logs one two", 125, "there is no container 'one two'"),
+    *((f"{command} nobody", 125, "no such container: 'nobody'") for command in ("exec", "logs", "stop", "rm")),
+    *((command, 125, "no such container: ''") for command in ("exec", "logs", "stop", "rm")),
+    ("logs one two", 125, "no such container: 'one two'"),
 ]
 
 
